@@ -1,0 +1,142 @@
+import type { Clock } from "../src/core/clock.ts"
+import type { Verdict } from "../src/core/delivery.ts"
+import type { DeliveryQueue, Lease } from "../src/core/engine.ts"
+import { type DeliveryRecord, InvariantError, type RunRecord } from "./record.ts"
+import type { Trace } from "./trace.ts"
+
+export interface ObserverOptions {
+  readonly queue: DeliveryQueue
+  readonly record: RunRecord
+  readonly trace: Trace
+  readonly clock: Clock
+  /** Which life of the hub this is, from 1. */
+  readonly incarnation: number
+  /** Whether this life still goes on: what a dead process answers was heard by nobody. */
+  readonly alive: () => boolean
+  /** Calls that the store has seen so far. */
+  readonly storeCalls: () => number
+  readonly onViolation: (error: InvariantError) => void
+}
+
+/** The queue as the hub uses it, with every lease and its end checked as it happens (invariants 2, 3 and 4). */
+export function observeQueue(options: ObserverOptions): DeliveryQueue {
+  const { queue } = options
+  return {
+    ...forward(queue),
+    async lease(request) {
+      const at = options.clock.now()
+      const leases = await queue.lease(request)
+      if (options.alive()) for (const lease of leases) leased(options, lease, at + request.leaseMs)
+      return leases
+    },
+    async extend(lease, leaseMs) {
+      const at = options.clock.now()
+      await queue.extend(lease, leaseMs)
+      if (!options.alive()) return
+      const { live } = options.record.delivery(lease.delivery.id)
+      if (live?.token === lease.token) live.untilMs = at + leaseMs
+      else options.onViolation(new InvariantError(4, `a lost lease on ${lease.delivery.id} was extended`))
+    },
+    settle: (lease, verdict) => ending(options, lease, verdict, () => queue.settle(lease, verdict)),
+    bury: (lease, letter) =>
+      ending(options, lease, { kind: "dead", reason: letter.reason }, () => queue.bury(lease, letter)),
+    release: (lease, delayMs) =>
+      ending(options, lease, { kind: "release", delayMs }, () => queue.release(lease, delayMs)),
+    hold: (lease) => ending(options, lease, { kind: "hold" }, () => queue.hold(lease)),
+    async redrive(tenant, id) {
+      const delivery = options.record.delivery(id)
+      delete delivery.ended
+      delete delivery.rest
+      options.trace.line(`redrive ${id}`)
+      return queue.redrive(tenant, id)
+    },
+  }
+}
+
+/** The methods that are passed on as they are; a class's methods are not its own properties. */
+function forward(queue: DeliveryQueue): DeliveryQueue {
+  return {
+    enqueue: (deliveries, position) => queue.enqueue(deliveries, position),
+    position: (reader) => queue.position(reader),
+    forget: (reader) => queue.forget(reader),
+    lanes: (stop) => queue.lanes(stop),
+    lease: (options) => queue.lease(options),
+    extend: (lease, leaseMs) => queue.extend(lease, leaseMs),
+    settle: (lease, verdict) => queue.settle(lease, verdict),
+    bury: (lease, letter) => queue.bury(lease, letter),
+    release: (lease, delayMs) => queue.release(lease, delayMs),
+    hold: (lease) => queue.hold(lease),
+    resume: (tenant, trigger) => queue.resume(tenant, trigger),
+    drop: (tenant, trigger) => queue.drop(tenant, trigger),
+    open: (delivery) => queue.open(delivery),
+    depth: (lane) => queue.depth(lane),
+    deadLetters: (query) => queue.deadLetters(query),
+    deadLetter: (tenant, id) => queue.deadLetter(tenant, id),
+    redrive: (tenant, id) => queue.redrive(tenant, id),
+  }
+}
+
+function leased(options: ObserverOptions, lease: Lease, untilMs: number): void {
+  const { record, trace, clock, incarnation } = options
+  const now = clock.now()
+  const delivery = record.delivery(lease.delivery.id)
+  const wrong = whyNot(delivery, now)
+  trace.line(`lease ${delivery.id} attempt ${lease.attempt} token ${lease.token}`)
+  record.count("leases")
+  if (wrong) options.onViolation(new InvariantError(wrong.invariant, `${delivery.id} was leased ${wrong.why}`))
+  delete delivery.rest
+  delivery.live = { token: lease.token, incarnation, untilMs, ending: false }
+}
+
+function whyNot({ live, ended, rest }: DeliveryRecord, now: number): { invariant: 2 | 3 | 4; why: string } | undefined {
+  if (live && !live.ending && live.untilMs > now) return { invariant: 4, why: "while another lease on it is alive" }
+  if (ended) return { invariant: 2, why: `though it was ${ended.kind}` }
+  if (rest && rest.untilMs > now) return { invariant: 3, why: `${rest.untilMs - now} ms too early` }
+  return undefined
+}
+
+type Ending = Verdict | { readonly kind: "release"; readonly delayMs: number } | { readonly kind: "hold" }
+
+async function ending(options: ObserverOptions, lease: Lease, how: Ending, call: () => Promise<void>): Promise<void> {
+  const { record, trace, clock } = options
+  const delivery = record.delivery(lease.delivery.id)
+  const { live } = delivery
+  const valid = live?.token === lease.token && !live.ending
+  const at = clock.now()
+  if (valid) live.ending = true
+  try {
+    await call()
+  } catch (error) {
+    if (valid) live.ending = false
+    trace.line(`${how.kind} ${delivery.id} token ${lease.token}: ${(error as Error).name}`)
+    throw error
+  }
+  if (!options.alive()) return
+  trace.line(`${how.kind} ${delivery.id} token ${lease.token}`)
+  record.count(how.kind)
+  if (!valid) options.onViolation(new InvariantError(4, `a lost lease on ${delivery.id} was ended with ${how.kind}`))
+  if (delivery.live === live) delete delivery.live
+  ended(options, delivery, how, at)
+}
+
+function ended(options: ObserverOptions, delivery: DeliveryRecord, how: Ending, at: number): void {
+  const calls = options.storeCalls()
+  switch (how.kind) {
+    case "done":
+      if (delivery.taken === 0) {
+        options.onViolation(new InvariantError(3, `${delivery.id} is done, and no destination took it`))
+      }
+      delivery.ended = { kind: "done", calls }
+      return
+    case "dead":
+      delivery.ended = { kind: "dead", calls }
+      return
+    case "retry":
+    case "release":
+      // A new lease may have come before this answer, when the delay is shorter than the way back.
+      if (!delivery.live) delivery.rest = { untilMs: at + how.delayMs, calls }
+      return
+    case "hold":
+      return
+  }
+}

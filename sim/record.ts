@@ -1,0 +1,136 @@
+import type { Address } from "../src/core/address.ts"
+import type { Cursor } from "../src/core/cursor.ts"
+import type { Event } from "../src/core/event.ts"
+import type { Trigger } from "../src/core/resources.ts"
+
+/** The numbers of DESIGN.md part 6. */
+export type Invariant = 1 | 2 | 3 | 4 | 5 | 6
+
+/** The hub broke a promise. Caught by the run, which prints it with its seed. */
+export class InvariantError extends Error {
+  override readonly name = "InvariantError"
+  readonly invariant: Invariant
+  constructor(invariant: Invariant, detail: string) {
+    super(detail)
+    this.invariant = invariant
+  }
+}
+
+/** An event that somebody tried to publish; only an acknowledged one must be in the log. */
+export interface Published {
+  readonly address: Address
+  readonly event: Event
+  readonly at: number
+}
+
+export interface Acknowledged extends Published {
+  readonly cursor: Cursor
+  readonly duplicate: boolean
+  readonly acknowledgedAt: number
+}
+
+/** An append that held only if `expected` was the address's last event. */
+export interface Conditional {
+  readonly address: Address
+  readonly cursor: Cursor
+  readonly expected: Cursor | "none"
+}
+
+/** A version of a trigger: when it was asked for, and when the hub said that it holds, if it did. */
+export interface TriggerVersion {
+  readonly trigger: Trigger
+  readonly askedAt: number
+  acknowledgedAt?: number
+}
+
+export interface TriggerRecord {
+  readonly tenant: string
+  readonly id: string
+  /** In the order in which they were asked for; what was refused is not among them. */
+  readonly versions: TriggerVersion[]
+  /** When it was asked to go, and when that was acknowledged. */
+  deletionAt?: number
+  deletedAt?: number
+}
+
+/** What was seen of one delivery, from outside the hub. */
+export interface DeliveryRecord {
+  readonly id: string
+  sends: number
+  /** Receipts that were answered with 2xx. */
+  taken: number
+  /** Receipts that were answered with a permanent failure. */
+  refused: number
+  firstReceiptAt?: number
+  live?: { readonly token: number; readonly incarnation: number; untilMs: number; ending: boolean }
+  /** How it ended, and how many calls the store had seen by then: a crash that loses any of them may bring it back. */
+  ended?: { readonly kind: "done" | "dead"; readonly calls: number }
+  /** Not to be leased before this. */
+  rest?: { readonly untilMs: number; readonly calls: number }
+}
+
+/** A time during which the hub owed nobody speed. */
+export interface Disturbance {
+  readonly from: number
+  to: number
+}
+
+/** What the world knows of a run: what was asked of the hub, what it answered, what it did. Bounded by the run's length. */
+export class RunRecord {
+  readonly published = new Map<string, Published>()
+  /** How often each was asked to be published. */
+  readonly asked = new Map<string, number>()
+  readonly acknowledged: Acknowledged[] = []
+  /** What the hub said it did not store. */
+  readonly refused: string[] = []
+  readonly conditions: Conditional[] = []
+  readonly triggers = new Map<string, TriggerRecord>()
+  readonly deliveries = new Map<string, DeliveryRecord>()
+  readonly disturbances: Disturbance[] = []
+  readonly jumps: { readonly at: number; readonly ms: number }[] = []
+  readonly counts = new Map<string, number>()
+
+  count(what: string, by = 1): void {
+    this.counts.set(what, (this.counts.get(what) ?? 0) + by)
+  }
+
+  delivery(id: string): DeliveryRecord {
+    const known = this.deliveries.get(id)
+    if (known) return known
+    const made: DeliveryRecord = { id, sends: 0, taken: 0, refused: 0 }
+    this.deliveries.set(id, made)
+    return made
+  }
+
+  /** The process died; the store kept `kept` of its calls. What rested on a lost call may happen again. */
+  crashed(kept: number): void {
+    for (const delivery of this.deliveries.values()) {
+      delete delivery.live
+      if (delivery.ended && delivery.ended.calls > kept) delete delivery.ended
+      if (delivery.rest && delivery.rest.calls > kept) delete delivery.rest
+    }
+  }
+
+  /** The time without the leaps of the clock: spans between two such times were lived through. */
+  smooth(time: number): number {
+    let smooth = time
+    for (const { at, ms } of this.jumps) if (at < time) smooth -= Math.min(ms, time - at)
+    return smooth
+  }
+
+  /** Whether the hub was being disturbed at some time of this span. */
+  disturbed(from: number, to: number): boolean {
+    return this.disturbances.some((time) => time.from <= to && time.to >= from)
+  }
+}
+
+/** What makes two events the same occurrence on a topic. */
+export function identityOf(address: Address, event: Event): string {
+  return `${address.tenant} ${address.topic} ${event.source} ${event.id}`
+}
+
+/** All of an event, as text, to compare by. */
+export function contentOf(event: Event): string {
+  const attributes = Object.entries(event.attributes).toSorted(([a], [b]) => (a < b ? -1 : 1))
+  return `${JSON.stringify(attributes)} ${event.dataKind} ${event.data ? Buffer.from(event.data).toString("base64") : ""}`
+}

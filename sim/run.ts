@@ -1,0 +1,193 @@
+import { sleep } from "../src/core/clock.ts"
+import { laneOf } from "../src/core/delivery.ts"
+import { Event } from "../src/core/event.ts"
+import { quiesce } from "../src/testing/clock.ts"
+import type { Hub } from "./hub.ts"
+import { checkInvariants } from "./invariants.ts"
+import { startProcesses } from "./process.ts"
+import { type Invariant, InvariantError } from "./record.ts"
+import { changeTrigger, createDestination, createTrigger, endpointOf } from "./resources.ts"
+import { behave, planScenario, type Scenario, tenants, topics } from "./scenario.ts"
+import { operator, publish, publisher, redriver, sleeper, type Workplace } from "./workload.ts"
+import { createWorld, diskBytes, type World } from "./world.ts"
+
+export interface SimulateOptions {
+  readonly seed: number
+  /** Is handed each line of the trace as it comes. */
+  readonly keep?: (line: string) => void
+}
+
+export interface RunResult {
+  readonly seed: number
+  readonly violation: { readonly invariant: Invariant; readonly message: string } | undefined
+  /** Lines of the trace, and their SHA-256. */
+  readonly lines: number
+  readonly digest: string
+  readonly counts: ReadonlyMap<string, number>
+}
+
+/** After the faults are over, everything that is owed must have ended within this. */
+const quietWithinMs = 30 * 60_000
+/** Nothing may be left to do for this long before a hub counts as quiet. */
+const quietForMs = 15_000
+
+/** Lives one seed through. Throws what is a bug rather than a broken promise, the simulator's own bugs included. */
+export async function simulate({ seed, keep }: SimulateOptions): Promise<RunResult> {
+  const world = createWorld(seed, keep)
+  let over = false
+  const unhandled = (error: unknown) => world.fail(error instanceof Error ? error : new Error(String(error)))
+  process.on("unhandledRejection", unhandled)
+  try {
+    live(world).then(
+      () => {
+        over = true
+      },
+      (error: Error) => world.fail(error),
+    )
+    for (;;) {
+      await quiesce()
+      if (over || world.violation || world.failure) break
+      if (!world.clock.step()) world.violate(new InvariantError(3, "nothing is left to wait for, and work is not done"))
+    }
+  } finally {
+    process.off("unhandledRejection", unhandled)
+  }
+  if (world.failure) throw new Error(`seed ${seed}: ${world.failure.message}`, { cause: world.failure })
+  const { violation, trace, record } = world
+  return {
+    seed,
+    violation: violation && { invariant: violation.invariant, message: violation.message },
+    lines: trace.lines,
+    digest: trace.digest(),
+    counts: record.counts,
+  }
+}
+
+async function live(world: World): Promise<void> {
+  const { chance, clock, network, trace } = world
+  const scenario = planScenario(chance.fork("scenario"))
+  const endMs = clock.now() + scenario.faultsMs
+  const processes = startProcesses(world, chance.fork("processes"))
+  const place = (name: string): Workplace => ({
+    ...{ world, processes, scenario, chance: chance.fork(name) },
+    working: () => clock.now() < endMs,
+  })
+  const setup = place("setup")
+  const heals = scenario.destinations.map((plan) =>
+    behave(world, network.endpoint(endpointOf(plan)), plan.character, chance.fork(endpointOf(plan))),
+  )
+  for (const plan of scenario.destinations) await createDestination(setup, plan)
+  const early = publisher(place("early"), "early")
+  for (const plan of scenario.triggers) await createTrigger(setup, plan)
+  await Promise.all([
+    early,
+    publisher(place("publisher"), "late"),
+    operator(place("operator")),
+    redriver(place("redriver")),
+    sleeper(place("sleeper")),
+    crashes(place("crashes")),
+    jumps(place("jumps")),
+    fullDisk(place("disk")),
+  ])
+  trace.line("faults are over")
+  processes.cutAfter(undefined)
+  world.disk.bytesMax = diskBytes
+  for (const heal of heals) heal()
+  await settle(place("end"))
+  const checked = await processes.ask("check", (hub) => checkInvariants(world, hub, scenario))
+  if (checked.kind === "refused") {
+    if (checked.error instanceof InvariantError) world.violate(checked.error)
+    else throw checked.error
+  }
+  processes.end()
+}
+
+/** Cuts the power at chosen steps, early ones too, so that a start dies as well; and stops the hub in good order. */
+async function crashes({ world, processes, scenario, chance, working }: Workplace): Promise<void> {
+  const pauseMs = scenario.faultsMs / (scenario.crashes + 1)
+  for (let i = 0; i < scenario.crashes && working(); i++) {
+    await sleep(world.clock, 2 * pauseMs * chance.next())
+    if (!working()) return
+    if (chance.happens(0.2)) await processes.restart()
+    else processes.cutAfter(chance.happens(0.3) ? chance.between(1, 40) : chance.between(1, 1_000))
+    if (chance.happens(0.3)) processes.cutAfter(chance.between(1, 200))
+  }
+}
+
+/** The machine sleeps, or somebody sets its clock: time leaps forward. */
+async function jumps({ world, chance, working }: Workplace): Promise<void> {
+  while (working()) {
+    await sleep(world.clock, 40_000 * chance.next())
+    if (!working() || chance.happens(0.4)) continue
+    const ms = chance.pick([500, 5_000, 30_000, 120_000])
+    const at = world.clock.now()
+    world.trace.line(`the clock leaps by ${ms}`)
+    world.record.count("leaps")
+    world.record.jumps.push({ at, ms })
+    world.record.disturbances.push({ from: at, to: at + ms + 2_000 })
+    world.clock.jump(ms)
+  }
+}
+
+/** Now and then the disk has no room, for a while. */
+async function fullDisk({ world, chance, working }: Workplace): Promise<void> {
+  while (working()) {
+    await sleep(world.clock, 30_000 * chance.next())
+    if (!working() || chance.happens(0.5)) continue
+    world.trace.line("the disk is full")
+    world.record.count("full disks")
+    world.disk.bytesMax = world.disk.bytesUsed
+    world.store.full = chance.happens(0.5)
+    const disturbance = { from: world.clock.now(), to: Number.POSITIVE_INFINITY }
+    world.record.disturbances.push(disturbance)
+    await sleep(world.clock, 5_000 * chance.next())
+    world.disk.bytesMax = diskBytes
+    world.store.full = false
+    disturbance.to = world.clock.now() + 3_000
+  }
+}
+
+/** Lets time pass until nothing is owed any more; publishes once more everywhere, to see that everything works again. */
+async function settle(place: Workplace): Promise<void> {
+  const { world, scenario } = place
+  const endMs = world.clock.now() + quietWithinMs
+  await sleep(world.clock, 5_000)
+  await publishEverywhere(place)
+  for (let quietMs = 0; quietMs < quietForMs; quietMs += 1_000) {
+    await sleep(world.clock, 1_000)
+    if (world.clock.now() > endMs) {
+      world.violate(new InvariantError(3, `${(await openLanes(place)).join(", ")} never came to an end`))
+    }
+    for (const plan of scenario.triggers) await resumeIfPaused(place, plan)
+    if ((await openLanes(place)).length > 0) quietMs = 0
+  }
+}
+
+async function publishEverywhere(place: Workplace): Promise<void> {
+  for (const tenant of tenants) {
+    for (const topic of topics) {
+      const event = Event.of({ specversion: "1.0", id: "last", source: "/last", type: "order.made" })
+      const asked = await publish(place, { tenant, topic }, [event])
+      if (asked.kind === "answered") continue
+      place.world.violate(new InvariantError(1, `with all faults over, publishing to ${tenant}/${topic} fails`))
+    }
+  }
+}
+
+async function openLanes({ processes, scenario }: Workplace): Promise<readonly string[]> {
+  const asked = await processes.ask("depths", async (hub: Hub) => {
+    const open: string[] = []
+    for (const { tenant, id } of scenario.destinations) {
+      const lane = laneOf({ tenant, destination: id })
+      if ((await hub.queue.depth(lane)) > 0) open.push(lane)
+    }
+    return open
+  })
+  return asked.kind === "answered" ? asked.value : ["the hub"]
+}
+
+async function resumeIfPaused(place: Workplace, plan: Scenario["triggers"][number]): Promise<void> {
+  const key = `trigger/${plan.tenant}/${plan.id}`
+  const asked = await place.processes.ask(`get ${key}`, (hub) => hub.engine.catalog.get<{ paused?: unknown }>(key))
+  if (asked.kind === "answered" && asked.value?.value.paused) await changeTrigger(place, plan, "resume")
+}

@@ -1,0 +1,175 @@
+import type { RetryPolicy } from "../src/core/delivery.ts"
+import type { Filter } from "../src/core/resources.ts"
+import type { SimulatedChance } from "../src/testing/chance.ts"
+import type { Behaviour, Endpoint } from "../src/testing/destinations.ts"
+import type { World } from "./world.ts"
+
+export const tenants = ["t1", "t2"] as const
+export const topics = ["orders", "ticks"] as const
+export const keys = ["a", "b", undefined] as const
+export const eventTypes = ["order.made", "order.paid", "stock.low"] as const
+
+/** A repeated event within this time is a duplicate, on every topic. */
+export const dedupeWindowMs = 60_000
+
+/** What an endpoint is like while faults last. */
+export type Character =
+  | "steady"
+  | "slow"
+  | "hanging"
+  | "failing"
+  | "flapping"
+  | "resting"
+  | "lossy"
+  | "refusing"
+  | "gone"
+
+const troubled: readonly Character[] = [
+  "slow",
+  "hanging",
+  "failing",
+  "flapping",
+  "resting",
+  "lossy",
+  "refusing",
+  "gone",
+]
+
+/** One destination, one trigger on it at least. */
+export interface DestinationPlan {
+  readonly tenant: string
+  readonly id: string
+  readonly character: Character
+}
+
+export interface TriggerPlan {
+  readonly tenant: string
+  readonly id: string
+  readonly destination: string
+  readonly topic: string
+  readonly filters: readonly Filter[]
+  readonly retry: RetryPolicy
+  /** Its filters stay, it is neither paused nor deleted: what it owes is known exactly. */
+  readonly stable: boolean
+}
+
+export interface Scenario {
+  readonly destinations: readonly DestinationPlan[]
+  readonly triggers: readonly TriggerPlan[]
+  /** When faults stop, in milliseconds from the start. */
+  readonly faultsMs: number
+  readonly crashes: number
+}
+
+/** What this seed is about. */
+export function planScenario(chance: SimulatedChance): Scenario {
+  const destinations: DestinationPlan[] = []
+  const triggers: TriggerPlan[] = []
+  for (const tenant of tenants) {
+    const characters = ["steady" as const, ...Array.from({ length: chance.between(2, 4) }, () => chance.pick(troubled))]
+    characters.forEach((character, index) => {
+      const id = `${character}-${index}`
+      destinations.push({ tenant, id, character })
+      for (let i = 0; i < (character === "steady" ? 1 : chance.between(1, 2)); i++) {
+        triggers.push({
+          tenant,
+          id: `to-${id}-${i}`,
+          destination: id,
+          topic: chance.pick(["orders", "orders", "orders:a", "ticks", "ticks:b"]),
+          filters: planFilters(chance),
+          retry: planRetry(chance),
+          stable: character === "steady" || chance.happens(0.5),
+        })
+      }
+    })
+  }
+  return { destinations, triggers, faultsMs: chance.between(20_000, 40_000), crashes: chance.between(0, 5) }
+}
+
+export function planFilters(chance: SimulatedChance): readonly Filter[] {
+  return chance.pick<readonly Filter[]>([
+    [],
+    [],
+    [{ exact: { type: "order.made" } }],
+    [{ prefix: { type: "order." } }, { not: { suffix: { id: "7" } } }],
+    [{ any: [{ exact: { type: "stock.low" } }, { prefix: { subject: "1" } }] }],
+  ])
+}
+
+function planRetry(chance: SimulatedChance): RetryPolicy {
+  return {
+    delaysMs: chance.pick([[200, 1_000, 4_000], [500], [100, 200, 400, 800, 1_600], [3_000, 10_000]]),
+    jitter: chance.pick([0, 0.2, 0.5]),
+    attemptsMax: chance.between(2, 10),
+    ageMaxMs: chance.pick([20_000, 120_000, 600_000]),
+  }
+}
+
+/** Lets an endpoint live by its character, from phase to phase; the answer heals it: from then on it answers, soon and well. */
+export function behave(world: World, endpoint: Endpoint, character: Character, chance: SimulatedChance): () => void {
+  const steps = phases[character]
+  let healed = false
+  endpoint.latencyMs = character === "slow" ? [200, 3_000] : [0.2, chance.pick([2, 20])]
+  const next = (index: number) => {
+    if (healed) return
+    const { behaviour, ms } = steps[index % steps.length]!
+    endpoint.behaviour = behaviour
+    if (steps.length === 1) return
+    world.trace.line(`${endpoint.name} now ${JSON.stringify(behaviour)}`)
+    world.clock.after(ms * (0.5 + chance.next()), () => next(index + 1))
+  }
+  next(0)
+  return () => {
+    healed = true
+    endpoint.behaviour = fine
+    endpoint.latencyMs = [0.2, 5]
+  }
+}
+
+const fine: Behaviour = { kind: "answers", status: 204 }
+const answers = (status: number, retryAfterMs?: number): Behaviour => ({
+  kind: "answers",
+  status,
+  ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+})
+
+interface Phase {
+  readonly behaviour: Behaviour
+  readonly ms: number
+}
+
+const phases: Readonly<Record<Character, readonly Phase[]>> = {
+  steady: [{ behaviour: fine, ms: 0 }],
+  slow: [{ behaviour: fine, ms: 0 }],
+  hanging: [
+    { behaviour: { kind: "hangs" }, ms: 12_000 },
+    { behaviour: fine, ms: 2_000 },
+  ],
+  failing: [
+    { behaviour: answers(503), ms: 15_000 },
+    { behaviour: fine, ms: 5_000 },
+  ],
+  flapping: [
+    { behaviour: fine, ms: 800 },
+    { behaviour: answers(500), ms: 800 },
+    { behaviour: { kind: "loses-answers" }, ms: 800 },
+  ],
+  resting: [
+    { behaviour: fine, ms: 2_000 },
+    { behaviour: answers(429, 3_000), ms: 500 },
+    { behaviour: fine, ms: 2_000 },
+    { behaviour: answers(503, 1_500), ms: 500 },
+  ],
+  lossy: [
+    { behaviour: { kind: "loses-answers" }, ms: 2_000 },
+    { behaviour: fine, ms: 2_000 },
+  ],
+  refusing: [
+    { behaviour: fine, ms: 3_000 },
+    { behaviour: answers(400), ms: 1_000 },
+  ],
+  gone: [
+    { behaviour: fine, ms: 8_000 },
+    { behaviour: answers(410), ms: 1_000 },
+  ],
+}

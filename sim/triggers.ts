@@ -1,0 +1,40 @@
+import type { Cursor } from "../src/core/cursor.ts"
+import type { StoredEvent } from "../src/core/engine.ts"
+import type { Trigger } from "../src/core/resources.ts"
+import { createNaiveMatcher } from "../src/match/naive.ts"
+import type { RunRecord, TriggerRecord, TriggerVersion } from "./record.ts"
+
+/** Whether one version of a trigger takes an event, as the naive matcher sees it. Cursors of one log sort as text. */
+function fires(trigger: Trigger, stored: StoredEvent): boolean {
+  if (!isAfter(stored.cursor, trigger.from)) return false
+  const matcher = createNaiveMatcher()
+  matcher.set(trigger)
+  return matcher.match(stored).length > 0
+}
+
+function isAfter(cursor: Cursor, from: Cursor): boolean {
+  return cursor > from
+}
+
+/** A change of a trigger holds for what is stored this long after the change was acknowledged, or later. */
+const lagMs = 1_000
+
+/** Whether any version that may have been in force when the event was routed takes it. */
+export function firesMaybe(run: RunRecord, record: TriggerRecord, stored: StoredEvent): boolean {
+  return candidates(run, record, stored.storedAt).some((version) => fires(version, stored))
+}
+
+/** Whether the trigger owes this event for sure: every version that may have been in force when it was routed takes it. */
+export function firesSurely(run: RunRecord, record: TriggerRecord, stored: StoredEvent): boolean {
+  if (record.deletionAt !== undefined || !record.versions.some(({ acknowledgedAt }) => acknowledgedAt !== undefined)) {
+    return false
+  }
+  return candidates(run, record, stored.storedAt).every((version) => fires(version, stored))
+}
+
+/** Events are routed when they are stored or later: the version that held for sure by then, and all after it. */
+function candidates(run: RunRecord, { versions }: TriggerRecord, storedAt: number): readonly Trigger[] {
+  const holds = ({ acknowledgedAt }: TriggerVersion) =>
+    acknowledgedAt !== undefined && run.smooth(acknowledgedAt) + lagMs < run.smooth(storedAt)
+  return versions.slice(Math.max(0, versions.findLastIndex(holds))).map(({ trigger }) => trigger)
+}

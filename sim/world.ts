@@ -1,0 +1,109 @@
+import { createSimulatedChance, type SimulatedChance } from "../src/testing/chance.ts"
+import { createSimulatedClock, type SimulatedClock } from "../src/testing/clock.ts"
+import {
+  createSimulatedNetwork,
+  type Receipt,
+  type Sending,
+  type SimulatedNetwork,
+} from "../src/testing/destinations.ts"
+import { createSimulatedDisk, type SimulatedDisk } from "../src/testing/disk.ts"
+import { createSimulatedStore, type SimulatedStore } from "../src/testing/store.ts"
+import { contentOf, InvariantError, identityOf, RunRecord } from "./record.ts"
+import { createTrace, type Trace } from "./trace.ts"
+import { firesMaybe } from "./triggers.ts"
+
+/** When every run begins, so that times look like times. */
+export const startMs = Date.UTC(2026, 0, 1)
+
+/** Everything that outlives the hub's process. */
+export interface World {
+  readonly seed: number
+  readonly clock: SimulatedClock
+  readonly chance: SimulatedChance
+  readonly disk: SimulatedDisk
+  readonly store: SimulatedStore
+  readonly network: SimulatedNetwork
+  readonly trace: Trace
+  readonly record: RunRecord
+  /** The first promise that was found broken. */
+  violation: InvariantError | undefined
+  violate(error: InvariantError): void
+  /** The first error that nothing expects: a bug, of the hub or of the simulator. */
+  failure: Error | undefined
+  fail(error: Error): void
+}
+
+/** The disk's size while nothing is wrong with it. */
+export const diskBytes = 64 << 20
+
+export function createWorld(seed: number, keep?: (line: string) => void): World {
+  const clock = createSimulatedClock(startMs)
+  const chance = createSimulatedChance(seed, clock)
+  const trace = createTrace(clock, keep)
+  const record = new RunRecord()
+  const world: World = {
+    seed,
+    clock,
+    chance,
+    trace,
+    record,
+    disk: createSimulatedDisk({ chance: chance.fork("disk"), bytesMax: diskBytes }),
+    store: createSimulatedStore({ chance: chance.fork("store") }),
+    network: createSimulatedNetwork({
+      clock,
+      chance: chance.fork("network"),
+      onSend: (sending) => sent(world, sending),
+      onReceipt: (receipt) => received(world, receipt),
+    }),
+    violation: undefined,
+    violate(error) {
+      if (world.violation) return
+      trace.line(`BROKEN invariant ${error.invariant}: ${error.message}`)
+      world.violation = error
+    },
+    failure: undefined,
+    fail(error) {
+      world.failure ??= error
+    },
+  }
+  return world
+}
+
+function sent(world: World, sending: Sending): void {
+  const { record, trace, violate } = world
+  const { delivery, attempt } = sending.dispatch
+  trace.line(`send ${delivery.id} attempt ${attempt} to ${sending.endpoint}`)
+  record.count("sends")
+  record.delivery(delivery.id).sends++
+  const fault = faultOf(record, sending)
+  if (fault) violate(fault)
+}
+
+/** What leaves the hub is what was published, for a trigger that it fired, of the same tenant, under a lease. */
+function faultOf(record: RunRecord, { endpoint, dispatch }: Sending): InvariantError | undefined {
+  const { delivery, stored } = dispatch
+  const { id, tenant } = delivery
+  const trigger = record.triggers.get(`${tenant}/${delivery.trigger}`)
+  const published = record.published.get(identityOf(stored.address, stored.event))
+  if (!trigger) return new InvariantError(2, `${id} is for a trigger that nobody made`)
+  if (!published) return new InvariantError(1, `${id} brings an event that nobody published`)
+  if (contentOf(published.event) !== contentOf(stored.event)) {
+    return new InvariantError(1, `${id} brings an event that is not as it was published`)
+  }
+  if (stored.address.tenant !== tenant || !endpoint.startsWith(`${tenant}-`)) {
+    return new InvariantError(5, `${id} of ${stored.address.tenant} went to ${endpoint}`)
+  }
+  if (!firesMaybe(record, trigger, stored)) {
+    return new InvariantError(2, `${id} was made, and the event never fired its trigger`)
+  }
+  return record.delivery(id).live ? undefined : new InvariantError(4, `${id} was sent without a lease`)
+}
+
+function received({ record, trace }: World, { at, endpoint, dispatch, status }: Receipt): void {
+  const delivery = record.delivery(dispatch.delivery.id)
+  trace.line(`${endpoint} received ${delivery.id} attempt ${dispatch.attempt}: ${status ?? "no answer"}`)
+  delivery.firstReceiptAt ??= at
+  if (status === undefined) return
+  if (status < 300) delivery.taken++
+  else if (status >= 400 && status < 500) delivery.refused++
+}

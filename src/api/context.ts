@@ -1,0 +1,54 @@
+import type { IncomingMessage, Server, ServerResponse } from "node:http"
+import type { FastifyBaseLogger } from "fastify"
+import type { Chance, Clock } from "../core/clock.ts"
+import type { DestinationKind } from "../core/destination.ts"
+import type { Engine } from "../core/engine.ts"
+
+/** Whose request it is: the tenant, and the key's id. */
+export interface Caller {
+  readonly tenant: string
+  readonly key: string
+}
+
+export interface ApiOptions {
+  readonly engine: Engine
+  readonly clock: Clock
+  readonly chance: Chance
+  /** Whose key an Authorization header holds; undefined: nobody's. */
+  readonly authorize: (authorizationHeader: string | undefined) => Caller | undefined
+  readonly kinds: ReadonlyMap<string, DestinationKind>
+  readonly version: string
+  /** Ends streams and exports; the hub is stopping. */
+  readonly stop: AbortSignal
+  /** What a topic is that nobody has made: whether a trigger or a publish makes it, and how. */
+  readonly topics: { readonly autoCreate: boolean; readonly dedupeWindowMs: number }
+  /** The text of /metrics, and whether it needs no key. Absent: /metrics is not found. */
+  readonly metrics?: { readonly open: boolean; render(): Promise<{ readonly contentType: string; readonly body: string }> }
+  /** Why the hub cannot work at present, besides what the engine says; empty when it can. */
+  readonly readiness?: () => readonly string[]
+  /** Makes or takes the server whose requests `handler` answers; absent: fastify makes its own. */
+  readonly serverFactory?: (handler: (request: IncomingMessage, response: ServerResponse) => void) => Server
+  /** Where errors that nobody expected are written. */
+  readonly log?: FastifyBaseLogger
+}
+
+/** What the handlers share. */
+export interface ApiContext extends ApiOptions {
+  /** When the API was made, in Unix milliseconds. */
+  readonly startedAt: number
+  /**
+   * Runs changes of resources one after another, so that what one has checked (the destination exists, no trigger names
+   * the topic) still holds when it is written.
+   */
+  readonly inTurn: <Result>(change: () => Promise<Result>) => Promise<Result>
+}
+
+/** Runs one call after another. As many wait as there are requests in flight. */
+export function createTurns(): <Result>(run: () => Promise<Result>) => Promise<Result> {
+  let last: Promise<unknown> = Promise.resolve()
+  return (run) => {
+    const turn = last.then(run)
+    last = turn.catch(() => {})
+    return turn
+  }
+}

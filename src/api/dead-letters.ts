@@ -1,0 +1,215 @@
+import Type, { type Static } from "typebox"
+import { formatTopic } from "../core/address.ts"
+import type { DeadLetter } from "../core/delivery.ts"
+import type { ApiContext } from "./context.ts"
+import { AttemptSchema, attemptsOf, OutcomeSchema, showOutcome } from "./deliveries.ts"
+import { notFound, ProblemError } from "./errors.ts"
+import { readBody, readQuery } from "./fields.ts"
+import { pageSizeDefault, parsePageToken, toPage } from "./paging.ts"
+import { resourceKey } from "./resource-store.ts"
+import { type App, documented, pathPart, tenantOf } from "./routes.ts"
+import { choice, component, PageQuery, pageOf, strict, Timestamp } from "./schemas.ts"
+
+/** Dead letters read at once while many are redriven, and redriven at once. */
+const scanLetters = 500
+const atOnce = 50
+
+const which = {
+  trigger: Type.Optional(Type.String({ description: "Only those of this trigger." })),
+  destination: Type.Optional(Type.String({ description: "Only those of this destination." })),
+  reason: Type.Optional(choice(["permanent", "exhausted", "expired"], { description: "Only those of this reason." })),
+}
+const ListQuery = strict({ ...which, ...PageQuery })
+
+const RedriveInput = component(
+  "RedriveInput",
+  strict(
+    { ...which, dryRun: Type.Optional(Type.Boolean({ default: false, description: "Only count." })) },
+    { examples: [{ destination: "warehouse", dryRun: true }] },
+  ),
+)
+
+const Redriven = component(
+  "Redriven",
+  Type.Object({
+    matched: Type.Integer(),
+    redriven: Type.Integer({ description: "Fewer than matched where a trigger or destination is gone." }),
+  }),
+)
+
+const letterFields = {
+  id: Type.String(),
+  tenant: Type.String(),
+  trigger: Type.String(),
+  destination: Type.String(),
+  cursor: Type.String({ description: "The event's." }),
+  topic: Type.String({ description: "The event's, with its key." }),
+  reason: choice(["permanent", "exhausted", "expired"]),
+  attempts: Type.Integer({ description: "How many there were." }),
+  diedAt: Timestamp,
+  lastOutcome: OutcomeSchema,
+}
+
+const DeadLetterSchema = component(
+  "DeadLetter",
+  Type.Object(letterFields, { description: "A delivery given up. Its id is the delivery's." }),
+)
+
+const DeadLetterDetail = component(
+  "DeadLetterDetail",
+  Type.Object({
+    ...letterFields,
+    attempts: Type.Array(AttemptSchema, { description: "Those that are kept." }),
+    event: Type.Optional(
+      Type.Object(
+        { id: Type.String(), source: Type.String(), type: Type.String() },
+        { description: "Absent once retention has dropped the event." },
+      ),
+    ),
+  }),
+)
+
+const idParams = Type.Object({ id: Type.String({ description: "The dead letter's id." }) })
+
+/** Dead letters: listed, read, and put back one by one or many at once. */
+export function deadLetterRoutes(app: App, context: ApiContext): void {
+  const { queue } = context.engine
+  app.get("/v1/dead-letters", documented(docs.list), async (request) => {
+    const { pageSize = pageSizeDefault, pageToken, ...filter } = readQuery(ListQuery, request.query)
+    const tenant = tenantOf(request)
+    const query = [tenant, "dead-letters", filter.trigger, filter.destination, filter.reason]
+    const after = parsePageToken(query, pageToken)
+    const from = after === undefined ? {} : { after }
+    const letters = await queue.deadLetters({ tenant, limit: pageSize + 1, ...filter, ...from })
+    const page = toPage(query, letters, pageSize, (letter) => letter.id)
+    return { ...page, items: page.items.map(showLetter) }
+  })
+  app.get("/v1/dead-letters/:id", documented(docs.get), async (request) => {
+    const letter = await find(context, tenantOf(request), pathPart(request, "id"))
+    const tried = await attemptsOf(context, letter.tenant, letter.cursor)
+    const event = (await context.engine.log.get(letter.cursor))?.event
+    return {
+      ...showLetter(letter),
+      attempts: tried.get(letter.id)?.attempts ?? [],
+      ...(event !== undefined && { event: { id: event.id, source: event.source, type: event.type } }),
+    }
+  })
+  app.post("/v1/dead-letters/:id/redrive", documented(docs.redriveOne), async (request) => {
+    readBody(strict({}), request.body)
+    const letter = await find(context, tenantOf(request), pathPart(request, "id"))
+    const gone = await missing(context)(letter)
+    if (gone !== undefined) throw new ProblemError("conflict", `${gone} no longer exists; create it again first`)
+    const redriven = await queue.redrive(letter.tenant, letter.id)
+    return { matched: 1, redriven: redriven ? 1 : 0 }
+  })
+  app.post("/v1/dead-letters/redrive", documented(docs.redriveMany), async (request) => {
+    const { dryRun = false, ...filter } = readBody(RedriveInput, request.body)
+    return redriveAll(context, tenantOf(request), filter, dryRun)
+  })
+}
+
+type Filter = Pick<Static<typeof RedriveInput>, "trigger" | "destination" | "reason">
+
+/** Goes through the letters in order of id, so that one that dies again meanwhile is not met twice. */
+async function redriveAll(
+  context: ApiContext,
+  tenant: string,
+  filter: Filter,
+  dryRun: boolean,
+): Promise<Static<typeof Redriven>> {
+  const { queue } = context.engine
+  const isMissing = missing(context)
+  let [matched, redriven] = [0, 0]
+  let after: string | undefined
+  for (;;) {
+    const from = after === undefined ? {} : { after }
+    const letters = await queue.deadLetters({ tenant, limit: scanLetters, ...filter, ...from })
+    matched += letters.length
+    for (let i = 0; i < letters.length && !dryRun; i += atOnce) {
+      const some = letters.slice(i, i + atOnce).map(async (letter) => {
+        if ((await isMissing(letter)) !== undefined) return false
+        return queue.redrive(tenant, letter.id)
+      })
+      redriven += (await Promise.all(some)).filter(Boolean).length
+    }
+    after = letters.at(-1)?.id
+    if (letters.length < scanLetters || context.stop.aborted) return { matched, redriven }
+  }
+}
+
+/** Tells what a letter's delivery would lack: its trigger or its destination. Asks the catalog once for each. */
+function missing(context: ApiContext): (letter: DeadLetter) => Promise<string | undefined> {
+  const known = new Map<string, Promise<boolean>>()
+  const exists = (name: string, tenant: string, id: string) => {
+    const key = resourceKey(name, tenant, id)
+    const found = known.get(key) ?? context.engine.catalog.get(key).then((item) => item !== undefined)
+    known.set(key, found)
+    return found
+  }
+  return async ({ tenant, trigger, destination }) => {
+    if (!(await exists("trigger", tenant, trigger))) return `trigger ${trigger}`
+    return (await exists("destination", tenant, destination)) ? undefined : `destination ${destination}`
+  }
+}
+
+async function find(context: ApiContext, tenant: string, id: string): Promise<DeadLetter> {
+  const letter = await context.engine.queue.deadLetter(tenant, id)
+  if (letter !== undefined) return letter
+  throw notFound(`there is no dead letter ${JSON.stringify(id)}; it may have been redriven`)
+}
+
+function showLetter(letter: DeadLetter): Static<typeof DeadLetterSchema> {
+  const { id, tenant, trigger, destination, cursor, address, reason, attempts, diedAt, lastOutcome } = letter
+  return {
+    id,
+    tenant,
+    trigger,
+    destination,
+    cursor,
+    topic: formatTopic(address),
+    reason,
+    attempts,
+    diedAt: new Date(diedAt).toISOString(),
+    lastOutcome: showOutcome(lastOutcome),
+  }
+}
+
+const tag = "Dead letters"
+
+const docs = {
+  list: {
+    operationId: "listDeadLetters",
+    tag,
+    summary: "List dead letters",
+    description: "In the order of their events.",
+    query: ListQuery,
+    answers: { 200: pageOf("DeadLetterPage", DeadLetterSchema) },
+    problems: ["invalid-argument"],
+  },
+  get: {
+    operationId: "getDeadLetter",
+    tag,
+    summary: "Read a dead letter with its attempts",
+    params: idParams,
+    answers: { 200: DeadLetterDetail },
+    problems: ["not-found"],
+  },
+  redriveOne: {
+    operationId: "redriveDeadLetter",
+    tag,
+    summary: "Deliver a dead letter again",
+    description: "Its attempts so far are forgiven.",
+    params: idParams,
+    answers: { 200: Redriven },
+    problems: ["not-found", "conflict"],
+  },
+  redriveMany: {
+    operationId: "redriveDeadLetters",
+    tag,
+    summary: "Deliver many dead letters again",
+    description: "All that match; every one where nothing is asked. `dryRun` counts them first.",
+    body: RedriveInput,
+    answers: { 200: Redriven },
+    problems: ["invalid-argument"],
+  },
+} as const

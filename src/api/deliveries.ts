@@ -1,0 +1,176 @@
+import Type, { type Static } from "typebox"
+import { attemptsTopic, parseTopic } from "../core/address.ts"
+import type { Cursor } from "../core/cursor.ts"
+import { type Attempt, type Delivery, deliveryId, type Outcome, type Verdict } from "../core/delivery.ts"
+import type { Item, OpenDelivery, StoredEvent } from "../core/engine.ts"
+import type { Event } from "../core/event.ts"
+import type { Trigger } from "../core/resources.ts"
+import type { ApiContext } from "./context.ts"
+import { resourceKey } from "./resource-store.ts"
+import { choice, component, Timestamp } from "./schemas.ts"
+
+/** Attempts shown of one event at most, its first ones. */
+const attemptsMax = 10_000
+/** Deliveries looked up at once. */
+const atOnce = 64
+
+export const OutcomeSchema = component(
+  "Outcome",
+  Type.Object({
+    kind: choice(["delivered", "failed"]),
+    detail: Type.String({ examples: ["204 No Content"] }),
+    permanent: Type.Optional(Type.Boolean({ description: "No later attempt can succeed." })),
+    retryAfterMs: Type.Optional(Type.Integer()),
+    gone: Type.Optional(Type.Boolean()),
+    response: Type.Optional(
+      Type.Object({
+        status: Type.Integer(),
+        headers: Type.Record(Type.String(), Type.String()),
+        body: Type.String({ description: "Its first 4 KiB." }),
+        bodyEncoding: choice(["utf8", "base64"]),
+        bodyTruncated: Type.Boolean(),
+      }),
+    ),
+  }),
+)
+
+export const AttemptSchema = component(
+  "Attempt",
+  Type.Object({
+    number: Type.Integer({ description: "From 1." }),
+    startedAt: Timestamp,
+    durationMs: Type.Number(),
+    outcome: OutcomeSchema,
+  }),
+)
+
+export const DeliverySchema = component(
+  "Delivery",
+  Type.Object({
+    id: Type.String(),
+    trigger: Type.String(),
+    destination: Type.String(),
+    state: choice(["due", "leased", "parked", "held", "done", "dead", "dropped"], {
+      description:
+        "due: waits for its turn; leased: being sent; parked: waits for its retry; held: its trigger is paused; " +
+        "done: delivered; dead: given up; dropped: its trigger was deleted before it was done.",
+    }),
+    attempts: Type.Array(AttemptSchema),
+    dueAt: Type.Optional(Timestamp),
+  }),
+)
+
+export type ShownAttempt = Static<typeof AttemptSchema>
+type ShownDelivery = Static<typeof DeliverySchema>
+
+/** What an attempt's event holds, as far as it is shown. */
+interface AttemptData extends Attempt {
+  readonly delivery: string
+  readonly trigger: string
+  readonly destination: string
+  readonly verdict?: Verdict
+}
+
+interface Tried {
+  readonly trigger: string
+  readonly destination: string
+  readonly attempts: ShownAttempt[]
+  verdict: Verdict["kind"] | undefined
+}
+
+/** What became of an event: its open deliveries, its dead letters, and those that attempts tell of. */
+export async function deliveriesOf(context: ApiContext, stored: StoredEvent): Promise<readonly ShownDelivery[]> {
+  const { tenant } = stored.address
+  const tried = await attemptsOf(context, tenant, stored.cursor)
+  const candidates = new Map<string, string>()
+  for (const trigger of await triggersFor(context, stored)) candidates.set(trigger.id, trigger.destination)
+  for (const { trigger, destination } of tried.values()) candidates.set(trigger, destination)
+  const shown: ShownDelivery[] = []
+  const all = [...candidates].map(
+    ([trigger, destination]): Delivery => ({
+      id: deliveryId(stored.cursor, trigger),
+      tenant,
+      trigger,
+      destination,
+      cursor: stored.cursor,
+    }),
+  )
+  for (let i = 0; i < all.length; i += atOnce) {
+    const some = all.slice(i, i + atOnce).map((delivery) => showDelivery(context, delivery, tried.get(delivery.id)))
+    for (const each of await Promise.all(some)) if (each !== undefined) shown.push(each)
+  }
+  return shown.sort((a, b) => (a.id < b.id ? -1 : 1))
+}
+
+/** The attempts of the event at `cursor`, by delivery. */
+export async function attemptsOf(context: ApiContext, tenant: string, cursor: Cursor): Promise<ReadonlyMap<string, Tried>> {
+  const tried = new Map<string, Tried>()
+  const where = { tenant, topic: attemptsTopic, key: cursor as string }
+  let count = 0
+  for await (const { events } of context.engine.log.read({ where, from: cursor })) {
+    for (const { event } of events) {
+      const data = attemptData(event)
+      if (data === undefined || ++count > attemptsMax) continue
+      const { delivery, trigger, destination } = data
+      const before = tried.get(delivery) ?? { trigger, destination, attempts: [], verdict: undefined }
+      before.attempts.push(showAttempt(data))
+      before.verdict = data.verdict?.kind
+      tried.set(delivery, before)
+    }
+    if (count > attemptsMax) break
+  }
+  return tried
+}
+
+/** An outcome without the events that it answered with, which are in the log themselves. */
+export function showOutcome(outcome: Outcome): Static<typeof OutcomeSchema> {
+  if (outcome.kind === "failed") return outcome as Static<typeof OutcomeSchema>
+  const { kind, detail, response } = outcome
+  return { kind, detail, ...(response !== undefined && { response }) }
+}
+
+async function triggersFor(context: ApiContext, { address }: StoredEvent): Promise<readonly Trigger[]> {
+  const prefix = resourceKey("trigger", address.tenant, "")
+  const items: readonly Item<Trigger>[] = await context.engine.catalog.list<Trigger>(prefix)
+  return items
+    .map((item) => item.value)
+    .filter(({ topic }) => {
+      const of = parseTopic(topic)
+      return typeof of !== "string" && of.topic === address.topic && (of.key === undefined || of.key === address.key)
+    })
+}
+
+async function showDelivery(
+  context: ApiContext,
+  delivery: Delivery,
+  tried: Tried | undefined,
+): Promise<ShownDelivery | undefined> {
+  const { queue } = context.engine
+  const open = await queue.open(delivery)
+  const dead = open === undefined ? await queue.deadLetter(delivery.tenant, delivery.id) : undefined
+  if (open === undefined && dead === undefined && tried === undefined) return undefined
+  return {
+    id: delivery.id,
+    trigger: delivery.trigger,
+    // A trigger's destination can change; the delivery keeps the one that it was made for.
+    destination: open?.delivery.destination ?? dead?.destination ?? tried?.destination ?? delivery.destination,
+    state: stateOf(open, dead !== undefined, tried),
+    attempts: tried?.attempts ?? [],
+    ...(open !== undefined && { dueAt: new Date(open.dueAt).toISOString() }),
+  }
+}
+
+function stateOf(open: OpenDelivery | undefined, isDead: boolean, tried: Tried | undefined): ShownDelivery["state"] {
+  if (open !== undefined) return open.state
+  if (isDead || tried?.verdict === "dead") return "dead"
+  return tried?.verdict === "done" ? "done" : "dropped"
+}
+
+function attemptData(event: Event): AttemptData | undefined {
+  if (event.dataKind !== "json" || event.data === undefined) return undefined
+  return JSON.parse(Buffer.from(event.data).toString("utf8")) as AttemptData
+}
+
+function showAttempt({ number, startedAt, durationMs, outcome }: AttemptData): ShownAttempt {
+  return { number, startedAt: new Date(startedAt).toISOString(), durationMs, outcome: showOutcome(outcome) }
+}

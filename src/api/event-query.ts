@@ -1,0 +1,125 @@
+import Type, { type Static } from "typebox"
+import { type Address, isReservedTopic, parseTopic } from "../core/address.ts"
+import type { Cursor } from "../core/cursor.ts"
+import type { From } from "../core/engine.ts"
+import { InvalidCursorError } from "../core/errors.ts"
+import type { Event } from "../core/event.ts"
+import { compileFilters, parseFilters } from "../filters/index.ts"
+import { isTimestamp } from "../formats/attributes.ts"
+import type { ApiContext } from "./context.ts"
+import { notFound } from "./errors.ts"
+import { type Faults, readQuery } from "./fields.ts"
+import { resourceKey } from "./resource-store.ts"
+import { strict } from "./schemas.ts"
+
+export const limitDefault = 100
+export const limitMax = 10_000
+
+const From = Type.String({ description: "`oldest`, `newest`, a cursor (events after it), or an RFC 3339 time (events since)." })
+const Filters = Type.String({ description: "A JSON array of filters; all have to hold.", examples: ['[{"prefix":{"type":"order."}}]'] })
+
+export const EventsQuery = strict({
+  from: Type.Optional(From),
+  limit: Type.Optional(
+    Type.String({
+      pattern: "^(all|[0-9]{1,6})$",
+      description: `Events at most, 1 to ${limitMax}; \`all\` streams to the present end, as NDJSON.`,
+      default: String(limitDefault),
+      errorMessage: `must be 1 to ${limitMax}, or all`,
+    }),
+  ),
+  filters: Type.Optional(Filters),
+  format: Type.Optional(
+    Type.Unsafe<"json" | "ndjson">({
+      type: "string",
+      enum: ["json", "ndjson"],
+      description: "Instead of an Accept header: `json` is a CloudEvents batch.",
+    }),
+  ),
+})
+
+export const StreamQuery = strict({ from: Type.Optional(From), filters: Type.Optional(Filters) })
+
+/** Which events of a topic are asked for. */
+export interface Selection {
+  readonly address: Address
+  readonly from: From
+  /** Undefined: every event. */
+  readonly passes: ((event: Event) => boolean) | undefined
+}
+
+/** The query of a read, checked. Throws ProblemError. */
+export function readEventsQuery(
+  context: ApiContext,
+  query: unknown,
+): { readonly params: Static<typeof EventsQuery>; readonly limit: number | "all" } & Pick<Selection, "from" | "passes"> {
+  return readQuery(EventsQuery, query, (params, faults) => {
+    const limit = params.limit === "all" ? "all" : Number(params.limit ?? limitDefault)
+    if (limit !== "all" && !(limit >= 1 && limit <= limitMax)) faults.add("limit", `must be 1 to ${limitMax}, or all`)
+    if (limit === "all" && params.format === "json") faults.add("format", "must be ndjson where limit is all")
+    const from = parseFrom(context, params.from ?? "oldest", faults)
+    return { params, limit, from, passes: parseFilterText(params.filters, faults) }
+  })
+}
+
+/** The query of a stream, checked. Throws ProblemError. `lastEventId` is where the client has come to before. */
+export function readStreamQuery(
+  context: ApiContext,
+  query: unknown,
+  lastEventId: string | undefined,
+): Pick<Selection, "from" | "passes"> {
+  return readQuery(StreamQuery, query, (params, faults) => {
+    const passes = parseFilterText(params.filters, faults)
+    if (lastEventId) return { from: parseCursor(context, lastEventId, "Last-Event-ID", notCursor, faults), passes }
+    return { from: parseFrom(context, params.from ?? "newest", faults), passes }
+  })
+}
+
+/** The address that a path names; throws ProblemError where no such topic is. */
+export async function findAddress(context: ApiContext, tenant: string, text: string): Promise<Address> {
+  const parsed = parseTopic(text)
+  const absent = notFound(`there is no topic ${JSON.stringify(text)}; GET /v1/topics lists what there is`)
+  if (typeof parsed === "string") throw absent
+  const address = { tenant, ...parsed }
+  if (isReservedTopic(parsed.topic)) return address
+  if ((await context.engine.catalog.get(resourceKey("topic", tenant, parsed.topic))) === undefined) throw absent
+  return address
+}
+
+function parseFrom(context: ApiContext, text: string, faults: Faults): From {
+  if (text === "oldest" || text === "newest") return text
+  if (isTimestamp(text)) return { time: Date.parse(text) }
+  return parseCursor(context, text, "from", notFrom, faults)
+}
+
+const notCursor = "is no cursor of this hub"
+const notFrom = "must be oldest, newest, a cursor of this hub, or an RFC 3339 time with its + written as %2B"
+
+function parseCursor(context: ApiContext, text: string, field: string, message: string, faults: Faults): Cursor {
+  const cursor = text as Cursor
+  try {
+    context.engine.log.compare(cursor, cursor)
+  } catch (error) {
+    if (!(error instanceof InvalidCursorError)) throw error
+    faults.add(field, message)
+  }
+  return cursor
+}
+
+function parseFilterText(text: string | undefined, faults: Faults): Selection["passes"] {
+  if (text === undefined || text === "") return undefined
+  const parsed = parseFilters(parseJson(text))
+  if (parsed.ok) return parsed.filters.length === 0 ? undefined : compileFilters(parsed.filters)
+  for (const fault of parsed.faults) faults.add(fault.field, fault.message)
+  return undefined
+}
+
+/** What is no JSON stays text, which is no array of filters. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    if (error instanceof SyntaxError) return text
+    throw error
+  }
+}

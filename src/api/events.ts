@@ -1,0 +1,204 @@
+import type { FastifyReply, FastifyRequest } from "fastify"
+import Type from "typebox"
+import { type Address, formatTopic } from "../core/address.ts"
+import type { Cursor } from "../core/cursor.ts"
+import type { StoredEvent } from "../core/engine.ts"
+import { InvalidCursorError } from "../core/errors.ts"
+import { EventWriter, encodeBatch, encodeEvent, encodeLines } from "../formats/json-encode.ts"
+import type { ApiContext } from "./context.ts"
+import { deliveriesOf } from "./deliveries.ts"
+import { notFound } from "./errors.ts"
+import { EventsQuery, findAddress, readEventsQuery, type Selection } from "./event-query.ts"
+import { readQuery } from "./fields.ts"
+import { bufferBytes, flushBytes, write } from "./outflow.ts"
+import { type App, documented, headerOf, pathPart, tenantOf } from "./routes.ts"
+import { checkedElsewhere, strict } from "./schemas.ts"
+
+const batchType = "application/cloudevents-batch+json"
+const linesType = "application/x-ndjson"
+const eventType = "application/cloudevents+json"
+
+/** A page ends with the event that reaches this, so that a page of large events stays small in memory. */
+const pageBytesMax = 16 * 1024 * 1024
+/** A page whose filters let little through ends after this many events; its cursor goes on. */
+const pageScanMax = 200_000
+/** An export to a client that takes nothing for this long is cut off. */
+const stallMs = 60_000
+
+const EventQuery = strict({ source: Type.String({ description: "The event's source." }) })
+const eventAnswer = { content: { [eventType]: { schema: checkedElsewhere("StoredEvent") } } }
+
+/** Reading events: a topic's by page or all at once, one by its id, one by its cursor, and what became of it. */
+export function eventRoutes(app: App, context: ApiContext): void {
+  const { log } = context.engine
+  app.get("/v1/topics/:topic/events", documented(readDoc), async (request, reply) => {
+    const { params, limit, from, passes } = readEventsQuery(context, request.query)
+    const address = await findAddress(context, tenantOf(request), pathPart(request, "topic"))
+    const selection = { address, from, passes }
+    if (limit === "all") return exportEvents(context, reply, selection)
+    const page = await readPage(context, selection, limit)
+    const lines = params.format === "ndjson" || (params.format === undefined && acceptsLines(request))
+    reply.header("redcar-next-cursor", page.next)
+    if (page.more) reply.header("link", `<${nextUrl(request, page.next)}>; rel="next"`)
+    return reply.type(lines ? linesType : batchType).send(lines ? encodeLines(page.events) : encodeBatch(page.events))
+  })
+  app.get("/v1/topics/:topic/events/:id", documented(findDoc), async (request, reply) => {
+    const { source } = readQuery(EventQuery, request.query)
+    const address = await findAddress(context, tenantOf(request), pathPart(request, "topic"))
+    const id = pathPart(request, "id")
+    const found = await log.find(address, { source, id })
+    if (found === undefined || !covers(address, found.address)) {
+      throw notFound(`topic ${formatTopic(address)} has no event with id ${JSON.stringify(id)} of source ${source}`)
+    }
+    return sendEvent(reply, found)
+  })
+  app.get("/v1/events/:cursor", documented(getDoc), async (request, reply) =>
+    sendEvent(reply, await eventAt(context, tenantOf(request), pathPart(request, "cursor"))),
+  )
+  app.get("/v1/events/:cursor/deliveries", documented(deliveriesDoc), async (request) => {
+    const stored = await eventAt(context, tenantOf(request), pathPart(request, "cursor"))
+    return { items: await deliveriesOf(context, stored) }
+  })
+}
+
+interface EventPage {
+  readonly events: readonly StoredEvent[]
+  readonly next: Cursor
+  /** Whether it ended before the log did. */
+  readonly more: boolean
+}
+
+async function readPage(context: ApiContext, selection: Selection, limit: number): Promise<EventPage> {
+  const { log } = context.engine
+  const { address, from, passes } = selection
+  const events: StoredEvent[] = []
+  let [scanned, bytes] = [0, 0]
+  let next: Cursor = typeof from === "string" && from !== "oldest" && from !== "newest" ? from : log.head()
+  for await (const batch of log.read({ where: address, from, batchMax: passes ? 1_000 : Math.min(limit, 1_000) })) {
+    for (const stored of batch.events) {
+      if (passes !== undefined && !passes(stored.event)) continue
+      events.push(stored)
+      bytes += stored.event.attributesJson.length + (stored.event.data?.length ?? 0)
+      if (events.length === limit || bytes >= pageBytesMax) return { events, next: stored.cursor, more: true }
+    }
+    next = batch.next
+    scanned += batch.events.length
+    if (scanned >= pageScanMax) return { events, next, more: true }
+  }
+  return { events, next, more: false }
+}
+
+/** Streams every event up to the present end. Nothing is awaited per event; a slow client slows only its own reading. */
+async function exportEvents(context: ApiContext, reply: FastifyReply, selection: Selection): Promise<void> {
+  const { log } = context.engine
+  const { address, from, passes } = selection
+  const until = log.head()
+  reply.hijack()
+  const response = reply.raw
+  response.writeHead(200, { "content-type": linesType, "cache-control": "no-store" })
+  const writer = new EventWriter(bufferBytes)
+  try {
+    for await (const { events } of log.read({ where: address, from, until })) {
+      for (const stored of events) {
+        if (passes !== undefined && !passes(stored.event)) continue
+        writer.line(stored.event, stored)
+        if (writer.length < flushBytes) continue
+        if (!(await write(response, writer.take(), context.clock, stallMs))) return
+      }
+      if (response.destroyed) return
+    }
+    response.end(writer.take())
+  } catch (error) {
+    // The status is sent: breaking off is all that tells the client.
+    context.log?.error({ err: error }, "an export broke off")
+    response.destroy()
+  }
+}
+
+async function eventAt(context: ApiContext, tenant: string, cursor: string): Promise<StoredEvent> {
+  const absent = notFound(`there is no event at ${JSON.stringify(cursor)}, or retention has dropped it`)
+  try {
+    const stored = await context.engine.log.get(cursor as Cursor)
+    if (stored?.address.tenant !== tenant) throw absent
+    return stored
+  } catch (error) {
+    throw error instanceof InvalidCursorError ? absent : error
+  }
+}
+
+function sendEvent(reply: FastifyReply, stored: StoredEvent): FastifyReply {
+  reply.header("redcar-topic", formatTopic(stored.address))
+  return reply.type(eventType).send(encodeEvent(stored.event, stored))
+}
+
+/** Whether an event at `of` is among those of `address`: a topic covers its keys. */
+function covers(address: Address, of: Address): boolean {
+  return address.key === undefined || address.key === of.key
+}
+
+function acceptsLines(request: FastifyRequest): boolean {
+  return /application\/(x-)?ndjson/i.test(headerOf(request, "accept") ?? "")
+}
+
+function nextUrl(request: FastifyRequest, next: Cursor): string {
+  const url = new URL(request.url, "http://hub")
+  url.searchParams.set("from", next)
+  return url.pathname + url.search
+}
+
+const topicParams = Type.Object({ topic: Type.String({ description: "A topic, or one key of it: `orders`, `orders:123`." }) })
+const cursorParams = Type.Object({ cursor: Type.String({ description: "The event's cursor." }) })
+const tag = "Events"
+
+const readDoc = {
+  operationId: "readEvents",
+  tag,
+  summary: "Read events",
+  description:
+    "Events in log order, with their cursor and time of storing as `redcarcursor` and `redcartime`. " +
+    "`redcar-next-cursor` is where to read on; `Link` is there while more follows at once.",
+  params: topicParams,
+  query: EventsQuery,
+  answers: {
+    200: {
+      headers: {
+        "redcar-next-cursor": { type: "string", description: "Where reading goes on." },
+        link: { type: "string", description: 'The next page, rel="next".' },
+      },
+      content: {
+        [batchType]: { schema: Type.Array(checkedElsewhere("StoredEvent")) },
+        [linesType]: { schema: Type.String({ description: "One event a line." }) },
+      },
+    },
+  },
+  problems: ["invalid-argument", "not-found"],
+} as const
+
+const findDoc = {
+  operationId: "findEvent",
+  tag,
+  summary: "Find an event by its id",
+  params: Type.Object({ ...topicParams.properties, id: Type.String({ description: "The event's id." }) }),
+  query: EventQuery,
+  answers: { 200: eventAnswer },
+  problems: ["invalid-argument", "not-found"],
+} as const
+
+const getDoc = {
+  operationId: "getEvent",
+  tag,
+  summary: "Read the event at a cursor",
+  params: cursorParams,
+  answers: { 200: eventAnswer },
+  problems: ["not-found"],
+} as const
+
+const deliveriesDoc = {
+  operationId: "listDeliveries",
+  tag,
+  summary: "See what became of an event",
+  description: "Its deliveries, one per trigger that it fired, with every attempt that is kept.",
+  params: cursorParams,
+  answers: { 200: Type.Object({ items: Type.Array(checkedElsewhere("Delivery")) }) },
+  problems: ["not-found"],
+} as const

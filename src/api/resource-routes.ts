@@ -1,0 +1,142 @@
+import type { FastifyReply, FastifyRequest } from "fastify"
+import Type, { type TSchema } from "typebox"
+import type { Labels } from "../core/resources.ts"
+import { invalidFields } from "./errors.ts"
+import { readQuery } from "./fields.ts"
+import { pageSizeDefault } from "./paging.ts"
+import type { ChangeOptions, ResourceStore, Shown, Stored } from "./resource-store.ts"
+import { type App, documented, headerOf, pathPart, type RouteDoc, tenantOf } from "./routes.ts"
+import { PageQuery, pageOf, strict, ValidateOnlyQuery } from "./schemas.ts"
+
+const ListQuery = strict({
+  ...PageQuery,
+  labels: Type.Optional(
+    Type.String({ description: "Only those that have all of these labels.", examples: ["team=payments,tier=1"] }),
+  ),
+})
+
+/** The six routes that every resource has: create, list, read, replace, patch and delete. */
+export function resourceRoutes<Resource extends Stored>(app: App, store: ResourceStore<Resource>): void {
+  const { type } = store
+  const path = `/v1/${type.plural}`
+  const docs = resourceDocs(store.type)
+
+  app.post(path, documented(docs.create), async (request, reply) => {
+    const options = changeOptions(request)
+    const shown = await store.create(tenantOf(request), request.body, options)
+    if (!options.validateOnly) reply.code(201).header("location", `${path}/${encodeURIComponent(String(shown.body.id))}`)
+    return send(reply, shown)
+  })
+  app.get(path, documented(docs.list), async (request) => {
+    const { pageSize = pageSizeDefault, pageToken, labels } = readQuery(ListQuery, request.query)
+    return store.list({ tenant: tenantOf(request), pageSize, pageToken, labels: parseLabels(labels) })
+  })
+  app.get(`${path}/:id`, documented(docs.get), async (request, reply) =>
+    send(reply, await store.get(tenantOf(request), pathPart(request, "id"))),
+  )
+  app.put(`${path}/:id`, documented(docs.replace), async (request, reply) => {
+    const options = changeOptions(request)
+    return send(reply, await store.replace(tenantOf(request), pathPart(request, "id"), request.body, options))
+  })
+  app.patch(`${path}/:id`, documented(docs.patch), async (request, reply) => {
+    const options = changeOptions(request)
+    return send(reply, await store.patch(tenantOf(request), pathPart(request, "id"), request.body, options))
+  })
+  app.delete(`${path}/:id`, documented(docs.remove), async (request, reply) => {
+    const options = changeOptions(request)
+    const shown = await store.remove(tenantOf(request), pathPart(request, "id"), options)
+    return options.validateOnly ? send(reply, shown) : reply.code(204).send()
+  })
+}
+
+/** What a change asks besides its body. */
+export function changeOptions(request: FastifyRequest): ChangeOptions {
+  const query = readQuery(ValidateOnlyQuery, request.query)
+  return { ifMatch: headerOf(request, "if-match"), validateOnly: query.validate_only }
+}
+
+/** Answers a resource with its ETag. */
+export function send(reply: FastifyReply, shown: Shown): Record<string, unknown> {
+  if (shown.etag !== undefined) reply.header("etag", shown.etag)
+  return shown.body
+}
+
+/** `a=1,b=2` as labels. Throws ProblemError. */
+export function parseLabels(text: string | undefined): Labels {
+  if (text === undefined || text === "") return {}
+  const pairs = text.split(",").map((pair) => {
+    const equals = pair.indexOf("=")
+    if (equals < 1) throw invalidFields([{ field: "labels", message: "must be name=value, several parted by commas" }])
+    return [pair.slice(0, equals).trim(), pair.slice(equals + 1).trim()] as const
+  })
+  return Object.fromEntries(pairs)
+}
+
+/** The path parameter that names a resource. */
+export function idParams(name: string) {
+  return Type.Object({ id: Type.String({ description: `The ${name}'s id.` }) })
+}
+
+type Docs = Readonly<Record<"create" | "list" | "get" | "replace" | "patch" | "remove", RouteDoc>>
+
+function resourceDocs(type: {
+  readonly name: string
+  readonly plural: string
+  readonly tag: string
+  readonly input: TSchema
+  readonly output: TSchema
+}): Docs {
+  const { name, plural, tag, input, output } = type
+  const Name = name.charAt(0).toUpperCase() + name.slice(1)
+  const Plural = plural.charAt(0).toUpperCase() + plural.slice(1)
+  const params = idParams(name)
+  const query = ValidateOnlyQuery
+  const changing = ["invalid-argument", "not-found", "conflict", "precondition-failed"] as const
+  const one = { tag, params, answers: { 200: output } }
+  const patch = {
+    content: { "application/merge-patch+json": { schema: { type: "object", description: "The members to change." } } },
+  }
+  return {
+    create: {
+      operationId: `create${Name}`,
+      tag,
+      summary: `Create a ${name}`,
+      query,
+      body: input,
+      answers: { 201: output, 200: validated(output) },
+      problems: ["invalid-argument", "already-exists"],
+    },
+    list: {
+      operationId: `list${Plural}`,
+      tag,
+      summary: `List ${plural}`,
+      query: ListQuery,
+      answers: { 200: pageOf(`${Name}Page`, output) },
+      problems: ["invalid-argument"],
+    },
+    get: { ...one, operationId: `get${Name}`, summary: `Read a ${name}`, problems: ["not-found"] },
+    replace: { ...one, operationId: `replace${Name}`, summary: `Replace a ${name}`, query, body: input, problems: changing },
+    patch: {
+      ...one,
+      operationId: `update${Name}`,
+      summary: `Change a ${name}`,
+      description: "A JSON merge patch (RFC 7396): members given replace, null removes.",
+      query,
+      body: patch,
+      problems: changing,
+    },
+    remove: {
+      operationId: `delete${Name}`,
+      tag,
+      params,
+      summary: `Delete a ${name}`,
+      query,
+      answers: { 204: null, 200: validated(output) },
+      problems: ["not-found", "conflict", "precondition-failed"],
+    },
+  }
+}
+
+function validated(output: TSchema): object {
+  return { ...output, description: "With validate_only: what would be." }
+}

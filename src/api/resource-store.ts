@@ -1,0 +1,328 @@
+import type { TSchema } from "typebox"
+import type { Catalog, Item } from "../core/engine.ts"
+import { ConflictError } from "../core/errors.ts"
+import type { Labels } from "../core/resources.ts"
+import type { ApiContext } from "./context.ts"
+import { ProblemError, notFound } from "./errors.ts"
+import { etagMatches, formatEtag } from "./etag.ts"
+import { checkSchema, createFaults, type Faults } from "./fields.ts"
+import { isObject, mergePatch } from "./merge-patch.ts"
+import { type Page, parsePageToken, toPage } from "./paging.ts"
+
+/** What every stored resource has. */
+export interface Stored {
+  readonly id: string
+  readonly tenant: string
+  readonly createdAt: number
+  readonly updatedAt: number
+  readonly labels: Labels
+}
+
+/** One resource being written. */
+export interface Draft<Resource extends Stored> {
+  readonly tenant: string
+  readonly id: string
+  /** What is stored; undefined while it is being created. */
+  readonly previous: Resource | undefined
+  readonly now: number
+  /** Where the reader notes what is wrong. What it answers is thrown away where there is anything. */
+  readonly faults: Faults
+}
+
+/** All that the generic handlers need to know of one type of resource. */
+export interface ResourceType<Resource extends Stored> {
+  /** `trigger`: in ids of operations, in messages, and before the slash in catalog keys. */
+  readonly name: string
+  readonly plural: string
+  readonly tag: string
+  /** Before the random part of an id that the hub makes; absent: the caller has to name it. */
+  readonly idPrefix?: string
+  /** A body of POST and PUT. */
+  readonly input: TSchema
+  readonly output: TSchema
+  /** Members of an answer that the hub sets: PUT ignores them, so that what was read can be sent back. */
+  readonly readOnly: readonly string[]
+  /** The resource that a body asks for. Fields that `faults` already holds are of any type. */
+  read(body: Record<string, unknown>, draft: Draft<Resource>): Promise<Resource>
+  /** As JSON. `previous` is what was stored before a change, so that what is new can be shown the one time. */
+  show(resource: Resource, previous: Resource | undefined): Record<string, unknown>
+  /** What a read of one shows beyond that. */
+  detail?(resource: Resource): Promise<Record<string, unknown>>
+  /** A resource that exists though nobody has stored it. */
+  builtIn?(tenant: string, id: string): Resource | undefined
+  /** Why it cannot be deleted; undefined when it can. */
+  inUse?(resource: Resource): Promise<string | undefined>
+  /** Right before it is stored, nothing being wrong with it. */
+  writing?(resource: Resource): Promise<void>
+  changed?(resource: Resource, previous: Resource): Promise<void>
+  removing?(resource: Resource): Promise<void>
+  removed?(resource: Resource): Promise<void>
+}
+
+export interface ChangeOptions {
+  readonly ifMatch?: string | undefined
+  readonly validateOnly?: boolean | undefined
+}
+
+/** A resource as it is answered. */
+export interface Shown {
+  readonly body: Record<string, unknown>
+  /** Undefined for what was only validated. */
+  readonly etag: string | undefined
+}
+
+export interface ListQuery {
+  readonly tenant: string
+  readonly pageSize: number
+  readonly pageToken?: string | undefined
+  /** All of them have to be there. */
+  readonly labels: Labels
+}
+
+/** Creates, reads, lists, replaces, patches and deletes resources of one type. Failures are thrown as ProblemError. */
+export interface ResourceStore<Resource extends Stored> {
+  readonly type: ResourceType<Resource>
+  create(tenant: string, body: unknown, options: ChangeOptions): Promise<Shown>
+  get(tenant: string, id: string): Promise<Shown>
+  list(query: ListQuery): Promise<Page<Record<string, unknown>>>
+  replace(tenant: string, id: string, body: unknown, options: ChangeOptions): Promise<Shown>
+  patch(tenant: string, id: string, body: unknown, options: ChangeOptions): Promise<Shown>
+  /** A change that `edit` makes by itself; what it answers is stored as it is. */
+  edit(tenant: string, id: string, options: ChangeOptions, edit: (resource: Resource) => Resource): Promise<Shown>
+  /** Answers what was deleted. */
+  remove(tenant: string, id: string, options: ChangeOptions): Promise<Shown>
+  /** The stored resource; throws ProblemError where there is none. */
+  find(tenant: string, id: string): Promise<Item<Resource>>
+}
+
+/** How often a change begins anew because another came first, before it gives up. */
+const triesMax = 8
+const scanItems = 500
+const commonReadOnly: readonly string[] = ["tenant", "createdAt", "updatedAt", "etag"]
+
+export function resourceKey(name: string, tenant: string, id: string): string {
+  return `${name}/${tenant}/${id}`
+}
+
+export function createResourceStore<Resource extends Stored>(
+  context: ApiContext,
+  type: ResourceType<Resource>,
+): ResourceStore<Resource> {
+  const { catalog } = context.engine
+  const readOnly = [...commonReadOnly, ...type.readOnly]
+  const find = (tenant: string, id: string) => findResource(catalog, type, tenant, id)
+  const show = (resource: Resource, revision: number | undefined, previous: Resource | undefined) =>
+    showResource(type, resource, revision, previous)
+
+  /** Reads fields into a resource; throws with every fault, those that `faults` holds already among them. */
+  const read = async (
+    fields: Record<string, unknown>,
+    draft: Omit<Draft<Resource>, "now" | "faults">,
+    faults: Faults = createFaults(),
+  ) => {
+    const body = without(fields, readOnly)
+    checkSchema(type.input, body, faults)
+    const resource = await type.read(body, { ...draft, now: context.clock.now(), faults })
+    faults.refuse()
+    return resource
+  }
+
+  const change = (
+    tenant: string,
+    id: string,
+    options: ChangeOptions,
+    next: (item: Item<Resource>) => Promise<Resource> | Resource,
+  ): Promise<Shown> =>
+    context.inTurn(async () => {
+      for (let tries = 0; tries < triesMax; tries++) {
+        const item = await find(tenant, id)
+        requireMatch(type, item, options.ifMatch)
+        const resource = { ...(await next(item)), updatedAt: context.clock.now() }
+        if (options.validateOnly) return show(resource, undefined, resource)
+        await type.writing?.(resource)
+        const revision = await putUnlessChanged(catalog, item, resource)
+        if (revision === undefined) continue
+        await type.changed?.(resource, item.value)
+        return show(resource, revision, item.value)
+      }
+      throw new ProblemError("conflict", `others keep changing ${type.name} ${id}; try again`)
+    })
+
+  return {
+    type,
+    find,
+    create: (tenant, body, options) =>
+      context.inTurn(async () => {
+        const fields = bodyObject(body)
+        const id = typeof fields.id === "string" ? fields.id : newId(context, type)
+        const resource = await read(fields, { tenant, id, previous: undefined }, readOnlyFaults(fields, readOnly))
+        const key = resourceKey(type.name, tenant, id)
+        if ((await catalog.get(key)) !== undefined) throw alreadyExists(type.name, id)
+        if (options.validateOnly) return show(resource, undefined, resource)
+        await type.writing?.(resource)
+        const revision = await putUnlessChanged(catalog, { key, revision: 0 }, resource)
+        if (revision === undefined) throw alreadyExists(type.name, id)
+        return show(resource, revision, undefined)
+      }),
+    async get(tenant, id) {
+      const item = await find(tenant, id)
+      const shown = show(item.value, item.revision, item.value)
+      return { ...shown, body: { ...shown.body, ...(await type.detail?.(item.value)) } }
+    },
+    list: (query) => listResources(catalog, type, query),
+    replace: (tenant, id, body, options) =>
+      change(tenant, id, options, (item) => {
+        const fields = { id, ...bodyObject(body) }
+        return read(fields, { tenant, id, previous: item.value }, idFaults(fields, id))
+      }),
+    patch: (tenant, id, body, options) =>
+      change(tenant, id, options, (item) => {
+        const patch = bodyObject(body)
+        const fields = mergePatch({ id, ...type.show(item.value, item.value) }, patch) as Record<string, unknown>
+        const faults = idFaults(fields, id, readOnlyFaults(patch, readOnly))
+        return read(fields, { tenant, id, previous: item.value }, faults)
+      }),
+    edit: (tenant, id, options, edit) => change(tenant, id, options, (item) => edit(item.value)),
+    remove: (tenant, id, options) => context.inTurn(() => removeResource(catalog, type, tenant, id, options)),
+  }
+}
+
+function showResource<Resource extends Stored>(
+  type: ResourceType<Resource>,
+  resource: Resource,
+  revision: number | undefined,
+  previous: Resource | undefined,
+): Shown {
+  const { id, tenant, createdAt, updatedAt } = resource
+  const etag = revision === undefined ? undefined : formatEtag(revision)
+  const times = { createdAt: new Date(createdAt).toISOString(), updatedAt: new Date(updatedAt).toISOString() }
+  return { etag, body: { id, tenant, ...type.show(resource, previous), ...times, ...(etag && { etag }) } }
+}
+
+async function findResource<Resource extends Stored>(
+  catalog: Catalog,
+  type: ResourceType<Resource>,
+  tenant: string,
+  id: string,
+): Promise<Item<Resource>> {
+  const key = resourceKey(type.name, tenant, id)
+  const item = id.includes("/") ? undefined : await catalog.get<Resource>(key)
+  if (item !== undefined) return item
+  const builtIn = type.builtIn?.(tenant, id)
+  if (builtIn !== undefined) return { key, value: builtIn, revision: 0 }
+  throw notFound(`there is no ${type.name} ${JSON.stringify(id)}; GET /v1/${type.plural} lists what there is`)
+}
+
+async function listResources<Resource extends Stored>(
+  catalog: Catalog,
+  type: ResourceType<Resource>,
+  { tenant, pageSize, pageToken, labels }: ListQuery,
+): Promise<Page<Record<string, unknown>>> {
+  const query = [tenant, type.plural, labels]
+  const prefix = resourceKey(type.name, tenant, "")
+  const wanted = Object.entries(labels)
+  const found: Item<Resource>[] = []
+  const from = parsePageToken(query, pageToken)
+  let after = from === undefined ? undefined : prefix + from
+  while (found.length <= pageSize) {
+    const items = await catalog.list<Resource>(prefix, { limit: scanItems, ...(after !== undefined && { after }) })
+    found.push(...items.filter(({ value }) => wanted.every(([name, text]) => labelOf(value.labels, name) === text)))
+    if (items.length < scanItems) break
+    after = items.at(-1)!.key
+  }
+  const page = toPage(query, found, pageSize, (item) => item.value.id)
+  return { ...page, items: page.items.map((item) => showResource(type, item.value, item.revision, item.value).body) }
+}
+
+async function removeResource<Resource extends Stored>(
+  catalog: Catalog,
+  type: ResourceType<Resource>,
+  tenant: string,
+  id: string,
+  options: ChangeOptions,
+): Promise<Shown> {
+  const item = await findResource(catalog, type, tenant, id)
+  requireMatch(type, item, options.ifMatch)
+  const use = await type.inUse?.(item.value)
+  if (use !== undefined) throw new ProblemError("conflict", use)
+  const shown = showResource(type, item.value, item.revision, item.value)
+  if (options.validateOnly) return shown
+  await type.removing?.(item.value)
+  try {
+    await catalog.delete(item.key, options.ifMatch === undefined ? undefined : item.revision)
+  } catch (error) {
+    if (error instanceof ConflictError) throw changedMeanwhile(type.name, id)
+    throw error
+  }
+  await type.removed?.(item.value)
+  return shown
+}
+
+/** The new revision; undefined where another write came first. */
+async function putUnlessChanged(
+  catalog: Catalog,
+  { key, revision }: Pick<Item<unknown>, "key" | "revision">,
+  value: unknown,
+): Promise<number | undefined> {
+  try {
+    return await catalog.put(key, value, revision)
+  } catch (error) {
+    if (error instanceof ConflictError) return undefined
+    throw error
+  }
+}
+
+function requireMatch<Resource extends Stored>(
+  type: ResourceType<Resource>,
+  item: Item<Resource>,
+  ifMatch: string | undefined,
+): void {
+  if (ifMatch === undefined || etagMatches(ifMatch, item.revision)) return
+  throw changedMeanwhile(type.name, item.value.id)
+}
+
+function changedMeanwhile(name: string, id: string): ProblemError {
+  return new ProblemError(
+    "precondition-failed",
+    `${name} ${id} is at another revision than If-Match names; read it again and repeat the change on that`,
+  )
+}
+
+function alreadyExists(name: string, id: string): ProblemError {
+  return new ProblemError("already-exists", `there is a ${name} ${JSON.stringify(id)} already; choose another id, or PUT it`)
+}
+
+/** The body as an object. Throws ProblemError where it is something else. */
+export function bodyObject(body: unknown): Record<string, unknown> {
+  if (body === undefined) return {}
+  if (isObject(body)) return body
+  const faults = createFaults()
+  faults.add("", "the body must be a JSON object")
+  faults.refuse()
+  return {}
+}
+
+function readOnlyFaults(fields: Record<string, unknown>, readOnly: readonly string[]): Faults {
+  const faults = createFaults()
+  for (const name of readOnly) {
+    if (Object.hasOwn(fields, name)) faults.add(name, "is set by the hub; leave it out")
+  }
+  return faults
+}
+
+function idFaults(fields: Record<string, unknown>, id: string, faults: Faults = createFaults()): Faults {
+  if (fields.id !== id) faults.add("id", `cannot be changed; it is ${JSON.stringify(id)}`)
+  return faults
+}
+
+function without(fields: Record<string, unknown>, names: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(fields).filter(([name]) => !names.includes(name)))
+}
+
+function labelOf(labels: Labels, name: string): string | undefined {
+  return Object.hasOwn(labels, name) ? labels[name] : undefined
+}
+
+function newId<Resource extends Stored>(context: ApiContext, type: ResourceType<Resource>): string {
+  return type.idPrefix === undefined ? "" : `${type.idPrefix}-${context.chance.id().toLowerCase()}`
+}

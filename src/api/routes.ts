@@ -1,0 +1,55 @@
+import type { FastifyInstance, FastifyRequest } from "fastify"
+import type { TSchema } from "typebox"
+import type { Caller } from "./context.ts"
+import type { ProblemCode } from "./errors.ts"
+
+declare module "fastify" {
+  interface FastifyRequest {
+    /** Whose request it is; undefined only on open routes. */
+    caller: Caller | undefined
+  }
+  interface FastifyContextConfig {
+    doc?: RouteDoc
+  }
+}
+
+/** What the reference says of a route. */
+export interface RouteDoc {
+  readonly operationId: string
+  readonly tag: string
+  readonly summary: string
+  readonly description?: string
+  readonly params?: TSchema
+  readonly query?: TSchema
+  readonly body?: object
+  /** Successes by status; null: no body. */
+  readonly answers: Readonly<Record<number, object | null>>
+  /** Problems besides those that every route has. */
+  readonly problems?: readonly ProblemCode[]
+  /** Answers without a key. */
+  readonly open?: boolean
+}
+
+/** A route's options: whether it is open, and what the reference says of it. */
+export function documented(doc: RouteDoc): { readonly config: { readonly doc: RouteDoc } } {
+  return { config: { doc } }
+}
+
+/** The tenant whose request this is. Only open routes have none, and those do not ask. */
+export function tenantOf(request: FastifyRequest): string {
+  if (request.caller === undefined) throw new Error("an open route asked for its caller")
+  return request.caller.tenant
+}
+
+/** The value of a header that is there once. */
+export function headerOf(request: FastifyRequest, name: string): string | undefined {
+  const value = request.headers[name]
+  return Array.isArray(value) ? value.join(", ") : value
+}
+
+/** One part of the path, decoded. */
+export function pathPart(request: FastifyRequest, name: string): string {
+  return (request.params as Record<string, string>)[name] ?? ""
+}
+
+export type App = FastifyInstance

@@ -1,0 +1,74 @@
+import Type from "typebox"
+import type { ApiContext } from "./context.ts"
+import { type App, documented } from "./routes.ts"
+import { component, Timestamp } from "./schemas.ts"
+
+const Status = component(
+  "Status",
+  Type.Object({
+    version: Type.String(),
+    startedAt: Timestamp,
+    ready: Type.Boolean(),
+    reasons: Type.Array(Type.String(), { description: "Why it is not ready." }),
+    health: Type.Array(Type.String(), { description: "What an operator should know; empty when all is well." }),
+    figures: Type.Record(Type.String(), Type.Number()),
+  }),
+)
+const Readiness = component("Readiness", Type.Object({ ready: Type.Boolean(), reasons: Type.Array(Type.String()) }))
+
+/** How the hub is: for people, for what restarts it, and for Prometheus. */
+export function statusRoutes(app: App, context: ApiContext): void {
+  const { engine, stop, metrics } = context
+  const reasons = (): readonly string[] => [
+    ...(stop.aborted ? ["the hub is stopping"] : []),
+    ...(context.readiness?.() ?? []),
+  ]
+  app.get("/healthz", documented(docs.health), async () => ({ status: "ok" }))
+  app.get("/readyz", documented(docs.ready), async (_, reply) => {
+    const why = reasons()
+    if (why.length > 0) reply.code(503).header("retry-after", "5")
+    return { ready: why.length === 0, reasons: why }
+  })
+  app.get("/v1/status", documented(docs.status), async () => {
+    const why = reasons()
+    return {
+      version: context.version,
+      startedAt: new Date(context.startedAt).toISOString(),
+      ready: why.length === 0,
+      reasons: why,
+      health: engine.health(),
+      figures: engine.figures(),
+    }
+  })
+  if (metrics === undefined) return
+  app.get("/metrics", documented({ ...docs.metrics, open: metrics.open }), async (_, reply) => {
+    const { contentType, body } = await metrics.render()
+    return reply.type(contentType).send(body)
+  })
+}
+
+const tag = "Operation"
+
+const docs = {
+  health: {
+    operationId: "getHealth",
+    tag,
+    summary: "Whether the hub is alive",
+    answers: { 200: Type.Object({ status: Type.Literal("ok") }) },
+    open: true,
+  },
+  ready: {
+    operationId: "getReadiness",
+    tag,
+    summary: "Whether the hub can work",
+    answers: { 200: Readiness, 503: Readiness },
+    open: true,
+  },
+  status: { operationId: "getStatus", tag, summary: "The hub's version, health and figures", answers: { 200: Status } },
+  metrics: {
+    operationId: "getMetrics",
+    tag,
+    summary: "Figures for Prometheus",
+    answers: { 200: { content: { "text/plain": { schema: Type.String() } } } },
+  },
+} as const

@@ -1,0 +1,198 @@
+import Type, { type Static } from "typebox"
+import { isReservedTopic, parseTopic } from "../core/address.ts"
+import type { Item } from "../core/engine.ts"
+import type { Retention, Topic, Trigger } from "../core/resources.ts"
+import { checkAgainstRetention } from "../deliver/policies.ts"
+import type { ApiContext } from "./context.ts"
+import { durationForm, formatDuration, parseDuration } from "./durations.ts"
+import { type Draft, type ResourceType, resourceKey } from "./resource-store.ts"
+import { component, Description, Duration, LabelsInput, resourceFields, strict, Timestamp, TopicId } from "./schemas.ts"
+
+const wholeNumber = { minimum: 0, maximum: Number.MAX_SAFE_INTEGER }
+
+const RetentionInput = component(
+  "Retention",
+  strict(
+    {
+      ageMax: Type.Optional(Duration),
+      eventsMax: Type.Optional(Type.Integer(wholeNumber)),
+      bytesMax: Type.Optional(Type.Integer(wholeNumber)),
+    },
+    { description: "How long events are kept: one goes when any limit is passed. No limit keeps for ever." },
+  ),
+)
+
+const WrapInput = strict(
+  {
+    source: Type.Optional(Type.String({ minLength: 1, maxLength: 1_000 })),
+    type: Type.Optional(Type.String({ minLength: 1, maxLength: 1_000 })),
+  },
+  { description: "The attributes of events that are made from raw input." },
+)
+
+const inputFields = {
+  id: TopicId,
+  description: Type.Optional(Description),
+  labels: Type.Optional(LabelsInput),
+  retention: Type.Optional(RetentionInput),
+  dedupeWindow: Type.Optional(Duration),
+  wrap: Type.Optional(WrapInput),
+}
+
+const TopicInput = component(
+  "TopicInput",
+  strict(inputFields, {
+    examples: [{ id: "orders", description: "Every order and what became of it", retention: { ageMax: "30d" } }],
+  }),
+)
+
+const TopicStats = Type.Object({
+  events: Type.Integer(),
+  bytes: Type.Integer(),
+  oldestAt: Type.Optional(Timestamp),
+  newestAt: Type.Optional(Timestamp),
+})
+
+const TopicOutput = component(
+  "Topic",
+  Type.Object(
+    {
+      ...inputFields,
+      labels: LabelsInput,
+      retention: RetentionInput,
+      dedupeWindow: Duration,
+      wrap: WrapInput,
+      ...resourceFields,
+      stats: Type.Optional(TopicStats),
+    },
+    { description: "A named log. `stats` is there where one topic is read." },
+  ),
+)
+
+/** A topic as its first publish makes it: kept for ever, with the hub's dedupe window. The hub repeats nothing itself. */
+export function newTopic(context: ApiContext, tenant: string, id: string, now: number): Topic {
+  return {
+    id,
+    tenant,
+    labels: {},
+    retention: {},
+    dedupeWindowMs: isReservedTopic(id) ? 0 : context.topics.dedupeWindowMs,
+    wrap: { source: `/topics/${id}`, type: "redcar.raw" },
+    createdAt: now,
+    updatedAt: now,
+  }
+}
+
+/** Triggers of a tenant that read this topic or a key of it. */
+export async function triggersOn(context: ApiContext, tenant: string, topic: string): Promise<readonly Trigger[]> {
+  const items: readonly Item<Trigger>[] = await context.engine.catalog.list<Trigger>(resourceKey("trigger", tenant, ""))
+  return items.map((item) => item.value).filter((trigger) => topicOf(trigger.topic) === topic)
+}
+
+/** The topic's resource type: how it is read, checked and shown. */
+export function topicType(context: ApiContext): ResourceType<Topic> {
+  const { engine } = context
+  return {
+    name: "topic",
+    plural: "topics",
+    tag: "Topics",
+    input: TopicInput,
+    output: TopicOutput,
+    readOnly: ["stats"],
+    read: (body, draft) => readTopic(context, body as Static<typeof TopicInput>, draft),
+    show: showTopic,
+    async detail(topic) {
+      const stats = await engine.log.stats({ tenant: topic.tenant, topic: topic.id })
+      const { events, bytes, oldestAt, newestAt } = stats
+      const times = { ...(oldestAt !== undefined && { oldestAt }), ...(newestAt !== undefined && { newestAt }) }
+      return { stats: { events, bytes, ...mapValues(times, (at) => new Date(at).toISOString()) } }
+    },
+    builtIn: (tenant, id) => (isReservedTopic(id) ? newTopic(context, tenant, id, context.startedAt) : undefined),
+    async inUse(topic) {
+      if (isReservedTopic(topic.id)) return `the hub itself writes ${topic.id}; shorten its retention instead`
+      const triggers = await triggersOn(context, topic.tenant, topic.id)
+      if (triggers.length === 0) return undefined
+      return `topic ${topic.id} is read by ${names(triggers)}; delete or change them first`
+    },
+    async removing(topic) {
+      await engine.log.trim({ tenant: topic.tenant, topic: topic.id }, { eventsMax: 0 })
+    },
+  }
+}
+
+/** `trigger a, b and 3 more`. */
+export function names(triggers: readonly Trigger[]): string {
+  const shown = triggers.slice(0, 5).map((trigger) => trigger.id)
+  const rest = triggers.length - shown.length
+  return `trigger ${shown.join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`
+}
+
+async function readTopic(context: ApiContext, body: Static<typeof TopicInput>, draft: Draft<Topic>): Promise<Topic> {
+  const { tenant, id, previous, now, faults } = draft
+  if (previous === undefined && isReservedTopic(id)) faults.add("id", "is the hub's own; PUT or PATCH it to change it")
+  const fresh = newTopic(context, tenant, id, now)
+  const retention = readRetention(body, draft)
+  await checkTriggers(context, retention, draft)
+  return {
+    id,
+    tenant,
+    ...(body.description !== undefined && { description: body.description }),
+    labels: body.labels ?? {},
+    retention,
+    dedupeWindowMs: readDuration(body.dedupeWindow, "dedupeWindow", draft) ?? fresh.dedupeWindowMs,
+    wrap: { ...fresh.wrap, ...body.wrap },
+    createdAt: previous?.createdAt ?? now,
+    updatedAt: now,
+  }
+}
+
+function readRetention(body: Static<typeof TopicInput>, draft: Draft<Topic>): Retention {
+  if (!draft.faults.clean("retention")) return {}
+  const { ageMax, eventsMax, bytesMax } = body.retention ?? {}
+  const ageMaxMs = readDuration(ageMax, "retention.ageMax", draft)
+  return {
+    ...(ageMaxMs !== undefined && { ageMaxMs }),
+    ...(eventsMax !== undefined && { eventsMax }),
+    ...(bytesMax !== undefined && { bytesMax }),
+  }
+}
+
+function readDuration(value: unknown, field: string, { faults }: Draft<Topic>): number | undefined {
+  if (value === undefined || !faults.clean(field)) return undefined
+  const ms = parseDuration(value)
+  if (ms === undefined) faults.add(field, `must be ${durationForm}`)
+  return ms
+}
+
+/** A retention shorter than a trigger goes on trying would take events from under it. */
+async function checkTriggers(context: ApiContext, retention: Retention, draft: Draft<Topic>): Promise<void> {
+  if (draft.previous === undefined || retention.ageMaxMs === undefined) return
+  const triggers = await triggersOn(context, draft.tenant, draft.id)
+  const short = triggers.filter((trigger) => checkAgainstRetention(trigger.retry, retention).length > 0)
+  if (short.length === 0) return
+  const longestMs = Math.max(...short.map((trigger) => trigger.retry.ageMaxMs))
+  draft.faults.add(
+    "retention.ageMax",
+    `is shorter than ${names(short)} goes on trying, ${formatDuration(longestMs)} at most; shorten retry.ageMax first`,
+  )
+}
+
+function showTopic(topic: Topic): Record<string, unknown> {
+  const { ageMaxMs, ...retention } = topic.retention
+  return {
+    ...(topic.description !== undefined && { description: topic.description }),
+    labels: topic.labels,
+    retention: { ...(ageMaxMs !== undefined && { ageMax: formatDuration(ageMaxMs) }), ...retention },
+    dedupeWindow: formatDuration(topic.dedupeWindowMs),
+    wrap: topic.wrap,
+  }
+}
+
+function topicOf(text: string): string | undefined {
+  const parsed = parseTopic(text)
+  return typeof parsed === "string" ? undefined : parsed.topic
+}
+
+function mapValues<From, To>(record: Readonly<Record<string, From>>, to: (value: From) => To): Record<string, To> {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, to(value)]))
+}

@@ -1,0 +1,286 @@
+import Type, { type Static } from "typebox"
+import { isReservedTopic, parseTopic } from "../core/address.ts"
+import type { Cursor } from "../core/cursor.ts"
+import type { RetryPolicy } from "../core/delivery.ts"
+import { ConflictError, InvalidCursorError } from "../core/errors.ts"
+import type { Destination, Pause, Topic, Trigger } from "../core/resources.ts"
+import { checkAgainstRetention, defaultRetry, isFaulty, parseRetry, retryPresets } from "../deliver/policies.ts"
+import { parseFilters } from "../filters/index.ts"
+import { isTimestamp } from "../formats/attributes.ts"
+import type { ApiContext } from "./context.ts"
+import { formatDuration } from "./durations.ts"
+import { joinPath } from "./fields.ts"
+import { type Draft, type ResourceType, resourceKey } from "./resource-store.ts"
+import {
+  checkedElsewhere,
+  choice,
+  component,
+  Description,
+  Duration,
+  LabelsInput,
+  ResourceId,
+  resourceFields,
+  strict,
+} from "./schemas.ts"
+import { newTopic } from "./topics.ts"
+
+/** What the `retry` of a trigger may be; parseRetry checks it. */
+export const RetryInput = component(
+  "RetryInput",
+  Type.Union([
+    choice(Object.keys(retryPresets)),
+    strict({
+      preset: Type.Optional(choice(Object.keys(retryPresets))),
+      delays: Type.Optional(Type.Array(Duration)),
+      jitter: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
+      attemptsMax: Type.Optional(Type.Integer({ minimum: 1 })),
+      ageMax: Type.Optional(Duration),
+    }),
+  ]),
+)
+
+const RetryOutput = component(
+  "Retry",
+  Type.Object(
+    {
+      delays: Type.Array(Type.String(), { description: "Before attempt 2, 3, …; the last repeats." }),
+      jitter: Type.Number({ description: "Each delay is shortened by up to this part of it." }),
+      attemptsMax: Type.Integer(),
+      ageMax: Type.String(),
+    },
+    { examples: [{ delays: ["10s", "1m", "1h"], jitter: 0.1, attemptsMax: 10, ageMax: "1d" }] },
+  ),
+)
+
+const StartInput = component(
+  "Start",
+  Type.Union(
+    [
+      choice(["now", "oldest"]),
+      strict({ cursor: Type.String() }),
+      strict({ time: Type.String({ description: "RFC 3339", examples: ["2026-01-31T12:00:00Z"] }) }),
+    ],
+    {
+      description: "Where its events begin: those to come, all that are kept, those after a cursor, those since a time.",
+      errorMessage: 'must be "now", "oldest", {"cursor": "…"} or {"time": "2026-01-31T12:00:00Z"}',
+    },
+  ),
+)
+
+const inputFields = {
+  id: Type.Optional(ResourceId),
+  description: Type.Optional(Description),
+  labels: Type.Optional(LabelsInput),
+  topic: Type.String({ description: "A topic, or one key of it.", examples: ["orders", "orders:123"] }),
+  filters: Type.Optional(
+    checkedElsewhere("Filters", { description: "All of them have to hold. None: every event.", default: [] }),
+  ),
+  destination: Type.String({ description: "A destination's id.", examples: ["warehouse"] }),
+  retry: Type.Optional(checkedElsewhere("RetryInput", { default: defaultRetry })),
+  start: Type.Optional(StartInput),
+  paused: Type.Optional(Type.Boolean({ description: "A paused trigger loses nothing: its events wait." })),
+}
+
+const TriggerInput = component(
+  "TriggerInput",
+  strict(inputFields, {
+    examples: [{ id: "ship", topic: "orders", filters: [{ exact: { type: "order.placed" } }], destination: "warehouse" }],
+  }),
+)
+
+const TriggerOutput = component(
+  "Trigger",
+  Type.Object({
+    ...inputFields,
+    ...resourceFields,
+    id: ResourceId,
+    labels: LabelsInput,
+    filters: checkedElsewhere("Filters"),
+    retry: RetryOutput,
+    paused: Type.Boolean(),
+    pausedSince: Type.Optional(Type.String({ format: "date-time", readOnly: true })),
+    pauseReason: Type.Optional(Type.String({ readOnly: true })),
+  }),
+)
+
+/** The trigger's resource type: how it is read, checked and shown. */
+export function triggerType(context: ApiContext): ResourceType<Trigger> {
+  const { queue } = context.engine
+  return {
+    name: "trigger",
+    plural: "triggers",
+    tag: "Triggers",
+    idPrefix: "trg",
+    input: TriggerInput,
+    output: TriggerOutput,
+    readOnly: ["pausedSince", "pauseReason"],
+    read: (body, draft) => readTrigger(context, body as Static<typeof TriggerInput>, draft),
+    show: showTrigger,
+    writing: (trigger) => makeTopic(context, trigger),
+    async changed(trigger, previous) {
+      if (previous.paused !== undefined && trigger.paused === undefined) await queue.resume(trigger.tenant, trigger.id)
+    },
+    async removed(trigger) {
+      await queue.drop(trigger.tenant, trigger.id)
+    },
+  }
+}
+
+/** The trigger paused; one that rests already keeps its time and reason. */
+export function paused(trigger: Trigger, reason: string, now: number): Trigger {
+  return { ...trigger, paused: trigger.paused ?? { since: now, reason } }
+}
+
+/** The trigger going on. */
+export function resumed(trigger: Trigger): Trigger {
+  const { paused: _, ...rest } = trigger
+  return rest
+}
+
+/** The retry policy in full, with its durations as text. */
+export function showRetry(retry: RetryPolicy): Static<typeof RetryOutput> {
+  return {
+    delays: retry.delaysMs.map(formatDuration),
+    jitter: retry.jitter,
+    attemptsMax: retry.attemptsMax,
+    ageMax: formatDuration(retry.ageMaxMs),
+  }
+}
+
+type Body = Static<typeof TriggerInput>
+
+async function readTrigger(context: ApiContext, body: Body, draft: Draft<Trigger>): Promise<Trigger> {
+  const { id, tenant, previous, now } = draft
+  const topic = await findTopic(context, body, draft)
+  const from = await readStart(context, body, draft)
+  const retry = readRetry(body, topic, draft)
+  await checkDestination(context, body, draft)
+  const filters = readFilters(body, draft)
+  const pause = readPause(body, previous, now)
+  return {
+    id,
+    tenant,
+    ...(body.description !== undefined && { description: body.description }),
+    labels: body.labels ?? {},
+    topic: body.topic,
+    filters,
+    destination: body.destination,
+    retry,
+    from,
+    ...(pause !== undefined && { paused: pause }),
+    createdAt: previous?.createdAt ?? now,
+    updatedAt: now,
+  }
+}
+
+/** The trigger's topic, as it is or as it will be made. */
+async function findTopic(context: ApiContext, body: Body, { tenant, now, faults }: Draft<Trigger>): Promise<Topic> {
+  const parsed = faults.clean("topic") ? parseTopic(body.topic) : { topic: "" }
+  if (typeof parsed === "string") {
+    faults.add("topic", parsed)
+    return newTopic(context, tenant, "", now)
+  }
+  const item = await context.engine.catalog.get<Topic>(resourceKey("topic", tenant, parsed.topic))
+  if (item === undefined && !context.topics.autoCreate && !isReservedTopic(parsed.topic)) {
+    faults.add("topic", `there is no topic ${parsed.topic}; create it first`)
+  }
+  return item?.value ?? newTopic(context, tenant, parsed.topic, now)
+}
+
+/** Makes the trigger's topic where nobody has yet. */
+async function makeTopic(context: ApiContext, { tenant, topic }: Trigger): Promise<void> {
+  const parsed = parseTopic(topic)
+  if (typeof parsed === "string" || isReservedTopic(parsed.topic)) return
+  const key = resourceKey("topic", tenant, parsed.topic)
+  if ((await context.engine.catalog.get(key)) !== undefined) return
+  try {
+    await context.engine.catalog.put(key, newTopic(context, tenant, parsed.topic, context.clock.now()), 0)
+  } catch (error) {
+    if (!(error instanceof ConflictError)) throw error // a publish has made it meanwhile
+  }
+}
+
+async function readStart(context: ApiContext, body: Body, draft: Draft<Trigger>): Promise<Cursor> {
+  const { log } = context.engine
+  const { previous, faults } = draft
+  if (previous !== undefined) {
+    const start = body.start
+    const same = start === undefined || (typeof start === "object" && "cursor" in start && start.cursor === previous.from)
+    if (!same) faults.add("start", "cannot be changed; create another trigger that starts there")
+    return previous.from
+  }
+  if (!faults.clean("start") || body.start === undefined || body.start === "now") return log.head()
+  if (body.start === "oldest") return log.oldest()
+  if ("time" in body.start) return readStartTime(context, body.start.time, draft)
+  return readStartCursor(context, body.start.cursor, draft)
+}
+
+async function readStartTime(context: ApiContext, text: string, { faults }: Draft<Trigger>): Promise<Cursor> {
+  const time = isTimestamp(text) ? Date.parse(text) : Number.NaN
+  if (!Number.isNaN(time)) return context.engine.log.at(time)
+  faults.add("start.time", "must be an RFC 3339 time, such as 2026-01-31T12:00:00Z")
+  return context.engine.log.head()
+}
+
+function readStartCursor(context: ApiContext, text: string, { faults }: Draft<Trigger>): Cursor {
+  const { log } = context.engine
+  const head = log.head()
+  const cursor = text as Cursor
+  try {
+    if (log.compare(cursor, head) <= 0) return cursor
+    faults.add("start.cursor", 'is beyond the end of the log; "now" starts at its end')
+  } catch (error) {
+    if (!(error instanceof InvalidCursorError)) throw error
+    faults.add("start.cursor", "is no cursor of this hub; publish and read answer with cursors")
+  }
+  return head
+}
+
+function readRetry(body: Body, topic: Topic, { faults }: Draft<Trigger>): RetryPolicy {
+  const parsed = parseRetry(body.retry)
+  if (isFaulty(parsed)) {
+    for (const fault of parsed) faults.add(joinPath("retry", fault.field), fault.message)
+    return retryPresets[defaultRetry]
+  }
+  for (const fault of checkAgainstRetention(parsed, topic.retention)) {
+    faults.add(joinPath("retry", fault.field), fault.message)
+  }
+  return parsed
+}
+
+async function checkDestination(context: ApiContext, body: Body, { tenant, faults }: Draft<Trigger>): Promise<void> {
+  if (!faults.clean("destination")) return
+  const key = resourceKey("destination", tenant, body.destination)
+  const found = body.destination.includes("/") ? undefined : await context.engine.catalog.get<Destination>(key)
+  if (found !== undefined) return
+  faults.add("destination", `there is no destination ${JSON.stringify(body.destination)}; create it first`)
+}
+
+function readFilters(body: Body, { faults }: Draft<Trigger>): Trigger["filters"] {
+  const parsed = parseFilters(body.filters)
+  if (parsed.ok) return parsed.filters
+  for (const fault of parsed.faults) faults.add(fault.field, fault.message)
+  return []
+}
+
+/** Where a change says nothing of pause, what is stays: a trigger that a 410 paused is not resumed by the way. */
+function readPause(body: Body, previous: Trigger | undefined, now: number): Pause | undefined {
+  if (body.paused === undefined) return previous?.paused
+  if (!body.paused) return undefined
+  return previous?.paused ?? { since: now, reason: "paused by request" }
+}
+
+function showTrigger(trigger: Trigger): Record<string, unknown> {
+  const { description, labels, topic, filters, destination, retry, from, paused: pause } = trigger
+  return {
+    ...(description !== undefined && { description }),
+    labels,
+    topic,
+    filters,
+    destination,
+    retry: showRetry(retry),
+    start: { cursor: from },
+    paused: pause !== undefined,
+    ...(pause !== undefined && { pausedSince: new Date(pause.since).toISOString(), pauseReason: pause.reason }),
+  }
+}

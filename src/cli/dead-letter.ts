@@ -1,0 +1,170 @@
+import { type Command, Option } from "commander"
+import { type CommonOptions, type Context, examples, subcommand, wholeNumber, withHub } from "./command.ts"
+import { UsageError } from "./failures.ts"
+import type { Query } from "./hub.ts"
+import { ago, confirmed, printDone, printList, printOne } from "./output.ts"
+import { plural } from "./progress.ts"
+import { collect } from "./resource.ts"
+import type { Column } from "./table.ts"
+
+const path = "/v1/dead-letters"
+
+interface Which {
+  readonly trigger?: string
+  readonly destination?: string
+  readonly reason?: string
+}
+
+interface ApiAttempt {
+  readonly number: number
+  readonly startedAt?: string
+  readonly durationMs: number
+  readonly outcome: { readonly kind: string; readonly detail: string; readonly response?: { readonly status: number } }
+}
+
+interface ApiDeadLetter {
+  readonly id: string
+  readonly trigger: string
+  readonly destination: string
+  readonly reason: string
+  readonly attempts: number | readonly ApiAttempt[]
+  readonly diedAt: string
+  readonly lastOutcome?: { readonly detail: string }
+}
+
+const columns: readonly Column<ApiDeadLetter>[] = [
+  { title: "id", value: ({ id }) => id },
+  { title: "trigger", value: ({ trigger }) => trigger },
+  { title: "destination", value: ({ destination }) => destination },
+  { title: "reason", value: ({ reason }) => reason },
+  {
+    title: "tries",
+    value: ({ attempts }) => String(typeof attempts === "number" ? attempts : attempts.length),
+    align: "right",
+  },
+  { title: "age", value: ({ diedAt }) => ago(diedAt, Date.now()), align: "right" },
+  { title: "last outcome", value: ({ lastOutcome }) => lastOutcome?.detail ?? "" },
+]
+
+/** The attempts of a delivery, as a table. */
+export const attemptColumns: readonly Column<ApiAttempt>[] = [
+  { title: "no", value: ({ number }) => String(number), align: "right" },
+  { title: "started", value: ({ startedAt }) => startedAt ?? "-" },
+  { title: "ms", value: ({ durationMs }) => String(Math.round(durationMs)), align: "right" },
+  { title: "outcome", value: ({ outcome }) => outcome.kind },
+  { title: "status", value: ({ outcome }) => String(outcome.response?.status ?? "-"), align: "right" },
+  { title: "detail", value: ({ outcome }) => outcome.detail },
+]
+
+export function configure(command: Command, context: Context): void {
+  command.description("Dead letters: deliveries that were given up, with their reason.")
+  addList(command, context)
+  addRead(command, context)
+  addRedrive(command, context)
+}
+
+function withWhich(command: Command): Command {
+  return command
+    .option("--trigger <id>", "only those of this trigger")
+    .option("--destination <id>", "only those of this destination")
+    .addOption(
+      new Option("--reason <reason>", "only those of this reason").choices(["permanent", "exhausted", "expired"]),
+    )
+}
+
+function whichOf({ trigger, destination, reason }: Which): Query {
+  return { trigger, destination, reason }
+}
+
+function addList(command: Command, context: Context): void {
+  const list = withWhich(subcommand(command, "list", "List dead letters, oldest event first."))
+    .option("--limit <count>", "at most so many", wholeNumber(1), 1_000)
+    .action(async (options: CommonOptions & Which & { readonly limit: number }) => {
+      const rows = await collect<ApiDeadLetter>(context, options, path, whichOf(options), options.limit)
+      await printList(context, options, rows, columns, "No dead letters: nothing was given up.")
+    })
+  examples(withHub(list), [
+    ["redcar dead-letter list", "All of them"],
+    ["redcar dead-letter list --destination shop --reason exhausted", "Those that one destination never took"],
+  ])
+}
+
+function addRead(command: Command, context: Context): void {
+  const get = subcommand(command, "get <id>", "Show one dead letter in full.").action(
+    async (id: string, options: CommonOptions) =>
+      printOne(context, options, await context.hub(options).json("GET", `${path}/${encodeURIComponent(id)}`)),
+  )
+  examples(withHub(get), [
+    ["redcar dead-letter get 01ARZ.paid", "Reason, last outcome, attempts"],
+    ["redcar dead-letter get 01ARZ.paid --json", "For programs"],
+  ])
+  const attempts = subcommand(command, "attempts <id>", "Show what was tried for a dead letter.").action(
+    async (id: string, options: CommonOptions) => {
+      const letter = await context.hub(options).json<ApiDeadLetter>("GET", `${path}/${encodeURIComponent(id)}`)
+      const rows = typeof letter.attempts === "number" ? [] : letter.attempts
+      await printList(context, options, rows, attemptColumns, "Its attempts are not kept any more.")
+    },
+  )
+  examples(withHub(attempts), [
+    ["redcar dead-letter attempts 01ARZ.paid", "Each attempt and its answer"],
+    ["redcar dead-letter attempts 01ARZ.paid --json", "With the answers' headers and bodies"],
+  ])
+}
+
+interface RedriveOptions extends CommonOptions, Which {
+  readonly all?: boolean
+  readonly dryRun?: boolean
+  readonly yes?: boolean
+}
+
+interface Redriven {
+  readonly matched: number
+  readonly redriven: number
+}
+
+function addRedrive(command: Command, context: Context): void {
+  const redrive = withWhich(
+    subcommand(command, "redrive [id]", "Deliver again: one, or all that the flags mean. Their attempts are forgiven."),
+  )
+    .option("--all", "every dead letter")
+    .option("--dry-run", "only count")
+    .option("-y, --yes", "do not ask")
+    .action((id: string | undefined, options: RedriveOptions) =>
+      id === undefined ? redriveMany(context, options) : redriveOne(context, id, options),
+    )
+  examples(withHub(redrive), [
+    ["redcar dead-letter redrive 01ARZ.paid", "One"],
+    ["redcar dead-letter redrive --destination shop", "All of a destination: counts, asks, and does it"],
+    ["redcar dead-letter redrive --all --dry-run", "How many would it be?"],
+  ])
+}
+
+async function redriveOne(context: Context, id: string, options: RedriveOptions): Promise<void> {
+  if (Object.values(whichOf(options)).some((value) => value !== undefined) || options.all) {
+    throw new UsageError("an id and a filter at once", ["Name one dead letter, or say which are meant; not both."])
+  }
+  const answer = await context.hub(options).json("POST", `${path}/${encodeURIComponent(id)}/redrive`, { json: {} })
+  await printDone(context, options, answer, `dead letter ${id} is being delivered again`)
+}
+
+async function redriveMany(context: Context, options: RedriveOptions): Promise<void> {
+  const which = whichOf(options)
+  if (!options.all && Object.values(which).every((value) => value === undefined)) {
+    throw new UsageError("which dead letters?", ["Name one, or say --trigger, --destination or --reason, or --all."])
+  }
+  const hub = context.hub(options)
+  const send = (dryRun: boolean) =>
+    hub.json<Redriven>("POST", `${path}/redrive`, { json: { ...which, dryRun }, timeoutMs: dryRun ? 60_000 : 600_000 })
+  const { matched } = await send(true)
+  const letters = plural(matched, "dead letter")
+  if (options.dryRun)
+    return printDone(context, options, { matched, redriven: 0 }, `${letters} would be delivered again`)
+  if (matched === 0) return printDone(context, options, { matched, redriven: 0 }, "no dead letter matches")
+  if (!(await confirmed(context, `Deliver ${letters} again?`, options))) {
+    throw new UsageError(`${letters} would be delivered again; nothing was done`, [
+      "Say yes when asked, or give --yes.",
+    ])
+  }
+  const done = await send(false)
+  await printDone(context, options, done, `${plural(done.redriven, "dead letter")} on the way again`)
+}

@@ -1,0 +1,217 @@
+import { stat, statfs } from "node:fs/promises"
+import { dirname } from "node:path"
+import type { Command } from "commander"
+import { isLoopbackHost } from "../config/addresses.ts"
+import { formatBytes } from "../config/quantities.ts"
+import { type CommonOptions, type Context, examples, withHub } from "./command.ts"
+import { CommandError, exitCodes, ProblemError, ToldError, UnreachableError } from "./failures.ts"
+import { findHub, type Hub, type HubAddress } from "./hub.ts"
+import { coloursFor, printable } from "./terminal.ts"
+
+/** One thing that was looked at. */
+interface Check {
+  readonly name: string
+  readonly result: "good" | "warning" | "bad" | "skipped"
+  readonly detail: string
+  /** What to do about it. */
+  readonly next?: string
+}
+
+export function configure(command: Command, context: Context): void {
+  command
+    .description("Look at everything that tends to be wrong: the hub, its key, its disk, its log, the clocks.")
+    .action((options: CommonOptions) => doctor(context, options))
+  examples(withHub(command), [
+    ["redcar doctor", "The hub on this machine"],
+    ["redcar doctor --url https://hub.example.com --json", "Another one, for programs"],
+  ])
+}
+
+async function doctor(context: Context, options: CommonOptions): Promise<void> {
+  const { terminal } = context
+  const address = findHub(options, terminal.env)
+  const hub = context.hub(options)
+  const alive = await checkAlive(hub)
+  const local = isLoopbackHost(new URL(address.url).hostname) || options.data !== undefined
+  const checks = [
+    checkNode(),
+    ...alive.checks,
+    ...(alive.alive ? [await checkReady(hub), ...(await checkKeyAndLog(hub, address))] : []),
+    await checkKeyFile(address, local),
+    await checkDisk(address, local),
+  ]
+  const bad = checks.some(({ result }) => result === "bad")
+  if (options.json) await terminal.out(`${JSON.stringify({ ok: !bad, checks }, null, 2)}\n`)
+  else await terminal.out(report(context, checks))
+  if (bad) throw new ToldError(alive.alive ? exitCodes.failed : exitCodes.unreachable)
+}
+
+function report(context: Context, checks: readonly Check[]): string {
+  const colours = coloursFor(context.terminal, "stdout")
+  const marks = {
+    good: colours.green("✓"),
+    warning: colours.yellow("!"),
+    bad: colours.red("✗"),
+    skipped: colours.dim("-"),
+  }
+  return checks
+    .map(({ name, result, detail, next }) => {
+      const line = `${marks[result]} ${name.padEnd(9)} ${printable(detail)}`
+      return next === undefined ? `${line}\n` : `${line}\n  ${" ".repeat(9)} ${colours.dim("→")} ${next}\n`
+    })
+    .join("")
+}
+
+function checkNode(): Check {
+  const name = "node"
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number)
+  if (major > 22 || (major === 22 && minor >= 18))
+    return { name, result: "good", detail: `Node ${process.versions.node}` }
+  return {
+    name,
+    result: "bad",
+    detail: `Node ${process.versions.node} is too old`,
+    next: "Redcar needs Node 22.18 or newer.",
+  }
+}
+
+const skewMsMax = 5_000
+
+async function checkAlive(hub: Hub): Promise<{ readonly alive: boolean; readonly checks: readonly Check[] }> {
+  try {
+    const before = Date.now()
+    const response = await hub.fetch("GET", "/healthz", { timeoutMs: 5_000 })
+    const after = Date.now()
+    await response.body?.cancel()
+    if (!response.ok) {
+      const detail = `${hub.url} answers /healthz with ${response.status}; it may be no hub`
+      return { alive: false, checks: [{ name: "hub", result: "bad", detail, next: "Check --url." }] }
+    }
+    const good: Check = { name: "hub", result: "good", detail: `${hub.url} answers in ${after - before} ms` }
+    return { alive: true, checks: [good, checkClock(response.headers.get("date"), before, after)] }
+  } catch (error) {
+    if (!(error instanceof UnreachableError)) throw error
+    const next = error.next.join("; ")
+    return { alive: false, checks: [{ name: "hub", result: "bad", detail: error.message, next }] }
+  }
+}
+
+/** Compares with the Date header, which has whole seconds. */
+function checkClock(date: string | null, before: number, after: number): Check {
+  const name = "clock"
+  if (date === null) return { name, result: "skipped", detail: "the hub does not say its time" }
+  const theirs = Date.parse(date)
+  const skewMs = theirs + 1_000 < before ? theirs + 1_000 - before : theirs > after ? theirs - after : 0
+  if (Math.abs(skewMs) <= skewMsMax) return { name, result: "good", detail: "the hub's clock and this machine's agree" }
+  const detail = `the hub's clock is ${Math.round(Math.abs(skewMs) / 1_000)} s ${skewMs < 0 ? "behind" : "ahead of"} this machine's`
+  return {
+    name,
+    result: "warning",
+    detail,
+    next: "Signatures are checked against the time: synchronise both clocks (NTP).",
+  }
+}
+
+async function checkReady(hub: Hub): Promise<Check> {
+  const name = "ready"
+  const response = await hub.fetch("GET", "/readyz", { timeoutMs: 5_000 })
+  const text = await response.text()
+  if (response.ok) return { name, result: "good", detail: "it takes events" }
+  return { name, result: "bad", detail: `it is not ready: ${reasonsIn(text)}`, next: "Look at its log." }
+}
+
+function reasonsIn(text: string): string {
+  try {
+    const { reasons } = JSON.parse(text) as { readonly reasons?: readonly string[] }
+    return reasons === undefined ? text.trim() : reasons.join("; ")
+  } catch {
+    return text.trim()
+  }
+}
+
+interface Status {
+  readonly version?: string
+  readonly health?: readonly string[]
+}
+
+async function checkKeyAndLog(hub: Hub, address: HubAddress): Promise<readonly Check[]> {
+  try {
+    const status = await hub.json<Status>("GET", "/v1/status", { timeoutMs: 5_000 })
+    const key: Check = { name: "key", result: "good", detail: `the hub takes the key (${address.keyFrom})` }
+    const version: Check = { name: "version", result: "good", detail: `Redcar ${status.version ?? "unknown"}` }
+    const lines = status.health ?? []
+    const log: Check =
+      lines.length === 0
+        ? { name: "log", result: "good", detail: "the engine finds nothing wrong with what it stores" }
+        : {
+            name: "log",
+            result: "bad",
+            detail: lines.join("; "),
+            next: "Look at the hub's log for the place and the time.",
+          }
+    return [version, key, log]
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error
+    const next = error.next.join(" ")
+    const refused = error instanceof ProblemError && error.exitCode === exitCodes.refused
+    const detail = refused ? `the hub refuses the key: ${error.message}` : error.message
+    return [{ name: "key", result: "bad", detail, ...(next === "" ? {} : { next }) }]
+  }
+}
+
+async function checkKeyFile({ keyFile }: HubAddress, local: boolean): Promise<Check> {
+  const name = "key file"
+  if (!local) return { name, result: "skipped", detail: "the hub is on another machine" }
+  try {
+    const { mode } = await stat(keyFile)
+    if ((mode & 0o077) === 0 || process.platform === "win32")
+      return { name, result: "good", detail: `${keyFile} is its owner's alone` }
+    const shown = (mode & 0o777).toString(8)
+    return {
+      name,
+      result: "bad",
+      detail: `${keyFile} can be read by others (mode ${shown})`,
+      next: `chmod 600 ${keyFile}`,
+    }
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    return {
+      name,
+      result: "skipped",
+      detail: `${keyFile} cannot be looked at (${code})`,
+      next: "Say where the hub keeps its data: --data <directory>",
+    }
+  }
+}
+
+const roomBytesLow = 2 ** 30
+
+async function checkDisk({ keyFile }: HubAddress, local: boolean): Promise<Check> {
+  const name = "disk"
+  if (!local) return { name, result: "skipped", detail: "the hub is on another machine" }
+  const directory = dirname(keyFile)
+  try {
+    const { bavail, bsize, blocks } = await statfs(directory)
+    const free = bavail * bsize
+    const detail = `${roughBytes(free)} of ${roughBytes(blocks * bsize)} free under ${directory}`
+    if (free >= roomBytesLow) return { name, result: "good", detail }
+    return {
+      name,
+      result: "warning",
+      detail,
+      next: "Make room, or shorten a topic's retention, before publishing stops.",
+    }
+  } catch (error) {
+    return {
+      name,
+      result: "skipped",
+      detail: `${directory} cannot be looked at (${(error as NodeJS.ErrnoException).code})`,
+    }
+  }
+}
+
+/** To a tenth of the unit: `12.3GiB`. */
+function roughBytes(bytes: number): string {
+  const unit = 2 ** (10 * Math.min(4, Math.max(0, Math.floor(Math.log2(Math.max(1, bytes)) / 10))))
+  return `${Math.round((bytes / unit) * 10) / 10}${formatBytes(unit).slice(1)}`
+}

@@ -1,0 +1,61 @@
+import type { Command } from "commander"
+import { type CommonOptions, type Context, examples, subcommand, withHub } from "./command.ts"
+import { ago, printList, printOne } from "./output.ts"
+import type { Column } from "./table.ts"
+
+interface ApiDelivery {
+  readonly id: string
+  readonly trigger: string
+  readonly destination: string
+  readonly state: string
+  readonly attempts: readonly { readonly number: number; readonly outcome: { readonly detail: string } }[]
+  readonly dueAt?: string
+}
+
+const columns: readonly Column<ApiDelivery>[] = [
+  { title: "trigger", value: ({ trigger }) => trigger },
+  { title: "destination", value: ({ destination }) => destination },
+  { title: "state", value: ({ state }) => state },
+  { title: "tries", value: ({ attempts }) => String(attempts.length), align: "right" },
+  { title: "next", value: ({ dueAt }) => (dueAt === undefined ? "-" : ago(dueAt, Date.now())), align: "right" },
+  { title: "last outcome", value: ({ attempts }) => attempts.at(-1)?.outcome.detail ?? "" },
+]
+
+export function configure(command: Command, context: Context): void {
+  command.description("Events: find one, and see what became of it.")
+  const get = subcommand(command, "get <cursor>", "Show the event at a cursor.").action(
+    async (cursor: string, options: CommonOptions) =>
+      printOne(context, options, await context.hub(options).json("GET", `/v1/events/${encodeURIComponent(cursor)}`)),
+  )
+  examples(withHub(get), [
+    ["redcar event get 0000000000000001", "As YAML"],
+    ["redcar event get 0000000000000001 --json", "As a structured CloudEvent"],
+  ])
+  const deliveries = subcommand(command, "deliveries <cursor>", "Show what became of the event at a cursor.").action(
+    async (cursor: string, options: CommonOptions) => {
+      const answer = await context
+        .hub(options)
+        .json<{ readonly items: readonly ApiDelivery[] }>("GET", `/v1/events/${encodeURIComponent(cursor)}/deliveries`)
+      const empty = "No trigger matched this event. See them: redcar trigger list"
+      await printList(context, options, answer.items, columns, empty)
+    },
+  )
+  examples(withHub(deliveries), [
+    ["redcar event deliveries 0000000000000001", "Where it went, and how that ended"],
+    ["redcar event deliveries 0000000000000001 --json", "With every attempt"],
+  ])
+  const find = subcommand(command, "find <topic> <id>", "Find an event by its id.")
+    .option("--source <uri>", "its source, where ids of several sources are alike")
+    .action(async (topic: string, id: string, options: CommonOptions & { readonly source?: string }) => {
+      const path = `/v1/topics/${encodeURIComponent(topic)}/events/${encodeURIComponent(id)}`
+      await printOne(
+        context,
+        options,
+        await context.hub(options).json("GET", path, { query: { source: options.source } }),
+      )
+    })
+  examples(withHub(find), [
+    ["redcar event find orders 4711 --source /shop", "The newest with this source and id"],
+    ["redcar event find orders 4711 --source /shop --json", "As a structured CloudEvent"],
+  ])
+}

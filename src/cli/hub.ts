@@ -1,0 +1,227 @@
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import { isLoopbackHost } from "../config/addresses.ts"
+import { type Problem, ProblemError, UnreachableError, UsageError } from "./failures.ts"
+
+/** What every command that talks to a hub takes. */
+export interface HubOptions {
+  /** Where the hub is; commands whose `--url` means something else have `--hub` alone. */
+  readonly hub?: string
+  readonly url?: string
+  readonly key?: string
+  readonly data?: string
+}
+
+export interface Query {
+  readonly [name: string]: string | number | boolean | undefined
+}
+
+export interface HubRequest {
+  readonly query?: Query
+  /** Sent as JSON. */
+  readonly json?: unknown
+  /** Sent as it is, with `headers` naming what it is. */
+  readonly body?: Uint8Array | string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly signal?: AbortSignal
+  /** How long the answer's headers may take; default 30 s. 0: for ever. */
+  readonly timeoutMs?: number
+}
+
+/** A hub over HTTP. Every method throws ProblemError for an answer that is a problem, UnreachableError for none. */
+export interface Hub {
+  readonly url: string
+  /** The response as it is, whatever its status. Throws only UnreachableError. */
+  fetch(method: string, path: string, request?: HubRequest): Promise<Response>
+  /** The response of a request that succeeded. */
+  send(method: string, path: string, request?: HubRequest): Promise<Response>
+  /** The JSON of the answer; undefined where it is empty. */
+  json<T>(method: string, path: string, request?: HubRequest): Promise<T>
+  /** The items of a paged list, page after page. */
+  items<T>(path: string, query?: Query): AsyncIterable<T>
+}
+
+/** Where a hub is, and what opens it. */
+export interface HubAddress {
+  readonly url: string
+  readonly key: string | undefined
+  /** The key file that was, or would have been, read. */
+  readonly keyFile: string
+  /** Where the key came from, in words; for the doctor and for what a refusal says. */
+  readonly keyFrom: string
+}
+
+const defaultUrl = "http://127.0.0.1:9000"
+
+/**
+ * Finds the hub: `--hub` or `--url`, REDCAR_URL, the default; and its key: `--key`, REDCAR_KEY, `<data>/admin.key`. The key file
+ * is read for a hub on this machine, or where `--data` asks for it, so that no key goes to a stranger by accident.
+ */
+export function findHub(options: HubOptions, env: Readonly<Record<string, string | undefined>>): HubAddress {
+  const url = normalUrl(options.hub ?? options.url ?? env.REDCAR_URL ?? defaultUrl)
+  const keyFile = join(options.data ?? env.REDCAR_DATA ?? "data", "admin.key")
+  const found = (key: string | undefined, keyFrom: string): HubAddress => ({ url, key, keyFile, keyFrom })
+  if (options.key !== undefined) return found(options.key, "--key")
+  if (env.REDCAR_KEY !== undefined && env.REDCAR_KEY !== "") return found(env.REDCAR_KEY, "REDCAR_KEY")
+  if (!isLoopbackHost(new URL(url).hostname) && options.data === undefined) {
+    return found(undefined, "none: the key file is only read for a hub on this machine, or with --data")
+  }
+  const read = readKey(keyFile)
+  return found(read, read === undefined ? `none: there is no ${keyFile}` : keyFile)
+}
+
+function normalUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || (url.protocol !== "http:" && url.protocol !== "https:")) {
+    throw new UsageError(`${JSON.stringify(text)} is not a hub's URL`, [`Write it like ${defaultUrl}.`])
+  }
+  return `${url.origin}${url.pathname.replace(/\/+$/, "")}`
+}
+
+function readKey(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8").trim()
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined
+    throw new UsageError(`the key file ${path} cannot be read (${code})`, [
+      "Run this as the user that runs the hub, or give --key.",
+    ])
+  }
+}
+
+/** Opens nothing yet: the first request does. */
+export function openHub(address: HubAddress): Hub {
+  const send: Hub["send"] = async (method, path, request) => {
+    const response = await exchange(address, method, path, request)
+    if (response.ok) return response
+    throw await problemError(response, address)
+  }
+  const json = async <T>(method: string, path: string, request?: HubRequest): Promise<T> => {
+    const text = await readText(await send(method, path, request), address)
+    return (text === "" ? undefined : parseJson(text, address)) as T
+  }
+  return {
+    url: address.url,
+    fetch: (method, path, request) => exchange(address, method, path, request),
+    send,
+    json,
+    async *items<T>(path: string, query: Query = {}) {
+      let pageToken: string | undefined
+      do {
+        const page = await json<{ items: T[]; nextPageToken?: string }>("GET", path, {
+          query: { pageSize: 200, ...query, pageToken },
+        })
+        yield* page.items
+        pageToken = page.nextPageToken
+      } while (pageToken !== undefined && pageToken !== "")
+    },
+  }
+}
+
+async function exchange(
+  address: HubAddress,
+  method: string,
+  path: string,
+  request: HubRequest = {},
+): Promise<Response> {
+  const url = new URL(address.url + path)
+  for (const [name, value] of Object.entries(request.query ?? {})) {
+    if (value !== undefined) url.searchParams.set(name, String(value))
+  }
+  const headers = new Headers(request.headers)
+  if (address.key !== undefined) headers.set("authorization", `Bearer ${address.key}`)
+  if (request.json !== undefined && !headers.has("content-type")) headers.set("content-type", "application/json")
+  const body = request.json === undefined ? request.body : JSON.stringify(request.json)
+  const tooLate = new AbortController()
+  const timeoutMs = request.timeoutMs ?? 30_000
+  const timer = timeoutMs > 0 ? setTimeout(() => tooLate.abort(), timeoutMs) : undefined
+  const signal = request.signal === undefined ? tooLate.signal : AbortSignal.any([request.signal, tooLate.signal])
+  try {
+    return await fetch(url, {
+      method,
+      headers,
+      signal,
+      redirect: "manual",
+      ...(body === undefined ? {} : { body }),
+    })
+  } catch (error) {
+    if (request.signal?.aborted) throw error
+    throw unreachable(
+      address.url,
+      tooLate.signal.aborted ? `it did not answer within ${timeoutMs / 1_000} s` : reason(error),
+      error,
+    )
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** What stands in the way, in words; fetch hides it in the cause. */
+function reason(error: unknown): string {
+  const cause = (error as { cause?: unknown }).cause ?? error
+  const { code, message } = cause as NodeJS.ErrnoException
+  if (code === "ECONNREFUSED") return "nothing listens there"
+  if (code === "ENOTFOUND" || code === "EAI_AGAIN") return "its name does not resolve"
+  if (code === "ECONNRESET" || code === "UND_ERR_SOCKET") return "it closed the connection"
+  return message ?? String(cause)
+}
+
+function unreachable(url: string, why: string, cause?: unknown): UnreachableError {
+  return new UnreachableError(
+    `no hub answers at ${url}: ${why}`,
+    ["Start one here: redcar serve", "Or say where it is: --url http://host:9000, or the variable REDCAR_URL"],
+    { cause },
+  )
+}
+
+async function readText(response: Response, address: HubAddress): Promise<string> {
+  try {
+    return await response.text()
+  } catch (error) {
+    throw unreachable(address.url, `its answer broke off (${reason(error)})`, error)
+  }
+}
+
+function parseJson(text: string, address: HubAddress): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw unreachable(address.url, "what answers there is not a Redcar hub (its answer is not JSON)", error)
+  }
+}
+
+/** The problem of an answer that is one. */
+export async function problemOf(response: Response): Promise<Problem> {
+  const text = await response.text()
+  try {
+    const problem = JSON.parse(text) as Problem
+    if (typeof problem.detail === "string" && typeof problem.code === "string")
+      return { ...problem, status: response.status }
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error
+  }
+  const detail = `the hub answered ${response.status} ${response.statusText}`.trimEnd()
+  return { status: response.status, code: "unknown", detail }
+}
+
+async function problemError(response: Response, address: HubAddress): Promise<ProblemError> {
+  return new ProblemError(await problemOf(response), nextStep(response, address))
+}
+
+function nextStep(response: Response, address: HubAddress): readonly string[] {
+  if (response.status === 401 && address.key === undefined) {
+    return [
+      `No key was sent (${address.keyFrom}).`,
+      "Give one with --key or REDCAR_KEY, or say where the hub keeps its data: --data <directory>",
+    ]
+  }
+  if (response.status === 401) return [`The key came from ${address.keyFrom}; it is not this hub's.`]
+  if (response.status === 412) return ["It has changed since: get it again, and repeat with the new etag."]
+  if (response.status === 503) {
+    const seconds = response.headers.get("retry-after")
+    return [seconds === null ? "Try again in a moment." : `Try again in ${seconds} s.`]
+  }
+  if (response.status === 507) return ["Make room on the hub's disk, or shorten a topic's retention."]
+  return []
+}

@@ -1,0 +1,63 @@
+import type { CommonOptions, Context } from "./command.ts"
+import { type Column, table } from "./table.ts"
+import { coloursFor } from "./terminal.ts"
+
+/** Prints a list: for programs one JSON array, for people a table, or `empty` where there is nothing. */
+export async function printList<R>(
+  context: Context,
+  options: CommonOptions,
+  rows: readonly R[],
+  columns: readonly Column<R>[],
+  empty: string,
+): Promise<void> {
+  const { terminal } = context
+  if (options.json) return terminal.out(`${JSON.stringify(rows, null, 2)}\n`)
+  if (rows.length === 0) return terminal.out(`${empty}\n`)
+  return terminal.out(table(rows, columns, terminal.columns, coloursFor(terminal, "stdout").dim))
+}
+
+/** Prints one thing in full: for programs JSON, for people YAML. */
+export async function printOne(context: Context, options: CommonOptions, value: unknown): Promise<void> {
+  if (options.json) return context.terminal.out(`${JSON.stringify(value, null, 2)}\n`)
+  const { stringify } = await import("yaml")
+  return context.terminal.out(stringify(value, { lineWidth: 0 }))
+}
+
+/** Says what was done: for programs the thing itself as JSON, for people one line. */
+export async function printDone(context: Context, options: CommonOptions, value: unknown, line: string): Promise<void> {
+  if (options.json) return context.terminal.out(`${JSON.stringify(value ?? {}, null, 2)}\n`)
+  return context.terminal.out(`${coloursFor(context.terminal, "stdout").green("✓")} ${line}\n`)
+}
+
+/** Asks before something that cannot be taken back. Without a terminal nobody can answer, and `--yes` is needed. */
+export async function confirmed(
+  context: Context,
+  question: string,
+  options: { readonly yes?: boolean },
+): Promise<boolean> {
+  if (options.yes) return true
+  if (!context.terminal.stdinIsTerminal || !context.terminal.stderrIsTerminal) return false
+  const { confirm, isCancel } = await import("@clack/prompts")
+  const answer = await confirm({ message: question, initialValue: false, output: process.stderr })
+  return !isCancel(answer) && answer
+}
+
+/** `3 minutes ago` without the words: `3m`. Times to come are `in 3m`. */
+export function ago(time: string | number | undefined, now: number): string {
+  if (time === undefined) return "-"
+  const ms = now - (typeof time === "number" ? time : Date.parse(time))
+  if (Number.isNaN(ms)) return String(time)
+  const text = span(Math.abs(ms))
+  return ms < 0 ? `in ${text}` : text
+}
+
+function span(ms: number): string {
+  const units: readonly (readonly [string, number])[] = [
+    ["d", 86_400_000],
+    ["h", 3_600_000],
+    ["m", 60_000],
+    ["s", 1_000],
+  ]
+  const [name, each] = units.find(([, size]) => ms >= size) ?? ["s", 1_000]
+  return `${Math.floor(ms / each)}${name}`
+}

@@ -1,0 +1,221 @@
+import { readFileSync } from "node:fs"
+import type { Command } from "commander"
+import { type CommonOptions, type Context, examples, pairs, subcommand, wholeNumber, withHub } from "./command.ts"
+import { UsageError } from "./failures.ts"
+import type { Query } from "./hub.ts"
+import { confirmed, printDone, printList, printOne } from "./output.ts"
+import type { Column } from "./table.ts"
+import { readAll } from "./terminal.ts"
+
+/** A resource as the API answers it; each kind has more. */
+export interface ApiResource {
+  readonly id: string
+  readonly description?: string
+  readonly labels?: Readonly<Record<string, string>>
+  readonly createdAt?: string
+  readonly updatedAt?: string
+  readonly [field: string]: unknown
+}
+
+/** A kind of resource, as the commands that all kinds share need it. */
+export interface ResourceKind<R> {
+  /** `topic` */
+  readonly name: string
+  /** `/v1/topics` */
+  readonly path: string
+  readonly columns: readonly Column<R>[]
+  /** What to print where there is none: how to make the first. */
+  readonly empty: string
+  /** What deleting one does, for the question before it. */
+  readonly deleting: string
+}
+
+interface ListOptions extends CommonOptions {
+  readonly label?: Readonly<Record<string, string>>
+  readonly limit?: number
+}
+
+interface ChangeOptions extends CommonOptions {
+  readonly ifMatch?: string
+  readonly validateOnly?: boolean
+  readonly yes?: boolean
+}
+
+/** Where a resource is. */
+export function pathOf(kind: { readonly path: string }, id: string): string {
+  return `${kind.path}/${encodeURIComponent(id)}`
+}
+
+/** Adds `list`, `get` and `delete`. */
+export function addCommonCommands<R extends ApiResource>(
+  parent: Command,
+  kind: ResourceKind<R>,
+  context: Context,
+): void {
+  const { name } = kind
+  const list = subcommand(parent, "list", `List ${name}s.`)
+    .addOption(pairs("--label <name=value>", `only ${name}s with this label (repeatable)`))
+    .option("--limit <count>", "at most so many", wholeNumber(1), 1_000)
+    .action(async (options: ListOptions) => {
+      const rows = await collect<R>(context, options, kind.path, { labels: labelQuery(options.label) }, options.limit!)
+      await printList(context, options, rows, kind.columns, kind.empty)
+    })
+  examples(withHub(list), [
+    [`redcar ${name} list`, "All of them, as a table"],
+    [`redcar ${name} list --label team=payments --json`, "Those with a label, for programs"],
+  ])
+  const get = subcommand(parent, "get <id>", `Show one ${name} in full.`).action(
+    async (id: string, options: CommonOptions) =>
+      printOne(context, options, await context.hub(options).json("GET", pathOf(kind, id))),
+  )
+  examples(withHub(get), [
+    [`redcar ${name} get first`, "As YAML"],
+    [`redcar ${name} get first --json`, "As JSON"],
+  ])
+  const remove = subcommand(parent, "delete <id>", `Delete a ${name}. ${kind.deleting}`)
+    .option("-y, --yes", "do not ask")
+    .option("--if-match <etag>", "only if it is still at this etag")
+    .option("--validate-only", "check, but delete nothing")
+    .action((id: string, options: ChangeOptions) => removeOne(context, kind, id, options))
+  examples(withHub(remove), [
+    [`redcar ${name} delete first`, "Asks before it does"],
+    [`redcar ${name} delete first --yes`, "For scripts"],
+  ])
+}
+
+async function removeOne<R>(
+  context: Context,
+  kind: ResourceKind<R>,
+  id: string,
+  options: ChangeOptions,
+): Promise<void> {
+  if (!options.validateOnly && !(await confirmed(context, `Delete ${kind.name} ${id}? ${kind.deleting}`, options))) {
+    throw new UsageError(`${kind.name} ${id} was not deleted`, ["Say yes when asked, or give --yes."])
+  }
+  await context.hub(options).send("DELETE", pathOf(kind, id), changeRequest(options))
+  await printDone(
+    context,
+    options,
+    { id },
+    options.validateOnly ? `${kind.name} ${id} could be deleted` : `deleted ${kind.name} ${id}`,
+  )
+}
+
+/** The header and query of a conditional or trial change. */
+export function changeRequest(options: ChangeOptions): { headers: Record<string, string>; query: Query } {
+  return {
+    headers:
+      options.ifMatch === undefined
+        ? {}
+        : { "if-match": options.ifMatch.startsWith('"') ? options.ifMatch : `"${options.ifMatch}"` },
+    query: options.validateOnly ? { validate_only: true } : {},
+  }
+}
+
+/** The first `limit` items of a list. */
+export async function collect<R>(
+  context: Context,
+  options: CommonOptions,
+  path: string,
+  query: Query,
+  limit: number,
+): Promise<readonly R[]> {
+  const rows: R[] = []
+  for await (const row of context.hub(options).items<R>(path, { pageSize: Math.min(limit, 1_000), ...query })) {
+    rows.push(row)
+    if (rows.length >= limit) break
+  }
+  return rows
+}
+
+function labelQuery(label: Readonly<Record<string, string>> | undefined): string | undefined {
+  return label === undefined
+    ? undefined
+    : Object.entries(label)
+        .map(([name, value]) => `${name}=${value}`)
+        .join(",")
+}
+
+/** Flags that create and update share. */
+export interface BodyOptions extends ChangeOptions {
+  readonly file?: string
+  readonly description?: string
+  readonly label?: Readonly<Record<string, string>>
+}
+
+/** Adds the flags of {@link BodyOptions}. */
+export function withBody(command: Command, kind: { readonly name: string }, change: "create" | "update"): Command {
+  const labels = change === "create" ? "a label (repeatable)" : "a label (repeatable; an empty value removes it)"
+  command
+    .option("--file <path>", `the ${kind.name} as JSON or YAML (\`-\`: standard input); flags win over it`)
+    .option("--description <text>", "what it is for")
+    .addOption(pairs("--label <name=value>", labels))
+    .option("--validate-only", `check it all, but ${change} nothing`)
+  return change === "create" ? command : command.option("--if-match <etag>", "only if it is still at this etag")
+}
+
+/** The body that flags and file say together. In an update an empty label is one to remove. */
+export async function bodyOf(
+  context: Context,
+  options: BodyOptions,
+  fields: Readonly<Record<string, unknown>>,
+  change: "create" | "update",
+): Promise<Readonly<Record<string, unknown>>> {
+  const file = options.file === undefined ? {} : await readResource(context, options.file)
+  const labels = Object.entries(options.label ?? {}).map(([name, value]) => [
+    name,
+    change === "update" && value === "" ? null : value,
+  ])
+  const said = Object.entries({ description: options.description, ...fields }).filter(
+    ([, value]) => value !== undefined,
+  )
+  return {
+    ...file,
+    ...Object.fromEntries(said),
+    ...(labels.length === 0
+      ? {}
+      : { labels: { ...(file.labels as object | undefined), ...Object.fromEntries(labels) } }),
+  }
+}
+
+async function readResource(context: Context, path: string): Promise<Readonly<Record<string, unknown>>> {
+  const text = path === "-" ? await readAll(context.terminal) : readInput(path)
+  const { parse } = await import("yaml")
+  try {
+    const value: unknown = parse(text)
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
+  } catch (error) {
+    throw new UsageError(`${path} is neither JSON nor YAML: ${(error as Error).message}`, [], { cause: error })
+  }
+  throw new UsageError(`${path} has to hold one object`)
+}
+
+/** The text of a file that the command line names. */
+export function readInput(path: string): string {
+  try {
+    return readFileSync(path, "utf8")
+  } catch (error) {
+    throw new UsageError(`${path} cannot be read (${(error as NodeJS.ErrnoException).code})`, ["Check the path."], {
+      cause: error,
+    })
+  }
+}
+
+/** Sends a change of one resource, as a merge patch. */
+export async function patch<R>(
+  context: Context,
+  options: BodyOptions,
+  kind: { readonly name: string; readonly path: string },
+  id: string,
+  body: Readonly<Record<string, unknown>>,
+): Promise<R> {
+  if (Object.keys(body).length === 0) {
+    throw new UsageError("nothing to change", [`Say what: redcar help ${kind.name} update`])
+  }
+  const { headers, query } = changeRequest(options)
+  return context.hub(options).json<R>("PATCH", pathOf(kind, id), {
+    json: body,
+    query,
+    headers: { ...headers, "content-type": "application/merge-patch+json" },
+  })
+}

@@ -1,0 +1,161 @@
+import { readFileSync } from "node:fs"
+import { type Command, Option } from "commander"
+import { defaultText } from "../config/docs.ts"
+import { loadSettings, type SettingsFault } from "../config/load.ts"
+import { type Setting, type Settings, settingsList } from "../config/schema.ts"
+import { type Context, examples } from "./command.ts"
+import { FailedError, UsageError } from "./failures.ts"
+import { coloursFor, type Terminal } from "./terminal.ts"
+
+export function configure(command: Command, context: Context): void {
+  command.description("Run a hub. Settings: flags here, variables, or a file; `redcar help settings` lists them all.")
+  command.option(
+    "--config <file>",
+    "a file of settings, YAML or JSON (REDCAR_CONFIG; default ./redcar.yaml where it is there)",
+  )
+  for (const setting of settingsList) command.addOption(optionOf(setting))
+  command.action((_: unknown, self: Command) => serve(context, flagsOf(self)))
+  examples(command, [
+    ["redcar serve", "On http://127.0.0.1:9000, with its data in ./data"],
+    ["redcar serve --host 0.0.0.0 --port 8080 --data /var/lib/redcar", "For other machines too"],
+    ["REDCAR_LOG_LEVEL=debug redcar serve --config redcar.yaml", "Settings from a file and a variable"],
+  ])
+}
+
+const groups: Readonly<Record<string, string>> = {
+  limits: "Limits:",
+  delivery: "Delivery:",
+  destinations: "Destinations:",
+}
+
+function optionOf(setting: Setting): Option {
+  const [group = ""] = setting.name.split(".")
+  // Commander's own default would hide whether a flag was given, and a flag wins over the file.
+  const help = `${setting.description} Default: ${defaultText(setting).replaceAll("`", "")}.`
+  const value = setting.unit === "boolean" ? "[true|false]" : `<${placeholder(setting)}>`
+  return new Option(`${setting.flag} ${value}`, help).helpGroup(groups[group] ?? "Settings:")
+}
+
+function placeholder(setting: Setting): string {
+  if (setting.choices !== undefined) return setting.choices.join("|")
+  const names: Readonly<Record<string, string>> = {
+    bytes: "size",
+    ms: "duration",
+    count: "count",
+    choice: "choice",
+    list: "list",
+  }
+  return names[setting.unit] ?? "text"
+}
+
+/** What the command line says, by setting name. */
+function flagsOf(command: Command): Readonly<Record<string, string>> {
+  const said = command.options.flatMap((option): (readonly [string, string])[] => {
+    const value: unknown = command.getOptionValue(option.attributeName())
+    const name = option.long === "--config" ? "config" : settingsList.find(({ flag }) => flag === option.long)?.name
+    return name === undefined || value === undefined ? [] : [[name, String(value)]]
+  })
+  return Object.fromEntries(said)
+}
+
+async function serve(context: Context, flags: Readonly<Record<string, string>>): Promise<void> {
+  const { terminal } = context
+  const loaded = loadSettings({ flags, env: terminal.env, readFile: readIfThere })
+  if (loaded.kind === "faults") throw faulty(loaded.faults)
+  const { settings } = loaded
+  // Listening for signals from the start: a stop during the start is a stop.
+  const stopping = untilSignal()
+  const hub = await startOrSay(settings)
+  if (terminal.stdoutIsTerminal && settings.logFormat !== "json")
+    await terminal.out(welcome(terminal, settings, hub.address))
+  await stopping
+  await hub.stop()
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8")
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === "ENOENT") return undefined
+    throw new UsageError(`${path} cannot be read (${code})`, ["Check the path and its permissions."], { cause: error })
+  }
+}
+
+function faulty(faults: readonly SettingsFault[]): UsageError {
+  const [first, ...more] = faults.map(({ where, message }) => `${where}: ${message}`)
+  return new UsageError(first!, [...more, "`redcar help settings` shows every setting."])
+}
+
+interface Hub {
+  /** `http://127.0.0.1:9000` */
+  readonly address: string
+  stop(): Promise<void>
+}
+
+async function startOrSay(settings: Settings): Promise<Hub> {
+  const { startHub } = await import("../main.ts")
+  try {
+    return await startHub(settings)
+  } catch (error) {
+    throw saying(error, settings) ?? error
+  }
+}
+
+/** What an operating system's refusal means here; undefined for everything else. */
+function saying(error: unknown, { host, port, data }: Settings): FailedError | undefined {
+  const { code, syscall } = error as NodeJS.ErrnoException
+  const say = (message: string, next: string) => new FailedError(message, [next], { cause: error })
+  if (code === "EADDRINUSE") {
+    return say(
+      `port ${port} on ${host} is taken, perhaps by another hub`,
+      "Stop that one, or choose another: redcar serve --port 9001",
+    )
+  }
+  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND")
+    return say(`${host} is no address of this machine`, "Choose another --host.")
+  if (syscall === "listen" && code === "EACCES")
+    return say(`port ${port} needs more rights`, "Choose a port of 1024 or above: --port 9000")
+  if (code === "EACCES" || code === "EPERM" || code === "EROFS") {
+    return say(
+      `the data directory ${data} cannot be written (${code})`,
+      "Choose another with --data, or give this user the right to write there.",
+    )
+  }
+  return undefined
+}
+
+/** Signals that come in a burst are one: a terminal and a wrapper may both pass on the same Ctrl-C. */
+const burstMs = 250
+
+/** Resolves at the first SIGINT or SIGTERM; a second one, later, ends the process at once. */
+function untilSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    let firstAt: number | undefined
+    const onSignal = (signal: NodeJS.Signals) => {
+      const now = performance.now()
+      firstAt ??= now
+      if (now - firstAt > burstMs) process.exit(signal === "SIGINT" ? 130 : 143)
+      resolve()
+    }
+    process.on("SIGINT", onSignal)
+    process.on("SIGTERM", onSignal)
+  })
+}
+
+function welcome(terminal: Terminal, settings: Settings, address: string): string {
+  const colours = coloursFor(terminal, "stdout")
+  const elsewhere = address === "http://127.0.0.1:9000" ? "" : ` --url ${address}`
+  const data = settings.data === "./data" ? "" : ` --data ${settings.data}`
+  const flags = `${elsewhere}${data}`
+  return `
+  ${colours.bold("Redcar")} listens on ${colours.cyan(address)}, with its data in ${settings.data}
+
+  Try it, in another terminal:
+    redcar tail orders${flags}
+    redcar publish orders '{"id": 1}' --type order.created${flags}
+
+  Reference: ${address}/docs    Stop: Ctrl-C
+
+`
+}

@@ -1,0 +1,78 @@
+import { once } from "node:events"
+import pc from "picocolors"
+
+/** What a command reads from and writes to: the process's own, or a test's. */
+export interface Terminal {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly stdin: AsyncIterable<Uint8Array>
+  readonly stdinIsTerminal: boolean
+  readonly stdoutIsTerminal: boolean
+  readonly stderrIsTerminal: boolean
+  /** Width of the terminal; undefined where output goes elsewhere. */
+  readonly columns: number | undefined
+  /** Standard output, for what was asked for. Resolves when more can be taken. */
+  out(text: string): Promise<void>
+  /** Standard error, for everything said beside it. */
+  err(text: string): void
+  /** Aborts at Ctrl-C. Asking for it keeps Ctrl-C from ending the process. */
+  interrupted(): AbortSignal
+}
+
+export type Colours = ReturnType<typeof pc.createColors>
+
+/** Colours for standard output, where a person sees it and has not declined them (https://no-color.org). */
+export function coloursFor(terminal: Terminal, stream: "stdout" | "stderr"): Colours {
+  const seen = stream === "stdout" ? terminal.stdoutIsTerminal : terminal.stderrIsTerminal
+  const declined = (terminal.env.NO_COLOR ?? "") !== "" || terminal.env.TERM === "dumb"
+  return pc.createColors(seen && !declined)
+}
+
+/** The process's own terminal. */
+export function processTerminal(): Terminal {
+  // The reader of a pipe that has gone (`redcar tail orders | head`) has seen what it wanted.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0)
+    throw error
+  })
+  let interruption: AbortController | undefined
+  return {
+    env: process.env,
+    stdin: process.stdin,
+    stdinIsTerminal: process.stdin.isTTY === true,
+    stdoutIsTerminal: process.stdout.isTTY === true,
+    stderrIsTerminal: process.stderr.isTTY === true,
+    columns: process.stdout.isTTY ? process.stdout.columns : undefined,
+    async out(text) {
+      if (!process.stdout.write(text)) await once(process.stdout, "drain")
+    },
+    err: (text) => void process.stderr.write(text),
+    interrupted: () => {
+      interruption ??= listenForInterrupt()
+      return interruption.signal
+    },
+  }
+}
+
+function listenForInterrupt(): AbortController {
+  const controller = new AbortController()
+  process.once("SIGINT", () => controller.abort())
+  return controller
+}
+
+const control = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu
+
+/** Text that came from elsewhere, so that it cannot move the cursor, ring, or pretend to be another line. */
+export function printable(text: string): string {
+  return text.replace(control, (char) => {
+    if (char === "\n") return "\\n"
+    if (char === "\t") return "\\t"
+    return `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`
+  })
+}
+
+/** All of standard input, as text. */
+export async function readAll(terminal: Terminal): Promise<string> {
+  const parts: Uint8Array[] = []
+  for await (const part of terminal.stdin) parts.push(part)
+  return Buffer.concat(parts).toString("utf8")
+}

@@ -1,0 +1,108 @@
+import type { Command } from "commander"
+import { type Context, durationText, examples, size, subcommand, wholeNumber, withHub } from "./command.ts"
+import { ago, printDone } from "./output.ts"
+import {
+  type ApiResource,
+  addCommonCommands,
+  type BodyOptions,
+  bodyOf,
+  changeRequest,
+  patch,
+  type ResourceKind,
+  withBody,
+} from "./resource.ts"
+
+interface TopicOptions extends BodyOptions {
+  readonly retentionAge?: string
+  readonly retentionEvents?: number
+  readonly retentionBytes?: number
+  readonly dedupeWindow?: string
+  readonly wrapSource?: string
+  readonly wrapType?: string
+}
+
+interface ApiTopic extends ApiResource {
+  readonly retention?: { readonly ageMax?: string; readonly eventsMax?: number; readonly bytesMax?: number }
+  readonly dedupeWindow?: string
+}
+
+const kind: ResourceKind<ApiTopic> = {
+  name: "topic",
+  path: "/v1/topics",
+  columns: [
+    { title: "id", value: ({ id }) => id },
+    { title: "retention", value: retentionText },
+    { title: "dedupe", value: ({ dedupeWindow }) => dedupeWindow ?? "-" },
+    { title: "age", value: ({ createdAt }) => ago(createdAt, Date.now()), align: "right" },
+    { title: "description", value: ({ description }) => description ?? "" },
+  ],
+  empty: "No topics yet. The first publish makes one: redcar publish orders '{\"id\": 1}' --type order.created",
+  deleting: "Its events are dropped; triggers must not name it.",
+}
+
+export function configure(command: Command, context: Context): void {
+  command.description("Topics: named logs of events. The first publish to a topic makes it.")
+  addCommonCommands(command, kind, context)
+  const create = subcommand(command, "create <id>", "Make a topic.")
+  withTopic(withBody(create, kind, "create")).action(async (id: string, options: TopicOptions) => {
+    const body = { ...(await bodyOf(context, options, fieldsOf(options), "create")), id }
+    const made = await context.hub(options).json("POST", kind.path, { ...changeRequest(options), json: body })
+    await printDone(context, options, made, options.validateOnly ? `topic ${id} would be made` : `made topic ${id}`)
+  })
+  examples(withHub(create), [
+    ["redcar topic create orders", "Keeps its events for ever"],
+    ["redcar topic create metrics --retention-age 7d --retention-bytes 1GiB", "Keeps a week, and at most 1 GiB"],
+    ["redcar topic create raw --wrap-source /sensors --wrap-type sensor.reading", "Says what raw input becomes"],
+  ])
+  const update = subcommand(command, "update <id>", "Change a topic; what is not said stays.")
+  withTopic(withBody(update, kind, "update")).action(async (id: string, options: TopicOptions) => {
+    const changed = await patch(context, options, kind, id, await bodyOf(context, options, fieldsOf(options), "update"))
+    await printDone(
+      context,
+      options,
+      changed,
+      options.validateOnly ? `topic ${id} would be changed` : `changed topic ${id}`,
+    )
+  })
+  examples(withHub(update), [
+    ["redcar topic update orders --retention-age 90d", "Keep 90 days from now on"],
+    ["redcar topic update orders --label team=payments --label old=", "Set one label, remove another"],
+  ])
+}
+
+function withTopic(command: Command): Command {
+  return command
+    .option("--retention-age <duration>", "drop events that are older", durationText)
+    .option("--retention-events <count>", "keep at most so many", wholeNumber(1))
+    .option("--retention-bytes <size>", "keep at most so much", size)
+    .option("--dedupe-window <duration>", "how long a repeated source + id is recognised", durationText)
+    .option("--wrap-source <uri>", "the source of events made from raw input")
+    .option("--wrap-type <type>", "the type of events made from raw input")
+}
+
+function fieldsOf(options: TopicOptions): Readonly<Record<string, unknown>> {
+  return {
+    retention: present({
+      ageMax: options.retentionAge,
+      eventsMax: options.retentionEvents,
+      bytesMax: options.retentionBytes,
+    }),
+    dedupeWindow: options.dedupeWindow,
+    wrap: present({ source: options.wrapSource, type: options.wrapType }),
+  }
+}
+
+/** The fields that are there; undefined where none is. */
+function present(fields: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> | undefined {
+  const said = Object.entries(fields).filter(([, value]) => value !== undefined)
+  return said.length === 0 ? undefined : Object.fromEntries(said)
+}
+
+function retentionText({ retention }: ApiTopic): string {
+  const parts = [
+    retention?.ageMax,
+    retention?.eventsMax === undefined ? undefined : `${retention.eventsMax} events`,
+    retention?.bytesMax === undefined ? undefined : `${retention.bytesMax} bytes`,
+  ].filter((part) => part !== undefined)
+  return parts.length === 0 ? "for ever" : parts.join(", ")
+}

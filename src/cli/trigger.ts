@@ -1,0 +1,180 @@
+import { type Command, Option } from "commander"
+import {
+  type CommonOptions,
+  type Context,
+  durationText,
+  examples,
+  subcommand,
+  wholeNumber,
+  withHub,
+} from "./command.ts"
+import { UsageError } from "./failures.ts"
+import { type FilterOptions, filtersOf, withFilters } from "./filter.ts"
+import { ago, printDone } from "./output.ts"
+import {
+  type ApiResource,
+  addCommonCommands,
+  type BodyOptions,
+  bodyOf,
+  changeRequest,
+  patch,
+  pathOf,
+  type ResourceKind,
+  withBody,
+} from "./resource.ts"
+
+interface TriggerOptions extends BodyOptions, FilterOptions {
+  readonly topic?: string
+  readonly destination?: string
+  readonly retry?: string
+  readonly retryDelays?: string
+  readonly retryJitter?: number
+  readonly retryAttemptsMax?: number
+  readonly retryAgeMax?: string
+  readonly start?: string
+  readonly paused?: boolean
+}
+
+interface ApiTrigger extends ApiResource {
+  readonly topic: string
+  readonly destination: string
+  readonly filters?: readonly unknown[]
+  readonly paused?: boolean
+  readonly pauseReason?: string
+}
+
+const kind: ResourceKind<ApiTrigger> = {
+  name: "trigger",
+  path: "/v1/triggers",
+  columns: [
+    { title: "id", value: ({ id }) => id },
+    { title: "topic", value: ({ topic }) => topic },
+    { title: "destination", value: ({ destination }) => destination },
+    { title: "state", value: ({ paused, pauseReason }) => (paused ? `paused: ${pauseReason ?? ""}` : "active") },
+    { title: "age", value: ({ createdAt }) => ago(createdAt, Date.now()), align: "right" },
+    { title: "filters", value: ({ filters }) => (filters?.length ? JSON.stringify(filters) : "every event") },
+  ],
+  empty: "No triggers yet. Make one: redcar trigger create --topic orders --destination <destination>",
+  deleting: "Its deliveries that are not done yet are dropped.",
+}
+
+export function configure(command: Command, context: Context): void {
+  command.description("Triggers: which events of a topic go to which destination.")
+  addCommonCommands(command, kind, context)
+  addCreate(command, context)
+  addUpdate(command, context)
+  addPauseAndResume(command, context)
+}
+
+function addCreate(command: Command, context: Context): void {
+  const create = subcommand(command, "create [id]", "Make a trigger. Without an id the hub makes one up.")
+  withTrigger(withBody(create, kind, "create"))
+    .option("--start <place>", "where to begin: now, oldest, a time (RFC 3339) or a cursor (default: now)")
+    .option("--paused", "make it paused")
+    .action(async (id: string | undefined, options: TriggerOptions) => {
+      const fields = { id, ...fieldsOf(options), start: startOf(options.start), paused: options.paused }
+      const body = await bodyOf(context, options, fields, "create")
+      const made = await context
+        .hub(options)
+        .json<ApiTrigger>("POST", kind.path, { ...changeRequest(options), json: body })
+      const line = `trigger ${made.id}: ${made.topic} → ${made.destination}`
+      await printDone(context, options, made, options.validateOnly ? `would make ${line}` : `made ${line}`)
+    })
+  examples(withHub(withFilters(create)), [
+    ["redcar trigger create --topic orders --destination shop", "Every event of a topic"],
+    ["redcar trigger create paid --topic orders --destination shop --exact type=order.paid", "Only one type of event"],
+    [
+      "redcar trigger create again --topic orders:123 --destination shop --start oldest --retry relay",
+      "One key, from its beginning",
+    ],
+  ])
+}
+
+function addUpdate(command: Command, context: Context): void {
+  const update = subcommand(command, "update <id>", "Change a trigger; what is not said stays.")
+  withTrigger(withBody(update, kind, "update")).action(async (id: string, options: TriggerOptions) => {
+    const changed = await patch(context, options, kind, id, await bodyOf(context, options, fieldsOf(options), "update"))
+    await printDone(
+      context,
+      options,
+      changed,
+      options.validateOnly ? `trigger ${id} would be changed` : `changed trigger ${id}`,
+    )
+  })
+  examples(withHub(withFilters(update)), [
+    ["redcar trigger update paid --destination shop-2", "Send to another destination"],
+    ["redcar trigger update paid --retry-delays 1s,10s,5m --retry-attempts-max 10", "Its own retry policy"],
+    ["redcar trigger update paid --filter '[]'", "No filters any more"],
+  ])
+}
+
+function addPauseAndResume(command: Command, context: Context): void {
+  const pause = subcommand(command, "pause <id>", "Pause a trigger. Nothing is lost: its events and deliveries wait.")
+    .option("--reason <text>", "why, for those who look later")
+    .action(async (id: string, options: CommonOptions & { readonly reason?: string }) => {
+      const json = options.reason === undefined ? {} : { reason: options.reason }
+      await printDone(
+        context,
+        options,
+        await context.hub(options).json("POST", `${pathOf(kind, id)}/pause`, { json }),
+        `paused trigger ${id}`,
+      )
+    })
+  examples(withHub(pause), [
+    ["redcar trigger pause paid", "Hold everything back"],
+    ["redcar trigger pause paid --reason 'shop is moving'", "And say why"],
+  ])
+  const resume = subcommand(command, "resume <id>", "Resume a paused trigger.").action(
+    async (id: string, options: CommonOptions) =>
+      printDone(
+        context,
+        options,
+        await context.hub(options).json("POST", `${pathOf(kind, id)}/resume`, { json: {} }),
+        `resumed trigger ${id}`,
+      ),
+  )
+  examples(withHub(resume), [
+    ["redcar trigger resume paid", "Deliver what was held back, and what comes"],
+    ["redcar trigger resume paid --json", "For programs"],
+  ])
+}
+
+function withTrigger(command: Command): Command {
+  return command
+    .option("--topic <topic>", "the topic, or one key of it: orders, orders:123")
+    .option("--destination <id>", "where its events go")
+    .addOption(
+      new Option("--retry <preset>", "the retry policy").choices(["standard-webhooks", "relay", "eventarc", "none"]),
+    )
+    .option("--retry-delays <durations>", "own delays, with commas: 1s,10s,5m (the last one repeats)")
+    .option("--retry-jitter <share>", "shorten each delay by up to this share (0 to 1)", Number)
+    .option("--retry-attempts-max <count>", "attempts at most", wholeNumber(1))
+    .option("--retry-age-max <duration>", "no attempt after this long", durationText)
+}
+
+function fieldsOf(options: TriggerOptions): Readonly<Record<string, unknown>> {
+  // `--filter '[]'` says that there are to be none; no flag at all says nothing.
+  const filters = filtersOf(options) ?? (options.filter === undefined ? undefined : [])
+  return { topic: options.topic, destination: options.destination, filters, retry: retryOf(options) }
+}
+
+function retryOf(options: TriggerOptions): unknown {
+  const { retry, retryDelays, retryJitter, retryAttemptsMax, retryAgeMax } = options
+  const own = {
+    delays: retryDelays?.split(",").map((each) => each.trim()),
+    jitter: retryJitter,
+    attemptsMax: retryAttemptsMax,
+    ageMax: retryAgeMax,
+  }
+  const said = Object.entries(own).filter(([, value]) => value !== undefined)
+  if (said.length === 0) return retry
+  if (retry !== undefined) return { preset: retry, ...Object.fromEntries(said) }
+  if (retryDelays === undefined)
+    throw new UsageError("a retry policy needs delays, or a preset", ["Add --retry-delays 1s,10s,5m or --retry relay."])
+  return Object.fromEntries(said)
+}
+
+function startOf(text: string | undefined): unknown {
+  if (text === undefined || text === "now" || text === "oldest") return text
+  return /^\d{4}-\d\d-\d\dT/.test(text) ? { time: text } : { cursor: text }
+}

@@ -1,0 +1,94 @@
+import type { Address } from "./address.ts"
+import type { Cursor } from "./cursor.ts"
+import type { Event } from "./event.ts"
+
+/** The duty to bring one event to one destination. */
+export interface Delivery {
+  /** Derived from event and trigger ({@link deliveryId}), so the same match found twice is one delivery. */
+  readonly id: string
+  readonly tenant: string
+  readonly trigger: string
+  readonly destination: string
+  readonly cursor: Cursor
+}
+
+/** The id of the delivery of the event at `cursor` for `trigger`. */
+export function deliveryId(cursor: Cursor, trigger: string): string {
+  return `${cursor}.${trigger}`
+}
+
+/** The lane of a destination: lanes never wait for each other. */
+export function laneOf(delivery: { readonly tenant: string; readonly destination: string }): string {
+  return `${delivery.tenant}/${delivery.destination}`
+}
+
+/** What a destination answered. Expected failures are values; a throw is a bug. */
+export type Outcome = Delivered | Failed
+
+export interface Delivered {
+  readonly kind: "delivered"
+  /** One line for people: `204 No Content`. */
+  readonly detail: string
+  readonly response?: ResponseRecord
+  /** Events to publish in answer. */
+  readonly reply?: readonly Event[]
+}
+
+export interface Failed {
+  readonly kind: "failed"
+  readonly detail: string
+  /** No later attempt can succeed. */
+  readonly permanent: boolean
+  /** The destination asks for this much rest, for all its deliveries. */
+  readonly retryAfterMs?: number
+  /** The destination is gone for good: its trigger is paused. */
+  readonly gone?: boolean
+  readonly response?: ResponseRecord
+}
+
+/** What is kept of an answer: at most the first 4 KiB of its body, as UTF-8 or base64. */
+export interface ResponseRecord {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+  readonly bodyEncoding: "utf8" | "base64"
+  readonly bodyTruncated: boolean
+}
+
+/** One try of a delivery. */
+export interface Attempt {
+  /** From 1. */
+  readonly number: number
+  readonly startedAt: number
+  readonly durationMs: number
+  readonly outcome: Outcome
+}
+
+export type DeadReason = "permanent" | "exhausted" | "expired"
+
+/** What we do next. */
+export type Verdict =
+  | { readonly kind: "done" }
+  | { readonly kind: "retry"; readonly delayMs: number }
+  | { readonly kind: "dead"; readonly reason: DeadReason }
+
+/**
+ * When a failed delivery is tried again. Attempt n + 1 comes `delaysMs[n - 1]` after attempt n (the last delay repeats),
+ * shortened by up to `jitter` of it by chance; none after `attemptsMax` attempts, nor once `ageMaxMs` would have passed.
+ */
+export interface RetryPolicy {
+  readonly delaysMs: readonly number[]
+  /** 0 (none) to 1. */
+  readonly jitter: number
+  readonly attemptsMax: number
+  readonly ageMaxMs: number
+}
+
+/** A delivery given up. Its id is the delivery's. */
+export interface DeadLetter extends Delivery {
+  readonly address: Address
+  readonly reason: DeadReason
+  readonly attempts: number
+  readonly diedAt: number
+  readonly lastOutcome: Outcome
+}

@@ -1,0 +1,49 @@
+import type { Address } from "./address.ts"
+import type { Delivery, Outcome } from "./delivery.ts"
+import type { StoredEvent } from "./engine.ts"
+import type { Event } from "./event.ts"
+import type { SigningKey } from "./resources.ts"
+
+/** One attempt to be made. */
+export interface Dispatch {
+  readonly stored: StoredEvent
+  readonly delivery: Delivery
+  /** From 1. */
+  readonly attempt: number
+  /** Unix milliseconds of this attempt. */
+  readonly at: number
+}
+
+/** How events leave the hub: one per destination, kept open between deliveries. */
+export interface Sender {
+  /** Never throws for what a destination does; ends soon after `signal` aborts. */
+  send(dispatch: Dispatch, signal: AbortSignal): Promise<Outcome>
+  close(): Promise<void>
+}
+
+/** What a kind may use of the hub. */
+export interface SenderContext {
+  readonly tenant: string
+  readonly signingKeys: readonly SigningKey[]
+  /** Publishes into the hub; durable when it resolves. An event that is there already is not stored again. */
+  publish(address: Address, event: Event): Promise<void>
+}
+
+/** A JSON Schema (2020-12) that declares a kind's configuration; TypeBox's schemas are such. */
+export type ConfigSchema = object
+
+/** One way for events to leave: `webhook`, `topic`, … */
+export interface DestinationKind<Config = unknown> {
+  readonly kind: string
+  readonly description: string
+  /**
+   * Declared once; feeds validation, OpenAPI, the CLI's help and redaction. A property marked `writeOnly` is a secret:
+   * it is never returned.
+   */
+  readonly config: ConfigSchema
+  /** What the schema cannot say; each fault names its field (`url`), none means valid. */
+  check(config: Config): readonly { readonly field: string; readonly message: string }[]
+  /** The signing scheme that this configuration asks for; undefined where nothing is signed. */
+  signing(config: Config): SigningKey["scheme"] | undefined
+  open(config: Config, context: SenderContext): Promise<Sender>
+}

@@ -1,0 +1,193 @@
+import type { Address } from "./address.ts"
+import type { Cursor } from "./cursor.ts"
+import type { DeadLetter, DeadReason, Delivery, Verdict } from "./delivery.ts"
+import type { Event } from "./event.ts"
+import type { Retention } from "./resources.ts"
+
+/** Everything durable. The rest of the hub keeps nothing that it cannot rebuild from here. */
+export interface Engine {
+  readonly log: EventLog
+  readonly queue: DeliveryQueue
+  readonly catalog: Catalog
+  /** What an operator should know: empty when all is well. */
+  health(): readonly string[]
+  /** Figures by name, for the metrics page: bytes on disk, events waiting, … */
+  figures(): Readonly<Record<string, number>>
+  /** Stops accepting, makes durable what was accepted, closes. */
+  close(): Promise<void>
+}
+
+/** An event at rest. */
+export interface StoredEvent {
+  readonly address: Address
+  readonly cursor: Cursor
+  /** Unix milliseconds; never falls along the log. */
+  readonly storedAt: number
+  readonly event: Event
+}
+
+/** An event that is durable: where it is, and whether it was there before. */
+export interface Appended {
+  readonly cursor: Cursor
+  readonly duplicate: boolean
+}
+
+export interface AppendOptions {
+  /** Refuse with ExpectedLastError unless this is the address's last event; `"none"`: unless it has none. */
+  readonly expectedLast?: Cursor | "none"
+  /** An equal `source` + `id` stored on this tenant's topic within this time is a duplicate. 0: none is. */
+  readonly dedupeWindowMs?: number
+}
+
+/** Where reading begins: after a cursor, at the first event stored at or after a time, or at either end. */
+export type From = Cursor | "oldest" | "newest" | { readonly time: number }
+
+export interface ReadOptions {
+  /** Absent members match all; a `key` needs its `topic`, a `topic` its `tenant`. */
+  readonly where?: Partial<Address>
+  /** Default: the oldest. */
+  readonly from?: From
+  /** Stop after this cursor. */
+  readonly until?: Cursor
+  /** Wait for more at the end of the log until this aborts. Without it reading ends at the end of the log. */
+  readonly follow?: AbortSignal
+  /** Events a batch at most; default 1,000. */
+  readonly batchMax?: number
+}
+
+/** Events in log order; `next` is where reading on begins, also where the last part held nothing that matched. */
+export interface Batch {
+  readonly events: readonly StoredEvent[]
+  readonly next: Cursor
+}
+
+export interface EventLog {
+  /**
+   * Durable when it resolves; in the order given, on one topic in the order of calls. A duplicate keeps its first cursor.
+   * Rejects with OverloadError, StorageFullError, StorageError, ExpectedLastError or ClosedError: then none is acknowledged.
+   */
+  append(address: Address, events: readonly Event[], options?: AppendOptions): Promise<readonly Appended[]>
+  read(options: ReadOptions): AsyncIterable<Batch>
+  /** Undefined where no event is (any more). Throws DamagedError, InvalidCursorError. */
+  get(cursor: Cursor): Promise<StoredEvent | undefined>
+  /** The newest event of a tenant's topic with this `source` and `id`. */
+  find(address: Address, identity: { readonly source: string; readonly id: string }): Promise<StoredEvent | undefined>
+  /** The end of the log: reading from here sees what is appended from now on. */
+  head(): Cursor
+  /** Before the first event: reading from here sees all that is kept. */
+  oldest(): Cursor
+  /** Before the first event stored at or after `time` (Unix milliseconds); the head where there is none yet. */
+  at(time: number): Promise<Cursor>
+  /** The address's newest event; undefined where it has none. */
+  last(address: Address): Promise<Cursor | undefined>
+  /** Negative, zero or positive, as `a` is before, at or after `b`. Throws InvalidCursorError. */
+  compare(a: Cursor, b: Cursor): number
+  /** Names what the address's topic holds. */
+  stats(address: Address): Promise<TopicStats>
+  /** Drops the topic's events that `keep` no longer covers; answers how many. */
+  trim(address: Address, keep: Retention): Promise<number>
+}
+
+export interface TopicStats {
+  readonly events: number
+  readonly bytes: number
+  readonly oldestAt?: number
+  readonly newestAt?: number
+}
+
+/** How far a named reader of the log has come. */
+export interface Position {
+  readonly reader: string
+  readonly cursor: Cursor
+}
+
+/** A timed hold on a delivery. */
+export interface Lease {
+  readonly delivery: Delivery
+  /** From 1: leases of this delivery that ended, lapsed ones included, and one. */
+  readonly attempt: number
+  /** Attempts that no longer count against the policy, from before a redrive. */
+  readonly attemptsForgiven: number
+  /** When the delivery first became due; what its policy's age counts from. Holding it back by pause moves it. */
+  readonly firstDueAt: number
+  readonly token: number
+}
+
+/** A delivery that is neither done nor dead. */
+export interface OpenDelivery {
+  readonly delivery: Delivery
+  readonly attempts: number
+  readonly dueAt: number
+  readonly state: "due" | "leased" | "parked" | "held"
+}
+
+export interface DeliveryQueue {
+  /**
+   * Adds deliveries and moves the reader's position in one step. Idempotent: a delivery that is open or dead stays as it
+   * is, and a call whose position is not beyond the saved one changes nothing, so that nothing done comes back.
+   */
+  enqueue(deliveries: readonly Delivery[], position?: Position): Promise<void>
+  position(reader: string): Promise<Cursor | undefined>
+  /** Forgets a reader. */
+  forget(reader: string): Promise<void>
+  /** Yields a lane whenever it has come to have due work; ends when `stop` aborts. */
+  lanes(stop: AbortSignal): AsyncIterable<string>
+  /** Up to `max` due deliveries, oldest event first, each hidden from others for `leaseMs`. Empty: none is due now. */
+  lease(options: { readonly lane: string; readonly max: number; readonly leaseMs: number }): Promise<readonly Lease[]>
+  /** Begins the lease's time anew. Throws LeaseLostError. */
+  extend(lease: Lease, leaseMs: number): Promise<void>
+  /** Ends the lease: finishes, parks or buries the delivery. Throws LeaseLostError. */
+  settle(lease: Lease, verdict: Exclude<Verdict, { kind: "dead" }>): Promise<void>
+  bury(lease: Lease, letter: DeadLetter): Promise<void>
+  /** Gives the lease back uncounted; the delivery is due again after `delayMs`. Throws LeaseLostError. */
+  release(lease: Lease, delayMs: number): Promise<void>
+  /** Gives the lease back uncounted and holds the delivery until its trigger is resumed. Throws LeaseLostError. */
+  hold(lease: Lease): Promise<void>
+  /** Makes due what was held for this trigger; answers how many. */
+  resume(tenant: string, trigger: string): Promise<number>
+  /** Drops the trigger's open deliveries (it was deleted); answers how many. */
+  drop(tenant: string, trigger: string): Promise<number>
+  /** The open delivery, if it is one. */
+  open(delivery: Delivery): Promise<OpenDelivery | undefined>
+  /** Open deliveries of a lane. */
+  depth(lane: string): Promise<number>
+  deadLetters(options: DeadLetterQuery): Promise<readonly DeadLetter[]>
+  deadLetter(tenant: string, id: string): Promise<DeadLetter | undefined>
+  /** Makes a dead letter a due delivery again; false where there is none of this id. Its attempts so far are forgiven. */
+  redrive(tenant: string, id: string): Promise<boolean>
+}
+
+/** In order of id, that is, of event; `after` is an id. */
+export interface DeadLetterQuery {
+  readonly tenant: string
+  readonly after?: string
+  readonly limit: number
+  readonly trigger?: string
+  readonly destination?: string
+  readonly reason?: DeadReason
+}
+
+/** Small, named, versioned state: topics, triggers, destinations, keys. Values are JSON. */
+export interface Catalog {
+  get<T>(key: string): Promise<Item<T> | undefined>
+  /** In key order, from after `after`. */
+  list<T>(prefix: string, options?: { readonly after?: string; readonly limit?: number }): Promise<readonly Item<T>[]>
+  /** Durable when it resolves; answers the new revision. `expected`: the revision this replaces, 0 for none. Throws ConflictError. */
+  put(key: string, value: unknown, expected?: number): Promise<number>
+  /** Durable when it resolves; false where nothing was there. Throws ConflictError. */
+  delete(key: string, expected?: number): Promise<boolean>
+  /** What is there now, and then each change, in order; ends when `stop` aborts. */
+  watch<T>(prefix: string, stop: AbortSignal): AsyncIterable<Change<T>>
+}
+
+export interface Item<T> {
+  readonly key: string
+  readonly value: T
+  readonly revision: number
+}
+
+/** `current` closes the listing of what was there at the start. */
+export type Change<T> =
+  | { readonly kind: "put"; readonly item: Item<T> }
+  | { readonly kind: "delete"; readonly key: string }
+  | { readonly kind: "current" }

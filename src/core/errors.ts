@@ -1,0 +1,83 @@
+import type { Cursor } from "./cursor.ts"
+
+/** Another write came first: the catalog holds `actual` where the caller expected `expected` (0: nothing). */
+export class ConflictError extends Error {
+  override readonly name = "ConflictError"
+  readonly key: string
+  readonly expected: number
+  readonly actual: number
+  constructor(key: string, expected: number, actual: number) {
+    super(`${key} is at revision ${actual}, not ${expected}`)
+    this.key = key
+    this.expected = expected
+    this.actual = actual
+  }
+}
+
+/** A conditional append found another last event than it expected; `last` is undefined where there is none. */
+export class ExpectedLastError extends Error {
+  override readonly name = "ExpectedLastError"
+  readonly last: Cursor | undefined
+  constructor(last: Cursor | undefined) {
+    super(last === undefined ? "no event is there yet" : `the last event is at ${last}`)
+    this.last = last
+  }
+}
+
+/** Someone else holds the lease now, or it has lapsed. */
+export class LeaseLostError extends Error {
+  override readonly name = "LeaseLostError"
+  readonly delivery: string
+  constructor(delivery: string) {
+    super(`the lease on delivery ${delivery} is lost`)
+    this.delivery = delivery
+  }
+}
+
+/** More is waiting than the hub will hold in memory; nothing of the refused call was stored. */
+export class OverloadError extends Error {
+  override readonly name = "OverloadError"
+  readonly retryAfterMs: number
+  constructor(retryAfterMs: number) {
+    super("too much is waiting to be written")
+    this.retryAfterMs = retryAfterMs
+  }
+}
+
+/** The disk has no room left for events; nothing of the refused call was stored. */
+export class StorageFullError extends Error {
+  override readonly name = "StorageFullError"
+}
+
+/** A write failed for another reason than room; what it held is not stored. */
+export class StorageError extends Error {
+  override readonly name = "StorageError"
+}
+
+/** Stored bytes no longer check. `where` names the file and the place in it. */
+export class DamagedError extends Error {
+  override readonly name = "DamagedError"
+  readonly where: string
+  constructor(where: string) {
+    super(`damaged: ${where}`)
+    this.where = where
+  }
+}
+
+/** A text that no engine issued as a cursor. */
+export class InvalidCursorError extends Error {
+  override readonly name = "InvalidCursorError"
+  readonly cursor: string
+  constructor(cursor: string) {
+    super(`not a cursor: ${JSON.stringify(cursor)}`)
+    this.cursor = cursor
+  }
+}
+
+/** The engine is closing or closed. */
+export class ClosedError extends Error {
+  override readonly name = "ClosedError"
+  constructor() {
+    super("the engine is closed")
+  }
+}

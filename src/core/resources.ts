@@ -1,0 +1,96 @@
+import type { Cursor } from "./cursor.ts"
+import type { RetryPolicy } from "./delivery.ts"
+
+/** Yes or no over one event; exactly one dialect each, as in the CloudEvents Subscriptions API, section 3.2.4. */
+export type Filter =
+  | { readonly exact: Readonly<Record<string, string>> }
+  | { readonly prefix: Readonly<Record<string, string>> }
+  | { readonly suffix: Readonly<Record<string, string>> }
+  | { readonly all: readonly Filter[] }
+  | { readonly any: readonly Filter[] }
+  | { readonly not: Filter }
+  | { readonly sql: string }
+  | { readonly pattern: { readonly [name: string]: unknown } }
+  | { readonly path: Readonly<Record<string, string>> }
+  | { readonly query: string }
+
+/** How long a topic keeps events: an event goes when any limit is passed. No limit: for ever. */
+export interface Retention {
+  readonly ageMaxMs?: number
+  readonly eventsMax?: number
+  readonly bytesMax?: number
+}
+
+/** What raw input becomes on a topic: the attributes that its publisher did not say. */
+export interface WrapDefaults {
+  readonly source: string
+  readonly type: string
+}
+
+export interface Labels {
+  readonly [name: string]: string
+}
+
+interface Resource {
+  readonly id: string
+  readonly tenant: string
+  readonly createdAt: number
+  readonly updatedAt: number
+}
+
+/** A named log; its id is the topic's name. */
+export interface Topic extends Resource {
+  readonly description?: string
+  readonly labels: Labels
+  readonly retention: Retention
+  /** How long a repeated `source` + `id` is recognised. */
+  readonly dedupeWindowMs: number
+  readonly wrap: WrapDefaults
+}
+
+export interface Trigger extends Resource {
+  readonly description?: string
+  readonly labels: Labels
+  /** A topic, or one key of it: `orders`, `orders:123`. */
+  readonly topic: string
+  /** All must hold; none means every event. */
+  readonly filters: readonly Filter[]
+  readonly destination: string
+  readonly retry: RetryPolicy
+  /** Events after this cursor are this trigger's. */
+  readonly from: Cursor
+  readonly paused?: Pause
+}
+
+/** Why a trigger rests. Nothing is lost: its events wait in the log, its deliveries in the queue. */
+export interface Pause {
+  readonly since: number
+  readonly reason: string
+}
+
+export interface Destination extends Resource {
+  readonly description?: string
+  readonly labels: Labels
+  readonly kind: string
+  /** Checked against the kind's schema. */
+  readonly config: unknown
+  /** Deliveries in flight at once. */
+  readonly concurrency: number
+  /** Deliveries started per second at most; none means unlimited. */
+  readonly ratePerSecond?: number
+  /** Newest first; those past `expiresAt` no longer sign. */
+  readonly signingKeys: readonly SigningKey[]
+}
+
+/** A key that signs deliveries. `secret` never leaves the hub but once, when it is issued (`v1`). */
+export interface SigningKey {
+  readonly id: string
+  readonly scheme: "v1" | "v1a"
+  /** `whsec_…` (v1) or `whsk_…` (v1a). */
+  readonly secret: string
+  /** `whpk_…`, for v1a. */
+  readonly publicKey?: string
+  readonly createdAt: number
+  /** Set by rotation: the end of the overlap. */
+  readonly expiresAt?: number
+}

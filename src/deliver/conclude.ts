@@ -1,0 +1,141 @@
+import type { Address } from "../core/address.ts"
+import { parseTopic } from "../core/address.ts"
+import type { Attempt, DeadLetter, DeadReason, Outcome } from "../core/delivery.ts"
+import type { Lease, StoredEvent } from "../core/engine.ts"
+import { DamagedError, InvalidCursorError } from "../core/errors.ts"
+import type { Trigger } from "../core/resources.ts"
+import { decide } from "./decide.ts"
+import type { Hub } from "./hub.ts"
+import type { Job } from "./job.ts"
+import { told } from "./records.ts"
+
+/** A delivery to be given up. */
+export interface Death {
+  readonly address: Address
+  /** Undefined where the event is no longer there. */
+  readonly stored: StoredEvent | undefined
+  readonly reason: DeadReason
+  readonly attempts: number
+  readonly outcome: Outcome
+}
+
+export type Prepared =
+  | { readonly kind: "ready"; readonly stored: StoredEvent; readonly trigger: Trigger }
+  | ({ readonly kind: "dead" } & Death)
+  /** Nothing is to be sent. */
+  | { readonly kind: "over"; end(): Promise<void> }
+
+const unreadableDelayMs = 5_000
+
+/**
+ * Fetches what sending needs. A delivery whose trigger was deleted is done, one whose trigger is paused is held, and one
+ * whose event is gone or damaged is dead. Never throws.
+ */
+export async function prepare(job: Job, hub: Hub): Promise<Prepared> {
+  const { engine, directory, gate } = hub
+  const { lease } = job
+  const { tenant, trigger: id, cursor } = lease.delivery
+  try {
+    const known = directory.trigger(tenant, id)
+    const trigger = known instanceof Promise ? await known : known
+    if (!trigger) return over(() => gate.end(lease, (lease) => engine.queue.settle(lease, { kind: "done" })))
+    if (directory.isPaused(trigger)) return over(() => hold(lease, hub))
+    const stored = await fetch(lease, hub)
+    if (stored.event) return { kind: "ready", stored: stored.event, trigger }
+    const outcome: Outcome = { kind: "failed", detail: stored.detail, permanent: true }
+    const address = addressOf(trigger)
+    return { kind: "dead", stored: undefined, address, reason: "permanent", attempts: lease.attempt - 1, outcome }
+  } catch (error) {
+    gate.trouble(error, `reading ${cursor}`)
+    return over(() => gate.end(lease, (lease) => engine.queue.release(lease, unreadableDelayMs)))
+  }
+}
+
+function over(end: () => Promise<unknown>): Prepared {
+  return {
+    kind: "over",
+    async end() {
+      await end()
+    },
+  }
+}
+
+type Fetched =
+  | { readonly event: StoredEvent }
+  /** Why it never will be there. */
+  | { readonly event: undefined; readonly detail: string }
+
+async function fetch({ delivery }: Lease, { engine }: Hub): Promise<Fetched> {
+  try {
+    const event = await engine.log.get(delivery.cursor)
+    return event ? { event } : { event, detail: "the event is no longer stored: its topic's retention has dropped it" }
+  } catch (error) {
+    if (!(error instanceof DamagedError || error instanceof InvalidCursorError)) throw error
+    return { event: undefined, detail: `the event cannot be read: ${error.message}` }
+  }
+}
+
+/** Where the trigger listens: the nearest there is to the address of an event that is gone. */
+function addressOf(trigger: Trigger): Address {
+  const parsed = parseTopic(trigger.topic)
+  return { tenant: trigger.tenant, ...(typeof parsed === "string" ? { topic: trigger.topic } : parsed) }
+}
+
+/** An attempt that has ended. */
+export interface Concluded {
+  readonly job: Job
+  readonly stored: StoredEvent
+  readonly trigger: Trigger
+  readonly attempt: Attempt
+  readonly lane: string
+}
+
+/** Decides what follows, tells the log, and only then ends the lease: an attempt that counts is one that can be read. */
+export async function conclude(concluded: Concluded, hub: Hub): Promise<void> {
+  const { job, stored, trigger, attempt, lane } = concluded
+  const { lease } = job
+  const { delivery } = lease
+  const { outcome } = attempt
+  if (outcome.kind === "failed" && outcome.gone) return concludeGone(concluded, hub)
+  const { attemptsForgiven, firstDueAt } = lease
+  const standing = { attempt: lease.attempt, attemptsForgiven, firstDueAt, now: hub.clock.now() }
+  const verdict = decide(outcome, standing, trigger.retry, hub.chance)
+  await hub.records.attempt(stored, delivery, attempt, verdict)
+  if (verdict.kind === "dead") {
+    const { address } = stored
+    await bury(job, { address, stored, reason: verdict.reason, attempts: lease.attempt, outcome }, hub)
+  } else {
+    const kept = await hub.gate.end(lease, (lease) => hub.engine.queue.settle(lease, verdict))
+    if (!kept) hub.observe.leaseLost?.(lane)
+  }
+  hub.observe.attempt?.({ lane, delivery, attempt, verdict })
+}
+
+/** The destination is gone for good: the trigger is paused, and the delivery waits with it, so that nothing is lost. */
+async function concludeGone({ job, stored, attempt, lane }: Concluded, hub: Hub): Promise<void> {
+  const { delivery } = job.lease
+  const verdict = { kind: "held" } as const
+  await hub.records.attempt(stored, delivery, attempt, verdict)
+  const reason = `${delivery.destination} is gone: ${attempt.outcome.detail}`
+  await hub.directory.pause(delivery.tenant, delivery.trigger, reason)
+  await hold(job.lease, hub)
+  hub.observe.attempt?.({ lane, delivery, attempt, verdict })
+}
+
+/** Holds until the trigger is resumed; if that came first, it is resumed again. */
+async function hold(lease: Lease, { engine, directory, gate }: Hub): Promise<void> {
+  const { tenant, trigger: id } = lease.delivery
+  await gate.end(lease, (lease) => engine.queue.hold(lease))
+  const trigger = await directory.trigger(tenant, id)
+  if (trigger && !directory.isPaused(trigger)) await engine.queue.resume(tenant, id)
+}
+
+/** Tells of the dead letter, then makes it one: a crash in between tells twice, under one id. */
+export async function bury(job: Job, death: Death, hub: Hub): Promise<void> {
+  const { address, stored, reason, attempts, outcome } = death
+  const { delivery } = job.lease
+  const diedAt = hub.clock.now()
+  const letter: DeadLetter = { ...delivery, address, reason, attempts, diedAt, lastOutcome: told(outcome) }
+  await hub.records.deadLetter(stored, letter)
+  if (await hub.gate.end(job.lease, (lease) => hub.engine.queue.bury(lease, letter))) hub.observe.dead?.(letter)
+}

@@ -1,0 +1,32 @@
+import type { Chance } from "../core/clock.ts"
+import type { Outcome, RetryPolicy, Verdict } from "../core/delivery.ts"
+
+/** Where a delivery stands when its attempt has ended. */
+export interface Standing {
+  /** The attempt's number, from 1. */
+  readonly attempt: number
+  /** How many of them, from before a redrive, do not count. */
+  readonly attemptsForgiven: number
+  /** Unix milliseconds; the policy's age counts from here. */
+  readonly firstDueAt: number
+  /** Unix milliseconds. */
+  readonly now: number
+}
+
+/**
+ * What follows from an attempt's outcome. Pure: the same inputs and the same chance give the same verdict.
+ *
+ * A `retryAfterMs` lengthens the delay and never shortens it. A delivery expires when its next attempt would come after
+ * its age has ended, so a policy's last attempt always lies within `ageMaxMs`.
+ */
+export function decide(outcome: Outcome, standing: Standing, policy: RetryPolicy, chance: Chance): Verdict {
+  if (outcome.kind === "delivered") return { kind: "done" }
+  if (outcome.permanent) return { kind: "dead", reason: "permanent" }
+  const counted = Math.max(1, standing.attempt - standing.attemptsForgiven)
+  const base = policy.delaysMs[Math.min(counted, policy.delaysMs.length) - 1]
+  if (counted >= policy.attemptsMax || base === undefined) return { kind: "dead", reason: "exhausted" }
+  const jittered = Math.round(base * (1 - policy.jitter * chance.next()))
+  const delayMs = Math.max(jittered, outcome.retryAfterMs ?? 0)
+  if (standing.now + delayMs > standing.firstDueAt + policy.ageMaxMs) return { kind: "dead", reason: "expired" }
+  return { kind: "retry", delayMs }
+}

@@ -1,0 +1,125 @@
+import type { Clock } from "../core/clock.ts"
+import type { Catalog, Change } from "../core/engine.ts"
+import { ConflictError } from "../core/errors.ts"
+import type { Destination, Trigger } from "../core/resources.ts"
+
+const triggerPrefix = "trigger/"
+const destinationPrefix = "destination/"
+
+export interface DirectoryListener {
+  /** The trigger is there and not paused: it is new, was resumed, or was otherwise changed. */
+  active(trigger: Trigger): void
+  destination(lane: string, destination: Destination | undefined): void
+}
+
+/**
+ * The triggers and destinations as the catalog has them, kept in memory. What it does not know it looks up: the router
+ * may have seen a trigger before the change came by here.
+ */
+export class Directory {
+  readonly #catalog: Catalog
+  readonly #clock: Clock
+  readonly #listener: DirectoryListener
+  readonly #triggers = new Map<string, Trigger>()
+  readonly #destinations = new Map<string, Destination>()
+  /** Triggers being paused from here, until the change comes by. */
+  readonly #pausing = new Set<string>()
+
+  constructor(options: { catalog: Catalog; clock: Clock; listener: DirectoryListener }) {
+    this.#catalog = options.catalog
+    this.#clock = options.clock
+    this.#listener = options.listener
+  }
+
+  /** Follows the catalog until `stop`; calls `current` once all that was there at the start is known. */
+  async watch(stop: AbortSignal, current: () => void): Promise<void> {
+    let missing = 2
+    const seen = () => {
+      if (--missing === 0) current()
+    }
+    await Promise.all([this.#watchTriggers(stop, seen), this.#watchDestinations(stop, seen)])
+  }
+
+  /** Undefined: it does not exist. A promise only where it is not in memory. */
+  trigger(tenant: string, id: string): Trigger | Promise<Trigger | undefined> {
+    const path = `${tenant}/${id}`
+    return this.#triggers.get(path) ?? this.#catalog.get<Trigger>(triggerPrefix + path).then((item) => item?.value)
+  }
+
+  /** As {@link Directory.trigger}; a destination's lane has its tenant and id. */
+  destination(lane: string): Destination | Promise<Destination | undefined> {
+    const known = this.#destinations.get(lane)
+    return known ?? this.#catalog.get<Destination>(destinationPrefix + lane).then((item) => item?.value)
+  }
+
+  isPaused(trigger: Trigger): boolean {
+    return (
+      trigger.paused !== undefined || (this.#pausing.size > 0 && this.#pausing.has(`${trigger.tenant}/${trigger.id}`))
+    )
+  }
+
+  /** Pauses the trigger in the catalog, unless it is paused already or gone. */
+  async pause(tenant: string, id: string, reason: string): Promise<void> {
+    const path = `${tenant}/${id}`
+    if (this.#pausing.has(path)) return
+    this.#pausing.add(path)
+    try {
+      while (!(await this.#tryPause(path, reason))) {}
+    } catch (error) {
+      this.#pausing.delete(path)
+      throw error
+    }
+  }
+
+  /** False where another write came first. */
+  async #tryPause(path: string, reason: string): Promise<boolean> {
+    const item = await this.#catalog.get<Trigger>(triggerPrefix + path)
+    if (!item || item.value.paused) {
+      this.#pausing.delete(path)
+      return true
+    }
+    const since = this.#clock.now()
+    try {
+      const paused = { ...item.value, updatedAt: since, paused: { since, reason } }
+      await this.#catalog.put(triggerPrefix + path, paused, item.revision)
+      return true
+    } catch (error) {
+      if (error instanceof ConflictError) return false
+      throw error
+    }
+  }
+
+  async #watchTriggers(stop: AbortSignal, current: () => void): Promise<void> {
+    for await (const change of this.#catalog.watch<Trigger>(triggerPrefix, stop)) {
+      if (change.kind === "current") current()
+      else this.#triggerChanged(change)
+    }
+  }
+
+  #triggerChanged(change: Exclude<Change<Trigger>, { kind: "current" }>): void {
+    const path = (change.kind === "put" ? change.item.key : change.key).slice(triggerPrefix.length)
+    this.#pausing.delete(path)
+    if (change.kind === "delete") {
+      this.#triggers.delete(path)
+      return
+    }
+    const trigger = change.item.value
+    this.#triggers.set(path, trigger)
+    if (!trigger.paused) this.#listener.active(trigger)
+  }
+
+  async #watchDestinations(stop: AbortSignal, current: () => void): Promise<void> {
+    for await (const change of this.#catalog.watch<Destination>(destinationPrefix, stop)) {
+      if (change.kind === "current") current()
+      else if (change.kind === "delete") this.#destinationChanged(change.key, undefined)
+      else this.#destinationChanged(change.item.key, change.item.value)
+    }
+  }
+
+  #destinationChanged(key: string, destination: Destination | undefined): void {
+    const lane = key.slice(destinationPrefix.length)
+    if (destination) this.#destinations.set(lane, destination)
+    else this.#destinations.delete(lane)
+    this.#listener.destination(lane, destination)
+  }
+}

@@ -1,0 +1,34 @@
+import type { Outcome } from "../core/delivery.ts"
+import type { Lease, StoredEvent } from "../core/engine.ts"
+import type { Trigger } from "../core/resources.ts"
+
+/**
+ * A lease in hand:
+ *
+ *   fetching ──▶ ready ──▶ sending ──▶ ending ──▶ (gone)
+ *       └──────────┴── given back, held, or dead ──▲
+ */
+export interface Job {
+  readonly lease: Lease
+  /** Leased to find out whether the destination is back. */
+  readonly probe: boolean
+  phase: "fetching" | "ready" | "sending" | "ending"
+  /** When the lease's time last began. */
+  leasedAt: number
+  /** Set while it is sent. */
+  sending: Sending | undefined
+}
+
+export interface Sending {
+  readonly startedAt: number
+  readonly controller: AbortController
+  /** Ends the attempt without its sender, which has not come back. */
+  abandon(outcome: Outcome): void
+}
+
+/** A job with all that sending needs. */
+export interface ReadyJob {
+  readonly job: Job
+  readonly stored: StoredEvent
+  readonly trigger: Trigger
+}

@@ -1,0 +1,328 @@
+import type { Lease } from "../core/engine.ts"
+import { LeaseLostError } from "../core/errors.ts"
+import type { Destination } from "../core/resources.ts"
+import { type Breaker, breakerAfter, breakerAllows, breakerAt, closedBreaker } from "./breaker.ts"
+import { bury, conclude, prepare } from "./conclude.ts"
+import type { Hub } from "./hub.ts"
+import type { Job, ReadyJob } from "./job.ts"
+import { Outlet, type Sent } from "./outlet.ts"
+import { Rate } from "./rate.ts"
+
+/** For a destination that is not there: its deliveries die one after another. */
+const concurrencyWithout = 4
+/** How long an aborted attempt may take to end before it is left to itself. */
+const abortMs = 2_000
+
+/**
+ * The deliveries of one destination on their way. Leases are taken some ahead, so that a slot that becomes free is filled
+ * at once and leasing happens in chunks; nothing here waits for another lane, save for the slots that all share.
+ *
+ * Whoever changes what limits the lane calls `#go`, which starts what may start and leases what there is room for.
+ */
+export class Lane {
+  readonly name: string
+  readonly #hub: Hub
+  readonly #jobs = new Set<Job>()
+  #ready: ReadyJob[] = []
+  #fetching = 0
+  #sending = 0
+  #probes = 0
+  #destination: Destination | undefined
+  readonly #outlet: Outlet
+  #rate: Rate | undefined
+  #breaker: Breaker = closedBreaker
+  #restUntil = 0
+  /** Whether the queue may have due work, and how often it said so. */
+  #due = false
+  #wakes = 0
+  #leasing = false
+  #timer: { readonly at: number; readonly cancel: () => void } | undefined
+  #tending = false
+  #stopping = false
+  #lastActiveAt: number
+  #emptied: (() => void) | undefined
+  readonly #slotFree = () => this.#go()
+
+  constructor(name: string, destination: Destination | undefined, hub: Hub) {
+    this.name = name
+    this.#hub = hub
+    this.#lastActiveAt = hub.clock.now()
+    this.#outlet = new Outlet(destination, hub.outlets)
+    this.#setDestination(destination)
+  }
+
+  /** Whether it has had nothing to do for so long that it may be let go. */
+  isIdle(now: number): boolean {
+    if (this.#jobs.size > 0 || this.#leasing || this.#due || now < this.#restUntil) return false
+    if (breakerAt(this.#breaker, now).kind === "open") return false
+    return now - this.#lastActiveAt >= this.#hub.limits.idleMs
+  }
+
+  /** The queue has due work for this lane. */
+  wake(): void {
+    this.#due = true
+    this.#wakes++
+    this.#go()
+  }
+
+  /** The destination was changed: what is known of how it fares no longer counts. */
+  change(destination: Destination | undefined): void {
+    this.#setDestination(destination)
+    this.#outlet.change(destination)
+    this.#restUntil = 0
+    this.#setBreaker(closedBreaker)
+    this.#go()
+  }
+
+  /** Leases no more and gives back what is not being sent; resolves when all that is being sent has ended. */
+  async drain(): Promise<void> {
+    this.#stopping = true
+    this.#timer?.cancel()
+    this.#hub.slots.forget(this.#slotFree)
+    this.#giveBackReady()
+    while (this.#jobs.size > 0 || this.#leasing) {
+      await new Promise<void>((resolve) => {
+        this.#emptied = resolve
+      })
+    }
+  }
+
+  /** Ends what is still being sent; what did not come through is given back uncounted. */
+  abort(): void {
+    for (const job of this.#jobs) job.sending?.controller.abort()
+    this.#hub.clock.after(abortMs, () => {
+      for (const job of this.#jobs) job.sending?.abandon({ kind: "failed", detail: "stopped", permanent: false })
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#outlet.close()
+  }
+
+  #setDestination(destination: Destination | undefined): void {
+    const { ratePerSecond } = destination ?? {}
+    this.#destination = destination
+    if (ratePerSecond !== this.#rate?.perSecond) {
+      this.#rate = ratePerSecond === undefined ? undefined : new Rate(ratePerSecond, this.#hub.clock.now())
+    }
+  }
+
+  get #concurrency(): number {
+    return this.#destination?.concurrency ?? concurrencyWithout
+  }
+
+  #go(): void {
+    if (this.#ready.length > 0) this.#start()
+    if (this.#due && !this.#leasing && !this.#stopping) void this.#lease()
+  }
+
+  /** Starts what is ready while there are slots, tokens, and a destination that wants it. */
+  #start(): void {
+    const now = this.#hub.clock.now()
+    while (this.#ready.length > 0) {
+      const next = this.#ready[0]!
+      if (!this.#isOpenTo(next.job, now)) this.#giveBackReady()
+      if (this.#ready.length === 0 || this.#sending >= this.#concurrency) return
+      const waitMs = this.#rate?.waitMs(now) ?? 0
+      if (waitMs > 0) {
+        this.#wakeAt(now + waitMs)
+        return
+      }
+      this.#rate?.take(1)
+      this.#ready.shift()
+      void this.#send(next)
+    }
+  }
+
+  #isOpenTo(job: Job, now: number): boolean {
+    if (this.#stopping || now < this.#restUntil) return false
+    return this.#breaker.kind === "closed" || (job.probe && breakerAt(this.#breaker, now).kind === "half-open")
+  }
+
+  async #lease(): Promise<void> {
+    const { engine, slots, limits, gate } = this.#hub
+    this.#leasing = true
+    while (this.#due && !this.#stopping) {
+      const room = this.#room()
+      if (room === 0) break
+      const wakes = this.#wakes
+      slots.take(room)
+      let leases: readonly Lease[] = []
+      try {
+        leases = await engine.queue.lease({ lane: this.name, max: room, leaseMs: limits.leaseMs })
+        if (leases.length === 0 && wakes === this.#wakes) this.#due = false
+      } catch (error) {
+        gate.trouble(error, "leasing")
+      }
+      const probe = this.#breaker.kind !== "closed"
+      for (const lease of leases) this.#take(lease, probe)
+      slots.give(room - leases.length)
+    }
+    this.#leasing = false
+    if (this.#stopping) this.#emptied?.()
+  }
+
+  /** How much to lease now. 0: whoever makes room calls. */
+  #room(): number {
+    const { clock, gate, slots, limits } = this.#hub
+    const now = clock.now()
+    const restUntil = Math.max(this.#restUntil, gate.closedUntil)
+    if (gate.stopped) return 0
+    if (now < restUntil) return this.#wakeAt(restUntil)
+    this.#setBreaker(breakerAt(this.#breaker, now))
+    const allowed = breakerAllows(this.#breaker)
+    if (allowed === 0) return this.#wakeAt((this.#breaker as { readonly until: number }).until)
+    if (allowed === 1) return this.#probes === 0 ? 1 : 0
+    const waiting = this.#fetching + this.#ready.length
+    const ahead = Math.min(this.#concurrency, limits.aheadMax)
+    if (waiting > ahead >> 1) return 0
+    let room = this.#concurrency + ahead - waiting - this.#sending
+    if (this.#rate) {
+      room = Math.min(room, Math.max(1, this.#rate.available(now)) - waiting)
+      if (room <= 0) return 0
+    }
+    const free = slots.room(this.#jobs.size)
+    if (free === 0) slots.wait(this.#jobs.size, this.#slotFree)
+    return Math.min(room, free)
+  }
+
+  #take(lease: Lease, probe: boolean): void {
+    const now = this.#hub.clock.now()
+    const job: Job = { lease, probe, phase: "fetching", leasedAt: now, sending: undefined }
+    this.#jobs.add(job)
+    this.#fetching++
+    if (probe) this.#probes++
+    this.#lastActiveAt = now
+    this.#tend()
+    void this.#fetch(job)
+  }
+
+  async #fetch(job: Job): Promise<void> {
+    const prepared = await prepare(job, this.#hub)
+    this.#fetching--
+    if (prepared.kind === "ready" && !this.#isOpenTo(job, this.#hub.clock.now())) {
+      await this.#end(job, () => this.#giveBack(job, 0))
+    } else if (prepared.kind === "ready") {
+      job.phase = "ready"
+      this.#ready.push({ job, stored: prepared.stored, trigger: prepared.trigger })
+      this.#go()
+    } else {
+      await this.#end(job, () => (prepared.kind === "dead" ? bury(job, prepared, this.#hub) : prepared.end()))
+    }
+  }
+
+  async #send(ready: ReadyJob): Promise<void> {
+    const { job, stored } = ready
+    const { clock, limits } = this.#hub
+    this.#sending++
+    job.phase = "sending"
+    const startedAt = clock.now()
+    const sent = await new Promise<Sent>((resolve) => {
+      const controller = new AbortController()
+      const abandon = (outcome: Sent["outcome"]) => resolve({ outcome, sign: "down" })
+      job.sending = { startedAt, controller, abandon }
+      const { delivery, attempt } = job.lease
+      this.#outlet.send({ stored, delivery, attempt, at: startedAt }, controller.signal).then(resolve)
+    })
+    const now = clock.now()
+    const aborted = this.#stopping && job.sending!.controller.signal.aborted
+    job.sending = undefined
+    this.#sending--
+    this.#lastActiveAt = now
+    if (sent.outcome.kind === "failed" && aborted) return this.#end(job, () => this.#giveBack(job, 0))
+    this.#learn(job, sent, now, limits.restMsMax)
+    this.#go()
+    const attempt = {
+      number: job.lease.attempt,
+      startedAt,
+      durationMs: Math.max(0, now - startedAt),
+      outcome: sent.outcome,
+    }
+    await this.#end(job, () => conclude({ ...ready, attempt, lane: this.name }, this.#hub))
+  }
+
+  /** What an attempt tells of the destination. */
+  #learn(job: Job, { outcome, sign }: Sent, now: number, restMsMax: number): void {
+    if (outcome.kind === "failed" && outcome.retryAfterMs !== undefined) {
+      this.#restUntil = Math.max(this.#restUntil, now + Math.min(outcome.retryAfterMs, restMsMax))
+    }
+    this.#setBreaker(breakerAfter(breakerAt(this.#breaker, now), { sign, probe: job.probe, now }, this.#hub.chance))
+  }
+
+  #setBreaker(breaker: Breaker): void {
+    const before = this.#breaker.kind
+    this.#breaker = breaker
+    if (before !== breaker.kind) this.#hub.observe.breaker?.(this.name, breaker.kind)
+  }
+
+  /** The last of a job: `how` ends its lease. */
+  async #end(job: Job, how: () => Promise<void>): Promise<void> {
+    job.phase = "ending"
+    try {
+      await how()
+    } catch (error) {
+      // Whatever it was, one delivery must not stop the others: its lease lapses, and it comes again.
+      this.#hub.gate.trouble(error, "ending a delivery")
+    }
+    this.#jobs.delete(job)
+    if (job.probe) this.#probes--
+    this.#hub.slots.give(1)
+    if (this.#jobs.size === 0) this.#emptied?.()
+    this.#go()
+  }
+
+  #giveBackReady(): void {
+    const ready = this.#ready
+    this.#ready = []
+    for (const { job } of ready) void this.#end(job, () => this.#giveBack(job, 0))
+  }
+
+  async #giveBack(job: Job, delayMs: number): Promise<void> {
+    const { gate, engine } = this.#hub
+    await gate.end(job.lease, (lease) => engine.queue.release(lease, delayMs))
+  }
+
+  /** Calls again at `at`, or before. Answers 0, for whoever has no room until then. */
+  #wakeAt(at: number): 0 {
+    if (this.#stopping || (this.#timer && this.#timer.at <= at)) return 0
+    this.#timer?.cancel()
+    const { clock } = this.#hub
+    const cancel = clock.after(Math.max(1, at - clock.now()), () => {
+      this.#timer = undefined
+      this.#go()
+    })
+    this.#timer = { at, cancel }
+    return 0
+  }
+
+  /** While there are jobs: keeps their leases, and ends attempts that take too long. */
+  #tend(): void {
+    if (this.#tending) return
+    this.#tending = true
+    const { clock, limits } = this.#hub
+    const everyMs = Math.min(limits.leaseMs / 3, limits.attemptMsMax / 2)
+    clock.after(everyMs, () => {
+      this.#tending = false
+      if (this.#jobs.size === 0) return
+      for (const job of this.#jobs) this.#tendJob(job, clock.now(), everyMs)
+      this.#tend()
+    })
+  }
+
+  #tendJob(job: Job, now: number, everyMs: number): void {
+    const { limits, engine, gate } = this.#hub
+    // Those that are younger are looked at again before their time is up.
+    if (now - job.leasedAt >= everyMs / 2) {
+      job.leasedAt = now
+      engine.queue.extend(job.lease, limits.leaseMs).catch((error: unknown) => {
+        if (!(error instanceof LeaseLostError)) gate.trouble(error, "extending a lease")
+      })
+    }
+    if (!job.sending) return
+    const { startedAt, controller, abandon } = job.sending
+    const overMs = now - startedAt - limits.attemptMsMax
+    if (overMs >= 0) controller.abort()
+    const detail = `no end of the attempt within ${limits.attemptMsMax} ms`
+    if (overMs >= abortMs) abandon({ kind: "failed", detail, permanent: false })
+  }
+}

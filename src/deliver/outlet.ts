@@ -1,0 +1,145 @@
+import type { Address } from "../core/address.ts"
+import type { Outcome } from "../core/delivery.ts"
+import type { DestinationKind, Dispatch, Sender } from "../core/destination.ts"
+import type { Event } from "../core/event.ts"
+import type { Logger } from "../core/logger.ts"
+import type { Destination } from "../core/resources.ts"
+import { type Sign, signOf } from "./breaker.ts"
+
+export interface OutletContext {
+  readonly kinds: ReadonlyMap<string, DestinationKind>
+  publish(address: Address, event: Event): Promise<void>
+  readonly log: Logger
+}
+
+/** An attempt's outcome, and what it tells of the destination. */
+export interface Sent {
+  readonly outcome: Outcome
+  readonly sign: Sign
+}
+
+/** An open sender and who uses it; closed when it is retired and nobody does any more. */
+interface Opened {
+  readonly sender: Sender
+  users: number
+  retired: boolean
+}
+
+/** The way out to one destination: its sender, opened when it is first needed and opened anew when it has changed. */
+export class Outlet {
+  readonly #context: OutletContext
+  #destination: Destination | undefined
+  #opening: Promise<Opened> | undefined
+  #opened: Opened | undefined
+  readonly #closing = new Set<Promise<void>>()
+
+  constructor(destination: Destination | undefined, context: OutletContext) {
+    this.#destination = destination
+    this.#context = context
+  }
+
+  /** From the next send on. What is being sent ends on the sender that it began with. */
+  change(destination: Destination | undefined): void {
+    const before = this.#destination
+    this.#destination = destination
+    if (before === undefined || destination === undefined || waysOf(before) !== waysOf(destination)) this.retire()
+  }
+
+  /** Never throws: a sender that does has made a failed attempt. */
+  async send(dispatch: Dispatch, signal: AbortSignal): Promise<Sent> {
+    if (this.#destination === undefined) return missing(`there is no destination ${dispatch.delivery.destination}`)
+    let opened: Opened
+    try {
+      opened = this.#opened ?? (await this.#open(this.#destination))
+    } catch (error) {
+      return unopened(error)
+    }
+    opened.users++
+    try {
+      const outcome = await opened.sender.send(dispatch, signal)
+      return { outcome, sign: signOf(outcome) }
+    } catch (error) {
+      return this.#thrown(dispatch, error)
+    } finally {
+      opened.users--
+      if (opened.retired) this.#closeUnused(opened)
+    }
+  }
+
+  /** Lets go of the sender; the next send opens another. */
+  retire(): void {
+    const opening = this.#opening
+    this.#opening = undefined
+    this.#opened = undefined
+    opening?.then(
+      (opened) => {
+        opened.retired = true
+        this.#closeUnused(opened)
+      },
+      () => {},
+    )
+  }
+
+  /** Resolves when every sender that is no longer used is closed. */
+  async close(): Promise<void> {
+    this.retire()
+    await undefined
+    await Promise.all(this.#closing)
+  }
+
+  #open(destination: Destination): Promise<Opened> {
+    if (this.#opening) return this.#opening
+    const opening = this.#openSender(destination)
+    this.#opening = opening
+    opening.then(
+      (opened) => {
+        if (this.#opening === opening) this.#opened = opened
+      },
+      () => {
+        if (this.#opening === opening) this.#opening = undefined
+      },
+    )
+    return opening
+  }
+
+  async #openSender({ kind: name, config, tenant, signingKeys }: Destination): Promise<Opened> {
+    const { kinds, publish } = this.#context
+    const kind = kinds.get(name)
+    if (!kind) throw new Error(`this hub has no destination kind ${name}`)
+    return { sender: await kind.open(config, { tenant, signingKeys, publish }), users: 0, retired: false }
+  }
+
+  #closeUnused(opened: Opened): void {
+    if (opened.users > 0) return
+    const closing = opened.sender
+      .close()
+      .catch((error: unknown) => this.#context.log.warn({ err: error }, "a sender could not be closed"))
+      .finally(() => this.#closing.delete(closing))
+    this.#closing.add(closing)
+  }
+
+  #thrown({ delivery }: Dispatch, error: unknown): Sent {
+    this.#context.log.error({ err: error, delivery: delivery.id }, "a sender threw: this is a bug of its kind")
+    const detail = `the sender failed: ${messageOf(error)}`
+    return { outcome: { kind: "failed", detail, permanent: false }, sign: "unclear" }
+  }
+}
+
+/** Equal for destinations that one sender can serve. */
+function waysOf({ kind, config, signingKeys }: Destination): string {
+  return JSON.stringify([kind, config, signingKeys])
+}
+
+function missing(detail: string): Sent {
+  return { outcome: { kind: "failed", detail, permanent: true }, sign: "unclear" }
+}
+
+/** Whoever cannot be opened is as good as down: it is tried again without using up everybody's attempts. */
+function unopened(error: unknown): Sent {
+  const detail = `the destination could not be opened: ${messageOf(error)}`
+  return { outcome: { kind: "failed", detail, permanent: false }, sign: "down" }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

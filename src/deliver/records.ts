@@ -1,0 +1,128 @@
+import type { Address } from "../core/address.ts"
+import { attemptsTopic, deadLettersTopic, isReservedTopic } from "../core/address.ts"
+import type { Clock } from "../core/clock.ts"
+import { sleep } from "../core/clock.ts"
+import type { Attempt, DeadLetter, Delivery, Outcome, Verdict } from "../core/delivery.ts"
+import type { EventLog, StoredEvent } from "../core/engine.ts"
+import { ClosedError, OverloadError, StorageError, StorageFullError } from "../core/errors.ts"
+import { Event } from "../core/event.ts"
+import type { Logger } from "../core/logger.ts"
+
+/** What follows from an attempt, as it is told: beside the verdicts, a delivery whose trigger was paused is held. */
+export type ToldVerdict = Verdict | { readonly kind: "held" }
+
+const encoder = new TextEncoder()
+/** A crash between telling of a dead letter and burying it tells of it twice, under one id. */
+const deadLetterWindowMs = 86_400_000
+const overloadTriesMax = 20
+
+/**
+ * Tells the log of attempts and dead letters, as events on the reserved topics. What concerns events that are on those
+ * topics themselves is not told, or telling would never end.
+ */
+export class Records {
+  readonly #log: EventLog
+  readonly #clock: Clock
+  readonly #logger: Logger
+  readonly #lost: (() => void) | undefined
+
+  constructor(options: { log: EventLog; clock: Clock; logger: Logger; lost?: (() => void) | undefined }) {
+    this.#log = options.log
+    this.#clock = options.clock
+    this.#logger = options.logger
+    this.#lost = options.lost
+  }
+
+  /** Durable when it resolves, or lost and said so: what is owed goes before what is told. */
+  async attempt(stored: StoredEvent, delivery: Delivery, attempt: Attempt, verdict: ToldVerdict): Promise<void> {
+    if (isReservedTopic(stored.address.topic)) return
+    await this.#append(keyed(delivery, attemptsTopic), attemptEvent(stored, delivery, attempt, verdict), 0)
+  }
+
+  /** As {@link Records.attempt}; `stored` is undefined where the event itself is gone. */
+  async deadLetter(stored: StoredEvent | undefined, letter: DeadLetter): Promise<void> {
+    if (isReservedTopic(letter.address.topic)) return
+    await this.#append(keyed(letter, deadLettersTopic), deadLetterEvent(stored, letter), deadLetterWindowMs)
+  }
+
+  async #append(address: Address, event: Event, dedupeWindowMs: number): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        await this.#log.append(address, [event], { dedupeWindowMs })
+        return
+      } catch (error) {
+        if (error instanceof ClosedError) return
+        if (error instanceof OverloadError && tries < overloadTriesMax) {
+          await sleep(this.#clock, error.retryAfterMs)
+          continue
+        }
+        if (!isStorage(error)) throw error
+        this.#lost?.()
+        this.#logger.warn({ err: error, subject: event.attribute("subject") }, `a ${event.type} could not be recorded`)
+        return
+      }
+    }
+  }
+}
+
+function isStorage(error: unknown): boolean {
+  return error instanceof StorageFullError || error instanceof StorageError || error instanceof OverloadError
+}
+
+function keyed(delivery: Delivery, topic: string): Address {
+  return { tenant: delivery.tenant, topic, key: delivery.cursor }
+}
+
+/** An attempt is told once; one that is repeated under its number, because a crash lost the first, began later. */
+function attemptEvent(stored: StoredEvent, delivery: Delivery, attempt: Attempt, verdict: ToldVerdict): Event {
+  const { number, startedAt, durationMs, outcome } = attempt
+  const id = `${delivery.id}.${number}.${startedAt.toString(36)}`
+  return recordEvent("redcar.attempt", id, delivery, startedAt + durationMs, {
+    delivery: delivery.id,
+    trigger: delivery.trigger,
+    destination: delivery.destination,
+    topic: stored.address.topic,
+    cursor: delivery.cursor,
+    event: identityOf(stored.event),
+    number,
+    startedAt,
+    durationMs,
+    outcome: told(outcome),
+    verdict,
+  })
+}
+
+function deadLetterEvent(stored: StoredEvent | undefined, letter: DeadLetter): Event {
+  const data = { ...letter, lastOutcome: told(letter.lastOutcome) }
+  return recordEvent(
+    "redcar.dead-letter",
+    `${letter.id}.${letter.attempts}`,
+    letter,
+    letter.diedAt,
+    stored === undefined ? data : { ...data, event: identityOf(stored.event) },
+  )
+}
+
+function recordEvent(type: string, id: string, delivery: Delivery, at: number, data: object): Event {
+  const attributes = {
+    specversion: "1.0",
+    id,
+    source: `/redcar/triggers/${delivery.trigger}`,
+    type,
+    subject: delivery.id,
+    time: new Date(at).toISOString(),
+    datacontenttype: "application/json",
+  }
+  return Event.of(attributes, encoder.encode(JSON.stringify(data)), "json")
+}
+
+function identityOf(event: Event): object {
+  return { id: event.id, source: event.source, type: event.type }
+}
+
+/** Events in answer are published, not told. */
+export function told(outcome: Outcome): Outcome {
+  if (outcome.kind === "failed" || outcome.reply === undefined) return outcome
+  const { reply: _, ...rest } = outcome
+  return rest
+}

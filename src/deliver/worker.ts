@@ -1,0 +1,204 @@
+import type { Address } from "../core/address.ts"
+import type { Chance, Clock } from "../core/clock.ts"
+import { sleep } from "../core/clock.ts"
+import type { DestinationKind } from "../core/destination.ts"
+import type { Engine } from "../core/engine.ts"
+import { ClosedError } from "../core/errors.ts"
+import type { Event } from "../core/event.ts"
+import type { Logger } from "../core/logger.ts"
+import type { Destination, Trigger } from "../core/resources.ts"
+import { Directory } from "./directory.ts"
+import { type DeliveryLimits, type DeliveryObserver, deliveryLimits, Gate, type Hub } from "./hub.ts"
+import { Lane } from "./lane.ts"
+import { Records } from "./records.ts"
+import { Slots } from "./slots.ts"
+
+export interface DeliveryOptions {
+  readonly engine: Engine
+  readonly clock: Clock
+  readonly chance: Chance
+  /** Every kind of destination by its name. */
+  readonly kinds: ReadonlyMap<string, DestinationKind>
+  /** What kinds publish by; see SenderContext. */
+  publish(address: Address, event: Event): Promise<void>
+  readonly log: Logger
+  readonly observe?: DeliveryObserver
+  readonly limits?: Partial<DeliveryLimits>
+}
+
+export interface DeliveryWorker {
+  /** Rejects when the worker had to stop because of a bug; resolves when it was told to. */
+  readonly done: Promise<void>
+  /** Leases in hand, and lanes that have a sender. */
+  figures(): { readonly inFlight: number; readonly lanes: number }
+  /** Leases no more, lets what is being sent come to its end for a time, aborts the rest and gives it back uncounted. */
+  stop(): Promise<void>
+}
+
+/** How long what was aborted may take to end. */
+const abortMs = 3_000
+const reopenMs = 1_000
+
+/** Brings what is due to its destinations, each in its lane. */
+export function startDelivery(options: DeliveryOptions): DeliveryWorker {
+  const worker = new Worker(options)
+  const done = worker.run()
+  return {
+    done,
+    figures: () => worker.figures(),
+    async stop() {
+      worker.stop()
+      await done.catch(() => {})
+    },
+  }
+}
+
+class Worker {
+  readonly #hub: Hub
+  readonly #lanes = new Map<string, Lane>()
+  readonly #stop = new AbortController()
+  readonly #resuming = new Map<string, Trigger>()
+  #resumes: Promise<void> | undefined
+  #sweeping = false
+
+  constructor(options: DeliveryOptions) {
+    const { engine, clock, chance, log, kinds, observe = {} } = options
+    const limits = { ...deliveryLimits, ...options.limits }
+    const listener = {
+      active: (trigger: Trigger) => this.#resume(trigger),
+      destination: (lane: string, destination: Destination | undefined) => this.#lanes.get(lane)?.change(destination),
+    }
+    this.#hub = {
+      engine,
+      clock,
+      chance,
+      log,
+      observe,
+      limits,
+      slots: new Slots(limits.inFlightMax),
+      directory: new Directory({ catalog: engine.catalog, clock, listener }),
+      records: new Records({ log: engine.log, clock, logger: log, lost: () => observe.recordLost?.() }),
+      outlets: { kinds, publish: (address, event) => options.publish(address, event), log },
+      gate: new Gate(clock, log),
+    }
+  }
+
+  figures() {
+    return { inFlight: this.#hub.slots.taken, lanes: this.#lanes.size }
+  }
+
+  stop(): void {
+    this.#stop.abort()
+  }
+
+  async run(): Promise<void> {
+    const { signal } = this.#stop
+    let failure: { readonly error: unknown } | undefined
+    const fail = (error: unknown) => {
+      this.#stop.abort()
+      if (error instanceof ClosedError || failure) return
+      this.#hub.log.error({ err: error }, "delivery stops: this is a bug")
+      failure = { error }
+    }
+    const ready = Promise.withResolvers<void>()
+    const watching = this.#hub.directory.watch(signal, ready.resolve).catch(fail)
+    await Promise.race([ready.promise, watching])
+    if (!signal.aborted) await this.#listen(signal).catch(fail)
+    await this.#close()
+    await watching
+    if (failure) throw failure.error
+  }
+
+  async #listen(stop: AbortSignal): Promise<void> {
+    for await (const name of this.#hub.engine.queue.lanes(stop)) {
+      if (stop.aborted) return
+      const lane = this.#lanes.get(name)
+      if (lane) lane.wake()
+      else this.#open(name)
+      this.#sweepLater()
+    }
+  }
+
+  /** Opens the lane, at once where its destination is known: looking one up must not keep the other lanes waiting. */
+  #open(name: string): void {
+    const known = this.#hub.directory.destination(name)
+    if (known instanceof Promise)
+      known.then((found) => this.#opened(name, found)).catch((error) => this.#openLater(name, error))
+    else this.#opened(name, known)
+  }
+
+  #opened(name: string, destination: Destination | undefined): void {
+    if (this.#stop.signal.aborted) return
+    const lane = this.#lanes.get(name) ?? new Lane(name, destination, this.#hub)
+    this.#lanes.set(name, lane)
+    lane.wake()
+  }
+
+  #openLater(name: string, error: unknown): void {
+    const { gate, clock } = this.#hub
+    gate.trouble(error, "looking up a destination")
+    clock.after(reopenMs, () => {
+      if (!this.#stop.signal.aborted && !gate.stopped) this.#open(name)
+    })
+  }
+
+  /** While there are lanes: lets those go that have had nothing to do for long. */
+  #sweepLater(): void {
+    if (this.#sweeping || this.#lanes.size === 0) return
+    this.#sweeping = true
+    const { clock, limits } = this.#hub
+    clock.after(limits.idleMs, () => {
+      this.#sweeping = false
+      if (this.#stop.signal.aborted) return
+      const now = clock.now()
+      for (const [name, lane] of this.#lanes) {
+        if (!lane.isIdle(now)) continue
+        this.#lanes.delete(name)
+        void lane.close()
+      }
+      this.#sweepLater()
+    })
+  }
+
+  /** Makes due what a pause held, one trigger after another. */
+  #resume(trigger: Trigger): void {
+    this.#resuming.set(`${trigger.tenant}/${trigger.id}`, trigger)
+    this.#resumes ??= this.#resumeAll().finally(() => {
+      this.#resumes = undefined
+    })
+  }
+
+  async #resumeAll(): Promise<void> {
+    const { engine, clock, gate } = this.#hub
+    for (const [path, { tenant, id }] of this.#resuming) {
+      this.#resuming.delete(path)
+      for (let done = false; !done && !this.#stop.signal.aborted; ) {
+        try {
+          await engine.queue.resume(tenant, id)
+          done = true
+        } catch (error) {
+          gate.trouble(error, "resuming a trigger")
+          await sleep(clock, 1_000, this.#stop.signal)
+        }
+      }
+    }
+  }
+
+  async #close(): Promise<void> {
+    const { clock, limits, gate } = this.#hub
+    const lanes = [...this.#lanes.values()]
+    const drained = Promise.all(lanes.map((lane) => lane.drain()))
+    const over = new AbortController()
+    void drained.then(() => over.abort())
+    await sleep(clock, limits.stopMs, over.signal)
+    if (!over.signal.aborted) {
+      for (const lane of lanes) lane.abort()
+      await sleep(clock, abortMs, over.signal)
+    }
+    gate.stopped = true
+    await this.#resumes
+    const closed = new AbortController()
+    void Promise.all(lanes.map((lane) => lane.close())).then(() => closed.abort())
+    await sleep(clock, abortMs, closed.signal)
+  }
+}

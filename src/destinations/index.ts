@@ -1,0 +1,20 @@
+import type { Clock } from "../core/clock.ts"
+import type { DestinationKind } from "../core/destination.ts"
+import { topicKind } from "./topic/kind.ts"
+import type { Resolve } from "./webhook/connect.ts"
+import type { GuardSettings } from "./webhook/guard.ts"
+import { webhookKind } from "./webhook/kind.ts"
+
+export interface DestinationKindsOptions {
+  readonly clock: Clock
+  /** Which addresses webhooks may reach. */
+  readonly guard: GuardSettings
+  /** Finds the addresses of a name. Default: the system's resolver. */
+  readonly resolve?: Resolve
+}
+
+/** Every kind of destination by its name. Throws RangeError for a guard range that is none. */
+export function destinationKinds(options: DestinationKindsOptions): ReadonlyMap<string, DestinationKind> {
+  const kinds: readonly DestinationKind[] = [webhookKind(options) as DestinationKind, topicKind as DestinationKind]
+  return new Map(kinds.map((kind) => [kind.kind, kind]))
+}

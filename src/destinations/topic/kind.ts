@@ -1,0 +1,92 @@
+import Type, { type Static } from "typebox"
+import { type Address, formatTopic, isReservedTopic, parseTopic } from "../../core/address.ts"
+import type { Outcome } from "../../core/delivery.ts"
+import type { DestinationKind, Dispatch, Sender, SenderContext } from "../../core/destination.ts"
+import { OverloadError, StorageError, StorageFullError } from "../../core/errors.ts"
+import { Event } from "../../core/event.ts"
+
+/** An event is forwarded this often at most, so that topics that forward in a circle come to an end. */
+export const hopsMax = 8
+/** The extension attribute that counts the topics an event was forwarded to. */
+export const hopsAttribute = "redcarhops"
+
+const topicConfig = Type.Object(
+  {
+    topic: Type.String({
+      minLength: 1,
+      maxLength: 200,
+      description: "The topic that events are forwarded to, with a key or without: orders, orders:123.",
+    }),
+  },
+  { additionalProperties: false },
+)
+
+export type TopicConfig = Static<typeof topicConfig>
+
+/**
+ * Forwards events into another topic of the same tenant, unchanged but for `id` (the delivery's, so that a repeated
+ * delivery is stored once), `causationid` (the id before) and the count of hops.
+ */
+export const topicKind: DestinationKind<TopicConfig> = {
+  kind: "topic",
+  description: `Forwards events into another topic, under a new id and with causationid set; ${hopsMax} times at most.`,
+  config: { ...topicConfig },
+  check(config) {
+    const message = faultOf(config)
+    return message === undefined ? [] : [{ field: "topic", message }]
+  },
+  signing: () => undefined,
+  async open(config, context) {
+    const target = parseTopic(config.topic)
+    if (typeof target === "string") throw new RangeError(target)
+    return topicSender({ tenant: context.tenant, ...target }, context)
+  },
+}
+
+function faultOf(config: TopicConfig): string | undefined {
+  const target = parseTopic(config.topic)
+  if (typeof target === "string") return target
+  return isReservedTopic(target.topic) ? `${target.topic} is written by the hub itself; forward to another topic` : undefined
+}
+
+function topicSender(address: Address, context: SenderContext): Sender {
+  const detail = `published to ${formatTopic(address)}`
+  return {
+    async send(dispatch, signal): Promise<Outcome> {
+      const { event } = dispatch.stored
+      const hops = hopsOf(event)
+      if (hops >= hopsMax)
+        return failed(`was forwarded ${hops} times, ${hopsMax} are the most: do triggers forward in a circle?`, true)
+      if (signal.aborted) return failed("stopped before it was published", false)
+      try {
+        await context.publish(address, forwarded(event, dispatch, hops + 1))
+      } catch (error) {
+        return refusal(error)
+      }
+      return { kind: "delivered", detail }
+    },
+    async close() {},
+  }
+}
+
+function forwarded(event: Event, dispatch: Dispatch, hops: number): Event {
+  const attributes = { ...event.attributes, id: dispatch.delivery.id, causationid: event.id, [hopsAttribute]: hops }
+  return Event.of(attributes, event.data, event.dataKind)
+}
+
+/** Publishers can write the attribute too: what is no count is none. */
+function hopsOf(event: Event): number {
+  const hops = Number(event.attribute(hopsAttribute) ?? 0)
+  return Number.isInteger(hops) && hops > 0 ? hops : 0
+}
+
+/** What a full or busy engine says is an outcome; anything else is a bug. */
+function refusal(error: unknown): Outcome {
+  if (error instanceof OverloadError) return { ...failed(error.message, false), retryAfterMs: error.retryAfterMs }
+  if (error instanceof StorageFullError || error instanceof StorageError) return failed(error.message, false)
+  throw error
+}
+
+function failed(detail: string, permanent: boolean): Outcome & { kind: "failed" } {
+  return { kind: "failed", detail, permanent }
+}

@@ -1,0 +1,50 @@
+import type { Clock } from "../../core/clock.ts"
+import type { Outcome } from "../../core/delivery.ts"
+import type { Dispatch, Sender, SenderContext } from "../../core/destination.ts"
+import { createSigner } from "../signing.ts"
+import { timeoutDefaultMs, type WebhookConfig } from "./config.ts"
+import type { Connect } from "./connect.ts"
+import { Connections } from "./connections.ts"
+import { createEncode, type Encode } from "./encode.ts"
+import { Flight, type FlightContext } from "./flight.ts"
+import { Watch } from "./watch.ts"
+
+/** POSTs events to one URL over keep-alive connections, each event signed. */
+export class WebhookSender implements Sender {
+  readonly #path: string
+  readonly #encode: Encode
+  readonly #context: FlightContext
+  #closed = false
+  #landed: (() => void) | undefined
+
+  constructor(config: WebhookConfig, context: SenderContext, connect: Connect, clock: Clock) {
+    const url = new URL(config.url)
+    this.#path = url.pathname + url.search
+    const keys = (config.signing ?? "v1") === "none" ? [] : context.signingKeys
+    this.#encode = createEncode(config, createSigner(keys))
+    const timeoutMs = config.timeoutMs ?? timeoutDefaultMs
+    const connections = new Connections(url.origin, connect)
+    this.#context = { connections, clock, watch: new Watch(clock, timeoutMs), timeoutMs }
+  }
+
+  send(dispatch: Dispatch, signal: AbortSignal): Promise<Outcome> {
+    if (this.#closed || signal.aborted) return Promise.resolve(notSent)
+    const { headers, body } = this.#encode(dispatch)
+    return new Promise((resolve) => {
+      const request = { path: this.#path, method: "POST", headers, body }
+      new Flight(this.#context, request, signal, (outcome) => {
+        if (this.#context.watch.size === 0) this.#landed?.()
+        resolve(outcome)
+      })
+    })
+  }
+
+  /** Waits for what is being sent, which {@link WebhookConfig.timeoutMs} bounds; abort its signals to end it sooner. */
+  async close(): Promise<void> {
+    this.#closed = true
+    if (this.#context.watch.size > 0) await new Promise<void>((resolve) => (this.#landed = resolve))
+    this.#context.connections.close()
+  }
+}
+
+const notSent: Outcome = { kind: "failed", detail: "stopped before it was sent", permanent: false }

@@ -1,0 +1,65 @@
+import type { Clock } from "../../core/clock.ts"
+import type { Catalog, DeliveryQueue, Engine } from "../../core/engine.ts"
+import { openCatalog } from "./catalog.ts"
+import type { Disk } from "./disk.ts"
+import { openNodeDisk } from "./disk-node.ts"
+import { SegmentLog } from "./log/log.ts"
+import { openQueue } from "./queue.ts"
+import type { Store } from "./store.ts"
+import { openLmdbStore } from "./store-lmdb.ts"
+
+export interface EmbeddedOptions {
+  readonly disk: Disk
+  readonly store: Store
+  readonly clock: Clock
+  /** Default 64 MiB. */
+  readonly segmentBytes?: number
+  /** Memory for events that wait for the disk. Default 16 MiB. */
+  readonly pendingBytesMax?: number
+  /** Publishing is refused while less than this is free on the disk. Default 64 MiB. */
+  readonly reserveBytes?: number
+  /** Runs once what is at hand in this turn has been seen; default setImmediate. */
+  defer?(run: () => void): void
+  /** Told once of each stretch of the log that does not check, as one line for people. */
+  onDamage?(line: string): void
+}
+
+/** The engine that needs nothing beside it: a segmented log, and a transactional store for all that is small and mutable. */
+export async function openEmbeddedEngine(options: EmbeddedOptions): Promise<Engine> {
+  const { disk, store, clock } = options
+  const log = await SegmentLog.open({
+    disk,
+    store,
+    clock,
+    segmentBytes: options.segmentBytes ?? 64 << 20,
+    pendingBytesMax: options.pendingBytesMax ?? 16 << 20,
+    reserveBytes: options.reserveBytes ?? 64 << 20,
+    defer: options.defer ?? setImmediate,
+    onDamage: ({ segment, from, to }) => options.onDamage?.(`${segment}, bytes ${from} to ${to}`),
+  })
+  const queue = await openQueue({ store, clock })
+  const catalog: Catalog & { close(): void | Promise<void> } = await openCatalog({ store })
+  return {
+    log,
+    queue: queue as DeliveryQueue,
+    catalog,
+    health: () => log.health(),
+    figures: () => log.figures(),
+    async close() {
+      await catalog.close()
+      await queue.close()
+      await log.close()
+      await store.close()
+    },
+  }
+}
+
+/** Opens the engine on a directory: `log/` for segments, `state/` for the store. Nobody else may have it open. */
+export async function openEmbeddedDirectory(
+  directory: string,
+  options: Omit<EmbeddedOptions, "disk" | "store">,
+): Promise<Engine> {
+  const disk = await openNodeDisk(`${directory}/log`)
+  const store = await openLmdbStore(`${directory}/state`, {})
+  return openEmbeddedEngine({ ...options, disk, store })
+}

@@ -1,0 +1,28 @@
+import type { Cursor } from "../../../core/cursor.ts"
+import { InvalidCursorError } from "../../../core/errors.ts"
+
+const width = 11
+const pattern = /^[0-9a-z]{11}$/
+
+/** A position as a cursor: eleven base-36 digits, so that cursors sort as text. */
+export function formatCursor(position: number): Cursor {
+  return position.toString(36).padStart(width, "0") as Cursor
+}
+
+/** The inverse; throws InvalidCursorError for a text that {@link formatCursor} cannot have made. */
+export function parseCursor(cursor: string): number {
+  const position = pattern.test(cursor) ? Number.parseInt(cursor, 36) : Number.NaN
+  if (!Number.isSafeInteger(position)) throw new InvalidCursorError(cursor)
+  return position
+}
+
+/**
+ * The place between records right before `position`. Records begin at multiples of 8, the first one at
+ * {@link firstPosition}, so that there is always one, and it is no event's cursor.
+ */
+export function cursorBefore(position: number): Cursor {
+  return formatCursor(position - 1)
+}
+
+/** Where the log begins. */
+export const firstPosition = 8

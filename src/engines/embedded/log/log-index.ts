@@ -1,0 +1,159 @@
+import type { Address } from "../../../core/address.ts"
+import type { Clock } from "../../../core/clock.ts"
+import type { Store, Write } from "../store.ts"
+import { formatCursor, parseCursor } from "./cursor.ts"
+import { hashKey } from "./hash.ts"
+import type { RecentIds } from "./recent-ids.ts"
+import type { StoredRecord } from "./record.ts"
+import { type IndexEntry, TopicIndex } from "./topic-index.ts"
+
+const flushAfterEntries = 32_768
+const flushAfterMs = 1_000
+const topicsMax = 5_000
+const rebuildStepBytes = 64 << 20
+
+/**
+ * The indexes over the log: each topic's events, and the recent ids. They follow the log in memory at once and in the store
+ * a little later; the watermark, stored with them, says from where the log is to be read again after a crash.
+ */
+export class LogIndex {
+  readonly #store: Store
+  readonly #clock: Clock
+  readonly #ids: RecentIds
+  readonly #durable: () => number
+  readonly #topics = new Map<string, TopicIndex>()
+  #unflushed = 0
+  #flushing: Promise<void> | undefined
+  #cancelTimer: (() => void) | undefined
+  #watermark: number
+  #failure: unknown
+
+  constructor(store: Store, clock: Clock, ids: RecentIds, durable: () => number) {
+    this.#store = store
+    this.#clock = clock
+    this.#ids = ids
+    this.#durable = durable
+    const stored = store.get("meta", "watermark")
+    this.#watermark = stored === undefined ? 0 : parseCursor(Buffer.from(stored).toString("latin1"))
+  }
+
+  /** The store covers the log up to here. */
+  get watermark(): number {
+    return this.#watermark
+  }
+
+  /** Why the store lags behind, if it does. */
+  get failure(): unknown {
+    return this.#failure
+  }
+
+  topic(tenant: string, topic: string): TopicIndex {
+    const name = `${tenant}/${topic}`
+    let index = this.#topics.get(name)
+    if (index === undefined) {
+      index = new TopicIndex(this.#store, tenant, topic)
+      this.#topics.set(name, index)
+    }
+    return index
+  }
+
+  add(index: TopicIndex, entry: IndexEntry): void {
+    index.add(entry)
+    this.#unflushed++
+    if (this.#unflushed >= flushAfterEntries) this.#startFlush()
+    else this.#cancelTimer ??= this.#clock.after(flushAfterMs, () => this.#onTimer())
+  }
+
+  /** As {@link add}, for a record found in the log after a start. */
+  restore(record: StoredRecord, bytes: number): void {
+    const { address, position, storedAt, hashLow, hashHigh } = record
+    const key = address.key === undefined ? 0 : hashKey(address.key)
+    this.add(this.topic(address.tenant, address.topic), { position, storedAt, hashLow, hashHigh, key, bytes })
+  }
+
+  /** Tells the ids memory again, after a start, what is in the log since the last generation that was put away. */
+  restoreIds(end: number, now: number): void {
+    const names = this.topics()
+    for (let from = this.#ids.rebuildFrom; from < end; from += rebuildStepBytes) {
+      const to = from + rebuildStepBytes
+      for (const { tenant, topic } of names) this.#restoreIdsOf(this.topic(tenant, topic), from, to)
+      this.#ids.turn(now)
+    }
+  }
+
+  #restoreIdsOf(index: TopicIndex, from: number, to: number): void {
+    for (const block of index.blocks(from)) {
+      if (block.first >= to) return
+      for (let i = block.lowerBound(from); i < block.count && block.positions[i]! < to; i++) {
+        this.#ids.add(block.lows[i]!, block.highs[i]!, block.positions[i]!, block.times[i]!)
+      }
+    }
+  }
+
+  /** Every topic that has or had events. */
+  topics(): readonly Address[] {
+    const names = new Set(this.#topics.keys())
+    for (let start = "h/"; ; ) {
+      const next = this.#store.range("index", { start, end: "h/~", limit: 1 })[Symbol.iterator]().next()
+      if (next.done) break
+      const [, tenant, topic] = next.value.key.split("/") as [string, string, string]
+      names.add(`${tenant}/${topic}`)
+      start = `h/${tenant}/${topic}/~`
+    }
+    return [...names].sort().map((name) => {
+      const [tenant, topic] = name.split("/") as [string, string]
+      return { tenant, topic }
+    })
+  }
+
+  /** What was added at or after `position` could not be written. */
+  rollback(position: number): void {
+    for (const index of this.#topics.values()) index.rollback(position)
+    this.#ids.rollback(position)
+  }
+
+  #onTimer(): void {
+    this.#cancelTimer = undefined
+    this.#startFlush()
+  }
+
+  #startFlush(): void {
+    this.#flushing ??= this.flush()
+      .catch((error: unknown) => {
+        this.#failure = error
+        this.#cancelTimer ??= this.#clock.after(flushAfterMs, () => this.#onTimer())
+      })
+      .finally(() => {
+        this.#flushing = undefined
+      })
+  }
+
+  /** Brings the store up to what is durable now. */
+  async flush(): Promise<void> {
+    this.#unflushed = 0
+    const durable = this.#durable()
+    const flushes = [...this.#topics.values()].flatMap((index) => index.flush(durable) ?? [])
+    const writes: Write[] = flushes.flatMap(({ writes }) => writes)
+    writes.push({ table: "meta", key: "watermark", value: Buffer.from(formatCursor(durable), "latin1") })
+    await this.#store.write(writes)
+    for (const { done } of flushes) done()
+    this.#watermark = durable
+    this.#failure = undefined
+    this.#unload()
+  }
+
+  #unload(): void {
+    if (this.#topics.size <= topicsMax) return
+    for (const [name, index] of this.#topics) {
+      if (this.#topics.size <= topicsMax) return
+      if (index.idle) this.#topics.delete(name)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#cancelTimer?.()
+    await this.#flushing
+    await this.flush()
+    this.#cancelTimer?.()
+  }
+}

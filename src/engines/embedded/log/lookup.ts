@@ -1,0 +1,90 @@
+import type { Address } from "../../../core/address.ts"
+import type { StoredEvent } from "../../../core/engine.ts"
+import { DamagedError } from "../../../core/errors.ts"
+import type { Event } from "../../../core/event.ts"
+import { type Hash, hashInto, hashKey } from "./hash.ts"
+import type { StoredRecord } from "./record.ts"
+import type { LogState } from "./state.ts"
+import type { TopicIndex } from "./topic-index.ts"
+
+/** Where an equal event is, stored at or after `since`; undefined where there is none. Events not yet durable count. */
+export async function isDuplicate(
+  state: LogState,
+  index: TopicIndex,
+  hash: Hash,
+  event: Event,
+  since: number,
+): Promise<number | undefined> {
+  const { positions, suspects } = state.ids.find(hash.low, hash.high)
+  const equal = async (position: number): Promise<boolean> => {
+    const record = await recordAt(state, position)
+    return (
+      record !== undefined && record.storedAt >= since && isEqual(record, index, event) && position >= index.trimmedTo
+    )
+  }
+  for (const position of positions) if (await equal(position)) return position
+  for (const { from, to } of suspects) {
+    for (const block of index.blocks(from)) {
+      if (block.first > to) break
+      for (let i = block.lowerBound(from); i < block.count && block.positions[i]! <= to; i++) {
+        if (block.lows[i] !== hash.low || block.highs[i] !== hash.high) continue
+        if (await equal(block.positions[i]!)) return block.positions[i]
+      }
+    }
+  }
+  return undefined
+}
+
+function isEqual(record: StoredRecord, index: TopicIndex, event: Event): boolean {
+  const { address } = record
+  if (address.tenant !== index.tenant || address.topic !== index.topic) return false
+  return record.event.id === event.id && record.event.source === event.source
+}
+
+/** Undefined also where the record is damaged: then nothing can be said of it, and it is no event. */
+async function recordAt(state: LogState, position: number): Promise<StoredRecord | undefined> {
+  try {
+    return await state.reader.record(position, state.writer.durable)
+  } catch (error) {
+    if (error instanceof DamagedError) return undefined
+    throw error
+  }
+}
+
+/** The newest event of the topic (of any key) with this source and id. */
+export async function find(
+  state: LogState,
+  address: Address,
+  identity: { readonly source: string; readonly id: string },
+): Promise<StoredEvent | undefined> {
+  const index = state.index.topic(address.tenant, address.topic)
+  const hash: Hash = { low: 0, high: 0 }
+  hashInto(hash, address.tenant, address.topic, identity.source, identity.id)
+  for (const block of index.blocksBackwards()) {
+    for (let i = block.count - 1; i >= 0; i--) {
+      if (block.lows[i] !== hash.low || block.highs[i] !== hash.high) continue
+      const position = block.positions[i]!
+      if (position < index.trimmedTo || position >= state.writer.durable) continue
+      const record = await recordAt(state, position)
+      if (record?.event.id === identity.id && record.event.source === identity.source) return record
+    }
+  }
+  return undefined
+}
+
+/** The position of the address's newest event, not yet durable ones included. */
+export async function lastOf(state: LogState, address: Address): Promise<number | undefined> {
+  const index = state.index.topic(address.tenant, address.topic)
+  const wanted = address.key === undefined ? undefined : hashKey(address.key)
+  for (const block of index.blocksBackwards()) {
+    for (let i = block.count - 1; i >= 0; i--) {
+      if (wanted !== undefined && block.keys[i] !== wanted) continue
+      const position = block.positions[i]!
+      if (position < index.trimmedTo) return undefined
+      if (wanted === undefined) return position
+      const record = await recordAt(state, position)
+      if (record?.address.key === address.key) return position
+    }
+  }
+  return undefined
+}

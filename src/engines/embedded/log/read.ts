@@ -1,0 +1,178 @@
+import type { Batch, From, ReadOptions } from "../../../core/engine.ts"
+import { cursorBefore, formatCursor, parseCursor } from "./cursor.ts"
+import { hashKey } from "./hash.ts"
+import type { StoredRecord } from "./record.ts"
+import type { LogState } from "./state.ts"
+import { type Block, lowerBound, type TopicIndex } from "./topic-index.ts"
+
+const batchMaxDefault = 1_000
+/** A topic that owns less than one in this many of the bytes between two of its events is read event by event. */
+const sparseBytes = 64 * 1024
+const stepEvents = 100
+
+/** See EventLog.read. */
+export async function* readLog(state: LogState, options: ReadOptions): AsyncIterable<Batch> {
+  const { where = {}, follow, batchMax = batchMaxDefault } = options
+  const until = options.until === undefined ? Number.POSITIVE_INFINITY : parseCursor(options.until)
+  let position = await startOf(state, options.from ?? "oldest", where)
+  const { tenant, topic } = where
+  // Asked for anew each time: an index that is not in use may be unloaded.
+  const index = () => (tenant === undefined || topic === undefined ? undefined : state.index.topic(tenant, topic))
+  for (;;) {
+    const end = Math.min(state.writer.durable, until + 1)
+    while (position < end && !follow?.aborted) {
+      const ofTopic = index()
+      const step = await (ofTopic === undefined
+        ? state.reader.stretch(position, state.writer.durable)
+        : readTopic(state, ofTopic, where.key, position, end))
+      position = step.next
+      yield* inBatches(step.records.filter(accepts(state, where, until)), position, batchMax)
+    }
+    if (follow === undefined || follow.aborted || position > until || state.waiters.closed) return
+    if (position >= state.writer.durable) await more(state, index(), follow, position)
+  }
+}
+
+function* inBatches(records: readonly StoredRecord[], end: number, batchMax: number): Iterable<Batch> {
+  if (records.length <= batchMax) return yield { events: records, next: cursorBefore(end) }
+  for (let i = 0; i < records.length; i += batchMax) {
+    const events = records.slice(i, i + batchMax)
+    const whole = i + batchMax >= records.length
+    yield { events, next: whole ? cursorBefore(end) : formatCursor(events.at(-1)!.position) }
+  }
+}
+
+function accepts(state: LogState, where: NonNullable<ReadOptions["where"]>, until: number) {
+  const { key } = where
+  const trimmed = new Map<string, number>()
+  const trimmedTo = ({ tenant, topic }: { readonly tenant: string; readonly topic: string }) => {
+    const name = `${tenant}/${topic}`
+    const known = trimmed.get(name)
+    if (known !== undefined) return known
+    const found = state.index.topic(tenant, topic).trimmedTo
+    trimmed.set(name, found)
+    return found
+  }
+  let last: StoredRecord["address"] | undefined
+  let floor = 0
+  return (record: StoredRecord): boolean => {
+    const { address } = record
+    if (address !== last) {
+      last = address
+      floor = trimmedTo(address)
+    }
+    if (record.position < floor || record.position > until) return false
+    if (where.tenant !== undefined && address.tenant !== where.tenant) return false
+    if (where.topic !== undefined && address.topic !== where.topic) return false
+    return key === undefined || address.key === key
+  }
+}
+
+/** The first position to look at. */
+async function startOf(state: LogState, from: From, where: NonNullable<ReadOptions["where"]>): Promise<number> {
+  if (from === "oldest") return 0
+  if (from === "newest") return state.writer.durable
+  if (typeof from === "object") return atTime(state, from.time, where)
+  const position = parseCursor(from)
+  if (position % 8 !== 0) return Math.min(position + 1, state.writer.durable)
+  return state.reader.after(position, state.writer.durable)
+}
+
+/** The position of the first event stored at or after `time`; the end of the log where there is none. */
+export function atTime(state: LogState, time: number, where: NonNullable<ReadOptions["where"]>): number {
+  const topics =
+    where.tenant !== undefined && where.topic !== undefined
+      ? [{ tenant: where.tenant, topic: where.topic }]
+      : state.index.topics().filter(({ tenant }) => where.tenant === undefined || tenant === where.tenant)
+  let first = state.writer.durable
+  for (const { tenant, topic } of topics) {
+    first = Math.min(first, firstSince(state.index.topic(tenant, topic), time) ?? first)
+  }
+  return first
+}
+
+function firstSince(index: TopicIndex, time: number): number | undefined {
+  for (const head of index.heads()) {
+    if (head.lastAt < time) continue
+    for (const block of index.blocks(head.first)) {
+      const at = lowerBound(block.times, block.count, time)
+      return at < block.count ? block.positions[at] : undefined
+    }
+  }
+  return undefined
+}
+
+interface Step {
+  readonly records: readonly StoredRecord[]
+  readonly next: number
+}
+
+/** The next of a topic's events, along its index: a stretch where they lie close, one by one where they do not. */
+async function readTopic(
+  state: LogState,
+  index: TopicIndex,
+  key: string | undefined,
+  position: number,
+  end: number,
+): Promise<Step> {
+  const wanted = key === undefined ? undefined : hashKey(key)
+  for (const block of index.blocks(Math.max(position, index.trimmedTo))) {
+    const at = nextEntry(block, Math.max(position, index.trimmedTo), wanted)
+    if (at === undefined) continue
+    const first = block.positions[at]!
+    if (first >= end) break
+    const far = nextEntry(block, first + 1, wanted, 8)
+    if (far !== undefined && block.positions[far]! - first < sparseBytes) {
+      return state.reader.stretch(first, state.writer.durable)
+    }
+    return readOneByOne(state, block, at, wanted, end)
+  }
+  return { records: [], next: end }
+}
+
+async function readOneByOne(
+  state: LogState,
+  block: Block,
+  from: number,
+  key: number | undefined,
+  end: number,
+): Promise<Step> {
+  const records: StoredRecord[] = []
+  let next = block.positions[from]!
+  for (
+    let at: number | undefined = from;
+    at !== undefined && records.length < stepEvents;
+    at = nextEntry(block, next, key)
+  ) {
+    const position = block.positions[at]!
+    if (position >= end) break
+    const record = await state.reader.record(position, state.writer.durable)
+    if (record !== undefined) records.push(record)
+    next = position + block.sizes[at]!
+  }
+  return { records, next }
+}
+
+/** The `nth` entry (from 1) at or after `position` that has the key. */
+function nextEntry(block: Block, position: number, key: number | undefined, nth = 1): number | undefined {
+  let left = nth
+  for (let i = block.lowerBound(position); i < block.count; i++) {
+    if ((key === undefined || block.keys[i] === key) && --left === 0) return i
+  }
+  return undefined
+}
+
+function more(state: LogState, index: TopicIndex | undefined, follow: AbortSignal, position: number): Promise<void> {
+  return new Promise((resolve) => {
+    if (follow.aborted || state.waiters.closed || position < state.writer.durable) return resolve()
+    const done = () => {
+      forget()
+      forgetEnd()
+      follow.removeEventListener("abort", done)
+      resolve()
+    }
+    const forgetEnd = state.waiters.onClose(done)
+    const forget = index === undefined ? state.waiters.add(done) : index.onMore(done)
+    follow.addEventListener("abort", done, { once: true })
+  })
+}

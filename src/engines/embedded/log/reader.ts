@@ -1,0 +1,192 @@
+import { DamagedError } from "../../../core/errors.ts"
+import { Addresses, checkRecord, claimedBytes, commitStartOf, gapKind, headerBytes, StoredRecord } from "./record.ts"
+import type { Ring } from "./ring.ts"
+import type { Segment, Segments } from "./segments.ts"
+
+const blockBytes = 256 * 1024
+const cachedBlockBytes = 64 * 1024
+const cachedBlocksMax = 64
+
+/** A stretch of the log that does not check; readers pass over it. */
+export interface Damage {
+  readonly segment: string
+  /** In the file. */
+  readonly from: number
+  readonly to: number
+  readonly position: number
+}
+
+/** Records of one stretch of the log, and where reading goes on. */
+export interface Stretch {
+  readonly records: readonly StoredRecord[]
+  readonly next: number
+}
+
+/** Reads records by position, from memory where they are new. Never answers bytes that do not check. */
+export class Reader {
+  readonly #segments: Segments
+  readonly #ring: Ring | undefined
+  readonly #onDamage: (damage: Damage) => void
+  readonly #addresses = new Addresses()
+  readonly #blocks = new Map<number, { readonly until: number; readonly bytes: Promise<Buffer> }>()
+
+  constructor(segments: Segments, ring: Ring | undefined, onDamage: (damage: Damage) => void) {
+    this.#segments = segments
+    this.#ring = ring
+    this.#onDamage = onDamage
+  }
+
+  /** The records from `position` up to `until` that come with one read. `until` is a record's end. */
+  async stretch(position: number, until: number): Promise<Stretch> {
+    const segment = this.#segments.at(position) ?? this.#segments.after(position)
+    if (segment === undefined || segment.base >= until) return { records: [], next: until }
+    const from = Math.max(position, segment.base)
+    const end = Math.min(until, segment.base + segment.bytes)
+    const read = await this.checked(segment, from, end)
+    if (read.next > from) return { records: read.records, next: Math.min(read.next, until) }
+    return { records: [], next: Math.min(await this.#passOver(segment, from, end), until) }
+  }
+
+  /** The records that check from `from` on; `next` is `from` where the first one does not. */
+  async checked(segment: Segment, from: number, end: number): Promise<Stretch> {
+    let block = await this.#load(segment, from, Math.min(blockBytes, end - from))
+    const claimed = claimedBytes(block, 0)
+    if (claimed > block.length && claimed <= end - from && block[3] !== gapKind) {
+      block = await this.#load(segment, from, claimed)
+    }
+    return this.#decode(block, from)
+  }
+
+  #decode(block: Buffer, from: number): Stretch {
+    const records: StoredRecord[] = []
+    let at = 0
+    while (at + headerBytes <= block.length) {
+      const head = checkRecord(block, at, from + at)
+      if (head === undefined) break
+      if (!head.gap) records.push(new StoredRecord(block, at, from + at, this.#addresses.at(block, at)))
+      at += head.bytes
+    }
+    return { records, next: from + at }
+  }
+
+  async #load(segment: Segment, position: number, bytes: number): Promise<Buffer> {
+    const recent = this.#ring?.copy(position, bytes)
+    if (recent !== undefined) return recent
+    const block = Buffer.allocUnsafeSlow(bytes)
+    const opened = this.#segments.file(segment)
+    try {
+      return block.subarray(0, await (await opened).read(block, position - segment.base))
+    } catch (error) {
+      // The file may have been replaced by a thinner one meanwhile.
+      if (this.#segments.file(segment) === opened) throw error
+      return block.subarray(0, await (await this.#segments.file(segment)).read(block, position - segment.base))
+    }
+  }
+
+  async #passOver(segment: Segment, from: number, end: number): Promise<number> {
+    const next = (await this.findRecord(segment, from + 8, end))?.position ?? end
+    this.#onDamage({ segment: segment.name, from: from - segment.base, to: next - segment.base, position: from })
+    return next
+  }
+
+  /** The first record that checks between `from` and `end`, and where its commit began. */
+  async findRecord(
+    segment: Segment,
+    from: number,
+    end: number,
+  ): Promise<{ readonly position: number; readonly commitStart: number } | undefined> {
+    for (let position = from; position < end; ) {
+      const block = await this.#load(segment, position, Math.min(blockBytes * 4, end - position))
+      if (block.length < headerBytes) return undefined
+      for (let at = 0; at + headerBytes <= block.length; at += 8) {
+        const claimed = claimedBytes(block, at)
+        if (claimed < headerBytes) continue
+        const here = position + at
+        if (at + claimed <= block.length) {
+          if (checkRecord(block, at, here)) return { position: here, commitStart: commitStartOf(block, at, here) }
+        } else if (claimed <= end - here) {
+          const whole = await this.#load(segment, here, claimed)
+          if (checkRecord(whole, 0, here)) return { position: here, commitStart: commitStartOf(whole, 0, here) }
+        }
+      }
+      position += block.length < blockBytes * 4 ? end - position : block.length - headerBytes + 8
+    }
+    return undefined
+  }
+
+  /** Where reading goes on after the record at `position`, if one is there. */
+  async after(position: number, durable: number): Promise<number> {
+    const segment = this.#segments.at(position)
+    if (segment === undefined || position >= durable) return position
+    const end = Math.min(durable, segment.base + segment.bytes)
+    const { next } = await this.#first(segment, position, end)
+    if (next > position) return next
+    return (await this.findRecord(segment, position + 8, end))?.position ?? end
+  }
+
+  async #first(segment: Segment, position: number, end: number): Promise<{ readonly next: number }> {
+    const head = await this.#load(segment, position, Math.min(headerBytes, end - position))
+    const claimed = claimedBytes(head, 0)
+    if (claimed === 0 || claimed > end - position) return { next: position }
+    const isGap = head[3] === gapKind
+    const whole = isGap ? head : await this.#load(segment, position, claimed)
+    return { next: checkRecord(whole, 0, position) === undefined ? position : position + claimed }
+  }
+
+  /**
+   * The record at `position`, which is before `durable`. Undefined where none begins there, or its segment is gone.
+   * Throws DamagedError where one should.
+   */
+  async record(position: number, durable: number, expected = false): Promise<StoredRecord | undefined> {
+    const segment = this.#segments.at(position)
+    if (segment === undefined || position % 8 !== 0) return undefined
+    const block = await this.#recordBytes(segment, position, Math.min(durable, segment.base + segment.bytes))
+    const head = block === undefined ? undefined : checkRecord(block, 0, position)
+    if (block !== undefined && head !== undefined && !head.gap) {
+      return new StoredRecord(block, 0, position, this.#addresses.at(block, 0))
+    }
+    if (!expected || head?.gap) return undefined
+    throw new DamagedError(`${segment.name} at byte ${position - segment.base}`)
+  }
+
+  /** A copy of the record's bytes alone, so that whoever keeps the event keeps no more. */
+  async #recordBytes(segment: Segment, position: number, end: number): Promise<Buffer | undefined> {
+    const recent = this.#ring?.copy(position, headerBytes)
+    if (recent !== undefined) {
+      const claimed = claimedBytes(recent, 0)
+      return claimed === 0 ? undefined : this.#ring?.copy(position, claimed)
+    }
+    const number = Math.floor((position - segment.base) / cachedBlockBytes)
+    const base = segment.base + number * cachedBlockBytes
+    const block = await this.#block(segment, base, Math.min(base + cachedBlockBytes, end))
+    const at = position - base
+    const claimed = at + headerBytes <= block.length ? claimedBytes(block, at) : 0
+    if (claimed > 0 && at + claimed <= block.length) return Buffer.from(block.subarray(at, at + claimed))
+    const head = await this.#load(segment, position, Math.min(headerBytes, end - position))
+    const bytes = claimedBytes(head, 0)
+    if (bytes === 0 || bytes > end - position) return undefined
+    return this.#load(segment, position, bytes)
+  }
+
+  #block(segment: Segment, base: number, until: number): Promise<Buffer> {
+    const known = this.#blocks.get(base)
+    if (known !== undefined && known.until >= until) {
+      this.#blocks.delete(base)
+      this.#blocks.set(base, known)
+      return known.bytes
+    }
+    const bytes = this.#load(segment, base, until - base)
+    this.#blocks.delete(base)
+    this.#blocks.set(base, { until, bytes })
+    bytes.catch(() => this.#blocks.delete(base))
+    if (this.#blocks.size > cachedBlocksMax) this.#blocks.delete(this.#blocks.keys().next().value!)
+    return bytes
+  }
+
+  /** Forgets what was read of a segment that is gone or rewritten. */
+  forget(segment: Segment): void {
+    for (const base of this.#blocks.keys()) {
+      if (base >= segment.base && base < segment.base + segment.bytes) this.#blocks.delete(base)
+    }
+  }
+}

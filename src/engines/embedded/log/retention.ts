@@ -1,0 +1,58 @@
+import type { TopicStats } from "../../../core/engine.ts"
+import type { Retention } from "../../../core/resources.ts"
+import type { Block, TopicIndex } from "./topic-index.ts"
+
+/** What a topic holds, from its index. */
+export function statsOf(index: TopicIndex): TopicStats {
+  let events = 0
+  let bytes = 0
+  let oldestAt: number | undefined
+  let newestAt: number | undefined
+  for (const head of index.heads()) {
+    if (head.last < index.trimmedTo) continue
+    const kept = head.first >= index.trimmedTo ? head : keptOf(index, head.first)
+    events += kept.count
+    bytes += kept.bytes
+    oldestAt ??= kept.firstAt
+    newestAt = kept.lastAt
+  }
+  return {
+    events,
+    bytes,
+    ...(oldestAt !== undefined && { oldestAt }),
+    ...(newestAt !== undefined && { newestAt }),
+  }
+}
+
+function keptOf(index: TopicIndex, first: number) {
+  for (const block of index.blocks(first)) {
+    const from = block.lowerBound(index.trimmedTo)
+    let bytes = 0
+    for (let i = from; i < block.count; i++) bytes += block.sizes[i]!
+    return { count: block.count - from, bytes, firstAt: block.times[from]!, lastAt: block.times[block.count - 1]! }
+  }
+  throw new RangeError(`no block at ${first}`)
+}
+
+/** Where what is kept begins, and how many events lie before it. Only what is durable goes. */
+export function trimPoint(
+  index: TopicIndex,
+  keep: Retention,
+  now: number,
+  durable: number,
+): { readonly position: number; readonly events: number } {
+  const { events, bytes } = statsOf(index)
+  const oldest = keep.ageMaxMs === undefined ? Number.NEGATIVE_INFINITY : now - keep.ageMaxMs
+  const left = { events, bytes }
+  const isOver = (block: Block, i: number) =>
+    block.times[i]! < oldest || left.events > (keep.eventsMax ?? events) || left.bytes > (keep.bytesMax ?? bytes)
+  for (const block of index.blocks(index.trimmedTo)) {
+    for (let i = block.lowerBound(index.trimmedTo); i < block.count; i++) {
+      const position = block.positions[i]!
+      if (position >= durable || !isOver(block, i)) return { position, events: events - left.events }
+      left.events--
+      left.bytes -= block.sizes[i]!
+    }
+  }
+  return { position: durable, events: events - left.events }
+}

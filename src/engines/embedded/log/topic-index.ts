@@ -1,0 +1,308 @@
+import type { Store, Write } from "../store.ts"
+import { formatCursor, parseCursor } from "./cursor.ts"
+
+/** Entries of a closed block. */
+export const blockEntries = 2048
+const headBytes = 40
+const entryBytes = 32
+
+/** What the index keeps of one event. */
+export interface IndexEntry {
+  readonly position: number
+  readonly storedAt: number
+  readonly hashLow: number
+  readonly hashHigh: number
+  /** hashKey of its key; 0: no key. */
+  readonly key: number
+  /** Of its record. */
+  readonly bytes: number
+}
+
+/** One run of a topic's entries, a column each. */
+export class Block {
+  count = 0
+  positions = new Float64Array(16)
+  times = new Float64Array(16)
+  lows = new Uint32Array(16)
+  highs = new Uint32Array(16)
+  keys = new Uint32Array(16)
+  sizes = new Uint32Array(16)
+
+  add(entry: IndexEntry): void {
+    if (this.count === this.positions.length) this.#widen()
+    const at = this.count++
+    this.positions[at] = entry.position
+    this.times[at] = entry.storedAt
+    this.lows[at] = entry.hashLow
+    this.highs[at] = entry.hashHigh
+    this.keys[at] = entry.key
+    this.sizes[at] = entry.bytes
+  }
+
+  #widen(): void {
+    const wider = <T extends Float64Array | Uint32Array>(column: T, empty: T): T => {
+      empty.set(column)
+      return empty
+    }
+    const length = this.positions.length * 2
+    this.positions = wider(this.positions, new Float64Array(length))
+    this.times = wider(this.times, new Float64Array(length))
+    this.lows = wider(this.lows, new Uint32Array(length))
+    this.highs = wider(this.highs, new Uint32Array(length))
+    this.keys = wider(this.keys, new Uint32Array(length))
+    this.sizes = wider(this.sizes, new Uint32Array(length))
+  }
+
+  get first(): number {
+    return this.positions[0]!
+  }
+
+  get last(): number {
+    return this.positions[this.count - 1]!
+  }
+
+  get bytes(): number {
+    let sum = 0
+    for (let i = 0; i < this.count; i++) sum += this.sizes[i]!
+    return sum
+  }
+
+  /** The first entry at or after `position`. */
+  lowerBound(position: number): number {
+    return lowerBound(this.positions, this.count, position)
+  }
+
+  encode(): Uint8Array {
+    const out = Buffer.allocUnsafeSlow(this.count * entryBytes)
+    let at = 0
+    for (const column of [this.positions, this.times, this.lows, this.highs, this.keys, this.sizes]) {
+      const bytes = Buffer.from(column.buffer, 0, this.count * column.BYTES_PER_ELEMENT)
+      out.set(bytes, at)
+      at += bytes.length
+    }
+    return out
+  }
+
+  static decode(encoded: Uint8Array): Block {
+    const block = new Block()
+    const count = encoded.length / entryBytes
+    const buffer = new Uint8Array(encoded).buffer
+    block.count = count
+    block.positions = new Float64Array(buffer, 0, count)
+    block.times = new Float64Array(buffer, count * 8, count)
+    block.lows = new Uint32Array(buffer, count * 16, count)
+    block.highs = new Uint32Array(buffer, count * 20, count)
+    block.keys = new Uint32Array(buffer, count * 24, count)
+    block.sizes = new Uint32Array(buffer, count * 28, count)
+    return block
+  }
+}
+
+/** What is known of a block without reading it. */
+export interface BlockHead {
+  readonly first: number
+  readonly last: number
+  readonly count: number
+  readonly bytes: number
+  readonly firstAt: number
+  readonly lastAt: number
+}
+
+/**
+ * The events of one topic in log order: closed blocks in the store, the newest block in memory. The newest block is stored
+ * too, again and again as it grows, so that only what came after the last flush has to be found again in the log.
+ */
+export class TopicIndex {
+  readonly tenant: string
+  readonly topic: string
+  readonly #store: Store
+  /** Blocks that the store does not hold as they are now, oldest first; the last one is the open one. */
+  #recent: Block[] = []
+  #dirty = false
+  /** Events before this position are gone. */
+  trimmedTo: number
+  #waiting = new Set<() => void>()
+
+  constructor(store: Store, tenant: string, topic: string) {
+    this.#store = store
+    this.tenant = tenant
+    this.topic = topic
+    const trimmed = store.get("meta", this.#trimKey)
+    this.trimmedTo = trimmed === undefined ? 0 : parseCursor(Buffer.from(trimmed).toString("latin1"))
+    const newest = firstOf(this.#heads({ reverse: true }), () => true)
+    if (newest !== undefined && newest.count < blockEntries) this.#recent = [this.#load(newest.first)]
+  }
+
+  get #trimKey(): string {
+    return `trim/${this.tenant}/${this.topic}`
+  }
+
+  #key(kind: "b" | "h", first?: number): string {
+    return `${kind}/${this.tenant}/${this.topic}/${first === undefined ? "" : formatCursor(first)}`
+  }
+
+  add(entry: IndexEntry): void {
+    let open = this.#recent.at(-1)
+    if (open !== undefined && open.count > 0 && entry.position <= open.last) return
+    if (open === undefined || open.count >= blockEntries) {
+      open = new Block()
+      this.#recent.push(open)
+    }
+    open.add(entry)
+    this.#dirty = true
+  }
+
+  /** Takes back what was added at or after `position`. */
+  rollback(position: number): void {
+    for (const block of this.#recent) block.count = block.lowerBound(position)
+    this.#recent = this.#recent.filter(({ count }) => count > 0)
+  }
+
+  /** Calls `wake` once when the topic next has more to read. */
+  onMore(wake: () => void): () => void {
+    this.#waiting.add(wake)
+    return () => this.#waiting.delete(wake)
+  }
+
+  wake(): void {
+    if (this.#waiting.size === 0) return
+    const waiting = this.#waiting
+    this.#waiting = new Set()
+    for (const wake of waiting) wake()
+  }
+
+  /** Whether everything is in the store and nobody waits: it can be made again from there. */
+  get idle(): boolean {
+    return !this.#dirty && this.#waiting.size === 0
+  }
+
+  /** The newest entry's position; undefined where there is none. */
+  get last(): number | undefined {
+    const newest = this.#recent.at(-1)
+    if (newest !== undefined && newest.count > 0) return newest.last
+    return firstOf(this.#heads({ reverse: true }), () => true)?.last
+  }
+
+  /** The writes that bring the store up to `durable`, and what to do once they are in. */
+  flush(durable: number): { readonly writes: readonly Write[]; readonly done: () => void } | undefined {
+    if (!this.#dirty) return undefined
+    const writes: Write[] = []
+    let later = false
+    for (const block of this.#recent) {
+      const count = block.lowerBound(durable)
+      later ||= count < block.count
+      if (count > 0) writes.push(...this.#writesOf(block, count))
+    }
+    const stored = new Set(this.#recent.filter((block) => block.count >= blockEntries && block.last < durable))
+    this.#dirty = later
+    const done = () => {
+      this.#recent = this.#recent.filter((block) => !stored.has(block))
+    }
+    return { writes, done }
+  }
+
+  #writesOf(whole: Block, count: number): Write[] {
+    const block = Object.assign(new Block(), whole, { count })
+    const head = Float64Array.of(block.last, count, block.bytes, block.times[0]!, block.times[count - 1]!)
+    return [
+      { table: "index", key: this.#key("h", block.first), value: new Uint8Array(head.buffer) },
+      { table: "index", key: this.#key("b", block.first), value: block.encode() },
+    ]
+  }
+
+  /** Stored heads: from the block that may hold `from` on, or from the newest back. */
+  *#heads(range: { readonly from?: number; readonly reverse?: boolean } = {}): Iterable<BlockHead> {
+    const prefix = this.#key("h")
+    const end = `${prefix}~`
+    const { from, reverse = false } = range
+    let start = from === undefined ? prefix : this.#key("h", from)
+    if (from !== undefined) {
+      for (const { key } of this.#store.range("index", { start: prefix, end: `${start}~`, reverse: true, limit: 1 }))
+        start = key
+    }
+    for (const { key, value } of this.#store.range("index", { start, end, reverse })) {
+      yield decodeHead(parseCursor(key.slice(prefix.length)), value)
+    }
+  }
+
+  #load(first: number): Block {
+    const encoded = this.#store.get("index", this.#key("b", first))
+    return encoded === undefined ? new Block() : Block.decode(encoded)
+  }
+
+  /** The blocks that may hold entries at or after `position`, in log order; each is read when it is its turn. */
+  *blocks(position = 0): Iterable<Block> {
+    let from = position
+    for (;;) {
+      const memory = this.#recent.filter(({ count }) => count > 0)
+      const memoryFirst = memory[0]?.first ?? Number.POSITIVE_INFINITY
+      const head = from < memoryFirst ? firstOf(this.#heads({ from }), ({ last }) => last >= from) : undefined
+      const block =
+        head !== undefined && head.first < memoryFirst
+          ? this.#load(head.first)
+          : memory.find(({ last }) => last >= from)
+      if (block === undefined) return
+      const { last } = block
+      yield block
+      from = last + 1
+    }
+  }
+
+  /** As {@link blocks}, newest first. */
+  *blocksBackwards(): Iterable<Block> {
+    const memory = this.#recent.filter(({ count }) => count > 0).reverse()
+    const memoryFirst = memory.at(-1)?.first ?? Number.POSITIVE_INFINITY
+    yield* memory
+    for (const { first } of this.#heads({ reverse: true })) if (first < memoryFirst) yield this.#load(first)
+  }
+
+  /** All blocks' heads, in log order, the newest ones' as they are in memory. */
+  *heads(): Iterable<BlockHead> {
+    const memory = this.#recent.filter(({ count }) => count > 0)
+    const memoryFirst = memory[0]?.first ?? Number.POSITIVE_INFINITY
+    for (const head of this.#heads()) if (head.first < memoryFirst) yield head
+    for (const block of memory) yield headOf(block)
+  }
+
+  /** Forgets what lies before `position`. */
+  async trim(position: number): Promise<void> {
+    this.trimmedTo = position
+    const writes: Write[] = [
+      { table: "meta", key: this.#trimKey, value: Buffer.from(formatCursor(position), "latin1") },
+    ]
+    for (const head of this.#heads()) {
+      if (head.last >= position) break
+      writes.push({ table: "index", key: this.#key("h", head.first), value: undefined })
+      writes.push({ table: "index", key: this.#key("b", head.first), value: undefined })
+    }
+    this.#recent = this.#recent.filter(({ count, last }) => count > 0 && last >= position)
+    await this.#store.write(writes)
+    await this.#store.flushed()
+  }
+}
+
+function headOf(block: Block): BlockHead {
+  const { first, last, count, bytes } = block
+  return { first, last, count, bytes, firstAt: block.times[0]!, lastAt: block.times[count - 1]! }
+}
+
+function decodeHead(first: number, value: Uint8Array): BlockHead {
+  const head = new Float64Array(new Uint8Array(value.subarray(0, headBytes)).buffer)
+  return { first, last: head[0]!, count: head[1]!, bytes: head[2]!, firstAt: head[3]!, lastAt: head[4]! }
+}
+
+function firstOf<T>(items: Iterable<T>, wanted: (item: T) => boolean): T | undefined {
+  for (const item of items) if (wanted(item)) return item
+  return undefined
+}
+
+export function lowerBound(sorted: Float64Array, count: number, value: number): number {
+  let low = 0
+  let high = count
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (sorted[middle]! < value) low = middle + 1
+    else high = middle
+  }
+  return low
+}

@@ -1,0 +1,293 @@
+import type { Clock } from "../../core/clock.ts"
+import type { Cursor } from "../../core/cursor.ts"
+import { type DeadLetter, type Delivery, laneOf, type Verdict } from "../../core/delivery.ts"
+import type { DeadLetterQuery, DeliveryQueue, Lease, OpenDelivery, Position } from "../../core/engine.ts"
+import { ClosedError, LeaseLostError } from "../../core/errors.ts"
+import { deadKey, findDead, listDead, putDead } from "./queue/dead.ts"
+import { Drop } from "./queue/drop.ts"
+import { Enqueuing } from "./queue/enqueue.ts"
+import { resumeHeld } from "./queue/held.ts"
+import type { Row } from "./queue/lane.ts"
+import { type LaneLimits, Lanes } from "./queue/lanes.ts"
+import { Leases } from "./queue/leases.ts"
+import { Parking } from "./queue/parking.ts"
+import { Positions } from "./queue/positions.ts"
+import { recover } from "./queue/recover.ts"
+import { decodeRow, laneKey, parkedPrefix, putDue, putParked, type RowState, removeParked } from "./queue/row.ts"
+import { Turns } from "./queue/turns.ts"
+import type { Store, Write } from "./store.ts"
+
+export interface QueueOptions extends Partial<LaneLimits> {
+  readonly store: Store
+  readonly clock: Clock
+}
+
+export interface EmbeddedQueue extends DeliveryQueue {
+  /** Figures by name: lanes with anything open, open deliveries, due ones in memory, leases. */
+  figures(): Readonly<Record<string, number>>
+  /** Takes nothing more, ends `lanes`, and resolves when what was taken is written. The store is not closed. */
+  close(): Promise<void>
+}
+
+/**
+ * Opens the queue that `store` holds.
+ *
+ * Every open delivery is a row in the store; of the due ones a bounded part is in memory too, and leases are only there.
+ * A delivery can be leased as soon as `enqueue` was called: what follows from the lease is written after it, and a crash
+ * keeps a prefix of what was written, so at worst the reader finds the event again and it is delivered once more.
+ * A write that the store refuses changes nothing here either, and its caller hears of it.
+ */
+export async function openQueue(options: QueueOptions): Promise<EmbeddedQueue> {
+  const { store, clock } = options
+  const lanes = new Lanes(store, {
+    laneReadyMax: options.laneReadyMax ?? 1_024,
+    readyMax: options.readyMax ?? 100_000,
+  })
+  const { highest, firstToken } = await recover(store, lanes)
+  return new StoredQueue(store, clock, lanes, highest, firstToken)
+}
+
+class StoredQueue implements EmbeddedQueue {
+  readonly #store: Store
+  readonly #clock: Clock
+  readonly #lanes: Lanes
+  readonly #leases: Leases
+  readonly #parking: Parking
+  readonly #positions: Positions
+  readonly #enqueuing: Enqueuing
+  readonly #turns = new Turns()
+  readonly #redriving = new Set<string>()
+  #closed = false
+
+  constructor(store: Store, clock: Clock, lanes: Lanes, highest: string, firstToken: number) {
+    this.#store = store
+    this.#clock = clock
+    this.#lanes = lanes
+    this.#leases = new Leases(clock, firstToken, (row) => this.#lapsed(row))
+    this.#parking = new Parking(store, clock, lanes, this.#turns)
+    this.#positions = new Positions(store)
+    this.#enqueuing = new Enqueuing(store, lanes, this.#leases, highest)
+    this.#parking.start()
+  }
+
+  enqueue(deliveries: readonly Delivery[], position?: Position): Promise<void> {
+    if (this.#closed) return Promise.reject(new ClosedError())
+    if (position === undefined) return this.#enqueuing.add(deliveries, this.#clock.now(), [])
+    const { reader, cursor } = position
+    if (!this.#positions.isBeyond(position)) return this.#positions.written(reader)
+    const write = this.#positions.write(reader, cursor)
+    const written = this.#enqueuing.add(deliveries, this.#clock.now(), [write])
+    this.#positions.begin(reader, cursor, written)
+    return written
+  }
+
+  async position(reader: string): Promise<Cursor | undefined> {
+    return this.#positions.saved(reader)
+  }
+
+  forget(reader: string): Promise<void> {
+    if (this.#closed) return Promise.reject(new ClosedError())
+    const written = this.#store.write([this.#positions.write(reader, undefined)])
+    this.#positions.begin(reader, undefined, written)
+    return written
+  }
+
+  lanes(stop: AbortSignal): AsyncIterable<string> {
+    return this.#lanes.listen(stop)
+  }
+
+  async lease(options: { lane: string; max: number; leaseMs: number }): Promise<readonly Lease[]> {
+    const lane = this.#lanes.find(options.lane)
+    if (lane === undefined || this.#closed) return []
+    if (lane.ready.size < options.max) this.#lanes.refill(lane, options.max)
+    const now = this.#clock.now()
+    const leases: Lease[] = []
+    while (leases.length < options.max) {
+      const row = this.#lanes.take(lane)
+      if (row === undefined) break
+      this.#leases.begin(row, now, options.leaseMs)
+      leases.push({
+        delivery: row.delivery,
+        attempt: row.attempts + 1,
+        attemptsForgiven: row.forgiven,
+        firstDueAt: row.firstDueAt,
+        token: row.token,
+      })
+    }
+    // From here on new work is news. Where less than asked for came, what is still being written is news too.
+    if (leases.length < options.max || !lane.hasDue) lane.told = false
+    return leases
+  }
+
+  async extend(lease: Lease, leaseMs: number): Promise<void> {
+    this.#leases.extend(this.#leased(lease), this.#clock.now(), leaseMs)
+  }
+
+  async settle(lease: Lease, verdict: Exclude<Verdict, { kind: "dead" }>): Promise<void> {
+    const row = this.#leased(lease)
+    if (verdict.kind === "retry") return this.#park(row, row.attempts + 1, verdict.delayMs)
+    await this.#leave(row, this.#removal(row))
+    if (row.state !== "gone") this.#lanes.remove(row, true)
+  }
+
+  async bury(lease: Lease, letter: DeadLetter): Promise<void> {
+    const row = this.#leased(lease)
+    const writes = this.#removal(row)
+    writes.push(putDead(letter, row.attempts + 1))
+    await this.#leave(row, writes)
+    if (row.state !== "gone") this.#lanes.remove(row, true)
+    await this.#store.flushed()
+  }
+
+  async release(lease: Lease, delayMs: number): Promise<void> {
+    const row = this.#leased(lease)
+    if (delayMs > 0) return this.#park(row, row.attempts, delayMs)
+    this.#leases.end(row)
+    this.#lanes.makeReady(row)
+    this.#lanes.wake(row.lane)
+  }
+
+  async hold(lease: Lease): Promise<void> {
+    const row = this.#leased(lease)
+    await this.#moveAway(row, { ...stateOf(row), dueAt: this.#clock.now(), held: true })
+  }
+
+  resume(tenant: string, trigger: string): Promise<number> {
+    if (this.#closed) return Promise.reject(new ClosedError())
+    return this.#turns.run(() => resumeHeld(this.#store, this.#clock, this.#lanes, tenant, trigger))
+  }
+
+  drop(tenant: string, trigger: string): Promise<number> {
+    if (this.#closed) return Promise.reject(new ClosedError())
+    const place = { store: this.#store, lanes: this.#lanes, leases: this.#leases, parking: this.#parking }
+    return this.#turns.run(() => new Drop(place, tenant, trigger).run())
+  }
+
+  async open(delivery: Delivery): Promise<OpenDelivery | undefined> {
+    const name = laneOf(delivery)
+    const row = this.#lanes.find(name)?.rows.get(delivery.id)
+    if (row?.state === "gone") return undefined
+    if (row !== undefined) {
+      const state = row.state === "ready" ? "due" : "leased"
+      return { delivery: row.delivery, attempts: row.attempts, dueAt: row.dueAt, state }
+    }
+    const key = laneKey(name, delivery.id)
+    const parked = this.#store.get("parked", parkedPrefix + key)
+    const bytes = parked ?? this.#store.get("deliveries", key)
+    if (bytes === undefined) return undefined
+    const found = decodeRow(name, delivery.id, bytes)
+    const { attempts, dueAt, held } = found.state
+    const waits = parked !== undefined && dueAt > this.#clock.now()
+    return { delivery: found.delivery, attempts, dueAt, state: held ? "held" : waits ? "parked" : "due" }
+  }
+
+  async depth(lane: string): Promise<number> {
+    return this.#lanes.find(lane)?.open ?? 0
+  }
+
+  deadLetters(query: DeadLetterQuery): Promise<readonly DeadLetter[]> {
+    return listDead(this.#store, query)
+  }
+
+  async deadLetter(tenant: string, id: string): Promise<DeadLetter | undefined> {
+    return findDead(this.#store, tenant, id)?.letter
+  }
+
+  async redrive(tenant: string, id: string): Promise<boolean> {
+    if (this.#closed) throw new ClosedError()
+    const key = deadKey(tenant, id)
+    if (this.#redriving.has(key)) return false
+    const buried = findDead(this.#store, tenant, id)
+    if (buried === undefined) return false
+    const { letter, attempts } = buried
+    const { trigger, destination, cursor } = letter
+    const delivery: Delivery = { id, tenant, trigger, destination, cursor }
+    const now = this.#clock.now()
+    const state: RowState = { attempts, forgiven: attempts, firstDueAt: now, dueAt: now, held: false }
+    const name = laneOf(delivery)
+    this.#redriving.add(key)
+    try {
+      await this.#store.write([{ table: "dead", key, value: undefined }, putDue(name, delivery, state)])
+    } finally {
+      this.#redriving.delete(key)
+    }
+    const lane = this.#lanes.ensure(name)
+    lane.open++
+    this.#lanes.loadOrLeave(lane, delivery, state)
+    this.#lanes.wake(lane)
+    await this.#store.flushed()
+    return true
+  }
+
+  figures(): Readonly<Record<string, number>> {
+    const { lanes, open, ready } = this.#lanes.figures()
+    return { lanes, deliveriesOpen: open, deliveriesInMemory: ready, leases: this.#leases.size }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#lanes.close()
+    this.#parking.close()
+    this.#leases.close()
+    await this.#turns.run(() => this.#store.write([]))
+  }
+
+  /** The row that this lease holds. */
+  #leased(lease: Lease): Row {
+    if (this.#closed) throw new ClosedError()
+    const row = this.#leases.find(lease.token)
+    if (row === undefined || row.delivery.id !== lease.delivery.id) throw new LeaseLostError(lease.delivery.id)
+    return row
+  }
+
+  /** Writes the end of a lease; a refusal leaves the lease as it was. */
+  async #leave(row: Row, writes: readonly Write[]): Promise<void> {
+    this.#leases.leave(row)
+    try {
+      await this.#store.write(writes)
+    } catch (error) {
+      if (row.state === "leaving") this.#leases.stay(row)
+      throw error
+    }
+    this.#leases.end(row)
+  }
+
+  async #park(row: Row, attempts: number, delayMs: number): Promise<void> {
+    const dueAt = this.#clock.now() + Math.max(0, Math.ceil(delayMs))
+    await this.#moveAway(row, { ...stateOf(row), attempts, dueAt })
+    this.#parking.added(dueAt, laneKey(row.lane.name, row.delivery.id))
+  }
+
+  /** Ends the lease and puts the row to the parked ones; memory lets it go. */
+  async #moveAway(row: Row, state: RowState): Promise<void> {
+    const writes = this.#removal(row)
+    putParked(writes, row.lane.name, row.delivery, state)
+    await this.#leave(row, writes)
+    if (row.state !== "gone") this.#lanes.remove(row, false)
+  }
+
+  /** What takes the row away from where it is in the store. */
+  #removal(row: Row): Write[] {
+    const writes: Write[] = []
+    const name = row.lane.name
+    if (row.parked) removeParked(writes, name, row.delivery, row)
+    else writes.push({ table: "deliveries", key: row.lane.prefix + row.delivery.id, value: undefined })
+    return writes
+  }
+
+  /** A lease that nobody ended counts as an attempt. A refused write costs no more than that this is forgotten in a crash. */
+  #lapsed(row: Row): void {
+    row.attempts++
+    const { delivery, lane } = row
+    const put = putDue(lane.name, delivery, stateOf(row))
+    const write: Write = row.parked ? { ...put, table: "parked", key: parkedPrefix + put.key } : put
+    this.#store.write([write]).catch(() => undefined)
+    this.#lanes.makeReady(row)
+    this.#lanes.wake(lane)
+  }
+}
+
+function stateOf(row: Row): RowState {
+  const { attempts, forgiven, firstDueAt, dueAt, held } = row
+  return { attempts, forgiven, firstDueAt, dueAt, held }
+}

@@ -1,0 +1,110 @@
+import { type Delivery, laneOf } from "../../../core/delivery.ts"
+import type { Store, Write } from "../store.ts"
+import { deadKey } from "./dead.ts"
+import type { Lane, Row } from "./lane.ts"
+import type { Lanes } from "./lanes.ts"
+import type { Leases } from "./leases.ts"
+import { encodeRow, isDerived, parkedPrefix, type RowState } from "./row.ts"
+
+/** What one call has added, until it is written. */
+interface Call {
+  readonly rows: Row[]
+  /** Deliveries that memory had no room for, by lane, and their ids. */
+  readonly spilled: Map<Lane, number>
+  readonly ids: Set<string>
+}
+
+/** Adds deliveries: each a row in the store and, where its lane has room, in memory at once. */
+export class Enqueuing {
+  readonly #store: Store
+  readonly #lanes: Lanes
+  readonly #leases: Leases
+  readonly #writing = new Set<Call>()
+  /** No delivery beyond this id has ever been added: such a one needs no look into the store. */
+  #highest: string
+
+  constructor(store: Store, lanes: Lanes, leases: Leases, highest: string) {
+    this.#store = store
+    this.#lanes = lanes
+    this.#leases = leases
+    this.#highest = highest
+  }
+
+  /** Adds those that are neither open nor dead, in one write with `writes`. */
+  add(deliveries: readonly Delivery[], now: number, writes: Write[]): Promise<void> {
+    const call: Call = { rows: [], spilled: new Map(), ids: new Set() }
+    const state: RowState = { attempts: 0, forgiven: 0, firstDueAt: now, dueAt: now, held: false }
+    const highest = this.#highest
+    let derivedRow: Uint8Array | undefined
+    let lane: Lane | undefined
+    let before: Delivery | undefined
+    this.#writing.add(call)
+    for (const delivery of deliveries) {
+      if (lane === undefined || delivery.destination !== before?.destination || delivery.tenant !== before.tenant) {
+        if (lane) this.#lanes.dropIfIdle(lane)
+        lane = this.#lanes.ensure(laneOf(delivery))
+      }
+      before = delivery
+      const { id } = delivery
+      if (lane.rows.has(id) || (id <= highest ? this.#isKnown(lane, delivery) : call.ids.has(id))) continue
+      if (id > this.#highest) this.#highest = id
+      this.#place(call, lane, delivery, state)
+      const value = isDerived(delivery) ? (derivedRow ??= encodeRow(delivery, state)) : encodeRow(delivery, state)
+      writes.push({ table: "deliveries", key: lane.prefix + id, value })
+    }
+    if (lane) this.#lanes.dropIfIdle(lane)
+    return this.#write(call, writes)
+  }
+
+  #place(call: Call, lane: Lane, delivery: Delivery, state: RowState): void {
+    if (this.#lanes.hasRoom(lane)) {
+      call.rows.push(this.#lanes.load(lane, delivery, state, false))
+      lane.open++
+      this.#lanes.wake(lane)
+      return
+    }
+    const { id } = delivery
+    call.ids.add(id)
+    call.spilled.set(lane, (call.spilled.get(lane) ?? 0) + 1)
+    lane.spilling++
+    if (lane.spillingFrom === undefined || id < lane.spillingFrom) lane.spillingFrom = id
+    lane.leftInStore(id)
+  }
+
+  /** Whether a delivery that memory has no row of is open or dead. */
+  #isKnown(lane: Lane, { id, tenant }: Delivery): boolean {
+    for (const call of this.#writing) if (call.ids.has(id)) return true
+    const key = lane.prefix + id
+    return (
+      this.#store.get("deliveries", key) !== undefined ||
+      this.#store.get("parked", parkedPrefix + key) !== undefined ||
+      this.#store.get("dead", deadKey(tenant, id)) !== undefined
+    )
+  }
+
+  async #write(call: Call, writes: readonly Write[]): Promise<void> {
+    try {
+      if (writes.length > 0) await this.#store.write(writes)
+    } catch (error) {
+      for (const row of call.rows) this.#takeBack(row)
+      throw error
+    } finally {
+      this.#writing.delete(call)
+      for (const [lane, count] of call.spilled) {
+        lane.spilling -= count
+        if (lane.spilling === 0) lane.spillingFrom = undefined
+      }
+    }
+    for (const [lane, count] of call.spilled) {
+      lane.open += count
+      this.#lanes.wake(lane)
+    }
+  }
+
+  /** The store refused the row: it must not be in memory either. */
+  #takeBack(row: Row): void {
+    if (row.state === "gone") return
+    if (row.state !== "ready") this.#leases.end(row)
+    this.#lanes.remove(row, true)
+  }
+}

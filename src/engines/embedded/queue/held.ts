@@ -1,0 +1,59 @@
+import type { Clock } from "../../../core/clock.ts"
+import type { Delivery } from "../../../core/delivery.ts"
+import type { Store, Write } from "../store.ts"
+import type { Lanes } from "./lanes.ts"
+import {
+  decodeRow,
+  heldKey,
+  parkedPrefix,
+  pastSeparator,
+  putDue,
+  type RowState,
+  removeParked,
+  splitKey,
+} from "./row.ts"
+
+/** Rows that are moved in one step. */
+const stepRows = 256
+
+/**
+ * Makes due what is held for a trigger, in bounded steps; answers how many. The time for which a delivery was held does
+ * not count against its age. The caller sees to it that no other such work runs meanwhile.
+ */
+export async function resumeHeld(
+  store: Store,
+  clock: Clock,
+  lanes: Lanes,
+  tenant: string,
+  trigger: string,
+): Promise<number> {
+  // What was held before this call, and is still being written, is to be seen.
+  await store.write([])
+  const prefix = heldKey(tenant, trigger)
+  const end = prefix.slice(0, -1) + pastSeparator
+  let resumed = 0
+  for (;;) {
+    const now = clock.now()
+    const writes: Write[] = []
+    const due: { readonly lane: string; readonly delivery: Delivery; readonly state: RowState }[] = []
+    for (const { key } of store.range("parked", { start: prefix, end, limit: stepRows })) {
+      const { lane, id } = splitKey(key.slice(prefix.length))
+      const bytes = store.get("parked", parkedPrefix + key.slice(prefix.length))
+      if (bytes === undefined) continue
+      const row = decodeRow(lane, id, bytes)
+      const heldMs = Math.max(0, now - row.state.dueAt)
+      const state = { ...row.state, held: false, dueAt: now, firstDueAt: row.state.firstDueAt + heldMs }
+      removeParked(writes, lane, row.delivery, row.state)
+      writes.push(putDue(lane, row.delivery, state))
+      due.push({ lane, delivery: row.delivery, state })
+    }
+    if (due.length === 0) return resumed
+    await store.write(writes)
+    resumed += due.length
+    for (const { lane: name, delivery, state } of due) {
+      const lane = lanes.ensure(name)
+      lanes.loadOrLeave(lane, delivery, state)
+      lanes.wake(lane)
+    }
+  }
+}

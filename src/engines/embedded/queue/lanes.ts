@@ -1,0 +1,147 @@
+import type { Delivery } from "../../../core/delivery.ts"
+import type { Store } from "../store.ts"
+import { Announcer } from "./announcer.ts"
+import { Lane, Row } from "./lane.ts"
+import { decodeRow, type RowState } from "./row.ts"
+
+/** How much of what is due is held in memory; the rest waits in the store. */
+export interface LaneLimits {
+  /** Rows of one lane. */
+  readonly laneReadyMax: number
+  /** Rows of all lanes; beyond it a lane still gets {@link laneReadyMin}, so that none starves. */
+  readonly readyMax: number
+}
+
+const laneReadyMin = 16
+
+/** The lanes that have anything open, and what of their due work is in memory. */
+export class Lanes {
+  readonly #store: Store
+  readonly #limits: LaneLimits
+  readonly #lanes = new Map<string, Lane>()
+  readonly #announcer = new Announcer()
+  #ready = 0
+
+  constructor(store: Store, limits: LaneLimits) {
+    this.#store = store
+    this.#limits = limits
+  }
+
+  /** How many lanes have anything open; how many due rows are in memory; how many deliveries are open. */
+  figures(): { readonly lanes: number; readonly ready: number; readonly open: number } {
+    let open = 0
+    for (const lane of this.#lanes.values()) open += lane.open
+    return { lanes: this.#lanes.size, ready: this.#ready, open }
+  }
+
+  all(): IterableIterator<Lane> {
+    return this.#lanes.values()
+  }
+
+  find(name: string): Lane | undefined {
+    return this.#lanes.get(name)
+  }
+
+  /** The lane, made where nothing of it was open. */
+  ensure(name: string): Lane {
+    let lane = this.#lanes.get(name)
+    if (lane === undefined) {
+      lane = new Lane(name)
+      this.#lanes.set(name, lane)
+    }
+    return lane
+  }
+
+  /** Whether one more due row of the lane may be held in memory, and nothing before it waits in the store. */
+  hasRoom(lane: Lane): boolean {
+    const size = lane.ready.size
+    if (lane.unread !== undefined || size >= this.#limits.laneReadyMax) return false
+    return size < laneReadyMin || this.#ready < this.#limits.readyMax
+  }
+
+  /** Takes a due delivery into memory. */
+  load(lane: Lane, delivery: Delivery, state: RowState, parked: boolean): Row {
+    const row = new Row(delivery, lane, state, parked)
+    lane.rows.set(delivery.id, row)
+    this.makeReady(row)
+    return row
+  }
+
+  /** Takes a due delivery that is in the store's `deliveries` into memory, or leaves it there to be read in its turn. */
+  loadOrLeave(lane: Lane, delivery: Delivery, state: RowState): void {
+    if (lane.rows.has(delivery.id)) return
+    if (this.hasRoom(lane)) this.load(lane, delivery, state, false)
+    else lane.leftInStore(delivery.id)
+  }
+
+  makeReady(row: Row): void {
+    row.state = "ready"
+    row.lane.ready.add(row)
+    this.#ready++
+  }
+
+  /** The lane's first due row in memory. */
+  take(lane: Lane): Row | undefined {
+    const row = lane.ready.take()
+    if (row !== undefined) this.#ready--
+    return row
+  }
+
+  /** Reads on in the store until memory has its share of the lane's due rows, `atLeast` of them where there are so many. */
+  refill(lane: Lane, atLeast: number): void {
+    if (lane.unread === undefined) return
+    const share = Math.min(this.#limits.laneReadyMax, Math.max(laneReadyMin, this.#limits.readyMax - this.#ready))
+    const room = Math.max(atLeast, share) - lane.ready.size
+    // Rows that memory knows are met again on the way, so no more than this many have to be read to find `room` others.
+    const limit = room + lane.rows.size + 1
+    const range = { start: lane.prefix + lane.unread, end: lane.end, limit }
+    let left = room
+    lane.unread = undefined
+    for (const { key, value } of this.#store.range("deliveries", range)) {
+      const id = key.slice(lane.prefix.length)
+      if (lane.rows.has(id)) continue
+      if (left === 0) {
+        lane.unread = id
+        break
+      }
+      const { delivery, state } = decodeRow(lane.name, id, value)
+      this.load(lane, delivery, state, false)
+      left--
+    }
+    // What is still being written was not to be seen yet.
+    if (lane.spillingFrom !== undefined) lane.leftInStore(lane.spillingFrom)
+  }
+
+  /** Takes a row out of memory; `ended`: the delivery is open no more. */
+  remove(row: Row, ended: boolean): void {
+    const lane = row.lane
+    if (row.state === "ready") {
+      lane.ready.remove(row)
+      this.#ready--
+    }
+    row.state = "gone"
+    lane.rows.delete(row.delivery.id)
+    if (ended) lane.open--
+    this.dropIfIdle(lane)
+  }
+
+  dropIfIdle(lane: Lane): void {
+    if (lane.idle) this.#lanes.delete(lane.name)
+  }
+
+  /** Tells the listeners of a lane that has come to have due work. */
+  wake(lane: Lane): void {
+    if (lane.told) return
+    lane.told = true
+    this.#announcer.tell(lane.name)
+  }
+
+  listen(stop: AbortSignal): AsyncIterable<string> {
+    const due = () => [...this.#lanes.values()].filter((lane) => lane.hasDue).map((lane) => lane.name)
+    return this.#announcer.listen(due, stop)
+  }
+
+  close(): void {
+    this.#announcer.close()
+  }
+}

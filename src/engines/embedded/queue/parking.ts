@@ -1,0 +1,142 @@
+import type { Clock } from "../../../core/clock.ts"
+import { ClosedError, OverloadError, StorageError, StorageFullError } from "../../../core/errors.ts"
+import type { Store, Write } from "../store.ts"
+import type { Lanes } from "./lanes.ts"
+import { decodeRow, parkedPrefix, putDue, removeParked, splitKey, splitTimeKey, timeKey, timePrefix } from "./row.ts"
+import type { Turns } from "./turns.ts"
+
+/** Parked rows that are looked at in one step. */
+const stepRows = 256
+/** Past every key of the time index. */
+const timeEnd = String.fromCharCode(timePrefix.charCodeAt(0) + 1)
+/** How long a step waits that could not write. */
+const againMs = 1_000
+
+/**
+ * Finds parked deliveries when their time comes: those whose lane has room go into memory, the others move to the
+ * lane's due rows in the store. One timer, for the earliest; bounded steps, so that many that come due at once block
+ * nobody.
+ */
+export class Parking {
+  readonly #store: Store
+  readonly #clock: Clock
+  readonly #lanes: Lanes
+  readonly #turns: Turns
+  /** Keys of the time index before this one have been seen; from here on they are looked at when due. */
+  #unseen = timePrefix
+  #timerAt = Number.POSITIVE_INFINITY
+  #cancel: (() => void) | undefined
+  #looking = false
+  #closed = false
+
+  constructor(store: Store, clock: Clock, lanes: Lanes, turns: Turns) {
+    this.#store = store
+    this.#clock = clock
+    this.#lanes = lanes
+    this.#turns = turns
+  }
+
+  /** Begins, with what was parked before. */
+  start(): void {
+    this.#armForNext()
+  }
+
+  /** A delivery of this key (`<lane> <id>`) has been parked until `dueAt`. */
+  added(dueAt: number, key: string): void {
+    const time = timeKey(dueAt) + key
+    if (time < this.#unseen) this.#unseen = time
+    this.#arm(dueAt)
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#cancel?.()
+  }
+
+  #arm(at: number): void {
+    if (this.#closed || this.#looking || at >= this.#timerAt) return
+    this.#cancel?.()
+    this.#timerAt = at
+    this.#cancel = this.#clock.after(Math.max(0, at - this.#clock.now()), () => {
+      this.#timerAt = Number.POSITIVE_INFINITY
+      void this.#look()
+    })
+  }
+
+  #armForNext(): void {
+    for (const { key } of this.#store.range("parked", { start: this.#unseen, end: timeEnd, limit: 1 })) {
+      this.#arm(splitTimeKey(key).dueAt)
+    }
+  }
+
+  async #look(): Promise<void> {
+    if (this.#looking) return
+    this.#looking = true
+    let failed = false
+    try {
+      while (!this.#closed && (await this.#turns.run(() => this.#step()))) await new Promise(setImmediate)
+    } catch (error) {
+      if (!isRefusal(error)) throw error
+      failed = true
+    }
+    this.#looking = false
+    if (this.#closed) return
+    if (failed) this.#arm(this.#clock.now() + againMs)
+    else this.#armForNext()
+  }
+
+  /** Answers whether there may be more that is due. */
+  async #step(): Promise<boolean> {
+    if (this.#closed) return false
+    const start = this.#unseen
+    const range = { start, end: timeKey(this.#clock.now() + 1), limit: stepRows }
+    const moves: Write[] = []
+    const moved: { readonly lane: string; readonly id: string }[] = []
+    let seen = 0
+    for (const { key } of this.#store.range("parked", range)) {
+      seen++
+      this.#unseen = `${key}\0`
+      this.#comeDue(splitTimeKey(key).key, moves, moved)
+    }
+    if (moves.length === 0) return seen === stepRows
+    try {
+      await this.#store.write(moves)
+    } catch (error) {
+      if (start < this.#unseen) this.#unseen = start
+      throw error
+    }
+    for (const { lane: name, id } of moved) {
+      const lane = this.#lanes.ensure(name)
+      lane.leftInStore(id)
+      this.#lanes.wake(lane)
+    }
+    return seen === stepRows
+  }
+
+  #comeDue(key: string, moves: Write[], moved: { readonly lane: string; readonly id: string }[]): void {
+    const names = splitKey(key)
+    const lane = this.#lanes.ensure(names.lane)
+    if (lane.rows.has(names.id)) return
+    const bytes = this.#store.get("parked", parkedPrefix + key)
+    if (bytes === undefined) return
+    const { delivery, state } = decodeRow(names.lane, names.id, bytes)
+    if (this.#lanes.hasRoom(lane)) {
+      this.#lanes.load(lane, delivery, state, true)
+      this.#lanes.wake(lane)
+      return
+    }
+    removeParked(moves, names.lane, delivery, state)
+    moves.push(putDue(names.lane, delivery, state))
+    moved.push(names)
+  }
+}
+
+/** Whether the store takes nothing now: then what is due waits, in the store and so safely. */
+function isRefusal(error: unknown): boolean {
+  return (
+    error instanceof StorageFullError ||
+    error instanceof StorageError ||
+    error instanceof OverloadError ||
+    error instanceof ClosedError
+  )
+}

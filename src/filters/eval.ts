@@ -1,0 +1,97 @@
+import { type Attributes, Event } from "../core/event.ts"
+import { compileNode } from "./compile.ts"
+import { readFilters } from "./parse.ts"
+import { describe, type Fault, isObject } from "./reading.ts"
+import { placeOf } from "./scanner.ts"
+import { evaluateSql, type SqlErrorKind } from "./sql/evaluate.ts"
+import type { Node } from "./tree.ts"
+import { EventView, type Json } from "./view.ts"
+
+/** One answer of `redcar filter eval`. `value` is what the filter yields, for `sql` of any type. */
+export interface Evaluated {
+  readonly pass: boolean
+  readonly value: Json
+  readonly errors: readonly EvaluatedError[]
+}
+
+/** Where the error has no place in a text, it is at line 1, column 1. */
+export interface EvaluatedError {
+  readonly kind: SqlErrorKind
+  readonly message: string
+  readonly line: number
+  readonly column: number
+}
+
+/**
+ * One line of `redcar filter eval`: `{"filter":{…one dialect…},"event":{…CloudEvent…}}` in, `{"pass","value","errors"}` out,
+ * both JSON texts. Never throws for what a line holds: what cannot be read is answered as an error of kind `parse`.
+ */
+export function evaluateLine(line: string): string {
+  let input: unknown
+  try {
+    input = JSON.parse(line)
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error
+    return JSON.stringify(failed([`the line is not JSON: ${error.message}`]))
+  }
+  return JSON.stringify(evaluateInput(input))
+}
+
+/** The same for a line that is parsed already. */
+export function evaluateInput(input: unknown): Evaluated {
+  if (!isObject(input)) return failed([`a line is an object with filter and event, not ${describe(input)}`])
+  const { filter, event, ...others } = input
+  const wrong = Object.keys(others).map((name) => `unknown field ${name}; a line has filter and event`)
+  if (!isObject(event)) wrong.push(`event must be a CloudEvent in its JSON format, not ${describe(event)}`)
+  if (wrong.length > 0) return failed(wrong)
+  const read = readFilters([filter])
+  if (!read.ok) return { pass: false, value: false, errors: read.faults.map(errorOf) }
+  return evaluateNode(read.node, viewOfJson(event as Record<string, unknown>))
+}
+
+function evaluateNode(node: Node, view: EventView): Evaluated {
+  if (node.kind !== "sql") {
+    const pass = compileNode(node)(view)
+    return { pass, value: pass, errors: [] }
+  }
+  const { value, errors } = evaluateSql(node.expression, view)
+  const placed = errors.map(({ kind, message, at }) => ({ kind, message, ...placeOf(node.text, at) }))
+  return { pass: value === true && errors.length === 0, value, errors: placed }
+}
+
+function failed(messages: readonly string[]): Evaluated {
+  return {
+    pass: false,
+    value: false,
+    errors: messages.map((message) => ({ kind: "parse", message, line: 1, column: 1 })),
+  }
+}
+
+function errorOf({ field, message, line = 1, column = 1 }: Fault): EvaluatedError {
+  const path = field.replace(/^filters\[0\]/, "filter")
+  return { kind: "parse", message: `${path}: ${message}`, line, column }
+}
+
+/**
+ * A CloudEvent of the JSON format as filters see it. Whether it is a valid one is not asked: attributes are its members
+ * that are texts, integers and booleans.
+ */
+export function viewOfJson(json: Readonly<Record<string, unknown>>): EventView {
+  const attributes: Record<string, string | number | boolean> = {}
+  for (const [name, value] of Object.entries(json)) {
+    if (name === "data" || name === "data_base64") continue
+    if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") attributes[name] = value
+  }
+  const event = Event.of(attributes as Attributes)
+  if (json.data_base64 === undefined) return EventView.withData(event, json.data as Json | undefined)
+  return new EventView(Event.of(attributes as Attributes, ...dataOfBase64(json)))
+}
+
+/** JSON in base64 is data as well, where the content type says so. */
+function dataOfBase64(json: Readonly<Record<string, unknown>>): [Uint8Array, "json" | "binary"] {
+  const type = String(json.datacontenttype ?? "")
+    .split(";")[0]!
+    .trim()
+    .toLowerCase()
+  return [Buffer.from(String(json.data_base64), "base64"), /[/+]json$/.test(type) ? "json" : "binary"]
+}

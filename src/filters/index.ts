@@ -1,0 +1,3 @@
+export { compileFilters } from "./compile.ts"
+export { type ParsedFilters, parseFilters } from "./parse.ts"
+export type { Fault } from "./reading.ts"

@@ -1,0 +1,107 @@
+import { type Dialect, describe, isObject, member, type Reading } from "../reading.ts"
+import { allOf, anyOf, type Field, type Node, type Test } from "../tree.ts"
+import type { DataPath } from "../view.ts"
+import { isOperator, readMatcher } from "./matchers.ts"
+
+/** EventBridge event patterns over the whole event: its attributes, and under `data` its JSON data. */
+export const patternDialect: Dialect = {
+  name: "pattern",
+  read(value, field, reading) {
+    if (!isObject(value)) return reading.fault(field, `must be an object, not ${describe(value)}`)
+    return readEvent(value, field, reading)
+  },
+}
+
+type Members = Readonly<Record<string, unknown>>
+
+/** The top of a pattern: attributes, `data` and `$or`. */
+function readEvent(pattern: Members, field: string, reading: Reading): Node | undefined {
+  return readMembers(pattern, field, reading, readEvent, (name, value, at) => {
+    if (name === "data")
+      return isObject(value) ? readObject([], value, at, reading) : readLeaf(data([]), value, at, reading)
+    if (!reading.attributeName(name, at)) return undefined
+    if (isObject(value)) return reading.fault(at, "must be an array of values: an attribute has no members")
+    return readLeaf({ from: "attribute", name }, value, at, reading)
+  })
+}
+
+/**
+ * What is asked of an object in data. One question alone is asked of every value at its place; several are asked of the
+ * same object, so that in an array of objects one of them must answer all.
+ */
+function readObject(path: DataPath, pattern: Members, field: string, reading: Reading): Node | undefined {
+  const names = Object.keys(pattern)
+  const only = names.length === 1 ? names[0]! : undefined
+  if (only !== undefined && !isOr(only, pattern[only])) {
+    return readMember([...path, only], pattern[only], member(field, only), reading)
+  }
+  const of = readWithin(pattern, field, reading)
+  return of && { kind: "object", path, of }
+}
+
+/** The same, relative to the object. */
+function readWithin(pattern: Members, field: string, reading: Reading): Node | undefined {
+  return readMembers(pattern, field, reading, readWithin, (name, value, at) => readMember([name], value, at, reading))
+}
+
+function readMember(path: DataPath, value: unknown, field: string, reading: Reading): Node | undefined {
+  if (!isObject(value)) return readLeaf(data(path), value, field, reading)
+  return reading.nested(field, () => readObject(path, value, field, reading))
+}
+
+/** Every member must hold; `$or` is an alternative of whole patterns. */
+function readMembers(
+  pattern: Members,
+  field: string,
+  reading: Reading,
+  readOne: (pattern: Members, field: string, reading: Reading) => Node | undefined,
+  readNamed: (name: string, value: unknown, field: string) => Node | undefined,
+): Node | undefined {
+  const names = Object.keys(pattern)
+  if (names.length === 0) return reading.fault(field, "must name at least one field")
+  const nodes = names.map((name) => {
+    const value = pattern[name]
+    const at = member(field, name)
+    return isOr(name, value)
+      ? reading.nested(at, () => readOr(value as readonly Members[], at, reading, readOne))
+      : readNamed(name, value, at)
+  })
+  return nodes.includes(undefined) ? undefined : allOf(nodes as Node[])
+}
+
+function readOr(
+  patterns: readonly Members[],
+  field: string,
+  reading: Reading,
+  readOne: (pattern: Members, field: string, reading: Reading) => Node | undefined,
+): Node | undefined {
+  if (!reading.count(field, patterns.length)) return undefined
+  const nodes = patterns.map((pattern, index) => readOne(pattern, `${field}[${index}]`, reading))
+  return nodes.includes(undefined) ? undefined : anyOf(nodes as Node[])
+}
+
+/** `$or` is an alternative where it holds two or more objects without an operator; otherwise it is a field like any other. */
+function isOr(name: string, value: unknown): boolean {
+  if (name !== "$or" || !Array.isArray(value) || value.length < 2) return false
+  return value.every((item) => isObject(item) && !Object.keys(item).some(isOperator))
+}
+
+/** The matchers of one field, any of which may hold. */
+function readLeaf(field: Field, value: unknown, at: string, reading: Reading): Node | undefined {
+  if (!Array.isArray(value)) {
+    return reading.fault(at, `must be an array of values and operators, not ${describe(value)}`)
+  }
+  if (value.length === 0) return reading.fault(at, "must hold at least one value or operator")
+  const tests = value.map((item, index) => readMatcher(item, `${at}[${index}]`, reading))
+  if (tests.includes(undefined)) return undefined
+  return anyOf((tests as Test[]).map((test) => ({ kind: "test", field, test: forField(field, test) })))
+}
+
+/** An attribute that is null is one that is not there. */
+function forField(field: Field, test: Test): Test {
+  return field.from === "attribute" && test.is === "constant" && test.value === null ? { is: "absent" } : test
+}
+
+function data(path: DataPath): Field {
+  return { from: "data", path, each: true }
+}

@@ -1,0 +1,143 @@
+import { limits } from "./limits.ts"
+import type { Node } from "./tree.ts"
+
+/** One thing that is wrong with a filter. */
+export interface Fault {
+  /** Where, as a path into the input: `filters[0].all[1].exact.type`. */
+  readonly field: string
+  /** What is wrong and what to do, for people. */
+  readonly message: string
+  /** In a filter that is text: the place in it, both from 1; columns count characters. */
+  readonly line?: number
+  readonly column?: number
+  /** What stands there. */
+  readonly found?: string
+  /** What could stand there. */
+  readonly expected?: string
+}
+
+/** One filter language: how the value under its name becomes a tree. */
+export interface Dialect {
+  readonly name: string
+  /** The tree of `value`; undefined where something is wrong, which has then been told to `reading`. */
+  read(value: unknown, field: string, reading: Reading): Node | undefined
+}
+
+/** One pass over an array of filters: collects every fault and keeps the limits. */
+export class Reading {
+  readonly faults: Fault[] = []
+  readonly #dialects: ReadonlyMap<string, Dialect>
+  #nodes = 0
+  #depth = 0
+
+  constructor(dialects: ReadonlyMap<string, Dialect>) {
+    this.#dialects = dialects
+  }
+
+  /** Notes a fault. Answers undefined, so that a reader can return it. */
+  fault(field: string, message: string, place: Omit<Fault, "field" | "message"> = {}): undefined {
+    if (this.faults.length < limits.faultsMax) this.faults.push({ field, message, ...place })
+    return undefined
+  }
+
+  /** Counts clauses against the limit; false, once told as a fault, when there are too many. */
+  count(field: string, clauses = 1): boolean {
+    const before = this.#nodes
+    this.#nodes += clauses
+    if (this.#nodes <= limits.nodesMax) return true
+    if (before <= limits.nodesMax) this.fault(field, `more than ${limits.nodesMax} clauses in all; use fewer`)
+    return false
+  }
+
+  /** A filter object: exactly one dialect. */
+  filter(value: unknown, field: string): Node | undefined {
+    if (!isObject(value)) return this.fault(field, `a filter is an object with one dialect, not ${describe(value)}`)
+    if (!this.count(field)) return undefined
+    const names = Object.keys(value)
+    const unknown = names.filter((name) => !this.#dialects.has(name))
+    for (const name of unknown) this.fault(member(field, name), `unknown dialect; known are ${this.#known()}`)
+    if (names.length === 0) return this.fault(field, `names no dialect; give one of ${this.#known()}`)
+    if (names.length > 1) {
+      this.fault(field, `has ${names.length} dialects (${names.join(", ")}); give each its own filter`)
+    }
+    const nodes = names.map((name) => this.#read(name, value[name], field))
+    return names.length === 1 ? nodes[0] : undefined
+  }
+
+  #read(name: string, value: unknown, field: string): Node | undefined {
+    const dialect = this.#dialects.get(name)
+    if (dialect === undefined) return undefined
+    return this.nested(field, () => dialect.read(value, member(field, name), this))
+  }
+
+  /** Runs `read` one level deeper; past the limit notes a fault and answers undefined. */
+  nested<T>(field: string, read: () => T): T | undefined {
+    if (this.#depth >= limits.depthMax) {
+      return this.fault(field, `filters are nested more than ${limits.depthMax} deep`)
+    }
+    this.#depth++
+    const result = read()
+    this.#depth--
+    return result
+  }
+
+  /** The filters of an array, each read; undefined where any is wrong. */
+  filters(value: readonly unknown[], field: string): readonly Node[] | undefined {
+    const nodes: Node[] = []
+    for (const [index, item] of value.entries()) {
+      const node = this.filter(item, `${field}[${index}]`)
+      if (node !== undefined) nodes.push(node)
+    }
+    return nodes.length === value.length ? nodes : undefined
+  }
+
+  /** A text within the limit and not empty; otherwise a fault. */
+  text(value: unknown, field: string): value is string {
+    if (typeof value !== "string") this.fault(field, `must be a string, not ${describe(value)}`)
+    else if (value === "") this.fault(field, "must not be empty")
+    else if (value.length > limits.textCharactersMax) {
+      this.fault(field, `is longer than ${limits.textCharactersMax} characters`)
+    } else return true
+    return false
+  }
+
+  /** A name that a context attribute can have; otherwise a fault. */
+  attributeName(name: string, field: string): boolean {
+    if (name === "data") this.fault(field, "is not an attribute; filter on data with sql, pattern or query")
+    else if (!isAttributeName(name)) this.fault(field, "is not an attribute's name, which is made of a-z and 0-9")
+    else return true
+    return false
+  }
+
+  #known(): string {
+    return [...this.#dialects.keys()].join(", ")
+  }
+}
+
+const attributeName = /^[a-z0-9]{1,256}$/
+
+/** Whether CloudEvents allows an attribute of this name. */
+export function isAttributeName(name: string): boolean {
+  return attributeName.test(name) && name !== "data"
+}
+
+/** Whether this is a JSON object. */
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+}
+
+/** A value's kind, for messages. */
+export function describe(value: unknown): string {
+  if (value === null) return "null"
+  if (value === undefined) return "nothing"
+  if (Array.isArray(value)) return value.length === 0 ? "an empty array" : "an array"
+  const kind = typeof value
+  return kind === "object" ? "an object" : kind === "string" ? "a string" : `a ${kind}`
+}
+
+/** The path of an object's member. */
+export function member(field: string, name: string): string {
+  return /^[A-Za-z_$][\w$-]*$/.test(name) || isAttributeName(name)
+    ? `${field}.${name}`
+    : `${field}[${JSON.stringify(name)}]`
+}

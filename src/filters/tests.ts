@@ -1,0 +1,153 @@
+import { compileCidr } from "./cidr.ts"
+import { compileGlob } from "./glob.ts"
+import { parseInstant } from "./instant.ts"
+import { compilePathPattern } from "./path/pattern.ts"
+import { toBoolean, toNumber, toText } from "./sql/values.ts"
+import type { Comparison, InstantTest, RangeTest, Test } from "./tree.ts"
+import type { Json } from "./view.ts"
+
+type ValueTest = (value: Json) => boolean
+type TextTest = (text: string) => boolean
+
+/** A test of an attribute's canonical text. */
+export function compileTextTest(test: Test): TextTest {
+  switch (test.is) {
+    case "constant": {
+      const text = String(test.value)
+      return test.value === null ? never : (value) => value === text
+    }
+    case "range": {
+      const within = compileRange(test)
+      return (text) => canonicalNumber.test(text) && within(Number(text))
+    }
+    case "contains": {
+      const part = String(test.value)
+      return (text) => text.includes(part)
+    }
+    case "except": {
+      const tests = test.tests.map(compileTextTest)
+      return (text) => !tests.some((passes) => passes(text))
+    }
+    default:
+      return compileValueTest(test)
+  }
+}
+
+const canonicalNumber = /^(0|-?[1-9][0-9]{0,15})$/
+
+/** A test of a value that is there. */
+export function compileValueTest(test: Test): ValueTest {
+  switch (test.is) {
+    case "constant": {
+      const wanted = test.value
+      return (value) => value === wanted
+    }
+    case "range": {
+      const within = compileRange(test)
+      return (value) => typeof value === "number" && within(value)
+    }
+    case "contains":
+      return compileContains(test.value)
+    case "except": {
+      const tests = test.tests.map(compileValueTest)
+      return (value) => !tests.some((passes) => passes(value))
+    }
+    case "present":
+      return () => true
+    case "absent":
+      return never
+    case "cast":
+      return compileCast(test.to, compileValueTest(test.test))
+    case "text": {
+      const wanted = test.text
+      return (value) => value === wanted
+    }
+    default: {
+      const passes = compileText(test)
+      return (value) => typeof value === "string" && passes(value)
+    }
+  }
+}
+
+function never(): boolean {
+  return false
+}
+
+type TextOnly = Extract<Test, { is: "prefix" | "suffix" | "fold" | "glob" | "path" | "order" | "instant" | "cidr" }>
+
+function compileText(test: TextOnly): TextTest {
+  switch (test.is) {
+    case "prefix": {
+      const text = test.fold ? test.text.toLowerCase() : test.text
+      return test.fold ? (value) => value.toLowerCase().startsWith(text) : (value) => value.startsWith(text)
+    }
+    case "suffix": {
+      const text = test.fold ? test.text.toLowerCase() : test.text
+      return test.fold ? (value) => value.toLowerCase().endsWith(text) : (value) => value.endsWith(text)
+    }
+    case "fold": {
+      const text = test.text.toLowerCase()
+      return (value) => value.toLowerCase() === text
+    }
+    case "glob":
+      return compileGlob(test.glob)
+    case "path":
+      return compilePathPattern(test.pattern)
+    case "order": {
+      const { operator, text } = test
+      return (value) => compare(operator, value, text)
+    }
+    case "instant":
+      return compileInstant(test)
+    case "cidr":
+      return compileCidr(test.text) ?? never
+  }
+}
+
+function compileInstant({ operator, ms }: InstantTest): TextTest {
+  return (value) => {
+    const instant = parseInstant(value)
+    if (instant === undefined) return false
+    if (operator === "=" || operator === "!=") return (instant === ms) === (operator === "=")
+    return compare(operator, instant, ms)
+  }
+}
+
+function compare<T extends string | number>(operator: Comparison, a: T, b: T): boolean {
+  switch (operator) {
+    case "<":
+      return a < b
+    case "<=":
+      return a <= b
+    case ">":
+      return a > b
+    case ">=":
+      return a >= b
+  }
+}
+
+function compileRange({ low, lowOpen, high, highOpen }: RangeTest): (value: number) => boolean {
+  if (low !== undefined && low === high) return (value) => value === low
+  const least = low ?? Number.NEGATIVE_INFINITY
+  const most = high ?? Number.POSITIVE_INFINITY
+  if (lowOpen && highOpen) return (value) => value > least && value < most
+  if (lowOpen) return (value) => value > least && value <= most
+  if (highOpen) return (value) => value >= least && value < most
+  return (value) => value >= least && value <= most
+}
+
+/** A text contains a part, an array an element. */
+function compileContains(wanted: string | number | boolean | null): ValueTest {
+  return (value) => {
+    if (typeof value === "string") return typeof wanted === "string" && value.includes(wanted)
+    return Array.isArray(value) && value.includes(wanted)
+  }
+}
+
+function compileCast(to: "number" | "text" | "boolean", passes: ValueTest): ValueTest {
+  const cast = to === "number" ? toNumber : to === "text" ? toText : toBoolean
+  return (value) => {
+    const form = cast(value)
+    return form !== undefined && passes(form)
+  }
+}

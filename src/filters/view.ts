@@ -1,0 +1,98 @@
+import type { AttributeValue, Event } from "../core/event.ts"
+
+/** A parsed JSON value. */
+export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json }
+
+const decoder = new TextDecoder()
+
+/** An event as filters see it while it is being decided: made per event, thrown away after. Data is parsed at most once. */
+export class EventView {
+  readonly event: Event
+  #data: Json | undefined
+  #dataRead = false
+
+  constructor(event: Event) {
+    this.event = event
+  }
+
+  /** A view whose data is known already. */
+  static withData(event: Event, data: Json | undefined): EventView {
+    const view = new EventView(event)
+    view.#data = data
+    view.#dataRead = true
+    return view
+  }
+
+  attribute(name: string): AttributeValue | undefined {
+    return this.event.attribute(name)
+  }
+
+  /** An attribute's canonical text; undefined where the event does not have it. */
+  text(name: string): string | undefined {
+    const value = this.event.attribute(name)
+    return typeof value === "string" || value === undefined ? value : String(value)
+  }
+
+  /** JSON data parsed, text data as a string; undefined where there is neither. */
+  data(): Json | undefined {
+    if (!this.#dataRead) {
+      this.#dataRead = true
+      this.#data = readData(this.event)
+    }
+    return this.#data
+  }
+}
+
+function readData({ data, dataKind }: Event): Json | undefined {
+  if (data === undefined || dataKind === "none" || dataKind === "binary") return undefined
+  const text = decoder.decode(data)
+  if (dataKind === "text") return text
+  try {
+    return JSON.parse(text) as Json
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined
+    throw error
+  }
+}
+
+/** A member of an object or an element of an array; undefined where there is none. */
+export function memberOf(value: Json | undefined, step: string | number): Json | undefined {
+  if (typeof value !== "object" || value === null) return undefined
+  if (typeof step === "number") return Array.isArray(value) ? (value as readonly Json[])[step] : undefined
+  if (Array.isArray(value)) return undefined
+  return Object.hasOwn(value, step) ? (value as { readonly [name: string]: Json })[step] : undefined
+}
+
+/** A place in data. */
+export type DataPath = readonly (string | number)[]
+
+/** A reader of one place in data. Names that every object inherits are looked up with care, all others directly. */
+export function compilePath(path: DataPath): (value: Json | undefined) => Json | undefined {
+  if (path.some((step) => typeof step === "number" || step in Object.prototype)) {
+    return (value) => path.reduce<Json | undefined>(memberOf, value)
+  }
+  const [a, b] = path as readonly string[]
+  if (a === undefined) return (value) => value
+  if (b === undefined) return (value) => ownMember(value, a)
+  if (path.length === 2) return (value) => ownMember(ownMember(value, a), b)
+  return (value) => (path as readonly string[]).reduce(ownMember, value)
+}
+
+function ownMember(value: Json | undefined, name: string): Json | undefined {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined
+  return (value as { readonly [name: string]: Json })[name]
+}
+
+/** A path as people write it: `data.items[0].sku`. */
+export function formatPath(path: DataPath): string {
+  return path.reduce<string>((text, step) => {
+    if (typeof step === "number") return `${text}[${step}]`
+    return /^[\p{L}\p{N}_$]+$/u.test(step) && !/^\d/.test(step) ? `${text}.${step}` : `${text}[${quote(step)}]`
+  }, "data")
+}
+
+/** A text as SQL and query read it, in whichever quotes need no escape. Only a text that ends in a backslash has no form. */
+export function quote(text: string): string {
+  if (!text.includes("'")) return `'${text}'`
+  return text.includes('"') ? `'${text.replaceAll("'", "\\'")}'` : `"${text}"`
+}

@@ -1,0 +1,151 @@
+import fc from "fast-check"
+import { expect, test } from "vitest"
+import type { Address } from "../core/address.ts"
+import type { Cursor } from "../core/cursor.ts"
+import type { StoredEvent } from "../core/engine.ts"
+import { type Attributes, Event } from "../core/event.ts"
+import type { Filter, Trigger } from "../core/resources.ts"
+import { createMatcher } from "./matcher.ts"
+import { createNaiveMatcher } from "./naive.ts"
+
+function triggerOf(id: string, topic: string, filters: readonly Filter[] = [], tenant = "default"): Trigger {
+  return {
+    id,
+    tenant,
+    topic,
+    filters,
+    createdAt: 0,
+    updatedAt: 0,
+    labels: {},
+    destination: "d",
+    retry: { delaysMs: [], jitter: 0, attemptsMax: 1, ageMaxMs: 1 },
+    from: "0" as Cursor,
+  }
+}
+
+function stored(address: Address, attributes: Partial<Attributes> = {}): StoredEvent {
+  const event = Event.of({ specversion: "1.0", id: "1", source: "/s", type: "t", ...attributes } as Attributes)
+  return { address, cursor: "1" as Cursor, storedAt: 0, event }
+}
+
+const orders: Address = { tenant: "default", topic: "orders" }
+
+function ids(triggers: readonly Trigger[]): string[] {
+  return triggers.map(({ id }) => id).sort()
+}
+
+test("a trigger on a topic fires for all its keys, one on a key for that key", () => {
+  const matcher = createMatcher()
+  matcher.set(triggerOf("all", "orders"))
+  matcher.set(triggerOf("one", "orders:1"))
+  matcher.set(triggerOf("two", "orders:2"))
+  matcher.set(triggerOf("other", "others"))
+  expect(ids(matcher.match(stored(orders)))).toEqual(["all"])
+  expect(ids(matcher.match(stored({ ...orders, key: "1" })))).toEqual(["all", "one"])
+  expect(ids(matcher.match(stored({ ...orders, key: "3" })))).toEqual(["all"])
+})
+
+test("tenants do not see each other's triggers", () => {
+  const matcher = createMatcher()
+  matcher.set(triggerOf("t", "orders", [], "a"))
+  matcher.set(triggerOf("t", "orders", [], "b"))
+  expect(matcher.match(stored({ tenant: "a", topic: "orders" })).map(({ tenant }) => tenant)).toEqual(["a"])
+  matcher.delete("a", "t")
+  expect(matcher.match(stored({ tenant: "a", topic: "orders" }))).toEqual([])
+  expect(matcher.match(stored({ tenant: "b", topic: "orders" }))).toHaveLength(1)
+  expect(matcher.any("a", "orders")).toBe(false)
+})
+
+test("setting a trigger again replaces it, also where it moved", () => {
+  const matcher = createMatcher()
+  matcher.set(triggerOf("t", "orders", [{ exact: { type: "a" } }]))
+  matcher.set(triggerOf("t", "orders:1", [{ exact: { type: "t" } }]))
+  expect(matcher.match(stored(orders))).toEqual([])
+  expect(ids(matcher.match(stored({ ...orders, key: "1" })))).toEqual(["t"])
+  expect(matcher.any("default", "orders")).toBe(true)
+  matcher.delete("default", "t")
+  matcher.delete("default", "t")
+  expect(matcher.any("default", "orders")).toBe(false)
+  expect(matcher.match(stored({ ...orders, key: "1" }))).toEqual([])
+})
+
+test("an event on a topic without triggers is answered without reading its attributes", () => {
+  const matcher = createMatcher()
+  matcher.set(triggerOf("t", "others"))
+  const broken = Event.fromJson(new Uint8Array([0]), undefined, "none")
+  const event: StoredEvent = { address: orders, cursor: "1" as Cursor, storedAt: 0, event: broken }
+  expect(matcher.match(event)).toBe(matcher.match({ ...event, address: { tenant: "b", topic: "others" } }))
+  matcher.set(triggerOf("k", "orders:1"))
+  expect(matcher.match(event)).toEqual([])
+})
+
+test("stored filters that do not check are not skipped", () => {
+  const matcher = createMatcher()
+  expect(() => matcher.set(triggerOf("t", "orders", [{ exact: {} }]))).toThrow("filters[0].exact")
+})
+
+const text = fc.constantFrom("a", "b", "ab", "abc", "bc", "1", "true")
+const attribute = fc.constantFrom("type", "source", "subject", "n", "flag", "constructor")
+const texts = fc.dictionary(attribute, text, { minKeys: 1, maxKeys: 2, noNullPrototype: true })
+const { filter } = fc.letrec<{ filter: Filter }>((tie) => ({
+  filter: fc.oneof(
+    { maxDepth: 3 },
+    fc.record({ exact: texts }),
+    fc.record({ prefix: texts }),
+    fc.record({ suffix: texts }),
+    fc.record({ all: fc.array(tie("filter"), { minLength: 1, maxLength: 3 }) }),
+    fc.record({ any: fc.array(tie("filter"), { minLength: 1, maxLength: 3 }) }),
+    fc.record({ not: tie("filter") }),
+  ),
+}))
+const topic = fc.constantFrom("x", "x:1", "x:2", "y")
+const tenant = fc.constantFrom("a", "b")
+const change = fc.oneof(
+  fc
+    .record({
+      tenant,
+      topic,
+      id: fc.constantFrom("p", "q", "r", "s", "t"),
+      filters: fc.array(filter, { maxLength: 2 }),
+    })
+    .map(({ tenant, topic, id, filters }) => ({ set: triggerOf(id, topic, filters, tenant) })),
+  fc.record({ tenant, id: fc.constantFrom("p", "q", "r") }).map((gone) => ({ gone })),
+)
+const event = fc
+  .record({
+    tenant,
+    topic: fc.constantFrom("x", "y", "z"),
+    key: fc.option(fc.constantFrom("1", "2"), { nil: undefined }),
+    attributes: fc.record(
+      { type: text, source: text, subject: text, n: fc.constantFrom(1, 2), flag: fc.boolean() },
+      { requiredKeys: [] },
+    ),
+  })
+  .map(({ tenant, topic, key, attributes }) =>
+    stored({ tenant, topic, ...(key === undefined ? {} : { key }) }, attributes as Partial<Attributes>),
+  )
+
+test("the matcher always agrees with asking every trigger", () => {
+  fc.assert(
+    fc.property(
+      fc.array(change, { maxLength: 20 }),
+      fc.array(event, { minLength: 1, maxLength: 10 }),
+      (changes, events) => {
+        const matcher = createMatcher()
+        const naive = createNaiveMatcher()
+        for (const change of changes) {
+          for (const each of [matcher, naive]) {
+            if ("set" in change) each.set(change.set)
+            else each.delete(change.gone.tenant, change.gone.id)
+          }
+        }
+        for (const event of events) {
+          expect(ids(matcher.match(event))).toEqual(ids(naive.match(event)))
+          const { tenant, topic } = event.address
+          expect(matcher.any(tenant, topic)).toBe(naive.any(tenant, topic))
+        }
+      },
+    ),
+    { numRuns: 500 },
+  )
+})

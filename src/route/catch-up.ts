@@ -1,0 +1,157 @@
+import type { Address } from "../core/address.ts"
+import { parseTopic } from "../core/address.ts"
+import type { Cursor } from "../core/cursor.ts"
+import type { Delivery } from "../core/delivery.ts"
+import type { Engine } from "../core/engine.ts"
+import type { Trigger } from "../core/resources.ts"
+import type { Matcher } from "../match/matcher.ts"
+import { isPassing, type Patience, persist, rereadAfterMs } from "./persist.ts"
+import { deliveryOf } from "./record.ts"
+
+/** Reads the log for one trigger, from its own position on. */
+export interface CatchUp {
+  readonly trigger: Trigger
+  /** Of this trigger alone. */
+  readonly matcher: Matcher
+  readonly reader: string
+  /** Everything up to here is routed. */
+  position: Cursor
+  /** Durable before the reader's first position is: marks that there is something to clean up. */
+  readonly begin: () => Promise<void>
+  begun: boolean
+  /** Times that it arrived and the main reader had gone on meanwhile. */
+  arrivals: number
+  stopped: boolean
+}
+
+export interface ReadLimits {
+  readonly batchMax: number
+  /** Batches of one stint. */
+  readonly batchesMax: number
+}
+
+/**
+ * Routes from the position towards `until`, and answers whether it has come there. Between two awaits the saved position
+ * and the deliveries before it are always in step; what matched nothing moves only the position in memory.
+ */
+export async function readTowards(
+  catchUp: CatchUp,
+  until: Cursor,
+  limits: ReadLimits,
+  { engine, patience }: { readonly engine: Engine; readonly patience: Patience },
+): Promise<boolean> {
+  const { log, queue } = engine
+  if (log.compare(catchUp.position, until) >= 0) return true
+  let batches = 0
+  const options = { where: addressOf(catchUp.trigger), from: catchUp.position, until, batchMax: limits.batchMax }
+  for await (const batch of log.read(options)) {
+    const deliveries: Delivery[] = []
+    for (const stored of batch.events) {
+      for (const trigger of catchUp.matcher.match(stored)) deliveries.push(deliveryOf(stored, trigger))
+    }
+    // A batch may reach beyond `until`, but not all that lies there has been looked at.
+    const cursor = log.compare(batch.next, until) > 0 ? until : batch.next
+    if (deliveries.length > 0) {
+      await begin(catchUp)
+      const position = { reader: catchUp.reader, cursor }
+      await persist(patience, "routing a trigger's past", () => queue.enqueue(deliveries, position))
+    }
+    catchUp.position = cursor
+    batches++
+    if (catchUp.stopped || batches >= limits.batchesMax) return log.compare(catchUp.position, until) >= 0
+  }
+  catchUp.position = until
+  return true
+}
+
+async function begin(catchUp: CatchUp): Promise<void> {
+  if (catchUp.begun) return
+  await catchUp.begin()
+  catchUp.begun = true
+}
+
+function addressOf(trigger: Trigger): Address {
+  const parsed = parseTopic(trigger.topic)
+  if (typeof parsed === "string") throw new TypeError(parsed)
+  return { tenant: trigger.tenant, ...parsed }
+}
+
+export interface CatchUpsOptions {
+  readonly engine: Engine
+  readonly patience: Patience
+  /** Readers at a time. */
+  readonly readersMax: number
+  readonly limits: ReadLimits
+  /** Where the main reader is. */
+  readonly here: () => Cursor
+  /** Called when one has come to where the main reader was; it is not read on until it is added again. */
+  readonly arrived: (catchUp: CatchUp) => void
+  readonly failed: (error: unknown) => void
+}
+
+/** The triggers that catch up: some at a time, in stints, each in its turn. */
+export class CatchUps {
+  readonly #options: CatchUpsOptions
+  readonly #waiting = new Set<CatchUp>()
+  readonly #running = new Map<CatchUp, Promise<void>>()
+
+  constructor(options: CatchUpsOptions) {
+    this.#options = options
+  }
+
+  get count(): number {
+    return this.#waiting.size + this.#running.size
+  }
+
+  add(catchUp: CatchUp): void {
+    this.#waiting.add(catchUp)
+    this.#next()
+  }
+
+  /** Adds it after a while, because the log could not be read. */
+  addLater(catchUp: CatchUp, error: unknown): void {
+    const { clock, log, stop } = this.#options.patience
+    log.error({ err: error, reader: catchUp.reader }, "the log cannot be read; a trigger's past waits")
+    clock.after(rereadAfterMs, () => {
+      if (!catchUp.stopped && !stop.aborted) this.add(catchUp)
+    })
+  }
+
+  /** Resolves when nothing is read or routed for it any more. */
+  async remove(catchUp: CatchUp): Promise<void> {
+    catchUp.stopped = true
+    this.#waiting.delete(catchUp)
+    await this.#running.get(catchUp)
+  }
+
+  async removeAll(): Promise<void> {
+    await Promise.all([...this.#waiting, ...this.#running.keys()].map((catchUp) => this.remove(catchUp)))
+  }
+
+  #next(): void {
+    for (const catchUp of this.#waiting) {
+      if (this.#running.size >= this.#options.readersMax) return
+      this.#waiting.delete(catchUp)
+      this.#running.set(catchUp, this.#stint(catchUp))
+    }
+  }
+
+  async #stint(catchUp: CatchUp): Promise<void> {
+    const { here, limits, arrived, failed } = this.#options
+    // The stint must be in #running before it can end.
+    await undefined
+    try {
+      const there = await readTowards(catchUp, here(), limits, this.#options)
+      this.#running.delete(catchUp)
+      if (catchUp.stopped) return
+      if (there) arrived(catchUp)
+      else this.#waiting.add(catchUp)
+    } catch (error) {
+      this.#running.delete(catchUp)
+      if (isPassing(error)) this.addLater(catchUp, error)
+      else failed(error)
+    } finally {
+      this.#next()
+    }
+  }
+}

@@ -1,0 +1,273 @@
+import type { Cursor } from "../core/cursor.ts"
+import type { Engine, Item } from "../core/engine.ts"
+import type { Trigger } from "../core/resources.ts"
+import { createMatcher, type Matcher } from "../match/matcher.ts"
+import { type CatchUp, CatchUps, type ReadLimits, readTowards } from "./catch-up.ts"
+import { isPassing, type Patience, persist } from "./persist.ts"
+import { incarnationOf, pathOf, type RoutingRecord, readerOf, routingPrefix } from "./record.ts"
+import type { Turns } from "./turns.ts"
+
+/*
+ * Which reader serves which trigger, so that every event after the trigger's `from` is routed for it exactly once.
+ *
+ *                    ┌────────── pause ──────────┐
+ *                    ▼                           │
+ *   new ───────▶ resting ──resume──▶ catching ───┤
+ *                    │                   │ arrives at the main reader
+ *                    └──no gap──▶ attached ──────┘
+ *
+ * attached: the main reader serves it, for events after `attachedAfter`. Otherwise its own reader does; while resting
+ * (paused, or with filters or a `from` that cannot be used) that reader stands still.
+ *
+ * Its *frontier* is a fact of the engine alone: with `attachedAfter` in the record, the later of that and the main
+ * reader's position; else its own reader's position, else `from`. The invariant: an event up to the frontier that
+ * matched has been enqueued, none beyond it has. Writes keep it, each on its own, and a crash keeps a prefix of them:
+ *
+ *  - Routing enqueues and moves the frontier in one write. A position moves in memory alone only over events that
+ *    matched nobody, so a position that is behind after a crash passes over the same events and finds nothing.
+ *  - Attaching writes the record, at a moment when the main reader is not beyond the frontier and stands still (the
+ *    turn is ours): the frontier stays, now as `attachedAfter`. Only after that does the main reader go on.
+ *  - Detaching first moves the own reader to the main reader's place, which is no frontier yet, then writes the record.
+ *    Between the saved position of the main reader and its place nothing matched, so the frontier may leap over it.
+ *    Should the own reader be further already, from a detaching that a crash cut off here, the same holds for it.
+ *  - Removing stops matching, drops the open deliveries, forgets the reader and, last, the record; so it is done again
+ *    if it was cut off, before a new trigger of this id begins. A reader's position is never there without a record.
+ */
+
+export interface RosterOptions {
+  readonly engine: Engine
+  /** The main reader's; holds the attached triggers. */
+  readonly matcher: Matcher
+  readonly patience: Patience
+  readonly turns: Turns
+  /** Where the main reader is. */
+  readonly here: () => Cursor
+  readonly readersMax: number
+  readonly limits: ReadLimits
+  readonly failed: (error: unknown) => void
+}
+
+interface Member {
+  trigger: Trigger
+  readonly incarnation: string
+  /** The frontier, unless it is attached. */
+  position: Cursor
+  /** What the catalog holds. */
+  record: RoutingRecord | undefined
+  state: State
+}
+
+type State =
+  | { readonly kind: "resting" }
+  | { readonly kind: "catching"; readonly catchUp: CatchUp }
+  | { readonly kind: "attached"; readonly after: Cursor }
+
+/** Every method but `admits` is to be called within a turn, so that the main reader stands still. */
+export class Roster {
+  readonly #options: RosterOptions
+  readonly #members = new Map<string, Member>()
+  /** Attached triggers that the main reader has not come to yet. */
+  readonly #ahead = new Map<string, Cursor>()
+  readonly #catchUps: CatchUps
+  /** Found at the start, until the trigger of each is seen. */
+  #left = new Map<string, RoutingRecord>()
+
+  constructor(options: RosterOptions) {
+    this.#options = options
+    this.#catchUps = new CatchUps({ ...options, arrived: (catchUp) => this.#arrived(catchUp) })
+  }
+
+  /** How many triggers are catching up. */
+  get catching(): number {
+    return this.#catchUps.count
+  }
+
+  /** Reads what was kept at the last life's end. */
+  async load(): Promise<void> {
+    const { catalog } = this.#options.engine
+    for (let after: string | undefined; ; ) {
+      const page: readonly Item<RoutingRecord>[] = await catalog.list(routingPrefix, {
+        limit: 1_000,
+        ...(after === undefined ? {} : { after }),
+      })
+      for (const { key, value } of page) this.#left.set(key.slice(routingPrefix.length), value)
+      after = page.at(-1)?.key
+      if (after === undefined) return
+    }
+  }
+
+  /** All triggers that exist have been put: what is left was deleted while nobody looked. */
+  async loaded(): Promise<void> {
+    for (const path of this.#left.keys()) await this.#clear(path)
+    this.#left = new Map()
+  }
+
+  /** Whether the main reader serves this event for this trigger, which its matcher has found. */
+  admits(trigger: Trigger, cursor: Cursor): boolean {
+    if (this.#ahead.size === 0) return true
+    const after = this.#ahead.get(pathOf(trigger))
+    return after === undefined || this.#options.engine.log.compare(cursor, after) > 0
+  }
+
+  /** The main reader has moved on. */
+  moved(here: Cursor): void {
+    for (const [path, after] of this.#ahead) {
+      if (this.#options.engine.log.compare(here, after) >= 0) this.#ahead.delete(path)
+    }
+  }
+
+  /** A trigger was made or changed. */
+  async put(trigger: Trigger): Promise<void> {
+    const path = pathOf(trigger)
+    const incarnation = incarnationOf(trigger)
+    if (this.#members.has(path) && this.#members.get(path)!.incarnation !== incarnation) await this.remove(path)
+    const member = this.#members.get(path) ?? (await this.#welcome(path, trigger, incarnation))
+    member.trigger = trigger
+    const own = trigger.paused ? undefined : this.#compile(trigger)
+    if (member.state.kind === "attached") {
+      if (own) this.#options.matcher.set(trigger)
+      else await this.#detach(path, member, member.state.after)
+      return
+    }
+    await this.#rest(member)
+    if (own) await this.#start(path, member, own)
+  }
+
+  /** A trigger was deleted. */
+  async remove(path: string): Promise<void> {
+    const member = this.#members.get(path)
+    if (!member) return
+    await this.#rest(member)
+    this.#unmatch(path, member.trigger)
+    this.#members.delete(path)
+    if (member.record) await this.#clear(path)
+  }
+
+  /** Resolves when nothing is read or routed any more but by the main reader. */
+  async stop(): Promise<void> {
+    await this.#catchUps.removeAll()
+  }
+
+  async #welcome(path: string, trigger: Trigger, incarnation: string): Promise<Member> {
+    let record = this.#left.get(path)
+    this.#left.delete(path)
+    if (record && record.of !== incarnation) {
+      await this.#clear(path)
+      record = undefined
+    }
+    const position = (record && (await this.#options.engine.queue.position(readerOf(path)))) ?? trigger.from
+    const member: Member = { trigger, incarnation, position, record, state: { kind: "resting" } }
+    if (record?.attachedAfter !== undefined) this.#serve(path, member, record.attachedAfter)
+    this.#members.set(path, member)
+    return member
+  }
+
+  /** Stops its own reader, if that is reading. */
+  async #rest(member: Member): Promise<void> {
+    if (member.state.kind !== "catching") return
+    const { catchUp } = member.state
+    await this.#catchUps.remove(catchUp)
+    member.position = catchUp.position
+    member.state = { kind: "resting" }
+  }
+
+  async #start(path: string, member: Member, matcher: Matcher): Promise<void> {
+    if (!this.#isBehind(member.position)) return this.#attach(path, member)
+    const catchUp: CatchUp = {
+      trigger: member.trigger,
+      matcher,
+      reader: readerOf(path),
+      position: member.position,
+      begin: () => this.#write(path, member, { of: member.incarnation }),
+      begun: member.record !== undefined,
+      arrivals: 0,
+      stopped: false,
+    }
+    member.state = { kind: "catching", catchUp }
+    this.#catchUps.add(catchUp)
+  }
+
+  #arrived(catchUp: CatchUp): void {
+    const { turns, failed } = this.#options
+    turns.run(() => this.#join(catchUp)).catch(failed)
+  }
+
+  /** Reads the little that is left while the main reader waits; twice as much at each time, so that it comes to an end. */
+  async #join(catchUp: CatchUp): Promise<void> {
+    const path = pathOf(catchUp.trigger)
+    const member = this.#members.get(path)
+    if (catchUp.stopped || member?.state.kind !== "catching" || member.state.catchUp !== catchUp) return
+    const limits = { ...this.#options.limits, batchesMax: 2 ** catchUp.arrivals++ }
+    try {
+      if (!(await readTowards(catchUp, this.#options.here(), limits, this.#options))) return this.#catchUps.add(catchUp)
+    } catch (error) {
+      if (!isPassing(error)) throw error
+      return this.#catchUps.addLater(catchUp, error)
+    }
+    member.position = catchUp.position
+    await this.#attach(path, member)
+  }
+
+  /** Whether the main reader is beyond this cursor. */
+  #isBehind(cursor: Cursor): boolean {
+    return this.#options.engine.log.compare(cursor, this.#options.here()) < 0
+  }
+
+  /** The main reader is not beyond the member's position, and stands still. */
+  async #attach(path: string, member: Member): Promise<void> {
+    await this.#write(path, member, { of: member.incarnation, attachedAfter: member.position })
+    this.#serve(path, member, member.position)
+    this.#options.matcher.set(member.trigger)
+  }
+
+  #serve(path: string, member: Member, after: Cursor): void {
+    member.state = { kind: "attached", after }
+    if (!this.#isBehind(after)) this.#ahead.set(path, after)
+  }
+
+  async #detach(path: string, member: Member, after: Cursor): Promise<void> {
+    const { engine, patience } = this.#options
+    const reader = readerOf(path)
+    const cursor = this.#isBehind(after) ? this.#options.here() : after
+    await persist(patience, "pausing a trigger", () => engine.queue.enqueue([], { reader, cursor }))
+    await this.#write(path, member, { of: member.incarnation })
+    this.#unmatch(path, member.trigger)
+    member.position = (await engine.queue.position(reader)) ?? cursor
+    member.state = { kind: "resting" }
+  }
+
+  #unmatch(path: string, trigger: Trigger): void {
+    this.#options.matcher.delete(trigger.tenant, trigger.id)
+    this.#ahead.delete(path)
+  }
+
+  async #write(path: string, member: Member, record: RoutingRecord): Promise<void> {
+    const { engine, patience } = this.#options
+    await persist(patience, "recording a trigger", () => engine.catalog.put(`${routingPrefix}${path}`, record))
+    member.record = record
+  }
+
+  async #clear(path: string): Promise<void> {
+    const { engine, patience } = this.#options
+    const [tenant, id] = path.split("/") as [string, string]
+    await persist(patience, "removing a trigger", async () => {
+      await engine.queue.drop(tenant, id)
+      await engine.queue.forget(readerOf(path))
+      await engine.catalog.delete(`${routingPrefix}${path}`)
+    })
+  }
+
+  /** Undefined where the trigger cannot be matched: it rests, and loses nothing, until it is put right. */
+  #compile(trigger: Trigger): Matcher | undefined {
+    try {
+      const matcher = createMatcher()
+      matcher.set(trigger)
+      this.#isBehind(trigger.from)
+      return matcher
+    } catch (error) {
+      const { log } = this.#options.patience
+      log.error({ err: error, tenant: trigger.tenant, trigger: trigger.id }, "the trigger rests: it cannot be matched")
+      return undefined
+    }
+  }
+}

@@ -1,0 +1,210 @@
+import type { Clock } from "../core/clock.ts"
+import { sleep } from "../core/clock.ts"
+import type { Cursor } from "../core/cursor.ts"
+import type { Delivery } from "../core/delivery.ts"
+import type { Batch, Change, Engine } from "../core/engine.ts"
+import { ClosedError } from "../core/errors.ts"
+import type { Logger } from "../core/logger.ts"
+import type { Trigger } from "../core/resources.ts"
+import { createMatcher, type Matcher } from "../match/matcher.ts"
+import { isPassing, type Patience, persist, rereadAfterMs, StoppedError } from "./persist.ts"
+import { deliveryOf, mainReader, triggerPrefix } from "./record.ts"
+import { Roster } from "./roster.ts"
+import { Turns } from "./turns.ts"
+
+export interface RouterOptions {
+  readonly engine: Engine
+  readonly clock: Clock
+  readonly log: Logger
+  /** Empty at the start; default: one of our own. */
+  readonly matcher?: Matcher
+  readonly observe?: RouterObserver
+}
+
+/** What telemetry may want to know; each is called from the loop and must return at once. */
+export interface RouterObserver {
+  /** A batch of the log was routed; `storedAt` is its last event's. */
+  routed?(batch: { readonly events: number; readonly deliveries: number; readonly storedAt: number }): void
+}
+
+export interface Router {
+  /** Rejects when the router had to stop because of a bug; resolves when it was told to. */
+  readonly done: Promise<void>
+  /** Triggers that read their past at the moment. */
+  catching(): number
+  /** Finishes the batch in hand, saves the position. */
+  stop(): Promise<void>
+}
+
+/** Deliveries enqueued at once, unless one event alone has more: position and deliveries belong to one write. */
+const enqueueMax = 1_000
+/** Without matches the position is saved after so much time, or so many events. */
+const [saveAfterMs, saveAfterEvents] = [1_000, 10_000]
+const catchUpReadersMax = 4
+const catchUpLimits = { batchMax: 1_000, batchesMax: 8 }
+
+/** Reads the log and owes each event to each trigger that it fires: once, whatever crashes in between. */
+export function startRouter(options: RouterOptions): Router {
+  const router = new MainReader(options)
+  const done = router.run()
+  return {
+    done,
+    catching: () => router.catching,
+    async stop() {
+      router.stop()
+      await done.catch(() => {})
+    },
+  }
+}
+
+class MainReader {
+  readonly #options: RouterOptions
+  readonly #matcher: Matcher
+  readonly #stop = new AbortController()
+  readonly #patience: Patience
+  readonly #turns = new Turns()
+  readonly #roster: Roster
+  /** Everything up to here is routed. */
+  #here: Cursor
+  /** What is saved of that. */
+  #saved: Cursor | undefined
+  #savedAt = 0
+  #eventsSinceSaved = 0
+  #failure: { readonly error: unknown } | undefined
+
+  constructor(options: RouterOptions) {
+    const { engine, clock, log } = options
+    this.#options = options
+    this.#here = engine.log.oldest()
+    this.#matcher = options.matcher ?? createMatcher()
+    this.#patience = { clock, log, stop: this.#stop.signal }
+    this.#roster = new Roster({
+      engine,
+      matcher: this.#matcher,
+      patience: this.#patience,
+      turns: this.#turns,
+      here: () => this.#here,
+      readersMax: catchUpReadersMax,
+      limits: catchUpLimits,
+      failed: (error) => this.#fail(error),
+    })
+  }
+
+  get catching(): number {
+    return this.#roster.catching
+  }
+
+  stop(): void {
+    this.#stop.abort()
+  }
+
+  /** The loops of a process: they end together, and their first failure is the answer. */
+  async run(): Promise<void> {
+    try {
+      this.#saved = await this.#options.engine.queue.position(mainReader)
+      this.#here = this.#saved ?? this.#here
+      await this.#roster.load()
+      const ready = Promise.withResolvers<void>()
+      const watching = this.#watch(ready.resolve).catch((error) => this.#fail(error))
+      await Promise.race([ready.promise, watching])
+      await this.#read().catch((error) => this.#fail(error))
+      await watching
+    } catch (error) {
+      this.#fail(error)
+    }
+    await this.#roster.stop()
+    await this.#turns.idle()
+    if (this.#failure) throw this.#failure.error
+    await this.#save().catch((error) => this.#fail(error))
+  }
+
+  async #watch(ready: () => void): Promise<void> {
+    for await (const change of this.#options.engine.catalog.watch<Trigger>(triggerPrefix, this.#stop.signal)) {
+      await this.#turns.run(() => this.#apply(change))
+      if (change.kind === "current") ready()
+    }
+  }
+
+  async #apply(change: Change<Trigger>): Promise<void> {
+    switch (change.kind) {
+      case "put":
+        return this.#roster.put(change.item.value)
+      case "delete":
+        return this.#roster.remove(change.key.slice(triggerPrefix.length))
+      case "current":
+        return this.#roster.loaded()
+    }
+  }
+
+  async #read(): Promise<void> {
+    const { engine, clock, log } = this.#options
+    const stop = this.#stop.signal
+    this.#savedAt = clock.now()
+    while (!stop.aborted) {
+      try {
+        for await (const batch of engine.log.read({ from: this.#here, follow: stop })) {
+          await this.#turns.run(() => this.#route(batch))
+        }
+      } catch (error) {
+        if (!isPassing(error)) throw error
+        log.error({ err: error }, "the log cannot be read; routing waits")
+        await sleep(clock, rereadAfterMs, stop)
+      }
+    }
+  }
+
+  async #route(batch: Batch): Promise<void> {
+    let deliveries: Delivery[] = []
+    let count = 0
+    for (const stored of batch.events) {
+      for (const trigger of this.#matcher.match(stored)) {
+        if (this.#roster.admits(trigger, stored.cursor)) deliveries.push(deliveryOf(stored, trigger))
+      }
+      if (deliveries.length < enqueueMax) continue
+      count += deliveries.length
+      await this.#enqueue(deliveries, stored.cursor)
+      deliveries = []
+    }
+    if (deliveries.length > 0) await this.#enqueue(deliveries, batch.next)
+    this.#here = batch.next
+    this.#roster.moved(batch.next)
+    await this.#saveLazily(batch.events.length)
+    const storedAt = batch.events.at(-1)?.storedAt
+    if (storedAt === undefined) return
+    this.#options.observe?.routed?.({ events: batch.events.length, deliveries: count + deliveries.length, storedAt })
+  }
+
+  async #enqueue(deliveries: readonly Delivery[], cursor: Cursor): Promise<void> {
+    const position = { reader: mainReader, cursor }
+    await persist(this.#patience, "routing", () => this.#options.engine.queue.enqueue(deliveries, position))
+    this.#here = cursor
+    this.#wasSaved(cursor)
+  }
+
+  async #saveLazily(events: number): Promise<void> {
+    if (this.#here === this.#saved) return
+    this.#eventsSinceSaved += events
+    const due = this.#options.clock.now() - this.#savedAt >= saveAfterMs || this.#eventsSinceSaved >= saveAfterEvents
+    if (due) await persist(this.#patience, "saving the router's position", () => this.#save())
+  }
+
+  async #save(): Promise<void> {
+    if (this.#here === this.#saved) return
+    await this.#options.engine.queue.enqueue([], { reader: mainReader, cursor: this.#here })
+    this.#wasSaved(this.#here)
+  }
+
+  #wasSaved(cursor: Cursor): void {
+    this.#saved = cursor
+    this.#savedAt = this.#options.clock.now()
+    this.#eventsSinceSaved = 0
+  }
+
+  #fail(error: unknown): void {
+    this.#stop.abort()
+    if (error instanceof StoppedError) return
+    if (error instanceof ClosedError || this.#failure) return
+    this.#options.log.error({ err: error }, "the router stops: this is a bug")
+    this.#failure = { error }
+  }
+}

@@ -1,0 +1,290 @@
+import { StorageError, StorageFullError } from "../core/errors.ts"
+import type { Disk, DiskFile } from "../engines/embedded/disk.ts"
+import type { SimulatedChance } from "./chance.ts"
+import type { Power } from "./power.ts"
+
+/** The unit that a disk writes whole or not at all. */
+export const blockBytes = 512
+
+export interface SimulatedDiskOptions {
+  readonly chance: SimulatedChance
+  /** How large the disk is at first; default: without end. */
+  readonly bytesMax?: number
+  /** How long an operation takes, in milliseconds; default: 0.1 to 0.5, now and then up to 20. */
+  readonly latencyMs?: (operation: string) => number
+}
+
+/** A disk that outlives the processes that use it, and keeps only what a real one would. */
+export interface SimulatedDisk {
+  /**
+   * The disk as one process sees it. When its power is cut, each write in flight leaves any part of itself, block by
+   * block; each file being made, renamed or removed is there or not; what had resolved stays.
+   */
+  mount(power: Power): Disk
+  /** How large the disk is. Making it smaller than what is used makes it full. */
+  bytesMax: number
+  readonly bytesUsed: number
+  /** The next so many writes throw StorageError and leave any part of themselves. */
+  failWrites(count: number): void
+  /** Inverts one bit (0 to 7) of a file. */
+  flipBit(name: string, at: number, bit: number): void
+  /** Cuts a file short. */
+  truncate(name: string, bytes: number): void
+  /** The files by name, as they are now. */
+  files(): readonly { readonly name: string; readonly bytes: number }[]
+  /** A part of a file as it is now. */
+  peek(name: string, at: number, bytes: number): Uint8Array
+}
+
+/** An empty disk. */
+export function createSimulatedDisk(options: SimulatedDiskOptions): SimulatedDisk {
+  const state: DiskState = {
+    chance: options.chance,
+    latencyMs: options.latencyMs ?? usualLatency(options.chance),
+    files: new Map(),
+    bytesMax: options.bytesMax ?? Number.MAX_SAFE_INTEGER,
+    failures: 0,
+  }
+  const existing = (name: string): Content => {
+    const content = state.files.get(name)
+    if (!content) throw new StorageError(`no file ${name}`)
+    return content
+  }
+  return {
+    mount: (power) => mountDisk(state, power),
+    get bytesMax() {
+      return state.bytesMax
+    },
+    set bytesMax(bytes) {
+      state.bytesMax = bytes
+    },
+    get bytesUsed() {
+      return bytesUsed(state)
+    },
+    failWrites(count) {
+      state.failures = count
+    },
+    flipBit(name, at, bit) {
+      const byte = existing(name).read(at, 1)
+      byte[0]! ^= 1 << bit
+      existing(name).write(byte, at)
+    },
+    truncate: (name, bytes) => existing(name).truncate(bytes),
+    files: () => [...state.files].map(([name, content]) => ({ name, bytes: content.bytes })),
+    peek: (name, at, bytes) => existing(name).read(at, bytes),
+  }
+}
+
+interface DiskState {
+  readonly chance: SimulatedChance
+  readonly latencyMs: (operation: string) => number
+  readonly files: Map<string, Content>
+  bytesMax: number
+  failures: number
+}
+
+function usualLatency(chance: SimulatedChance): () => number {
+  return () => (chance.happens(0.02) ? 20 * chance.next() : 0.1 + 0.4 * chance.next())
+}
+
+function bytesUsed(state: DiskState): number {
+  let sum = 0
+  for (const content of state.files.values()) sum += content.bytesTaken
+  return sum
+}
+
+/** What is in flight, and what a power cut makes of it. */
+type Pending = Set<(chance: SimulatedChance) => void>
+
+function mountDisk(state: DiskState, power: Power): Disk {
+  const { chance, files } = state
+  const pending: Pending = new Set()
+  power.onCut(() => {
+    for (const torn of pending) torn(chance)
+    pending.clear()
+  })
+  /** Does `effect` after a while; a cut before that does `torn`. */
+  const perform = async <T>(what: string, torn: () => void, effect: () => T): Promise<T> => {
+    if (!power.on) return new Promise<T>(() => {})
+    pending.add(torn)
+    return power.spend(what, state.latencyMs(what), () => {
+      pending.delete(torn)
+      return effect()
+    })
+  }
+  const changeName = (what: string, effect: () => void) =>
+    perform(what, () => void (chance.happens(0.5) && effect()), effect)
+  const take = (name: string, content: Content): Content => {
+    if (bytesUsed(state) + content.bytesTaken > state.bytesMax) throw new StorageFullError(`no room for ${name}`)
+    files.set(name, content)
+    return content
+  }
+  const handle = (name: string, content: Content) => openFile({ name, content, state, perform })
+
+  return {
+    list: () =>
+      perform("list", nothing, () =>
+        shuffled(
+          [...files].map(([name, content]) => ({ name, bytes: content.bytes })),
+          chance,
+        ),
+      ),
+    async create(name, bytes) {
+      const torn = () => {
+        if (chance.happens(0.5)) files.set(name, new Content(chance.pick([0, bytes, chance.between(0, bytes)]), bytes))
+      }
+      const content = await perform(`create ${name}`, torn, () => take(name, new Content(bytes, bytes)))
+      return handle(name, content)
+    },
+    async createSparse(name, bytes, parts) {
+      const content = new Content(bytes, 0)
+      const torn = () => {
+        if (chance.happens(0.5)) files.set(name, content)
+      }
+      if (power.on) pending.add(torn)
+      try {
+        for await (const { at, data } of parts) {
+          content.write(data, at)
+          content.bytesTaken += Math.ceil(data.length / blockBytes) * blockBytes
+        }
+      } finally {
+        pending.delete(torn)
+      }
+      await perform(`create ${name}`, torn, () => take(name, content))
+    },
+    async open(name) {
+      const content = await perform(`open ${name}`, nothing, () => files.get(name))
+      if (!content) throw new StorageError(`no file ${name}`)
+      return handle(name, content)
+    },
+    rename: (from, to) =>
+      changeName(`rename ${from} ${to}`, () => {
+        const content = files.get(from)
+        if (!content) throw new StorageError(`no file ${from}`)
+        files.delete(from)
+        files.set(to, content)
+      }),
+    remove: (name) => changeName(`remove ${name}`, () => void files.delete(name)),
+    freeBytes: () => perform("free", nothing, () => Math.max(0, state.bytesMax - bytesUsed(state))),
+  }
+}
+
+interface FileOptions {
+  readonly name: string
+  readonly content: Content
+  readonly state: DiskState
+  readonly perform: <T>(what: string, torn: () => void, effect: () => T) => Promise<T>
+}
+
+function openFile({ name, content, state, perform }: FileOptions): DiskFile {
+  const { chance } = state
+  let open = true
+  const mustBeOpen = () => {
+    if (!open) throw new Error(`${name} is used after it was closed`)
+  }
+  return {
+    name,
+    bytes: content.bytes,
+    async read(into, at) {
+      mustBeOpen()
+      return perform(`read ${name}`, nothing, () => {
+        const bytes = Math.max(0, Math.min(into.length, content.bytes - at))
+        into.set(content.read(at, bytes))
+        return bytes
+      })
+    },
+    async write(data, at) {
+      mustBeOpen()
+      if (at + data.length > content.bytes) throw new Error(`a write past the end of ${name}`)
+      const sent = data.slice()
+      const torn = () => writeSomeBlocks(content, sent, at, chance)
+      return perform(`write ${name} ${at}+${data.length}`, torn, () => {
+        if (Buffer.compare(sent, data) !== 0) throw new Error(`the bytes of a write to ${name} changed while in flight`)
+        if (state.failures > 0) {
+          state.failures--
+          torn()
+          throw new StorageError(`writing to ${name} failed`)
+        }
+        content.write(sent, at)
+      })
+    },
+    async close() {
+      open = false
+    },
+  }
+}
+
+/** Writes nothing, everything, a first part, or any choice of the blocks that `data` touches. */
+function writeSomeBlocks(content: Content, data: Uint8Array, at: number, chance: SimulatedChance): void {
+  const manner = chance.pick(["none", "all", "first", "any"] as const)
+  if (manner === "none") return
+  const blocks: (readonly [start: number, end: number])[] = []
+  for (let start = 0; start < data.length; ) {
+    const end = Math.min(data.length, start + blockBytes - ((at + start) % blockBytes))
+    blocks.push([start, end])
+    start = end
+  }
+  const first = chance.between(0, blocks.length)
+  blocks.forEach(([start, end], index) => {
+    if (manner === "first" && index >= first) return
+    if (manner === "any" && chance.happens(0.5)) return
+    content.write(data.subarray(start, end), at + start)
+  })
+}
+
+function nothing(): void {}
+
+function shuffled<T>(items: T[], chance: SimulatedChance): T[] {
+  for (let i = items.length - 1; i > 0; i--) {
+    const j = chance.between(0, i)
+    const item = items[i]!
+    items[i] = items[j]!
+    items[j] = item
+  }
+  return items
+}
+
+const pageBytes = 16_384
+
+/** The bytes of a file, in pages that exist once written; the rest is zeros. */
+class Content {
+  bytes: number
+  /** What the file takes of the disk. */
+  bytesTaken: number
+  readonly #pages = new Map<number, Uint8Array>()
+
+  constructor(bytes: number, bytesTaken: number) {
+    this.bytes = bytes
+    this.bytesTaken = bytesTaken
+  }
+
+  write(data: Uint8Array, at: number): void {
+    const end = Math.min(data.length, this.bytes - at)
+    for (let done = 0; done < end; ) {
+      const index = Math.floor((at + done) / pageBytes)
+      const offset = (at + done) % pageBytes
+      const part = data.subarray(done, Math.min(end, done + pageBytes - offset))
+      const page = this.#pages.get(index) ?? new Uint8Array(pageBytes)
+      page.set(part, offset)
+      this.#pages.set(index, page)
+      done += part.length
+    }
+  }
+
+  read(at: number, bytes: number): Uint8Array {
+    const into = new Uint8Array(bytes)
+    for (let done = 0; done < bytes; ) {
+      const offset = (at + done) % pageBytes
+      const length = Math.min(bytes - done, pageBytes - offset)
+      const page = this.#pages.get(Math.floor((at + done) / pageBytes))
+      if (page) into.set(page.subarray(offset, offset + length), done)
+      done += length
+    }
+    return into
+  }
+
+  truncate(bytes: number): void {
+    this.bytes = Math.min(this.bytes, bytes)
+    this.bytesTaken = Math.min(this.bytesTaken, this.bytes)
+  }
+}
