@@ -1,8 +1,8 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http"
-import type { FastifyBaseLogger } from "fastify"
 import type { Chance, Clock } from "../core/clock.ts"
 import type { DestinationKind } from "../core/destination.ts"
 import type { Engine } from "../core/engine.ts"
+import type { Logger } from "../core/logger.ts"
 
 /** Whose request it is: the tenant, and the key's id. */
 export interface Caller {
@@ -23,13 +23,16 @@ export interface ApiOptions {
   /** What a topic is that nobody has made: whether a trigger or a publish makes it, and how. */
   readonly topics: { readonly autoCreate: boolean; readonly dedupeWindowMs: number }
   /** The text of /metrics, and whether it needs no key. Absent: /metrics is not found. */
-  readonly metrics?: { readonly open: boolean; render(): Promise<{ readonly contentType: string; readonly body: string }> }
+  readonly metrics?: {
+    readonly open: boolean
+    render(): Promise<{ readonly contentType: string; readonly body: string }>
+  }
   /** Why the hub cannot work at present, besides what the engine says; empty when it can. */
   readonly readiness?: () => readonly string[]
   /** Makes or takes the server whose requests `handler` answers; absent: fastify makes its own. */
   readonly serverFactory?: (handler: (request: IncomingMessage, response: ServerResponse) => void) => Server
   /** Where errors that nobody expected are written. */
-  readonly log?: FastifyBaseLogger
+  readonly log?: Logger
 }
 
 /** What the handlers share. */

@@ -103,7 +103,11 @@ export async function deliveriesOf(context: ApiContext, stored: StoredEvent): Pr
 }
 
 /** The attempts of the event at `cursor`, by delivery. */
-export async function attemptsOf(context: ApiContext, tenant: string, cursor: Cursor): Promise<ReadonlyMap<string, Tried>> {
+export async function attemptsOf(
+  context: ApiContext,
+  tenant: string,
+  cursor: Cursor,
+): Promise<ReadonlyMap<string, Tried>> {
   const tried = new Map<string, Tried>()
   const where = { tenant, topic: attemptsTopic, key: cursor as string }
   let count = 0

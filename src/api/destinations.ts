@@ -7,7 +7,16 @@ import type { ApiContext } from "./context.ts"
 import { checkSchema, formatPath, joinPath } from "./fields.ts"
 import { redact, redacted, restore } from "./redaction.ts"
 import { type Draft, type ResourceType, resourceKey } from "./resource-store.ts"
-import { choice, component, componentKeyword, Description, LabelsInput, ResourceId, resourceFields, strict } from "./schemas.ts"
+import {
+  choice,
+  component,
+  componentKeyword,
+  Description,
+  LabelsInput,
+  ResourceId,
+  resourceFields,
+  strict,
+} from "./schemas.ts"
 import { names } from "./topics.ts"
 
 const concurrencyDefault = 32
@@ -17,7 +26,12 @@ const inputFields = {
   description: Type.Optional(Description),
   labels: Type.Optional(LabelsInput),
   concurrency: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 1024, default: concurrencyDefault, description: "Deliveries in flight at once." }),
+    Type.Integer({
+      minimum: 1,
+      maximum: 1024,
+      default: concurrencyDefault,
+      description: "Deliveries in flight at once.",
+    }),
   ),
   ratePerSecond: Type.Optional(
     Type.Number({ exclusiveMinimum: 0, maximum: 1_000_000, description: "Deliveries begun per second at most." }),
@@ -29,7 +43,9 @@ export const SigningKeyOutput = component(
   Type.Object({
     id: Type.String(),
     scheme: choice(["v1", "v1a"], { description: "Standard Webhooks: HMAC-SHA256 or Ed25519." }),
-    secret: Type.Optional(Type.String({ description: "v1 only, and only in the answer that issues it.", examples: ["whsec_…"] })),
+    secret: Type.Optional(
+      Type.String({ description: "v1 only, and only in the answer that issues it.", examples: ["whsec_…"] }),
+    ),
     publicKey: Type.Optional(Type.String({ description: "v1a only.", examples: ["whpk_…"] })),
     createdAt: Type.String({ format: "date-time" }),
     expiresAt: Type.Optional(Type.String({ format: "date-time", description: "Until then it still signs." })),
@@ -53,7 +69,9 @@ export function destinationType(context: ApiContext): ResourceType<Destination> 
     read: (body, draft) => readDestination(context, body as Body, draft),
     show: (destination, previous) => showDestination(context, destination, previous),
     async inUse({ tenant, id }) {
-      const items: readonly Item<Trigger>[] = await context.engine.catalog.list<Trigger>(resourceKey("trigger", tenant, ""))
+      const items: readonly Item<Trigger>[] = await context.engine.catalog.list<Trigger>(
+        resourceKey("trigger", tenant, ""),
+      )
       const triggers = items.map((item) => item.value).filter((trigger) => trigger.destination === id)
       if (triggers.length === 0) return undefined
       return `destination ${id} is used by ${names(triggers)}; delete or change them first`
@@ -127,7 +145,11 @@ async function readDestination(context: ApiContext, body: Body, draft: Draft<Des
   }
 }
 
-function readKind(context: ApiContext, body: Body, { previous, faults }: Draft<Destination>): DestinationKind | undefined {
+function readKind(
+  context: ApiContext,
+  body: Body,
+  { previous, faults }: Draft<Destination>,
+): DestinationKind | undefined {
   if (!faults.clean("kind")) return undefined
   const kind = context.kinds.get(body.kind)
   if (kind === undefined) {

@@ -89,7 +89,9 @@ export function invalidFields(errors: readonly FieldError[]): ProblemError {
   const first = errors[0]!
   const more = errors.length === 1 ? "" : `, and ${errors.length - 1} more`
   const named = first.field === "" ? first.message : `${first.field} ${first.message}`
-  return new ProblemError("invalid-argument", `${named}${more}; correct what errors names and send it again`, { errors })
+  return new ProblemError("invalid-argument", `${named}${more}; correct what errors names and send it again`, {
+    errors,
+  })
 }
 
 interface FastifyErrorLike {

@@ -15,8 +15,13 @@ import { strict } from "./schemas.ts"
 export const limitDefault = 100
 export const limitMax = 10_000
 
-const From = Type.String({ description: "`oldest`, `newest`, a cursor (events after it), or an RFC 3339 time (events since)." })
-const Filters = Type.String({ description: "A JSON array of filters; all have to hold.", examples: ['[{"prefix":{"type":"order."}}]'] })
+const From = Type.String({
+  description: "`oldest`, `newest`, a cursor (events after it), or an RFC 3339 time (events since).",
+})
+const Filters = Type.String({
+  description: "A JSON array of filters; all have to hold.",
+  examples: ['[{"prefix":{"type":"order."}}]'],
+})
 
 export const EventsQuery = strict({
   from: Type.Optional(From),
@@ -52,7 +57,10 @@ export interface Selection {
 export function readEventsQuery(
   context: ApiContext,
   query: unknown,
-): { readonly params: Static<typeof EventsQuery>; readonly limit: number | "all" } & Pick<Selection, "from" | "passes"> {
+): { readonly params: Static<typeof EventsQuery>; readonly limit: number | "all" } & Pick<
+  Selection,
+  "from" | "passes"
+> {
   return readQuery(EventsQuery, query, (params, faults) => {
     const limit = params.limit === "all" ? "all" : Number(params.limit ?? limitDefault)
     if (limit !== "all" && !(limit >= 1 && limit <= limitMax)) faults.add("limit", `must be 1 to ${limitMax}, or all`)

@@ -146,7 +146,9 @@ function nextUrl(request: FastifyRequest, next: Cursor): string {
   return url.pathname + url.search
 }
 
-const topicParams = Type.Object({ topic: Type.String({ description: "A topic, or one key of it: `orders`, `orders:123`." }) })
+const topicParams = Type.Object({
+  topic: Type.String({ description: "A topic, or one key of it: `orders`, `orders:123`." }),
+})
 const cursorParams = Type.Object({ cursor: Type.String({ description: "The event's cursor." }) })
 const tag = "Events"
 

@@ -1,6 +1,7 @@
 import type { Static, TSchema } from "typebox"
 import { Errors } from "typebox/schema"
 import { Settings } from "typebox/system"
+import { durationForm, parseDuration } from "./durations.ts"
 import { type FieldError, invalidFields } from "./errors.ts"
 import { isObject } from "./merge-patch.ts"
 
@@ -48,13 +49,29 @@ export function checkSchema(schema: object, value: unknown, faults: Faults, pref
   }
 }
 
-/** A body that the schema describes. Throws ProblemError that names every wrong field. An absent body is `{}`. */
-export function readBody<Schema extends TSchema>(schema: Schema, body: unknown): Static<Schema> {
+/**
+ * A body that the schema describes. `more` asks what the schema cannot say, and makes of it what the caller wants. Throws
+ * ProblemError that names every wrong field. An absent body is `{}`.
+ */
+export function readBody<Schema extends TSchema, Result = Static<Schema>>(
+  schema: Schema,
+  body: unknown,
+  more?: (fields: Static<Schema>, faults: Faults) => Result,
+): Result {
   const value = body === undefined ? {} : body
   const faults = createFaults()
   checkSchema(schema, value, faults)
+  const result = more === undefined || !isObject(value) ? (value as Result) : more(value as Static<Schema>, faults)
   faults.refuse()
-  return value as Static<Schema>
+  return result
+}
+
+/** A duration in milliseconds; undefined where it is absent or a fault, which is noted. */
+export function readDuration(value: unknown, field: string, faults: Faults): number | undefined {
+  if (value === undefined || !faults.clean(field)) return undefined
+  const ms = parseDuration(value)
+  if (ms === undefined) faults.add(field, `must be ${durationForm}`)
+  return ms
 }
 
 /**

@@ -15,7 +15,9 @@ export function replaceSecrets(
 ): unknown {
   if (!isObject(schema) || value === undefined) return value
   if (schema.writeOnly === true) return replace(value, path)
-  const parts = [schema.anyOf, schema.oneOf, schema.allOf].flatMap((branches) => (Array.isArray(branches) ? branches : []))
+  const parts = [schema.anyOf, schema.oneOf, schema.allOf].flatMap((branches) =>
+    Array.isArray(branches) ? branches : [],
+  )
   const joined = parts.reduce<unknown>((result, part) => replaceSecrets(part, result, replace, path), value)
   if (Array.isArray(joined)) {
     return joined.map((item, index) => replaceSecrets(schema.items, item, replace, [...path, String(index)]))

@@ -24,7 +24,8 @@ export function resourceRoutes<Resource extends Stored>(app: App, store: Resourc
   app.post(path, documented(docs.create), async (request, reply) => {
     const options = changeOptions(request)
     const shown = await store.create(tenantOf(request), request.body, options)
-    if (!options.validateOnly) reply.code(201).header("location", `${path}/${encodeURIComponent(String(shown.body.id))}`)
+    if (!options.validateOnly)
+      reply.code(201).header("location", `${path}/${encodeURIComponent(String(shown.body.id))}`)
     return send(reply, shown)
   })
   app.get(path, documented(docs.list), async (request) => {
@@ -115,7 +116,14 @@ function resourceDocs(type: {
       problems: ["invalid-argument"],
     },
     get: { ...one, operationId: `get${Name}`, summary: `Read a ${name}`, problems: ["not-found"] },
-    replace: { ...one, operationId: `replace${Name}`, summary: `Replace a ${name}`, query, body: input, problems: changing },
+    replace: {
+      ...one,
+      operationId: `replace${Name}`,
+      summary: `Replace a ${name}`,
+      query,
+      body: input,
+      problems: changing,
+    },
     patch: {
       ...one,
       operationId: `update${Name}`,

@@ -3,7 +3,7 @@ import type { Catalog, Item } from "../core/engine.ts"
 import { ConflictError } from "../core/errors.ts"
 import type { Labels } from "../core/resources.ts"
 import type { ApiContext } from "./context.ts"
-import { ProblemError, notFound } from "./errors.ts"
+import { notFound, ProblemError } from "./errors.ts"
 import { etagMatches, formatEtag } from "./etag.ts"
 import { checkSchema, createFaults, type Faults } from "./fields.ts"
 import { isObject, mergePatch } from "./merge-patch.ts"
@@ -289,7 +289,10 @@ function changedMeanwhile(name: string, id: string): ProblemError {
 }
 
 function alreadyExists(name: string, id: string): ProblemError {
-  return new ProblemError("already-exists", `there is a ${name} ${JSON.stringify(id)} already; choose another id, or PUT it`)
+  return new ProblemError(
+    "already-exists",
+    `there is a ${name} ${JSON.stringify(id)} already; choose another id, or PUT it`,
+  )
 }
 
 /** The body as an object. Throws ProblemError where it is something else. */

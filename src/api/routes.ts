@@ -10,6 +10,8 @@ declare module "fastify" {
   }
   interface FastifyContextConfig {
     doc?: RouteDoc
+    /** The route answers without a key; for routes that the reference does not describe. */
+    open?: boolean
   }
 }
 

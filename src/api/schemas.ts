@@ -21,7 +21,10 @@ export function checkedElsewhere<Value = unknown>(name: string, options: TSchema
 }
 
 /** An object that refuses members it does not know. */
-export function strict<Properties extends Record<string, TSchema>>(properties: Properties, options: TSchemaOptions = {}) {
+export function strict<Properties extends Record<string, TSchema>>(
+  properties: Properties,
+  options: TSchemaOptions = {},
+) {
   return Type.Object(properties, { ...options, additionalProperties: false })
 }
 
@@ -64,7 +67,10 @@ export const LabelsInput = component(
   Type.Record(
     Type.String({ pattern: labelName }),
     // Commas part the pairs of a list's labels parameter.
-    Type.String({ pattern: "^[^,\\p{Cc}]{0,255}$", errorMessage: "must be at most 255 characters with no comma among them" }),
+    Type.String({
+      pattern: "^[^,\\p{Cc}]{0,255}$",
+      errorMessage: "must be at most 255 characters with no comma among them",
+    }),
     {
       additionalProperties: false,
       maxProperties: 64,
@@ -80,7 +86,11 @@ export const resourceFields = {
   tenant: Type.String({ readOnly: true, examples: ["default"] }),
   createdAt: Type.String({ format: "date-time", readOnly: true }),
   updatedAt: Type.String({ format: "date-time", readOnly: true }),
-  etag: Type.String({ readOnly: true, description: "Send it as If-Match to change only this revision.", examples: ['"3"'] }),
+  etag: Type.String({
+    readOnly: true,
+    description: "Send it as If-Match to change only this revision.",
+    examples: ['"3"'],
+  }),
 }
 
 export const ProblemSchema = component(
@@ -138,7 +148,12 @@ export const Filter = {
     dialect("prefix", attributeTexts("The attributes begin with these texts.")),
     dialect("suffix", attributeTexts("The attributes end with these texts.")),
     dialect("all", { type: "array", minItems: 1, items: filterReference(), description: "All of these hold." }),
-    dialect("any", { type: "array", minItems: 1, items: filterReference(), description: "At least one of these holds." }),
+    dialect("any", {
+      type: "array",
+      minItems: 1,
+      items: filterReference(),
+      description: "At least one of these holds.",
+    }),
     dialect("not", filterReference()),
   ],
   examples: [{ exact: { type: "order.placed" } }],

@@ -26,7 +26,9 @@ export function streamRoutes(app: App, context: ApiContext): void {
     const selection = readStreamQuery(context, request.query, headerOf(request, "last-event-id"))
     const address = await findAddress(context, tenantOf(request), pathPart(request, "topic"))
     if (context.stop.aborted || open.size >= streamsMax) {
-      const detail = context.stop.aborted ? "the hub is stopping; try again soon" : `${streamsMax} streams are open already`
+      const detail = context.stop.aborted
+        ? "the hub is stopping; try again soon"
+        : `${streamsMax} streams are open already`
       throw new ProblemError("overloaded", detail, { headers: { "retry-after": "5" } })
     }
     open.add(reply.raw)

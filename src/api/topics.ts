@@ -4,7 +4,8 @@ import type { Item } from "../core/engine.ts"
 import type { Retention, Topic, Trigger } from "../core/resources.ts"
 import { checkAgainstRetention } from "../deliver/policies.ts"
 import type { ApiContext } from "./context.ts"
-import { durationForm, formatDuration, parseDuration } from "./durations.ts"
+import { formatDuration } from "./durations.ts"
+import { readDuration } from "./fields.ts"
 import { type Draft, type ResourceType, resourceKey } from "./resource-store.ts"
 import { component, Description, Duration, LabelsInput, resourceFields, strict, Timestamp, TopicId } from "./schemas.ts"
 
@@ -139,7 +140,7 @@ async function readTopic(context: ApiContext, body: Static<typeof TopicInput>, d
     ...(body.description !== undefined && { description: body.description }),
     labels: body.labels ?? {},
     retention,
-    dedupeWindowMs: readDuration(body.dedupeWindow, "dedupeWindow", draft) ?? fresh.dedupeWindowMs,
+    dedupeWindowMs: readDuration(body.dedupeWindow, "dedupeWindow", draft.faults) ?? fresh.dedupeWindowMs,
     wrap: { ...fresh.wrap, ...body.wrap },
     createdAt: previous?.createdAt ?? now,
     updatedAt: now,
@@ -149,19 +150,12 @@ async function readTopic(context: ApiContext, body: Static<typeof TopicInput>, d
 function readRetention(body: Static<typeof TopicInput>, draft: Draft<Topic>): Retention {
   if (!draft.faults.clean("retention")) return {}
   const { ageMax, eventsMax, bytesMax } = body.retention ?? {}
-  const ageMaxMs = readDuration(ageMax, "retention.ageMax", draft)
+  const ageMaxMs = readDuration(ageMax, "retention.ageMax", draft.faults)
   return {
     ...(ageMaxMs !== undefined && { ageMaxMs }),
     ...(eventsMax !== undefined && { eventsMax }),
     ...(bytesMax !== undefined && { bytesMax }),
   }
-}
-
-function readDuration(value: unknown, field: string, { faults }: Draft<Topic>): number | undefined {
-  if (value === undefined || !faults.clean(field)) return undefined
-  const ms = parseDuration(value)
-  if (ms === undefined) faults.add(field, `must be ${durationForm}`)
-  return ms
 }
 
 /** A retention shorter than a trigger goes on trying would take events from under it. */

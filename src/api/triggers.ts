@@ -61,7 +61,8 @@ const StartInput = component(
       strict({ time: Type.String({ description: "RFC 3339", examples: ["2026-01-31T12:00:00Z"] }) }),
     ],
     {
-      description: "Where its events begin: those to come, all that are kept, those after a cursor, those since a time.",
+      description:
+        "Where its events begin: those to come, all that are kept, those after a cursor, those since a time.",
       errorMessage: 'must be "now", "oldest", {"cursor": "…"} or {"time": "2026-01-31T12:00:00Z"}',
     },
   ),
@@ -84,7 +85,9 @@ const inputFields = {
 const TriggerInput = component(
   "TriggerInput",
   strict(inputFields, {
-    examples: [{ id: "ship", topic: "orders", filters: [{ exact: { type: "order.placed" } }], destination: "warehouse" }],
+    examples: [
+      { id: "ship", topic: "orders", filters: [{ exact: { type: "order.placed" } }], destination: "warehouse" },
+    ],
   }),
 )
 
@@ -205,7 +208,8 @@ async function readStart(context: ApiContext, body: Body, draft: Draft<Trigger>)
   const { previous, faults } = draft
   if (previous !== undefined) {
     const start = body.start
-    const same = start === undefined || (typeof start === "object" && "cursor" in start && start.cursor === previous.from)
+    const same =
+      start === undefined || (typeof start === "object" && "cursor" in start && start.cursor === previous.from)
     if (!same) faults.add("start", "cannot be changed; create another trigger that starts there")
     return previous.from
   }

@@ -1,3 +1,4 @@
+import { isReservedTopic } from "./address.ts"
 import type { Cursor } from "./cursor.ts"
 import type { RetryPolicy } from "./delivery.ts"
 
@@ -46,6 +47,20 @@ export interface Topic extends Resource {
   /** How long a repeated `source` + `id` is recognised. */
   readonly dedupeWindowMs: number
   readonly wrap: WrapDefaults
+}
+
+/** A topic as its first publish makes it: kept for ever. The hub's own topics know no duplicates: it repeats nothing. */
+export function newTopic(tenant: string, id: string, now: number, dedupeWindowMs: number): Topic {
+  return {
+    id,
+    tenant,
+    labels: {},
+    retention: {},
+    dedupeWindowMs: isReservedTopic(id) ? 0 : dedupeWindowMs,
+    wrap: { source: `/topics/${id}`, type: "redcar.raw" },
+    createdAt: now,
+    updatedAt: now,
+  }
 }
 
 export interface Trigger extends Resource {

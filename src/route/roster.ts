@@ -71,6 +71,8 @@ export class Roster {
   readonly #catchUps: CatchUps
   /** Found at the start, until the trigger of each is seen. */
   #left = new Map<string, RoutingRecord>()
+  /** What is left of deleted triggers is being removed, beside the turns: there may be much of it. */
+  readonly #clearing = new Map<string, Promise<void>>()
 
   constructor(options: RosterOptions) {
     this.#options = options
@@ -98,7 +100,7 @@ export class Roster {
 
   /** All triggers that exist have been put: what is left was deleted while nobody looked. */
   async loaded(): Promise<void> {
-    for (const path of this.#left.keys()) await this.#clear(path)
+    for (const path of this.#left.keys()) this.#clearAside(path)
     this.#left = new Map()
   }
 
@@ -121,6 +123,7 @@ export class Roster {
     const path = pathOf(trigger)
     const incarnation = incarnationOf(trigger)
     if (this.#members.has(path) && this.#members.get(path)!.incarnation !== incarnation) await this.remove(path)
+    await this.#clearing.get(path)
     const member = this.#members.get(path) ?? (await this.#welcome(path, trigger, incarnation))
     member.trigger = trigger
     const own = trigger.paused ? undefined : this.#compile(trigger)
@@ -140,12 +143,13 @@ export class Roster {
     await this.#rest(member)
     this.#unmatch(path, member.trigger)
     this.#members.delete(path)
-    if (member.record) await this.#clear(path)
+    if (member.record) this.#clearAside(path)
   }
 
   /** Resolves when nothing is read or routed any more but by the main reader. */
   async stop(): Promise<void> {
     await this.#catchUps.removeAll()
+    await Promise.all(this.#clearing.values())
   }
 
   async #welcome(path: string, trigger: Trigger, incarnation: string): Promise<Member> {
@@ -245,6 +249,13 @@ export class Roster {
     const { engine, patience } = this.#options
     await persist(patience, "recording a trigger", () => engine.catalog.put(`${routingPrefix}${path}`, record))
     member.record = record
+  }
+
+  #clearAside(path: string): void {
+    const clearing = this.#clear(path)
+      .catch(this.#options.failed)
+      .finally(() => this.#clearing.delete(path))
+    this.#clearing.set(path, clearing)
   }
 
   async #clear(path: string): Promise<void> {

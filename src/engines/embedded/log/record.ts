@@ -88,9 +88,10 @@ export function writeRecord(into: Buffer, at: number, fields: RecordFields, even
 }
 
 /** Writes a gap of `bytes` (at least a header's) at `at`. */
-export function writeGap(into: Buffer, at: number, bytes: number, position: number): void {
+export function writeGap(into: Buffer, at: number, bytes: number, position: number, commitStart = position): void {
   into.fill(0, at, at + headerBytes)
   into[at + 3] = gapKind
+  into.writeUInt32LE(position - commitStart, at + 36)
   seal(into, at, bytes, headerBytes, position)
 }
 

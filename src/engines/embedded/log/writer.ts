@@ -104,7 +104,10 @@ export class Writer {
 
   #endSegment(): void {
     const bytes = this.#segmentEnd - this.#tail
-    if (bytes > 0) writeGap(this.#ring.memory, this.#grow(headerBytes), bytes, this.#tail)
+    if (bytes > 0) {
+      const at = this.#grow(headerBytes)
+      writeGap(this.#ring.memory, at, bytes, this.#tail, this.#open!.extent.position)
+    }
     this.#closeCommit()
     this.#tail = this.#segmentEnd
     this.#segmentEnd = this.#segments.endOf(this.#tail)

@@ -1,0 +1,135 @@
+import type { Server } from "node:http"
+import fastify, {
+  type FastifyError,
+  type FastifyHttpOptions,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from "fastify"
+import { type ApiContext, type ApiOptions, createTurns } from "./context.ts"
+import { deadLetterRoutes } from "./dead-letters.ts"
+import { destinationRoutes } from "./destination-routes.ts"
+import { destinationType } from "./destinations.ts"
+import { docsRoutes } from "./docs.ts"
+import { notFound, ProblemError, toProblem } from "./errors.ts"
+import { eventRoutes } from "./events.ts"
+import { resourceRoutes } from "./resource-routes.ts"
+import { createResourceStore } from "./resource-store.ts"
+import type { App } from "./routes.ts"
+import { statusRoutes } from "./status.ts"
+import { streamRoutes } from "./stream.ts"
+import { topicType } from "./topics.ts"
+import { triggerRoutes } from "./trigger-routes.ts"
+import { triggerType } from "./triggers.ts"
+
+export type { ApiOptions, Caller } from "./context.ts"
+
+const bodyBytesMax = 1024 * 1024
+/** Room for an event's id and a topic's key, percent-encoded. */
+const pathPartCharactersMax = 4096
+
+/**
+ * The hub's HTTP API: everything but publishing. Ready to answer when it resolves; it does not listen by itself, give
+ * `serverFactory` to have it answer the requests of a server of yours.
+ */
+export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
+  const context: ApiContext = { ...options, startedAt: options.clock.now(), inTurn: createTurns() }
+  const { serverFactory } = options
+  const answerError = (error: unknown, _: FastifyRequest, reply: FastifyReply) => answerProblem(context, error, reply)
+  const settings: FastifyHttpOptions<Server> = {
+    bodyLimit: bodyBytesMax,
+    disableRequestLogging: true,
+    exposeHeadRoutes: false,
+    frameworkErrors: answerError,
+    routerOptions: { maxParamLength: pathPartCharactersMax },
+    ...(serverFactory && { serverFactory: (handler) => serverFactory(handler) }),
+  }
+  const app: FastifyInstance = fastify(settings)
+  app.decorateRequest("caller", undefined)
+  app.setErrorHandler((error: FastifyError, request, reply) => answerError(error, request, reply))
+  parseJson(app)
+  guard(app, context)
+  refuseUnknown(app)
+  const register = (on: App) => registerRoutes(on, context)
+  register(app)
+  docsRoutes(app, context, register)
+  await app.ready()
+  return app
+}
+
+/** The routes that the reference describes. */
+function registerRoutes(app: App, context: ApiContext): void {
+  const topics = createResourceStore(context, topicType(context))
+  const triggers = createResourceStore(context, triggerType(context))
+  const destinations = createResourceStore(context, destinationType(context))
+  eventRoutes(app, context)
+  streamRoutes(app, context)
+  resourceRoutes(app, topics)
+  resourceRoutes(app, triggers)
+  triggerRoutes(app, context, triggers)
+  resourceRoutes(app, destinations)
+  destinationRoutes(app, context, destinations)
+  deadLetterRoutes(app, context)
+  statusRoutes(app, context)
+}
+
+/** Every route but the open ones wants a key; so does what is no route, so that nobody learns which there are. */
+function guard(app: App, { authorize }: ApiContext): void {
+  app.addHook("onRequest", (request, _, done) => {
+    const { doc, open = doc?.open } = request.routeOptions.config ?? {}
+    if (open === true) return done()
+    request.caller = authorize(request.headers.authorization)
+    if (request.caller !== undefined) return done()
+    const detail =
+      "send a key of this hub as Authorization: Bearer rck_…; the first one is in admin.key in its data directory"
+    done(new ProblemError("unauthenticated", detail, { headers: { "www-authenticate": 'Bearer realm="redcar"' } }))
+  })
+}
+
+/** JSON and JSON merge patches; an empty body is none. */
+function parseJson(app: App): void {
+  const parse = app.getDefaultJsonParser("error", "error")
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser(
+    ["application/json", "application/merge-patch+json"],
+    { parseAs: "string" },
+    (request, body: string, done) => {
+      if (body.trim() === "") return done(null, undefined)
+      parse(request, body, (error, value) => {
+        if (error === null) return done(null, value)
+        done(new ProblemError("invalid-argument", `the body is not JSON: ${error.message}`))
+      })
+    },
+  )
+}
+
+/** 404 for a path that is none, 405 with Allow for a method that the path does not have. */
+function refuseUnknown(app: App): void {
+  const routes: { readonly method: string; readonly path: RegExp }[] = []
+  app.addHook("onRoute", ({ method, url }) => {
+    const path = new RegExp(`^${url.replace(/:[a-z]+/gi, "[^/]+")}$`)
+    for (const each of [method].flat()) routes.push({ method: each, path })
+  })
+  app.setNotFoundHandler((request) => {
+    const path = request.url.split("?", 1)[0]!
+    const methods = [...new Set(routes.filter((route) => route.path.test(path)).map((route) => route.method))]
+    if (methods.length === 0) throw notFound(`${path} is nothing here; /docs lists what there is`)
+    const allow = methods.join(", ")
+    throw new ProblemError("method-not-allowed", `${path} takes ${allow}, not ${request.method}`, {
+      headers: { allow },
+    })
+  })
+}
+
+function answerProblem(context: ApiContext, error: unknown, reply: FastifyReply): void {
+  const problem = toProblem(error)
+  if (problem.code === "internal") {
+    const { method, url } = reply.request
+    context.log?.error({ err: error, method, path: url.split("?", 1)[0] }, "a request failed")
+  }
+  reply
+    .code(problem.status)
+    .headers(problem.headers)
+    .type("application/problem+json; charset=utf-8")
+    .send(JSON.stringify(problem))
+}

@@ -1,0 +1,176 @@
+import type { FastifyInstance } from "fastify"
+import type { ApiContext } from "./context.ts"
+import { DeliverySchema } from "./deliveries.ts"
+import { destinationComponents } from "./destinations.ts"
+import { type ProblemCode, statusOf } from "./errors.ts"
+import { isObject } from "./merge-patch.ts"
+import { EventSchema, publishOperation, StoredEventSchema } from "./published.ts"
+import type { App, RouteDoc } from "./routes.ts"
+import { componentKeyword, Filter, ProblemSchema } from "./schemas.ts"
+import { RetryInput } from "./triggers.ts"
+
+/** Keywords of the schemas that are for the hub alone. */
+const ownKeywords: readonly string[] = [componentKeyword, "errorMessage", "unknownMessage"]
+const annotations: readonly string[] = ["description", "default", "examples", "readOnly", "writeOnly", "title"]
+const root = "#/components/schemas/"
+
+const tags = [
+  { name: "Events", description: "Publish, read and follow events, and see what became of each." },
+  { name: "Topics", description: "Named logs of events. The first publish to a topic makes it." },
+  { name: "Triggers", description: "Which events of a topic go to which destination, and how often that is tried." },
+  { name: "Destinations", description: "Where events go." },
+  { name: "Dead letters", description: "Deliveries that were given up; they can be put back." },
+  { name: "Operation", description: "How the hub is." },
+]
+
+/**
+ * The OpenAPI 3.1 document, as JSON text. `register` adds the routes to a server that never listens: what the live one
+ * serves is what is described, and nothing of this costs it memory before somebody asks.
+ */
+export async function createDocument(context: ApiContext, register: (app: App) => void): Promise<string> {
+  const [{ default: fastify }, { default: swagger }] = await Promise.all([
+    import("fastify"),
+    import("@fastify/swagger"),
+  ])
+  const components = createComponents(context)
+  const app: FastifyInstance = fastify({ exposeHeadRoutes: false })
+  app.setValidatorCompiler(() => () => true)
+  app.setSerializerCompiler(() => () => "")
+  app.addHook("onRoute", (route) => {
+    const doc = route.config?.doc
+    route.schema = doc === undefined ? { hide: true } : describeRoute(doc, components)
+  })
+  await app.register(swagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: {
+        title: "Redcar",
+        version: context.version,
+        summary: "A self-hosted event hub: publish CloudEvents, have them on disk, see them delivered.",
+        license: { name: "Apache-2.0", identifier: "Apache-2.0" },
+      } as never,
+      tags,
+      security: [{ key: [] }],
+      components: {
+        securitySchemes: {
+          key: {
+            type: "http",
+            scheme: "bearer",
+            description: "A key of the hub, `rck_…`; see `admin.key` in its data directory.",
+          },
+        },
+      },
+    },
+    convertConstToEnum: false,
+    refResolver: { buildLocalReference: (json, _base, _fragment, index) => String(json.$id ?? `def-${index}`) },
+  })
+  register(app)
+  const publish = components.refer(publishOperation)
+  for (const schema of components.all()) app.addSchema(schema)
+  await app.ready()
+  const document = app.swagger() as unknown as { paths: Record<string, Record<string, unknown>> }
+  await app.close()
+  document.paths["/v1/topics/{topic}/events"]!.post = localReferences(publish)
+  return JSON.stringify(document)
+}
+
+interface Components {
+  /** The schema with every component in it replaced by a reference; they are noted. */
+  refer(schema: unknown): unknown
+  /** The components that were met so far, each once, with its name as `$id`. */
+  all(): readonly object[]
+}
+
+function createComponents(context: ApiContext): Components {
+  const found = new Map<string, object>()
+  const refer = (schema: unknown, isDefinition = false): unknown => {
+    if (Array.isArray(schema)) return schema.map((item) => refer(item))
+    if (!isObject(schema)) return schema
+    const name = schema[componentKeyword]
+    if (typeof name === "string" && !isDefinition) {
+      if (Object.keys(schema).some((key) => !ownKeywords.includes(key) && !annotations.includes(key)))
+        define(name, schema)
+      return referenceTo(name, schema, found.get(name))
+    }
+    const members = Object.entries(schema).filter(([key]) => !ownKeywords.includes(key))
+    return Object.fromEntries(members.map(([key, value]) => [key, refer(value)]))
+  }
+  const define = (name: string, schema: Record<string, unknown>) => {
+    if (found.has(name)) return
+    found.set(name, schema) // first, since components may hold themselves
+    found.set(name, { $id: name, ...(refer(schema, true) as object) })
+  }
+  const given = {
+    Filter,
+    Filters,
+    Event: EventSchema,
+    StoredEvent: StoredEventSchema,
+    RetryInput,
+    Delivery: DeliverySchema,
+  }
+  // Those of destinations go first: the routes only know that there are some.
+  for (const [name, schema] of Object.entries({ ...destinationComponents(context.kinds), ...given })) {
+    define(name, schema as Record<string, unknown>)
+  }
+  return { refer, all: () => [...found.values()] }
+}
+
+const Filters = {
+  [componentKeyword]: "Filters",
+  type: "array",
+  items: { [componentKeyword]: "Filter" },
+  maxItems: 64,
+  description: "All of them have to hold.",
+}
+
+/** A reference, with what is said of the component at this place only. */
+function referenceTo(name: string, schema: Record<string, unknown>, component: object | undefined): object {
+  const said = Object.entries(schema).filter(
+    ([key, value]) => annotations.includes(key) && value !== (component as Record<string, unknown> | undefined)?.[key],
+  )
+  return { $ref: `${name}#`, ...Object.fromEntries(said) }
+}
+
+function describeRoute(doc: RouteDoc, components: Components): object {
+  const { operationId, tag, summary, description, params, query, body, answers, open = false } = doc
+  const problems: readonly ProblemCode[] = [...(open ? [] : (["unauthenticated"] as const)), ...(doc.problems ?? [])]
+  const statuses = [...new Set(problems.map((code) => statusOf[code]))].sort()
+  const ofStatus = (status: number) => problems.filter((code) => statusOf[code] === status)
+  return {
+    operationId,
+    tags: [tag],
+    summary,
+    ...(description !== undefined && { description }),
+    ...(params && { params: components.refer(params) }),
+    ...(query && { querystring: components.refer(query) }),
+    ...(body && { body: components.refer(body) }),
+    ...(open && { security: [] }),
+    response: {
+      ...Object.fromEntries(Object.entries(answers).map(([status, schema]) => [status, success(schema, components)])),
+      ...Object.fromEntries(statuses.map((status) => [status, problemAnswer(ofStatus(status), components)])),
+    },
+  }
+}
+
+function success(schema: object | null, components: Components): object {
+  if (schema === null) return { type: "null", description: "Done." }
+  return components.refer(schema) as object
+}
+
+function problemAnswer(codes: readonly ProblemCode[], components: Components): object {
+  return {
+    description: codes.join(", "),
+    content: { "application/problem+json": { schema: components.refer(ProblemSchema) } },
+  }
+}
+
+/** References as the document has them, in what swagger has not seen. */
+function localReferences(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(localReferences)
+  if (!isObject(schema)) return schema
+  return Object.fromEntries(
+    Object.entries(schema).map(([key, value]) =>
+      key === "$ref" ? [key, root + String(value).replace(/#$/, "")] : [key, localReferences(value)],
+    ),
+  )
+}

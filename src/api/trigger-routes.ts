@@ -1,0 +1,49 @@
+import Type from "typebox"
+import type { Trigger } from "../core/resources.ts"
+import type { ApiContext } from "./context.ts"
+import { readBody } from "./fields.ts"
+import { changeOptions, idParams, send } from "./resource-routes.ts"
+import type { ResourceStore } from "./resource-store.ts"
+import { type App, documented, pathPart, tenantOf } from "./routes.ts"
+import { component, strict, ValidateOnlyQuery } from "./schemas.ts"
+import { paused, resumed } from "./triggers.ts"
+
+const PauseInput = component(
+  "PauseInput",
+  strict(
+    {
+      reason: Type.Optional(Type.String({ minLength: 1, maxLength: 1_000, description: "For those who look later." })),
+    },
+    { examples: [{ reason: "the shop is moving" }] },
+  ),
+)
+
+/** What triggers have beside the routes of every resource: pause and resume. */
+export function triggerRoutes(app: App, context: ApiContext, store: ResourceStore<Trigger>): void {
+  app.post("/v1/triggers/:id/pause", documented(doc(store, "pause")), async (request, reply) => {
+    const { reason = "paused by request" } = readBody(PauseInput, request.body)
+    const pause = (trigger: Trigger) => paused(trigger, reason, context.clock.now())
+    return send(reply, await store.edit(tenantOf(request), pathPart(request, "id"), changeOptions(request), pause))
+  })
+  app.post("/v1/triggers/:id/resume", documented(doc(store, "resume")), async (request, reply) => {
+    readBody(strict({}), request.body)
+    return send(reply, await store.edit(tenantOf(request), pathPart(request, "id"), changeOptions(request), resumed))
+  })
+}
+
+function doc(store: ResourceStore<Trigger>, action: "pause" | "resume") {
+  const pausing = action === "pause"
+  return {
+    operationId: `${action}Trigger`,
+    tag: "Triggers",
+    summary: pausing ? "Pause a trigger" : "Resume a trigger",
+    description: pausing
+      ? "Nothing is lost: its events wait in the log, its deliveries in the queue."
+      : "Delivers what was held back, and goes on.",
+    params: idParams("trigger"),
+    query: ValidateOnlyQuery,
+    ...(pausing && { body: PauseInput }),
+    answers: { 200: store.type.output },
+    problems: ["invalid-argument", "not-found", "precondition-failed"],
+  } as const
+}

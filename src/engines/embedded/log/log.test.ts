@@ -1,0 +1,253 @@
+import fc from "fast-check"
+import { describe, expect, test } from "vitest"
+import type { StoredEvent } from "../../../core/engine.ts"
+import { DamagedError, StorageFullError } from "../../../core/errors.ts"
+import { Event } from "../../../core/event.ts"
+import { createSimulatedChance } from "../../../testing/chance.ts"
+import { createSimulatedClock, quiesce, runUntil } from "../../../testing/clock.ts"
+import { createSimulatedDisk } from "../../../testing/disk.ts"
+import { createPower } from "../../../testing/power.ts"
+import { createSimulatedStore } from "../../../testing/store.ts"
+import { SegmentLog } from "./log.ts"
+
+const orders = { tenant: "acme", topic: "orders" }
+const users = { tenant: "acme", topic: "users" }
+const event = (id: string, bytes = 20) =>
+  Event.of({ specversion: "1.0", id, source: "/shop", type: "order.created" }, Buffer.alloc(bytes, id), "text")
+
+/** A machine whose power can be cut; each `open` is a new process on it. */
+function machine(seed: string, segmentBytes = 16 * 1024) {
+  const clock = createSimulatedClock(1_000_000)
+  const chance = createSimulatedChance(seed)
+  const disk = createSimulatedDisk({ chance: chance.fork("disk") })
+  const store = createSimulatedStore({ chance: chance.fork("store") })
+  const lines: string[] = []
+  let power = createPower({ clock })
+  const run = <T>(work: Promise<T>) => runUntil(clock, work)
+  return {
+    clock,
+    disk,
+    lines,
+    run,
+    cut: () => power.cut(),
+    async open(): Promise<SegmentLog> {
+      power = createPower({ clock })
+      return run(
+        SegmentLog.open({
+          disk: disk.mount(power),
+          store: store.mount(power),
+          clock: power.clock,
+          segmentBytes,
+          pendingBytesMax: 1 << 20,
+          reserveBytes: 0,
+          defer: queueMicrotask,
+          onDamage: ({ segment, from, to }) => lines.push(`${segment} ${from}-${to}`),
+        }),
+      )
+    },
+    async all(log: SegmentLog, where = {}): Promise<StoredEvent[]> {
+      const stored: StoredEvent[] = []
+      const reading = (async () => {
+        for await (const { events } of log.read({ where })) stored.push(...events)
+      })()
+      await run(reading)
+      return stored
+    },
+  }
+}
+
+const ids = (stored: readonly StoredEvent[]) => stored.map((s) => s.event.id)
+
+describe("a power cut", () => {
+  test("keeps every acknowledged event once and in order, and makes up none", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.string(),
+        fc.array(
+          fc.record({
+            events: fc.integer({ min: 1, max: 6 }),
+            bytes: fc.integer({ min: 0, max: 3000 }),
+            steps: fc.nat(30),
+          }),
+          {
+            minLength: 3,
+            maxLength: 12,
+          },
+        ),
+        async (seed, bursts) => {
+          const host = machine(seed)
+          const acknowledged: string[] = []
+          const sent = new Set<string>()
+          let n = 0
+          for (const { events, bytes, steps } of bursts) {
+            const log = await host.open()
+            expect(ids(await host.all(log)).filter((id) => acknowledged.includes(id))).toEqual(acknowledged)
+            for (let burst = 0; burst < 4; burst++) {
+              const batch = Array.from({ length: events }, () => event(`e${n++}`, bytes))
+              for (const { id } of batch) sent.add(id)
+              log
+                .append(orders, batch, { dedupeWindowMs: 60_000 })
+                .then(() => acknowledged.push(...batch.map(({ id }) => id)))
+            }
+            for (let step = 0; step < steps; step++) {
+              await quiesce()
+              host.clock.step()
+            }
+            await quiesce()
+            host.cut()
+          }
+          const log = await host.open()
+          const kept = ids(await host.all(log))
+          expect(new Set(kept).size).toBe(kept.length)
+          expect(kept.filter((id) => acknowledged.includes(id))).toEqual(acknowledged)
+          expect(kept.every((id) => sent.has(id))).toBe(true)
+          expect(host.lines).toEqual([])
+        },
+      ),
+      { numRuns: 60 },
+    )
+  })
+
+  test("does not bring back what a torn write left, once other events took its place", async () => {
+    for (let seed = 0; seed < 40; seed++) {
+      const host = machine(`torn ${seed}`)
+      let log = await host.open()
+      for (let round = 0; round < 6; round++) {
+        const wave = Array.from({ length: 8 }, (_, i) => event(`r${round}.${i}`, 400))
+        void log.append(orders, wave, { dedupeWindowMs: 60_000 })
+        await quiesce()
+        host.clock.step()
+        host.cut()
+        log = await host.open()
+        const before = ids(await host.all(log))
+        await host.run(log.append(orders, [event(`mark${round}`, 10)], { dedupeWindowMs: 60_000 }))
+        expect(ids(await host.all(log))).toEqual([...before, `mark${round}`])
+      }
+      expect(host.lines).toEqual([])
+    }
+  })
+})
+
+describe("damage", () => {
+  async function filled() {
+    const host = machine("damage")
+    const log = await host.open()
+    const appended = []
+    for (let i = 0; i < 60; i++) appended.push(...(await host.run(log.append(orders, [event(`e${i}`, 500)]))))
+    return { host, log, appended }
+  }
+
+  test("a flipped bit is named, and its event is never passed on; the others are", async () => {
+    const { host, log, appended } = await filled()
+    await host.run(log.close())
+    const name = host.disk
+      .files()
+      .map((file) => file.name)
+      .sort()[0]!
+    host.disk.flipBit(name, 700, 3)
+    const again = await host.open()
+    const kept = ids(await host.all(again))
+    expect(kept).toEqual(Array.from({ length: 60 }, (_, i) => `e${i}`).filter((id) => id !== "e1"))
+    expect(host.lines).toHaveLength(1)
+    expect(host.lines[0]).toMatch(new RegExp(`^${name} \\d+-\\d+$`))
+    expect(again.health()[0]).toContain(name)
+    await expect(host.run(again.get(appended[1]!.cursor))).rejects.toBeInstanceOf(DamagedError)
+    expect((await host.run(again.get(appended[2]!.cursor)))?.event.id).toBe("e2")
+  })
+
+  test("a segment that was cut short is named; new events get places of their own", async () => {
+    const { host, log, appended } = await filled()
+    await host.run(log.close())
+    const segments = host.disk
+      .files()
+      .map((file) => file.name)
+      .filter((name) => name.endsWith(".segment"))
+      .sort()
+    host.disk.truncate(segments.at(-1)!, 100)
+    const again = await host.open()
+    expect(host.lines.length).toBeGreaterThan(0)
+    expect(host.lines.every((line) => line.startsWith(segments.at(-1)!))).toBe(true)
+    const [added] = await host.run(again.append(orders, [event("after")]))
+    expect(appended.every(({ cursor }) => cursor < added!.cursor)).toBe(true)
+    const kept = ids(await host.all(again))
+    expect(kept.at(-1)).toBe("after")
+    expect(kept.slice(0, -1)).toEqual(Array.from({ length: kept.length - 1 }, (_, i) => `e${i}`))
+  })
+
+  test("a failed write refuses what waited behind it, and leaves nothing of it", async () => {
+    const host = machine("failing")
+    const log = await host.open()
+    await host.run(log.append(orders, [event("a")]))
+    host.disk.failWrites(1)
+    const lost = Promise.allSettled([
+      log.append(orders, [event("b", 3000)], { dedupeWindowMs: 60_000 }),
+      log.append(users, [event("c")], { dedupeWindowMs: 60_000 }),
+    ])
+    expect((await host.run(lost)).map(({ status }) => status)).toEqual(["rejected", "rejected"])
+    const [again] = await host.run(log.append(orders, [event("b")], { dedupeWindowMs: 60_000 }))
+    expect(again!.duplicate).toBe(false)
+    expect(ids(await host.all(log))).toEqual(["a", "b"])
+  })
+})
+
+test("a full disk refuses events, and takes them again when there is room", async () => {
+  const host = machine("full")
+  host.disk.bytesMax = 40 * 1024
+  const log = await host.open()
+  const kept: string[] = []
+  for (let i = 0; i < 100; i++) {
+    const outcome = await host.run(
+      log.append(orders, [event(`e${i}`, 1000)], { dedupeWindowMs: 60_000 }).catch((error) => error),
+    )
+    if (outcome instanceof StorageFullError) break
+    kept.push(`e${i}`)
+  }
+  expect(kept.length).toBeLessThan(60)
+  expect(ids(await host.all(log))).toEqual(kept)
+  host.disk.bytesMax = 400 * 1024
+  await host.clock.advance(5_000)
+  await host.run(log.append(orders, [event("later", 1000)], { dedupeWindowMs: 60_000 }))
+  expect(ids(await host.all(log))).toEqual([...kept, "later"])
+})
+
+describe("retention", () => {
+  test("gives back the room of dropped events, and every kept event keeps its cursor", async () => {
+    const host = machine("retention")
+    let log = await host.open()
+    const rare = []
+    for (let i = 0; i < 200; i++) {
+      if (i % 40 === 0) rare.push(...(await host.run(log.append(users, [event(`u${i}`)]))))
+      await host.run(log.append(orders, [event(`o${i}`, 500)]))
+    }
+    const before = host.disk.bytesUsed
+    expect(await host.run(log.trim(orders, { eventsMax: 10 }))).toBe(190)
+    expect(host.disk.bytesUsed).toBeLessThan(before / 3)
+    const check = async () => {
+      expect(ids(await host.all(log, users))).toEqual(["u0", "u40", "u80", "u120", "u160"])
+      expect(ids(await host.all(log, orders))).toEqual(Array.from({ length: 10 }, (_, i) => `o${190 + i}`))
+      for (const { cursor } of rare) expect((await host.run(log.get(cursor)))?.cursor).toBe(cursor)
+      expect((await host.run(log.stats(orders))).events).toBe(10)
+      expect(ids(await host.all(log))).toHaveLength(15)
+    }
+    await check()
+    host.cut()
+    log = await host.open()
+    await check()
+    expect(host.lines).toEqual([])
+  })
+
+  test("drops by age, by count and by bytes, and nothing without a limit", async () => {
+    const host = machine("limits")
+    const log = await host.open()
+    for (let i = 0; i < 10; i++) {
+      await host.run(log.append(orders, [event(`e${i}`, 1000)]))
+      await host.clock.advance(1_000)
+    }
+    expect(await host.run(log.trim(orders, {}))).toBe(0)
+    expect(await host.run(log.trim(orders, { ageMaxMs: 8_500 }))).toBe(2)
+    expect(await host.run(log.trim(orders, { eventsMax: 5 }))).toBe(3)
+    const { bytes } = await host.run(log.stats(orders))
+    expect(await host.run(log.trim(orders, { bytesMax: bytes / 2 }))).toBe(3)
+    expect(ids(await host.all(log, orders))).toEqual(["e8", "e9"])
+  })
+})

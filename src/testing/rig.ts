@@ -1,0 +1,110 @@
+import type { Address } from "../core/address.ts"
+import type { Cursor } from "../core/cursor.ts"
+import type { Engine } from "../core/engine.ts"
+import { type Attributes, Event } from "../core/event.ts"
+import type { Logger } from "../core/logger.ts"
+import type { Destination, Trigger } from "../core/resources.ts"
+import { openEmbeddedEngine } from "../engines/embedded/engine.ts"
+import { createSimulatedChance, type SimulatedChance } from "./chance.ts"
+import { createSimulatedClock, quiesce, type SimulatedClock } from "./clock.ts"
+import { createSimulatedDisk } from "./disk.ts"
+import { createPower, type Power } from "./power.ts"
+import { createSimulatedStore } from "./store.ts"
+
+/** The embedded engine on a simulated machine, for tests of what stands on it. */
+export interface Rig {
+  readonly clock: SimulatedClock
+  readonly chance: SimulatedChance
+  /** Starts a process: its power, and the engine on what the last one left. */
+  boot(): Promise<{ readonly power: Power; readonly engine: Engine }>
+  /** Moves time on until `work` is over. */
+  run<T>(work: Promise<T>): Promise<T>
+  /** Moves time on until `condition` holds; throws after `withinMs`. */
+  until(condition: () => boolean | Promise<boolean>, withinMs?: number): Promise<void>
+}
+
+const startMs = Date.UTC(2030, 0, 1)
+
+export function createRig(seed: string | number = 1): Rig {
+  const clock = createSimulatedClock(startMs)
+  const chance = createSimulatedChance(seed, clock)
+  const latencyMs = () => 0.1
+  const disk = createSimulatedDisk({ chance: chance.fork("disk"), latencyMs })
+  const store = createSimulatedStore({ chance: chance.fork("store"), latencyMs })
+  const rig: Rig = {
+    clock,
+    chance,
+    async boot() {
+      const power = createPower({ clock })
+      const parts = { disk: disk.mount(power), store: store.mount(power), clock: power.clock }
+      return { power, engine: await rig.run(openEmbeddedEngine({ ...parts, segmentBytes: 1 << 20, reserveBytes: 0 })) }
+    },
+    async run(work) {
+      let over = false
+      const end = () => {
+        over = true
+      }
+      work.then(end, end)
+      for (await quiesce(); !over; await quiesce()) {
+        if (!clock.step()) throw new Error("nothing is left to wait for, and the work is not over")
+      }
+      return work
+    },
+    async until(condition, withinMs = 600_000) {
+      const end = clock.now() + withinMs
+      await quiesce()
+      while (!(await condition())) {
+        if (clock.now() > end || !clock.step()) throw new Error("what was waited for has not come")
+        await quiesce()
+      }
+    },
+  }
+  return rig
+}
+
+/** A logger that keeps what it is told above `info`. */
+export function createMemoryLog(): Logger & { readonly lines: string[] } {
+  const lines: string[] = []
+  const line = (level: string) => (fields: object, text: string) => {
+    lines.push(`${level}: ${text}${"err" in fields ? `: ${fields.err}` : ""}`)
+  }
+  return { lines, info: () => {}, warn: line("warn"), error: line("error") }
+}
+
+export const ordersAddress: Address = { tenant: "default", topic: "orders" }
+
+export function createEvent(id: string, attributes: Partial<Attributes> = {}): Event {
+  const known = { specversion: "1.0", id, source: "/rig", type: "order.created" }
+  return Event.of({ ...known, ...attributes } as Attributes, new TextEncoder().encode(`{"id":"${id}"}`), "json")
+}
+
+export function createTrigger(id: string, from: Cursor, rest: Partial<Trigger> = {}): Trigger {
+  return {
+    id,
+    tenant: "default",
+    createdAt: startMs,
+    updatedAt: startMs,
+    labels: {},
+    topic: "orders",
+    filters: [],
+    destination: "there",
+    retry: { delaysMs: [1_000], jitter: 0, attemptsMax: 3, ageMaxMs: 86_400_000 },
+    from,
+    ...rest,
+  }
+}
+
+export function createDestination(id: string, rest: Partial<Destination> = {}): Destination {
+  return {
+    id,
+    tenant: "default",
+    createdAt: startMs,
+    updatedAt: startMs,
+    labels: {},
+    kind: "test",
+    config: {},
+    concurrency: 32,
+    signingKeys: [],
+    ...rest,
+  }
+}
