@@ -22,6 +22,9 @@ export interface Hub {
 /** Small, so that a run fills and leaves several. */
 const segmentBytes = 128 * 1024
 
+/** Shorter than in life, so that leases lapse and slots run out within a run. */
+const limits = { inFlightMax: 64, leaseMs: 15_000, attemptMsMax: 20_000, stopMs: 3_000 }
+
 export async function openHub(world: World, power: Power, incarnation: number): Promise<Hub> {
   const { clock } = power
   const opened = await openEmbeddedEngine({
@@ -43,8 +46,14 @@ export async function openHub(world: World, power: Power, incarnation: number): 
   const log = logger(world)
   const chance = world.chance.fork(`hub ${incarnation}`)
   const router = startRouter({ engine, clock, log })
-  const delivery = startDelivery({ engine, clock, chance, log, kinds: [world.network.kind(power)] })
+  const kind = world.network.kind(power)
+  const delivery = startDelivery({
+    ...{ engine, clock, chance, log, limits },
+    kinds: new Map([[kind.kind, kind]]),
+    publish: async (address, event) => void (await engine.log.append(address, [event])),
+  })
   router.done.catch(world.fail)
+  delivery.done.catch(world.fail)
   return {
     engine,
     queue,

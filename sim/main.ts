@@ -106,6 +106,6 @@ function progress(done: number, all: number): void {
 try {
   process.exitCode = await main()
 } catch (error) {
-  process.stderr.write(`${error instanceof TypeError ? error.message : (error as Error).stack}\n`)
+  console.error(error)
   process.exitCode = exitWrong
 }

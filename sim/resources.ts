@@ -1,11 +1,10 @@
 import type { Cursor } from "../src/core/cursor.ts"
-import { ConflictError } from "../src/core/errors.ts"
 import type { Destination, Trigger } from "../src/core/resources.ts"
 import type { SimulatedConfig } from "../src/testing/destinations.ts"
 import type { Hub } from "./hub.ts"
 import type { TriggerRecord, TriggerVersion } from "./record.ts"
 import { type DestinationPlan, planFilters, type TriggerPlan } from "./scenario.ts"
-import { expect, type Workplace } from "./workload.ts"
+import { expectRefusal, type Workplace } from "./workload.ts"
 
 export function endpointOf({ tenant, id }: { readonly tenant: string; readonly id: string }): string {
   return `${tenant}-${id}`
@@ -63,7 +62,7 @@ export async function changeTrigger(place: Workplace, plan: TriggerPlan, change:
       : made(plan, await chooseStart(place, hub), world.clock.now())
     await put(place, hub, record, trigger, item?.revision ?? 0)
   })
-  if (asked.kind === "refused") expect(world, asked.error, [ConflictError])
+  if (asked.kind === "refused") expectRefusal(world, asked.error)
   return asked.kind === "answered"
 }
 

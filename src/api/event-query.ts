@@ -15,16 +15,16 @@ import { strict } from "./schemas.ts"
 export const limitDefault = 100
 export const limitMax = 10_000
 
-const From = Type.String({
+const FromParam = Type.String({
   description: "`oldest`, `newest`, a cursor (events after it), or an RFC 3339 time (events since).",
 })
-const Filters = Type.String({
+const FiltersParam = Type.String({
   description: "A JSON array of filters; all have to hold.",
   examples: ['[{"prefix":{"type":"order."}}]'],
 })
 
 export const EventsQuery = strict({
-  from: Type.Optional(From),
+  from: Type.Optional(FromParam),
   limit: Type.Optional(
     Type.String({
       pattern: "^(all|[0-9]{1,6})$",
@@ -33,7 +33,7 @@ export const EventsQuery = strict({
       errorMessage: `must be 1 to ${limitMax}, or all`,
     }),
   ),
-  filters: Type.Optional(Filters),
+  filters: Type.Optional(FiltersParam),
   format: Type.Optional(
     Type.Unsafe<"json" | "ndjson">({
       type: "string",
@@ -43,7 +43,7 @@ export const EventsQuery = strict({
   ),
 })
 
-export const StreamQuery = strict({ from: Type.Optional(From), filters: Type.Optional(Filters) })
+export const StreamQuery = strict({ from: Type.Optional(FromParam), filters: Type.Optional(FiltersParam) })
 
 /** Which events of a topic are asked for. */
 export interface Selection {

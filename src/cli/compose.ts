@@ -20,6 +20,9 @@ export interface Composed {
   readonly body: Uint8Array
 }
 
+/** The flags that only an event with a type can have. */
+const attributeFlags = ["id", "source", "subject", "time", "dataschema", "extension"] as const
+
 /** The source of events that say none. */
 export const defaultSource = "/redcar/cli"
 
@@ -31,8 +34,7 @@ export function composeEvent(options: EventOptions, data: Uint8Array | undefined
   const { contentType } = options
   if (options.type !== undefined)
     return { contentType: "application/cloudevents+json", body: structured(options, data) }
-  const { contentType: _, ...attributes } = options
-  const said = Object.keys(attributes).filter((name) => attributes[name as keyof typeof attributes] !== undefined)
+  const said = attributeFlags.filter((name) => options[name] !== undefined)
   if (said.length > 0)
     throw new UsageError(`--${said[0]} needs a --type`, ["An event has a type: --type order.created"])
   if (data === undefined) {

@@ -144,7 +144,7 @@ async function summarise(context: Context, options: PublishOptions, { tally }: U
   }
   const parts = [
     `stored ${plural(stored, "event")}`,
-    ...(duplicates > 0 ? [`${counted(duplicates)} were there already`] : []),
+    ...(duplicates > 0 ? [`${counted(duplicates)} there already`] : []),
     ...(refused > 0 ? [`${counted(refused)} refused`] : []),
   ]
   await printDone(context, options, { stored, duplicates, refused, refusals }, parts.join(", "))

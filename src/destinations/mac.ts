@@ -28,9 +28,9 @@ export function createMac(secret: Uint8Array): Mac {
     const end = blockBytes + head.length + body.length
     if (end > scratch.length) return createHmac("sha256", key).update(head, "latin1").update(body).digest("base64")
     scratch.set(inner)
-    scratch.latin1Write(head, blockBytes)
+    scratch.write(head, blockBytes, "latin1")
     scratch.set(body, blockBytes + head.length)
-    outer.latin1Write(hash("sha256", scratch.subarray(0, end), "latin1"), blockBytes)
+    outer.write(hash("sha256", scratch.subarray(0, end), "latin1"), blockBytes, "latin1")
     return hash("sha256", outer, "base64")
   }
 }

@@ -60,7 +60,10 @@ const anyAttributes = fc.record(
       fc.constant("text"),
     ),
     dataschema: mostly(fc.constantFrom("https://a.example/s", "urn:a", null), fc.constant("/s")),
-    ext1: mostly(fc.oneof(cleanText, fc.integer(), fc.boolean(), fc.constant(null)), fc.double({ noNaN: true, noDefaultInfinity: true })),
+    ext1: mostly(
+      fc.oneof(cleanText, fc.integer(), fc.boolean(), fc.constant(null)),
+      fc.double({ noNaN: true, noDefaultInfinity: true }),
+    ),
     ext2: mostly(fc.oneof(cleanText, fc.constant("")), fc.constantFrom([], {}, 2147483648, "\ufdd0")),
     redcarcursor: fc.constantFrom("0000", 5),
     redcartime: fc.constant("x"),

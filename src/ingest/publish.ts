@@ -3,7 +3,7 @@ import type { Chance, Clock } from "../core/clock.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { Appended, Engine } from "../core/engine.ts"
 import { Event } from "../core/event.ts"
-import type { Topic, WrapDefaults } from "../core/resources.ts"
+import { newTopic, type Topic } from "../core/resources.ts"
 import { quoteJson } from "../formats/json-encode.ts"
 import type { MediaType } from "../formats/media-type.ts"
 import { Memo } from "../formats/memo.ts"
@@ -91,9 +91,11 @@ class TopicPublisher implements Publisher {
 
   wrap(address: Address, type: MediaType | undefined, body: Uint8Array, kind: Event["dataKind"]): Event {
     const { topics, clock, chance } = this.#options
-    const wrap = topics.get(address.tenant, address.topic)?.wrap ?? defaultWrap(address.topic)
+    const { tenant, topic } = address
+    const now = clock.now()
+    const { wrap } = topics.get(tenant, topic) ?? newTopic(tenant, topic, now, 0)
     const id = chance.id()
-    const time = new Date(clock.now()).toISOString()
+    const time = new Date(now).toISOString()
     const contentType = type?.given ?? "application/octet-stream"
     const json =
       `{"specversion":"1.0","id":${quoteJson(id)},"source":${quoteJson(wrap.source)},"type":${quoteJson(wrap.type)},` +
@@ -196,10 +198,6 @@ class TopicPublisher implements Publisher {
     if (refusal === undefined) throw error
     return this.#refuse(events, refusal)
   }
-}
-
-function defaultWrap(topic: string): WrapDefaults {
-  return { source: `/topics/${topic}`, type: "redcar.raw" }
 }
 
 /** What an event counts against the limit: its attributes as JSON and its data. */

@@ -1,5 +1,12 @@
 import type { Cursor } from "../core/cursor.ts"
-import { ClosedError, ExpectedLastError, OverloadError, StorageError, StorageFullError } from "../core/errors.ts"
+import {
+  ClosedError,
+  ExpectedLastError,
+  InvalidCursorError,
+  OverloadError,
+  StorageError,
+  StorageFullError,
+} from "../core/errors.ts"
 import type { Fault } from "../formats/attributes.ts"
 import type { InvalidEvent } from "../formats/invalid-event.ts"
 
@@ -61,6 +68,10 @@ export function refusalOfError(error: unknown): Refusal | undefined {
   if (error instanceof ExpectedLastError) {
     const detail = `${error.message}; read what came since, decide again and publish with that as redcar-expected-last`
     return new Refusal("conflict", detail, { last: error.last ?? null })
+  }
+  if (error instanceof InvalidCursorError) {
+    const errors = [{ field: "redcar-expected-last", message: "must be a cursor, or none" }]
+    return new Refusal("invalid-argument", `redcar-expected-last: ${error.message}`, { errors })
   }
   if (error instanceof ClosedError) {
     return new Refusal("overloaded", "the hub is stopping; try again soon", { retryAfterMs: 1_000 })

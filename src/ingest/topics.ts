@@ -36,6 +36,7 @@ class TopicsView implements Topics {
   /** First publishes that wait for their topic, by key. */
   readonly #making = new Map<string, PromiseWithResolvers<Topic>>()
   readonly #current = Promise.withResolvers<void>()
+  #ended = false
   readonly watching: Promise<void>
 
   constructor(options: TopicsOptions) {
@@ -57,7 +58,7 @@ class TopicsView implements Topics {
     if (known !== undefined) return Promise.resolve(known)
     const others = this.#making.get(key)
     if (others !== undefined) return others.promise
-    if (this.#options.stop.aborted) return Promise.reject(new ClosedError())
+    if (this.#ended) return Promise.reject(new ClosedError())
     // The watch tells when the topic is there: it alone knows the order of changes.
     const making = Promise.withResolvers<Topic>()
     this.#making.set(key, making)
@@ -76,20 +77,16 @@ class TopicsView implements Topics {
     try {
       for await (const change of catalog.watch<Topic>(prefix, stop)) this.#apply(change)
     } finally {
+      this.#ended = true
       for (const making of this.#making.values()) making.reject(new ClosedError())
       this.#making.clear()
     }
   }
 
   #apply(change: Change<Topic>): void {
-    switch (change.kind) {
-      case "put":
-        return this.#put(change.item.key, change.item.value)
-      case "delete":
-        return this.#delete(change.key)
-      case "current":
-        return this.#current.resolve()
-    }
+    if (change.kind === "put") this.#put(change.item.key, change.item.value)
+    else if (change.kind === "delete") this.#delete(change.key)
+    else this.#current.resolve()
   }
 
   #put(key: string, topic: Topic): void {

@@ -19,6 +19,7 @@ export interface RouterOptions {
   /** Empty at the start; default: one of our own. */
   readonly matcher?: Matcher
   readonly observe?: RouterObserver
+  readonly limits?: Partial<RouterLimits>
 }
 
 /** What telemetry may want to know; each is called from the loop and must return at once. */
@@ -36,12 +37,27 @@ export interface Router {
   stop(): Promise<void>
 }
 
-/** Deliveries enqueued at once, unless one event alone has more: position and deliveries belong to one write. */
-const enqueueMax = 1_000
-/** Without matches the position is saved after so much time, or so many events. */
-const [saveAfterMs, saveAfterEvents] = [1_000, 10_000]
-const catchUpReadersMax = 4
-const catchUpLimits = { batchMax: 1_000, batchesMax: 8 }
+export interface RouterLimits {
+  /** Deliveries enqueued at once, unless one event alone has more: position and deliveries belong to one write. */
+  readonly enqueueMax: number
+  /** Without matches the position is saved after so much time, or so many events. */
+  readonly saveAfterMs: number
+  readonly saveAfterEvents: number
+  /** Triggers that read their past at a time. */
+  readonly catchUpReadersMax: number
+  /** Events of a batch of those, and batches until another's turn comes. */
+  readonly catchUpBatchMax: number
+  readonly catchUpBatchesMax: number
+}
+
+export const routerLimits: RouterLimits = {
+  enqueueMax: 1_000,
+  saveAfterMs: 1_000,
+  saveAfterEvents: 10_000,
+  catchUpReadersMax: 4,
+  catchUpBatchMax: 1_000,
+  catchUpBatchesMax: 8,
+}
 
 /** Reads the log and owes each event to each trigger that it fires: once, whatever crashes in between. */
 export function startRouter(options: RouterOptions): Router {
@@ -59,6 +75,7 @@ export function startRouter(options: RouterOptions): Router {
 
 class MainReader {
   readonly #options: RouterOptions
+  readonly #limits: RouterLimits
   readonly #matcher: Matcher
   readonly #stop = new AbortController()
   readonly #patience: Patience
@@ -75,6 +92,8 @@ class MainReader {
   constructor(options: RouterOptions) {
     const { engine, clock, log } = options
     this.#options = options
+    this.#limits = { ...routerLimits, ...options.limits }
+    const { catchUpReadersMax, catchUpBatchMax, catchUpBatchesMax } = this.#limits
     this.#here = engine.log.oldest()
     this.#matcher = options.matcher ?? createMatcher()
     this.#patience = { clock, log, stop: this.#stop.signal }
@@ -85,7 +104,7 @@ class MainReader {
       turns: this.#turns,
       here: () => this.#here,
       readersMax: catchUpReadersMax,
-      limits: catchUpLimits,
+      limits: { batchMax: catchUpBatchMax, batchesMax: catchUpBatchesMax },
       failed: (error) => this.#fail(error),
     })
   }
@@ -160,7 +179,7 @@ class MainReader {
       for (const trigger of this.#matcher.match(stored)) {
         if (this.#roster.admits(trigger, stored.cursor)) deliveries.push(deliveryOf(stored, trigger))
       }
-      if (deliveries.length < enqueueMax) continue
+      if (deliveries.length < this.#limits.enqueueMax) continue
       count += deliveries.length
       await this.#enqueue(deliveries, stored.cursor)
       deliveries = []
@@ -184,6 +203,7 @@ class MainReader {
   async #saveLazily(events: number): Promise<void> {
     if (this.#here === this.#saved) return
     this.#eventsSinceSaved += events
+    const { saveAfterMs, saveAfterEvents } = this.#limits
     const due = this.#options.clock.now() - this.#savedAt >= saveAfterMs || this.#eventsSinceSaved >= saveAfterEvents
     if (due) await persist(this.#patience, "saving the router's position", () => this.#save())
   }

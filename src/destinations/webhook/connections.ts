@@ -1,71 +1,102 @@
-import type { Socket } from "node:net"
-import { Client } from "undici"
+import type { Clock } from "../../core/clock.ts"
 import type { Connect } from "./connect.ts"
+import { type Carried, Connection } from "./connection.ts"
 
-/** How long an idle connection is kept where the receiver does not say. */
-const keepAliveMs = 30_000
+/** A request ends within its time and this part of it: late by so much at most, never early. */
+const ticksPerTimeout = 20
 
-/** One keep-alive connection, opened when first used and again when it was closed; carries one request at a time. */
-export class Connection {
-  readonly client: Client
-  /** It has carried an answer, so the other side may have closed it since: an error may tell nothing of the request. */
-  reused = false
-  #socket: Socket | undefined
-
-  constructor(origin: string, connect: Connect) {
-    this.client = new Client(origin, {
-      connect: (_options, callback) => {
-        this.reused = false
-        const socket = connect((error) => (error ? callback(error, null) : callback(null, socket)))
-        this.#socket = socket
-      },
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      maxHeaderSize: 16_384,
-      keepAliveTimeout: keepAliveMs,
-    })
-  }
-
-  /** Ends it, whatever it does at the time. */
-  destroy(): void {
-    void this.client.destroy()
-    this.#socket?.destroy()
-  }
+export interface ConnectionsOptions {
+  readonly origin: string
+  readonly connect: Connect
+  readonly clock: Clock
+  /** A request's time, from {@link Connections.take} on. */
+  readonly timeoutMs: number
 }
 
 /**
  * A destination's connections: as many as there were ever requests at once, the last used first. Kept here and not in
  * undici's Pool, which searches all of its clients for a free one and opens more than are needed.
+ *
+ * One timer for all of them ends the requests that take too long: a timer for each would cost 1 us. It ticks, so that a
+ * wall clock that is set moves no deadline. What is under way is found through its connection and not in a Map: in V8 the
+ * tables that a busy Map leaves behind keep each other's entries alive until a full collection (1.5 KB a delivery).
  */
 export class Connections {
-  readonly #origin: string
-  readonly #connect: Connect
+  readonly #options: ConnectionsOptions
+  readonly #all = new Set<Connection>()
   readonly #idle: Connection[] = []
-  #closed = false
+  #busy = 0
+  #tick = 0
+  #ticking = false
+  #closing: (() => void) | undefined
 
-  constructor(origin: string, connect: Connect) {
-    this.#origin = origin
-    this.#connect = connect
+  constructor(options: ConnectionsOptions) {
+    this.#options = options
   }
 
-  take(): Connection {
-    return this.#idle.pop() ?? this.fresh()
+  /** A connection for a request whose signal has not aborted. To be given back or dropped when that is over. */
+  take(carried: Carried): Connection {
+    const connection = this.#idle.pop() ?? this.#create()
+    connection.carry(carried, this.#tick)
+    this.#busy++
+    if (!this.#ticking) this.#arm()
+    return connection
   }
 
-  /** One that nobody has used. */
-  fresh(): Connection {
-    return new Connection(this.#origin, this.#connect)
+  /** Another connection for the same request in the same time, one that nobody has used. */
+  replace(connection: Connection): Connection {
+    const { carried, since } = connection
+    const fresh = this.#create()
+    if (carried !== undefined) fresh.carry(carried, since)
+    this.#all.delete(connection)
+    connection.destroy()
+    return fresh
   }
 
   giveBack(connection: Connection): void {
+    connection.unload()
     connection.reused = true
-    if (this.#closed) connection.destroy()
-    else this.#idle.push(connection)
+    this.#idle.push(connection)
+    this.#over()
   }
 
-  /** Ends the idle ones, and those given back from now on. */
-  close(): void {
-    this.#closed = true
-    for (const connection of this.#idle.splice(0)) connection.destroy()
+  drop(connection: Connection): void {
+    this.#all.delete(connection)
+    connection.destroy()
+    this.#over()
+  }
+
+  /** Resolves when no request is under way any more and all connections are ended. Nothing is taken from now on. */
+  async close(): Promise<void> {
+    if (this.#busy > 0) {
+      await new Promise<void>((resolve) => {
+        this.#closing = resolve
+      })
+    }
+    for (const connection of this.#all) connection.destroy()
+    this.#all.clear()
+    this.#idle.length = 0
+  }
+
+  #create(): Connection {
+    const connection = new Connection(this.#options.origin, this.#options.connect)
+    this.#all.add(connection)
+    return connection
+  }
+
+  #over(): void {
+    if (--this.#busy === 0) this.#closing?.()
+  }
+
+  #arm(): void {
+    this.#ticking = true
+    this.#options.clock.after(this.#options.timeoutMs / ticksPerTimeout, () => {
+      this.#tick++
+      this.#ticking = false
+      for (const connection of this.#all) {
+        if (this.#tick - connection.since > ticksPerTimeout) connection.carried?.expire()
+      }
+      if (this.#busy > 0) this.#arm()
+    })
   }
 }

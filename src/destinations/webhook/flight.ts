@@ -2,8 +2,8 @@ import { type Dispatcher, errors } from "undici"
 import type { Clock } from "../../core/clock.ts"
 import type { Outcome } from "../../core/delivery.ts"
 import { type Answer, bodyKeptBytes, oneLine, outcomeOf } from "./answer.ts"
-import type { Connection, Connections } from "./connections.ts"
-import type { Watch, Watched } from "./watch.ts"
+import type { Carried, Connection } from "./connection.ts"
+import type { Connections } from "./connections.ts"
 
 /** More of an answer's body than this is not waited for. */
 const bodyDrainedBytes = 65_536
@@ -12,8 +12,7 @@ const bodyDrainedBytes = 65_536
 export interface FlightContext {
   readonly connections: Connections
   readonly clock: Clock
-  readonly watch: Watch
-  /** From the start to the end of the answer, the connection included; the watch keeps it. */
+  /** From the start to the end of the answer, the connection included; kept by the connections. */
   readonly timeoutMs: number
 }
 
@@ -25,7 +24,7 @@ export interface FlightContext {
  * have been closed by the other side in the meantime: the request is then made once more on a fresh one, which
  * `webhook-id` makes safe.
  */
-export class Flight implements Dispatcher.DispatchHandler, Watched {
+export class Flight implements Dispatcher.DispatchHandler, Carried {
   readonly #context: FlightContext
   readonly #request: Dispatcher.DispatchOptions
   readonly signal: AbortSignal
@@ -49,8 +48,7 @@ export class Flight implements Dispatcher.DispatchHandler, Watched {
     this.#request = request
     this.signal = signal
     this.#done = done
-    context.watch.add(this)
-    this.#connection = context.connections.take()
+    this.#connection = context.connections.take(this)
     this.#connection.client.dispatch(request, this)
   }
 
@@ -89,8 +87,9 @@ export class Flight implements Dispatcher.DispatchHandler, Watched {
 
   onResponseEnd(): void {
     if (this.#over) return
+    this.#over = true
     this.#context.connections.giveBack(this.#connection)
-    this.#finish(this.#outcome(this.#bytes > bodyKeptBytes))
+    this.#done(this.#outcome(this.#bytes > bodyKeptBytes))
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
@@ -98,22 +97,16 @@ export class Flight implements Dispatcher.DispatchHandler, Watched {
     const stale = this.#connection.reused && !this.#again && this.#status === 0 && isDisconnect(error)
     if (!stale) return this.#giveUp(describe(error))
     this.#again = true
-    this.#connection.destroy()
-    this.#connection = this.#context.connections.fresh()
+    this.#connection = this.#context.connections.replace(this.#connection)
     this.#connection.client.dispatch(this.#request, this)
   }
 
   /** Ends without waiting for the answer's end; `detail` says why, should there be no status. */
   #giveUp(detail: string): void {
     if (this.#over) return
-    this.#finish(this.#status > 0 ? this.#outcome(true) : { kind: "failed", detail, permanent: false })
-    this.#connection.destroy()
-  }
-
-  #finish(outcome: Outcome): void {
     this.#over = true
-    this.#context.watch.delete(this)
-    this.#done(outcome)
+    this.#context.connections.drop(this.#connection)
+    this.#done(this.#status > 0 ? this.#outcome(true) : { kind: "failed", detail, permanent: false })
   }
 
   #outcome(bodyTruncated: boolean): Outcome {

@@ -7,7 +7,6 @@ import type { Connect } from "./connect.ts"
 import { Connections } from "./connections.ts"
 import { createEncode, type Encode } from "./encode.ts"
 import { Flight, type FlightContext } from "./flight.ts"
-import { Watch } from "./watch.ts"
 
 /** POSTs events to one URL over keep-alive connections, each event signed. */
 export class WebhookSender implements Sender {
@@ -15,7 +14,6 @@ export class WebhookSender implements Sender {
   readonly #encode: Encode
   readonly #context: FlightContext
   #closed = false
-  #landed: (() => void) | undefined
 
   constructor(config: WebhookConfig, context: SenderContext, connect: Connect, clock: Clock) {
     const url = new URL(config.url)
@@ -23,8 +21,8 @@ export class WebhookSender implements Sender {
     const keys = (config.signing ?? "v1") === "none" ? [] : context.signingKeys
     this.#encode = createEncode(config, createSigner(keys))
     const timeoutMs = config.timeoutMs ?? timeoutDefaultMs
-    const connections = new Connections(url.origin, connect)
-    this.#context = { connections, clock, watch: new Watch(clock, timeoutMs), timeoutMs }
+    const connections = new Connections({ origin: url.origin, connect, clock, timeoutMs })
+    this.#context = { connections, clock, timeoutMs }
   }
 
   send(dispatch: Dispatch, signal: AbortSignal): Promise<Outcome> {
@@ -32,18 +30,14 @@ export class WebhookSender implements Sender {
     const { headers, body } = this.#encode(dispatch)
     return new Promise((resolve) => {
       const request = { path: this.#path, method: "POST", headers, body }
-      new Flight(this.#context, request, signal, (outcome) => {
-        if (this.#context.watch.size === 0) this.#landed?.()
-        resolve(outcome)
-      })
+      new Flight(this.#context, request, signal, resolve)
     })
   }
 
   /** Waits for what is being sent, which {@link WebhookConfig.timeoutMs} bounds; abort its signals to end it sooner. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
     this.#closed = true
-    if (this.#context.watch.size > 0) await new Promise<void>((resolve) => (this.#landed = resolve))
-    this.#context.connections.close()
+    return this.#context.connections.close()
   }
 }
 

@@ -5,7 +5,11 @@ export interface Disk {
   /** Makes a file of `bytes` zeros; all of it has room on the disk, durably, when this resolves. Throws StorageFullError. */
   create(name: string, bytes: number): Promise<DiskFile>
   /** Makes a file that takes room only for `parts`, durably; what lies between reads as zeros. Throws StorageFullError. */
-  createSparse(name: string, bytes: number, parts: AsyncIterable<{ readonly at: number; readonly data: Uint8Array }>): Promise<void>
+  createSparse(
+    name: string,
+    bytes: number,
+    parts: AsyncIterable<{ readonly at: number; readonly data: Uint8Array }>,
+  ): Promise<void>
   open(name: string): Promise<DiskFile>
   /** Durable; replaces `to`. */
   rename(from: string, to: string): Promise<void>

@@ -1,8 +1,11 @@
+import { mkdir } from "node:fs/promises"
+import { join } from "node:path"
 import type { Clock } from "../../core/clock.ts"
 import type { Catalog, DeliveryQueue, Engine } from "../../core/engine.ts"
 import { openCatalog } from "./catalog.ts"
 import type { Disk } from "./disk.ts"
 import { openNodeDisk } from "./disk-node.ts"
+import { lockDirectory } from "./lock.ts"
 import { SegmentLog } from "./log/log.ts"
 import { openQueue } from "./queue.ts"
 import type { Store } from "./store.ts"
@@ -54,12 +57,27 @@ export async function openEmbeddedEngine(options: EmbeddedOptions): Promise<Engi
   }
 }
 
-/** Opens the engine on a directory: `log/` for segments, `state/` for the store. Nobody else may have it open. */
+/**
+ * Opens the engine on a directory, which is made where it is missing: `log/` for segments, `state/` for the store. Throws
+ * DirectoryLockedError while another process has it open.
+ */
 export async function openEmbeddedDirectory(
   directory: string,
   options: Omit<EmbeddedOptions, "disk" | "store">,
 ): Promise<Engine> {
-  const disk = await openNodeDisk(`${directory}/log`)
-  const store = await openLmdbStore(`${directory}/state`, {})
-  return openEmbeddedEngine({ ...options, disk, store })
+  await mkdir(directory, { recursive: true })
+  const unlock = await lockDirectory(directory)
+  try {
+    const disk = await openNodeDisk(join(directory, "log"))
+    const store = await openLmdbStore(join(directory, "state"), {})
+    const engine = await openEmbeddedEngine({ ...options, disk, store })
+    const close = async () => {
+      await engine.close()
+      await unlock()
+    }
+    return { ...engine, close }
+  } catch (error) {
+    await unlock()
+    throw error
+  }
 }

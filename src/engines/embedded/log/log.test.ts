@@ -1,6 +1,6 @@
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
-import type { StoredEvent } from "../../../core/engine.ts"
+import type { Appended, StoredEvent } from "../../../core/engine.ts"
 import { DamagedError, StorageFullError } from "../../../core/errors.ts"
 import { Event } from "../../../core/event.ts"
 import { createSimulatedChance } from "../../../testing/chance.ts"
@@ -132,7 +132,7 @@ describe("damage", () => {
   async function filled() {
     const host = machine("damage")
     const log = await host.open()
-    const appended = []
+    const appended: Appended[] = []
     for (let i = 0; i < 60; i++) appended.push(...(await host.run(log.append(orders, [event(`e${i}`, 500)]))))
     return { host, log, appended }
   }
@@ -214,7 +214,7 @@ describe("retention", () => {
   test("gives back the room of dropped events, and every kept event keeps its cursor", async () => {
     const host = machine("retention")
     let log = await host.open()
-    const rare = []
+    const rare: Appended[] = []
     for (let i = 0; i < 200; i++) {
       if (i % 40 === 0) rare.push(...(await host.run(log.append(users, [event(`u${i}`)]))))
       await host.run(log.append(orders, [event(`o${i}`, 500)]))

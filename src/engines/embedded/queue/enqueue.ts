@@ -49,7 +49,9 @@ export class Enqueuing {
       if (lane.rows.has(id) || (id <= highest ? this.#isKnown(lane, delivery) : call.ids.has(id))) continue
       if (id > this.#highest) this.#highest = id
       this.#place(call, lane, delivery, state)
-      const value = isDerived(delivery) ? (derivedRow ??= encodeRow(delivery, state)) : encodeRow(delivery, state)
+      const derived = isDerived(delivery)
+      const value = derived && derivedRow ? derivedRow : encodeRow(delivery, state)
+      if (derived) derivedRow = value
       writes.push({ table: "deliveries", key: lane.prefix + id, value })
     }
     if (lane) this.#lanes.dropIfIdle(lane)

@@ -1,0 +1,85 @@
+import type { FileHandle } from "node:fs/promises"
+import { open } from "node:fs/promises"
+import { join } from "node:path"
+import { defaultTenant } from "../core/address.ts"
+import type { Clock } from "../core/clock.ts"
+import type { Catalog } from "../core/engine.ts"
+import { formatKey, hashKey, isKey, keyPrefix, type StoredKey } from "./keys.ts"
+
+export interface AdminKeyOptions {
+  /** The data directory; it exists. */
+  readonly directory: string
+  readonly catalog: Catalog
+  readonly clock: Clock
+  /** Bytes that nobody can guess: randomBytes of node:crypto. */
+  readonly random: (bytes: number) => Uint8Array
+}
+
+export type AdminKey =
+  | { readonly kind: "ready"; readonly path: string; readonly key: string; readonly created: boolean }
+  /** `message` says what to do. */
+  | { readonly kind: "refused"; readonly path: string; readonly message: string }
+
+const fileName = "admin.key"
+const catalogKey = `${keyPrefix}${defaultTenant}/admin`
+/** What the group and others may do; nothing. */
+const foreignBits = 0o077
+
+/**
+ * The admin key: read from its file, or made at the first start. The file is the truth: another key in it, or a new file
+ * after the old one was removed, replaces what the catalog knows. Throws only for a file system that fails.
+ */
+export async function loadAdminKey(options: AdminKeyOptions): Promise<AdminKey> {
+  const path = join(options.directory, fileName)
+  const file = (await create(path)) ?? (await open(path, "r"))
+  try {
+    const found = await read(file, path, options.random)
+    if (found.kind === "ready") await remember(options, found.key)
+    return found
+  } finally {
+    await file.close()
+  }
+}
+
+/** The new file; undefined where there is one already. */
+async function create(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, "wx+", 0o600)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return undefined
+    throw error
+  }
+}
+
+async function read(file: FileHandle, path: string, random: AdminKeyOptions["random"]): Promise<AdminKey> {
+  const refused = (message: string): AdminKey => ({ kind: "refused", path, message })
+  const { mode } = await file.stat()
+  if (process.platform !== "win32" && (mode & foreignBits) !== 0) {
+    const octal = (mode & 0o777).toString(8).padStart(3, "0")
+    return refused(`others can read the admin key (mode ${octal}). Remove ${path} to get a new key, or run: chmod 600 ${path}`)
+  }
+  const text = (await file.readFile("utf8")).trim()
+  // Empty: just made, or a first start was cut off right there.
+  if (text === "") return { kind: "ready", path, key: await write(path, formatKey(random(32))), created: true }
+  if (isKey(text)) return { kind: "ready", path, key: text, created: false }
+  return refused(`${path} holds no key. Put back the one that it held, or remove it to get a new key at the next start`)
+}
+
+async function write(path: string, key: string): Promise<string> {
+  const file = await open(path, "r+")
+  try {
+    await file.write(`${key}\n`, 0)
+    await file.sync()
+    return key
+  } finally {
+    await file.close()
+  }
+}
+
+async function remember({ catalog, clock }: AdminKeyOptions, key: string): Promise<void> {
+  const sha256 = hashKey(key).toString("hex")
+  const known = await catalog.get<StoredKey>(catalogKey)
+  if (known?.value.sha256 === sha256) return
+  const stored: StoredKey = { id: "admin", tenant: defaultTenant, sha256, createdAt: clock.now() }
+  await catalog.put(catalogKey, stored)
+}

@@ -1,0 +1,109 @@
+import { timingSafeEqual } from "node:crypto"
+import type { Clock } from "../core/clock.ts"
+import type { Catalog, Change } from "../core/engine.ts"
+import { hashKey, isKey, keyPrefix, type StoredKey } from "./keys.ts"
+
+/** Whose key it was. */
+export interface Caller {
+  readonly tenant: string
+  /** The key's id. */
+  readonly key: string
+}
+
+/** Whose key an `Authorization` header holds; undefined: nobody's. Does not wait for anything. */
+export type Authorize = (authorizationHeader: string | undefined) => Caller | undefined
+
+export interface AuthorizerOptions {
+  readonly catalog: Catalog
+  readonly clock: Clock
+  /** Ends the watching of the keys. */
+  readonly stop: AbortSignal
+  /** Told when the keys can no longer be watched: what is known stays in force. */
+  readonly failed: (error: unknown) => void
+}
+
+/** Headers remembered at most; beyond that they are checked anew. */
+const headersMax = 1_000
+/**
+ * Headers hashed per second at most where none was right. A guess costs 3 us then, and a flood of them 15 ms a second. A
+ * header that was right before is remembered and never counts.
+ */
+const missesPerSecond = 5_000
+
+/**
+ * Resolves once the keys are known. A known header costs one look into a map; an unknown one a SHA-256. A key that is
+ * changed or deleted is refused as soon as the catalog tells.
+ */
+export async function createAuthorizer(options: AuthorizerOptions): Promise<Authorize> {
+  const keys = new Map<string, StoredKey>()
+  const known = new Map<string, Caller>()
+  const mayMiss = createMissLimit(options.clock)
+  await watchKeys(options, (change) => {
+    known.clear()
+    if (change.kind === "put") keys.set(change.item.key, change.item.value)
+    else if (change.kind === "delete") keys.delete(change.key)
+  })
+  return (header) => {
+    if (header === undefined) return undefined
+    const caller = known.get(header)
+    if (caller !== undefined) return caller
+    const key = /^Bearer +(\S+)$/i.exec(header)?.[1]
+    if (key === undefined || !isKey(key) || !mayMiss.ask()) return undefined
+    const found = find(keys, key)
+    if (found === undefined) {
+      mayMiss.count()
+      return undefined
+    }
+    if (known.size >= headersMax) known.clear()
+    known.set(header, found)
+    return found
+  }
+}
+
+function find(keys: ReadonlyMap<string, StoredKey>, key: string): Caller | undefined {
+  const hash = hashKey(key)
+  let caller: Caller | undefined
+  for (const { id, tenant, sha256 } of keys.values()) {
+    const expected = Buffer.from(sha256, "hex")
+    if (expected.length === hash.length && timingSafeEqual(expected, hash)) caller = { tenant, key: id }
+  }
+  return caller
+}
+
+/** Resolves at the end of what is there now; goes on in the background. */
+function watchKeys(
+  { catalog, stop, failed }: AuthorizerOptions,
+  apply: (change: Change<StoredKey>) => void,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const watch = async () => {
+      for await (const change of catalog.watch<StoredKey>(keyPrefix, stop)) {
+        apply(change)
+        if (change.kind === "current") resolve()
+      }
+      resolve()
+    }
+    watch().catch((error: unknown) => {
+      failed(error)
+      reject(error)
+    })
+  })
+}
+
+/** A bucket that fills by {@link missesPerSecond}. */
+function createMissLimit(clock: Clock) {
+  let left = missesPerSecond
+  let at = clock.now()
+  return {
+    ask(): boolean {
+      if (left >= 1) return true
+      const now = clock.now()
+      left = Math.min(missesPerSecond, left + (Math.max(0, now - at) * missesPerSecond) / 1_000)
+      at = now
+      return left >= 1
+    },
+    count(): void {
+      left--
+    },
+  }
+}

@@ -1,0 +1,56 @@
+import { main } from "./main.ts"
+import type { Terminal } from "./terminal.ts"
+
+/** What a command line said, and how it ended. */
+export interface Ran {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+}
+
+export interface RunOptions {
+  readonly env?: Readonly<Record<string, string>>
+  readonly stdin?: string | AsyncIterable<Uint8Array>
+  /** Makes everything a terminal of this width. */
+  readonly columns?: number
+  readonly interrupt?: AbortSignal
+  /** Sees standard output as it grows. */
+  readonly onOut?: (text: string) => void
+}
+
+/** Runs one command line in this process, with a terminal that is recorded. */
+export async function runCli(argv: readonly string[], options: RunOptions = {}): Promise<Ran> {
+  let out = ""
+  let err = ""
+  const isTerminal = options.columns !== undefined
+  const terminal: Terminal = {
+    env: options.env ?? {},
+    stdin: typeof options.stdin === "object" ? options.stdin : onePart(options.stdin ?? ""),
+    stdinIsTerminal: false,
+    stdoutIsTerminal: isTerminal,
+    stderrIsTerminal: isTerminal,
+    columns: options.columns,
+    out: async (text) => {
+      out += text
+      options.onOut?.(text)
+    },
+    err: (text) => {
+      err += text
+    },
+    interrupted: () => options.interrupt ?? new AbortController().signal,
+  }
+  const code = await main(argv, terminal)
+  return { code, out, err }
+}
+
+async function* onePart(text: string): AsyncIterable<Uint8Array> {
+  if (text !== "") yield Buffer.from(text)
+}
+
+/** The words of a command line as a shell would read them: quotes, and backslashes outside of single ones. */
+export function shellWords(line: string): readonly string[] {
+  const words: string[] = []
+  for (const match of line.matchAll(/(?:[^\s'"]|'[^']*'|"[^"]*")+/g))
+    words.push(match[0].replace(/'([^']*)'|"([^"]*)"/g, "$1$2"))
+  return words
+}

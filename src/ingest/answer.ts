@@ -1,0 +1,69 @@
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http"
+import type { Appended } from "../core/engine.ts"
+import { quoteJson } from "../formats/json-encode.ts"
+import type { Refusal } from "./refusal.ts"
+
+/** Of a body that nobody wants any more, what is read before the connection is cut. */
+export const drainBytesMax = 4 << 20
+
+const json = "application/json"
+const problemJson = "application/problem+json"
+
+/** `{"id":…,"cursor":…}` of an event that is stored. */
+export function appendedJson(id: string, appended: Appended): string {
+  const { cursor, duplicate } = appended
+  return `{"id":${quoteJson(id)},"cursor":${quoteJson(cursor)}${duplicate ? ',"duplicate":true}' : "}"}`
+}
+
+/** The problem that answers a whole request (RFC 9457); `results` where there are some of its events to tell. */
+export function problemJsonOf(refusal: Refusal, results?: string): string {
+  const { status, code, detail, more } = refusal
+  const problem = JSON.stringify({
+    type: "about:blank",
+    title: STATUS_CODES[status],
+    status,
+    code,
+    detail,
+    ...(more.last !== undefined && { last: more.last }),
+    ...(more.errors && { errors: more.errors }),
+  })
+  return results === undefined ? problem : `${problem.slice(0, -1)},"results":[${results}]}`
+}
+
+/** Answers with JSON. */
+export function answerJson(res: ServerResponse, status: number, body: string): void {
+  write(res, status, ["content-type", json, "content-length", String(Buffer.byteLength(body))], body)
+}
+
+/** Answers with a problem, as {@link problemJsonOf} writes it. */
+export function answerProblem(res: ServerResponse, refusal: Refusal, body = problemJsonOf(refusal)): void {
+  const headers = ["content-type", problemJson, "content-length", String(Buffer.byteLength(body))]
+  const { retryAfterMs } = refusal.more
+  if (retryAfterMs !== undefined) headers.push("retry-after", String(Math.max(1, Math.ceil(retryAfterMs / 1_000))))
+  if (refusal.code === "unauthenticated") headers.push("www-authenticate", "Bearer")
+  write(res, refusal.status, headers, body)
+}
+
+function write(res: ServerResponse, status: number, headers: string[], body: string): void {
+  // Whoever hung up gets no answer, and one answer is enough.
+  if (res.headersSent || res.destroyed) return
+  res.writeHead(status, headers)
+  res.end(body)
+}
+
+/**
+ * Lets the rest of a body run off after its answer, so that the connection can be used again and the answer is not lost
+ * to a reset; cuts the connection when it is more than {@link drainBytesMax}.
+ */
+export function drain(req: IncomingMessage, res: ServerResponse): void {
+  let left = drainBytesMax
+  req.removeAllListeners("data")
+  req.on("data", (chunk: Buffer) => {
+    left -= chunk.length
+    if (left >= 0) return
+    req.pause()
+    if (res.writableFinished) req.destroy()
+    else res.once("finish", () => req.destroy())
+  })
+  req.resume()
+}

@@ -1,0 +1,56 @@
+import type { IncomingMessage } from "node:http"
+import { Collector } from "../formats/collector.ts"
+import type { Budget } from "./budget.ts"
+import { Refusal } from "./refusal.ts"
+
+export interface BodyOptions {
+  readonly bytesMax: number
+  /** What to answer when there is more. */
+  readonly tooLarge: Refusal
+  readonly budget: Budget
+  /** The body, whole. Its bytes count against the budget until `release` is called. */
+  onBody(body: Buffer, release: () => void): void
+  /** Called once instead, as soon as it is known; the rest of the body is still to come. */
+  onRefused(refusal: Refusal): void
+}
+
+/** Reads a body into memory; a sender who hangs up before its end is forgotten. */
+export function readBody(req: IncomingMessage, options: BodyOptions): void {
+  const { budget } = options
+  const collector = new Collector()
+  let held = 0
+  let ended = false
+  const release = () => {
+    budget.give(held)
+    held = 0
+  }
+  const refuse = (refusal: Refusal) => {
+    ended = true
+    collector.drop()
+    release()
+    options.onRefused(refusal)
+  }
+  req.on("data", (chunk: Buffer) => {
+    if (ended) return
+    if (collector.length + chunk.length > options.bytesMax) return refuse(options.tooLarge)
+    if (!budget.take(chunk.length)) return refuse(noRoom)
+    held += chunk.length
+    collector.push(chunk)
+  })
+  req.on("end", () => {
+    if (ended) return
+    ended = true
+    options.onBody(collector.take(), release)
+  })
+  req.on("close", () => {
+    if (ended) return
+    ended = true
+    collector.drop()
+    release()
+  })
+}
+
+/** More bodies are on their way in than memory is set aside for. */
+export const noRoom = new Refusal("overloaded", "too many bodies are being received at once; try again soon", {
+  retryAfterMs: 1_000,
+})

@@ -1,0 +1,294 @@
+import type { IncomingMessage, ServerResponse } from "node:http"
+import type { Address } from "../core/address.ts"
+import type { Event } from "../core/event.ts"
+import { BinaryDecoder } from "../formats/http-binding.ts"
+import { InvalidEvent } from "../formats/invalid-event.ts"
+import { JsonDecoder } from "../formats/json-decode.ts"
+import { type ContentMode, contentMode, type MediaType, parseMediaType } from "../formats/media-type.ts"
+import { Memo } from "../formats/memo.ts"
+import { answerJson, answerProblem, appendedJson, drain } from "./answer.ts"
+import { publishItems } from "./batch.ts"
+import { noRoom, readBody } from "./body.ts"
+import { Budget } from "./budget.ts"
+import { bulkWindowBytes, takeLines } from "./bulk.ts"
+import { type Head, readHead } from "./head.ts"
+import type { IngestLimits } from "./limits.ts"
+import { type ExpectedLast, type Publisher, type PublishObserver, tooLarge } from "./publish.ts"
+import { Refusal, refusalOfInvalid } from "./refusal.ts"
+
+export interface IngestOptions {
+  readonly publisher: Publisher
+  readonly limits: IngestLimits
+  /** Who publishes, by the Authorization header; undefined: nobody who may. */
+  authorize(header: string | undefined): { readonly tenant: string } | undefined
+  readonly observe?: PublishObserver
+  /** Told of what should not happen; its sender is answered 500. */
+  onBug?(error: unknown): void
+}
+
+/** `POST /v1/topics/{topic}/events` on plain node:http. */
+export interface Ingest {
+  /** Whether this request is for here, by its method and path. */
+  handles(req: IncomingMessage): boolean
+  /** Reads the request and answers it; never throws. */
+  handle(req: IncomingMessage, res: ServerResponse): void
+  /** Bytes of bodies in memory. */
+  readonly bodyBytes: number
+}
+
+/** Makes the handler. */
+export function createIngest(options: IngestOptions): Ingest {
+  return new HttpIngest(options)
+}
+
+const before = "/v1/topics/"
+const after = "/events"
+
+/** The topic's part of the path, as it is coded; undefined where the path is another one. */
+function topicPart(url: string): string | undefined {
+  if (!url.startsWith(before)) return undefined
+  const query = url.indexOf("?")
+  const end = (query < 0 ? url.length : query) - after.length
+  if (end <= before.length || !url.startsWith(after, end)) return undefined
+  const part = url.slice(before.length, end)
+  return part.includes("/") ? undefined : part
+}
+
+/** A request whose head is in order. */
+interface Request {
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+  readonly head: Head
+  readonly address: Address
+  readonly type: MediaType | undefined
+  readonly mode: ContentMode
+  readonly expectedLast: ExpectedLast | undefined
+}
+
+class HttpIngest implements Ingest {
+  readonly #options: IngestOptions
+  readonly #budget: Budget
+  readonly #tooLarge: Refusal
+  readonly #json = new JsonDecoder()
+  readonly #binary = new BinaryDecoder()
+  readonly #types = new Memo((text) => {
+    const type = parseMediaType(text)
+    return { type, mode: contentMode(type) }
+  })
+  readonly #topics = new Memo(decodeTopic)
+
+  constructor(options: IngestOptions) {
+    this.#options = options
+    this.#budget = new Budget(options.limits.bodiesInFlightBytesMax)
+    this.#tooLarge = tooLarge(options.limits.eventBytesMax)
+  }
+
+  get bodyBytes(): number {
+    return this.#budget.taken
+  }
+
+  handles(req: IncomingMessage): boolean {
+    return req.method === "POST" && topicPart(req.url!) !== undefined
+  }
+
+  handle(req: IncomingMessage, res: ServerResponse): void {
+    try {
+      const request = this.#admit(req, res)
+      const refusal = request instanceof Refusal ? request : this.#receive(request)
+      if (refusal !== undefined) this.#refuse(req, res, refusal)
+    } catch (error) {
+      this.#bug(req, res, error)
+    }
+  }
+
+  /** Everything that the head alone decides. */
+  #admit(req: IncomingMessage, res: ServerResponse): Request | Refusal {
+    const { authorize, publisher } = this.#options
+    const head = readHead(req.rawHeaders)
+    const account = authorize(head.authorization)
+    if (account === undefined) return unauthenticated
+    const topic = this.#topics.of(topicPart(req.url!) ?? "")
+    const address = topic instanceof Refusal ? topic : publisher.address(account.tenant, topic)
+    if (address instanceof Refusal) return address
+    if (head.contentEncoding !== undefined && head.contentEncoding.toLowerCase() !== "identity") {
+      return encoded(head.contentEncoding)
+    }
+    const known = head.contentType === undefined ? undefined : this.#types.of(head.contentType)
+    const expectedLast = head.expectedLast as ExpectedLast | undefined
+    return { req, res, head, address, type: known?.type, mode: known?.mode ?? "binary", expectedLast }
+  }
+
+  /** Begins to read the body, unless it is refused at once. */
+  #receive(request: Request): Refusal | undefined {
+    const { bodyBytesMax, eventBytesMax } = this.#options.limits
+    switch (request.mode) {
+      case "unsupported":
+        return unsupported
+      case "ndjson":
+        return this.#takeLines(request)
+      case "batch":
+        return this.#readBody(request, bodyBytesMax, bodyTooLarge(bodyBytesMax), (body, release) =>
+          this.#publishBatch(request, body, release),
+        )
+      case "structured":
+        // An event is larger in JSON than it counts: escapes, base64.
+        return this.#readBody(request, eventBytesMax * 2, this.#tooLarge, (body, release) =>
+          this.#publishOne(request, this.#json.decode(body), release),
+        )
+      case "binary":
+        return this.#readBody(request, eventBytesMax, this.#tooLarge, (body, release) =>
+          this.#publishOne(request, this.#decodeBinary(request, body), release),
+        )
+    }
+  }
+
+  #readBody(
+    { req, res, head }: Request,
+    bytesMax: number,
+    tooLarge: Refusal,
+    onBody: (body: Buffer, release: () => void) => Refusal | undefined,
+  ): Refusal | undefined {
+    if (head.contentLength > bytesMax) return tooLarge
+    readBody(req, {
+      bytesMax,
+      tooLarge,
+      budget: this.#budget,
+      onBody: (body, release) => {
+        try {
+          const refusal = onBody(body, release)
+          if (refusal === undefined) return
+          release()
+          this.#refuse(req, res, refusal)
+        } catch (error) {
+          release()
+          this.#bug(req, res, error)
+        }
+      },
+      onRefused: (refusal) => this.#refuse(req, res, refusal),
+    })
+    return undefined
+  }
+
+  #decodeBinary({ req, head, address, type }: Request, body: Buffer): Event | InvalidEvent {
+    if (head.attributes) return this.#binary.decode(req.rawHeaders, type, body)
+    if (type !== undefined && !type.valid) return new InvalidEvent("the Content-Type header is no media type")
+    return this.#options.publisher.wrap(address, type, body, this.#binary.kindOf(type, body))
+  }
+
+  #publishOne(request: Request, event: Event | InvalidEvent, release: () => void): Refusal | undefined {
+    if (event instanceof InvalidEvent) return refusalOfInvalid(event)
+    const { req, res, address, expectedLast } = request
+    this.#options.publisher.publish(address, [event], expectedLast).then(
+      (published) => {
+        release()
+        const one = published instanceof Refusal ? published : published[0]!
+        if (one instanceof Refusal) answerProblem(res, one)
+        else answerJson(res, 202, appendedJson(event.id, one))
+      },
+      (error: unknown) => {
+        release()
+        this.#bug(req, res, error)
+      },
+    )
+    return undefined
+  }
+
+  #publishBatch(request: Request, body: Buffer, release: () => void): Refusal | undefined {
+    const { publisher, limits } = this.#options
+    const batch = this.#json.decodeBatch(body, limits.batchEventsMax)
+    if (batch.kind === "too-many") return tooMany(limits.batchEventsMax)
+    if (batch.kind === "invalid") return noBatch(batch.detail)
+    const { req, res, address, expectedLast } = request
+    publishItems(batch.items, {
+      publisher,
+      address,
+      expectedLast,
+      onDone: (tally, invalid) => {
+        release()
+        if (invalid > 0) this.#observeRefused(invalid)
+        tally.answer(res)
+      },
+      onBug: (error) => {
+        release()
+        this.#bug(req, res, error)
+      },
+    })
+    return undefined
+  }
+
+  #takeLines({ req, res, head, address, expectedLast }: Request): Refusal | undefined {
+    const { publisher, limits } = this.#options
+    const { bodyBytesMax } = limits.bulk
+    if (head.contentLength > bodyBytesMax) return bodyTooLarge(bodyBytesMax)
+    const heldBytes = Number.isNaN(head.contentLength) ? bulkWindowBytes : Math.min(head.contentLength, bulkWindowBytes)
+    if (!this.#budget.take(heldBytes)) return noRoom
+    takeLines(req, res, {
+      publisher,
+      decoder: this.#json,
+      limits,
+      budget: this.#budget,
+      address,
+      expectedLast,
+      heldBytes,
+      onRefused: (events) => this.#observeRefused(events),
+      onBug: (error) => this.#bug(req, res, error),
+    })
+    return undefined
+  }
+
+  /** The whole request is refused, perhaps before its body is there. */
+  #refuse(req: IncomingMessage, res: ServerResponse, refusal: Refusal): void {
+    this.#observeRefused(1)
+    answerProblem(res, refusal)
+    if (!req.complete) drain(req, res)
+  }
+
+  #observeRefused(refused: number): void {
+    this.#options.observe?.published({ accepted: 0, duplicates: 0, refused, bytes: 0 })
+  }
+
+  #bug(req: IncomingMessage, res: ServerResponse, error: unknown): void {
+    this.#options.onBug?.(error)
+    answerProblem(res, failed)
+    if (!req.complete) drain(req, res)
+  }
+}
+
+function decodeTopic(part: string): string | Refusal {
+  if (!part.includes("%")) return part
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    // URIError: not percent-coded UTF-8.
+    return new Refusal("invalid-argument", "the topic in the path is not percent-coded UTF-8")
+  }
+}
+
+const unauthenticated = new Refusal(
+  "unauthenticated",
+  "send the key of this hub: Authorization: Bearer rck_…; the admin key is in admin.key in the data directory",
+)
+
+const unsupported = new Refusal(
+  "unsupported-media-type",
+  "events come as application/cloudevents+json, application/cloudevents-batch+json or application/x-ndjson in UTF-8, " +
+    "or with ce- headers and any other content type",
+)
+
+const failed = new Refusal("internal", "the hub failed; its log says why")
+
+function encoded(encoding: string): Refusal {
+  return new Refusal("unsupported-media-type", `the body is coded as ${encoding}; send it as it is, without that`)
+}
+
+function noBatch(detail: string): Refusal {
+  return new Refusal("invalid-argument", `${detail}; nothing of the batch is stored`)
+}
+
+function tooMany(eventsMax: number): Refusal {
+  return new Refusal("too-large", `a batch may have ${eventsMax} events at most (limits.batchEventsMax)`)
+}
+
+function bodyTooLarge(bytesMax: number): Refusal {
+  return new Refusal("too-large", `a body may have ${bytesMax} bytes at most; send it in parts`)
+}

@@ -1,0 +1,194 @@
+import { randomBytes } from "node:crypto"
+import { createServer, type RequestListener, type Server } from "node:http"
+import type { AddressInfo } from "node:net"
+import { loadAdminKey } from "./access/admin-key.ts"
+import { createAuthorizer } from "./access/authorize.ts"
+import { createApi } from "./api/api.ts"
+import type { Settings } from "./config/schema.ts"
+import type { Engine } from "./core/engine.ts"
+import type { Logger } from "./core/logger.ts"
+import { startDelivery } from "./deliver/worker.ts"
+import { destinationKinds } from "./destinations/index.ts"
+import { openEmbeddedDirectory } from "./engines/embedded/engine.ts"
+import { createIngest } from "./ingest/http.ts"
+import { defaultLimits } from "./ingest/limits.ts"
+import { createPublisher } from "./ingest/publish.ts"
+import { openTopics } from "./ingest/topics.ts"
+import { startRetention } from "./retention/retention.ts"
+import { startRouter } from "./route/router.ts"
+import { createSystemChance, systemClock } from "./telemetry/clock.ts"
+import { openLog } from "./telemetry/log.ts"
+import { createMetrics } from "./telemetry/metrics.ts"
+import { version } from "./version.ts"
+
+/** A hub that runs. */
+export interface Hub {
+  /** `http://127.0.0.1:9000` */
+  readonly address: string
+  /** Stops accepting, finishes what is in flight, closes in reverse. */
+  stop(): Promise<void>
+}
+
+const clock = systemClock
+
+/** Starts a hub: the engine, the loops over it, and the server in front. */
+export async function startHub(settings: Settings): Promise<Hub> {
+  const closing: (() => Promise<unknown>)[] = []
+  const stop = async () => {
+    for (const close of closing.splice(0).reverse()) await close()
+  }
+  try {
+    const log = await openLog({ level: settings.logLevel, format: settings.logFormat })
+    const engine = await openEngine(settings, log)
+    closing.push(() => engine.close())
+    const server = await startStages(settings, engine, log, closing)
+    const address = await listen(server, settings)
+    log.info({ address, data: settings.data }, "redcar is ready")
+    closing.push(async () => log.info({}, "redcar is stopping"))
+    return { address, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+function openEngine({ data, limits }: Settings, log: Logger): Promise<Engine> {
+  return openEmbeddedDirectory(data, {
+    clock,
+    segmentBytes: limits.segmentBytes,
+    pendingBytesMax: limits.pendingBytesMax,
+    reserveBytes: limits.diskReserveBytes,
+    onDamage: (where) => log.error({ where }, "the log is damaged; the events there cannot be read"),
+  })
+}
+
+async function startStages(
+  settings: Settings,
+  engine: Engine,
+  log: Logger,
+  closing: (() => Promise<unknown>)[],
+): Promise<Server> {
+  const { limits, delivery, dedupeWindowMs, topicsAutoCreate, shutdown } = {
+    ...settings,
+    shutdown: new AbortController(),
+  }
+  const chance = createSystemChance(clock)
+  const metrics = createMetrics()
+  const failures = new Set<string>()
+  await ensureAdminKey(settings.data, engine, log)
+  const authorize = await createAuthorizer({
+    catalog: engine.catalog,
+    clock,
+    stop: shutdown.signal,
+    failed: (error) => failures.add(`keys are not watched any more: ${String(error)}`),
+  })
+  const topics = await openTopics({ catalog: engine.catalog, clock, dedupeWindowMs, stop: shutdown.signal })
+  closing.push(async () => shutdown.abort())
+  const kinds = destinationKinds({ clock, guard: settings.destinations })
+  const publisher = createPublisher({
+    engine,
+    topics,
+    clock,
+    chance,
+    limits: { eventBytesMax: limits.eventBytesMax, topicsAutoCreate },
+  })
+
+  const router = startRouter({
+    engine,
+    clock,
+    log,
+    observe: { routed: ({ events, deliveries }) => metrics.route.routed(events, deliveries) },
+  })
+  closing.push(() => router.stop())
+  const worker = startDelivery({
+    engine,
+    clock,
+    chance,
+    kinds,
+    log,
+    publish: async (address, event) => {
+      const [result] = [await publisher.publish(address, [event])].flat()
+      if (result !== undefined && "code" in result) throw result
+    },
+    limits: { inFlightMax: delivery.inFlightMax, leaseMs: delivery.leaseMs, stopMs: delivery.shutdownGraceMs },
+  })
+  closing.push(() => worker.stop())
+  const retention = startRetention({ engine, clock, log })
+  closing.push(() => retention.stop())
+  metrics.watchEngine(() => ({ ...engine.figures(), ...worker.figures(), catching_up: router.catching() }))
+  tellFailures(failures, log, { router: router.done, delivery: worker.done })
+
+  const ingest = createIngest({
+    publisher,
+    authorize,
+    limits: { ...limits, topicsAutoCreate, bulk: defaultLimits.bulk },
+    onBug: (error) => log.error({ err: error }, "a publish failed"),
+  })
+  const streams = new AbortController()
+  const api = await createApi({
+    engine,
+    clock,
+    chance,
+    kinds,
+    version,
+    log,
+    authorize,
+    stop: streams.signal,
+    topics: { autoCreate: topicsAutoCreate, dedupeWindowMs },
+    metrics: { open: settings.metricsOpen, render: metrics.render },
+    readiness: () => [...failures],
+    serverFactory: (handler) =>
+      makeServer((request, response) => {
+        if (ingest.handles(request)) ingest.handle(request, response)
+        else handler(request, response)
+      }),
+  })
+  closing.push(() => closeServer(api.server, streams, delivery.shutdownGraceMs))
+  return api.server
+}
+
+async function ensureAdminKey(directory: string, { catalog }: Engine, log: Logger): Promise<void> {
+  const admin = await loadAdminKey({ directory, catalog, clock, random: randomBytes })
+  if (admin.kind === "refused") throw new AdminKeyError(admin.message)
+  if (admin.created) log.info({ path: admin.path }, "made the admin key")
+}
+
+/** The admin key's file cannot be used as it is; the message says what to do. */
+export class AdminKeyError extends Error {
+  override readonly name = "AdminKeyError"
+}
+
+/** Notes loops that end though nobody stopped them. */
+function tellFailures(failures: Set<string>, log: Logger, loops: Readonly<Record<string, Promise<void>>>): void {
+  for (const [name, done] of Object.entries(loops)) {
+    done.catch((error: unknown) => {
+      failures.add(`${name} has stopped: ${String(error)}`)
+      log.error({ err: error }, `${name} has stopped; restart the hub`)
+    })
+  }
+}
+
+function makeServer(listener: RequestListener): Server {
+  return createServer({ keepAliveTimeout: 65_000, noDelay: true }, listener)
+}
+
+function listen(server: Server, { host, port }: Settings): Promise<string> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject)
+    server.listen({ host, port, backlog: 1024 }, () => {
+      server.off("error", reject)
+      const { address, family, port } = server.address() as AddressInfo
+      resolve(`http://${family === "IPv6" ? `[${address}]` : address}:${port}`)
+    })
+  })
+}
+
+/** Lets requests in flight end; those that take longer than the grace are cut. */
+async function closeServer(server: Server, streams: AbortController, graceMs: number): Promise<void> {
+  const closed = new Promise((resolve) => server.close(resolve))
+  streams.abort()
+  server.closeIdleConnections()
+  const cancel = clock.after(graceMs, () => server.closeAllConnections())
+  await closed
+  cancel()
+}

@@ -1,0 +1,253 @@
+import fc from "fast-check"
+import { expect, it } from "vitest"
+import type { Cursor } from "../core/cursor.ts"
+import { deliveryId } from "../core/delivery.ts"
+import type { Engine, Lease } from "../core/engine.ts"
+import { LeaseLostError } from "../core/errors.ts"
+import type { Trigger } from "../core/resources.ts"
+import type { Power } from "../testing/power.ts"
+import { createEvent, createMemoryLog, createRig, createTrigger, ordersAddress, type Rig } from "../testing/rig.ts"
+import { type Router, startRouter } from "./router.ts"
+
+/*
+ * Anything that people do to triggers, and crashes at any step of what follows, against the invariant: each event that a
+ * trigger matched all its life has exactly one delivery, and none that it never matched has any.
+ */
+
+const types = ["a", "b"] as const
+/** Two triggers at a time; each has an id of its own. */
+const slots = ["x", "y"] as const
+type Slot = (typeof slots)[number]
+
+interface Life {
+  trigger: Trigger
+  readonly from: number
+  /** The types of each filter that it ever had. */
+  readonly filters: Set<string | undefined>
+}
+
+interface World {
+  readonly rig: Rig
+  engine: Engine
+  power: Power
+  router: Router
+  /** Every event on the log: its cursor and its type, in order. */
+  readonly events: { readonly cursor: Cursor; readonly type: string }[]
+  readonly lives: Map<Slot, Life>
+  made: number
+  /** Deliveries whose end is on disk. */
+  readonly over: Set<string>
+  readonly failures: string[]
+}
+
+type Command = (world: World) => Promise<void>
+
+async function boot(world: World): Promise<void> {
+  const { power, engine } = await world.rig.boot()
+  // So small that a few events take many steps.
+  const limits = { enqueueMax: 2, catchUpReadersMax: 1, catchUpBatchMax: 2, catchUpBatchesMax: 1 }
+  const router = startRouter({ engine, clock: power.clock, log: createMemoryLog(), limits })
+  router.done.catch((error) => world.failures.push(String(error)))
+  Object.assign(world, { power, engine, router })
+}
+
+async function publish(world: World, count: number): Promise<void> {
+  for (let n = 0; n < count; n++) {
+    const type = types[world.events.length % 2]!
+    const event = createEvent(`e${world.events.length}`, { type })
+    const [appended] = await world.rig.run(world.engine.log.append(ordersAddress, [event]))
+    world.events.push({ cursor: appended!.cursor, type })
+  }
+}
+
+/** Half of what is due is done, for good; what was dropped meanwhile is nobody's any more. */
+async function deliver(world: World): Promise<void> {
+  const { queue } = world.engine
+  const leases: readonly Lease[] = await world.rig.run(queue.lease({ lane: "default/there", max: 50, leaseMs: 1_000 }))
+  const half = Math.ceil(leases.length / 2)
+  for (const lease of leases) check(world, lease.delivery.id)
+  const done = await world.rig.run(
+    Promise.all(leases.slice(0, half).map((lease) => kept(lease, queue.settle(lease, { kind: "done" })))),
+  )
+  // The catalog's writes are durable, and come after.
+  await world.rig.run(world.engine.catalog.put("mark", 0))
+  for (const id of done) if (id !== undefined) world.over.add(id)
+  await world.rig.run(Promise.all(leases.slice(half).map((lease) => kept(lease, queue.release(lease, 0)))))
+}
+
+async function kept(lease: Lease, end: Promise<void>): Promise<string | undefined> {
+  try {
+    await end
+    return lease.delivery.id
+  } catch (error) {
+    if (error instanceof LeaseLostError) return undefined
+    throw error
+  }
+}
+
+function lifeOf(world: World, delivery: string): Life | undefined {
+  return [...world.lives.values()].find(({ trigger }) => delivery.endsWith(`.${trigger.id}`))
+}
+
+function check(world: World, id: string): void {
+  if (world.over.has(id)) world.failures.push(`${id} came back`)
+  const dot = id.indexOf(".")
+  const at = world.events.findIndex(({ cursor }) => cursor === id.slice(0, dot))
+  const life = lifeOf(world, id)
+  if (!life) return
+  const type = world.events[at]?.type
+  if (at < life.from || !(life.filters.has(undefined) || life.filters.has(type))) world.failures.push(`${id} is wrong`)
+}
+
+async function resume(world: World, life: Life): Promise<void> {
+  const { paused: _, ...trigger } = life.trigger
+  life.trigger = trigger
+  await put(world, life, {})
+}
+
+async function put(world: World, life: Life, change: Partial<Trigger>): Promise<void> {
+  life.trigger = { ...life.trigger, ...change }
+  const key = `trigger/default/${life.trigger.id}`
+  await world.rig.run(world.engine.catalog.put(key, life.trigger))
+}
+
+const filtersOf = (type: string | undefined) => (type === undefined ? [] : [{ exact: { type } }])
+
+const commands = {
+  make: (id: Slot, from: "oldest" | "now", type: string | undefined): Command => {
+    return async (world) => {
+      if (world.lives.has(id)) return
+      const { log } = world.engine
+      const trigger = createTrigger(`${id}${world.made++}`, from === "oldest" ? log.oldest() : log.head(), {
+        createdAt: world.rig.clock.now(),
+        filters: filtersOf(type),
+      })
+      const life = { trigger, from: from === "oldest" ? 0 : world.events.length, filters: new Set([type]) }
+      world.lives.set(id, life)
+      await put(world, life, {})
+    }
+  },
+  pause: (id: Slot): Command => {
+    return async (world) => {
+      const life = world.lives.get(id)
+      if (life) await put(world, life, { paused: { since: 0, reason: "a test" } })
+    }
+  },
+  resume: (id: Slot): Command => {
+    return async (world) => {
+      const life = world.lives.get(id)
+      if (life) await resume(world, life)
+    }
+  },
+  refilter: (id: Slot, type: string | undefined): Command => {
+    return async (world) => {
+      const life = world.lives.get(id)
+      life?.filters.add(type)
+      if (life) await put(world, life, { filters: filtersOf(type) })
+    }
+  },
+  remove: (id: Slot): Command => {
+    return async (world) => {
+      const life = world.lives.get(id)
+      if (!life) return
+      world.lives.delete(id)
+      await world.rig.run(world.engine.catalog.delete(`trigger/default/${life.trigger.id}`))
+    }
+  },
+  publish: (count: number): Command => {
+    return (world) => publish(world, count)
+  },
+  deliver: (): Command => deliver,
+  pass: (ms: number): Command => {
+    return (world) => world.rig.clock.advance(ms)
+  },
+  crash: (steps: number): Command => {
+    return async (world) => {
+      for (let n = 0; n < steps; n++) {
+        world.rig.clock.step()
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+      world.power.cut()
+      await boot(world)
+    }
+  },
+  restart: (): Command => {
+    return async (world) => {
+      await world.rig.run(world.router.stop())
+      await world.rig.run(world.engine.close())
+      world.power.cut()
+      await boot(world)
+    }
+  },
+}
+
+const id = fc.constantFrom(...slots)
+const type = fc.constantFrom(undefined, ...types)
+const command: fc.Arbitrary<Command & { readonly told?: string }> = fc.oneof(
+  { weight: 3, arbitrary: named("make", fc.tuple(id, fc.constantFrom("oldest", "now"), type)) },
+  { weight: 3, arbitrary: named("pause", fc.tuple(id)) },
+  { weight: 4, arbitrary: named("resume", fc.tuple(id)) },
+  { weight: 1, arbitrary: named("refilter", fc.tuple(id, type)) },
+  { weight: 1, arbitrary: named("remove", fc.tuple(id)) },
+  { weight: 6, arbitrary: named("publish", fc.tuple(fc.integer({ min: 1, max: 5 }))) },
+  { weight: 3, arbitrary: named("deliver", fc.tuple()) },
+  { weight: 2, arbitrary: named("pass", fc.tuple(fc.constantFrom(0, 1, 5, 1_500))) },
+  { weight: 4, arbitrary: named("crash", fc.tuple(fc.integer({ min: 0, max: 30 }))) },
+  { weight: 1, arbitrary: named("restart", fc.tuple()) },
+)
+
+function named(name: keyof typeof commands, args: fc.Arbitrary<unknown[]>): fc.Arbitrary<Command> {
+  return args.map((args) => {
+    const run = (commands[name] as (...args: unknown[]) => Command)(...args)
+    return Object.assign((world: World) => run(world), { toString: () => `${name}(${args.join(", ")})` })
+  })
+}
+
+/** All triggers go on, all is routed; then what is missing is missing for good. */
+async function finish(world: World): Promise<void> {
+  for (const life of world.lives.values()) await resume(world, life)
+  await publish(world, 2)
+  await world.rig.clock.advance(3_000)
+  await world.rig.until(() => world.router.catching() === 0)
+  await world.rig.clock.advance(3_000)
+  const open = new Set<string>()
+  for (;;) {
+    const leases = await world.rig.run(
+      world.engine.queue.lease({ lane: "default/there", max: 1_000, leaseMs: 100_000_000 }),
+    )
+    if (leases.length === 0) break
+    for (const { delivery } of leases) open.add(delivery.id)
+  }
+  for (const id of open) {
+    check(world, id)
+    if (!lifeOf(world, id)) world.failures.push(`${id} was not dropped`)
+  }
+  for (const { trigger, from, filters } of world.lives.values()) {
+    for (const { cursor, type } of world.events.slice(from)) {
+      const always = [...filters].every((filter) => filter === undefined || filter === type)
+      const delivery = deliveryId(cursor, trigger.id)
+      if (always && !open.has(delivery) && !world.over.has(delivery)) world.failures.push(`${delivery} is missing`)
+    }
+  }
+}
+
+it("routes each event exactly once, whatever happens to triggers and processes", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.integer(), fc.array(command, { minLength: 5, maxLength: 40 }), async (seed, commands) => {
+      const world: World = {
+        rig: createRig(seed),
+        events: [],
+        lives: new Map(),
+        made: 0,
+        over: new Set(),
+        failures: [],
+        ...({} as Pick<World, "engine" | "power" | "router">),
+      }
+      await boot(world)
+      for (const command of commands) await command(world)
+      await finish(world)
+      expect(world.failures).toEqual([])
+    }),
+    { numRuns: Number(process.env.ROUTE_RUNS ?? 100) },
+  )
+})
