@@ -97,7 +97,7 @@ async function startStages(
     engine,
     clock,
     log,
-    observe: { routed: ({ events, deliveries }) => metrics.route.routed(events, deliveries) },
+    observe: metrics.route,
   })
   closing.push(() => router.stop())
   const worker = startDelivery({

@@ -30,7 +30,7 @@ export function createMac(secret: Uint8Array): Mac {
     scratch.set(inner)
     scratch.write(head, blockBytes, "latin1")
     scratch.set(body, blockBytes + head.length)
-    outer.write(hash("sha256", scratch.subarray(0, end), "latin1"), blockBytes, "latin1")
+    outer.write(hash("sha256", scratch.subarray(0, end), "binary"), blockBytes, "latin1")
     return hash("sha256", outer, "base64")
   }
 }

@@ -59,17 +59,21 @@ class TopicsView implements Topics {
     const others = this.#making.get(key)
     if (others !== undefined) return others.promise
     if (this.#ended) return Promise.reject(new ClosedError())
-    // The watch tells when the topic is there: it alone knows the order of changes.
     const making = Promise.withResolvers<Topic>()
     this.#making.set(key, making)
+    this.#make(key, tenant, id)
+    return making.promise
+  }
+
+  /** The watch says when the topic is there: it alone knows the order of changes. */
+  #make(key: string, tenant: string, id: string): void {
     const { catalog, clock, dedupeWindowMs } = this.#options
     catalog.put(key, newTopic(tenant, id, clock.now(), dedupeWindowMs), 0).catch((error: unknown) => {
       // Someone else was faster: the watch brings theirs.
       if (error instanceof ConflictError) return
+      this.#making.get(key)?.reject(error)
       this.#making.delete(key)
-      making.reject(error)
     })
-    return making.promise
   }
 
   async #watch(): Promise<void> {
@@ -102,5 +106,7 @@ class TopicsView implements Topics {
     const topics = this.#topics.get(tenant)
     topics?.delete(id)
     if (topics?.size === 0) this.#topics.delete(tenant)
+    // Made and deleted again before the watch came to it: of several changes it may bring the last only.
+    if (this.#making.has(key)) this.#make(key, tenant, id)
   }
 }

@@ -5,6 +5,7 @@ import type { Cursor } from "../core/cursor.ts"
 import type { StoredEvent } from "../core/engine.ts"
 import { type Attributes, Event } from "../core/event.ts"
 import type { Filter, Trigger } from "../core/resources.ts"
+import { event, filter } from "../filters/arbitraries.fixture.ts"
 import { createMatcher } from "./matcher.ts"
 import { createNaiveMatcher } from "./naive.ts"
 
@@ -84,20 +85,6 @@ test("stored filters that do not check are not skipped", () => {
   expect(() => matcher.set(triggerOf("t", "orders", [{ exact: {} }]))).toThrow("filters[0].exact")
 })
 
-const text = fc.constantFrom("a", "b", "ab", "abc", "bc", "1", "true")
-const attribute = fc.constantFrom("type", "source", "subject", "n", "flag", "constructor")
-const texts = fc.dictionary(attribute, text, { minKeys: 1, maxKeys: 2, noNullPrototype: true })
-const { filter } = fc.letrec<{ filter: Filter }>((tie) => ({
-  filter: fc.oneof(
-    { maxDepth: 3 },
-    fc.record({ exact: texts }),
-    fc.record({ prefix: texts }),
-    fc.record({ suffix: texts }),
-    fc.record({ all: fc.array(tie("filter"), { minLength: 1, maxLength: 3 }) }),
-    fc.record({ any: fc.array(tie("filter"), { minLength: 1, maxLength: 3 }) }),
-    fc.record({ not: tie("filter") }),
-  ),
-}))
 const topic = fc.constantFrom("x", "x:1", "x:2", "y")
 const tenant = fc.constantFrom("a", "b")
 const change = fc.oneof(
@@ -111,25 +98,23 @@ const change = fc.oneof(
     .map(({ tenant, topic, id, filters }) => ({ set: triggerOf(id, topic, filters, tenant) })),
   fc.record({ tenant, id: fc.constantFrom("p", "q", "r") }).map((gone) => ({ gone })),
 )
-const event = fc
+const stray = fc
   .record({
     tenant,
-    topic: fc.constantFrom("x", "y", "z"),
+    topic: fc.constantFrom("x", "x", "y", "z"),
     key: fc.option(fc.constantFrom("1", "2"), { nil: undefined }),
-    attributes: fc.record(
-      { type: text, source: text, subject: text, n: fc.constantFrom(1, 2), flag: fc.boolean() },
-      { requiredKeys: [] },
-    ),
+    event,
   })
-  .map(({ tenant, topic, key, attributes }) =>
-    stored({ tenant, topic, ...(key === undefined ? {} : { key }) }, attributes as Partial<Attributes>),
-  )
+  .map(({ tenant, topic, key, event }): StoredEvent => {
+    const address = { tenant, topic, ...(key === undefined ? {} : { key }) }
+    return { address, cursor: "1" as Cursor, storedAt: 0, event }
+  })
 
 test("the matcher always agrees with asking every trigger", () => {
   fc.assert(
     fc.property(
       fc.array(change, { maxLength: 20 }),
-      fc.array(event, { minLength: 1, maxLength: 10 }),
+      fc.array(stray, { minLength: 1, maxLength: 8 }),
       (changes, events) => {
         const matcher = createMatcher()
         const naive = createNaiveMatcher()
@@ -147,5 +132,38 @@ test("the matcher always agrees with asking every trigger", () => {
       },
     ),
     { numRuns: 500 },
+  )
+})
+
+test("many triggers on one topic, told apart by several of their conditions, agree too, while they come and go", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.array(filter, { maxLength: 3 }), { minLength: 60, maxLength: 120 }),
+      fc.array(event, { minLength: 1, maxLength: 6 }),
+      fc.infiniteStream(fc.boolean()),
+      (filters, events, goes) => {
+        const matcher = createMatcher()
+        const naive = createNaiveMatcher()
+        const agree = () => {
+          for (const event of events) {
+            const at: StoredEvent = { address: orders, cursor: "1" as Cursor, storedAt: 0, event }
+            expect(ids(matcher.match(at))).toEqual(ids(naive.match(at)))
+          }
+        }
+        for (const [index, each] of filters.entries()) {
+          const shared: Filter = { exact: { type: index % 3 === 0 ? "a" : "b" } }
+          for (const one of [matcher, naive])
+            one.set(triggerOf(`t${index}`, "orders", index % 4 ? [shared, ...each] : each))
+        }
+        agree()
+        for (const index of filters.keys()) {
+          if (goes.next().value) for (const one of [matcher, naive]) one.delete("default", `t${index}`)
+        }
+        agree()
+        for (const index of filters.keys()) matcher.delete("default", `t${index}`)
+        expect(matcher.any("default", "orders")).toBe(false)
+      },
+    ),
+    { numRuns: 60 },
   )
 })

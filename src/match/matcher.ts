@@ -1,9 +1,9 @@
-import type { Address } from "../core/address.ts"
 import { parseTopic } from "../core/address.ts"
 import type { StoredEvent } from "../core/engine.ts"
 import type { Trigger } from "../core/resources.ts"
-import { compileNode, type Predicate, treeOf } from "../filters/compile.ts"
 import { EventView } from "../filters/view.ts"
+import { type Entry, entryOf, TriggerIndex } from "./index.ts"
+import type { Matching } from "./matching.ts"
 
 /** Which triggers an event fires. Triggers come and go while it runs. */
 export interface Matcher {
@@ -11,45 +11,51 @@ export interface Matcher {
   set(trigger: Trigger): void
   /** Removes a trigger; nothing happens where there is none. */
   delete(tenant: string, id: string): void
-  /** The triggers that this event fires, paused ones included, in no particular order. Not to be kept or changed. */
-  match(stored: StoredEvent): readonly Trigger[]
+  /**
+   * The triggers that this event fires, paused ones included, in no particular order. Not to be changed. `view` is the
+   * event's, where there is one already, so that its data is parsed once.
+   */
+  match(stored: StoredEvent, view?: EventView): readonly Trigger[]
   /** Whether any trigger is on this topic or on a key of it. */
   any(tenant: string, topic: string): boolean
 }
 
-interface Entry {
-  readonly trigger: Trigger
-  readonly passes: Predicate
-}
-
 /** The triggers of one topic: those on all of it, and those on one key. */
 interface TopicTriggers {
-  readonly everyKey: Map<string, Entry>
-  readonly byKey: Map<string, Map<string, Entry>>
+  readonly everyKey: TriggerIndex
+  readonly byKey: Map<string, TriggerIndex>
+}
+
+interface Place {
+  readonly entry: Entry
+  readonly topic: string
+  readonly key: string | undefined
 }
 
 const none: readonly Trigger[] = []
 
+/** A matcher whose time depends on the triggers that an event fires, hardly on how many there are. */
 export function createMatcher(): Matcher {
-  return new TopicMatcher()
+  return new IndexMatcher()
 }
 
-class TopicMatcher implements Matcher {
+class IndexMatcher implements Matcher {
   readonly #topics = new Map<string, TopicTriggers>()
   /** Where each trigger is now, by tenant and id. */
-  readonly #places = new Map<string, { readonly topic: string; readonly key: string | undefined }>()
+  readonly #places = new Map<string, Place>()
+  #serial = 0
 
   set(trigger: Trigger): void {
-    this.delete(trigger.tenant, trigger.id)
     const address = parseTopic(trigger.topic)
     if (typeof address === "string") throw new TypeError(`trigger ${trigger.id}: ${address}`)
-    const entry = { trigger, passes: compileNode(treeOf(trigger.filters)) }
+    const entry = entryOf(trigger)
+    this.delete(trigger.tenant, trigger.id)
     const topic = path(trigger.tenant, address.topic)
-    const triggers = getOr(this.#topics, topic, () => ({ everyKey: new Map(), byKey: new Map() }))
+    const triggers = getOr(this.#topics, topic, () => ({ everyKey: new TriggerIndex(), byKey: new Map() }))
     const { key } = address
-    const entries = key === undefined ? triggers.everyKey : getOr(triggers.byKey, key, () => new Map<string, Entry>())
-    entries.set(trigger.id, entry)
-    this.#places.set(path(trigger.tenant, trigger.id), { topic, key })
+    const index = key === undefined ? triggers.everyKey : getOr(triggers.byKey, key, () => new TriggerIndex())
+    index.add(entry)
+    this.#places.set(path(trigger.tenant, trigger.id), { entry, topic, key })
   }
 
   delete(tenant: string, id: string): void {
@@ -57,34 +63,29 @@ class TopicMatcher implements Matcher {
     if (place === undefined) return
     this.#places.delete(path(tenant, id))
     const triggers = this.#topics.get(place.topic)!
-    if (place.key === undefined) triggers.everyKey.delete(id)
+    if (place.key === undefined) triggers.everyKey.remove(place.entry)
     else {
-      const entries = triggers.byKey.get(place.key)!
-      entries.delete(id)
-      if (entries.size === 0) triggers.byKey.delete(place.key)
+      const index = triggers.byKey.get(place.key)!
+      index.remove(place.entry)
+      if (index.empty) triggers.byKey.delete(place.key)
     }
-    if (triggers.everyKey.size === 0 && triggers.byKey.size === 0) this.#topics.delete(place.topic)
+    if (triggers.everyKey.empty && triggers.byKey.size === 0) this.#topics.delete(place.topic)
   }
 
   any(tenant: string, topic: string): boolean {
     return this.#topics.has(path(tenant, topic))
   }
 
-  match(stored: StoredEvent): readonly Trigger[] {
-    const triggers = this.#topics.get(path(stored.address.tenant, stored.address.topic))
+  match({ address, event }: StoredEvent, view = new EventView(event)): readonly Trigger[] {
+    const triggers = this.#topics.get(path(address.tenant, address.topic))
     if (triggers === undefined) return none
-    const keyed = keyedEntries(triggers, stored.address)
-    if (keyed === undefined && triggers.everyKey.size === 0) return none
-    const view = new EventView(stored.event)
-    const found: Trigger[] = []
-    for (const entry of triggers.everyKey.values()) if (entry.passes(view)) found.push(entry.trigger)
-    if (keyed) for (const entry of keyed.values()) if (entry.passes(view)) found.push(entry.trigger)
-    return found
+    const keyed = address.key === undefined ? undefined : triggers.byKey.get(address.key)
+    if (keyed === undefined && triggers.everyKey.empty) return none
+    const matching: Matching = { view, found: [], serial: ++this.#serial }
+    triggers.everyKey.collect(matching)
+    keyed?.collect(matching)
+    return matching.found
   }
-}
-
-function keyedEntries(triggers: TopicTriggers, address: Address): Map<string, Entry> | undefined {
-  return address.key === undefined ? undefined : triggers.byKey.get(address.key)
 }
 
 /** Tenants, topics and ids hold no slash. */

@@ -1,5 +1,6 @@
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
+import type { Cursor } from "../core/cursor.ts"
 import { seriesMax } from "./instruments.ts"
 import { createMetrics } from "./metrics.ts"
 
@@ -12,28 +13,39 @@ async function samples(metrics: ReturnType<typeof createMetrics>): Promise<Map<s
   )
 }
 
+const delivery = {
+  id: "c.t",
+  tenant: "default",
+  trigger: "t",
+  destination: "hook",
+  cursor: "c" as Cursor,
+}
+
+function attempt(durationMs: number, destination = "hook") {
+  const outcome = { kind: "delivered", detail: "204" } as const
+  const verdict = { kind: "done" } as const
+  return { delivery: { ...delivery, destination }, attempt: { number: 1, startedAt: 0, durationMs, outcome }, verdict }
+}
+
 test("what is counted is on the page, by its labels", async () => {
   const metrics = createMetrics()
-  metrics.publish.accepted("orders", 3, 900)
-  metrics.publish.accepted("orders", 1, 100)
-  metrics.publish.accepted("users", 1, 50)
-  metrics.publish.duplicates("orders", 2)
-  metrics.publish.refused("too-large", 1)
-  metrics.route.routed(5, 7)
-  metrics.deliver.attempted("hook", "failed", 20)
-  metrics.deliver.attempted("hook", "delivered", 20)
-  metrics.deliver.settled("hook", "done")
+  metrics.publish.published({ accepted: 3, duplicates: 1, refused: 0, bytes: 900 })
+  metrics.publish.published({ accepted: 1, duplicates: 0, refused: 2, bytes: 100 })
+  metrics.route.routed({ events: 5, deliveries: 7, storedAt: 1_500 })
+  metrics.deliver.attempt(attempt(20))
+  metrics.deliver.breaker("default/hook", "open")
   metrics.watchEngine(() => ({ bytes: 4096 }))
   const page = await samples(metrics)
-  expect(page.get('redcar_published_events_total{topic="orders"}')).toBe(4)
-  expect(page.get('redcar_published_bytes_total{topic="orders"}')).toBe(1_000)
-  expect(page.get('redcar_published_events_total{topic="users"}')).toBe(1)
-  expect(page.get('redcar_duplicate_events_total{topic="orders"}')).toBe(2)
-  expect(page.get('redcar_refused_events_total{code="too-large"}')).toBe(1)
+  expect(page.get('redcar_published_events_total{outcome="accepted"}')).toBe(4)
+  expect(page.get('redcar_published_events_total{outcome="duplicate"}')).toBe(1)
+  expect(page.get('redcar_published_events_total{outcome="refused"}')).toBe(2)
+  expect(page.get("redcar_published_bytes_total")).toBe(1_000)
   expect(page.get("redcar_routed_events_total")).toBe(5)
   expect(page.get("redcar_routed_deliveries_total")).toBe(7)
-  expect(page.get('redcar_attempts_total{destination="hook",outcome="failed"}')).toBe(1)
-  expect(page.get('redcar_verdicts_total{destination="hook",verdict="done"}')).toBe(1)
+  expect(page.get("redcar_routed_until_timestamp_seconds")).toBe(1.5)
+  const labels = 'tenant="default",destination="hook",outcome="delivered",verdict="done"'
+  expect(page.get(`redcar_attempts_total{${labels}}`)).toBe(1)
+  expect(page.get('redcar_breaker_changes_total{lane="default/hook",state="open"}')).toBe(1)
   expect(page.get('redcar_engine{figure="bytes"}')).toBe(4_096)
 })
 
@@ -42,12 +54,12 @@ test("the page is Prometheus' text format with the process's own metrics", async
   expect(contentType).toMatch(/^text\/plain; version=0\.0\.4/)
   expect(body).toContain("# TYPE process_resident_memory_bytes gauge")
   expect(body).toContain("# TYPE redcar_published_events_total counter")
-  expect(body).toContain("# TYPE redcar_publish_seconds histogram")
+  expect(body).toContain("# TYPE redcar_attempt_seconds histogram")
 })
 
 test("two hubs in one process count apart", async () => {
   const [one, two] = [createMetrics(), createMetrics()]
-  one.route.routed(1, 1)
+  one.route.routed({ events: 1, deliveries: 1, storedAt: 0 })
   expect((await samples(two)).has("redcar_routed_events_total")).toBe(false)
 })
 
@@ -56,29 +68,30 @@ describe("a spread of times", () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.double({ min: 0, max: 60_000, noNaN: true }), { minLength: 1 }), async (times) => {
         const metrics = createMetrics()
-        for (const ms of times) metrics.publish.answered(ms)
+        for (const ms of times) metrics.deliver.attempt(attempt(ms))
+        const where = 'tenant="default",destination="hook"'
         const page = await samples(metrics)
         for (const bound of [0.001, 0.01, 0.25, 5, 30]) {
           const within = times.filter((ms) => ms <= bound * 1_000).length
-          expect(page.get(`redcar_publish_seconds_bucket{le="${bound}"}`)).toBe(within)
+          expect(page.get(`redcar_attempt_seconds_bucket{le="${bound}",${where}}`)).toBe(within)
         }
-        expect(page.get('redcar_publish_seconds_bucket{le="+Inf"}')).toBe(times.length)
-        expect(page.get("redcar_publish_seconds_count")).toBe(times.length)
+        expect(page.get(`redcar_attempt_seconds_bucket{le="+Inf",${where}}`)).toBe(times.length)
+        expect(page.get(`redcar_attempt_seconds_count{${where}}`)).toBe(times.length)
         const sum = times.reduce((total, ms) => total + ms, 0) / 1_000
-        expect(page.get("redcar_publish_seconds_sum")).toBeCloseTo(sum, 6)
+        expect(page.get(`redcar_attempt_seconds_sum{${where}}`)).toBeCloseTo(sum, 6)
       }),
       { numRuns: 20 },
     )
   })
 })
 
-test("topics beyond the most that are told apart are counted together", async () => {
+test("destinations beyond the most that are told apart are counted together", async () => {
   const metrics = createMetrics()
-  for (let i = 0; i < seriesMax + 50; i++) metrics.publish.accepted(`topic-${i}`, 1, 10)
-  metrics.publish.accepted("topic-0", 1, 10)
+  for (let i = 0; i < seriesMax + 50; i++) metrics.deliver.attempt(attempt(1, `hook-${i}`))
+  metrics.deliver.attempt(attempt(1, "hook-0"))
   const page = await samples(metrics)
-  const topics = [...page.keys()].filter((series) => series.startsWith("redcar_published_events_total"))
-  expect(topics).toHaveLength(seriesMax + 1)
-  expect(page.get('redcar_published_events_total{topic="(other)"}')).toBe(50)
-  expect(page.get('redcar_published_events_total{topic="topic-0"}')).toBe(2)
+  const series = [...page.keys()].filter((name) => name.startsWith("redcar_attempt_seconds_count"))
+  expect(series).toHaveLength(seriesMax + 1)
+  expect(page.get('redcar_attempt_seconds_count{tenant="(other)",destination="(other)"}')).toBe(50)
+  expect(page.get('redcar_attempt_seconds_count{tenant="default",destination="hook-0"}')).toBe(2)
 })

@@ -1,43 +1,44 @@
 import { collectDefaultMetrics, type Metric, Registry } from "prom-client"
-import { type Figure, type Instrument, Reading, Spread, Tally } from "./instruments.ts"
+import type { Attempt, DeadLetter, Delivery } from "../core/delivery.ts"
+import { type Figure, type Instrument, type InstrumentOptions, Reading, Spread, Tally } from "./instruments.ts"
 
-/** What the publish path tells. Every call is a few additions. */
-export interface PublishObserver {
-  /** Events of one request that are durable now, the duplicates not among them, and the bytes of the request's body. */
-  accepted(topic: string, events: number, bytes: number): void
-  duplicates(topic: string, events: number): void
-  /** Events, or whole requests, that were refused with this problem code. */
-  refused(code: string, events: number): void
-  /** From the request's last byte to the answer. */
-  answered(durationMs: number): void
+/** Told by ingest: what became of the events of one request. */
+export interface PublishMetrics {
+  published(counts: {
+    readonly accepted: number
+    readonly duplicates: number
+    readonly refused: number
+    readonly bytes: number
+  }): void
 }
 
-/** What the router tells. */
-export interface RouteObserver {
-  /** Events read from the log and the deliveries that came of them. */
-  routed(events: number, deliveries: number): void
+/** Told by the router: a batch of the log was routed; `storedAt` is its last event's. */
+export interface RouteMetrics {
+  routed(batch: { readonly events: number; readonly deliveries: number; readonly storedAt: number }): void
 }
 
-/** What the delivery workers tell. */
-export interface DeliverObserver {
-  attempted(destination: string, outcome: "delivered" | "failed", durationMs: number): void
-  /** `dead:exhausted` and the like carry the reason. */
-  settled(destination: string, verdict: "done" | "retry" | "dead"): void
-  /** From the event's time in the log to the end of the attempt that delivered it. */
-  arrived(destination: string, ageMs: number): void
+/** Told by the delivery workers. */
+export interface DeliverMetrics {
+  attempt(told: {
+    readonly delivery: Delivery
+    readonly attempt: Attempt
+    readonly verdict: { readonly kind: string }
+  }): void
+  dead(letter: DeadLetter): void
+  breaker(lane: string, state: "closed" | "open" | "half-open"): void
+  leaseLost(lane: string): void
+  recordLost(): void
 }
 
+/** The hub's metrics. The members of `publish`, `route` and `deliver` cost a few additions each. */
 export interface Metrics {
-  readonly publish: PublishObserver
-  readonly route: RouteObserver
-  readonly deliver: DeliverObserver
+  readonly publish: PublishMetrics
+  readonly route: RouteMetrics
+  readonly deliver: DeliverMetrics
   /** Adds figures that are read when the page is asked for: `redcar_engine{figure="bytes"}`. */
   watchEngine(read: () => Readonly<Record<string, number>>): void
-  /** Adds a gauge that is read when the page is asked for; `labels` names what each figure's labels mean. */
-  watch(
-    options: { readonly name: string; readonly help: string; readonly labels: readonly string[] },
-    read: () => readonly Figure[],
-  ): void
+  /** Adds a gauge that is read when the page is asked for; a figure's labels are in the order of `options.labels`. */
+  watch(options: InstrumentOptions, read: () => readonly Figure[]): void
   /** The page for Prometheus. */
   render(): Promise<{ readonly contentType: string; readonly body: string }>
 }
@@ -46,16 +47,16 @@ export interface Metrics {
 export function createMetrics(): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
-  const add = <T extends Instrument>(instrument: T): T => {
+  const add: Add = (instrument) => {
     // The registry asks a metric for its name and for get(), nothing else.
     registry.registerMetric(instrument as unknown as Metric)
     return instrument
   }
   const watch: Metrics["watch"] = (options, read) => void add(new Reading(options, read))
   return {
-    publish: publishObserver(add),
-    route: routeObserver(add),
-    deliver: deliverObserver(add),
+    publish: publishMetrics(add),
+    route: routeMetrics(add),
+    deliver: deliverMetrics(add),
     watch,
     watchEngine: (read) => {
       const options = { name: "redcar_engine", help: "What the engine holds, by figure.", labels: ["figure"] }
@@ -67,53 +68,66 @@ export function createMetrics(): Metrics {
 
 type Add = <T extends Instrument>(instrument: T) => T
 
-function publishObserver(add: Add): PublishObserver {
-  const events = add(counter("redcar_published_events_total", "Events made durable.", ["topic"]))
-  const bytes = add(counter("redcar_published_bytes_total", "Bytes of requests that published.", ["topic"]))
-  const repeated = add(counter("redcar_duplicate_events_total", "Events that were there already.", ["topic"]))
-  const refused = add(counter("redcar_refused_events_total", "Events and requests refused.", ["code"]))
-  const seconds = add(spread("redcar_publish_seconds", "From a request's last byte to its answer.", []))
+function publishMetrics(add: Add): PublishMetrics {
+  const events = add(
+    counter("redcar_published_events_total", "Events that were published, by what became of them.", ["outcome"]),
+  )
+  const bytes = add(counter("redcar_published_bytes_total", "Bytes of the events that were stored.", []))
   return {
-    accepted: (topic, count, size) => {
-      events.add(count, topic)
-      bytes.add(size, topic)
+    published: ({ accepted, duplicates, refused, bytes: size }) => {
+      if (accepted > 0) events.add(accepted, "accepted")
+      if (duplicates > 0) events.add(duplicates, "duplicate")
+      if (refused > 0) events.add(refused, "refused")
+      if (size > 0) bytes.add(size)
     },
-    duplicates: (topic, count) => repeated.add(count, topic),
-    refused: (code, count) => refused.add(count, code),
-    answered: (ms) => seconds.record(ms),
   }
 }
 
-function routeObserver(add: Add): RouteObserver {
+function routeMetrics(add: Add): RouteMetrics {
   const events = add(counter("redcar_routed_events_total", "Events that were matched against the triggers.", []))
   const deliveries = add(counter("redcar_routed_deliveries_total", "Deliveries that came of them.", []))
+  let lastStoredAt: number | undefined
+  const options = {
+    name: "redcar_routed_until_timestamp_seconds",
+    help: "When the newest event that was routed was stored.",
+    labels: [],
+  }
+  add(new Reading(options, () => (lastStoredAt === undefined ? [] : [{ value: lastStoredAt / 1_000, labels: [] }])))
   return {
-    routed: (read, made) => {
-      events.add(read)
-      deliveries.add(made)
+    routed: (batch) => {
+      events.add(batch.events)
+      deliveries.add(batch.deliveries)
+      lastStoredAt = batch.storedAt
     },
   }
 }
 
-function deliverObserver(add: Add): DeliverObserver {
-  const attempts = add(counter("redcar_attempts_total", "Attempts, by what came of them.", ["destination", "outcome"]))
-  const verdicts = add(counter("redcar_verdicts_total", "What followed the attempts.", ["destination", "verdict"]))
-  const seconds = add(spread("redcar_attempt_seconds", "How long attempts took.", ["destination"]))
-  const age = add(spread("redcar_delivery_age_seconds", "From an event's storing to its delivery.", ["destination"]))
+function deliverMetrics(add: Add): DeliverMetrics {
+  const where = ["tenant", "destination"]
+  const attempts = add(
+    counter("redcar_attempts_total", "Attempts, by what came of them.", [...where, "outcome", "verdict"]),
+  )
+  const seconds = add(new Spread({ name: "redcar_attempt_seconds", help: "How long attempts took.", labels: where }))
+  const dead = add(counter("redcar_dead_letters_total", "Deliveries that were given up.", [...where, "reason"]))
+  const breakers = add(
+    counter("redcar_breaker_changes_total", "Changes of a destination's breaker.", ["lane", "state"]),
+  )
+  const lost = add(counter("redcar_leases_lost_total", "Attempts that ended after their lease.", ["lane"]))
+  const untold = add(
+    counter("redcar_records_lost_total", "Attempts and dead letters that the log was not told of.", []),
+  )
   return {
-    attempted: (destination, outcome, ms) => {
-      attempts.add(1, destination, outcome)
-      seconds.record(ms, destination)
+    attempt: ({ delivery: { tenant, destination }, attempt, verdict }) => {
+      attempts.add(1, tenant, destination, attempt.outcome.kind, verdict.kind)
+      seconds.record(attempt.durationMs, tenant, destination)
     },
-    settled: (destination, verdict) => verdicts.add(1, destination, verdict),
-    arrived: (destination, ms) => age.record(ms, destination),
+    dead: ({ tenant, destination, reason }) => dead.add(1, tenant, destination, reason),
+    breaker: (lane, state) => breakers.add(1, lane, state),
+    leaseLost: (lane) => lost.add(1, lane),
+    recordLost: () => untold.add(1),
   }
 }
 
 function counter(name: string, help: string, labels: readonly string[]): Tally {
   return new Tally({ name, help, labels })
-}
-
-function spread(name: string, help: string, labels: readonly string[]): Spread {
-  return new Spread({ name, help, labels })
 }

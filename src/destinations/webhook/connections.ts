@@ -28,7 +28,8 @@ export class Connections {
   #busy = 0
   #tick = 0
   #ticking = false
-  #closing: (() => void) | undefined
+  #idleAgain: Promise<void> | undefined
+  #becameIdle = () => {}
 
   constructor(options: ConnectionsOptions) {
     this.#options = options
@@ -69,9 +70,10 @@ export class Connections {
   /** Resolves when no request is under way any more and all connections are ended. Nothing is taken from now on. */
   async close(): Promise<void> {
     if (this.#busy > 0) {
-      await new Promise<void>((resolve) => {
-        this.#closing = resolve
+      this.#idleAgain ??= new Promise((resolve) => {
+        this.#becameIdle = resolve
       })
+      await this.#idleAgain
     }
     for (const connection of this.#all) connection.destroy()
     this.#all.clear()
@@ -85,7 +87,7 @@ export class Connections {
   }
 
   #over(): void {
-    if (--this.#busy === 0) this.#closing?.()
+    if (--this.#busy === 0) this.#becameIdle()
   }
 
   #arm(): void {

@@ -1,0 +1,126 @@
+import type { AttributeRead, Binary, DataRead, Expression, Literal } from "../filters/sql/expression.ts"
+import { likeGlob } from "../filters/sql/like.ts"
+import { type Cover, eitherCover, globKey, type Key, type KeyField, type KeyKind, namesOf } from "./cover.ts"
+import type { Interval } from "./intervals.ts"
+
+/** Attributes that are texts in every event, so that no cast can make another text equal to theirs. */
+const texts: ReadonlySet<string> = new Set([
+  "id",
+  "source",
+  "specversion",
+  "type",
+  "datacontenttype",
+  "dataschema",
+  "subject",
+  "time",
+])
+
+/** Conditions of an SQL expression, all necessary for it to be true. */
+export function sqlCovers(expression: Expression): readonly Cover[] {
+  switch (expression.kind) {
+    case "binary":
+      return binaryCovers(expression)
+    case "like": {
+      if (expression.negated || expression.of.kind !== "attribute") return []
+      const found = globKey(likeGlob(expression.pattern))
+      return found === undefined ? [] : [coverOf([keyOf(expression.of, found.by)], found.exact)]
+    }
+    case "in":
+      return expression.negated ? [] : inCovers(expression.of, expression.elements)
+    default:
+      return []
+  }
+}
+
+function binaryCovers({ operator, left, right }: Binary): readonly Cover[] {
+  switch (operator) {
+    case "AND":
+      return [...sqlCovers(left), ...sqlCovers(right)]
+    case "OR":
+      return eitherCover([sqlCovers(left), sqlCovers(right)])
+    case "=":
+      return equalCovers(left, right)
+    case "<":
+    case "<=":
+    case ">":
+    case ">=":
+      if (isRead(left) && isNumber(right)) return [rangeCover(left, operator, right.value as number)]
+      if (isNumber(left) && isRead(right)) return [rangeCover(right, turned[operator], left.value as number)]
+      return []
+    default:
+      return []
+  }
+}
+
+const turned = { "<": ">", "<=": ">=", ">": "<", ">=": "<=" } as const
+
+function equalCovers(left: Expression, right: Expression): readonly Cover[] {
+  if (isRead(left) && right.kind === "literal") return literalCovers(left, right)
+  // The right side's type decides: only of an attribute that is a text is it known.
+  if (left.kind === "literal" && right.kind === "attribute" && texts.has(right.name) && left.value !== null) {
+    return [coverOf([keyOf(right, { kind: "value", value: String(left.value) })], true)]
+  }
+  return []
+}
+
+function literalCovers(left: AttributeRead | DataRead, { value }: Literal): readonly Cover[] {
+  if (typeof value === "number") return [rangeCover(left, "=", value)]
+  if (typeof value !== "string") return []
+  if (left.kind === "attribute") return [coverOf([keyOf(left, { kind: "value", value })], true)]
+  const values: (string | number | boolean)[] = [value]
+  if (String(Number(value)) === value) values.push(Number(value))
+  if (value === "true" || value === "false") values.push(value === "true")
+  const keys = values.map((each) => keyOf(left, { kind: "value", value: each }))
+  return [coverOf(keys, false)]
+}
+
+/**
+ * The left side's type decides what the elements are cast to. A text element that is the only text of its value is found
+ * by that text whatever the attribute's type is.
+ */
+function inCovers(of: Expression, elements: readonly Expression[]): readonly Cover[] {
+  if (of.kind !== "attribute") return []
+  const keys: Key[] = []
+  for (const element of elements) {
+    if (element.kind !== "literal" || element.value === null) return []
+    const text = String(element.value)
+    const found = texts.has(of.name) || (typeof element.value === "string" && isOnlyText(text))
+    if (!found) return []
+    keys.push(keyOf(of, { kind: "value", value: text }))
+  }
+  return keys.length > 64 ? [] : [coverOf(keys, false)]
+}
+
+function isOnlyText(text: string): boolean {
+  if (/^[+-]?[0-9]+$/.test(text)) return String(Number(text)) === text
+  const lower = text.toLowerCase()
+  return lower === text || (lower !== "true" && lower !== "false")
+}
+
+function rangeCover(read: AttributeRead | DataRead, operator: "=" | "<" | "<=" | ">" | ">=", value: number): Cover {
+  const interval: Interval = {
+    low: operator === "<" || operator === "<=" ? Number.NEGATIVE_INFINITY : value,
+    lowOpen: operator === ">",
+    high: operator === ">" || operator === ">=" ? Number.POSITIVE_INFINITY : value,
+    highOpen: operator === "<",
+  }
+  return coverOf([keyOf(read, { kind: "range", loose: true, interval })], false)
+}
+
+function coverOf(keys: readonly Key[], exact: boolean): Cover {
+  return { keys, exact }
+}
+
+function keyOf(read: AttributeRead | DataRead, by: KeyKind): Key {
+  const field: KeyField =
+    read.kind === "attribute" ? { from: "attribute", name: read.name } : { from: "data", path: namesOf(read.path) }
+  return { field, by }
+}
+
+function isRead(expression: Expression): expression is AttributeRead | DataRead {
+  return expression.kind === "attribute" || expression.kind === "data"
+}
+
+function isNumber(expression: Expression): expression is Literal {
+  return expression.kind === "literal" && typeof expression.value === "number"
+}
