@@ -39,7 +39,7 @@ export async function prepare(job: Job, hub: Hub): Promise<Prepared> {
     const known = directory.trigger(tenant, id)
     const trigger = known instanceof Promise ? await known : known
     if (!trigger) return over(() => gate.end(lease, (lease) => engine.queue.settle(lease, { kind: "done" })))
-    if (directory.isPaused(trigger)) return over(() => hold(lease, hub))
+    if (trigger.paused || directory.isPaused(tenant, id)) return over(() => hold(lease, hub))
     const stored = await fetch(lease, hub)
     if (stored.event) return { kind: "ready", stored: stored.event, trigger }
     const outcome: Outcome = { kind: "failed", detail: stored.detail, permanent: true }
@@ -115,19 +115,19 @@ export async function conclude(concluded: Concluded, hub: Hub): Promise<void> {
 async function concludeGone({ job, stored, attempt, lane }: Concluded, hub: Hub): Promise<void> {
   const { delivery } = job.lease
   const verdict = { kind: "held" } as const
-  await hub.records.attempt(stored, delivery, attempt, verdict)
   const reason = `${delivery.destination} is gone: ${attempt.outcome.detail}`
-  await hub.directory.pause(delivery.tenant, delivery.trigger, reason)
+  const pausing = hub.directory.pause(delivery.tenant, delivery.trigger, reason)
+  await Promise.all([pausing, hub.records.attempt(stored, delivery, attempt, verdict)])
   await hold(job.lease, hub)
   hub.observe.attempt?.({ lane, delivery, attempt, verdict })
 }
 
 /** Holds until the trigger is resumed; if that came first, it is resumed again. */
-async function hold(lease: Lease, { engine, directory, gate }: Hub): Promise<void> {
+export async function hold(lease: Lease, { engine, directory, gate }: Hub): Promise<void> {
   const { tenant, trigger: id } = lease.delivery
   await gate.end(lease, (lease) => engine.queue.hold(lease))
   const trigger = await directory.trigger(tenant, id)
-  if (trigger && !directory.isPaused(trigger)) await engine.queue.resume(tenant, id)
+  if (trigger && !trigger.paused && !directory.isPaused(tenant, id)) await engine.queue.resume(tenant, id)
 }
 
 /** Tells of the dead letter, then makes it one: a crash in between tells twice, under one id. */

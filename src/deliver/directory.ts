@@ -52,13 +52,13 @@ export class Directory {
     return known ?? this.#catalog.get<Destination>(destinationPrefix + lane).then((item) => item?.value)
   }
 
-  isPaused(trigger: Trigger): boolean {
-    return (
-      trigger.paused !== undefined || (this.#pausing.size > 0 && this.#pausing.has(`${trigger.tenant}/${trigger.id}`))
-    )
+  /** Whether the trigger is known to be paused, or is being paused from here. */
+  isPaused(tenant: string, id: string): boolean {
+    const path = `${tenant}/${id}`
+    return this.#pausing.has(path) || this.#triggers.get(path)?.paused !== undefined
   }
 
-  /** Pauses the trigger in the catalog, unless it is paused already or gone. */
+  /** Pauses the trigger, from this call on for us, and then in the catalog; unless it is paused already or gone. */
   async pause(tenant: string, id: string, reason: string): Promise<void> {
     const path = `${tenant}/${id}`
     if (this.#pausing.has(path)) return

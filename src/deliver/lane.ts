@@ -2,7 +2,7 @@ import type { Lease } from "../core/engine.ts"
 import { LeaseLostError } from "../core/errors.ts"
 import type { Destination } from "../core/resources.ts"
 import { type Breaker, breakerAfter, breakerAllows, breakerAt, closedBreaker } from "./breaker.ts"
-import { bury, conclude, prepare } from "./conclude.ts"
+import { bury, conclude, hold, prepare } from "./conclude.ts"
 import type { Hub } from "./hub.ts"
 import type { Job, ReadyJob } from "./job.ts"
 import { Outlet, type Sent } from "./outlet.ts"
@@ -128,8 +128,13 @@ export class Lane {
         this.#wakeAt(now + waitMs)
         return
       }
-      this.#rate?.take(1)
       this.#ready.shift()
+      const { tenant, trigger } = next.job.lease.delivery
+      if (this.#hub.directory.isPaused(tenant, trigger)) {
+        void this.#end(next.job, () => hold(next.job.lease, this.#hub))
+        continue
+      }
+      this.#rate?.take(1)
       void this.#send(next)
     }
   }

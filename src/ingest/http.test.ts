@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
 import type { StoredEvent } from "../core/engine.ts"
 import { type Fixture, openFixture } from "./fixture.ts"
 
@@ -138,10 +138,8 @@ describe("raw input", () => {
     await hub.post("wrapped", {}, "first")
     const key = "topic/default/wrapped"
     const item = (await hub.engine.catalog.get<object>(key))!
-    const watched = new AbortController()
-    const changes = hub.engine.catalog.watch(key, watched.signal)
     await hub.engine.catalog.put(key, { ...item.value, wrap: { source: "urn:mine", type: "mine" } }, item.revision)
-    for await (const change of changes) if (change.kind === "current") watched.abort()
+    await vi.waitFor(() => expect(hub.topics.get("default", "wrapped")?.wrap.type).toBe("mine"), { interval: 1 })
     await hub.post("wrapped", {}, "second")
     const sources = (await hub.stored("wrapped")).map(({ event }) => [event.source, event.type])
     expect(sources).toEqual([

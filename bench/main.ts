@@ -1,0 +1,38 @@
+import { cpus, totalmem } from "node:os"
+import { deliver } from "./deliver.ts"
+import type { Scenario } from "./measure.ts"
+import { batch, publish } from "./publish.ts"
+import { read } from "./read.ts"
+
+const scenarios: Readonly<Record<string, Scenario>> = { publish, batch, deliver, read }
+
+const usage = `npm run bench -- <scenario>… [--quick]
+
+Scenarios: ${Object.keys(scenarios).join(", ")}, all
+Each runs in turn with a baseline beside it. The lines that begin with { are for programs.`
+
+async function main(args: readonly string[]): Promise<number> {
+  const quick = args.includes("--quick")
+  const asked = args.filter((arg) => !arg.startsWith("--"))
+  const names = asked.includes("all") ? Object.keys(scenarios) : asked
+  if (names.length === 0 || names.some((name) => scenarios[name] === undefined)) {
+    console.error(usage)
+    return 2
+  }
+  const { model } = cpus()[0] ?? { model: "unknown" }
+  console.log(
+    `${model}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`,
+  )
+  const lines: string[] = []
+  for (const name of names) {
+    for await (const measure of scenarios[name]!({ quick })) {
+      const { scenario, figure, unit, baseline, ratio } = measure
+      console.log(`${scenario}: ${figure} ${unit}, baseline ${baseline}, ratio ${ratio}`)
+      lines.push(JSON.stringify(measure))
+    }
+  }
+  for (const line of lines) console.log(line)
+  return 0
+}
+
+process.exitCode = await main(process.argv.slice(2))

@@ -1,0 +1,343 @@
+import { once } from "node:events"
+import { afterEach, describe, expect, it, vi } from "vitest"
+import { ClosedError, OverloadError } from "../core/errors.ts"
+import { drainBytesMax } from "./answer.ts"
+import { type Fixture, type FixtureOptions, openFixture } from "./fixture.ts"
+
+const head = (lines: readonly string[]) =>
+  ["POST /v1/topics/a/events HTTP/1.1", "host: x", "authorization: Bearer good", ...lines, "", ""].join("\r\n")
+const structured = "content-type: application/cloudevents+json"
+const ndjson = "content-type: application/x-ndjson"
+const event = (id: string) => JSON.stringify({ specversion: "1.0", id, source: "/s", type: "t" })
+const post = (body: string) => head([structured, `content-length: ${body.length}`]) + body
+
+let open: Fixture | undefined
+async function start(options?: FixtureOptions): Promise<Fixture> {
+  open = await openFixture(options)
+  return open
+}
+afterEach(async () => {
+  await open?.close()
+  open = undefined
+})
+
+/** Resolves when nothing of any body is held any more. */
+function nothingHeld(hub: Fixture): Promise<void> {
+  return vi.waitFor(() => expect(hub.ingest.bodyBytes).toBe(0), { interval: 1, timeout: 5_000 })
+}
+
+/** An append that waits until it is let go. */
+function gate() {
+  const gates: (() => void)[] = []
+  const pieces: number[] = []
+  let reached = () => {}
+  return {
+    pieces,
+    beforeAppend(events: number) {
+      pieces.push(events)
+      reached()
+      return new Promise<void>((resolve) => gates.push(resolve))
+    },
+    /** Resolves when `count` appends have begun. */
+    async begun(count: number) {
+      while (pieces.length < count) {
+        await new Promise<void>((resolve) => {
+          reached = resolve
+        })
+      }
+    },
+    letGo() {
+      for (const go of gates.splice(0)) go()
+    },
+  }
+}
+
+describe("a connection", () => {
+  it("is told to continue when it asks", async () => {
+    const hub = await start()
+    const { socket, read } = await hub.socket()
+    const body = event("1")
+    socket.write(head([structured, `content-length: ${body.length}`, "expect: 100-continue"]))
+    expect(await read("\r\n\r\n")).toBe("HTTP/1.1 100 Continue\r\n\r\n")
+    socket.write(body)
+    expect(await read('"cursor"')).toContain("202 Accepted")
+  })
+
+  it("serves several requests that came at once, in order", async () => {
+    const hub = await start()
+    const { socket, read } = await hub.socket()
+    socket.write(post(event("1")) + post("nonsense") + post(event("2")))
+    const text = await read('{"id":"2"')
+    expect(text.match(/HTTP\/1.1 \d+/g)).toEqual(["HTTP/1.1 202", "HTTP/1.1 400", "HTTP/1.1 202"])
+  })
+
+  it("takes a body byte by byte", async () => {
+    const hub = await start()
+    const { socket, read } = await hub.socket()
+    socket.setNoDelay(true)
+    socket.write(head([structured, "transfer-encoding: chunked"]))
+    for (const byte of event("1")) {
+      socket.write(`1\r\n${byte}\r\n`)
+      await new Promise(setImmediate)
+    }
+    socket.write("0\r\n\r\n")
+    expect(await read('"cursor"')).toContain("202 Accepted")
+    expect(hub.ingest.bodyBytes).toBe(0)
+  })
+
+  it("leaves nothing behind when it ends in the middle of a body", async () => {
+    const hub = await start()
+    const { socket } = await hub.socket()
+    socket.write(`${head([structured, "content-length: 1000"])}{"specversion":`)
+    await vi.waitFor(() => expect(hub.ingest.bodyBytes).toBe(15), { interval: 1 })
+    socket.destroy()
+    await nothingHeld(hub)
+    expect(hub.bugs).toEqual([])
+  })
+
+  it("leaves nothing behind when it ends before the answer", async () => {
+    const gated = gate()
+    const hub = await start(gated)
+    const { socket } = await hub.socket()
+    socket.write(post(event("1")))
+    await gated.begun(1)
+    socket.destroy()
+    await once(socket, "close")
+    gated.letGo()
+    await nothingHeld(hub)
+    expect(hub.bugs).toEqual([])
+    expect(await hub.stored("a")).toHaveLength(1)
+  })
+
+  it("leaves nothing behind when it ends in the middle of lines", async () => {
+    const hub = await start()
+    const { socket } = await hub.socket()
+    socket.write(`${head([ndjson, "content-length: 100000"])}${event("1")}\n{"spec`)
+    // What has come is stored although the rest has not.
+    await vi.waitFor(async () => expect(await hub.stored("a")).toHaveLength(1), { interval: 2 })
+    expect(hub.ingest.bodyBytes).toBe(100_000)
+    socket.destroy()
+    await nothingHeld(hub)
+    expect(hub.bugs).toEqual([])
+  })
+
+  it("can be used again after a refusal before its body", async () => {
+    const hub = await start()
+    const { socket, read } = await hub.socket()
+    const body = "x".repeat(600_000)
+    socket.write(head([structured.replace("json", "xml"), `content-length: ${body.length}`]))
+    await read("415 Unsupported")
+    socket.write(body)
+    socket.write(post(event("1")))
+    expect(await read('"cursor"')).toContain("202 Accepted")
+  })
+
+  it("is cut when it goes on and on after a refusal", async () => {
+    const hub = await start()
+    const { socket, read } = await hub.socket()
+    socket.write(head([structured, "transfer-encoding: chunked"]))
+    const chunk = Buffer.from(`10000\r\n${"x".repeat(0x10000)}\r\n`)
+    let sent = 0
+    while (!socket.destroyed && sent < 8 * drainBytesMax) {
+      sent += chunk.length
+      if (!socket.write(chunk)) await Promise.race([once(socket, "drain"), once(socket, "close")]).catch(() => {})
+    }
+    if (!socket.destroyed) await once(socket, "close")
+    expect(await read("413 Payload Too Large")).toContain("limits.eventBytesMax")
+    expect(hub.ingest.bodyBytes).toBe(0)
+  })
+})
+
+describe("lines", () => {
+  it("wait for the disk, and the sender with them", async () => {
+    const gated = gate()
+    const hub = await start(gated)
+    const { socket, read } = await hub.socket()
+    const all = Buffer.from(Array.from({ length: 40_000 }, (_, i) => `${event(`e${i}`)}\n`).join(""))
+    socket.write(head([ndjson, `content-length: ${all.length}`]))
+    let taken = 0
+    let held = false
+    for (let at = 0; at < all.length && !held; at += 65_536) {
+      taken = at
+      held = !socket.write(all.subarray(at, at + 65_536)) && (await isHeld(socket))
+    }
+    // What the hub's memory and the sockets' buffers do not hold is still with the sender.
+    expect(held).toBe(true)
+    expect(gated.pieces).toHaveLength(1)
+    gated.letGo()
+    socket.write(all.subarray(taken + 65_536))
+    for (let piece = 2; !(await isDone(read, gated.begun(piece))); piece++) gated.letGo()
+    gated.letGo()
+    expect(await read('{"id":"e39999"')).toContain('{"accepted":40000,"rejected":0,')
+    expect(Math.max(...gated.pieces)).toBeLessThan(3_000)
+    const ids = (await hub.stored("a")).map(({ event }) => event.id)
+    expect(ids).toEqual(Array.from({ length: 40_000 }, (_, i) => `e${i}`))
+    expect(hub.ingest.bodyBytes).toBe(0)
+  })
+
+  it("have a limit of their number; what came before is stored", async () => {
+    const hub = await start({ limits: { bulk: { eventsMax: 3, bodyBytesMax: 1 << 20 } } })
+    const body = ["1", "2", "3", "4", "5"].map(event).join("\n")
+    expect(await hub.post("a", { "content-type": "application/x-ndjson" }, body)).toMatchObject({
+      status: 207,
+      body: {
+        accepted: 3,
+        rejected: 1,
+        results: [{ id: "1" }, { id: "2" }, { id: "3" }, { index: 3, error: { code: "too-large" } }],
+      },
+    })
+  })
+
+  it("have a limit of their bytes, said beforehand or not", async () => {
+    const hub = await start({ limits: { bulk: { eventsMax: 1000, bodyBytesMax: 1_000 } } })
+    const many = Array.from({ length: 100 }, (_, i) => `${event(`${i}`)}\n`)
+    expect((await hub.post("a", { "content-type": "application/x-ndjson" }, many.join(""))).status).toBe(413)
+    async function* unsaid() {
+      for (const line of many) {
+        yield line
+        await new Promise(setImmediate)
+      }
+    }
+    const { status, body } = await hub.post("a", { "content-type": "application/x-ndjson" }, unsaid())
+    expect(status).toBe(207)
+    expect(body.results.at(-1)).toMatchObject({ error: { code: "too-large" } })
+    expect(body.accepted).toBeGreaterThan(10)
+    expect(await hub.stored("a")).toHaveLength(body.accepted)
+    await nothingHeld(hub)
+  })
+
+  it("that could not be stored keep later ones from being stored before them", async () => {
+    let calls = 0
+    const hub = await start({
+      beforeAppend() {
+        calls++
+        if (calls === 2) throw new OverloadError(2_500)
+      },
+    })
+    const body = Array.from({ length: 5_000 }, (_, i) => event(`e${i}`)).join("\n")
+    const answer = await hub.post("a", { "content-type": "application/x-ndjson" }, body)
+    expect(answer.status).toBe(207)
+    expect(answer.body.results).toHaveLength(5_000)
+    const stored = await hub.stored("a")
+    expect(stored).toHaveLength(answer.body.accepted)
+    expect(answer.body.results[stored.length]).toMatchObject({ index: stored.length, error: { code: "overloaded" } })
+    expect(answer.body.accepted + answer.body.rejected).toBe(5_000)
+    expect(calls).toBe(2)
+  })
+})
+
+describe("the hub", () => {
+  it("holds so many bodies and no more", async () => {
+    const hub = await start({ limits: { bodiesInFlightBytesMax: 1_000 } })
+    const { socket } = await hub.socket()
+    socket.write(`${head([structured, "content-length: 2000"])}${"x".repeat(900)}`)
+    await vi.waitFor(() => expect(hub.ingest.bodyBytes).toBe(900), { interval: 1 })
+    const refused = await hub.post(
+      "a",
+      { "content-type": "application/cloudevents+json" },
+      event("1") + " ".repeat(200),
+    )
+    expect(refused).toMatchObject({ status: 503, headers: { "retry-after": "1" }, body: { code: "overloaded" } })
+    const lines = await hub.post("a", { "content-type": "application/x-ndjson" }, event("1").repeat(10))
+    expect(lines.status).toBe(503)
+    socket.destroy()
+    await nothingHeld(hub)
+    expect((await hub.post("a", { "content-type": "application/cloudevents+json" }, event("1"))).status).toBe(202)
+    expect(hub.ingest.bodyBytes).toBe(0)
+  })
+
+  it("says so when it is overloaded, and when to come again", async () => {
+    const hub = await start({
+      beforeAppend() {
+        throw new OverloadError(2_500)
+      },
+    })
+    const type = (subtype: string) => ({ "content-type": `application/${subtype}` })
+    for (const answer of [
+      await hub.post("a", type("cloudevents+json"), event("1")),
+      await hub.post("a", type("cloudevents-batch+json"), `[${event("1")}]`),
+      await hub.post("a", type("x-ndjson"), event("1")),
+    ]) {
+      expect(answer).toMatchObject({ status: 503, headers: { "retry-after": "3" }, body: { code: "overloaded" } })
+    }
+  })
+
+  it("says so when the disk is full", async () => {
+    const hub = await start({ reserveBytes: Number.MAX_SAFE_INTEGER })
+    const answer = await hub.post("a", {}, "x")
+    expect(answer).toMatchObject({ status: 507, body: { code: "storage-full" } })
+  })
+
+  it("says so when it is stopping", async () => {
+    const hub = await start()
+    await hub.post("a", {}, "x")
+    await hub.engine.log.stats({ tenant: "default", topic: "a" })
+    await start({
+      beforeAppend() {
+        throw new ClosedError()
+      },
+    })
+    const answer = await open!.post("a", {}, "x")
+    expect(answer).toMatchObject({ status: 503, headers: { "retry-after": "1" } })
+    await hub.close()
+  })
+
+  it("answers 500 for what should not happen, and says so to its log", async () => {
+    const bug = new TypeError("a bug")
+    const hub = await start({
+      beforeAppend() {
+        throw bug
+      },
+    })
+    const type = (subtype: string) => ({ "content-type": `application/${subtype}` })
+    for (const answer of [
+      await hub.post("a", type("cloudevents+json"), event("1")),
+      await hub.post("a", type("cloudevents-batch+json"), `[${event("1")}]`),
+      await hub.post("a", type("x-ndjson"), event("1")),
+    ]) {
+      expect(answer).toMatchObject({
+        status: 500,
+        body: { code: "internal", detail: "the hub failed; its log says why" },
+      })
+    }
+    expect(hub.bugs).toEqual([bug, bug, bug])
+    expect(hub.ingest.bodyBytes).toBe(0)
+  })
+
+  it("makes no topics where that is switched off", async () => {
+    const hub = await start({ limits: { topicsAutoCreate: false } })
+    expect(await hub.post("a", {}, "x")).toMatchObject({
+      status: 404,
+      body: { code: "not-found", detail: expect.stringContaining("POST /v1/topics") },
+    })
+    await hub.topics.ensure("default", "a")
+    expect((await hub.post("a", {}, "x")).status).toBe(202)
+  })
+
+  it("counts what was published", async () => {
+    const hub = await start({ limits: { eventBytesMax: 1_000 } })
+    const type = (subtype: string) => ({ "content-type": `application/${subtype}` })
+    const large = JSON.stringify({ ...JSON.parse(event("9")), data: "x".repeat(1_000) })
+    await hub.post("a", type("cloudevents+json"), event("1"))
+    await hub.post("a", type("cloudevents-batch+json"), `[${event("1")},{},${event("2")},${large}]`)
+    await hub.post("a", type("x-ndjson"), `${event("2")}\n{}\n${event("3")}\n${large}`)
+    await hub.post("a", type("cloudevents+json"), "x")
+    const sum = (name: "accepted" | "duplicates" | "refused" | "bytes") =>
+      hub.counts.reduce((sum, counts) => sum + counts[name], 0)
+    expect([sum("accepted"), sum("duplicates"), sum("refused")]).toEqual([3, 2, 5])
+    expect(sum("bytes")).toBe(3 * event("1").length)
+  })
+})
+
+/** Whether the socket's buffer stays full although the hub had time to empty it. */
+async function isHeld(socket: import("node:net").Socket): Promise<boolean> {
+  for (let turn = 0; turn < 200; turn++) {
+    if (!socket.writableNeedDrain) return false
+    await new Promise(setImmediate)
+  }
+  return true
+}
+
+async function isDone(read: (until: string) => Promise<string>, begun: Promise<void>): Promise<boolean> {
+  return Promise.race([read('"accepted"').then(() => true), begun.then(() => false)])
+}
