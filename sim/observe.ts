@@ -1,6 +1,7 @@
 import type { Clock } from "../src/core/clock.ts"
 import type { Verdict } from "../src/core/delivery.ts"
 import type { DeliveryQueue, Lease } from "../src/core/engine.ts"
+import { LeaseLostError } from "../src/core/errors.ts"
 import { type DeliveryRecord, InvariantError, type RunRecord } from "./record.ts"
 import type { Trace } from "./trace.ts"
 
@@ -23,6 +24,15 @@ export function observeQueue(options: ObserverOptions): DeliveryQueue {
   const { queue } = options
   return {
     ...forward(queue),
+    async enqueue(deliveries, position) {
+      try {
+        await queue.enqueue(deliveries, position)
+      } catch (error) {
+        // What could be leased before it was stored is not to be stored: no lease on it holds any more.
+        for (const { id } of deliveries) delete options.record.delivery(id).live
+        throw error
+      }
+    },
     async lease(request) {
       const at = options.clock.now()
       const leases = await queue.lease(request)
@@ -108,6 +118,7 @@ async function ending(options: ObserverOptions, lease: Lease, how: Ending, call:
     await call()
   } catch (error) {
     if (valid) live.ending = false
+    if (valid && error instanceof LeaseLostError && delivery.live === live) delete delivery.live
     trace.line(`${how.kind} ${delivery.id} token ${lease.token}: ${(error as Error).name}`)
     throw error
   }
@@ -116,14 +127,16 @@ async function ending(options: ObserverOptions, lease: Lease, how: Ending, call:
   record.count(how.kind)
   if (!valid) options.onViolation(new InvariantError(4, `a lost lease on ${delivery.id} was ended with ${how.kind}`))
   if (delivery.live === live) delete delivery.live
-  ended(options, delivery, how, at)
+  ended(options, lease, how, at)
 }
 
-function ended(options: ObserverOptions, delivery: DeliveryRecord, how: Ending, at: number): void {
+function ended(options: ObserverOptions, lease: Lease, how: Ending, at: number): void {
+  const delivery = options.record.delivery(lease.delivery.id)
   const calls = options.storeCalls()
   switch (how.kind) {
     case "done":
-      if (delivery.taken === 0) {
+      // What a deleted trigger owed is owed no more.
+      if (delivery.taken === 0 && !options.record.isDeleted(lease.delivery)) {
         options.onViolation(new InvariantError(3, `${delivery.id} is done, and no destination took it`))
       }
       delivery.ended = { kind: "done", calls }

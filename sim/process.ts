@@ -1,4 +1,5 @@
 import { sleep } from "../src/core/clock.ts"
+import { StorageFullError } from "../src/core/errors.ts"
 import type { SimulatedChance } from "../src/testing/chance.ts"
 import { createPower, type Power } from "../src/testing/power.ts"
 import type { Hub } from "./hub.ts"
@@ -52,7 +53,12 @@ export function startProcesses(world: World, chance: SimulatedChance): Processes
     power = started
     const cut = new Promise<void>((resolve) => started.onCut(resolve))
     died = cut
-    const opening = openHub(world, started, incarnation)
+    const opening = openHub(world, started, incarnation).catch((error: Error) => {
+      if (!(error instanceof StorageFullError)) throw error
+      // A start may need room; whoever keeps the process running tries again.
+      trace.line(`hub ${incarnation} does not start: ${error.message}`)
+      started.cut()
+    })
     started.onCut(() => record.crashed(world.store.applied))
     const opened = await Promise.race([opening, cut])
     if (opened) {

@@ -102,6 +102,11 @@ export class RunRecord {
     return made
   }
 
+  /** Whether the delivery's trigger was asked to go. */
+  isDeleted({ tenant, trigger }: { readonly tenant: string; readonly trigger: string }): boolean {
+    return this.triggers.get(`${tenant}/${trigger}`)?.deletionAt !== undefined
+  }
+
   /** The process died; the store kept `kept` of its calls. What rested on a lost call may happen again. */
   crashed(kept: number): void {
     for (const delivery of this.deliveries.values()) {

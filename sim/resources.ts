@@ -31,39 +31,60 @@ export async function createDestination({ world, processes }: Workplace, plan: D
 /** Makes a trigger; asks again until it is there. */
 export async function createTrigger(place: Workplace, plan: TriggerPlan): Promise<void> {
   const key = `trigger/${plan.tenant}/${plan.id}`
+  const record = recordOf(place, plan)
   for (;;) {
-    if (await changeTrigger(place, plan, "new")) return
-    const asked = await place.processes.ask(`get ${key}`, (hub) => hub.engine.catalog.get<Trigger>(key))
-    if (asked.kind !== "answered" || !asked.value) continue
+    const made = await place.processes.ask(`make ${key}`, async (hub) => {
+      await put(place, hub, record, makeTrigger(plan, await chooseStart(place, hub), place.world.clock.now()), 0)
+    })
+    if (made.kind === "answered") return
+    if (made.kind === "refused") expectRefusal(place.world, made.error)
+    const found = await place.processes.ask(`get ${key}`, (hub) => hub.engine.catalog.get<Trigger>(key))
+    if (found.kind !== "answered" || !found.value) continue
     // An earlier question was lost on its way back: the trigger is there.
-    const { createdAt } = asked.value.value
-    const version = place.world.record.triggers
-      .get(`${plan.tenant}/${plan.id}`)
-      ?.versions.find(({ trigger }) => trigger.createdAt === createdAt)
+    const { createdAt } = found.value.value
+    const version = record.versions.find(({ trigger }) => trigger.createdAt === createdAt)
     if (version) version.acknowledgedAt = place.world.clock.now()
     return
   }
 }
 
-export type TriggerChange = "new" | "pause" | "resume" | "filters" | "delete"
+interface Named {
+  readonly tenant: string
+  readonly id: string
+}
+
+function recordOf({ world }: Workplace, { tenant, id }: Named): TriggerRecord {
+  const path = `${tenant}/${id}`
+  const record = world.record.triggers.get(path) ?? { tenant, id, versions: [] }
+  world.record.triggers.set(path, record)
+  return record
+}
+
+export type TriggerChange = "pause" | "resume" | "filters"
 
 /** Changes a trigger as the API does: reads it, and stores it if nobody else did meanwhile. */
-export async function changeTrigger(place: Workplace, plan: TriggerPlan, change: TriggerChange): Promise<boolean> {
+export async function changeTrigger(place: Workplace, trigger: Named, change: TriggerChange): Promise<void> {
   const { world, processes, chance } = place
-  const path = `${plan.tenant}/${plan.id}`
-  const record = world.record.triggers.get(path) ?? { tenant: plan.tenant, id: plan.id, versions: [] }
-  world.record.triggers.set(path, record)
-  const asked = await processes.ask(`${change} trigger ${path}`, async (hub) => {
-    if (change === "delete") return remove(place, hub, record)
-    const item = change === "new" ? undefined : await hub.engine.catalog.get<Trigger>(`trigger/${path}`)
-    if (change !== "new" && !item) return
-    const trigger = item
-      ? changed(item.value, change, world.clock.now(), () => planFilters(chance))
-      : made(plan, await chooseStart(place, hub), world.clock.now())
-    await put(place, hub, record, trigger, item?.revision ?? 0)
+  const key = `trigger/${trigger.tenant}/${trigger.id}`
+  const asked = await processes.ask(`${change} ${key}`, async (hub) => {
+    const item = await hub.engine.catalog.get<Trigger>(key)
+    if (!item) return
+    const next = changed(item.value, change, world.clock.now(), () => planFilters(chance))
+    await put(place, hub, recordOf(place, trigger), next, item.revision)
   })
   if (asked.kind === "refused") expectRefusal(world, asked.error)
-  return asked.kind === "answered"
+}
+
+/** Deletes a trigger; that it may be gone counts from the question on. */
+export async function deleteTrigger(place: Workplace, { tenant, id }: Named): Promise<void> {
+  const { world, processes } = place
+  const record = recordOf(place, { tenant, id })
+  record.deletionAt ??= world.clock.now()
+  const asked = await processes.ask(`delete trigger/${tenant}/${id}`, (hub) =>
+    hub.engine.catalog.delete(`trigger/${tenant}/${id}`),
+  )
+  if (asked.kind === "answered") record.deletedAt ??= world.clock.now()
+  if (asked.kind === "refused") expectRefusal(world, asked.error)
 }
 
 /** Now, the beginning, or after an event that was acknowledged. */
@@ -75,7 +96,7 @@ async function chooseStart({ world, chance }: Workplace, hub: Hub): Promise<Curs
   return hub.engine.log.head()
 }
 
-function made(plan: TriggerPlan, from: Cursor, now: number): Trigger {
+function makeTrigger(plan: TriggerPlan, from: Cursor, now: number): Trigger {
   const { id, tenant, topic, filters, destination, retry } = plan
   return { id, tenant, createdAt: now, updatedAt: now, labels: {}, topic, filters, destination, retry, from }
 }
@@ -103,10 +124,4 @@ async function put(
     throw error
   }
   if (hub.alive()) version.acknowledgedAt = world.clock.now()
-}
-
-async function remove({ world }: Workplace, hub: Hub, record: TriggerRecord): Promise<void> {
-  record.deletionAt ??= world.clock.now()
-  await hub.engine.catalog.delete(`trigger/${record.tenant}/${record.id}`)
-  if (hub.alive()) record.deletedAt ??= world.clock.now()
 }

@@ -5,9 +5,9 @@ import { quiesce } from "../src/testing/clock.ts"
 import type { Hub } from "./hub.ts"
 import { checkInvariants } from "./invariants.ts"
 import { startProcesses } from "./process.ts"
-import { type Invariant, InvariantError } from "./record.ts"
+import { type Invariant, InvariantError, type TriggerRecord } from "./record.ts"
 import { changeTrigger, createDestination, createTrigger, endpointOf } from "./resources.ts"
-import { behave, planScenario, type Scenario, tenants, topics } from "./scenario.ts"
+import { behave, planScenario, tenants, topics } from "./scenario.ts"
 import { operator, publish, publisher, redriver, sleeper, type Workplace } from "./workload.ts"
 import { createWorld, diskBytes, type World } from "./world.ts"
 
@@ -149,7 +149,7 @@ async function fullDisk({ world, chance, working }: Workplace): Promise<void> {
 
 /** Lets time pass until nothing is owed any more; publishes once more everywhere, to see that everything works again. */
 async function settle(place: Workplace): Promise<void> {
-  const { world, scenario } = place
+  const { world } = place
   const endMs = world.clock.now() + quietWithinMs
   await sleep(world.clock, 5_000)
   await publishEverywhere(place)
@@ -158,7 +158,7 @@ async function settle(place: Workplace): Promise<void> {
     if (world.clock.now() > endMs) {
       world.violate(new InvariantError(3, `${(await openLanes(place)).join(", ")} never came to an end`))
     }
-    for (const plan of scenario.triggers) await resumeIfPaused(place, plan)
+    for (const trigger of world.record.triggers.values()) await resumeIfPaused(place, trigger)
     if ((await openLanes(place)).length > 0) quietMs = 0
   }
 }
@@ -186,8 +186,8 @@ async function openLanes({ processes, scenario }: Workplace): Promise<readonly s
   return asked.kind === "answered" ? asked.value : ["the hub"]
 }
 
-async function resumeIfPaused(place: Workplace, plan: Scenario["triggers"][number]): Promise<void> {
-  const key = `trigger/${plan.tenant}/${plan.id}`
+async function resumeIfPaused(place: Workplace, trigger: TriggerRecord): Promise<void> {
+  const key = `trigger/${trigger.tenant}/${trigger.id}`
   const asked = await place.processes.ask(`get ${key}`, (hub) => hub.engine.catalog.get<{ paused?: unknown }>(key))
-  if (asked.kind === "answered" && asked.value?.value.paused) await changeTrigger(place, plan, "resume")
+  if (asked.kind === "answered" && asked.value?.value.paused) await changeTrigger(place, trigger, "resume")
 }

@@ -17,7 +17,7 @@ import type { SimulatedChance } from "../src/testing/chance.ts"
 import type { Hub } from "./hub.ts"
 import type { Asked, Processes } from "./process.ts"
 import { InvariantError, identityOf, type Published } from "./record.ts"
-import { changeTrigger } from "./resources.ts"
+import { changeTrigger, createTrigger, deleteTrigger } from "./resources.ts"
 import { dedupeWindowMs, eventTypes, keys, planFilters, type Scenario, tenants, topics } from "./scenario.ts"
 import type { World } from "./world.ts"
 
@@ -136,9 +136,10 @@ export async function operator(place: Workplace): Promise<void> {
     const record = world.record.triggers.get(`${plan.tenant}/${plan.id}`)
     if (!record || record.deletionAt !== undefined) continue
     const what = chance.pick(["pause", "pause", "resume", "resume", "filters", "filters", "delete", "new"] as const)
-    if (what === "delete" && number % 3 > 0) continue
     if (what === "new") {
-      await changeTrigger(place, { ...plan, id: `${plan.id}-${number}`, filters: planFilters(chance) }, "new")
+      await createTrigger(place, { ...plan, id: `${plan.id}-${number}`, filters: planFilters(chance) })
+    } else if (what === "delete") {
+      if (number % 3 === 0) await deleteTrigger(place, plan)
     } else await changeTrigger(place, plan, what)
   }
 }

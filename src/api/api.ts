@@ -38,7 +38,6 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   const answerError = (error: unknown, _: FastifyRequest, reply: FastifyReply) => answerProblem(context, error, reply)
   const settings: FastifyHttpOptions<Server> = {
     bodyLimit: bodyBytesMax,
-    disableRequestLogging: true,
     exposeHeadRoutes: false,
     frameworkErrors: answerError,
     routerOptions: { maxParamLength: pathPartCharactersMax },

@@ -6,7 +6,7 @@ import { AttemptSchema, attemptsOf, OutcomeSchema, showOutcome } from "./deliver
 import { notFound, ProblemError } from "./errors.ts"
 import { readBody, readQuery } from "./fields.ts"
 import { pageSizeDefault, parsePageToken, toPage } from "./paging.ts"
-import { resourceKey } from "./resource-store.ts"
+import { mayBeId, resourceKey } from "./resource-store.ts"
 import { type App, documented, pathPart, tenantOf } from "./routes.ts"
 import { choice, component, PageQuery, pageOf, strict, Timestamp } from "./schemas.ts"
 
@@ -153,7 +153,7 @@ function missing(context: ApiContext): (letter: DeadLetter) => Promise<string | 
 }
 
 async function find(context: ApiContext, tenant: string, id: string): Promise<DeadLetter> {
-  const letter = await context.engine.queue.deadLetter(tenant, id)
+  const letter = mayBeId(id) ? await context.engine.queue.deadLetter(tenant, id) : undefined
   if (letter !== undefined) return letter
   throw notFound(`there is no dead letter ${JSON.stringify(id)}; it may have been redriven`)
 }

@@ -5,7 +5,7 @@ import { formatPageToken, parsePageToken, toPage } from "./paging.ts"
 const query = ["default", "triggers", { labels: "team=a" }]
 
 test("a token says where its own query goes on", () => {
-  expect(parsePageToken(query, formatPageToken(query, "trg-ü/1"))).toBe("trg-ü/1")
+  expect(parsePageToken(query, formatPageToken(query, "trg-1.a_b"))).toBe("trg-1.a_b")
   expect(parsePageToken(query, undefined)).toBeUndefined()
 })
 
@@ -19,7 +19,7 @@ test("a token of another query is refused, naming the field", () => {
   }
 })
 
-test.each(["", "x", "e30", "bnVsbA", Buffer.from("[1,2]").toString("base64url")])("%j is no token", (token) => {
+test.each(["", "x", "e30", "bnVsbA", Buffer.from("[1]").toString("base64url")])("%j is no token", (token) => {
   expect(() => parsePageToken(query, token)).toThrowError(ProblemError)
 })
 

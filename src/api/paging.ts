@@ -22,13 +22,13 @@ export function formatPageToken(query: readonly unknown[], after: string): strin
 export function parsePageToken(query: readonly unknown[], token: string | undefined): string | undefined {
   if (token === undefined) return undefined
   const parts = decode(token)
-  if (!Array.isArray(parts) || parts.length !== 2 || typeof parts[1] !== "string") {
+  if (!Array.isArray(parts) || parts.length !== 2 || !/^[\w.~-]{0,200}$/.test(String(parts[1]))) {
     throw invalid("is not a page token; leave it out to begin with the first page")
   }
   if (parts[0] !== digest(query)) {
     throw invalid("belongs to another query; send it with the query that it came from, or leave it out")
   }
-  return parts[1]
+  return String(parts[1])
 }
 
 /**

@@ -104,6 +104,11 @@ export function resourceKey(name: string, tenant: string, id: string): string {
   return `${name}/${tenant}/${id}`
 }
 
+/** Whether a text from outside can be the id of something stored: what cannot is not looked for. */
+export function mayBeId(text: string): boolean {
+  return /^[\w.~-]{1,200}$/.test(text)
+}
+
 export function createResourceStore<Resource extends Stored>(
   context: ApiContext,
   type: ResourceType<Resource>,
@@ -206,7 +211,7 @@ async function findResource<Resource extends Stored>(
   id: string,
 ): Promise<Item<Resource>> {
   const key = resourceKey(type.name, tenant, id)
-  const item = id.includes("/") ? undefined : await catalog.get<Resource>(key)
+  const item = mayBeId(id) ? await catalog.get<Resource>(key) : undefined
   if (item !== undefined) return item
   const builtIn = type.builtIn?.(tenant, id)
   if (builtIn !== undefined) return { key, value: builtIn, revision: 0 }

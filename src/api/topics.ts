@@ -1,7 +1,7 @@
 import Type, { type Static } from "typebox"
 import { isReservedTopic, parseTopic } from "../core/address.ts"
 import type { Item } from "../core/engine.ts"
-import type { Retention, Topic, Trigger } from "../core/resources.ts"
+import { newTopic, type Retention, type Topic, type Trigger } from "../core/resources.ts"
 import { checkAgainstRetention } from "../deliver/policies.ts"
 import type { ApiContext } from "./context.ts"
 import { formatDuration } from "./durations.ts"
@@ -70,20 +70,6 @@ const TopicOutput = component(
   ),
 )
 
-/** A topic as its first publish makes it: kept for ever, with the hub's dedupe window. The hub repeats nothing itself. */
-export function newTopic(context: ApiContext, tenant: string, id: string, now: number): Topic {
-  return {
-    id,
-    tenant,
-    labels: {},
-    retention: {},
-    dedupeWindowMs: isReservedTopic(id) ? 0 : context.topics.dedupeWindowMs,
-    wrap: { source: `/topics/${id}`, type: "redcar.raw" },
-    createdAt: now,
-    updatedAt: now,
-  }
-}
-
 /** Triggers of a tenant that read this topic or a key of it. */
 export async function triggersOn(context: ApiContext, tenant: string, topic: string): Promise<readonly Trigger[]> {
   const items: readonly Item<Trigger>[] = await context.engine.catalog.list<Trigger>(resourceKey("trigger", tenant, ""))
@@ -108,7 +94,7 @@ export function topicType(context: ApiContext): ResourceType<Topic> {
       const times = { ...(oldestAt !== undefined && { oldestAt }), ...(newestAt !== undefined && { newestAt }) }
       return { stats: { events, bytes, ...mapValues(times, (at) => new Date(at).toISOString()) } }
     },
-    builtIn: (tenant, id) => (isReservedTopic(id) ? newTopic(context, tenant, id, context.startedAt) : undefined),
+    builtIn: (tenant, id) => (isReservedTopic(id) ? newTopic(tenant, id, context.startedAt, 0) : undefined),
     async inUse(topic) {
       if (isReservedTopic(topic.id)) return `the hub itself writes ${topic.id}; shorten its retention instead`
       const triggers = await triggersOn(context, topic.tenant, topic.id)
@@ -131,7 +117,7 @@ export function names(triggers: readonly Trigger[]): string {
 async function readTopic(context: ApiContext, body: Static<typeof TopicInput>, draft: Draft<Topic>): Promise<Topic> {
   const { tenant, id, previous, now, faults } = draft
   if (previous === undefined && isReservedTopic(id)) faults.add("id", "is the hub's own; PUT or PATCH it to change it")
-  const fresh = newTopic(context, tenant, id, now)
+  const fresh = newTopic(tenant, id, now, context.topics.dedupeWindowMs)
   const retention = readRetention(body, draft)
   await checkTriggers(context, retention, draft)
   return {

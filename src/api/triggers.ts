@@ -3,14 +3,14 @@ import { isReservedTopic, parseTopic } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { RetryPolicy } from "../core/delivery.ts"
 import { ConflictError, InvalidCursorError } from "../core/errors.ts"
-import type { Destination, Pause, Topic, Trigger } from "../core/resources.ts"
+import { type Destination, newTopic, type Pause, type Topic, type Trigger } from "../core/resources.ts"
 import { checkAgainstRetention, defaultRetry, isFaulty, parseRetry, retryPresets } from "../deliver/policies.ts"
 import { parseFilters } from "../filters/index.ts"
 import { isTimestamp } from "../formats/attributes.ts"
 import type { ApiContext } from "./context.ts"
 import { formatDuration } from "./durations.ts"
 import { joinPath } from "./fields.ts"
-import { type Draft, type ResourceType, resourceKey } from "./resource-store.ts"
+import { type Draft, mayBeId, type ResourceType, resourceKey } from "./resource-store.ts"
 import {
   checkedElsewhere,
   choice,
@@ -22,7 +22,6 @@ import {
   resourceFields,
   strict,
 } from "./schemas.ts"
-import { newTopic } from "./topics.ts"
 
 /** What the `retry` of a trigger may be; parseRetry checks it. */
 export const RetryInput = component(
@@ -181,13 +180,13 @@ async function findTopic(context: ApiContext, body: Body, { tenant, now, faults 
   const parsed = faults.clean("topic") ? parseTopic(body.topic) : { topic: "" }
   if (typeof parsed === "string") {
     faults.add("topic", parsed)
-    return newTopic(context, tenant, "", now)
+    return newTopic(tenant, "", now, 0)
   }
   const item = await context.engine.catalog.get<Topic>(resourceKey("topic", tenant, parsed.topic))
   if (item === undefined && !context.topics.autoCreate && !isReservedTopic(parsed.topic)) {
     faults.add("topic", `there is no topic ${parsed.topic}; create it first`)
   }
-  return item?.value ?? newTopic(context, tenant, parsed.topic, now)
+  return item?.value ?? newTopic(tenant, parsed.topic, now, context.topics.dedupeWindowMs)
 }
 
 /** Makes the trigger's topic where nobody has yet. */
@@ -197,7 +196,8 @@ async function makeTopic(context: ApiContext, { tenant, topic }: Trigger): Promi
   const key = resourceKey("topic", tenant, parsed.topic)
   if ((await context.engine.catalog.get(key)) !== undefined) return
   try {
-    await context.engine.catalog.put(key, newTopic(context, tenant, parsed.topic, context.clock.now()), 0)
+    const made = newTopic(tenant, parsed.topic, context.clock.now(), context.topics.dedupeWindowMs)
+    await context.engine.catalog.put(key, made, 0)
   } catch (error) {
     if (!(error instanceof ConflictError)) throw error // a publish has made it meanwhile
   }
@@ -255,7 +255,7 @@ function readRetry(body: Body, topic: Topic, { faults }: Draft<Trigger>): RetryP
 async function checkDestination(context: ApiContext, body: Body, { tenant, faults }: Draft<Trigger>): Promise<void> {
   if (!faults.clean("destination")) return
   const key = resourceKey("destination", tenant, body.destination)
-  const found = body.destination.includes("/") ? undefined : await context.engine.catalog.get<Destination>(key)
+  const found = mayBeId(body.destination) ? await context.engine.catalog.get<Destination>(key) : undefined
   if (found !== undefined) return
   faults.add("destination", `there is no destination ${JSON.stringify(body.destination)}; create it first`)
 }

@@ -25,7 +25,10 @@ export interface Sender {
 export interface SenderContext {
   readonly tenant: string
   readonly signingKeys: readonly SigningKey[]
-  /** Publishes into the hub; durable when it resolves. An event that is there already is not stored again. */
+  /**
+   * Publishes into the hub; durable when it resolves. An event that is there already is not stored again. Throws
+   * PublishRefusedError, OverloadError, StorageFullError, StorageError, ClosedError.
+   */
   publish(address: Address, event: Event): Promise<void>
 }
 

@@ -81,3 +81,14 @@ export class ClosedError extends Error {
     super("the engine is closed")
   }
 }
+
+/** The hub does not take an event that it was asked to publish; `message` says why, for people. */
+export class PublishRefusedError extends Error {
+  override readonly name = "PublishRefusedError"
+  /** Set where it may be taken after this much rest. */
+  readonly retryAfterMs: number | undefined
+  constructor(detail: string, retryAfterMs?: number) {
+    super(detail)
+    this.retryAfterMs = retryAfterMs
+  }
+}

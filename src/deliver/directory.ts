@@ -67,6 +67,9 @@ export class Directory {
       while (!(await this.#tryPause(path, reason))) {}
     } catch (error) {
       this.#pausing.delete(path)
+      // Some may have been held already, for a pause that is none.
+      const trigger = this.#triggers.get(path)
+      if (trigger && !trigger.paused) this.#listener.active(trigger)
       throw error
     }
   }

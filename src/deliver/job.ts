@@ -5,14 +5,13 @@ import type { Trigger } from "../core/resources.ts"
 /**
  * A lease in hand:
  *
- *   fetching ──▶ ready ──▶ sending ──▶ ending ──▶ (gone)
+ *   fetching ──▶ ready ──▶ sending ──▶ ending
  *       └──────────┴── given back, held, or dead ──▲
  */
 export interface Job {
   readonly lease: Lease
   /** Leased to find out whether the destination is back. */
   readonly probe: boolean
-  phase: "fetching" | "ready" | "sending" | "ending"
   /** When the lease's time last began. */
   leasedAt: number
   /** Set while it is sent. */

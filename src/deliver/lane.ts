@@ -193,7 +193,7 @@ export class Lane {
 
   #take(lease: Lease, probe: boolean): void {
     const now = this.#hub.clock.now()
-    const job: Job = { lease, probe, phase: "fetching", leasedAt: now, sending: undefined }
+    const job: Job = { lease, probe, leasedAt: now, sending: undefined }
     this.#jobs.add(job)
     this.#fetching++
     if (probe) this.#probes++
@@ -208,7 +208,6 @@ export class Lane {
     if (prepared.kind === "ready" && !this.#isOpenTo(job, this.#hub.clock.now())) {
       await this.#end(job, () => this.#giveBack(job, 0))
     } else if (prepared.kind === "ready") {
-      job.phase = "ready"
       this.#ready.push({ job, stored: prepared.stored, trigger: prepared.trigger })
       this.#go()
     } else {
@@ -220,7 +219,6 @@ export class Lane {
     const { job, stored } = ready
     const { clock, limits } = this.#hub
     this.#sending++
-    job.phase = "sending"
     const startedAt = clock.now()
     const sent = await new Promise<Sent>((resolve) => {
       const controller = new AbortController()
@@ -262,7 +260,6 @@ export class Lane {
 
   /** The last of a job: `how` ends its lease. */
   async #end(job: Job, how: () => Promise<void>): Promise<void> {
-    job.phase = "ending"
     try {
       await how()
     } catch (error) {

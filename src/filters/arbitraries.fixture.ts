@@ -52,7 +52,7 @@ export const sqlText: fc.Arbitrary<string> = fc.letrec<{ sql: string }>((tie) =>
     dataPath,
     text.map(quoted),
     integer.map(String),
-    number.map((value) => `${value}.5`),
+    integer.map((value) => `${value}.5`),
     fc.constantFrom("TRUE", "false", "2147483647", "-2147483648"),
     fc.oneof(name, dataPath).map((read) => `EXISTS ${read}`),
     fc

@@ -62,7 +62,8 @@ export class BinaryDecoder {
     if (faults.length > 0) return InvalidEvent.of(faults, reading.id)
     const kind = this.kindOf(type, body)
     const attributes = Buffer.from(`${reading.json}}`)
-    return Event.fromJson(attributes, kind === "none" ? undefined : body, kind, reading)
+    const { id, source } = reading
+    return Event.fromJson(attributes, kind === "none" ? undefined : body, kind, { id, source })
   }
 
   /** How data of this content type reads in JSON. */

@@ -1,6 +1,6 @@
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import { JsonScanner, jsonBits, jsonDepthMax, jsonKind } from "./json-scan.ts"
+import { JsonScanner, jsonBits, jsonDepthMax, jsonKind, jsonMembersMax } from "./json-scan.ts"
 
 const scanner = new JsonScanner()
 const runs = { numRuns: 3000 }
@@ -126,12 +126,14 @@ describe("members", () => {
     )
   })
 
-  it("may be many", () => {
+  it("may be more than are kept", () => {
     const text = `{${Array.from({ length: 1000 }, (_, i) => `"a${i}":${i}`).join()}}`
     const bytes = Buffer.from(text)
     expect(scanner.scanWhole(bytes, 0, bytes.length)).toBe(bytes.length)
     expect(scanner.count).toBe(1000)
-    expect(bytes.toString("utf8", scanner.members[999 * 5]!, scanner.members[999 * 5 + 3]!)).toBe('a999":999')
+    const last = 5 * (jsonMembersMax - 1)
+    expect(bytes.toString("utf8", scanner.members[last]!, scanner.members[last + 3]!)).toBe('a511":511')
+    expect(scanner.scanWhole(bytes.fill("x", bytes.length - 3, bytes.length - 1), 0, bytes.length)).toBe(-1)
   })
 
   it("are read within the given bounds only", () => {

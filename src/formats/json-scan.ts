@@ -3,6 +3,9 @@ import { isUtf8 } from "node:buffer"
 /** Levels of arrays and objects that a JSON text may nest. */
 export const jsonDepthMax = 128
 
+/** Members of an object whose places are kept. More are checked all the same, and counted. */
+export const jsonMembersMax = 512
+
 /** What a value is; the low three bits of a member's `bits`. */
 export const jsonKind = { string: 1, number: 2, true: 3, false: 4, null: 5, object: 6, array: 7 } as const
 
@@ -44,8 +47,8 @@ const highSeen = 4
  * and offsets are overwritten by the next scan. A scanner costs nothing to reuse and is not re-entrant.
  */
 export class JsonScanner {
-  members = new Int32Array(5 * 32)
-  /** Members of the last object. */
+  readonly members = new Int32Array(5 * jsonMembersMax)
+  /** Members of the last object; it may have more than are kept. */
   count = 0
   /** No whitespace between the last object's own tokens. */
   compact = true
@@ -124,19 +127,14 @@ export class JsonScanner {
   }
 
   #keep(keyStart: number, keyEnd: number, valueStart: number, valueEnd: number, bits: number): void {
-    const at = this.count * 5
-    if (at === this.members.length) {
-      const more = new Int32Array(at * 2)
-      more.set(this.members)
-      this.members = more
-    }
+    const at = 5 * this.count++
+    if (at >= this.members.length) return
     const members = this.members
     members[at] = keyStart
     members[at + 1] = keyEnd
     members[at + 2] = valueStart
     members[at + 3] = valueEnd
     members[at + 4] = bits
-    this.count++
   }
 
   #gap(bytes: Uint8Array, start: number, end: number): number {

@@ -55,10 +55,42 @@ export async function openFixture(options: FixtureOptions = {}): Promise<Fixture
   const engine = await openEmbeddedDirectory(directory, { clock: systemClock, reserveBytes, segmentBytes: 4 << 20 })
   const { catalog } = engine
   const topics = await openTopics({ catalog, clock: systemClock, dedupeWindowMs: 60_000, stop: stop.signal })
-  const limits = { ...defaultLimits, ...options.limits }
   const bugs: unknown[] = []
   const counts: PublishCounts[] = []
-  const observe = { published: (published: PublishCounts) => void counts.push(published) }
+  const ingest = openIngest(options, engine, topics, { bugs, counts })
+  const server = await openServer(ingest)
+  return {
+    engine,
+    topics,
+    ingest,
+    bugs,
+    counts,
+    post: server.post,
+    socket: server.socket,
+    async stored(topic, key) {
+      const where = { tenant: "default", topic, ...(key !== undefined && { key }) }
+      const events: StoredEvent[] = []
+      for await (const batch of engine.log.read({ where })) events.push(...batch.events)
+      return events
+    },
+    async close() {
+      await server.close()
+      stop.abort()
+      await topics.watching
+      await engine.close()
+      await rm(directory, { recursive: true })
+    },
+  }
+}
+
+function openIngest(
+  options: FixtureOptions,
+  engine: Engine,
+  topics: Topics,
+  told: { readonly bugs: unknown[]; readonly counts: PublishCounts[] },
+): Ingest {
+  const limits = { ...defaultLimits, ...options.limits }
+  const observe = { published: (published: PublishCounts) => void told.counts.push(published) }
   const publisher = createPublisher({
     engine: { log: gated(engine, options.beforeAppend) },
     topics,
@@ -68,7 +100,10 @@ export async function openFixture(options: FixtureOptions = {}): Promise<Fixture
     observe,
   })
   const authorize = (header: string | undefined) => (header === authorization ? { tenant: "default" } : undefined)
-  const ingest = createIngest({ publisher, authorize, limits, observe, onBug: (error) => bugs.push(error) })
+  return createIngest({ publisher, authorize, limits, observe, onBug: (error) => told.bugs.push(error) })
+}
+
+async function openServer(ingest: Ingest): Promise<Pick<Fixture, "post" | "socket" | "close">> {
   const server = createServer((req, res) => {
     if (ingest.handles(req)) ingest.handle(req, res)
     else res.writeHead(404).end("not here")
@@ -78,11 +113,6 @@ export async function openFixture(options: FixtureOptions = {}): Promise<Fixture
   const dispatcher = new Agent({ pipelining: 1 })
   const sockets: Socket[] = []
   return {
-    engine,
-    topics,
-    ingest,
-    bugs,
-    counts,
     async post(topic, headers, body) {
       const url = `http://127.0.0.1:${port}/v1/topics/${topic}/events`
       const all = { authorization, ...headers }
@@ -93,12 +123,6 @@ export async function openFixture(options: FixtureOptions = {}): Promise<Fixture
         headers: answer.headers,
         body: text.startsWith("{") ? JSON.parse(text) : text,
       }
-    },
-    async stored(topic, key) {
-      const where = { tenant: "default", topic, ...(key !== undefined && { key }) }
-      const events: StoredEvent[] = []
-      for await (const batch of engine.log.read({ where })) events.push(...batch.events)
-      return events
     },
     async socket() {
       const socket = connect(port, "127.0.0.1")
@@ -111,10 +135,6 @@ export async function openFixture(options: FixtureOptions = {}): Promise<Fixture
       server.closeAllConnections()
       server.close()
       await dispatcher.destroy()
-      stop.abort()
-      await topics.watching
-      await engine.close()
-      await rm(directory, { recursive: true })
     },
   }
 }

@@ -1,8 +1,8 @@
 import Type, { type Static } from "typebox"
 import { type Address, formatTopic, isReservedTopic, parseTopic } from "../../core/address.ts"
-import type { Outcome } from "../../core/delivery.ts"
+import type { Failed, Outcome } from "../../core/delivery.ts"
 import type { DestinationKind, Dispatch, Sender, SenderContext } from "../../core/destination.ts"
-import { OverloadError, StorageError, StorageFullError } from "../../core/errors.ts"
+import { ClosedError, OverloadError, PublishRefusedError, StorageError, StorageFullError } from "../../core/errors.ts"
 import { Event } from "../../core/event.ts"
 
 /** An event is forwarded this often at most, so that topics that forward in a circle come to an end. */
@@ -30,7 +30,7 @@ export type TopicConfig = Static<typeof topicConfig>
 export const topicKind: DestinationKind<TopicConfig> = {
   kind: "topic",
   description: `Forwards events into another topic, under a new id and with causationid set; ${hopsMax} times at most.`,
-  config: { ...topicConfig },
+  config: topicConfig,
   check(config) {
     const message = faultOf(config)
     return message === undefined ? [] : [{ field: "topic", message }]
@@ -80,13 +80,15 @@ function hopsOf(event: Event): number {
   return Number.isInteger(hops) && hops > 0 ? hops : 0
 }
 
-/** What a full or busy engine says is an outcome; anything else is a bug. */
+/** What the hub says to an event it does not take is an outcome; anything else is a bug. */
 function refusal(error: unknown): Outcome {
-  if (error instanceof OverloadError) return { ...failed(error.message, false), retryAfterMs: error.retryAfterMs }
-  if (error instanceof StorageFullError || error instanceof StorageError) return failed(error.message, false)
-  throw error
+  if (!refusals.some((refusing) => error instanceof refusing)) throw error
+  const { message, retryAfterMs } = error as Error & { retryAfterMs?: number | undefined }
+  return { ...failed(message, false), ...(retryAfterMs !== undefined && { retryAfterMs }) }
 }
 
-function failed(detail: string, permanent: boolean): Outcome & { kind: "failed" } {
+const refusals = [PublishRefusedError, OverloadError, StorageFullError, StorageError, ClosedError]
+
+function failed(detail: string, permanent: boolean): Failed {
   return { kind: "failed", detail, permanent }
 }

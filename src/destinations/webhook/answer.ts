@@ -76,8 +76,11 @@ function describe({ status, reason }: Answer, note: string | undefined): string 
   return note === undefined ? text : `${text} (${note})`
 }
 
+const plainLine = /^[\x21-\x7e]*(?: [\x21-\x7e]+)*$/
+
 /** Text from outside as one line of `max` characters at most. */
 export function oneLine(text: string, max: number): string {
+  if (text.length <= max && plainLine.test(text)) return text
   const line = text.replace(/[\p{C}\s]+/gu, " ").trim()
   return line.length > max ? `${line.slice(0, max - 1)}…` : line
 }

@@ -33,7 +33,8 @@ export function createEncode(config: WebhookConfig, signer: Signer): Encode {
 
 /** A delivery's id as `webhook-id`, which must hold no dot: the same for every attempt. */
 export function webhookId(deliveryId: string): string {
-  return deliveryId.replaceAll(".", "_")
+  const dot = deliveryId.indexOf(".")
+  return dot < 0 ? deliveryId : `${deliveryId.slice(0, dot)}_${webhookId(deliveryId.slice(dot + 1))}`
 }
 
 function ownHeaders(own: Readonly<Record<string, string>>): string[] {

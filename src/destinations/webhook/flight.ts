@@ -114,12 +114,14 @@ export class Flight implements Dispatcher.DispatchHandler, Carried {
       status: this.#status,
       reason: this.#reason,
       headers: this.#headers,
-      body: this.#kept.length === 1 ? this.#kept[0]! : Buffer.concat(this.#kept),
+      body: this.#kept.length === 0 ? noBody : Buffer.concat(this.#kept),
       bodyTruncated,
     }
     return outcomeOf(answer, this.#context.clock.now())
   }
 }
+
+const noBody = Buffer.alloc(0)
 
 function isDisconnect(error: Error): boolean {
   const code = (error as NodeJS.ErrnoException).code

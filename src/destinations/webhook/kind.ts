@@ -20,7 +20,7 @@ export function webhookKind(options: WebhookOptions): DestinationKind<WebhookCon
   return {
     kind: "webhook",
     description: "POSTs events to a URL as CloudEvents over HTTP, signed by Standard Webhooks.",
-    config: { ...webhookConfig },
+    config: webhookConfig,
     check: (config) => checkWebhookConfig(config, guard),
     signing: (config) => (config.signing === "none" ? undefined : (config.signing ?? "v1")),
     async open(config, context) {

@@ -1,4 +1,4 @@
-import { constants } from "node:fs"
+import { constants, write } from "node:fs"
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises"
 import { join } from "node:path"
 import { DamagedError, StorageError, StorageFullError } from "../../core/errors.ts"
@@ -73,6 +73,17 @@ async function writeAll(file: FileHandle, data: Uint8Array, at: number): Promise
   }
 }
 
+/** As {@link writeAll}; the callback form costs half of what a file handle's does, once for each commit. */
+function writeOnce(fd: number, data: Uint8Array, at: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    write(fd, data, 0, data.length, at, (error, bytesWritten) => {
+      if (error !== null) return reject(error)
+      if (bytesWritten === data.length) return resolve()
+      writeOnce(fd, data.subarray(bytesWritten), at + bytesWritten).then(resolve, reject)
+    })
+  })
+}
+
 async function openFile(path: string, name: string): Promise<DiskFile> {
   const file = await open(path, constants.O_RDWR | constants.O_DSYNC)
   const { size } = await file.stat()
@@ -92,7 +103,7 @@ async function openFile(path: string, name: string): Promise<DiskFile> {
     },
     async write(data, at) {
       try {
-        await writeAll(file, data, at)
+        await writeOnce(file.fd, data, at)
       } catch (cause) {
         throw storageError(path, cause)
       }

@@ -305,8 +305,18 @@ function isOperatorToken(token: Token): boolean {
 
 function testOf(operand: Operand & { readonly kind: "field" }, test: Test): Node {
   const { field, cast } = operand
-  if (cast === undefined || cast === "datetime") return { kind: "test", field, test }
-  return { kind: "test", field, test: { is: "cast", to: cast, test } }
+  if (field.from === "attribute") return { kind: "test", field, test: castTest(cast, absentNull(test)) }
+  return { kind: "test", field, test: castTest(cast, test) }
+}
+
+function castTest(cast: CastType | undefined, test: Test): Test {
+  return cast === undefined || cast === "datetime" ? test : { is: "cast", to: cast, test }
+}
+
+/** An attribute that is null is one that is not there. */
+function absentNull(test: Test): Test {
+  if (test.is === "except") return { is: "except", tests: test.tests.map(absentNull) }
+  return test.is === "constant" && test.value === null ? { is: "absent" } : test
 }
 
 function castConstant({ value }: Constant, type: CastType): Constant | undefined {

@@ -109,27 +109,49 @@ export class Appender {
   /** Answers inside an object, so that whoever takes the next turn need not wait for this one's disk. */
   async #appendChecked(address: Address, target: Target, events: readonly Event[], options: AppendOptions) {
     const { dedupeWindowMs = 0, expectedLast } = options
-    const known = new Map<number, number>()
-    for (const [i, event] of events.entries()) {
-      if (dedupeWindowMs === 0 || this.#isNew(address, event)) continue
-      const since = this.#state.clock.now() - dedupeWindowMs
-      hashInto(this.#hash, address.tenant, address.topic, event.source, event.id)
-      const position = await isDuplicate(this.#state, target.index, { ...this.#hash }, event, since)
-      if (position !== undefined) known.set(i, position)
+    for (;;) {
+      const seen = target.index.last ?? -1
+      const known = dedupeWindowMs === 0 ? new Map() : await this.#known(address, target, events, dedupeWindowMs)
+      const conditional = expectedLast !== undefined && known.size < events.length
+      const last = conditional ? await lastOf(this.#state, address) : undefined
+      // Other appends had their turn meanwhile: what they put may answer both questions anew.
+      if (conditional && target.index.hasSince(seen, target.key)) continue
+      if (dedupeWindowMs > 0 && this.#hasTwinSince(address, events, seen)) continue
+      const cursor = last === undefined ? undefined : formatCursor(last)
+      if (conditional && (cursor ?? "none") !== expectedLast) throw new ExpectedLastError(cursor)
+      return { appended: this.#put(address, target, events, dedupeWindowMs, known) }
     }
-    if (expectedLast !== undefined && known.size < events.length) await this.#expect(address, target, expectedLast)
-    return { appended: this.#put(address, target, events, dedupeWindowMs, known) }
   }
 
-  async #expect(address: Address, target: Target, expectedLast: string): Promise<void> {
-    for (;;) {
-      const seen = target.index.last
-      const last = await lastOf(this.#state, address)
-      if (target.index.last !== seen) continue
-      const cursor = last === undefined ? undefined : formatCursor(last)
-      if ((cursor ?? "none") !== expectedLast) throw new ExpectedLastError(cursor)
-      return
+  /** Where the events are that were stored within the window, by their place in the call. */
+  async #known(
+    address: Address,
+    target: Target,
+    events: readonly Event[],
+    windowMs: number,
+  ): Promise<Map<number, number>> {
+    const known = new Map<number, number>()
+    for (const [i, event] of events.entries()) {
+      if (this.#isNew(address, event)) continue
+      const position = await isDuplicate(
+        this.#state,
+        target.index,
+        { ...this.#hash },
+        event,
+        this.#state.clock.now() - windowMs,
+      )
+      if (position !== undefined) known.set(i, position)
     }
+    return known
+  }
+
+  /** Whether an event with the hash of one of these was put after `position`. */
+  #hasTwinSince(address: Address, events: readonly Event[], position: number): boolean {
+    return events.some((event) => {
+      if (this.#isNew(address, event)) return false
+      const { positions } = this.#state.ids.find(this.#hash.low, this.#hash.high)
+      return positions.some((at) => at > position)
+    })
   }
 
   /** Without an await before the last event is in its place, so that what was checked still holds. */

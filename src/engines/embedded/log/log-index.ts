@@ -135,7 +135,12 @@ export class LogIndex {
     const flushes = [...this.#topics.values()].flatMap((index) => index.flush(durable) ?? [])
     const writes: Write[] = flushes.flatMap(({ writes }) => writes)
     writes.push({ table: "meta", key: "watermark", value: Buffer.from(formatCursor(durable), "latin1") })
-    await this.#store.write(writes)
+    try {
+      await this.#store.write(writes)
+    } catch (error) {
+      for (const { failed } of flushes) failed()
+      throw error
+    }
     for (const { done } of flushes) done()
     this.#watermark = durable
     this.#failure = undefined

@@ -138,24 +138,27 @@ export class Reader {
    * Throws DamagedError where one should.
    */
   async record(position: number, durable: number, expected = false): Promise<StoredRecord | undefined> {
+    if (position % 8 !== 0) return undefined
     const segment = this.#segments.at(position)
-    if (segment === undefined || position % 8 !== 0) return undefined
-    const block = await this.#recordBytes(segment, position, Math.min(durable, segment.base + segment.bytes))
+    const block = await this.#recordBytes(segment, position, durable)
     const head = block === undefined ? undefined : checkRecord(block, 0, position)
     if (block !== undefined && head !== undefined && !head.gap) {
       return new StoredRecord(block, 0, position, this.#addresses.at(block, 0))
     }
-    if (!expected || head?.gap) return undefined
+    if (!expected || head?.gap || segment === undefined) return undefined
     throw new DamagedError(`${segment.name} at byte ${position - segment.base}`)
   }
 
   /** A copy of the record's bytes alone, so that whoever keeps the event keeps no more. */
-  async #recordBytes(segment: Segment, position: number, end: number): Promise<Buffer | undefined> {
+  async #recordBytes(segment: Segment | undefined, position: number, durable: number): Promise<Buffer | undefined> {
     const recent = this.#ring?.copy(position, headerBytes)
     if (recent !== undefined) {
       const claimed = claimedBytes(recent, 0)
       return claimed === 0 ? undefined : this.#ring?.copy(position, claimed)
     }
+    // What waits to be written, in memory only, may lie in a segment that does not exist yet.
+    if (segment === undefined) return undefined
+    const end = Math.min(durable, segment.base + segment.bytes)
     const number = Math.floor((position - segment.base) / cachedBlockBytes)
     const base = segment.base + number * cachedBlockBytes
     const block = await this.#block(segment, base, Math.min(base + cachedBlockBytes, end))

@@ -98,6 +98,13 @@ export class Block {
   }
 }
 
+/** One bringing up to date of the store. */
+export interface IndexFlush {
+  readonly writes: readonly Write[]
+  readonly done: () => void
+  readonly failed: () => void
+}
+
 /** What is known of a block without reading it. */
 export interface BlockHead {
   readonly first: number
@@ -176,6 +183,15 @@ export class TopicIndex {
     return !this.#dirty && this.#waiting.size === 0
   }
 
+  /** Whether an event came after `position` that has this key's hash; with 0, whether any came. */
+  hasSince(position: number, key: number): boolean {
+    for (const block of this.#recent) {
+      for (let i = block.lowerBound(position + 1); i < block.count; i++)
+        if (key === 0 || block.keys[i] === key) return true
+    }
+    return false
+  }
+
   /** The newest entry's position; undefined where there is none. */
   get last(): number | undefined {
     const newest = this.#recent.at(-1)
@@ -183,8 +199,8 @@ export class TopicIndex {
     return firstOf(this.#heads({ reverse: true }), () => true)?.last
   }
 
-  /** The writes that bring the store up to `durable`, and what to do once they are in. */
-  flush(durable: number): { readonly writes: readonly Write[]; readonly done: () => void } | undefined {
+  /** The writes that bring the store up to `durable`; what to do once they are in, and if they never will be. */
+  flush(durable: number): IndexFlush | undefined {
     if (!this.#dirty) return undefined
     const writes: Write[] = []
     let later = false
@@ -198,7 +214,10 @@ export class TopicIndex {
     const done = () => {
       this.#recent = this.#recent.filter((block) => !stored.has(block))
     }
-    return { writes, done }
+    const failed = () => {
+      this.#dirty = true
+    }
+    return { writes, done, failed }
   }
 
   #writesOf(whole: Block, count: number): Write[] {

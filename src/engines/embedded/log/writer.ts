@@ -140,24 +140,29 @@ export class Writer {
     this.#open = undefined
   }
 
+  /** One commit; the next one begins a turn later, so that what the answers to this one bring along can join it. */
   async #run(): Promise<void> {
-    for (let commit = this.#next(); commit !== undefined; commit = this.#next()) {
-      try {
-        await this.#write(commit.extent)
-      } catch (error) {
-        this.#discard(commit, error)
-        continue
-      }
-      this.#durable = commit.extent.position + commit.extent.length
-      // A commit that ended a segment ends it wholly: what follows begins in the next one.
-      if (this.#commits.length > 0) this.#durable = this.#commits[0]!.extent.position
-      else if (this.#open !== undefined) this.#durable = this.#open.extent.position
-      this.#ring.settle(commit.extent)
-      this.#options.onDurable(this.#durable)
-      commit.resolve()
+    const commit = this.#next()
+    if (commit === undefined) {
+      this.#writing = false
+      return this.#idle?.()
     }
-    this.#writing = false
-    this.#idle?.()
+    try {
+      await this.#write(commit.extent)
+      this.#settle(commit)
+    } catch (error) {
+      this.#discard(commit, error)
+    }
+    this.#options.defer(() => this.#run())
+  }
+
+  #settle(commit: Commit): void {
+    // What follows a commit that ended a segment begins in the next one.
+    const following = this.#commits[0] ?? this.#open
+    this.#durable = following?.extent.position ?? commit.extent.position + commit.extent.length
+    this.#ring.settle(commit.extent)
+    this.#options.onDurable(this.#durable)
+    commit.resolve()
   }
 
   #next(): Commit | undefined {

@@ -1,0 +1,105 @@
+import { mkdtemp, rm } from "node:fs/promises"
+import type { AddressInfo } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import type { Clock } from "../core/clock.ts"
+import type { Cursor } from "../core/cursor.ts"
+import type { Engine } from "../core/engine.ts"
+import { Event } from "../core/event.ts"
+import { destinationKinds } from "../destinations/index.ts"
+import { openEmbeddedDirectory } from "../engines/embedded/engine.ts"
+import { createSystemChance, systemClock } from "../telemetry/clock.ts"
+import { type ApiOptions, createApi } from "./api.ts"
+
+/** An answer, its body parsed where it is JSON. */
+export interface Answer {
+  readonly status: number
+  readonly headers: Headers
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into it as they expect it to be
+  readonly body: any
+  readonly text: string
+}
+
+/** A hub's API that listens, over an engine on a temporary directory. */
+export interface TestApi {
+  readonly url: string
+  readonly engine: Engine
+  /** Ends streams. */
+  readonly stop: AbortController
+  /** As tenant `default`, unless the headers name another key: `Bearer other` is of tenant `other`. */
+  call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>
+  /** Appends events of the ids given to a topic (`orders` or `orders:1`), which is made where it is not there. */
+  append(topic: string, ids: readonly string[], data?: Uint8Array): Promise<readonly Cursor[]>
+  close(): Promise<void>
+}
+
+export const keys: Readonly<Record<string, string>> = { "Bearer admin": "default", "Bearer other": "other" }
+
+export async function openTestApi(options: Partial<ApiOptions> & { readonly clock?: Clock } = {}): Promise<TestApi> {
+  const clock = options.clock ?? systemClock
+  const directory = await mkdtemp(join(tmpdir(), "redcar-api-"))
+  const engine = await openEmbeddedDirectory(directory, { clock, segmentBytes: 4 << 20 })
+  const stop = new AbortController()
+  const guard = { allowLoopback: true, allowPrivate: false, allow: [] }
+  const api = await createApi({
+    engine,
+    clock,
+    chance: createSystemChance(clock),
+    authorize: (header) => {
+      const tenant = keys[header ?? ""]
+      return tenant === undefined ? undefined : { tenant, key: "test" }
+    },
+    kinds: destinationKinds({ clock, guard }),
+    version: "0.0.0-test",
+    stop: stop.signal,
+    topics: { autoCreate: true, dedupeWindowMs: 86_400_000 },
+    ...options,
+  })
+  await api.listen({ host: "127.0.0.1", port: 0 })
+  const url = `http://127.0.0.1:${(api.server.address() as AddressInfo).port}`
+  const call = caller(url)
+  return {
+    url,
+    engine,
+    stop,
+    call,
+    async append(topic, ids, data) {
+      const [id, key] = topic.split(":") as [string, string?]
+      await call("POST", "/v1/topics", { id })
+      const address = { tenant: "default", topic: id, ...(key !== undefined && { key }) }
+      const appended = await engine.log.append(address, ids.map((each) => testEvent(each, data)))
+      return appended.map(({ cursor }) => cursor)
+    },
+    async close() {
+      stop.abort()
+      api.server.closeAllConnections()
+      await api.close()
+      await engine.close()
+      await rm(directory, { recursive: true })
+    },
+  }
+}
+
+/** An event with this id, of source `/test`. */
+export function testEvent(id: string, data: Uint8Array = Buffer.from('{"a":1}')): Event {
+  const attributes = { specversion: "1.0", id, source: "/test", type: `test.${id}`, datacontenttype: "application/json" }
+  return Event.of(attributes, data, "json")
+}
+
+function caller(url: string): TestApi["call"] {
+  return async (method, path, body, headers = {}) => {
+    const response = await fetch(url + path, {
+      method,
+      headers: {
+        authorization: "Bearer admin",
+        ...(body !== undefined && { "content-type": "application/json" }),
+        ...headers,
+      },
+      redirect: "manual",
+      ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
+    })
+    const text = await response.text()
+    const isJson = /json/.test(response.headers.get("content-type") ?? "") && !/ndjson/.test(response.headers.get("content-type") ?? "")
+    return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : undefined, text }
+  }
+}

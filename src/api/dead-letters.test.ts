@@ -1,0 +1,136 @@
+import { afterAll, beforeAll, expect, test } from "vitest"
+import { attemptsTopic } from "../core/address.ts"
+import type { Cursor } from "../core/cursor.ts"
+import { type DeadReason, type Delivery, deliveryId, type Verdict } from "../core/delivery.ts"
+import { Event } from "../core/event.ts"
+import { type Answer, openTestApi, type TestApi } from "./api.fixture.ts"
+
+let api: TestApi
+let cursors: readonly Cursor[]
+const failed = { kind: "failed", detail: "500 Internal Server Error", permanent: false } as const
+
+beforeAll(async () => {
+  api = await openTestApi()
+  for (const id of ["shop", "bank"]) {
+    await api.call("POST", "/v1/destinations", { id, kind: "webhook", config: { url: "https://example.com/" } })
+    await api.call("POST", "/v1/triggers", { id: `to-${id}`, topic: "orders", destination: id })
+  }
+  cursors = await api.append("orders:7", ["1", "2", "3", "4", "5"])
+})
+afterAll(() => api.close())
+
+const deliveryOf = (cursor: Cursor, destination: string): Delivery => {
+  const trigger = `to-${destination}`
+  return { id: deliveryId(cursor, trigger), tenant: "default", trigger, destination, cursor }
+}
+
+/** Has a delivery end as a dead letter. */
+async function die(delivery: Delivery, reason: DeadReason): Promise<void> {
+  const { queue } = api.engine
+  await queue.enqueue([delivery])
+  const leases = await queue.lease({ lane: `default/${delivery.destination}`, max: 100, leaseMs: 60_000 })
+  const lease = leases.find((each) => each.delivery.id === delivery.id)
+  const address = { tenant: "default", topic: "orders", key: "7" }
+  await queue.bury(lease!, { ...delivery, address, reason, attempts: 2, diedAt: Date.now(), lastOutcome: failed })
+}
+
+/** Tells of an attempt as the delivery workers do. */
+async function tell({ id: delivery, trigger, destination, cursor }: Delivery, number: number, verdict: Verdict): Promise<void> {
+  const outcome = verdict.kind === "done" ? { kind: "delivered", detail: "204 No Content" } : failed
+  const data = { delivery, trigger, destination, topic: "orders", cursor, number, startedAt: 1_000 * number, durationMs: 5, outcome, verdict }
+  const attributes = { specversion: "1.0", id: `${delivery}.${number}`, source: `/redcar/triggers/${trigger}`, type: "redcar.attempt" }
+  const event = Event.of(attributes, Buffer.from(JSON.stringify(data)), "json")
+  await api.engine.log.append({ tenant: "default", topic: attemptsTopic, key: cursor }, [event])
+}
+
+const ids = (answer: Answer): string[] => answer.body.items.map((item: { id: string }) => item.id)
+
+test("dead letters are listed, filtered, paged, read and redriven", async () => {
+  const shop = cursors.map((cursor) => deliveryOf(cursor, "shop"))
+  for (const delivery of shop) await die(delivery, "exhausted")
+  const bank = deliveryOf(cursors[0]!, "bank")
+  await die(bank, "permanent")
+  await tell(shop[0]!, 1, { kind: "retry", delayMs: 5 })
+  await tell(shop[0]!, 2, { kind: "dead", reason: "exhausted" })
+
+  const all = await api.call("GET", "/v1/dead-letters")
+  expect(ids(all)).toHaveLength(6)
+  expect(all.body.items.find((item: { id: string }) => item.id === bank.id)).toMatchObject({
+    trigger: "to-bank",
+    destination: "bank",
+    topic: "orders:7",
+    cursor: bank.cursor,
+    reason: "permanent",
+    attempts: 2,
+    lastOutcome: failed,
+    diedAt: expect.stringMatching(/Z$/),
+  })
+  expect(ids(await api.call("GET", "/v1/dead-letters?destination=bank"))).toEqual([bank.id])
+  expect(ids(await api.call("GET", "/v1/dead-letters?reason=expired"))).toEqual([])
+  expect((await api.call("GET", "/v1/dead-letters?reason=bored")).status).toBe(400)
+  const first = await api.call("GET", "/v1/dead-letters?trigger=to-shop&pageSize=3")
+  const second = await api.call("GET", `/v1/dead-letters?trigger=to-shop&pageSize=3&pageToken=${first.body.nextPageToken}`)
+  expect([...ids(first), ...ids(second)]).toEqual(shop.map(({ id }) => id))
+  expect(second.body.nextPageToken).toBeUndefined()
+  expect((await api.call("GET", `/v1/dead-letters?pageToken=${first.body.nextPageToken}`)).status).toBe(400)
+  expect((await api.call("GET", "/v1/dead-letters", undefined, { authorization: "Bearer other" })).body.items).toEqual([])
+
+  const one = await api.call("GET", `/v1/dead-letters/${shop[0]!.id}`)
+  expect(one.body).toMatchObject({ id: shop[0]!.id, event: { id: "1", source: "/test", type: "test.1" } })
+  expect(one.body.attempts.map((attempt: { number: number }) => attempt.number)).toEqual([1, 2])
+  expect(one.body.attempts[1]).toEqual({ number: 2, startedAt: new Date(2_000).toISOString(), durationMs: 5, outcome: failed })
+
+  expect((await api.call("POST", `/v1/dead-letters/${bank.id}/redrive`)).body).toEqual({ matched: 1, redriven: 1 })
+  expect((await api.engine.queue.open(bank))?.state).toBe("due")
+  expect((await api.call("POST", `/v1/dead-letters/${bank.id}/redrive`)).status).toBe(404)
+
+  const dry = await api.call("POST", "/v1/dead-letters/redrive", { trigger: "to-shop", dryRun: true })
+  expect(dry.body).toEqual({ matched: 5, redriven: 0 })
+  expect(ids(await api.call("GET", "/v1/dead-letters"))).toHaveLength(5)
+  expect((await api.call("POST", "/v1/dead-letters/redrive", { triger: "to-shop" })).status).toBe(400)
+  expect((await api.call("POST", "/v1/dead-letters/redrive", { trigger: "to-shop" })).body).toEqual({ matched: 5, redriven: 5 })
+  expect(ids(await api.call("GET", "/v1/dead-letters"))).toEqual([])
+  expect((await api.engine.queue.open(shop[4]!))?.state).toBe("due")
+})
+
+test("what has no trigger or destination any more is not redriven", async () => {
+  await api.call("POST", "/v1/destinations", { id: "old", kind: "webhook", config: { url: "https://example.com/" } })
+  await api.call("POST", "/v1/triggers", { id: "to-old", topic: "orders", destination: "old" })
+  const delivery = deliveryOf(cursors[0]!, "old")
+  await die(delivery, "exhausted")
+  await api.call("DELETE", "/v1/triggers/to-old")
+  const refused = await api.call("POST", `/v1/dead-letters/${delivery.id}/redrive`)
+  expect([refused.status, refused.body.code]).toEqual([409, "conflict"])
+  expect((await api.call("POST", "/v1/dead-letters/redrive", { destination: "old" })).body).toEqual({ matched: 1, redriven: 0 })
+})
+
+test("an event tells what became of it", async () => {
+  const cursor = (await api.append("orders", ["told"]))[0]!
+  const [shop, bank] = [deliveryOf(cursor, "shop"), deliveryOf(cursor, "bank")]
+  const gone: Delivery = { ...deliveryOf(cursor, "shop"), id: deliveryId(cursor, "to-gone"), trigger: "to-gone" }
+  const path = `/v1/events/${cursor}/deliveries`
+  expect((await api.call("GET", path)).body).toEqual({ items: [] })
+  await die(bank, "permanent")
+  await tell(bank, 1, { kind: "dead", reason: "permanent" })
+  await api.engine.queue.enqueue([shop])
+  await tell(gone, 1, { kind: "retry", delayMs: 1 })
+  const before = (await api.call("GET", path)).body.items
+  expect(before).toMatchObject([
+    { trigger: "to-bank", destination: "bank", state: "dead", attempts: [{ number: 1 }] },
+    { trigger: "to-gone", state: "dropped" },
+    { trigger: "to-shop", destination: "shop", state: "due", attempts: [], dueAt: expect.stringMatching(/Z$/) },
+  ])
+  const lane = "default/shop"
+  let lease = (await api.engine.queue.lease({ lane, max: 100, leaseMs: 60_000 })).find((each) => each.delivery.id === shop.id)
+  expect((await api.call("GET", path)).body.items[2].state).toBe("leased")
+  await api.engine.queue.settle(lease!, { kind: "retry", delayMs: 60_000 })
+  await tell(shop, 1, { kind: "retry", delayMs: 60_000 })
+  expect((await api.call("GET", path)).body.items[2]).toMatchObject({ state: "parked", attempts: [{ number: 1, outcome: failed }] })
+  await api.engine.queue.drop("default", "to-shop")
+  await api.engine.queue.enqueue([shop])
+  lease = (await api.engine.queue.lease({ lane, max: 100, leaseMs: 60_000 })).find((each) => each.delivery.id === shop.id)
+  await api.engine.queue.settle(lease!, { kind: "done" })
+  await tell(shop, 2, { kind: "done" })
+  const { items } = (await api.call("GET", path)).body
+  expect(items[2]).toMatchObject({ state: "done", attempts: [{ number: 1 }, { number: 2, outcome: { kind: "delivered" } }] })
+})
