@@ -8,15 +8,8 @@ import { compileSql } from "../src/filters/sql/compile.ts"
 import { parseSql } from "../src/filters/sql/parser.ts"
 import { EventView, type Json } from "../src/filters/view.ts"
 import { createMatcher, type Matcher } from "../src/match/matcher.ts"
-
-/** One figure of this scenario; `ratio` is figure over baseline, both of the same minute. */
-export interface MatchMeasure {
-  readonly scenario: string
-  readonly figure: number
-  readonly unit: string
-  readonly baseline: number
-  readonly ratio: number
-}
+import { median } from "./load.ts"
+import { type BenchOptions, type Measure, measure } from "./measure.ts"
 
 /** Triggers that an event of each mix fires, about. */
 interface Mix {
@@ -34,7 +27,7 @@ const mixes: readonly Mix[] = [
  * 5 % a number, 5 % wildcard or suffix), beside a loop that asks every compiled trigger; CESQL evaluation and parsing;
  * changes while it runs. Events are parsed before.
  */
-export async function* run(options: { readonly quick: boolean }): AsyncIterable<MatchMeasure> {
+export async function* run(options: BenchOptions): AsyncIterable<Measure> {
   const ms = options.quick ? 150 : 1000
   for (const mix of mixes) {
     let ten: number | undefined
@@ -48,18 +41,14 @@ export async function* run(options: { readonly quick: boolean }): AsyncIterable<
         "events/s",
         1e6 / measured.naiveUs,
       )
-      yield measure(`${name} against 10`, measured.us, "us/event", ten)
-      if (measured.bytes > 0) yield measure(`${name} memory`, measured.bytes, "B/trigger", 1024)
+      yield measure(`${name} against 10`, "us/event", measured.us, ten, true)
+      if (measured.bytes > 0) yield measure(`${name} memory`, "B/trigger", measured.bytes, 1024, true)
       await new Promise(setImmediate)
     }
   }
   yield measureSql(ms)
   yield measureParse(ms)
   yield measureChanges()
-}
-
-function measure(scenario: string, figure: number, unit: string, baseline: number): MatchMeasure {
-  return { scenario, figure, unit, baseline, ratio: figure / baseline }
 }
 
 /** What is counted so that no work is found to be useless. */
@@ -198,14 +187,10 @@ function threadUs(): number {
   return user + system
 }
 
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!
-}
-
 const sql = "type = 'com.example.t1.created' AND source LIKE '/shop/%' AND priority > 5"
 
 /** Against the bar that cel-js sets for an expression like it: 0.76 us. */
-function measureSql(ms: number): MatchMeasure {
+function measureSql(ms: number): Measure {
   const passes = compileSql(parseSql(sql).expression)
   const events = Array.from({ length: 64 }, (_, index) =>
     Event.of({
@@ -223,10 +208,10 @@ function measureSql(ms: number): MatchMeasure {
     1 << 30,
     ms,
   )
-  return measure("cesql three clauses", us / 64, "us", 0.76)
+  return measure("cesql three clauses", "us", us / 64, 0.76, true)
 }
 
-function measureParse(ms: number): MatchMeasure {
+function measureParse(ms: number): Measure {
   const us = timed(
     () => {
       sink.count += parseSql(sql).nodes
@@ -234,11 +219,11 @@ function measureParse(ms: number): MatchMeasure {
     1 << 30,
     ms,
   )
-  return measure("cesql parse", us, "us", 30)
+  return measure("cesql parse", "us", us, 30, true)
 }
 
 /** The longest time of one change, collecting garbage included, of 10,000 changes to 100,000 triggers, against the 5 ms it may be. */
-function measureChanges(): MatchMeasure {
+function measureChanges(): Measure {
   const chance = chanceOf(7)
   const matcher: Matcher = createMatcher()
   const types = 12_500
@@ -251,5 +236,5 @@ function measureChanges(): MatchMeasure {
     else matcher.set(triggerOf(index, [filterOf(chance, types)]))
     pauses.push((threadUs() - start) / 1000)
   }
-  return measure("match change, longest of 10,000", Math.max(...pauses), "ms", 5)
+  return measure("match change, longest of 10,000", "ms", Math.max(...pauses), 5, true)
 }

@@ -32,8 +32,9 @@ function tooOld() {
 
 function start(fs, nodeModule) {
   if (nodeModule.enableCompileCache) nodeModule.enableCompileCache()
-  const built = new URL("../dist/cli/main.js", bin)
-  const main = fs.existsSync(built) ? built : new URL("../src/cli/main.ts", bin)
+  // A checkout runs its source; the package holds only what was built of it.
+  const source = new URL("../src/cli/main.ts", bin)
+  const main = fs.existsSync(source) ? source : new URL("../dist/cli/main.js", bin)
   return import(main.href).then((cli) => cli.start())
 }
 

@@ -37,7 +37,7 @@ export async function openHub(world: World, power: Power, incarnation: number): 
   })
   const alive = () => power.on
   const queue = observeQueue({
-    ...{ record: world.record, trace: world.trace, clock, incarnation, alive },
+    ...{ record: world.record, trace: world.trace, clock, alive },
     queue: opened.queue,
     storeCalls: () => world.store.applied,
     onViolation: world.violate,

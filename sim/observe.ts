@@ -10,8 +10,6 @@ export interface ObserverOptions {
   readonly record: RunRecord
   readonly trace: Trace
   readonly clock: Clock
-  /** Which life of the hub this is, from 1. */
-  readonly incarnation: number
   /** Whether this life still goes on: what a dead process answers was heard by nobody. */
   readonly alive: () => boolean
   /** Calls that the store has seen so far. */
@@ -29,7 +27,10 @@ export function observeQueue(options: ObserverOptions): DeliveryQueue {
         await queue.enqueue(deliveries, position)
       } catch (error) {
         // What could be leased before it was stored is not to be stored: no lease on it holds any more.
-        for (const { id } of deliveries) delete options.record.delivery(id).live
+        for (const { id } of deliveries) {
+          const { live } = options.record.delivery(id)
+          if (live) live.voided = true
+        }
         throw error
       }
     },
@@ -87,7 +88,7 @@ function forward(queue: DeliveryQueue): DeliveryQueue {
 }
 
 function leased(options: ObserverOptions, lease: Lease, untilMs: number): void {
-  const { record, trace, clock, incarnation } = options
+  const { record, trace, clock } = options
   const now = clock.now()
   const delivery = record.delivery(lease.delivery.id)
   const wrong = whyNot(delivery, now)
@@ -95,11 +96,12 @@ function leased(options: ObserverOptions, lease: Lease, untilMs: number): void {
   record.count("leases")
   if (wrong) options.onViolation(new InvariantError(wrong.invariant, `${delivery.id} was leased ${wrong.why}`))
   delete delivery.rest
-  delivery.live = { token: lease.token, incarnation, untilMs, ending: false }
+  delivery.live = { token: lease.token, untilMs, ending: false, voided: false }
 }
 
 function whyNot({ live, ended, rest }: DeliveryRecord, now: number): { invariant: 2 | 3 | 4; why: string } | undefined {
-  if (live && !live.ending && live.untilMs > now) return { invariant: 4, why: "while another lease on it is alive" }
+  if (live && !live.ending && !live.voided && live.untilMs > now)
+    return { invariant: 4, why: "while another lease on it is alive" }
   if (ended) return { invariant: 2, why: `though it was ${ended.kind}` }
   if (rest && rest.untilMs > now) return { invariant: 3, why: `${rest.untilMs - now} ms too early` }
   return undefined
@@ -111,7 +113,7 @@ async function ending(options: ObserverOptions, lease: Lease, how: Ending, call:
   const { record, trace, clock } = options
   const delivery = record.delivery(lease.delivery.id)
   const { live } = delivery
-  const valid = live?.token === lease.token && !live.ending
+  const valid = live?.token === lease.token && !live.ending && !live.voided
   const at = clock.now()
   if (valid) live.ending = true
   try {

@@ -53,6 +53,16 @@ export interface TriggerRecord {
   deletedAt?: number
 }
 
+export interface LeaseRecord {
+  readonly token: number
+  /** It lasts until here at least. */
+  untilMs: number
+  /** Its holder has begun to end it. */
+  ending: boolean
+  /** The queue has ended it: the delivery could not be stored. */
+  voided: boolean
+}
+
 /** What was seen of one delivery, from outside the hub. */
 export interface DeliveryRecord {
   readonly id: string
@@ -62,7 +72,8 @@ export interface DeliveryRecord {
   /** Receipts that were answered with a permanent failure. */
   refused: number
   firstReceiptAt?: number
-  live?: { readonly token: number; readonly incarnation: number; untilMs: number; ending: boolean }
+  /** The newest lease. */
+  live?: LeaseRecord
   /** How it ended, and how many calls the store had seen by then: a crash that loses any of them may bring it back. */
   ended?: { readonly kind: "done" | "dead"; readonly calls: number }
   /** Not to be leased before this. */

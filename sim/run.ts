@@ -143,7 +143,8 @@ async function fullDisk({ world, chance, working }: Workplace): Promise<void> {
     await sleep(world.clock, 5_000 * chance.next())
     world.disk.bytesMax = diskBytes
     world.store.full = false
-    disturbance.to = world.clock.now() + 3_000
+    // The router tries again after ten seconds at the latest, and then has a backlog.
+    disturbance.to = world.clock.now() + 14_000
   }
 }
 

@@ -209,6 +209,7 @@ const docs = {
     summary: "Deliver many dead letters again",
     description: "All that match; every one where nothing is asked. `dryRun` counts them first.",
     body: RedriveInput,
+    bodyOptional: true,
     answers: { 200: Redriven },
     problems: ["invalid-argument"],
   },

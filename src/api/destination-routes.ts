@@ -11,7 +11,7 @@ import { SigningKeyOutput, showSigningKey } from "./destinations.ts"
 import { ProblemError } from "./errors.ts"
 import { readBody, readDuration, readQuery } from "./fields.ts"
 import { pageSizeDefault, parsePageToken, toPage } from "./paging.ts"
-import { idParams } from "./resource-routes.ts"
+import { IfMatchHeader, idParams } from "./resource-routes.ts"
 import type { ResourceStore } from "./resource-store.ts"
 import { type App, documented, headerOf, pathPart, tenantOf } from "./routes.ts"
 import { component, Duration, PageQuery, pageOf, strict } from "./schemas.ts"
@@ -161,7 +161,9 @@ const docs = {
     summary: "Issue a new signing key",
     description: "The answer shows a v1 secret this one time. The old key signs too until the overlap ends.",
     params: idParams("destination"),
+    headers: IfMatchHeader,
     body: RotateInput,
+    bodyOptional: true,
     answers: { 200: SigningKeyOutput },
     problems: ["invalid-argument", "not-found", "conflict", "precondition-failed"],
   },

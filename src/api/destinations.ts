@@ -83,16 +83,19 @@ export function destinationType(context: ApiContext): ResourceType<Destination> 
 export function destinationComponents(kinds: ReadonlyMap<string, DestinationKind>): Record<string, object> {
   const components: Record<string, object> = {}
   for (const form of ["DestinationInput", "Destination"] as const) {
-    const mapping: Record<string, string> = {}
+    const names = new Map<string, string>()
     for (const kind of kinds.values()) {
       const name = `${kind.kind.charAt(0).toUpperCase()}${kind.kind.slice(1)}${form}`
       components[name] = { ...formOf(form, kind), [componentKeyword]: name }
-      mapping[kind.kind] = name
+      names.set(kind.kind, name)
     }
     components[form] = {
       [componentKeyword]: form,
-      oneOf: Object.values(mapping).map((name) => ({ [componentKeyword]: name })),
-      discriminator: { propertyName: "kind", mapping },
+      oneOf: [...names.values()].map((name) => ({ [componentKeyword]: name })),
+      discriminator: {
+        propertyName: "kind",
+        mapping: Object.fromEntries([...names].map(([kind, name]) => [kind, `#/components/schemas/${name}`])),
+      },
     }
   }
   return components

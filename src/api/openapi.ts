@@ -36,8 +36,10 @@ export async function createDocument(context: ApiContext, register: (app: App) =
   const app: FastifyInstance = fastify({ exposeHeadRoutes: false })
   app.setValidatorCompiler(() => () => true)
   app.setSerializerCompiler(() => () => "")
+  const bodyOptional = new Set<string>()
   app.addHook("onRoute", (route) => {
     const doc = route.config?.doc
+    if (doc?.bodyOptional) bodyOptional.add(doc.operationId)
     route.schema = doc === undefined ? { hide: true } : describeRoute(doc, components)
   })
   await app.register(swagger, {
@@ -68,10 +70,18 @@ export async function createDocument(context: ApiContext, register: (app: App) =
   const publish = components.refer(publishOperation)
   for (const schema of components.all()) app.addSchema(schema)
   await app.ready()
-  const document = app.swagger() as unknown as { paths: Record<string, Record<string, unknown>> }
+  const document = app.swagger() as unknown as { paths: Record<string, Record<string, Operation>> }
   await app.close()
-  document.paths["/v1/topics/{topic}/events"]!.post = localReferences(publish)
+  for (const { operationId, requestBody } of Object.values(document.paths).flatMap(Object.values<Operation>)) {
+    if (requestBody !== undefined && bodyOptional.has(operationId)) requestBody.required = false
+  }
+  document.paths["/v1/topics/{topic}/events"]!.post = localReferences(publish) as Operation
   return JSON.stringify(document)
+}
+
+interface Operation {
+  readonly operationId: string
+  readonly requestBody?: { required: boolean }
 }
 
 interface Components {
@@ -132,7 +142,7 @@ function referenceTo(name: string, schema: Record<string, unknown>, component: o
 }
 
 function describeRoute(doc: RouteDoc, components: Components): object {
-  const { operationId, tag, summary, description, params, query, body, answers, open = false } = doc
+  const { operationId, tag, summary, description, params, query, headers, body, answers, open = false } = doc
   const problems: readonly ProblemCode[] = [...(open ? [] : (["unauthenticated"] as const)), ...(doc.problems ?? [])]
   const statuses = [...new Set(problems.map((code) => statusOf[code]))].sort()
   const ofStatus = (status: number) => problems.filter((code) => statusOf[code] === status)
@@ -143,18 +153,22 @@ function describeRoute(doc: RouteDoc, components: Components): object {
     ...(description !== undefined && { description }),
     ...(params && { params: components.refer(params) }),
     ...(query && { querystring: components.refer(query) }),
+    ...(headers && { headers: components.refer(headers) }),
     ...(body && { body: components.refer(body) }),
     ...(open && { security: [] }),
     response: {
-      ...Object.fromEntries(Object.entries(answers).map(([status, schema]) => [status, success(schema, components)])),
+      ...Object.fromEntries(Object.entries(answers).map(([status, schema]) => [status, success(status, schema, components)])),
       ...Object.fromEntries(statuses.map((status) => [status, problemAnswer(ofStatus(status), components)])),
+      default: problemAnswer(["internal", "overloaded", "storage-full"], components),
     },
   }
 }
 
-function success(schema: object | null, components: Components): object {
-  if (schema === null) return { type: "null", description: "Done." }
-  return components.refer(schema) as object
+const successes: Readonly<Record<string, string>> = { 200: "Done.", 201: "Created.", 204: "Deleted.", 503: "Not ready." }
+
+function success(status: string, schema: object | null, components: Components): object {
+  const description = (schema as { description?: string } | null)?.description ?? successes[status]
+  return schema === null ? { type: "null", description } : { ...(components.refer(schema) as object), description }
 }
 
 function problemAnswer(codes: readonly ProblemCode[], components: Components): object {

@@ -78,6 +78,11 @@ export function idParams(name: string) {
   return Type.Object({ id: Type.String({ description: `The ${name}'s id.` }) })
 }
 
+/** The header that a change of one revision only sends. */
+export const IfMatchHeader = Type.Object({
+  "if-match": Type.Optional(Type.String({ description: "Change only this revision: the resource's etag." })),
+})
+
 type Docs = Readonly<Record<"create" | "list" | "get" | "replace" | "patch" | "remove", RouteDoc>>
 
 function resourceDocs(type: {
@@ -91,7 +96,7 @@ function resourceDocs(type: {
   const Name = name.charAt(0).toUpperCase() + name.slice(1)
   const Plural = plural.charAt(0).toUpperCase() + plural.slice(1)
   const params = idParams(name)
-  const query = ValidateOnlyQuery
+  const change = { query: ValidateOnlyQuery, headers: IfMatchHeader }
   const changing = ["invalid-argument", "not-found", "conflict", "precondition-failed"] as const
   const one = { tag, params, answers: { 200: output } }
   const patch = {
@@ -102,7 +107,7 @@ function resourceDocs(type: {
       operationId: `create${Name}`,
       tag,
       summary: `Create a ${name}`,
-      query,
+      query: ValidateOnlyQuery,
       body: input,
       answers: { 201: output, 200: validated(output) },
       problems: ["invalid-argument", "already-exists"],
@@ -120,7 +125,7 @@ function resourceDocs(type: {
       ...one,
       operationId: `replace${Name}`,
       summary: `Replace a ${name}`,
-      query,
+      ...change,
       body: input,
       problems: changing,
     },
@@ -129,7 +134,7 @@ function resourceDocs(type: {
       operationId: `update${Name}`,
       summary: `Change a ${name}`,
       description: "A JSON merge patch (RFC 7396): members given replace, null removes.",
-      query,
+      ...change,
       body: patch,
       problems: changing,
     },
@@ -138,7 +143,7 @@ function resourceDocs(type: {
       tag,
       params,
       summary: `Delete a ${name}`,
-      query,
+      ...change,
       answers: { 204: null, 200: validated(output) },
       problems: ["not-found", "conflict", "precondition-failed"],
     },

@@ -23,7 +23,10 @@ export interface RouteDoc {
   readonly description?: string
   readonly params?: TSchema
   readonly query?: TSchema
+  readonly headers?: TSchema
   readonly body?: object
+  /** The body may be left out. */
+  readonly bodyOptional?: boolean
   /** Successes by status; null: no body. */
   readonly answers: Readonly<Record<number, object | null>>
   /** Problems besides those that every route has. */

@@ -2,7 +2,7 @@ import Type from "typebox"
 import type { Trigger } from "../core/resources.ts"
 import type { ApiContext } from "./context.ts"
 import { readBody } from "./fields.ts"
-import { changeOptions, idParams, send } from "./resource-routes.ts"
+import { changeOptions, IfMatchHeader, idParams, send } from "./resource-routes.ts"
 import type { ResourceStore } from "./resource-store.ts"
 import { type App, documented, pathPart, tenantOf } from "./routes.ts"
 import { component, strict, ValidateOnlyQuery } from "./schemas.ts"
@@ -42,7 +42,8 @@ function doc(store: ResourceStore<Trigger>, action: "pause" | "resume") {
       : "Delivers what was held back, and goes on.",
     params: idParams("trigger"),
     query: ValidateOnlyQuery,
-    ...(pausing && { body: PauseInput }),
+    headers: IfMatchHeader,
+    ...(pausing && { body: PauseInput, bodyOptional: true }),
     answers: { 200: store.type.output },
     problems: ["invalid-argument", "not-found", "precondition-failed"],
   } as const

@@ -18,7 +18,7 @@ export interface Job {
   sending: Sending | undefined
 }
 
-export interface Sending {
+interface Sending {
   readonly startedAt: number
   readonly controller: AbortController
   /** Ends the attempt without its sender, which has not come back. */

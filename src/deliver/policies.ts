@@ -49,7 +49,7 @@ export type RetryPreset = keyof typeof retryPresets
 export const defaultRetry: RetryPreset = "standard-webhooks"
 
 /** No policy asks for more than these. */
-export const retryLimits = { delays: 50, delayMs: 7 * day, attempts: 1_000, ageMs: 30 * day } as const
+const retryLimits = { delays: 50, delayMs: 7 * day, attempts: 1_000, ageMs: 30 * day } as const
 
 /**
  * A policy from what a person wrote: a preset's name, `{ preset }`, or `{ delays, jitter?, attemptsMax?, ageMax? }`, where

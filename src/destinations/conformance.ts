@@ -121,11 +121,21 @@ function eventTests(test: Test): void {
     })
   }
 
-  test("attempts of one delivery are recognised as one, other deliveries of the event are not", async ({ harness, sender }) => {
+  test("attempts of one delivery are recognised as one, other deliveries of the event are not", async ({
+    harness,
+    sender,
+  }) => {
     const open = await sender()
     const event = sampleEvents()["an event"]!
-    for (const [id, attempt] of [["a", 1], ["a", 2], ["b", 1]] as const) {
-      expect(await open.send({ ...dispatch(event, id), attempt, at: attempt * 60_000 }, unaborted())).toHaveProperty("kind", "delivered")
+    for (const [id, attempt] of [
+      ["a", 1],
+      ["a", 2],
+      ["b", 1],
+    ] as const) {
+      expect(await open.send({ ...dispatch(event, id), attempt, at: attempt * 60_000 }, unaborted())).toHaveProperty(
+        "kind",
+        "delivered",
+      )
     }
     const repeats = (await harness.received()).map(({ repeat }) => repeat)
     expect(new Set(repeats).size).toBe(2)
@@ -150,7 +160,8 @@ function failureTests(test: Test): void {
     const sending = [1, 2, 3].map((n) => open.send(dispatch(sampleEvents()["an event"]!, `${n}`), stop.signal))
     await waitFor(async () => (await harness.received()).length === 3)
     stop.abort()
-    for (const outcome of await Promise.all(sending)) expect(outcome).toMatchObject({ kind: "failed", permanent: false })
+    for (const outcome of await Promise.all(sending))
+      expect(outcome).toMatchObject({ kind: "failed", permanent: false })
     harness.answer("accept")
     expect(await open.send(dispatch(sampleEvents()["an event"]!, "4"), unaborted())).toHaveProperty("kind", "delivered")
   })
@@ -186,7 +197,12 @@ function loadTests(test: Test): void {
   })
 }
 
-const required: Attributes = { specversion: "1.0", id: "order-1", source: "/shop/orders", type: "com.example.order.placed" }
+const required: Attributes = {
+  specversion: "1.0",
+  id: "order-1",
+  source: "/shop/orders",
+  type: "com.example.order.placed",
+}
 
 /** Events of every shape, each a case of the suite. */
 export function sampleEvents(): Readonly<Record<string, Event>> {
@@ -207,9 +223,21 @@ export function sampleEvents(): Readonly<Record<string, Event>> {
     "an event": of({ datacontenttype: "application/json" }, Buffer.from('{"order":1}'), "json"),
     "an event without data": of({}),
     "every attribute, and JSON data byte for byte": of(every, json, "json"),
-    "text beyond ASCII": of({ subject: "Euro € 😀", quoted: 'say "50%" %41 \\', datacontenttype: "text/plain" }, Buffer.from("Grüße\n€"), "text"),
-    "binary data": of({ datacontenttype: "image/png" }, Buffer.from(Array.from({ length: 512 }, (_, i) => i & 255)), "binary"),
-    "an event of 512 KiB": of({ datacontenttype: "application/octet-stream" }, Buffer.alloc(512 << 10, "redcar"), "binary"),
+    "text beyond ASCII": of(
+      { subject: "Euro € 😀", quoted: 'say "50%" %41 \\', datacontenttype: "text/plain" },
+      Buffer.from("Grüße\n€"),
+      "text",
+    ),
+    "binary data": of(
+      { datacontenttype: "image/png" },
+      Buffer.from(Array.from({ length: 512 }, (_, i) => i & 255)),
+      "binary",
+    ),
+    "an event of 512 KiB": of(
+      { datacontenttype: "application/octet-stream" },
+      Buffer.alloc(512 << 10, "redcar"),
+      "binary",
+    ),
   }
 }
 

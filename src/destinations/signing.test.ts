@@ -49,7 +49,11 @@ describe("signatures", () => {
 describe("issued keys", () => {
   test("of v1 are 32 bytes, verified by the reference library, and never the same twice", () => {
     const key = issueSigningKey("v1", 5_000, chance)
-    expect(key).toMatchObject({ scheme: "v1", createdAt: 5_000, secret: expect.stringMatching(/^whsec_[A-Za-z0-9+/]{43}=$/) })
+    expect(key).toMatchObject({
+      scheme: "v1",
+      createdAt: 5_000,
+      secret: expect.stringMatching(/^whsec_[A-Za-z0-9+/]{43}=$/),
+    })
     expect(key.publicKey).toBeUndefined()
     const timestamp = Math.floor(Date.now() / 1000).toString()
     const headers = {

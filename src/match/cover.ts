@@ -3,6 +3,7 @@ import type { PathSegment } from "../filters/path/pattern.ts"
 import type { Field, Node, RangeTest, Test } from "../filters/tree.ts"
 import type { DataPath } from "../filters/view.ts"
 import type { Interval } from "./intervals.ts"
+import { isDecided } from "./segments.ts"
 import { sqlCovers } from "./sql-cover.ts"
 
 /** Something that an index can look up: one field and what must be true of it. */
@@ -38,7 +39,7 @@ const keysMax = 64
 export function coversOf(node: Node): readonly Cover[] {
   switch (node.kind) {
     case "all":
-      return node.of.flatMap(coversOf)
+      return node.of.length === 1 ? coversOf(node.of[0]!) : node.of.flatMap(coversOf).map(inexact)
     case "any":
       return eitherCover(node.of.map(coversOf))
     case "not":
@@ -52,6 +53,11 @@ export function coversOf(node: Node): readonly Cover[] {
   }
 }
 
+/** The same cover as one condition of several. */
+export function inexact({ keys }: Cover): Cover {
+  return { keys, exact: false }
+}
+
 /** One of several alternatives holds: their best covers together, where each has one. */
 export function eitherCover(parts: readonly (readonly Cover[])[]): readonly Cover[] {
   const keys: Key[] = []
@@ -60,7 +66,7 @@ export function eitherCover(parts: readonly (readonly Cover[])[]): readonly Cove
     const best = bestFirst(covers)[0]
     if (best === undefined) return []
     keys.push(...best.keys)
-    exact &&= covers.length === 1 && best.exact
+    exact &&= best.exact
   }
   return keys.length === 0 || keys.length > keysMax ? [] : [{ keys, exact }]
 }
@@ -129,7 +135,7 @@ function textKeys(test: Test): Found | undefined {
     case "glob":
       return globKey(test.glob)
     case "path":
-      return { by: { kind: "path", segments: test.pattern.segments }, exact: false }
+      return { by: { kind: "path", segments: test.pattern.segments }, exact: isDecided(test.pattern.segments) }
     case "range":
       return { by: { kind: "range", loose: false, interval: intervalOf(test) }, exact: true }
     default:

@@ -4,12 +4,13 @@ import type { KeyKind } from "./cover.ts"
 import { Intervals } from "./intervals.ts"
 import type { Matching, Slot } from "./matching.ts"
 import { Segments } from "./segments.ts"
+import { WideMap } from "./wide-map.ts"
 
 type Primitive = string | number | boolean | null
 
 /** Slots by what must be true of one field. Structures come into being with their first key. */
 export class FieldIndex<S extends Slot> {
-  readonly #values = new Map<Primitive, S>()
+  readonly #values = new WideMap<S>()
   #folded: Map<string, S> | undefined
   #prefixes: Affixes<S> | undefined
   #suffixes: Affixes<S> | undefined

@@ -1,10 +1,10 @@
 import type { Trigger } from "../core/resources.ts"
 import { allTrue, compileNode, type Predicate, treeOf } from "../filters/compile.ts"
+import type { Node } from "../filters/tree.ts"
 import type { Json } from "../filters/view.ts"
 import { bestFirst, type Cover, coversOf, type Key } from "./cover.ts"
 import { FieldIndex } from "./field-index.ts"
 import type { Matching, Slot } from "./matching.ts"
-import { isDecided } from "./segments.ts"
 
 /** A trigger in an index. */
 export interface Entry {
@@ -30,9 +30,9 @@ const splitAt = 16
 /** A trigger's filters, read and compiled for the index. Throws where they do not check. */
 export function entryOf(trigger: Trigger): Entry {
   const node = treeOf(trigger.filters)
-  const parts = (node.kind === "all" ? node.of : [node]).map((part) => ({ part, covers: coversOf(part) }))
+  const parts = partsOf(node).map((part) => ({ part, covers: coversOf(part) }))
   const plan = bestFirst(parts.flatMap(({ covers }) => covers)).slice(0, planMax)
-  const proven = parts.find(({ covers }) => covers.length === 1 && covers[0] === plan[0] && decides(covers[0]!))
+  const proven = parts.find(({ covers }) => covers.length === 1 && covers[0] === plan[0] && covers[0]?.exact)
   const left = parts.filter((each) => each !== proven).map(({ part }) => compileNode(part))
   return {
     trigger,
@@ -44,9 +44,9 @@ export function entryOf(trigger: Trigger): Entry {
   }
 }
 
-/** Whether finding one of the cover's keys is all that its part of the filters asks. */
-function decides({ keys, exact }: Cover): boolean {
-  return exact || keys.every(({ by }) => by.kind === "path" && isDecided(by.segments))
+/** What must all hold, each by itself. */
+function partsOf(node: Node): readonly Node[] {
+  return node.kind === "all" ? node.of.flatMap(partsOf) : [node]
 }
 
 /** Triggers by what must be true of an event to fire them. Adding and removing take time in the trigger's own keys only. */

@@ -131,7 +131,7 @@ test("the matcher always agrees with asking every trigger", () => {
         }
       },
     ),
-    { numRuns: 500 },
+    { numRuns: 1500 },
   )
 })
 
@@ -164,6 +164,37 @@ test("many triggers on one topic, told apart by several of their conditions, agr
         expect(matcher.any("default", "orders")).toBe(false)
       },
     ),
-    { numRuns: 60 },
+    { numRuns: 100 },
   )
+})
+
+test("what casts make equal is found too", () => {
+  const matcher = createMatcher()
+  const sqls = [
+    "n IN ('01')",
+    "n IN ('x', 'TRUE')",
+    "n = 1",
+    "n IN (1)",
+    "'01' = n",
+    "n = true",
+    "data.v = '1'",
+    "data.v = 1",
+  ]
+  for (const sql of sqls) matcher.set(triggerOf(sql, "orders", [{ sql }]))
+  const fired = (n: string | number | boolean, v: string) => {
+    const attributes: Attributes = { specversion: "1.0", id: "1", source: "/s", type: "t", n }
+    const event = Event.of(attributes, new TextEncoder().encode(`{"v":${v}}`), "json")
+    return ids(matcher.match({ address: orders, cursor: "1" as Cursor, storedAt: 0, event }))
+  }
+  expect(fired(1, "1")).toEqual([
+    "'01' = n",
+    "data.v = '1'",
+    "data.v = 1",
+    "n = 1",
+    "n = true",
+    "n IN ('01')",
+    "n IN (1)",
+  ])
+  expect(fired("01", '"+1"')).toEqual(["'01' = n", "data.v = 1", "n = 1", "n IN ('01')"])
+  expect(fired(true, "true")).toEqual(["data.v = 1", "n = 1", "n = true", "n IN (1)"])
 })

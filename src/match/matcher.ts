@@ -4,6 +4,7 @@ import type { Trigger } from "../core/resources.ts"
 import { EventView } from "../filters/view.ts"
 import { type Entry, entryOf, TriggerIndex } from "./index.ts"
 import type { Matching } from "./matching.ts"
+import { WideMap } from "./wide-map.ts"
 
 /** Which triggers an event fires. Triggers come and go while it runs. */
 export interface Matcher {
@@ -42,7 +43,7 @@ export function createMatcher(): Matcher {
 class IndexMatcher implements Matcher {
   readonly #topics = new Map<string, TopicTriggers>()
   /** Where each trigger is now, by tenant and id. */
-  readonly #places = new Map<string, Place>()
+  readonly #places = new WideMap<Place>()
   #serial = 0
 
   set(trigger: Trigger): void {

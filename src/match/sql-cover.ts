@@ -1,6 +1,6 @@
 import type { AttributeRead, Binary, DataRead, Expression, Literal } from "../filters/sql/expression.ts"
 import { likeGlob } from "../filters/sql/like.ts"
-import { type Cover, eitherCover, globKey, type Key, type KeyField, type KeyKind, namesOf } from "./cover.ts"
+import { type Cover, eitherCover, globKey, inexact, type Key, type KeyField, type KeyKind, namesOf } from "./cover.ts"
 import type { Interval } from "./intervals.ts"
 
 /** Attributes that are texts in every event, so that no cast can make another text equal to theirs. */
@@ -35,7 +35,7 @@ export function sqlCovers(expression: Expression): readonly Cover[] {
 function binaryCovers({ operator, left, right }: Binary): readonly Cover[] {
   switch (operator) {
     case "AND":
-      return [...sqlCovers(left), ...sqlCovers(right)]
+      return [...sqlCovers(left), ...sqlCovers(right)].map(inexact)
     case "OR":
       return eitherCover([sqlCovers(left), sqlCovers(right)])
     case "=":

@@ -50,7 +50,7 @@ export interface RouterLimits {
   readonly catchUpBatchesMax: number
 }
 
-export const routerLimits: RouterLimits = {
+const routerLimits: RouterLimits = {
   enqueueMax: 1_000,
   saveAfterMs: 1_000,
   saveAfterEvents: 10_000,

@@ -7,7 +7,7 @@ import type { Destination, Trigger } from "../core/resources.ts"
 import { openEmbeddedEngine } from "../engines/embedded/engine.ts"
 import { createSimulatedChance, type SimulatedChance } from "./chance.ts"
 import { createSimulatedClock, quiesce, type SimulatedClock } from "./clock.ts"
-import { createSimulatedDisk } from "./disk.ts"
+import { createSimulatedDisk, type SimulatedDisk } from "./disk.ts"
 import { createPower, type Power } from "./power.ts"
 import { createSimulatedStore } from "./store.ts"
 
@@ -15,6 +15,7 @@ import { createSimulatedStore } from "./store.ts"
 export interface Rig {
   readonly clock: SimulatedClock
   readonly chance: SimulatedChance
+  readonly disk: SimulatedDisk
   /** Starts a process: its power, and the engine on what the last one left. */
   boot(): Promise<{ readonly power: Power; readonly engine: Engine }>
   /** Moves time on until `work` is over. */
@@ -34,6 +35,7 @@ export function createRig(seed: string | number = 1): Rig {
   const rig: Rig = {
     clock,
     chance,
+    disk,
     async boot() {
       const power = createPower({ clock })
       const parts = { disk: disk.mount(power), store: store.mount(power), clock: power.clock }

@@ -46,7 +46,9 @@ export const topicKind: DestinationKind<TopicConfig> = {
 function faultOf(config: TopicConfig): string | undefined {
   const target = parseTopic(config.topic)
   if (typeof target === "string") return target
-  return isReservedTopic(target.topic) ? `${target.topic} is written by the hub itself; forward to another topic` : undefined
+  return isReservedTopic(target.topic)
+    ? `${target.topic} is written by the hub itself; forward to another topic`
+    : undefined
 }
 
 function topicSender(address: Address, context: SenderContext): Sender {

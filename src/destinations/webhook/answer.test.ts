@@ -17,15 +17,15 @@ describe("what a status means", () => {
     expect(outcomeOf(answer({ status }), now)).toMatchObject({ kind: "delivered", response: { status } })
   })
 
-  test.each([300, 301, 302, 304, 307, 308, 400, 401, 403, 404, 408, 409, 413, 415, 425, 429, 451, 500, 502, 503, 504, 599, 600, 999])(
-    "%i is a failure that may pass",
-    (status) => {
-      const outcome = outcomeOf(answer({ status }), now)
-      expect(outcome).toMatchObject({ kind: "failed", permanent: false, response: { status } })
-      expect(outcome).not.toHaveProperty("gone")
-      expect(outcome).not.toHaveProperty("retryAfterMs")
-    },
-  )
+  test.each([
+    300, 301, 302, 304, 307, 308, 400, 401, 403, 404, 408, 409, 413, 415, 425, 429, 451, 500, 502, 503, 504, 599, 600,
+    999,
+  ])("%i is a failure that may pass", (status) => {
+    const outcome = outcomeOf(answer({ status }), now)
+    expect(outcome).toMatchObject({ kind: "failed", permanent: false, response: { status } })
+    expect(outcome).not.toHaveProperty("gone")
+    expect(outcome).not.toHaveProperty("retryAfterMs")
+  })
 
   test("410 is the end of the destination", () => {
     expect(outcomeOf(answer({ status: 410 }), now)).toMatchObject({ kind: "failed", permanent: true, gone: true })
@@ -70,7 +70,8 @@ describe("Retry-After", () => {
     const headers = { "retry-after": "7" }
     for (const status of [301, 404, 429, 503])
       expect(outcomeOf(answer({ status, headers }), now)).toHaveProperty("retryAfterMs", 7_000)
-    for (const status of [200, 410]) expect(outcomeOf(answer({ status, headers }), now)).not.toHaveProperty("retryAfterMs")
+    for (const status of [200, 410])
+      expect(outcomeOf(answer({ status, headers }), now)).not.toHaveProperty("retryAfterMs")
   })
 
   test("is within its bounds whatever stands there", () => {

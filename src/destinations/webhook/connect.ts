@@ -88,12 +88,16 @@ function guardedLookup({ guard, resolve }: ConnectOptions): LookupFunction {
     throw new AddressRefusedError(`${hostname}: ${guard.refusal(first.address)}`)
   }
   return (hostname, options, callback) => {
-    pending ??= lookup(hostname).finally(() => {
+    pending = lookup(hostname).finally(() => {
       pending = undefined
     })
     pending.then(
       (addresses) => {
-        if (options.all) callback(null, addresses.map(({ address, family }) => ({ address, family })))
+        if (options.all)
+          callback(
+            null,
+            addresses.map(({ address, family }) => ({ address, family })),
+          )
         else callback(null, addresses[0]!.address, addresses[0]!.family)
       },
       (error) => callback(error, ""),

@@ -39,5 +39,7 @@ export function webhookId(deliveryId: string): string {
 
 function ownHeaders(own: Readonly<Record<string, string>>): string[] {
   const headers = Object.entries(own).flatMap(([name, value]) => [name.toLowerCase(), value])
-  return headers.some((name, i) => i % 2 === 0 && name === "user-agent") ? headers : ["user-agent", "Redcar", ...headers]
+  return headers.some((name, i) => i % 2 === 0 && name === "user-agent")
+    ? headers
+    : ["user-agent", "Redcar", ...headers]
 }

@@ -95,7 +95,10 @@ export class Flight implements Dispatcher.DispatchHandler, Carried {
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     if (this.#over) return
     const stale = this.#connection.reused && !this.#again && this.#status === 0 && isDisconnect(error)
-    if (!stale) return this.#giveUp(describe(error))
+    if (!stale) {
+      this.#giveUp(describe(error))
+      return
+    }
     this.#again = true
     this.#connection = this.#context.connections.replace(this.#connection)
     this.#connection.client.dispatch(this.#request, this)

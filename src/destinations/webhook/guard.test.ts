@@ -116,12 +116,18 @@ describe("the address guard", () => {
   test("no disguise changes the judgement, whatever the address", () => {
     const octet = fc.integer({ min: 0, max: 255 })
     fc.assert(
-      fc.property(fc.tuple(octet, octet, octet, octet), fc.boolean(), fc.boolean(), (octets, allowLoopback, allowPrivate) => {
-        const address = octets.join(".")
-        const settings = { allowLoopback, allowPrivate }
-        const refused = refusal(address, settings) !== undefined
-        for (const disguise of disguises(address)) expect(refusal(disguise, settings) !== undefined, disguise).toBe(refused)
-      }),
+      fc.property(
+        fc.tuple(octet, octet, octet, octet),
+        fc.boolean(),
+        fc.boolean(),
+        (octets, allowLoopback, allowPrivate) => {
+          const address = octets.join(".")
+          const settings = { allowLoopback, allowPrivate }
+          const refused = refusal(address, settings) !== undefined
+          for (const disguise of disguises(address))
+            expect(refusal(disguise, settings) !== undefined, disguise).toBe(refused)
+        },
+      ),
     )
   })
 })

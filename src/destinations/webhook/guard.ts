@@ -25,7 +25,8 @@ export function createAddressGuard(settings: GuardSettings): AddressGuard {
     if (range === undefined) throw new RangeError(`not an address or CIDR range: ${JSON.stringify(text)}`)
     return range
   })
-  const isListed = (ip: Ip) => allowed.some(([network, bits]) => network.kind() === ip.kind() && ip.match(network, bits))
+  const isListed = (ip: Ip) =>
+    allowed.some(([network, bits]) => network.kind() === ip.kind() && ip.match(network, bits))
   return {
     refusal(address) {
       const ip = parseIp(address)

@@ -1,7 +1,13 @@
 import { lookup } from "node:dns/promises"
 import type { Clock } from "../../core/clock.ts"
 import type { DestinationKind } from "../../core/destination.ts"
-import { checkWebhookConfig, connectTimeoutDefaultMs, timeoutDefaultMs, type WebhookConfig, webhookConfig } from "./config.ts"
+import {
+  checkWebhookConfig,
+  connectTimeoutDefaultMs,
+  timeoutDefaultMs,
+  type WebhookConfig,
+  webhookConfig,
+} from "./config.ts"
 import { createConnect, type Resolve } from "./connect.ts"
 import { createAddressGuard, type GuardSettings } from "./guard.ts"
 import { WebhookSender } from "./sender.ts"
@@ -26,7 +32,13 @@ export function webhookKind(options: WebhookOptions): DestinationKind<WebhookCon
     async open(config, context) {
       const timeoutMs = config.timeoutMs ?? timeoutDefaultMs
       const connectTimeoutMs = Math.min(config.connectTimeoutMs ?? connectTimeoutDefaultMs, timeoutMs)
-      const connect = createConnect({ url: new URL(config.url), connectTimeoutMs, guard, resolve, clock: options.clock })
+      const connect = createConnect({
+        url: new URL(config.url),
+        connectTimeoutMs,
+        guard,
+        resolve,
+        clock: options.clock,
+      })
       return new WebhookSender(config, context, connect, options.clock)
     },
   }

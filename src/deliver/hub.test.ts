@@ -1,0 +1,51 @@
+import { describe, expect, it } from "vitest"
+import type { Cursor } from "../core/cursor.ts"
+import type { Lease } from "../core/engine.ts"
+import { ClosedError, LeaseLostError, StorageFullError } from "../core/errors.ts"
+import { createSimulatedClock, runUntil } from "../testing/clock.ts"
+import { createMemoryLog } from "../testing/rig.ts"
+import { Gate } from "./hub.ts"
+
+const delivery = { id: "1.t", tenant: "default", trigger: "t", destination: "d", cursor: "1" as Cursor }
+const lease: Lease = { delivery, attempt: 1, attemptsForgiven: 0, firstDueAt: 0, token: 1 }
+
+function failing(...errors: Error[]): { readonly calls: () => number; readonly write: () => Promise<void> } {
+  let calls = 0
+  return {
+    calls: () => calls,
+    async write() {
+      const error = errors[calls++]
+      if (error) throw error
+    },
+  }
+}
+
+describe("ending a lease", () => {
+  it("is tried until the engine takes it, and closes the gate meanwhile", async () => {
+    const clock = createSimulatedClock()
+    const gate = new Gate(clock, createMemoryLog())
+    const { calls, write } = failing(new StorageFullError(), new StorageFullError())
+    expect(await runUntil(clock, gate.end(lease, write))).toBe(true)
+    expect(calls()).toBe(3)
+    expect(clock.now()).toBe(300)
+    expect(gate.closedUntil).toBe(1_100)
+  })
+
+  it("is over where the lease is lost", async () => {
+    const clock = createSimulatedClock()
+    const gate = new Gate(clock, createMemoryLog())
+    const { calls, write } = failing(new LeaseLostError("1.t"), new LeaseLostError("1.t"))
+    expect(await runUntil(clock, gate.end(lease, write))).toBe(false)
+    expect(calls()).toBe(1)
+    expect(gate.closedUntil).toBe(0)
+  })
+
+  it("is left alone once the engine is closed", async () => {
+    const clock = createSimulatedClock()
+    const gate = new Gate(clock, createMemoryLog())
+    const { calls, write } = failing(new ClosedError())
+    expect(await runUntil(clock, gate.end(lease, write))).toBe(false)
+    expect(await runUntil(clock, gate.end(lease, write))).toBe(false)
+    expect(calls()).toBe(1)
+  })
+})

@@ -1,0 +1,187 @@
+import { describe, expect, it } from "vitest"
+import { attemptsTopic } from "../core/address.ts"
+import type { Trigger } from "../core/resources.ts"
+import { type Behave, Delivering, failed, never, ok } from "../testing/delivering.ts"
+
+describe("triggers and destinations that change", () => {
+  it("holds the deliveries of a paused trigger, and lets them go when it is resumed", async () => {
+    const hub = await Delivering.start()
+    await hub.connect("a", () => ok, { paused: { since: 0, reason: "a test" } })
+    const cursors = await hub.owe(3, "a")
+    await hub.rig.clock.advance(1_000)
+    expect(hub.sent).toEqual([])
+    const [cursor] = cursors
+    const delivery = { id: `${cursor}.a`, tenant: "default", trigger: "a", destination: "a", cursor: cursor! }
+    expect(await hub.engine.queue.open(delivery)).toMatchObject({ state: "held" })
+    await hub.trigger("a")
+    await hub.empty("a")
+    expect(hub.sent.map(({ attempt }) => attempt)).toEqual([1, 1, 1])
+  })
+
+  it("lets go what was held when the hub starts after the trigger was resumed", async () => {
+    const hub = await Delivering.start()
+    await hub.connect("a", () => ok, { paused: { since: 0, reason: "a test" } })
+    await hub.owe(1, "a")
+    await hub.rig.clock.advance(1_000)
+    await hub.rig.run(hub.worker.stop())
+    await hub.trigger("a")
+    await hub.rig.run(hub.engine.close())
+    hub.power.cut()
+    await hub.boot()
+    await hub.empty("a")
+    expect(hub.sentTo("a")).toBe(1)
+  })
+
+  it("pauses the trigger of a destination that is gone, and loses nothing", async () => {
+    const hub = await Delivering.start()
+    await hub.connect("a", () => ({ ...failed, detail: "410 Gone", gone: true }), {}, { concurrency: 2 })
+    await hub.owe(10, "a")
+    await hub.rig.clock.advance(5_000)
+    const item = await hub.engine.catalog.get<Trigger>("trigger/default/a")
+    expect(item!.value.paused).toMatchObject({ reason: "a is gone: 410 Gone" })
+    expect(hub.sentTo("a")).toBeLessThanOrEqual(4)
+    expect(await hub.letters()).toEqual([])
+    const attempts = await hub.records(attemptsTopic)
+    expect(attempts).toHaveLength(hub.sentTo("a"))
+    expect(attempts[0]!.data).toMatchObject({ outcome: { gone: true }, verdict: { kind: "held" } })
+    hub.behaviours.set("a", () => ok)
+    await hub.trigger("a")
+    await hub.empty("a")
+    expect(new Set(hub.sent.map(({ id }) => id)).size).toBe(10)
+  })
+
+  it("is done with the deliveries of a trigger that is no more", async () => {
+    const hub = await Delivering.start()
+    await hub.destination("a")
+    await hub.owe(2, "a")
+    await hub.empty("a")
+    expect(hub.sent).toEqual([])
+    expect(await hub.letters()).toEqual([])
+  })
+
+  it("gives up deliveries whose destination is not there", async () => {
+    const hub = await Delivering.start()
+    await hub.trigger("a")
+    await hub.owe(1, "a")
+    await hub.empty("a")
+    expect(await hub.letters()).toMatchObject([
+      { reason: "permanent", lastOutcome: { detail: "there is no destination a" } },
+    ])
+  })
+
+  it("opens a changed destination anew, and closes the old one when nobody uses it", async () => {
+    const hub = await Delivering.start()
+    let release = () => {}
+    const gate = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    await hub.connect("a", () => gate.then(() => ok))
+    await hub.owe(1, "a")
+    await hub.rig.until(() => hub.sentTo("a") === 1)
+    await hub.destination("a", { concurrency: 5 })
+    await hub.destination("a", { config: { to: "b" } })
+    await hub.owe(1, "a")
+    await hub.rig.until(() => hub.sentTo("b") === 1)
+    expect(hub.opened).toEqual(["a", "b"])
+    expect(hub.closed).toEqual([])
+    release()
+    await hub.empty("a")
+    expect(hub.closed).toEqual(["a"])
+    expect(hub.sentTo("a")).toBe(1)
+  })
+
+  it("holds back what is for a destination that cannot be opened, and goes on when it is put right", async () => {
+    const hub = await Delivering.start()
+    const retry = { delaysMs: [100], jitter: 0, attemptsMax: 1_000, ageMaxMs: 10_000_000 }
+    await hub.connect("a", () => ok, { retry }, { config: { to: "a", broken: true } })
+    await hub.owe(50, "a")
+    await hub.rig.clock.advance(60_000)
+    expect(await hub.depth("a")).toBe(50)
+    const attempts = (await hub.records(attemptsTopic)).length
+    expect(attempts).toBeLessThan(100)
+    await hub.destination("a")
+    await hub.rig.clock.advance(1_000)
+    expect(await hub.depth("a")).toBe(0)
+  })
+
+  it("closes the sender of a lane that has had nothing to do for long", async () => {
+    const hub = await Delivering.start({ idleMs: 10_000 })
+    await hub.connect("a", () => ok)
+    await hub.owe(1, "a")
+    await hub.empty("a")
+    expect(hub.worker.figures()).toEqual({ inFlight: 0, lanes: 1 })
+    await hub.rig.clock.advance(25_000)
+    expect(hub.closed).toEqual(["a"])
+    expect(hub.worker.figures()).toEqual({ inFlight: 0, lanes: 0 })
+    await hub.owe(1, "a")
+    await hub.empty("a")
+    expect(hub.opened).toEqual(["a", "a"])
+  })
+})
+
+describe("a destination in trouble", () => {
+  const patient = { delaysMs: [1_000], jitter: 0, attemptsMax: 20, ageMaxMs: 86_400_000 }
+
+  it("is left alone while it is down, without using up attempts, and probed until it is back", async () => {
+    const states: string[] = []
+    const hub = await Delivering.start({}, { breaker: (lane, state) => states.push(`${lane} ${state}`) })
+    await hub.connect("a", () => failed, { retry: patient }, { concurrency: 4 })
+    await hub.owe(200, "a")
+    await hub.rig.clock.advance(300_000)
+    // Ten failures, those in flight then, and a probe a minute at the end: not 200 deliveries 20 times.
+    expect(hub.sentTo("a")).toBeLessThan(30)
+    expect(states.slice(0, 3)).toEqual(["default/a open", "default/a half-open", "default/a open"])
+    hub.behaviours.set("a", () => ok)
+    await hub.empty("a")
+    expect(await hub.letters()).toEqual([])
+    expect(states.at(-1)).toBe("default/a closed")
+  })
+
+  it("rests for as long as it asks, with all its deliveries", async () => {
+    const hub = await Delivering.start()
+    let asked = false
+    const behave: Behave = () => {
+      if (asked) return ok
+      asked = true
+      return { ...failed, detail: "429", retryAfterMs: 30_000 }
+    }
+    await hub.connect("a", behave, { retry: patient }, { concurrency: 1 })
+    await hub.owe(20, "a")
+    await hub.rig.clock.advance(29_000)
+    expect(hub.sentTo("a")).toBe(1)
+    expect(await hub.depth("a")).toBe(20)
+    await hub.rig.clock.advance(3_000)
+    expect(await hub.depth("a")).toBe(0)
+    expect(hub.sent.filter(({ attempt }) => attempt === 2)).toHaveLength(1)
+  })
+
+  it("does not slow another, whether it hangs, fails or floods", async () => {
+    const alone = await slowestOf(await Delivering.start({ inFlightMax: 256 }), [])
+    const hub = await Delivering.start({ inFlightMax: 256 })
+    await hub.connect("hangs", (_, signal) => never(signal), { retry: patient }, { concurrency: 1_024 })
+    await hub.connect("fails", () => failed, { retry: patient }, { concurrency: 1_024 })
+    const slow: Behave = () => new Promise((resolve) => hub.power.clock.after(50, () => resolve(ok)))
+    await hub.connect("floods", slow, { retry: patient }, { concurrency: 1_024 })
+    const beside = await slowestOf(hub, ["hangs", "fails", "floods"])
+    expect(hub.sentTo("hangs")).toBeGreaterThan(50)
+    expect(hub.sentTo("floods")).toBeGreaterThan(50)
+    expect(beside).toBeLessThanOrEqual(alone + 10)
+  })
+
+  /** How long the slowest delivery to a sound destination takes from being owed to being sent, in ms. */
+  async function slowestOf(hub: Delivering, others: readonly string[]): Promise<number> {
+    const owed = new Map<string, number>()
+    await hub.connect("sound", () => ok)
+    if (others.length > 0) await hub.owe(2_000, ...others)
+    await hub.rig.clock.advance(200)
+    for (let n = 0; n < 20; n++) {
+      const at = hub.rig.clock.now()
+      for (const cursor of await hub.owe(5, "sound")) owed.set(`${cursor}.sound`, at)
+      await hub.rig.clock.advance(10)
+    }
+    await hub.empty("sound")
+    const sound = hub.sent.filter(({ to }) => to === "sound")
+    expect(sound).toHaveLength(100)
+    return Math.max(...sound.map(({ id, at }) => at - owed.get(id)!))
+  }
+})

@@ -1,0 +1,38 @@
+import { expect, it } from "vitest"
+import { StorageError, StorageFullError } from "../core/errors.ts"
+import { createSimulatedClock, quiesce, runUntil } from "../testing/clock.ts"
+import { createMemoryLog } from "../testing/rig.ts"
+import { persist, StoppedError } from "./persist.ts"
+
+it("tries what the engine refuses until it takes it, ever more slowly", async () => {
+  const clock = createSimulatedClock()
+  const errors = [new StorageFullError(), new StorageError(), new StorageFullError()]
+  const log = createMemoryLog()
+  const work = async () => {
+    const error = errors.shift()
+    if (error) throw error
+    return "taken"
+  }
+  const patience = { clock, log, stop: new AbortController().signal }
+  expect(await runUntil(clock, persist(patience, "a write", work))).toBe("taken")
+  expect(clock.now()).toBe(100 + 200 + 400)
+  expect(log.lines).toHaveLength(3)
+})
+
+it("throws what is a bug at once", async () => {
+  const clock = createSimulatedClock()
+  const patience = { clock, log: createMemoryLog(), stop: new AbortController().signal }
+  const work = () => Promise.reject(new TypeError("a bug"))
+  await expect(persist(patience, "a write", work)).rejects.toThrow(TypeError)
+})
+
+it("gives up when it is to stop", async () => {
+  const clock = createSimulatedClock()
+  const stop = new AbortController()
+  const patience = { clock, log: createMemoryLog(), stop: stop.signal }
+  const trying = persist(patience, "a write", () => Promise.reject(new StorageFullError()))
+  const given = expect(trying).rejects.toThrow(StoppedError)
+  await quiesce()
+  stop.abort()
+  await given
+})

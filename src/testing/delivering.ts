@@ -1,0 +1,160 @@
+import type { Cursor } from "../core/cursor.ts"
+import { type DeadLetter, deliveryId, type Outcome } from "../core/delivery.ts"
+import type { DestinationKind, Dispatch } from "../core/destination.ts"
+import type { Engine, StoredEvent } from "../core/engine.ts"
+import type { Destination, Trigger } from "../core/resources.ts"
+import type { DeliveryLimits, DeliveryObserver } from "../deliver/hub.ts"
+import { type DeliveryWorker, startDelivery } from "../deliver/worker.ts"
+import type { Power } from "./power.ts"
+import {
+  createDestination,
+  createEvent,
+  createMemoryLog,
+  createRig,
+  createTrigger,
+  ordersAddress,
+  type Rig,
+} from "./rig.ts"
+
+/** What a destination that lives in a test does. */
+export type Behave = (dispatch: Dispatch, signal: AbortSignal) => Outcome | Promise<Outcome>
+
+export const ok: Outcome = { kind: "delivered", detail: "204" }
+export const failed: Outcome = { kind: "failed", detail: "500", permanent: false }
+/** Answers only when it is aborted. */
+export const never = (signal: AbortSignal) =>
+  new Promise<Outcome>((resolve) => {
+    signal.addEventListener("abort", () => resolve({ kind: "failed", detail: "aborted", permanent: false }))
+  })
+
+/** A hub that only delivers, to destinations that live in the test. */
+export class Delivering {
+  readonly rig: Rig = createRig()
+  readonly log = createMemoryLog()
+  readonly behaviours = new Map<string, Behave>()
+  readonly sent: { readonly to: string; readonly id: string; readonly attempt: number; readonly at: number }[] = []
+  readonly opened: string[] = []
+  readonly closed: string[] = []
+  observe: DeliveryObserver = {}
+  engine!: Engine
+  power!: Power
+  worker!: DeliveryWorker
+  /** In flight now, and the most there were, by destination. */
+  readonly flying = new Map<string, { now: number; max: number }>()
+  #events = 0
+
+  static async start(limits: Partial<DeliveryLimits> = {}, observe: DeliveryObserver = {}): Promise<Delivering> {
+    const hub = new Delivering()
+    hub.observe = observe
+    await hub.boot(limits)
+    return hub
+  }
+
+  async boot(limits: Partial<DeliveryLimits> = {}): Promise<void> {
+    const { engine, power } = await this.rig.boot()
+    this.engine = engine
+    this.power = power
+    this.worker = startDelivery({
+      ...{ engine, clock: power.clock, chance: this.rig.chance, log: this.log, observe: this.observe, limits },
+      kinds: new Map([["test", this.#kind()]]),
+      publish: async () => {},
+    })
+    this.worker.done.catch((error) => this.log.lines.push(`bug: ${error}`))
+  }
+
+  #kind(): DestinationKind {
+    return {
+      kind: "test",
+      description: "",
+      config: {},
+      check: () => [],
+      signing: () => undefined,
+      open: async (config) => {
+        const { to, broken } = config as { to: string; broken?: boolean }
+        if (broken) throw new Error("no such place")
+        this.opened.push(to)
+        return {
+          send: (dispatch, signal) => this.#send(to, dispatch, signal),
+          close: async () => void this.closed.push(to),
+        }
+      },
+    }
+  }
+
+  async #send(to: string, dispatch: Dispatch, signal: AbortSignal): Promise<Outcome> {
+    const flying = this.flying.get(to) ?? { now: 0, max: 0 }
+    this.flying.set(to, flying)
+    flying.max = Math.max(flying.max, ++flying.now)
+    this.sent.push({ to, id: dispatch.delivery.id, attempt: dispatch.attempt, at: dispatch.at })
+    try {
+      return await (this.behaviours.get(to) ?? (() => ok))(dispatch, signal)
+    } finally {
+      flying.now--
+    }
+  }
+
+  /** A trigger `<name>` to a destination `<name>`. */
+  async connect(name: string, behave: Behave, trigger: Partial<Trigger> = {}, destination: Partial<Destination> = {}) {
+    this.behaviours.set(name, behave)
+    await this.destination(name, destination)
+    await this.trigger(name, trigger)
+  }
+
+  async destination(name: string, rest: Partial<Destination> = {}): Promise<void> {
+    const value = createDestination(name, { config: { to: name }, ...rest })
+    await this.rig.run(this.engine.catalog.put(`destination/default/${name}`, value))
+  }
+
+  async trigger(name: string, rest: Partial<Trigger> = {}): Promise<void> {
+    const value = createTrigger(name, this.engine.log.oldest(), { destination: name, ...rest })
+    await this.rig.run(this.engine.catalog.put(`trigger/default/${name}`, value))
+  }
+
+  /** Publishes events and owes each to these triggers. */
+  async owe(count: number, ...names: string[]): Promise<Cursor[]> {
+    const events = Array.from({ length: count }, () => createEvent(`e${this.#events++}`))
+    const cursors = (await this.rig.run(this.engine.log.append(ordersAddress, events))).map(({ cursor }) => cursor)
+    await this.oweAt(cursors, ...names)
+    return cursors
+  }
+
+  async oweAt(cursors: readonly Cursor[], ...names: string[]): Promise<void> {
+    const deliveries = cursors.flatMap((cursor) =>
+      names.map((name) => {
+        const id = deliveryId(cursor, name)
+        return { id, tenant: "default", trigger: name, destination: name, cursor }
+      }),
+    )
+    await this.rig.run(this.engine.queue.enqueue(deliveries))
+  }
+
+  sentTo(name: string): number {
+    return this.sent.filter(({ to }) => to === name).length
+  }
+
+  depth(name: string): Promise<number> {
+    return this.engine.queue.depth(`default/${name}`)
+  }
+
+  /** Moves time on until nothing is owed to it any more. */
+  empty(name: string): Promise<void> {
+    return this.rig.until(async () => (await this.depth(name)) === 0)
+  }
+
+  async records(topic: string): Promise<{ readonly stored: StoredEvent; readonly data: Record<string, unknown> }[]> {
+    const records: { stored: StoredEvent; data: Record<string, unknown> }[] = []
+    const read = async () => {
+      for await (const { events } of this.engine.log.read({ where: { tenant: "default", topic } })) {
+        for (const stored of events) {
+          records.push({ stored, data: JSON.parse(new TextDecoder().decode(stored.event.data)) })
+        }
+      }
+    }
+    await this.rig.run(read())
+    return records
+  }
+
+  letters(): Promise<readonly DeadLetter[]> {
+    return this.engine.queue.deadLetters({ tenant: "default", limit: 1_000 })
+  }
+}
