@@ -1,10 +1,11 @@
 import { cpus, totalmem } from "node:os"
 import { deliver } from "./deliver.ts"
+import { run as match } from "./match.ts"
 import type { Scenario } from "./measure.ts"
 import { batch, publish } from "./publish.ts"
 import { read } from "./read.ts"
 
-const scenarios: Readonly<Record<string, Scenario>> = { publish, batch, deliver, read }
+const scenarios: Readonly<Record<string, Scenario>> = { publish, batch, deliver, read, match }
 
 const usage = `npm run bench -- <scenario>… [--quick]
 

@@ -37,8 +37,8 @@ export async function* run(options: BenchOptions): AsyncIterable<Measure> {
       const name = `match ${mix.name} ${triggers}`
       yield measure(
         `${name} (${measured.fired.toFixed(1)} fired)`,
-        1e6 / measured.us,
         "events/s",
+        1e6 / measured.us,
         1e6 / measured.naiveUs,
       )
       yield measure(`${name} against 10`, "us/event", measured.us, ten, true)

@@ -2,23 +2,28 @@ import { randomBytes } from "node:crypto"
 import { createServer, type RequestListener, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
 import { loadAdminKey } from "./access/admin-key.ts"
-import { createAuthorizer } from "./access/authorize.ts"
+import { type Authorize, createAuthorizer } from "./access/authorize.ts"
 import { createApi } from "./api/api.ts"
 import type { Settings } from "./config/schema.ts"
+import type { Address } from "./core/address.ts"
+import type { Chance } from "./core/clock.ts"
+import type { DestinationKind } from "./core/destination.ts"
 import type { Engine } from "./core/engine.ts"
+import type { Event } from "./core/event.ts"
 import type { Logger } from "./core/logger.ts"
 import { startDelivery } from "./deliver/worker.ts"
 import { destinationKinds } from "./destinations/index.ts"
 import { openEmbeddedDirectory } from "./engines/embedded/engine.ts"
 import { createIngest } from "./ingest/http.ts"
 import { defaultLimits } from "./ingest/limits.ts"
-import { createPublisher } from "./ingest/publish.ts"
+import { createPublisher, type Publisher } from "./ingest/publish.ts"
+import { Refusal } from "./ingest/refusal.ts"
 import { openTopics } from "./ingest/topics.ts"
 import { startRetention } from "./retention/retention.ts"
 import { startRouter } from "./route/router.ts"
 import { createSystemChance, systemClock } from "./telemetry/clock.ts"
 import { openLog } from "./telemetry/log.ts"
-import { createMetrics } from "./telemetry/metrics.ts"
+import { createMetrics, type Metrics } from "./telemetry/metrics.ts"
 import { version } from "./version.ts"
 
 /** A hub that runs. */
@@ -62,43 +67,60 @@ function openEngine({ data, limits }: Settings, log: Logger): Promise<Engine> {
   })
 }
 
-async function startStages(
-  settings: Settings,
-  engine: Engine,
-  log: Logger,
-  closing: (() => Promise<unknown>)[],
-): Promise<Server> {
-  const { limits, delivery, dedupeWindowMs, topicsAutoCreate, shutdown } = {
-    ...settings,
-    shutdown: new AbortController(),
-  }
+/** What the parts of one hub share. */
+interface Shared {
+  readonly settings: Settings
+  readonly engine: Engine
+  readonly log: Logger
+  readonly chance: Chance
+  readonly metrics: Metrics
+  readonly kinds: ReadonlyMap<string, DestinationKind>
+  readonly publisher: Publisher
+  readonly authorize: Authorize
+  /** Why the hub is not ready. */
+  readonly failures: Set<string>
+}
+
+type Closing = (() => Promise<unknown>)[]
+
+async function startStages(settings: Settings, engine: Engine, log: Logger, closing: Closing): Promise<Server> {
+  const shared = await openShared(settings, engine, log, closing)
+  startLoops(shared, closing)
+  return startServer(shared, closing)
+}
+
+async function openShared(settings: Settings, engine: Engine, log: Logger, closing: Closing): Promise<Shared> {
+  const { limits, dedupeWindowMs, topicsAutoCreate } = settings
+  const { catalog } = engine
+  const views = new AbortController()
+  closing.push(async () => views.abort())
+  const failures = new Set<string>()
   const chance = createSystemChance(clock)
   const metrics = createMetrics()
-  const failures = new Set<string>()
   await ensureAdminKey(settings.data, engine, log)
   const authorize = await createAuthorizer({
-    catalog: engine.catalog,
+    catalog,
     clock,
-    stop: shutdown.signal,
+    stop: views.signal,
     failed: (error) => failures.add(`keys are not watched any more: ${String(error)}`),
   })
-  const topics = await openTopics({ catalog: engine.catalog, clock, dedupeWindowMs, stop: shutdown.signal })
-  closing.push(async () => shutdown.abort())
-  const kinds = destinationKinds({ clock, guard: settings.destinations })
+  const topics = await openTopics({ catalog, clock, dedupeWindowMs, stop: views.signal })
   const publisher = createPublisher({
     engine,
     topics,
     clock,
     chance,
     limits: { eventBytesMax: limits.eventBytesMax, topicsAutoCreate },
+    observe: metrics.publish,
   })
+  const kinds = destinationKinds({ clock, guard: settings.destinations })
+  return { settings, engine, log, chance, metrics, kinds, publisher, authorize, failures }
+}
 
-  const router = startRouter({
-    engine,
-    clock,
-    log,
-    observe: metrics.route,
-  })
+function startLoops(shared: Shared, closing: Closing): void {
+  const { engine, log, chance, kinds, publisher, metrics } = shared
+  const { delivery } = shared.settings
+  const router = startRouter({ engine, clock, log, observe: metrics.route })
   closing.push(() => router.stop())
   const worker = startDelivery({
     engine,
@@ -106,18 +128,26 @@ async function startStages(
     chance,
     kinds,
     log,
-    publish: async (address, event) => {
-      const [result] = [await publisher.publish(address, [event])].flat()
-      if (result !== undefined && "code" in result) throw result
-    },
+    publish: (address, event) => publishOne(publisher, address, event),
+    observe: metrics.deliver,
     limits: { inFlightMax: delivery.inFlightMax, leaseMs: delivery.leaseMs, stopMs: delivery.shutdownGraceMs },
   })
   closing.push(() => worker.stop())
   const retention = startRetention({ engine, clock, log })
   closing.push(() => retention.stop())
   metrics.watchEngine(() => ({ ...engine.figures(), ...worker.figures(), catching_up: router.catching() }))
-  tellFailures(failures, log, { router: router.done, delivery: worker.done })
+  tellFailures(shared.failures, log, { router: router.done, delivery: worker.done })
+}
 
+/** Throws the refusal, which says why. */
+async function publishOne(publisher: Publisher, address: Address, event: Event): Promise<void> {
+  const [result] = [await publisher.publish(address, [event])].flat()
+  if (result instanceof Refusal) throw result
+}
+
+async function startServer(shared: Shared, closing: Closing): Promise<Server> {
+  const { settings, engine, log, chance, kinds, publisher, authorize, metrics, failures } = shared
+  const { limits, topicsAutoCreate, dedupeWindowMs, delivery } = settings
   const ingest = createIngest({
     publisher,
     authorize,

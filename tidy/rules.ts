@@ -137,7 +137,7 @@ const unused: Rule = (sources) => {
   const spawned = sources.map(({ text }) => text).join("\n")
   return sources
     .filter(({ path }) => !path.endsWith(".test.ts") && !entryPoints.test(path) && !wanted.has(path))
-    .filter(({ path }) => !spawned.includes(`"./${path.split("/").at(-1)}"`))
+    .filter(({ path }) => !spawned.includes(`./${path.split("/").at(-1)!.replace(".ts", "")}`))
     .map(({ path }) => ({ where: path, what: "nobody imports it" }))
 }
 

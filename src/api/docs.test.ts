@@ -44,6 +44,7 @@ test.skipIf(!existsSync(executablePath))("in a browser it shows the API, and cal
     })
     await page.goto(`${api.url}/docs`)
     await page.getByRole("heading", { name: "Publish events" }).first().waitFor({ timeout: 20_000 })
+    console.log(await page.getByRole("button").allInnerTexts())
     // Opens the request editor, which is what would want a proxy.
     await page.getByRole("button", { name: /test request/i }).first().click()
     await page.waitForLoadState("networkidle")

@@ -14,6 +14,14 @@ const ownKeywords: readonly string[] = [componentKeyword, "errorMessage", "unkno
 const annotations: readonly string[] = ["description", "default", "examples", "readOnly", "writeOnly", "title"]
 const root = "#/components/schemas/"
 
+const description = `Every request but those for this page and the two probes carries a key: \`Authorization: Bearer rck_…\`.
+
+- A refusal is a problem (RFC 9457): \`code\` says which, \`detail\` what to do, and \`errors\` names every wrong field.
+- Lists come in pages: send \`nextPageToken\` back as \`pageToken\` until there is none.
+- A change takes \`If-Match\` with the resource's \`etag\`, and \`validate_only=true\` to try it first.
+- Durations are texts such as \`10s\` or \`7d\`, or whole milliseconds.
+- Unknown fields and parameters are refused, by name.`
+
 const tags = [
   { name: "Events", description: "Publish, read and follow events, and see what became of each." },
   { name: "Topics", description: "Named logs of events. The first publish to a topic makes it." },
@@ -49,6 +57,7 @@ export async function createDocument(context: ApiContext, register: (app: App) =
         title: "Redcar",
         version: context.version,
         summary: "A self-hosted event hub: publish CloudEvents, have them on disk, see them delivered.",
+        description,
         license: { name: "Apache-2.0", identifier: "Apache-2.0" },
       } as never,
       tags,
@@ -75,7 +84,8 @@ export async function createDocument(context: ApiContext, register: (app: App) =
   for (const { operationId, requestBody } of Object.values(document.paths).flatMap(Object.values<Operation>)) {
     if (requestBody !== undefined && bodyOptional.has(operationId)) requestBody.required = false
   }
-  document.paths["/v1/topics/{topic}/events"]!.post = localReferences(publish) as Operation
+  const events = "/v1/topics/{topic}/events"
+  document.paths = { [events]: { post: localReferences(publish) as Operation, ...document.paths[events] }, ...document.paths }
   return JSON.stringify(document)
 }
 

@@ -39,7 +39,7 @@ describe("triggers and destinations that change", () => {
     await hub.rig.clock.advance(5_000)
     const item = await hub.engine.catalog.get<Trigger>("trigger/default/a")
     expect(item!.value.paused).toMatchObject({ reason: "a is gone: 410 Gone" })
-    expect(hub.sentTo("a")).toBeLessThanOrEqual(4)
+    expect(hub.sentTo("a")).toBe(2)
     expect(await hub.letters()).toEqual([])
     const attempts = await hub.records(attemptsTopic)
     expect(attempts).toHaveLength(hub.sentTo("a"))
@@ -88,6 +88,17 @@ describe("triggers and destinations that change", () => {
     await hub.empty("a")
     expect(hub.closed).toEqual(["a"])
     expect(hub.sentTo("a")).toBe(1)
+  })
+
+  it("keeps the sender where only the limits of a destination have changed", async () => {
+    const hub = await Delivering.start()
+    await hub.connect("a", () => ok)
+    await hub.owe(1, "a")
+    await hub.empty("a")
+    await hub.destination("a", { concurrency: 5, ratePerSecond: 10 })
+    await hub.owe(1, "a")
+    await hub.empty("a")
+    expect(hub.opened).toEqual(["a"])
   })
 
   it("holds back what is for a destination that cannot be opened, and goes on when it is put right", async () => {
@@ -166,6 +177,28 @@ describe("a destination in trouble", () => {
     expect(hub.sentTo("hangs")).toBeGreaterThan(50)
     expect(hub.sentTo("floods")).toBeGreaterThan(50)
     expect(beside).toBeLessThanOrEqual(alone + 10)
+  })
+
+  it("takes no more than its share of what is in flight, and grows when others let go", async () => {
+    const hub = await Delivering.start({ inFlightMax: 32 })
+    let flooding = true
+    const wait: Behave = () =>
+      new Promise((resolve) => {
+        const look = () => (flooding ? hub.power.clock.after(10, look) : resolve(ok))
+        look()
+      })
+    await hub.connect("floods", wait, {}, { concurrency: 1_024 })
+    await hub.connect("hangs", (_, signal) => never(signal), {}, { concurrency: 1_024 })
+    await hub.owe(100, "floods")
+    await hub.rig.clock.advance(100)
+    expect(hub.sentTo("floods")).toBe(16)
+    await hub.owe(100, "hangs")
+    await hub.rig.clock.advance(100)
+    expect(hub.sentTo("hangs")).toBe(8)
+    flooding = false
+    await hub.empty("floods")
+    await hub.rig.clock.advance(100)
+    expect(hub.sentTo("hangs")).toBe(16)
   })
 
   /** How long the slowest delivery to a sound destination takes from being owed to being sent, in ms. */

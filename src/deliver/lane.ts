@@ -205,9 +205,7 @@ export class Lane {
   async #fetch(job: Job): Promise<void> {
     const prepared = await prepare(job, this.#hub)
     this.#fetching--
-    if (prepared.kind === "ready" && !this.#isOpenTo(job, this.#hub.clock.now())) {
-      await this.#end(job, () => this.#giveBack(job, 0))
-    } else if (prepared.kind === "ready") {
+    if (prepared.kind === "ready") {
       this.#ready.push({ job, stored: prepared.stored, trigger: prepared.trigger })
       this.#go()
     } else {
@@ -234,14 +232,12 @@ export class Lane {
     this.#lastActiveAt = now
     if (sent.outcome.kind === "failed" && aborted) return this.#end(job, () => this.#giveBack(job, 0))
     this.#learn(job, sent, now, limits.restMsMax)
+    const durationMs = Math.max(0, now - startedAt)
+    const attempt = { number: job.lease.attempt, startedAt, durationMs, outcome: sent.outcome }
+    // Begun before the next is sent: a trigger whose destination is gone is paused from here on.
+    const ending = this.#end(job, () => conclude({ ...ready, attempt, lane: this.name }, this.#hub))
     this.#go()
-    const attempt = {
-      number: job.lease.attempt,
-      startedAt,
-      durationMs: Math.max(0, now - startedAt),
-      outcome: sent.outcome,
-    }
-    await this.#end(job, () => conclude({ ...ready, attempt, lane: this.name }, this.#hub))
+    await ending
   }
 
   /** What an attempt tells of the destination. */

@@ -12,10 +12,13 @@ describe("delivery", () => {
     await hub.connect("a", () => ({ kind: "delivered", detail: "204", reply: [createEvent("reply")] }))
     const [cursor] = await hub.owe(1, "a")
     await hub.empty("a")
+    const head = hub.engine.log.head()
     expect(hub.sent).toMatchObject([{ to: "a", id: `${cursor}.a`, attempt: 1 }])
     const [attempt, ...others] = await hub.records(attemptsTopic)
     expect(others).toEqual([])
     expect(attempt!.stored.address).toEqual({ tenant: "default", topic: attemptsTopic, key: cursor })
+    // It was told before the delivery was done.
+    expect(hub.engine.log.compare(attempt!.stored.cursor, head)).toBeLessThan(0)
     const { event } = attempt!.stored
     expect([event.type, event.source, event.attribute("subject")]).toEqual([
       "redcar.attempt",
@@ -67,18 +70,19 @@ describe("delivery", () => {
     expect(await hub.letters()).toMatchObject([{ reason: "permanent", attempts: 1 }])
   })
 
-  it("counts a sender that throws as a failed attempt, and goes on", async () => {
-    const hub = await Delivering.start()
-    let calls = 0
-    await hub.connect("a", () => {
-      if (++calls === 1) throw new Error("a bug")
+  it("counts a sender that throws as a failed attempt, and blames nobody else for it", async () => {
+    const states: string[] = []
+    const hub = await Delivering.start({}, { breaker: (_, state) => states.push(state) })
+    await hub.connect("a", ({ attempt }) => {
+      if (attempt === 1) throw new Error("a bug")
       return ok
     })
-    await hub.owe(3, "a")
+    await hub.owe(20, "a")
     await hub.empty("a")
-    expect(hub.sentTo("a")).toBe(4)
+    expect(hub.sentTo("a")).toBe(40)
     const outcomes = (await hub.records(attemptsTopic)).map(({ data }) => data.outcome as Outcome)
-    expect(outcomes.filter(({ detail }) => detail === "the sender failed: a bug")).toHaveLength(1)
+    expect(outcomes.filter(({ detail }) => detail === "the sender failed: a bug")).toHaveLength(20)
+    expect(states).toEqual([])
   })
 
   it("keeps to the destination's concurrency, and uses all of it", async () => {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs"
 import { createServer } from "node:https"
 import type { AddressInfo } from "node:net"
-import { getCACertificates, setDefaultCACertificates } from "node:tls"
+import { getCACertificates, setDefaultCACertificates, type TLSSocket } from "node:tls"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import type { Outcome } from "../../core/delivery.ts"
 import { createSimulatedClock, quiesce, type SimulatedClock } from "../../testing/clock.ts"
@@ -116,6 +116,19 @@ describe("names", () => {
     })
   })
 
+  test("whose delivery is aborted are waited for no more", async () => {
+    const kind = webhookKind({ clock, guard: loopback, resolve: () => new Promise(() => {}) })
+    const sender = await kind.open(named(), { tenant: "default", signingKeys: [], publish: async () => {} })
+    const stop = new AbortController()
+    const sending = sender.send(dispatch(event), stop.signal)
+    await quiesce()
+    stop.abort()
+    expect(await sending).toHaveProperty("kind", "failed")
+    await clock.advance(1_000)
+    expect(clock.waiting).toBe(0)
+    await sender.close()
+  })
+
   test("of this machine are found by the system", async () => {
     const config = { url: `http://localhost:${receiver.port}/` }
     expect(await attempt({ guard: loopback, config })).toHaveProperty("kind", "delivered")
@@ -156,7 +169,9 @@ describe("addresses in the URL", () => {
 describe("over TLS", () => {
   const pem = (name: string) => readFileSync(new URL(`./${name}.fixture.pem`, import.meta.url), "utf8")
   const certificate = pem("certificate")
-  const server = createServer({ key: pem("key"), cert: certificate }, (_request, response) => response.end("ok"))
+  const server = createServer({ key: pem("key"), cert: certificate }, (request, response) => {
+    response.end((request.socket as TLSSocket).servername)
+  })
   const trusted = getCACertificates("default")
   beforeEach(() => new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve)))
   afterEach(async () => {
@@ -178,7 +193,7 @@ describe("over TLS", () => {
     setDefaultCACertificates([certificate])
     expect(await attempt({ guard: loopback, config: secure("receiver.example"), resolve })).toMatchObject({
       kind: "delivered",
-      response: { body: "ok" },
+      response: { body: "receiver.example" },
     })
     expect(await attempt({ guard: loopback, config: secure("other.example"), resolve })).toMatchObject({
       kind: "failed",

@@ -88,7 +88,7 @@ function guardedLookup({ guard, resolve }: ConnectOptions): LookupFunction {
     throw new AddressRefusedError(`${hostname}: ${guard.refusal(first.address)}`)
   }
   return (hostname, options, callback) => {
-    pending = lookup(hostname).finally(() => {
+    pending ??= lookup(hostname).finally(() => {
       pending = undefined
     })
     pending.then(

@@ -30,7 +30,6 @@ export class Flight implements Dispatcher.DispatchHandler, Carried {
   readonly signal: AbortSignal
   readonly #done: (outcome: Outcome) => void
   #connection: Connection
-  #again = false
   #over = false
   #status = 0
   #reason = ""
@@ -94,12 +93,11 @@ export class Flight implements Dispatcher.DispatchHandler, Carried {
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     if (this.#over) return
-    const stale = this.#connection.reused && !this.#again && this.#status === 0 && isDisconnect(error)
-    if (!stale) {
+    const stale = this.#connection.reused && this.#status === 0 && isDisconnect(error)
+    if (false) {
       this.#giveUp(describe(error))
       return
     }
-    this.#again = true
     this.#connection = this.#context.connections.replace(this.#connection)
     this.#connection.client.dispatch(this.#request, this)
   }

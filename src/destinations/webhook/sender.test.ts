@@ -205,6 +205,10 @@ describe("an answer", () => {
     receiver.answer = (response) =>
       response.writeEarlyHints({ link: "</a>; rel=preload" }, () => answering(202)(response, receiver.arrivals[0]!))
     expect(await send(await open())).toMatchObject({ kind: "delivered", detail: "202 Accepted" })
+    receiver.answer = (response) => {
+      response.writeEarlyHints({ link: "</a>; rel=preload" }, () => response.destroy())
+    }
+    expect(await send(await open())).toMatchObject({ kind: "failed", detail: expect.stringContaining("closed before") })
   })
 })
 
@@ -319,6 +323,37 @@ describe("connections", () => {
     expect(await send(sender)).toHaveProperty("kind", "delivered")
     expect(receiver.arrivals).toHaveLength(3)
     expect(receiver.arrivals[2]!.headers["webhook-id"]).toBe(receiver.arrivals[1]!.headers["webhook-id"])
+  })
+
+  test("that were opened anew are new: breaking one is a failure", async () => {
+    const sender = await open()
+    await send(sender)
+    const [socket] = receiver.connections()
+    socket!.destroy()
+    for (let i = 0; receiver.connections().size > 0 && i < 10_000; i++) await quiesce()
+    await quiesce()
+    receiver.answer = (response) => void response.destroy()
+    expect(await send(sender)).toMatchObject({ kind: "failed", permanent: false })
+    expect(receiver.arrivals).toHaveLength(2)
+  })
+
+  test("obey the signal of each delivery, not of the one before", async () => {
+    const sender = await open()
+    const [before, now] = [new AbortController(), new AbortController()]
+    await send(sender, before.signal)
+    receiver.answer = () => {}
+    const arrived = receiver.next()
+    const sending = send(sender, now.signal)
+    await arrived
+    let over = false
+    void sending.then(() => {
+      over = true
+    })
+    before.abort()
+    await quiesce()
+    expect(over).toBe(false)
+    now.abort()
+    expect(await sending).toHaveProperty("kind", "failed")
   })
 
   test("that are replaced win no time", async () => {

@@ -1,0 +1,74 @@
+import { describe, expect, it } from "vitest"
+import type { Catalog, Change } from "../core/engine.ts"
+import type { Trigger } from "../core/resources.ts"
+import { createDestination, createMemoryLog, createRig, createTrigger } from "../testing/rig.ts"
+import { hold } from "./conclude.ts"
+import { Directory } from "./directory.ts"
+import { Gate, type Hub } from "./hub.ts"
+
+async function start() {
+  const rig = createRig()
+  const { engine, power } = await rig.boot()
+  const active: string[] = []
+  const listener = { active: ({ id }: Trigger) => active.push(id), destination: () => {} }
+  /** The catalog, with changes that do not come by. */
+  const late: Catalog = {
+    get: (key) => engine.catalog.get(key),
+    list: (prefix, options) => engine.catalog.list(prefix, options),
+    put: (key, value, expected) => engine.catalog.put(key, value, expected),
+    delete: (key, expected) => engine.catalog.delete(key, expected),
+    async *watch<T>(_: string, stop: AbortSignal): AsyncGenerator<Change<T>> {
+      yield { kind: "current" }
+      await new Promise((resolve) => stop.addEventListener("abort", resolve))
+    },
+  }
+  const watch = async (catalog: Catalog) => {
+    const directory = new Directory({ catalog, clock: power.clock, listener })
+    const current = Promise.withResolvers<void>()
+    void directory.watch(new AbortController().signal, current.resolve)
+    await rig.run(current.promise)
+    return directory
+  }
+  return { rig, engine, power, late, watch, active }
+}
+
+const key = "trigger/default/t"
+
+describe("the directory", () => {
+  it("looks up what it has not heard of", async () => {
+    const { rig, engine, late, watch } = await start()
+    const directory = await watch(late)
+    expect(await directory.trigger("default", "t")).toBeUndefined()
+    await rig.run(engine.catalog.put(key, createTrigger("t", engine.log.head())))
+    await rig.run(engine.catalog.put("destination/default/d", createDestination("d")))
+    expect(await directory.trigger("default", "t")).toMatchObject({ id: "t" })
+    expect(await directory.destination("default/d")).toMatchObject({ id: "d" })
+    expect(await directory.trigger("another", "t")).toBeUndefined()
+  })
+
+  it("pauses over another change of the trigger, and keeps that", async () => {
+    const { rig, engine, watch } = await start()
+    const trigger = createTrigger("t", engine.log.head())
+    await rig.run(engine.catalog.put(key, trigger))
+    const directory = await watch(engine.catalog)
+    const changing = engine.catalog.put(key, { ...trigger, description: "changed" })
+    const pausing = directory.pause("default", "t", "gone")
+    expect(directory.isPaused("default", "t")).toBe(true)
+    await rig.run(Promise.all([changing, pausing]))
+    const item = await engine.catalog.get<Trigger>(key)
+    expect(item!.value).toMatchObject({ description: "changed", paused: { reason: "gone" } })
+  })
+
+  it("does not hold for ever what was resumed meanwhile", async () => {
+    const { rig, engine, power, watch } = await start()
+    await rig.run(engine.catalog.put(key, createTrigger("t", engine.log.head())))
+    const directory = await watch(engine.catalog)
+    const cursor = engine.log.head()
+    const delivery = { id: `${cursor}.t`, tenant: "default", trigger: "t", destination: "d", cursor }
+    await rig.run(engine.queue.enqueue([delivery]))
+    const [lease] = await engine.queue.lease({ lane: "default/d", max: 1, leaseMs: 1_000 })
+    const hub = { engine, directory, gate: new Gate(power.clock, createMemoryLog()) } as unknown as Hub
+    await rig.run(hold(lease!, hub))
+    expect(await engine.queue.open(delivery)).toMatchObject({ state: "due" })
+  })
+})
