@@ -231,10 +231,10 @@ function measureChanges(): Measure {
   const pauses: number[] = []
   for (let change = 0; change < 10_000; change++) {
     const index = Math.floor(chance() * 100_000)
-    const start = threadUs()
+    const start = performance.now()
     if (change % 2 === 0) matcher.delete("default", `trg-${index}`)
     else matcher.set(triggerOf(index, [filterOf(chance, types)]))
-    pauses.push((threadUs() - start) / 1000)
+    pauses.push(performance.now() - start)
   }
   return measure("match change, longest of 10,000", "ms", Math.max(...pauses), 5, true)
 }

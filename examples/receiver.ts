@@ -1,0 +1,37 @@
+import { createHmac, timingSafeEqual } from "node:crypto"
+import { createServer } from "node:http"
+
+/**
+ * A webhook receiver, whole: checks the signature (Standard Webhooks), prints the event, answers 204.
+ *
+ *     node examples/receiver.ts whsec_…        listens on 127.0.0.1:9001
+ */
+const secret = process.argv[2]
+const port = Number(process.env.PORT ?? 9001)
+
+/** Whether one of the signatures is right, and the timestamp less than five minutes away. */
+function isSigned(headers: Readonly<Record<string, string | string[] | undefined>>, body: Buffer): boolean {
+  if (secret === undefined) return true
+  const { "webhook-id": id, "webhook-timestamp": timestamp, "webhook-signature": signatures } = headers
+  if (Math.abs(Date.now() / 1000 - Number(timestamp)) > 300) return false
+  const key = Buffer.from(secret.replace("whsec_", ""), "base64")
+  const expected = createHmac("sha256", key).update(`${id}.${timestamp}.`).update(body).digest()
+  return String(signatures)
+    .split(" ")
+    .map((signature) => Buffer.from(signature.replace("v1,", ""), "base64"))
+    .some((signature) => signature.length === expected.length && timingSafeEqual(signature, expected))
+}
+
+const server = createServer(async (request, response) => {
+  const chunks: Buffer[] = []
+  for await (const chunk of request) chunks.push(chunk)
+  const body = Buffer.concat(chunks)
+  if (!isSigned(request.headers, body)) {
+    console.log("refused: the signature is wrong")
+    response.writeHead(401).end()
+    return
+  }
+  console.log(`${request.headers["ce-type"]} ${request.headers["ce-id"]}: ${body}`)
+  response.writeHead(204).end()
+})
+server.listen(port, "127.0.0.1", () => console.log(`waiting for webhooks on http://127.0.0.1:${port}`))

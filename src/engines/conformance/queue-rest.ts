@@ -1,0 +1,189 @@
+import { expect } from "vitest"
+import type { Declare } from "./harness.ts"
+import { delivery, ids, lane, leaseMs, type QueueBed, take, takeOne } from "./queue.ts"
+
+/** Deliveries that wait: parked until a time, given back, held for a trigger, dropped with it. */
+export function queueRest(it: Declare<QueueBed>): void {
+  it("parks a retry until it is due, and counts attempts", async ({ queue, cursors }, { elapse }) => {
+    await queue.enqueue([delivery((await cursors(1))[0]!)])
+    const first = await takeOne(queue)
+    await queue.settle(first, { kind: "retry", delayMs: 3_000 })
+    expect(await queue.depth(lane)).toBe(1)
+    await elapse(1_000)
+    expect(await take(queue)).toEqual([])
+    await elapse(2_100)
+    const second = await takeOne(queue)
+    expect(second).toMatchObject({ attempt: 2, attemptsForgiven: 0, firstDueAt: first.firstDueAt })
+    await queue.settle(second, { kind: "retry", delayMs: 500 })
+    await elapse(600)
+    expect((await takeOne(queue)).attempt).toBe(3)
+  })
+
+  it("gives parked deliveries in the order of their events once they are due", async ({ queue, cursors }, { elapse }) => {
+    const all = (await cursors(5)).map((cursor) => delivery(cursor))
+    await queue.enqueue(all.slice(0, 4))
+    for (const [i, lease] of (await take(queue)).entries()) {
+      await queue.settle(lease, { kind: "retry", delayMs: 1_000 - i * 200 })
+    }
+    await elapse(700)
+    expect(ids(await take(queue))).toEqual([all[2]!.id, all[3]!.id])
+    await queue.enqueue(all.slice(4))
+    await elapse(400)
+    expect(ids(await take(queue))).toEqual([all[0]!.id, all[1]!.id, all[4]!.id])
+  })
+
+  it("delivers fresh work past any number of parked retries", async ({ queue, cursors }) => {
+    const all = (await cursors(1_501)).map((cursor) => delivery(cursor))
+    const fresh = all.pop()!
+    await queue.enqueue(all)
+    for (let left = all.length; left > 0; ) {
+      const leases = await take(queue, 250)
+      expect(leases.length, `${left} never came`).toBeGreaterThan(0)
+      await Promise.all(leases.map((lease) => queue.settle(lease, { kind: "retry", delayMs: 3_600_000 })))
+      left -= leases.length
+    }
+    await queue.enqueue([fresh])
+    expect(ids(await take(queue))).toEqual([fresh.id])
+    expect(await queue.depth(lane)).toBe(1_501)
+  })
+
+  it("makes very many due that were parked until one moment, without holding up another lane", async (bed, { elapse }) => {
+    const { queue } = bed
+    const all = (await bed.cursors(2_500)).map((cursor) => delivery(cursor))
+    await queue.enqueue([...all, delivery(all[0]!.cursor, { trigger: "t2", destination: "d2" })])
+    for (const from of [lane, "acme/d2"]) {
+      const leases = await take(queue, 5_000, from)
+      await Promise.all(leases.map((lease) => queue.settle(lease, { kind: "retry", delayMs: 1_000 })))
+    }
+    await elapse(1_100)
+    await elapse(leaseMs / 4)
+    const seen: string[] = []
+    for (let empty = 0; seen.length < all.length && empty < 100; ) {
+      const leases = await take(queue, 400)
+      if (leases.length === 0) empty++
+      if (leases.length === 0) await elapse(10)
+      seen.push(...ids(leases))
+      await Promise.all(leases.map((lease) => queue.settle(lease, { kind: "done" })))
+    }
+    expect(new Set(seen).size).toBe(2_500)
+    expect(seen).toHaveLength(2_500)
+    expect((await takeOne(queue, "acme/d2")).attempt).toBe(2)
+    expect(await queue.depth(lane)).toBe(0)
+  })
+
+  it("keeps parked deliveries, their times and attempts through a crash", async (bed, harness) => {
+    const [a, b] = (await bed.cursors(2)).map((cursor) => delivery(cursor))
+    await bed.queue.enqueue([a!, b!])
+    const [first, second] = await take(bed.queue)
+    await bed.queue.settle(first!, { kind: "retry", delayMs: 1_000 })
+    await bed.queue.settle(second!, { kind: "retry", delayMs: 10_000 })
+    let { queue } = await harness.crash(bed)
+    expect(await queue.depth(lane)).toBe(2)
+    expect(await take(queue)).toEqual([])
+    await harness.elapse(1_100)
+    const again = await takeOne(queue)
+    expect(again).toMatchObject({ delivery: a, attempt: 2, firstDueAt: first!.firstDueAt })
+    queue = (await harness.crash({ ...bed, queue })).queue
+    await harness.elapse(10_000)
+    expect(ids(await take(queue))).toEqual([a!.id, b!.id])
+  })
+
+  it("takes a lease back uncounted, at once or after a time", async ({ queue, cursors }, { elapse }) => {
+    const d = delivery((await cursors(1))[0]!)
+    await queue.enqueue([d])
+    const first = await takeOne(queue)
+    await queue.release(first, 0)
+    const second = await takeOne(queue)
+    expect(second).toMatchObject({ attempt: 1, firstDueAt: first.firstDueAt })
+    await queue.release(second, 1_000)
+    expect(await queue.open(d)).toMatchObject({ attempts: 0, state: "parked" })
+    expect(await take(queue)).toEqual([])
+    await elapse(1_100)
+    expect((await takeOne(queue)).attempt).toBe(1)
+  })
+
+  it("puts a delivery that was given back where its event belongs", async ({ queue, cursors }) => {
+    const all = (await cursors(4)).map((cursor) => delivery(cursor))
+    await queue.enqueue(all)
+    const [, second] = await take(queue, 2)
+    await queue.release(second!, 0)
+    expect(ids(await take(queue))).toEqual([all[1]!.id, all[2]!.id, all[3]!.id])
+  })
+
+  it("holds deliveries until their trigger is resumed, uncounted and without ageing", async (bed, { elapse }) => {
+    const { queue } = bed
+    const [a, b, c] = await bed.cursors(3)
+    const other = delivery(c!, { trigger: "t2" })
+    await queue.enqueue([delivery(a!), delivery(b!), other])
+    const leases = await take(queue)
+    await elapse(100)
+    for (const lease of leases) await queue.hold(lease)
+    await elapse(5_000)
+    expect(await take(queue)).toEqual([])
+    expect(await queue.depth(lane)).toBe(3)
+    expect(await queue.resume("globex", "t1")).toBe(0)
+    expect(await queue.resume("acme", "t1")).toBe(2)
+    expect(await queue.resume("acme", "t1")).toBe(0)
+    const again = await take(queue)
+    expect(ids(again)).toEqual([a!, b!].map((cursor) => delivery(cursor).id))
+    for (const lease of again) {
+      expect(lease.attempt).toBe(1)
+      expect(lease.firstDueAt - leases[0]!.firstDueAt).toBeGreaterThanOrEqual(5_000)
+      expect(lease.firstDueAt - leases[0]!.firstDueAt).toBeLessThan(5_100)
+    }
+    expect(await queue.open(other)).toMatchObject({ state: "held" })
+  })
+
+  it("resumes what was being held when it was asked", async ({ queue, cursors }) => {
+    await queue.enqueue([delivery((await cursors(1))[0]!)])
+    const lease = await takeOne(queue)
+    const [, resumed] = await Promise.all([queue.hold(lease), queue.resume("acme", "t1")])
+    expect(resumed).toBe(1)
+    await takeOne(queue)
+  })
+
+  it("keeps what is held, and whose it is, through a crash", async (bed, harness) => {
+    const [a] = await bed.cursors(1)
+    await bed.queue.enqueue([delivery(a!)])
+    await bed.queue.hold(await takeOne(bed.queue))
+    const { queue } = await harness.crash(bed)
+    await harness.elapse(leaseMs * 2)
+    expect(await take(queue)).toEqual([])
+    await queue.enqueue([delivery(a!)])
+    expect(await queue.depth(lane)).toBe(1)
+    expect(await queue.resume("acme", "t1")).toBe(1)
+    expect((await takeOne(queue)).attempt).toBe(1)
+  })
+
+  it("drops all that is open of a trigger: due, leased, parked and held", async (bed, { elapse }) => {
+    const { queue } = bed
+    const all = (await bed.cursors(6)).map((cursor) => delivery(cursor))
+    const others = [delivery(all[0]!.cursor, { trigger: "t2" }), delivery(all[0]!.cursor, { tenant: "globex" })]
+    await queue.enqueue(all.slice(0, 4))
+    const [first, second, third] = await take(queue, 3)
+    await queue.settle(first!, { kind: "retry", delayMs: 1_000 })
+    await queue.hold(second!)
+    await queue.enqueue([...all.slice(4), ...others])
+    expect(await queue.drop("acme", "t1")).toBe(6)
+    await expect(queue.settle(third!, { kind: "done" })).rejects.toThrow()
+    await elapse(leaseMs * 2)
+    expect(ids(await take(queue))).toEqual([others[0]!.id])
+    expect(await queue.resume("acme", "t1")).toBe(0)
+    expect(await queue.depth(lane)).toBe(1)
+    expect(await queue.depth("globex/d1")).toBe(1)
+    expect(await queue.drop("acme", "t1")).toBe(0)
+  })
+
+  it("drops very many, of many lanes, and keeps them dropped through a crash", async (bed, harness) => {
+    const cursors = await bed.cursors(2_000)
+    const of = (trigger: string) =>
+      cursors.map((cursor, i) => delivery(cursor, { trigger, destination: i % 4 === 0 ? "d2" : "d1" }))
+    await bed.queue.enqueue(of("t1"))
+    await bed.queue.enqueue(of("t2"))
+    expect(await bed.queue.drop("acme", "t1")).toBe(2_000)
+    expect([await bed.queue.depth(lane), await bed.queue.depth("acme/d2")]).toEqual([1_500, 500])
+    const { queue } = await harness.crash(bed)
+    expect([await queue.depth(lane), await queue.depth("acme/d2")]).toEqual([1_500, 500])
+    expect(new Set((await take(queue, 5_000)).map((lease) => lease.delivery.trigger))).toEqual(new Set(["t2"]))
+  })
+}

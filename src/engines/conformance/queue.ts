@@ -1,0 +1,461 @@
+import { expect } from "vitest"
+import type { Cursor } from "../../core/cursor.ts"
+import { type DeadLetter, type DeadReason, type Delivery, deliveryId, laneOf } from "../../core/delivery.ts"
+import type { DeliveryQueue, Lease } from "../../core/engine.ts"
+import { LeaseLostError } from "../../core/errors.ts"
+import { type Declare, type Exemptions, type Harness, suite } from "./harness.ts"
+import { queueHistory } from "./queue-history.ts"
+import { queueRest } from "./queue-rest.ts"
+
+/** A queue, and a log of which it can name places. */
+export interface QueueBed {
+  readonly queue: DeliveryQueue
+  /** So many cursors, each beyond the one before, also beyond those of earlier calls. */
+  cursors(count: number): Promise<readonly Cursor[]>
+}
+
+/** Every queue passes all of it. */
+export function queueConformance(name: string, make: () => Promise<Harness<QueueBed>>, exempt: Exemptions = {}): void {
+  suite(`${name}: queue, adding`, make, exempt, adding)
+  suite(`${name}: queue, leases`, make, exempt, leases)
+  suite(`${name}: queue, lanes`, make, exempt, lanes)
+  suite(`${name}: queue, rest`, make, exempt, queueRest)
+  suite(`${name}: queue, dead letters`, make, exempt, deadLetters)
+  suite(`${name}: queue, any history`, make, exempt, queueHistory)
+}
+
+export const leaseMs = 2_000
+export const lane = "acme/d1"
+
+export function delivery(cursor: Cursor, parts: Partial<Pick<Delivery, "trigger" | "destination" | "tenant">> = {}): Delivery {
+  const { trigger = "t1", destination = "d1", tenant = "acme" } = parts
+  return { id: deliveryId(cursor, trigger), tenant, trigger, destination, cursor }
+}
+
+export const take = (queue: DeliveryQueue, max = 10, from = lane) => queue.lease({ lane: from, max, leaseMs })
+
+/** The one delivery that is due. */
+export async function takeOne(queue: DeliveryQueue, from = lane): Promise<Lease> {
+  const leases = await take(queue, 10, from)
+  expect(leases).toHaveLength(1)
+  return leases[0]!
+}
+
+export const ids = (leases: readonly Lease[]) => leases.map((lease) => lease.delivery.id)
+
+function adding(it: Declare<QueueBed>): void {
+  it("adds a delivery once, however often it is given", async ({ queue, cursors }) => {
+    const d = delivery((await cursors(1))[0]!)
+    await Promise.all([queue.enqueue([d, d]), queue.enqueue([d])])
+    await queue.enqueue([d])
+    expect(await queue.depth(lane)).toBe(1)
+    const lease = await takeOne(queue)
+    expect(lease.delivery).toEqual(d)
+    await queue.enqueue([d])
+    expect(await take(queue)).toEqual([])
+    expect(await queue.depth(lane)).toBe(1)
+  })
+
+  it("leaves a parked and a dead delivery as it is", async ({ queue, cursors }) => {
+    const [a, b] = (await cursors(2)).map((cursor) => delivery(cursor))
+    await queue.enqueue([a!, b!])
+    const [first, second] = await take(queue)
+    await queue.settle(first!, { kind: "retry", delayMs: 60_000 })
+    await queue.bury(second!, letter(second!.delivery))
+    await queue.enqueue([a!, b!])
+    expect(await take(queue)).toEqual([])
+    expect(await queue.depth(lane)).toBe(1)
+  })
+
+  it("saves the reader's position with the deliveries", async ({ queue, cursors }) => {
+    const [a, b] = await cursors(2)
+    expect(await queue.position("router")).toBeUndefined()
+    await queue.enqueue([delivery(a!)], { reader: "router", cursor: a! })
+    await queue.enqueue([], { reader: "router", cursor: b! })
+    await queue.enqueue([], { reader: "replay", cursor: a! })
+    expect(await queue.position("router")).toBe(b)
+    expect(await queue.position("replay")).toBe(a)
+    await queue.forget("router")
+    expect(await queue.position("router")).toBeUndefined()
+    expect(await queue.position("replay")).toBe(a)
+  })
+
+  it("changes nothing for a position that is not beyond the saved one, so nothing done comes back", async ({ queue, cursors }) => {
+    const [a, b, c] = await cursors(3)
+    const position = { reader: "router", cursor: b! }
+    await queue.enqueue([delivery(a!), delivery(b!)], position)
+    for (const lease of await take(queue)) await queue.settle(lease, { kind: "done" })
+    await queue.enqueue([delivery(a!), delivery(b!)], position)
+    await queue.enqueue([delivery(a!), delivery(c!)], { reader: "router", cursor: a! })
+    expect(await take(queue)).toEqual([])
+    expect(await queue.position("router")).toBe(b)
+    expect(await queue.depth(lane)).toBe(0)
+  })
+
+  it("holds calls that overlap against each other's position", async ({ queue, cursors }) => {
+    const [a, b] = await cursors(2)
+    await Promise.all([
+      queue.enqueue([delivery(b!)], { reader: "router", cursor: b! }),
+      queue.enqueue([delivery(a!)], { reader: "router", cursor: a! }),
+      queue.enqueue([delivery(a!)], { reader: "router", cursor: b! }),
+    ])
+    expect(ids(await take(queue))).toEqual([delivery(b!).id])
+    expect(await queue.position("router")).toBe(b)
+  })
+
+  it("takes a reader that was forgotten from anywhere", async ({ queue, cursors }) => {
+    const [a, b] = await cursors(2)
+    await queue.enqueue([], { reader: "router", cursor: b! })
+    await Promise.all([queue.forget("router"), queue.enqueue([delivery(a!)], { reader: "router", cursor: a! })])
+    expect(await queue.position("router")).toBe(a)
+    expect(await queue.depth(lane)).toBe(1)
+  })
+
+  it("keeps deliveries and position together through a crash", async (bed, harness) => {
+    const [a, b] = await bed.cursors(2)
+    await bed.queue.enqueue([delivery(a!), delivery(a!, { destination: "d2" })], { reader: "router", cursor: a! })
+    const { queue } = await harness.crash(bed)
+    expect(await queue.position("router")).toBe(a)
+    expect(await queue.depth(lane)).toBe(1)
+    expect(ids(await take(queue))).toEqual([delivery(a!).id])
+    expect(ids(await take(queue, 10, "acme/d2"))).toEqual([delivery(a!).id])
+    await queue.enqueue([delivery(a!)], { reader: "router", cursor: a! })
+    await queue.enqueue([delivery(b!)], { reader: "router", cursor: b! })
+    expect(ids(await take(queue))).toEqual([delivery(b!).id])
+  })
+
+  it("tells what is open of a delivery", async ({ queue, cursors }, { elapse }) => {
+    const d = delivery((await cursors(1))[0]!)
+    expect(await queue.open(d)).toBeUndefined()
+    await queue.enqueue([d])
+    expect(await queue.open(d)).toMatchObject({ delivery: d, attempts: 0, state: "due" })
+    const first = await takeOne(queue)
+    expect(await queue.open(d)).toMatchObject({ attempts: 0, state: "leased" })
+    await queue.settle(first, { kind: "retry", delayMs: 1_000 })
+    const parked = await queue.open(d)
+    expect(parked).toMatchObject({ attempts: 1, state: "parked" })
+    expect(parked!.dueAt).toBeGreaterThanOrEqual(first.firstDueAt + 1_000)
+    await elapse(1_100)
+    expect(await queue.open(d)).toMatchObject({ attempts: 1, state: "due" })
+    await queue.hold(await takeOne(queue))
+    expect(await queue.open(d)).toMatchObject({ attempts: 1, state: "held" })
+    await queue.resume("acme", "t1")
+    await queue.settle(await takeOne(queue), { kind: "done" })
+    expect(await queue.open(d)).toBeUndefined()
+  })
+}
+
+function leases(it: Declare<QueueBed>): void {
+  it("leases the oldest events first, up to `max`", async ({ queue, cursors }) => {
+    const [a, b, c, d, e] = await cursors(5)
+    await queue.enqueue([delivery(c!), delivery(d!)])
+    await queue.enqueue([delivery(e!)])
+    await queue.enqueue([delivery(b!), delivery(a!)])
+    expect(ids(await take(queue, 2))).toEqual([a!, b!].map((cursor) => delivery(cursor).id))
+    expect(ids(await take(queue, 10))).toEqual([c!, d!, e!].map((cursor) => delivery(cursor).id))
+    expect(await take(queue, 10)).toEqual([])
+  })
+
+  it("leases nothing of a lane that nobody knows", async ({ queue }) => {
+    expect(await take(queue, 10, "acme/none")).toEqual([])
+    expect(await queue.depth("acme/none")).toBe(0)
+  })
+
+  it("hides what is leased, and gives it again when the lease lapses, counted", async ({ queue, cursors }, { elapse }) => {
+    await queue.enqueue([delivery((await cursors(1))[0]!)])
+    const first = await takeOne(queue)
+    expect(first.attempt).toBe(1)
+    await elapse(leaseMs / 2)
+    expect(await take(queue)).toEqual([])
+    await elapse(leaseMs)
+    const second = await takeOne(queue)
+    expect(second).toMatchObject({ attempt: 2, attemptsForgiven: 0, firstDueAt: first.firstDueAt })
+    await elapse(leaseMs * 1.5)
+    expect((await takeOne(queue)).attempt).toBe(3)
+  })
+
+  it("refuses every end of a lease that lapsed, whoever holds the delivery now", async ({ queue, cursors }, { elapse }) => {
+    await queue.enqueue([delivery((await cursors(1))[0]!)])
+    const old = await takeOne(queue)
+    await elapse(leaseMs * 1.5)
+    await refused(queue, old)
+    const current = await takeOne(queue)
+    await refused(queue, old)
+    await queue.settle(current, { kind: "done" })
+    await refused(queue, current)
+    expect(await queue.depth(lane)).toBe(0)
+    expect(await queue.deadLetters({ tenant: "acme", limit: 10 })).toEqual([])
+  })
+
+  it("ends a lease once, though two try at the same time", async ({ queue, cursors }) => {
+    await queue.enqueue([delivery((await cursors(1))[0]!)])
+    const lease = await takeOne(queue)
+    const ends = await Promise.allSettled([
+      queue.settle(lease, { kind: "done" }),
+      queue.settle(lease, { kind: "retry", delayMs: 0 }),
+      queue.bury(lease, letter(lease.delivery)),
+    ])
+    expect(ends.map((end) => end.status)).toEqual(["fulfilled", "rejected", "rejected"])
+    expect(await queue.depth(lane)).toBe(0)
+    expect(await queue.deadLetters({ tenant: "acme", limit: 10 })).toEqual([])
+  })
+
+  it("begins the lease's time anew", async ({ queue, cursors }, { elapse }) => {
+    await queue.enqueue([delivery((await cursors(1))[0]!)])
+    const lease = await takeOne(queue)
+    for (let i = 0; i < 3; i++) {
+      await elapse(leaseMs * 0.7)
+      await queue.extend(lease, leaseMs)
+    }
+    expect(await take(queue)).toEqual([])
+    await elapse(leaseMs * 0.7)
+    await queue.settle(lease, { kind: "done" })
+    expect(await queue.depth(lane)).toBe(0)
+  })
+
+  it("refuses a lease from before a crash", async (bed, harness) => {
+    await bed.queue.enqueue([delivery((await bed.cursors(1))[0]!)])
+    const old = await takeOne(bed.queue)
+    const { queue } = await harness.crash(bed)
+    await harness.elapse(leaseMs * 1.5)
+    const current = await takeOne(queue)
+    await expect(queue.settle(old, { kind: "done" })).rejects.toThrow(LeaseLostError)
+    await queue.settle(current, { kind: "done" })
+  })
+
+  it("does not give again what was done, not after a crash either", async (bed, harness) => {
+    const [a, b] = await bed.cursors(2)
+    await bed.queue.enqueue([delivery(a!), delivery(b!)])
+    const [first] = await take(bed.queue, 1)
+    await bed.queue.settle(first!, { kind: "done" })
+    const { queue } = await harness.crash(bed)
+    await harness.elapse(leaseMs * 1.5)
+    expect(ids(await take(queue))).toEqual([delivery(b!).id])
+  })
+}
+
+async function refused(queue: DeliveryQueue, lease: Lease): Promise<void> {
+  await expect(queue.extend(lease, leaseMs)).rejects.toThrow(LeaseLostError)
+  await expect(queue.settle(lease, { kind: "done" })).rejects.toThrow(LeaseLostError)
+  await expect(queue.settle(lease, { kind: "retry", delayMs: 1 })).rejects.toThrow(LeaseLostError)
+  await expect(queue.bury(lease, letter(lease.delivery))).rejects.toThrow(LeaseLostError)
+  await expect(queue.release(lease, 0)).rejects.toThrow(LeaseLostError)
+  await expect(queue.hold(lease)).rejects.toThrow(LeaseLostError)
+}
+
+/** Listens; `next` is the next lane, `stop` ends it. */
+function listen(queue: DeliveryQueue) {
+  const stop = new AbortController()
+  const heard = queue.lanes(stop.signal)[Symbol.asyncIterator]()
+  return {
+    next: async () => (await heard.next()).value as string | undefined,
+    async stop() {
+      stop.abort()
+      expect((await heard.next()).done).toBe(true)
+    },
+  }
+}
+
+function lanes(it: Declare<QueueBed>): void {
+  it("counts and leases each lane for itself, tenants too", async ({ queue, cursors }) => {
+    const [a, b] = await cursors(2)
+    const all = [
+      delivery(a!),
+      delivery(b!),
+      delivery(a!, { trigger: "t2", destination: "d2" }),
+      delivery(a!, { tenant: "globex" }),
+    ]
+    await queue.enqueue(all)
+    expect(await Promise.all([lane, "acme/d2", "globex/d1"].map((name) => queue.depth(name)))).toEqual([2, 1, 1])
+    expect(ids(await take(queue, 10, "acme/d2"))).toEqual([all[2]!.id])
+    expect((await take(queue, 10, "globex/d1")).map((lease) => lease.delivery)).toEqual([all[3]])
+    expect(ids(await take(queue))).toEqual([all[0]!.id, all[1]!.id])
+  })
+
+  it("announces a lane that has due work, also to who comes later", async ({ queue, cursors }) => {
+    const d = delivery((await cursors(1))[0]!)
+    const early = listen(queue)
+    const first = early.next()
+    await queue.enqueue([d])
+    expect(await first).toBe(laneOf(d))
+    const late = listen(queue)
+    expect(await late.next()).toBe(laneOf(d))
+    await early.stop()
+    await late.stop()
+  })
+
+  it("announces again when work comes to a lane that was found empty", async ({ queue, cursors }) => {
+    const [a, b, c] = await cursors(3)
+    const listener = listen(queue)
+    const first = listener.next()
+    await queue.enqueue([delivery(a!)])
+    expect(await first).toBe(lane)
+    await queue.settle((await take(queue, 5))[0]!, { kind: "done" })
+    await queue.enqueue([delivery(b!)])
+    expect(await listener.next()).toBe(lane)
+    const [lease] = await take(queue, 1)
+    expect(await take(queue, 1)).toEqual([])
+    await queue.enqueue([delivery(c!)])
+    expect(await listener.next()).toBe(lane)
+    await queue.settle(lease!, { kind: "done" })
+    await listener.stop()
+  })
+
+  it("announces a lane whose parked delivery comes due, whose lease lapses, and that gets one back", async (bed, { elapse }) => {
+    const { queue } = bed
+    const listener = listen(queue)
+    const first = listener.next()
+    await queue.enqueue([delivery((await bed.cursors(1))[0]!)])
+    expect(await first).toBe(lane)
+    await queue.settle(await takeOne(queue), { kind: "retry", delayMs: 1_000 })
+    await elapse(1_100)
+    expect(await listener.next()).toBe(lane)
+    await takeOne(queue)
+    await elapse(leaseMs * 1.5)
+    expect(await listener.next()).toBe(lane)
+    await queue.release(await takeOne(queue), 0)
+    expect(await listener.next()).toBe(lane)
+    await queue.hold(await takeOne(queue))
+    await queue.resume("acme", "t1")
+    expect(await listener.next()).toBe(lane)
+    await listener.stop()
+  })
+
+  it("announces lanes after a crash", async (bed, harness) => {
+    const [a] = await bed.cursors(1)
+    await bed.queue.enqueue([delivery(a!), delivery(a!, { trigger: "t2", destination: "d2" })])
+    const { queue } = await harness.crash(bed)
+    const listener = listen(queue)
+    expect([await listener.next(), await listener.next()].toSorted()).toEqual([lane, "acme/d2"])
+    await listener.stop()
+  })
+
+  it("announces each of many lanes, and loses none that a slow listener has yet to hear", async ({ queue, cursors }) => {
+    const [a, b] = await cursors(2)
+    const names = Array.from({ length: 50 }, (_, i) => `d${i}`)
+    const listener = listen(queue)
+    const first = listener.next()
+    for (const cursor of [a!, b!]) {
+      await queue.enqueue(names.map((destination) => delivery(cursor, { trigger: destination, destination })))
+    }
+    const heard = new Set([await first])
+    while (heard.size < names.length) heard.add(await listener.next())
+    expect([...heard].toSorted()).toEqual(names.map((name) => `acme/${name}`).toSorted())
+    await listener.stop()
+  })
+
+  it("delivers all of a lane with more due than it would hold in memory, oldest first", async ({ queue, cursors }) => {
+    const all = (await cursors(5_000)).map((cursor) => delivery(cursor))
+    for (let i = 0; i < all.length; i += 1_000) await queue.enqueue(all.slice(i, i + 1_000))
+    expect(await queue.depth(lane)).toBe(5_000)
+    const seen: string[] = []
+    for (;;) {
+      const leases = await take(queue, 300)
+      if (leases.length === 0) break
+      seen.push(...ids(leases))
+      await Promise.all(leases.map((lease) => queue.settle(lease, { kind: "done" })))
+    }
+    expect(seen).toEqual(all.map((d) => d.id))
+    expect(await queue.depth(lane)).toBe(0)
+  })
+}
+
+export function letter(d: Delivery, reason: DeadReason = "exhausted"): DeadLetter {
+  return {
+    ...d,
+    address: { tenant: d.tenant, topic: "orders", key: "7" },
+    reason,
+    attempts: 1,
+    diedAt: 1_000,
+    lastOutcome: {
+      kind: "failed",
+      detail: "503 Service Unavailable",
+      permanent: false,
+      response: { status: 503, headers: { "retry-after": "1" }, body: "é", bodyEncoding: "utf8", bodyTruncated: false },
+    },
+  }
+}
+
+async function buryAll(queue: DeliveryQueue, from: string, reason: DeadReason): Promise<void> {
+  for (const lease of await take(queue, 100, from)) await queue.bury(lease, letter(lease.delivery, reason))
+}
+
+function deadLetters(it: Declare<QueueBed>): void {
+  it("keeps what is said of a dead delivery", async ({ queue, cursors }) => {
+    const d = delivery((await cursors(1))[0]!)
+    await queue.enqueue([d])
+    await queue.bury(await takeOne(queue), letter(d))
+    expect(await queue.deadLetter("acme", d.id)).toEqual(letter(d))
+    expect(await queue.deadLetters({ tenant: "acme", limit: 10 })).toEqual([letter(d)])
+    expect(await queue.deadLetter("globex", d.id)).toBeUndefined()
+    expect(await queue.deadLetter("acme", "other")).toBeUndefined()
+    expect(await queue.open(d)).toBeUndefined()
+    expect(await queue.depth(lane)).toBe(0)
+  })
+
+  it("lists them in order of event, in pages, by trigger, destination and reason", async ({ queue, cursors }) => {
+    const all = (await cursors(12)).map((cursor, i) =>
+      delivery(cursor, { trigger: `t${i % 2}`, destination: i % 3 === 0 ? "d1" : "d2" }),
+    )
+    await queue.enqueue([...all, delivery(all[0]!.cursor, { tenant: "globex", destination: "d9" })])
+    await buryAll(queue, "acme/d2", "permanent")
+    await buryAll(queue, "acme/d1", "expired")
+    await buryAll(queue, "globex/d9", "expired")
+    const pages: string[][] = []
+    for (let after: string | undefined; ; ) {
+      const page = await queue.deadLetters({ tenant: "acme", limit: 5, ...(after !== undefined && { after }) })
+      pages.push(page.map((dead) => dead.id))
+      if (page.length < 5) break
+      after = page.at(-1)!.id
+    }
+    expect(pages.map((page) => page.length)).toEqual([5, 5, 2])
+    expect(pages.flat()).toEqual(all.map((d) => d.id))
+    const some = async (query: object) =>
+      (await queue.deadLetters({ tenant: "acme", limit: 100, ...query })).map((dead) => dead.id)
+    const expected = (keep: (d: Delivery) => boolean) => all.filter(keep).map((d) => d.id)
+    expect(await some({ trigger: "t1" })).toEqual(expected((d) => d.trigger === "t1"))
+    expect(await some({ destination: "d1" })).toEqual(expected((d) => d.destination === "d1"))
+    expect(await some({ reason: "permanent" })).toEqual(expected((d) => d.destination === "d2"))
+    expect(await some({ trigger: "t0", reason: "expired", after: all[0]!.id })).toEqual([all[6]!.id])
+  })
+
+  it("finds the few that match among very many", async ({ queue, cursors }) => {
+    const all = (await cursors(1_300)).map((cursor, i) => delivery(cursor, { trigger: i % 650 === 649 ? "rare" : "t1" }))
+    await queue.enqueue(all)
+    await Promise.all((await take(queue, 2_000)).map((lease) => queue.bury(lease, letter(lease.delivery))))
+    const found = await queue.deadLetters({ tenant: "acme", limit: 5, trigger: "rare" })
+    expect(found.map((dead) => dead.id)).toEqual([all[649]!.id, all[1_299]!.id])
+  })
+
+  it("redrives one: due again, with its attempts counted on and forgiven", async ({ queue, cursors }, { elapse }) => {
+    const d = delivery((await cursors(1))[0]!)
+    await queue.enqueue([d])
+    const first = await takeOne(queue)
+    await queue.settle(first, { kind: "retry", delayMs: 1_000 })
+    await elapse(1_100)
+    await queue.bury(await takeOne(queue), letter(d))
+    await elapse(500)
+    expect(await queue.redrive("acme", "other")).toBe(false)
+    expect(await queue.redrive("globex", d.id)).toBe(false)
+    expect(await Promise.all([queue.redrive("acme", d.id), queue.redrive("acme", d.id)])).toEqual([true, false])
+    expect(await queue.deadLetters({ tenant: "acme", limit: 10 })).toEqual([])
+    expect(await queue.depth(lane)).toBe(1)
+    const lease = await takeOne(queue)
+    expect(lease).toMatchObject({ delivery: d, attempt: 3, attemptsForgiven: 2 })
+    expect(lease.firstDueAt).toBeGreaterThanOrEqual(first.firstDueAt + 1_600)
+    await queue.bury(lease, letter(d))
+    expect(await queue.redrive("acme", d.id)).toBe(true)
+    expect(await takeOne(queue)).toMatchObject({ attempt: 4, attemptsForgiven: 3 })
+  })
+
+  it("keeps burial and redrive through a crash", async (bed, harness) => {
+    const [a, b] = (await bed.cursors(2)).map((cursor) => delivery(cursor))
+    await bed.queue.enqueue([a!, b!])
+    for (const lease of await take(bed.queue)) await bed.queue.bury(lease, letter(lease.delivery))
+    await bed.queue.redrive("acme", a!.id)
+    const { queue } = await harness.crash(bed)
+    expect(await queue.deadLetters({ tenant: "acme", limit: 10 })).toEqual([letter(b!)])
+    await queue.enqueue([a!, b!])
+    expect(await takeOne(queue)).toMatchObject({ delivery: a, attempt: 2, attemptsForgiven: 1 })
+  })
+}
