@@ -7,9 +7,9 @@ export function eventText(id: string, sentAt?: number): string {
 
 /** An id that no other call of this process answers. */
 export function nextId(): () => string {
-  const run = `${process.pid}-${Date.now().toString(36)}-`
+  const run = `${process.pid % 10_000}-${(Date.now() % 36 ** 5).toString(36).padStart(5, "0")}-`.padEnd(11, "0")
   let n = 0
-  return () => `${run}${n++}`.padEnd(20, "0")
+  return () => `${run}${String(n++).padStart(9, "0")}`
 }
 
 const types = {

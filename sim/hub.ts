@@ -40,6 +40,7 @@ export async function openHub(world: World, power: Power, incarnation: number): 
     ...{ record: world.record, trace: world.trace, clock, alive },
     queue: opened.queue,
     storeCalls: () => world.store.applied,
+    stutter: stutterer(world, power, incarnation),
     onViolation: world.violate,
   })
   const engine: Engine = { ...opened, queue }
@@ -64,6 +65,17 @@ export async function openHub(world: World, power: Power, incarnation: number): 
       await delivery.stop()
       await opened.close()
     },
+  }
+}
+
+function stutterer({ chance, trace }: World, { clock }: Power, incarnation: number) {
+  const its = chance.fork(`stutter ${incarnation}`)
+  return (again: () => Promise<void>) => {
+    if (!its.happens(0.05)) return
+    clock.after(200 * its.next(), () => {
+      trace.line("enqueues again")
+      again().catch((error: Error) => trace.line(`refused: ${error.name}`))
+    })
   }
 }
 

@@ -1,10 +1,11 @@
-import { isReservedTopic } from "../src/core/address.ts"
-import type { DeadLetter, Delivery } from "../src/core/delivery.ts"
+import { type Address, attemptsTopic, deadLettersTopic, isReservedTopic } from "../src/core/address.ts"
+import type { Cursor } from "../src/core/cursor.ts"
+import type { DeadLetter, Delivery, Verdict } from "../src/core/delivery.ts"
 import { deliveryId } from "../src/core/delivery.ts"
 import type { EventLog, StoredEvent } from "../src/core/engine.ts"
 import type { Hub } from "./hub.ts"
 import { contentOf, InvariantError, identityOf } from "./record.ts"
-import { dedupeWindowMs, keys, type Scenario, tenants, topics } from "./scenario.ts"
+import { dedupeWindowMs, keys, type Scenario, tenants, topics, trimmedEventsMax, trimmedTopic } from "./scenario.ts"
 import { firesSurely } from "./triggers.ts"
 import type { World } from "./world.ts"
 
@@ -18,9 +19,11 @@ export async function checkInvariants(world: World, hub: Hub, scenario: Scenario
   checkLog(world, events)
   checkRepeats(events)
   checkConditions(world, events)
+  checkNamed(world, events)
   await checkTopics(hub.engine.log, events)
   await checkDeliveries(world, hub, events, letters)
   checkLetters(world, letters)
+  checkTold(world, events, letters)
   checkSpeed(world, scenario, events)
   world.record.count("stored", events.length)
 }
@@ -50,6 +53,7 @@ function checkLog(world: World, events: readonly StoredEvent[]): void {
   const byCursor = new Map(events.map((stored) => [stored.cursor, stored]))
   for (const { cursor, address, event } of record.acknowledged) {
     const stored = byCursor.get(cursor)
+    if (!stored && isTrimmed(events, address, cursor)) continue
     if (!stored) throw new InvariantError(1, `the event acknowledged at ${cursor} is not in the log`)
     if (identityOf(stored.address, stored.event) !== identityOf(address, event)) {
       throw new InvariantError(1, `another event is at ${cursor} than was acknowledged there`)
@@ -74,6 +78,15 @@ function checkLog(world: World, events: readonly StoredEvent[]): void {
       throw new InvariantError(1, `${identity} is in the log, though publishing it was refused`)
     }
   }
+}
+
+/** Whether retention may have dropped this event: its topic has as many newer ones as it keeps. */
+function isTrimmed(events: readonly StoredEvent[], { tenant, topic }: Address, cursor: Cursor): boolean {
+  if (topic !== trimmedTopic) return false
+  const newer = events.filter(
+    (stored) => stored.cursor > cursor && stored.address.topic === topic && stored.address.tenant === tenant,
+  )
+  return newer.length >= trimmedEventsMax
 }
 
 /** 1: a repeated event within the window is one event. */
@@ -106,10 +119,24 @@ function checkConditions(world: World, events: readonly StoredEvent[]): void {
   }
 }
 
+/** 1: what was named as an address's last event is one of its events. */
+function checkNamed({ record }: World, events: readonly StoredEvent[]): void {
+  const byCursor = new Map(events.map((stored) => [stored.cursor, stored]))
+  for (const { address, cursor } of record.named) {
+    const there = byCursor.get(cursor)?.address
+    const same = there?.tenant === address.tenant && there.topic === address.topic
+    if (same && (address.key === undefined || there.key === address.key)) continue
+    throw new InvariantError(
+      1,
+      `${cursor} was named as the last of ${address.tenant}/${address.topic}, and is not there`,
+    )
+  }
+}
+
 /** 1, 5: reading one topic, or one key of it, finds what reading everything finds there. */
 async function checkTopics(log: EventLog, events: readonly StoredEvent[]): Promise<void> {
   for (const tenant of tenants) {
-    for (const topic of topics) {
+    for (const topic of [...topics, trimmedTopic, attemptsTopic]) {
       for (const key of keys) {
         const where = { tenant, topic, ...(key === undefined ? {} : { key }) }
         const read = (await readAll(log, where)).map(({ cursor }) => cursor)
@@ -169,6 +196,25 @@ function checkLetters(world: World, letters: ReadonlyMap<string, DeadLetter>): v
   }
   for (const { id, ended } of record.deliveries.values()) {
     if (ended?.kind === "dead" && !letters.has(id)) throw new InvariantError(3, `the dead letter ${id} is lost`)
+  }
+}
+
+/** 3: what was delivered or given up can be read as events, unless there was no room to tell of it. */
+function checkTold({ record }: World, events: readonly StoredEvent[], letters: ReadonlyMap<string, DeadLetter>): void {
+  if (record.counts.has("full disks")) return
+  const told = new Set<string>()
+  for (const { address, event } of events) {
+    if (address.topic === deadLettersTopic) told.add(`dead ${event.attribute("subject")}`)
+    if (address.topic !== attemptsTopic) continue
+    const { verdict } = JSON.parse(Buffer.from(event.data!).toString()) as { verdict: Verdict }
+    told.add(`attempt ${verdict.kind} ${event.attribute("subject")}`)
+  }
+  for (const id of letters.keys()) {
+    if (!told.has(`dead ${id}`)) throw new InvariantError(3, `the dead letter ${id} is not told of`)
+  }
+  for (const { id, ended, deleted } of record.deliveries.values()) {
+    if (ended?.kind !== "done" || deleted || told.has(`attempt done ${id}`)) continue
+    throw new InvariantError(3, `${id} is done, and no attempt is told of that did it`)
   }
 }
 

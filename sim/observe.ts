@@ -14,6 +14,8 @@ export interface ObserverOptions {
   readonly alive: () => boolean
   /** Calls that the store has seen so far. */
   readonly storeCalls: () => number
+  /** Now and then does it again, some time later: whoever heard no answer may ask twice. */
+  readonly stutter: (again: () => Promise<void>) => void
   readonly onViolation: (error: InvariantError) => void
 }
 
@@ -25,6 +27,7 @@ export function observeQueue(options: ObserverOptions): DeliveryQueue {
     async enqueue(deliveries, position) {
       try {
         await queue.enqueue(deliveries, position)
+        if (deliveries.length > 0) options.stutter(() => queue.enqueue(deliveries, position))
       } catch (error) {
         // What could be leased before it was stored is not to be stored: no lease on it holds any more.
         for (const { id } of deliveries) {
@@ -138,7 +141,8 @@ function ended(options: ObserverOptions, lease: Lease, how: Ending, at: number):
   switch (how.kind) {
     case "done":
       // What a deleted trigger owed is owed no more.
-      if (delivery.taken === 0 && !options.record.isDeleted(lease.delivery)) {
+      delivery.deleted = options.record.isDeleted(lease.delivery)
+      if (delivery.taken === 0 && !delivery.deleted) {
         options.onViolation(new InvariantError(3, `${delivery.id} is done, and no destination took it`))
       }
       delivery.ended = { kind: "done", calls }

@@ -72,6 +72,8 @@ export interface DeliveryRecord {
   /** Receipts that were answered with a permanent failure. */
   refused: number
   firstReceiptAt?: number
+  /** It ended with its trigger. */
+  deleted?: boolean
   /** The newest lease. */
   live?: LeaseRecord
   /** How it ended, and how many calls the store had seen by then: a crash that loses any of them may bring it back. */
@@ -95,10 +97,14 @@ export class RunRecord {
   /** What the hub said it did not store. */
   readonly refused: string[] = []
   readonly conditions: Conditional[] = []
+  /** What the hub named as an address's last event: it may not be another event after a crash. */
+  readonly named: { readonly address: Address; readonly cursor: Cursor }[] = []
   readonly triggers = new Map<string, TriggerRecord>()
   readonly deliveries = new Map<string, DeliveryRecord>()
   readonly disturbances: Disturbance[] = []
   readonly jumps: { readonly at: number; readonly ms: number }[] = []
+  /** By endpoint, the rest that it asked for and the hub has heard of. */
+  readonly rests = new Map<string, { readonly since: number; readonly until: number }>()
   readonly counts = new Map<string, number>()
 
   count(what: string, by = 1): void {
@@ -120,6 +126,7 @@ export class RunRecord {
 
   /** The process died; the store kept `kept` of its calls. What rested on a lost call may happen again. */
   crashed(kept: number): void {
+    this.rests.clear()
     for (const delivery of this.deliveries.values()) {
       delete delivery.live
       if (delivery.ended && delivery.ended.calls > kept) delete delivery.ended

@@ -6,6 +6,9 @@ import type { World } from "./world.ts"
 
 export const tenants = ["t1", "t2"] as const
 export const topics = ["orders", "ticks"] as const
+/** A topic that keeps its newest events only. */
+export const trimmedTopic = "noise"
+export const trimmedEventsMax = 10
 export const keys = ["a", "b", undefined] as const
 export const eventTypes = ["order.made", "order.paid", "stock.low"] as const
 
@@ -83,7 +86,7 @@ export function planScenario(chance: SimulatedChance): Scenario {
       }
     })
   }
-  return { destinations, triggers, faultsMs: chance.between(20_000, 40_000), crashes: chance.between(0, 5) }
+  return { destinations, triggers, faultsMs: chance.between(12_000, 30_000), crashes: chance.between(0, 5) }
 }
 
 export function planFilters(chance: SimulatedChance): readonly Filter[] {

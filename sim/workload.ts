@@ -18,7 +18,17 @@ import type { Hub } from "./hub.ts"
 import type { Asked, Processes } from "./process.ts"
 import { InvariantError, identityOf, type Published } from "./record.ts"
 import { changeTrigger, createTrigger, deleteTrigger } from "./resources.ts"
-import { dedupeWindowMs, eventTypes, keys, planFilters, type Scenario, tenants, topics } from "./scenario.ts"
+import {
+  dedupeWindowMs,
+  eventTypes,
+  keys,
+  planFilters,
+  type Scenario,
+  tenants,
+  topics,
+  trimmedEventsMax,
+  trimmedTopic,
+} from "./scenario.ts"
 import type { World } from "./world.ts"
 
 /** What the people and programs around the hub share. */
@@ -34,7 +44,7 @@ export interface Workplace {
 /** Publishes now and then: new events, repeated ones, batches, conditional ones. */
 export async function publisher(place: Workplace, name: string): Promise<void> {
   const { world, chance } = place
-  const pauseMs = chance.pick([30, 100, 400])
+  const pauseMs = chance.pick([40, 150, 500])
   for (let number = 1; place.working(); number++) {
     await sleep(world.clock, pauseMs * 2 * chance.next())
     const address = someAddress(chance)
@@ -118,6 +128,7 @@ async function publishConditionally(place: Workplace, address: Address, event: E
   const { world, chance, processes } = place
   const asked = await processes.ask("last", (hub) => hub.engine.log.last(address))
   if (asked.kind !== "answered") return
+  if (asked.value) world.record.named.push({ address, cursor: asked.value })
   if (chance.happens(0.3)) await sleep(world.clock, 50 * chance.next())
   const expected = asked.value ?? "none"
   const before = await publish(place, address, [event], expected)
@@ -159,6 +170,23 @@ export async function redriver({ world, processes, chance, working }: Workplace)
       const asked = await processes.ask(`redrive ${letter.id}`, (hub) => hub.queue.redrive(tenant, letter.id))
       if (asked.kind === "answered" && asked.value) world.record.count("redrives")
     }
+  }
+}
+
+/** Fills a topic that keeps little, and drops what is over: segments are emptied, rewritten and used again. */
+export async function trimmer(place: Workplace): Promise<void> {
+  const { world, processes, chance } = place
+  for (let number = 1; place.working(); number++) {
+    await sleep(world.clock, 600 * chance.next())
+    const address = { tenant: chance.pick(tenants), topic: trimmedTopic }
+    const events = Array.from({ length: chance.between(1, 6) }, (_, i) => makeEvent(chance, "/noise", number, i))
+    await publish(place, address, events)
+    if (!chance.happens(0.3)) continue
+    const trimmed = await processes.ask(`trim ${address.tenant}/${trimmedTopic}`, (hub) =>
+      hub.engine.log.trim(address, { eventsMax: trimmedEventsMax }),
+    )
+    if (trimmed.kind === "answered") world.record.count("trimmed", trimmed.value)
+    if (trimmed.kind === "refused") expectRefusal(world, trimmed.error)
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Outcome } from "../src/core/delivery.ts"
 import { createSimulatedChance, type SimulatedChance } from "../src/testing/chance.ts"
 import { createSimulatedClock, type SimulatedClock } from "../src/testing/clock.ts"
 import {
@@ -54,6 +55,7 @@ export function createWorld(seed: number, keep?: (line: string) => void): World 
       chance: chance.fork("network"),
       onSend: (sending) => sent(world, sending),
       onReceipt: (receipt) => received(world, receipt),
+      onOutcome: (sending, outcome) => learned(world, sending, outcome),
     }),
     violation: undefined,
     violate(error) {
@@ -75,8 +77,23 @@ function sent(world: World, sending: Sending): void {
   trace.line(`send ${delivery.id} attempt ${attempt} to ${sending.endpoint}`)
   record.count("sends")
   record.delivery(delivery.id).sends++
-  const fault = faultOf(record, sending)
+  const fault = faultOf(record, sending) ?? restlessness(world, sending)
   if (fault) violate(fault)
+}
+
+/** A destination that asked for rest has it, from the moment at which the hub heard of it. */
+function restlessness({ record, clock }: World, { endpoint, dispatch }: Sending): InvariantError | undefined {
+  const rest = record.rests.get(endpoint)
+  const now = clock.now()
+  if (!rest || now <= rest.since || now >= rest.until) return undefined
+  return new InvariantError(3, `${dispatch.delivery.id} was sent ${rest.until - now} ms before ${endpoint} wants more`)
+}
+
+function learned({ record, clock }: World, { endpoint }: Sending, outcome: Outcome): void {
+  if (outcome.kind === "delivered" || outcome.retryAfterMs === undefined) return
+  const since = clock.now()
+  const until = Math.max(since + outcome.retryAfterMs, record.rests.get(endpoint)?.until ?? 0)
+  record.rests.set(endpoint, { since, until })
 }
 
 /** What leaves the hub is what was published, for a trigger that it fired, of the same tenant, under a lease. */

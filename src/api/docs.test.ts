@@ -1,5 +1,4 @@
 import { existsSync } from "node:fs"
-import { gunzipSync } from "node:zlib"
 import { chromium } from "playwright-core"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { openTestApi, type TestApi } from "./api.fixture.ts"
@@ -28,7 +27,6 @@ test("its script comes gzipped where that is wanted", async () => {
   const packed = await fetch(`${api.url}/docs/scalar.js`, { headers: { "accept-encoding": "gzip" } })
   expect(packed.headers.get("content-encoding")).toBe("gzip")
   expect((await packed.text()).length).toBe(plain.text.length)
-  expect(gunzipSync).toBeDefined()
 })
 
 test.skipIf(!existsSync(executablePath))("in a browser it shows the API, and calls nobody else", async () => {
@@ -43,15 +41,20 @@ test.skipIf(!existsSync(executablePath))("in a browser it shows the API, and cal
       if (message.type() === "error") complaints.push(message.text())
     })
     await page.goto(`${api.url}/docs`)
-    await page.getByRole("heading", { name: "Publish events" }).first().waitFor({ timeout: 20_000 })
-    console.log(await page.getByRole("button").allInnerTexts())
-    // Opens the request editor, which is what would want a proxy.
-    await page.getByRole("button", { name: /test request/i }).first().click()
+    await page.getByText("Publish events").first().click()
+    await page.getByRole("heading", { name: "Publish events" }).first().waitFor()
+    await page.getByText("Topics", { exact: true }).first().click()
+    await page.getByText("List topics").first().click()
+    // A request out of the page itself, which is what would want a proxy. It lacks a key.
+    await page.getByRole("button", { name: "Test Request (get /v1/topics)" }).click()
+    const answered = page.waitForResponse((response) => response.url().includes("/v1/topics?"))
+    await page.getByRole("button", { name: /^Send/ }).first().click()
+    expect((await answered).status()).toBe(401)
     await page.waitForLoadState("networkidle")
     const foreign = asked.filter((url) => !url.startsWith(`${api.url}/`) && !/^(data|blob):/.test(url))
     expect(foreign).toEqual([])
     expect(asked).toContain(`${api.url}/v1/openapi.json`)
-    expect(complaints).toEqual([])
+    expect(complaints.filter((text) => !text.includes("401"))).toEqual([])
   } finally {
     await browser.close()
   }

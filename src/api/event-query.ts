@@ -19,8 +19,7 @@ const FromParam = Type.String({
   description: "`oldest`, `newest`, a cursor (events after it), or an RFC 3339 time (events since).",
 })
 const FiltersParam = Type.String({
-  description: "A JSON array of filters; all have to hold.",
-  examples: ['[{"prefix":{"type":"order."}}]'],
+  description: 'A JSON array of filters, all of which have to hold: `[{"prefix":{"type":"order."}}]`.',
 })
 
 export const EventsQuery = strict({

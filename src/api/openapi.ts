@@ -85,7 +85,8 @@ export async function createDocument(context: ApiContext, register: (app: App) =
     if (requestBody !== undefined && bodyOptional.has(operationId)) requestBody.required = false
   }
   const events = "/v1/topics/{topic}/events"
-  document.paths = { [events]: { post: localReferences(publish) as Operation, ...document.paths[events] }, ...document.paths }
+  const { [events]: reading, ...others } = document.paths
+  document.paths = { [events]: { post: localReferences(publish) as Operation, ...reading }, ...others }
   return JSON.stringify(document)
 }
 

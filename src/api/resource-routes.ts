@@ -11,7 +11,7 @@ import { PageQuery, pageOf, strict, ValidateOnlyQuery } from "./schemas.ts"
 const ListQuery = strict({
   ...PageQuery,
   labels: Type.Optional(
-    Type.String({ description: "Only those that have all of these labels.", examples: ["team=payments,tier=1"] }),
+    Type.String({ description: "Only those that have all of these labels: `team=payments,tier=1`." }),
   ),
 })
 

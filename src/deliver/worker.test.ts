@@ -2,13 +2,13 @@ import { describe, expect, it } from "vitest"
 import { attemptsTopic, deadLettersTopic } from "../core/address.ts"
 import type { Outcome } from "../core/delivery.ts"
 import { type Behave, Delivering, failed, never, ok } from "../testing/delivering.ts"
-import { createEvent, ordersAddress } from "../testing/rig.ts"
+import { createEvent, createRig, ordersAddress } from "../testing/rig.ts"
 
 const once = { delaysMs: [], jitter: 0, attemptsMax: 1, ageMaxMs: 60_000 }
 
 describe("delivery", () => {
   it("sends what is due, tells of the attempt, and is done", async () => {
-    const hub = await Delivering.start()
+    const hub = await Delivering.start({}, {}, createRig(1, 5))
     await hub.connect("a", () => ({ kind: "delivered", detail: "204", reply: [createEvent("reply")] }))
     const [cursor] = await hub.owe(1, "a")
     await hub.empty("a")

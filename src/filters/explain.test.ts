@@ -31,7 +31,9 @@ test("the clause that decided is named in a sentence, with what the event has", 
 })
 
 test("SQL is explained by its operations, with errors and what was not evaluated", () => {
-  expect(sentence({ sql: "type = 'x' AND nope = 1" })).toBe("The event does not pass: type = 'x': false.")
+  expect(sentence({ sql: "type = 'x' AND nope = 1" })).toBe(
+    `The event does not pass: type = 'x' is false, for type is "order.created".`,
+  )
   expect(sentence({ sql: "source = '/shop' AND nope = 1" })).toBe(
     "The event does not pass: in nope, the event has no nope.",
   )

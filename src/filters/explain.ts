@@ -144,6 +144,11 @@ function sentenceOf(pass: boolean, { clause, value, actual, error, of }: Clause)
   if (of === undefined && actual !== undefined) {
     return `${verdict}: ${clause} is ${value}, for it is ${shorten(JSON.stringify(actual))}.`
   }
+  const reads = (of ?? []).filter((part) => part.of === undefined && part.value !== undefined)
+  if (typeof value === "boolean" && reads.length > 0 && !/^(not|any|all)\b/.test(clause)) {
+    const has = reads.map((part) => `${part.clause} is ${shorten(JSON.stringify(part.value))}`).join(" and ")
+    return `${verdict}: ${clause} is ${value}, for ${has}.`
+  }
   if (typeof value === "boolean") return `${verdict}: ${clause}: ${value}.`
   return `${verdict}: ${clause} is ${shorten(JSON.stringify(value))}, which is not true.`
 }

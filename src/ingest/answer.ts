@@ -32,12 +32,12 @@ export function problemJsonOf(refusal: Refusal, results?: string): string {
 
 /** Answers with JSON. */
 export function answerJson(res: ServerResponse, status: number, body: string): void {
-  write(res, status, ["content-type", json, "content-length", String(Buffer.byteLength(body))], body)
+  write(res, status, ["content-type", json], body)
 }
 
 /** Answers with a problem, as {@link problemJsonOf} writes it. */
 export function answerProblem(res: ServerResponse, refusal: Refusal, body = problemJsonOf(refusal)): void {
-  const headers = ["content-type", problemJson, "content-length", String(Buffer.byteLength(body))]
+  const headers = ["content-type", problemJson]
   const { retryAfterMs } = refusal.more
   if (retryAfterMs !== undefined) headers.push("retry-after", String(Math.max(1, Math.ceil(retryAfterMs / 1_000))))
   if (refusal.code === "unauthenticated") headers.push("www-authenticate", "Bearer")
@@ -47,6 +47,7 @@ export function answerProblem(res: ServerResponse, refusal: Refusal, body = prob
 function write(res: ServerResponse, status: number, headers: string[], body: string): void {
   // Whoever hung up gets no answer, and one answer is enough.
   if (res.headersSent || res.destroyed) return
+  headers.push("content-length", String(Buffer.byteLength(body)))
   res.writeHead(status, headers)
   res.end(body)
 }

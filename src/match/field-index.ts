@@ -1,7 +1,7 @@
 import { toNumber } from "../filters/sql/values.ts"
 import { Affixes } from "./affixes.ts"
-import type { KeyKind } from "./cover.ts"
 import { Intervals } from "./intervals.ts"
+import type { KeyKind } from "./keys.ts"
 import type { Matching, Slot } from "./matching.ts"
 import { Segments } from "./segments.ts"
 import { WideMap } from "./wide-map.ts"

@@ -2,8 +2,9 @@ import type { Trigger } from "../core/resources.ts"
 import { allTrue, compileNode, type Predicate, treeOf } from "../filters/compile.ts"
 import type { Node } from "../filters/tree.ts"
 import type { Json } from "../filters/view.ts"
-import { bestFirst, type Cover, coversOf, type Key } from "./cover.ts"
+import { coversOf } from "./cover.ts"
 import { FieldIndex } from "./field-index.ts"
+import { bestFirst, type Cover, type Key } from "./keys.ts"
 import type { Matching, Slot } from "./matching.ts"
 
 /** A trigger in an index. */

@@ -168,6 +168,32 @@ test("many triggers on one topic, told apart by several of their conditions, agr
   )
 })
 
+test("one trigger by itself agrees, whatever its filters are", () => {
+  fc.assert(
+    fc.property(
+      fc.array(filter, { maxLength: 2 }),
+      fc.array(event, { minLength: 1, maxLength: 4 }),
+      (filters, events) => {
+        const matcher = createMatcher()
+        const naive = createNaiveMatcher()
+        for (const one of [matcher, naive]) one.set(triggerOf("t", "orders", filters))
+        for (const event of events) {
+          const at: StoredEvent = { address: orders, cursor: "1" as Cursor, storedAt: 0, event }
+          expect(matcher.match(at)).toEqual(naive.match(at))
+        }
+      },
+    ),
+    { numRuns: 5000 },
+  )
+})
+
+test("an error in one alternative of SQL keeps the trigger from firing", () => {
+  const matcher = createMatcher()
+  matcher.set(triggerOf("t", "orders", [{ sql: "missing = 'x' OR type = 't'" }]))
+  matcher.set(triggerOf("u", "orders", [{ sql: "type = 't' OR missing = 'x'" }]))
+  expect(ids(matcher.match(stored(orders)))).toEqual(["u"])
+})
+
 test("what casts make equal is found too", () => {
   const matcher = createMatcher()
   const sqls = [

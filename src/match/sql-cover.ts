@@ -1,7 +1,7 @@
 import type { AttributeRead, Binary, DataRead, Expression, Literal } from "../filters/sql/expression.ts"
 import { likeGlob } from "../filters/sql/like.ts"
-import { type Cover, eitherCover, globKey, inexact, type Key, type KeyField, type KeyKind, namesOf } from "./cover.ts"
 import type { Interval } from "./intervals.ts"
+import { type Cover, eitherCover, globKey, inexact, type Key, type KeyField, type KeyKind, namesOf } from "./keys.ts"
 
 /** Attributes that are texts in every event, so that no cast can make another text equal to theirs. */
 const texts: ReadonlySet<string> = new Set([
@@ -37,7 +37,8 @@ function binaryCovers({ operator, left, right }: Binary): readonly Cover[] {
     case "AND":
       return [...sqlCovers(left), ...sqlCovers(right)].map(inexact)
     case "OR":
-      return eitherCover([sqlCovers(left), sqlCovers(right)])
+      // An error on the left decides against the whole, whatever the right side is.
+      return eitherCover([sqlCovers(left), sqlCovers(right)]).map(inexact)
     case "=":
       return equalCovers(left, right)
     case "<":

@@ -29,7 +29,7 @@ export const never = (signal: AbortSignal) =>
 
 /** A hub that only delivers, to destinations that live in the test. */
 export class Delivering {
-  readonly rig: Rig = createRig()
+  readonly rig: Rig
   readonly log = createMemoryLog()
   readonly behaviours = new Map<string, Behave>()
   readonly sent: { readonly to: string; readonly id: string; readonly attempt: number; readonly at: number }[] = []
@@ -43,8 +43,16 @@ export class Delivering {
   readonly flying = new Map<string, { now: number; max: number }>()
   #events = 0
 
-  static async start(limits: Partial<DeliveryLimits> = {}, observe: DeliveryObserver = {}): Promise<Delivering> {
-    const hub = new Delivering()
+  private constructor(rig: Rig) {
+    this.rig = rig
+  }
+
+  static async start(
+    limits: Partial<DeliveryLimits> = {},
+    observe: DeliveryObserver = {},
+    rig = createRig(),
+  ): Promise<Delivering> {
+    const hub = new Delivering(rig)
     hub.observe = observe
     await hub.boot(limits)
     return hub

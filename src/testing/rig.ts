@@ -26,12 +26,12 @@ export interface Rig {
 
 const startMs = Date.UTC(2030, 0, 1)
 
-export function createRig(seed: string | number = 1): Rig {
+/** `diskMs`: how long each write to the log takes. */
+export function createRig(seed: string | number = 1, diskMs = 0.1): Rig {
   const clock = createSimulatedClock(startMs)
   const chance = createSimulatedChance(seed, clock)
-  const latencyMs = () => 0.1
-  const disk = createSimulatedDisk({ chance: chance.fork("disk"), latencyMs })
-  const store = createSimulatedStore({ chance: chance.fork("store"), latencyMs })
+  const disk = createSimulatedDisk({ chance: chance.fork("disk"), latencyMs: () => diskMs })
+  const store = createSimulatedStore({ chance: chance.fork("store"), latencyMs: () => 0.1 })
   const rig: Rig = {
     clock,
     chance,

@@ -94,7 +94,7 @@ export class Flight implements Dispatcher.DispatchHandler, Carried {
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     if (this.#over) return
     const stale = this.#connection.reused && this.#status === 0 && isDisconnect(error)
-    if (false) {
+    if (!stale) {
       this.#giveUp(describe(error))
       return
     }

@@ -19,7 +19,9 @@ export function queueRest(it: Declare<QueueBed>): void {
     expect((await takeOne(queue)).attempt).toBe(3)
   })
 
-  it("gives parked deliveries in the order of their events once they are due", async ({ queue, cursors }, { elapse }) => {
+  it("gives parked deliveries in the order of their events once they are due", async ({ queue, cursors }, {
+    elapse,
+  }) => {
     const all = (await cursors(5)).map((cursor) => delivery(cursor))
     await queue.enqueue(all.slice(0, 4))
     for (const [i, lease] of (await take(queue)).entries()) {
@@ -47,7 +49,9 @@ export function queueRest(it: Declare<QueueBed>): void {
     expect(await queue.depth(lane)).toBe(1_501)
   })
 
-  it("makes very many due that were parked until one moment, without holding up another lane", async (bed, { elapse }) => {
+  it("makes very many due that were parked until one moment, without holding up another lane", async (bed, {
+    elapse,
+  }) => {
     const { queue } = bed
     const all = (await bed.cursors(2_500)).map((cursor) => delivery(cursor))
     await queue.enqueue([...all, delivery(all[0]!.cursor, { trigger: "t2", destination: "d2" })])

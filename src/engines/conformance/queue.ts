@@ -27,7 +27,10 @@ export function queueConformance(name: string, make: () => Promise<Harness<Queue
 export const leaseMs = 2_000
 export const lane = "acme/d1"
 
-export function delivery(cursor: Cursor, parts: Partial<Pick<Delivery, "trigger" | "destination" | "tenant">> = {}): Delivery {
+export function delivery(
+  cursor: Cursor,
+  parts: Partial<Pick<Delivery, "trigger" | "destination" | "tenant">> = {},
+): Delivery {
   const { trigger = "t1", destination = "d1", tenant = "acme" } = parts
   return { id: deliveryId(cursor, trigger), tenant, trigger, destination, cursor }
 }
@@ -80,7 +83,10 @@ function adding(it: Declare<QueueBed>): void {
     expect(await queue.position("replay")).toBe(a)
   })
 
-  it("changes nothing for a position that is not beyond the saved one, so nothing done comes back", async ({ queue, cursors }) => {
+  it("changes nothing for a position that is not beyond the saved one, so nothing done comes back", async ({
+    queue,
+    cursors,
+  }) => {
     const [a, b, c] = await cursors(3)
     const position = { reader: "router", cursor: b! }
     await queue.enqueue([delivery(a!), delivery(b!)], position)
@@ -161,7 +167,9 @@ function leases(it: Declare<QueueBed>): void {
     expect(await queue.depth("acme/none")).toBe(0)
   })
 
-  it("hides what is leased, and gives it again when the lease lapses, counted", async ({ queue, cursors }, { elapse }) => {
+  it("hides what is leased, and gives it again when the lease lapses, counted", async ({ queue, cursors }, {
+    elapse,
+  }) => {
     await queue.enqueue([delivery((await cursors(1))[0]!)])
     const first = await takeOne(queue)
     expect(first.attempt).toBe(1)
@@ -174,7 +182,9 @@ function leases(it: Declare<QueueBed>): void {
     expect((await takeOne(queue)).attempt).toBe(3)
   })
 
-  it("refuses every end of a lease that lapsed, whoever holds the delivery now", async ({ queue, cursors }, { elapse }) => {
+  it("refuses every end of a lease that lapsed, whoever holds the delivery now", async ({ queue, cursors }, {
+    elapse,
+  }) => {
     await queue.enqueue([delivery((await cursors(1))[0]!)])
     const old = await takeOne(queue)
     await elapse(leaseMs * 1.5)
@@ -301,7 +311,9 @@ function lanes(it: Declare<QueueBed>): void {
     await listener.stop()
   })
 
-  it("announces a lane whose parked delivery comes due, whose lease lapses, and that gets one back", async (bed, { elapse }) => {
+  it("announces a lane whose parked delivery comes due, whose lease lapses, and that gets one back", async (bed, {
+    elapse,
+  }) => {
     const { queue } = bed
     const listener = listen(queue)
     const first = listener.next()
@@ -330,7 +342,10 @@ function lanes(it: Declare<QueueBed>): void {
     await listener.stop()
   })
 
-  it("announces each of many lanes, and loses none that a slow listener has yet to hear", async ({ queue, cursors }) => {
+  it("announces each of many lanes, and loses none that a slow listener has yet to hear", async ({
+    queue,
+    cursors,
+  }) => {
     const [a, b] = await cursors(2)
     const names = Array.from({ length: 50 }, (_, i) => `d${i}`)
     const listener = listen(queue)
@@ -420,7 +435,9 @@ function deadLetters(it: Declare<QueueBed>): void {
   })
 
   it("finds the few that match among very many", async ({ queue, cursors }) => {
-    const all = (await cursors(1_300)).map((cursor, i) => delivery(cursor, { trigger: i % 650 === 649 ? "rare" : "t1" }))
+    const all = (await cursors(1_300)).map((cursor, i) =>
+      delivery(cursor, { trigger: i % 650 === 649 ? "rare" : "t1" }),
+    )
     await queue.enqueue(all)
     await Promise.all((await take(queue, 2_000)).map((lease) => queue.bury(lease, letter(lease.delivery))))
     const found = await queue.deadLetters({ tenant: "acme", limit: 5, trigger: "rare" })

@@ -44,7 +44,9 @@ export async function openQueue(options: QueueOptions): Promise<EmbeddedQueue> {
     readyMax: options.readyMax ?? 100_000,
   })
   const { highest, firstToken } = await recover(store, lanes)
-  return new StoredQueue(store, clock, lanes, highest, firstToken)
+  const queue = new StoredQueue(store, clock, lanes, highest, firstToken)
+  await queue.start()
+  return queue
 }
 
 class StoredQueue implements EmbeddedQueue {
@@ -67,7 +69,11 @@ class StoredQueue implements EmbeddedQueue {
     this.#parking = new Parking(store, clock, lanes, this.#turns)
     this.#positions = new Positions(store)
     this.#enqueuing = new Enqueuing(store, lanes, this.#leases, highest)
-    this.#parking.start()
+  }
+
+  /** Begins to find what comes due. */
+  start(): Promise<void> {
+    return this.#parking.start()
   }
 
   enqueue(deliveries: readonly Delivery[], position?: Position): Promise<void> {
@@ -99,7 +105,7 @@ class StoredQueue implements EmbeddedQueue {
   async lease(options: { lane: string; max: number; leaseMs: number }): Promise<readonly Lease[]> {
     const lane = this.#lanes.find(options.lane)
     if (lane === undefined || this.#closed) return []
-    if (lane.ready.size < options.max) this.#lanes.refill(lane, options.max)
+    this.#lanes.prepare(lane, options.max)
     const now = this.#clock.now()
     const leases: Lease[] = []
     while (leases.length < options.max) {

@@ -28,6 +28,7 @@ export class Appender {
   readonly #disk: Disk
   readonly #reserveBytes: number
   readonly #targets = new Map<string, Target>()
+  #lastTarget: { readonly address: Address; readonly target: Target } | undefined
   readonly #hash: Hash = { low: 0, high: 0 }
   /** Appends that had to look something up go one after another. */
   #turn: Promise<unknown> = Promise.resolve()
@@ -83,6 +84,14 @@ export class Appender {
   }
 
   #target(address: Address): Target {
+    const last = this.#lastTarget
+    if (last !== undefined && last.address === address && this.#state.index.holds(last.target.index)) return last.target
+    const target = this.#findTarget(address)
+    this.#lastTarget = { address, target }
+    return target
+  }
+
+  #findTarget(address: Address): Target {
     const name = `${address.tenant}/${address.topic}:${address.key ?? ""}`
     let target = this.#targets.get(name)
     // The index may have been unloaded since: then it is another object now.
@@ -96,6 +105,7 @@ export class Appender {
     return target
   }
 
+  /** Leaves the last event's hash behind. */
   #allNew(address: Address, events: readonly Event[]): boolean {
     for (const event of events) if (!this.#isNew(address, event)) return false
     return true

@@ -22,6 +22,7 @@ export class LogIndex {
   readonly #ids: RecentIds
   readonly #durable: () => number
   readonly #topics = new Map<string, TopicIndex>()
+  readonly #unloaded = new WeakSet<TopicIndex>()
   #unflushed = 0
   #flushing: Promise<void> | undefined
   #cancelTimer: (() => void) | undefined
@@ -55,6 +56,11 @@ export class LogIndex {
       this.#topics.set(name, index)
     }
     return index
+  }
+
+  /** Whether this is still the topic's index; one that is not in use may be unloaded. */
+  holds(index: TopicIndex): boolean {
+    return !this.#unloaded.has(index)
   }
 
   add(index: TopicIndex, entry: IndexEntry): void {
@@ -151,7 +157,9 @@ export class LogIndex {
     if (this.#topics.size <= topicsMax) return
     for (const [name, index] of this.#topics) {
       if (this.#topics.size <= topicsMax) return
-      if (index.idle) this.#topics.delete(name)
+      if (!index.idle) continue
+      this.#topics.delete(name)
+      this.#unloaded.add(index)
     }
   }
 

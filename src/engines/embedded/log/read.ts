@@ -26,7 +26,7 @@ export async function* readLog(state: LogState, options: ReadOptions): AsyncIter
         ? state.reader.stretch(position, state.writer.durable)
         : readTopic(state, ofTopic, where.key, position, end))
       position = step.next
-      yield* inBatches(step.records.filter(accepts(state, where, until)), position, batchMax)
+      yield* inBatches(step.records.filter(accepts(state, where, until)), Math.min(position, until + 1), batchMax)
     }
     if (follow === undefined || follow.aborted || position > until || state.waiters.closed) return
     if (position >= state.writer.durable) await more(state, index(), follow, position)

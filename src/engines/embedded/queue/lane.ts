@@ -44,6 +44,11 @@ class ReadyList {
     return this.#rows.length - this.#head
   }
 
+  /** The id of the row at `index`, which there is. */
+  id(index: number): string {
+    return this.#rows[this.#head + index]!.delivery.id
+  }
+
   add(row: Row): void {
     const rows = this.#rows
     const last = rows[rows.length - 1]

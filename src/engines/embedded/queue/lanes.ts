@@ -87,14 +87,25 @@ export class Lanes {
     return row
   }
 
-  /** Reads on in the store until memory has its share of the lane's due rows, `atLeast` of them where there are so many. */
-  refill(lane: Lane, atLeast: number): void {
+  /** Sees to it that the lane's `max` oldest due rows are in memory, as far as they can be had. */
+  prepare(lane: Lane, max: number): void {
     if (lane.unread === undefined) return
-    const share = Math.min(this.#limits.laneReadyMax, Math.max(laneReadyMin, this.#limits.readyMax - this.#ready))
-    const room = Math.max(atLeast, share) - lane.ready.size
+    const size = lane.ready.size
+    if (size < max) {
+      const share = Math.min(this.#limits.laneReadyMax, Math.max(laneReadyMin, this.#limits.readyMax - this.#ready))
+      this.#read(lane, Math.max(max, share) - size)
+    } else if (lane.unread !== lane.spillingFrom && lane.unread < lane.ready.id(max - 1)) {
+      // Older ones came when memory was full. As many are taken as are read, so it does not grow by this.
+      this.#read(lane, max)
+    }
+  }
+
+  /** Reads on in the store, `room` due rows at most. */
+  #read(lane: Lane, room: number): void {
+    const start = lane.prefix + lane.unread
     // Rows that memory knows are met again on the way, so no more than this many have to be read to find `room` others.
     const limit = room + lane.rows.size + 1
-    const range = { start: lane.prefix + lane.unread, end: lane.end, limit }
+    const range = { start, end: lane.end, limit }
     let left = room
     lane.unread = undefined
     for (const { key, value } of this.#store.range("deliveries", range)) {

@@ -1,7 +1,7 @@
 import type { Clock } from "../../../core/clock.ts"
-import { ClosedError, OverloadError, StorageError, StorageFullError } from "../../../core/errors.ts"
 import type { Store, Write } from "../store.ts"
 import type { Lanes } from "./lanes.ts"
+import { isRefusal } from "./refusal.ts"
 import { decodeRow, parkedPrefix, putDue, removeParked, splitKey, splitTimeKey, timeKey, timePrefix } from "./row.ts"
 import type { Turns } from "./turns.ts"
 
@@ -36,9 +36,16 @@ export class Parking {
     this.#turns = turns
   }
 
-  /** Begins, with what was parked before. */
-  start(): void {
-    this.#armForNext()
+  /** Begins with what was parked before; the first that are due already are when it resolves. */
+  async start(): Promise<void> {
+    const more = await this.#turns
+      .run(() => this.#step())
+      .catch((error: unknown) => {
+        if (!isRefusal(error)) throw error
+        return true
+      })
+    if (more) this.#arm(this.#clock.now())
+    else this.#armForNext()
   }
 
   /** A delivery of this key (`<lane> <id>`) has been parked until `dueAt`. */
@@ -120,6 +127,7 @@ export class Parking {
     const bytes = this.#store.get("parked", parkedPrefix + key)
     if (bytes === undefined) return
     const { delivery, state } = decodeRow(names.lane, names.id, bytes)
+    if (lane.ready.size === 0) this.#lanes.prepare(lane, 1)
     if (this.#lanes.hasRoom(lane)) {
       this.#lanes.load(lane, delivery, state, true)
       this.#lanes.wake(lane)
@@ -129,14 +137,4 @@ export class Parking {
     moves.push(putDue(names.lane, delivery, state))
     moved.push(names)
   }
-}
-
-/** Whether the store takes nothing now: then what is due waits, in the store and so safely. */
-function isRefusal(error: unknown): boolean {
-  return (
-    error instanceof StorageFullError ||
-    error instanceof StorageError ||
-    error instanceof OverloadError ||
-    error instanceof ClosedError
-  )
 }

@@ -1,5 +1,6 @@
 import type { Store } from "../store.ts"
 import type { Lanes } from "./lanes.ts"
+import { isRefusal } from "./refusal.ts"
 import { parkedPrefix, pastSeparator, separator, splitKey } from "./row.ts"
 
 /** Tokens of one opening: more than it can ever need, and few enough for 2^21 openings. */
@@ -33,7 +34,10 @@ export async function recover(store: Store, lanes: Lanes): Promise<Recovered> {
   for (const id of lastDeadIds(store)) if (id > highest) highest = id
   const saved = store.get("meta", epochKey)
   const epoch = saved === undefined ? 1 : Number(Buffer.from(saved).toString()) + 1
-  await store.write([{ table: "meta", key: epochKey, value: Buffer.from(String(epoch)) }])
+  // A disk that is full now is no reason not to open: leases of an earlier process are not at hand anyway.
+  await store.write([{ table: "meta", key: epochKey, value: Buffer.from(String(epoch)) }]).catch((error: unknown) => {
+    if (!isRefusal(error)) throw error
+  })
   return { highest, firstToken: epoch * tokensEach }
 }
 

@@ -1,0 +1,237 @@
+import fc from "fast-check"
+import { expect } from "vitest"
+import type { Delivery } from "../../core/delivery.ts"
+import type { DeliveryQueue, Lease } from "../../core/engine.ts"
+import type { Declare, Harness } from "./harness.ts"
+import { delivery, leaseMs, letter, type QueueBed } from "./queue.ts"
+
+const size = 6
+/** Steps of time never meet the ends of delays and leases. */
+const delayMs = 1_000
+const shortMs = 600
+const longMs = 3_000
+
+type Step =
+  | { readonly do: "enqueue"; readonly which: readonly number[] }
+  | { readonly do: "lease"; readonly max: number }
+  | { readonly do: "done" | "retry" | "bury" | "release" | "rest" | "hold"; readonly which: number }
+  | { readonly do: "resume" | "drop" | "crash" }
+  | { readonly do: "redrive"; readonly which: number }
+  | { readonly do: "elapse"; readonly ms: number }
+
+const which = fc.nat(size - 1)
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constant("enqueue" as const), which: fc.array(which, { maxLength: 4 }) }),
+  },
+  { weight: 5, arbitrary: fc.record({ do: fc.constant("lease" as const), max: fc.integer({ min: 1, max: 4 }) }) },
+  {
+    weight: 9,
+    arbitrary: fc.record({
+      do: fc.constantFrom(
+        "done" as const,
+        "retry" as const,
+        "bury" as const,
+        "release" as const,
+        "rest" as const,
+        "hold" as const,
+      ),
+      which: fc.nat(3),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("resume" as const, "drop" as const, "crash" as const) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("redrive" as const), which }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("elapse" as const), ms: fc.constantFrom(shortMs, longMs) }) },
+)
+
+/** What a delivery is, by the contract alone. */
+interface Expected {
+  state: "none" | "due" | "leased" | "parked" | "held" | "dead"
+  attempts: number
+  forgiven: number
+  /** When the lease or the parking ends. */
+  until: number
+}
+
+const nothing = (): Expected => ({ state: "none", attempts: 0, forgiven: 0, until: 0 })
+
+/** One lane and its model; each run of the property has its own, by the run's number. */
+class History {
+  readonly #harness: Harness<QueueBed>
+  readonly #all: readonly Delivery[]
+  readonly #trigger: string
+  readonly #lane: string
+  readonly #expected = Array.from({ length: size }, nothing)
+  readonly #leases = new Map<number, Lease>()
+  #bed: QueueBed
+  #now = 0
+
+  constructor(harness: Harness<QueueBed>, bed: QueueBed, all: readonly Delivery[]) {
+    this.#harness = harness
+    this.#bed = bed
+    this.#all = all
+    this.#trigger = all[0]!.trigger
+    this.#lane = `acme/${all[0]!.destination}`
+  }
+
+  get bed(): QueueBed {
+    return this.#bed
+  }
+
+  get #queue(): DeliveryQueue {
+    return this.#bed.queue
+  }
+
+  async take(step: Step): Promise<void> {
+    switch (step.do) {
+      case "enqueue":
+        await this.#queue.enqueue(step.which.map((i) => this.#all[i]!))
+        for (const i of step.which)
+          if (this.#expected[i]!.state === "none") this.#expected[i] = { ...nothing(), state: "due" }
+        break
+      case "lease":
+        await this.#lease(step.max)
+        break
+      case "resume":
+        expect(await this.#queue.resume("acme", this.#trigger)).toBe(this.#become("due", ["held"]))
+        break
+      case "drop":
+        expect(await this.#queue.drop("acme", this.#trigger)).toBe(
+          this.#become("none", ["due", "leased", "parked", "held"]),
+        )
+        this.#leases.clear()
+        break
+      case "redrive":
+        await this.#redrive(step.which)
+        break
+      case "elapse":
+        await this.#elapse(step.ms)
+        break
+      case "crash":
+        for (const i of [...this.#leases.keys()]) await this.#end(i, "release")
+        this.#bed = await this.#harness.crash(this.#bed)
+        break
+      default: {
+        const leased = [...this.#leases.keys()]
+        if (leased.length > 0) await this.#end(leased[step.which % leased.length]!, step.do)
+      }
+    }
+    await this.#check()
+  }
+
+  /** Everything that is left, delivered. */
+  async finish(): Promise<void> {
+    await this.take({ do: "resume" })
+    for (let i = 0; i < 4; i++) {
+      await this.#elapse(longMs)
+      await this.#lease(size)
+      for (const leased of [...this.#leases.keys()]) await this.#end(leased, "done")
+    }
+    expect(await this.#queue.depth(this.#lane)).toBe(0)
+    await this.#check()
+  }
+
+  async #lease(max: number): Promise<void> {
+    const due = this.#expected.flatMap((expected, i) => (expected.state === "due" ? [i] : [])).slice(0, max)
+    const leases = await this.#queue.lease({ lane: this.#lane, max, leaseMs })
+    expect(leases.map((lease) => lease.delivery)).toEqual(due.map((i) => this.#all[i]))
+    for (const [n, i] of due.entries()) {
+      const expected = this.#expected[i]!
+      expect(leases[n]).toMatchObject({ attempt: expected.attempts + 1, attemptsForgiven: expected.forgiven })
+      Object.assign(expected, { state: "leased", until: this.#now + leaseMs })
+      this.#leases.set(i, leases[n]!)
+    }
+  }
+
+  async #end(i: number, how: "done" | "retry" | "bury" | "release" | "rest" | "hold"): Promise<void> {
+    const lease = this.#leases.get(i)!
+    const expected = this.#expected[i]!
+    this.#leases.delete(i)
+    const counted = how === "retry" || how === "bury"
+    if (counted) expected.attempts++
+    if (how === "done") {
+      await this.#queue.settle(lease, { kind: "done" })
+      this.#expected[i] = nothing()
+    } else if (how === "retry") {
+      await this.#queue.settle(lease, { kind: "retry", delayMs })
+      Object.assign(expected, { state: "parked", until: this.#now + delayMs })
+    } else if (how === "bury") {
+      await this.#queue.bury(lease, letter(lease.delivery))
+      expected.state = "dead"
+    } else if (how === "hold") {
+      await this.#queue.hold(lease)
+      expected.state = "held"
+    } else {
+      await this.#queue.release(lease, how === "rest" ? delayMs : 0)
+      if (how === "rest") Object.assign(expected, { state: "parked", until: this.#now + delayMs })
+      else expected.state = "due"
+    }
+  }
+
+  async #redrive(i: number): Promise<void> {
+    const expected = this.#expected[i]!
+    expect(await this.#queue.redrive("acme", this.#all[i]!.id)).toBe(expected.state === "dead")
+    if (expected.state === "dead") Object.assign(expected, { state: "due", forgiven: expected.attempts })
+  }
+
+  async #elapse(ms: number): Promise<void> {
+    await this.#harness.elapse(ms)
+    this.#now += ms
+    for (const [i, expected] of this.#expected.entries()) {
+      if (expected.until > this.#now) continue
+      if (expected.state === "parked") expected.state = "due"
+      if (expected.state !== "leased") continue
+      expected.state = "due"
+      expected.attempts++
+      this.#leases.delete(i)
+    }
+  }
+
+  /** Changes all that are in one of these states; answers how many. */
+  #become(state: "due" | "none", from: readonly Expected["state"][]): number {
+    let changed = 0
+    for (const [i, expected] of this.#expected.entries()) {
+      if (!from.includes(expected.state)) continue
+      if (state === "none") this.#expected[i] = nothing()
+      else expected.state = state
+      changed++
+    }
+    return changed
+  }
+
+  async #check(): Promise<void> {
+    const open = this.#expected.filter(({ state }) => state !== "none" && state !== "dead").length
+    expect(await this.#queue.depth(this.#lane)).toBe(open)
+    for (const [i, { state, attempts }] of this.#expected.entries()) {
+      const found = await this.#queue.open(this.#all[i]!)
+      if (state === "none" || state === "dead") expect(found, `delivery ${i}`).toBeUndefined()
+      else expect(found, `delivery ${i}`).toMatchObject({ state, attempts })
+      const dead = await this.#queue.deadLetter("acme", this.#all[i]!.id)
+      expect(dead !== undefined, `delivery ${i} is dead`).toBe(state === "dead")
+    }
+  }
+}
+
+/** Any order of calls, held against a model that is the contract in forty lines. */
+export function queueHistory(it: Declare<QueueBed>): void {
+  it("agrees with its contract after any history", async (first, harness) => {
+    let bed = first
+    let run = 0
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 40, size: "max" }), async (steps) => {
+        run++
+        const parts = { trigger: `t${run}`, destination: `d${run}` }
+        const all = (await bed.cursors(size)).map((cursor) => delivery(cursor, parts))
+        const history = new History(harness, bed, all)
+        try {
+          for (const step of steps) await history.take(step)
+          await history.finish()
+        } finally {
+          bed = history.bed
+        }
+      }),
+      { numRuns: 60 },
+    )
+  })
+}
