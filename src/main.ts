@@ -9,13 +9,13 @@ import type { Address } from "./core/address.ts"
 import type { Chance } from "./core/clock.ts"
 import type { DestinationKind } from "./core/destination.ts"
 import type { Engine } from "./core/engine.ts"
+import { PublishRefusedError } from "./core/errors.ts"
 import type { Event } from "./core/event.ts"
 import type { Logger } from "./core/logger.ts"
 import { startDelivery } from "./deliver/worker.ts"
 import { destinationKinds } from "./destinations/index.ts"
 import { openEmbeddedDirectory } from "./engines/embedded/engine.ts"
 import { createIngest } from "./ingest/http.ts"
-import { defaultLimits } from "./ingest/limits.ts"
 import { createPublisher, type Publisher } from "./ingest/publish.ts"
 import { Refusal } from "./ingest/refusal.ts"
 import { openTopics } from "./ingest/topics.ts"
@@ -113,6 +113,7 @@ async function openShared(settings: Settings, engine: Engine, log: Logger, closi
     limits: { eventBytesMax: limits.eventBytesMax, topicsAutoCreate },
     observe: metrics.publish,
   })
+  tellFailures(failures, log, { "the view of topics": topics.watching })
   const kinds = destinationKinds({ clock, guard: settings.destinations })
   return { settings, engine, log, chance, metrics, kinds, publisher, authorize, failures }
 }
@@ -139,10 +140,10 @@ function startLoops(shared: Shared, closing: Closing): void {
   tellFailures(shared.failures, log, { router: router.done, delivery: worker.done })
 }
 
-/** Throws the refusal, which says why. */
+/** Throws PublishRefusedError, which says why. */
 async function publishOne(publisher: Publisher, address: Address, event: Event): Promise<void> {
   const [result] = [await publisher.publish(address, [event])].flat()
-  if (result instanceof Refusal) throw result
+  if (result instanceof Refusal) throw new PublishRefusedError(result.detail, result.more.retryAfterMs)
 }
 
 async function startServer(shared: Shared, closing: Closing): Promise<Server> {
@@ -151,7 +152,12 @@ async function startServer(shared: Shared, closing: Closing): Promise<Server> {
   const ingest = createIngest({
     publisher,
     authorize,
-    limits: { ...limits, topicsAutoCreate, bulk: defaultLimits.bulk },
+    limits: {
+      ...limits,
+      topicsAutoCreate,
+      bulk: { eventsMax: limits.bulkEventsMax, bodyBytesMax: limits.bulkBytesMax },
+    },
+    observe: metrics.publish,
     onBug: (error) => log.error({ err: error }, "a publish failed"),
   })
   const streams = new AbortController()

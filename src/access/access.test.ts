@@ -56,7 +56,12 @@ test("the first start makes a key that only its owner can read; later ones load 
 test("the catalog holds the key's hash and not the key", async () => {
   const key = await ready()
   const item = await engine.catalog.get("key/default/admin")
-  expect(item?.value).toEqual({ id: "admin", tenant: "default", sha256: hashKey(key).toString("hex"), createdAt: 1_000_000 })
+  expect(item?.value).toEqual({
+    id: "admin",
+    tenant: "default",
+    sha256: hashKey(key).toString("hex"),
+    createdAt: 1_000_000,
+  })
   expect(JSON.stringify(item)).not.toContain(key)
 })
 
@@ -89,7 +94,16 @@ test("only the key as a bearer opens", async () => {
   const key = await ready()
   const authorize = await authorizer()
   expect(authorize(`bearer  ${key}`)).toEqual({ tenant: "default", key: "admin" })
-  for (const header of [undefined, "", key, `Basic ${key}`, `Bearer ${key}x`, `Bearer x${key}`, `Bearer ${key} `, "Bearer"]) {
+  for (const header of [
+    undefined,
+    "",
+    key,
+    `Basic ${key}`,
+    `Bearer ${key}x`,
+    `Bearer x${key}`,
+    `Bearer ${key} `,
+    "Bearer",
+  ]) {
     expect([header, authorize(header)]).toEqual([header, undefined])
   }
   expect(authorize(`Bearer ${formatKey(randomBytes(32))}`)).toBeUndefined()

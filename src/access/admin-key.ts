@@ -56,7 +56,9 @@ async function read(file: FileHandle, path: string, random: AdminKeyOptions["ran
   const { mode } = await file.stat()
   if (process.platform !== "win32" && (mode & foreignBits) !== 0) {
     const octal = (mode & 0o777).toString(8).padStart(3, "0")
-    return refused(`others can read the admin key (mode ${octal}). Remove ${path} to get a new key, or run: chmod 600 ${path}`)
+    return refused(
+      `others can read the admin key (mode ${octal}). Remove ${path} to get a new key, or run: chmod 600 ${path}`,
+    )
   }
   const text = (await file.readFile("utf8")).trim()
   // Empty: just made, or a first start was cut off right there.

@@ -30,6 +30,8 @@ export interface TestApi {
   call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>
   /** Appends events of the ids given to a topic (`orders` or `orders:1`), which is made where it is not there. */
   append(topic: string, ids: readonly string[], data?: Uint8Array): Promise<readonly Cursor[]>
+  /** The server's routes as a tree. */
+  routes(): string
   close(): Promise<void>
 }
 
@@ -67,9 +69,13 @@ export async function openTestApi(options: Partial<ApiOptions> & { readonly cloc
       const [id, key] = topic.split(":") as [string, string?]
       await call("POST", "/v1/topics", { id })
       const address = { tenant: "default", topic: id, ...(key !== undefined && { key }) }
-      const appended = await engine.log.append(address, ids.map((each) => testEvent(each, data)))
+      const appended = await engine.log.append(
+        address,
+        ids.map((each) => testEvent(each, data)),
+      )
       return appended.map(({ cursor }) => cursor)
     },
+    routes: () => api.printRoutes({ commonPrefix: false }),
     async close() {
       stop.abort()
       api.server.closeAllConnections()
@@ -82,7 +88,13 @@ export async function openTestApi(options: Partial<ApiOptions> & { readonly cloc
 
 /** An event with this id, of source `/test`. */
 export function testEvent(id: string, data: Uint8Array = Buffer.from('{"a":1}')): Event {
-  const attributes = { specversion: "1.0", id, source: "/test", type: `test.${id}`, datacontenttype: "application/json" }
+  const attributes = {
+    specversion: "1.0",
+    id,
+    source: "/test",
+    type: `test.${id}`,
+    datacontenttype: "application/json",
+  }
   return Event.of(attributes, data, "json")
 }
 
@@ -99,7 +111,9 @@ function caller(url: string): TestApi["call"] {
       ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
     })
     const text = await response.text()
-    const isJson = /json/.test(response.headers.get("content-type") ?? "") && !/ndjson/.test(response.headers.get("content-type") ?? "")
+    const isJson =
+      /json/.test(response.headers.get("content-type") ?? "") &&
+      !/ndjson/.test(response.headers.get("content-type") ?? "")
     return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : undefined, text }
   }
 }

@@ -3,7 +3,9 @@ import { openTestApi, type TestApi } from "./api.fixture.ts"
 
 let api: TestApi
 beforeAll(async () => {
-  api = await openTestApi({ metrics: { open: false, render: async () => ({ contentType: "text/plain", body: "up 1\n" }) } })
+  api = await openTestApi({
+    metrics: { open: false, render: async () => ({ contentType: "text/plain", body: "up 1\n" }) },
+  })
 })
 afterAll(() => api.close())
 
@@ -12,7 +14,12 @@ test.each(["/v1/topics", "/v1/status", "/metrics", "/v1/nothing", "/"])("%s want
   expect(answer.status).toBe(401)
   expect(answer.headers.get("content-type")).toMatch(/^application\/problem\+json/)
   expect(answer.headers.get("www-authenticate")).toMatch(/^Bearer/)
-  expect(answer.body).toMatchObject({ type: "about:blank", title: "Unauthorized", status: 401, code: "unauthenticated" })
+  expect(answer.body).toMatchObject({
+    type: "about:blank",
+    title: "Unauthorized",
+    status: 401,
+    code: "unauthenticated",
+  })
 })
 
 test.each(["/healthz", "/readyz", "/v1/openapi.json", "/docs"])("%s wants none", async (path) => {
@@ -20,7 +27,9 @@ test.each(["/healthz", "/readyz", "/v1/openapi.json", "/docs"])("%s wants none",
 })
 
 test("metrics may be open", async () => {
-  const open = await openTestApi({ metrics: { open: true, render: async () => ({ contentType: "text/plain", body: "up 1\n" }) } })
+  const open = await openTestApi({
+    metrics: { open: true, render: async () => ({ contentType: "text/plain", body: "up 1\n" }) },
+  })
   try {
     const answer = await open.call("GET", "/metrics", undefined, { authorization: "" })
     expect([answer.status, answer.text]).toEqual([200, "up 1\n"])
@@ -73,7 +82,11 @@ test("status tells version and figures; readiness tells why not", async () => {
 test("unknown and repeated query parameters are named", async () => {
   const answer = await api.call("GET", "/v1/topics?pagesize=5&pageSize=0&pageToken=a&pageToken=b")
   expect(answer.status).toBe(400)
-  expect(answer.body.errors.map((each: { field: string }) => each.field).sort()).toEqual(["pageSize", "pageToken", "pagesize"])
+  expect(answer.body.errors.map((each: { field: string }) => each.field).sort()).toEqual([
+    "pageSize",
+    "pageToken",
+    "pagesize",
+  ])
 })
 
 test("a failure that nobody expected says nothing of its cause, but its log does", async () => {

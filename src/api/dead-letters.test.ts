@@ -35,10 +35,30 @@ async function die(delivery: Delivery, reason: DeadReason): Promise<void> {
 }
 
 /** Tells of an attempt as the delivery workers do. */
-async function tell({ id: delivery, trigger, destination, cursor }: Delivery, number: number, verdict: Verdict): Promise<void> {
+async function tell(
+  { id: delivery, trigger, destination, cursor }: Delivery,
+  number: number,
+  verdict: Verdict,
+): Promise<void> {
   const outcome = verdict.kind === "done" ? { kind: "delivered", detail: "204 No Content" } : failed
-  const data = { delivery, trigger, destination, topic: "orders", cursor, number, startedAt: 1_000 * number, durationMs: 5, outcome, verdict }
-  const attributes = { specversion: "1.0", id: `${delivery}.${number}`, source: `/redcar/triggers/${trigger}`, type: "redcar.attempt" }
+  const data = {
+    delivery,
+    trigger,
+    destination,
+    topic: "orders",
+    cursor,
+    number,
+    startedAt: 1_000 * number,
+    durationMs: 5,
+    outcome,
+    verdict,
+  }
+  const attributes = {
+    specversion: "1.0",
+    id: `${delivery}.${number}`,
+    source: `/redcar/triggers/${trigger}`,
+    type: "redcar.attempt",
+  }
   const event = Event.of(attributes, Buffer.from(JSON.stringify(data)), "json")
   await api.engine.log.append({ tenant: "default", topic: attemptsTopic, key: cursor }, [event])
 }
@@ -69,16 +89,26 @@ test("dead letters are listed, filtered, paged, read and redriven", async () => 
   expect(ids(await api.call("GET", "/v1/dead-letters?reason=expired"))).toEqual([])
   expect((await api.call("GET", "/v1/dead-letters?reason=bored")).status).toBe(400)
   const first = await api.call("GET", "/v1/dead-letters?trigger=to-shop&pageSize=3")
-  const second = await api.call("GET", `/v1/dead-letters?trigger=to-shop&pageSize=3&pageToken=${first.body.nextPageToken}`)
+  const second = await api.call(
+    "GET",
+    `/v1/dead-letters?trigger=to-shop&pageSize=3&pageToken=${first.body.nextPageToken}`,
+  )
   expect([...ids(first), ...ids(second)]).toEqual(shop.map(({ id }) => id))
   expect(second.body.nextPageToken).toBeUndefined()
   expect((await api.call("GET", `/v1/dead-letters?pageToken=${first.body.nextPageToken}`)).status).toBe(400)
-  expect((await api.call("GET", "/v1/dead-letters", undefined, { authorization: "Bearer other" })).body.items).toEqual([])
+  expect((await api.call("GET", "/v1/dead-letters", undefined, { authorization: "Bearer other" })).body.items).toEqual(
+    [],
+  )
 
   const one = await api.call("GET", `/v1/dead-letters/${shop[0]!.id}`)
   expect(one.body).toMatchObject({ id: shop[0]!.id, event: { id: "1", source: "/test", type: "test.1" } })
   expect(one.body.attempts.map((attempt: { number: number }) => attempt.number)).toEqual([1, 2])
-  expect(one.body.attempts[1]).toEqual({ number: 2, startedAt: new Date(2_000).toISOString(), durationMs: 5, outcome: failed })
+  expect(one.body.attempts[1]).toEqual({
+    number: 2,
+    startedAt: new Date(2_000).toISOString(),
+    durationMs: 5,
+    outcome: failed,
+  })
 
   expect((await api.call("POST", `/v1/dead-letters/${bank.id}/redrive`)).body).toEqual({ matched: 1, redriven: 1 })
   expect((await api.engine.queue.open(bank))?.state).toBe("due")
@@ -88,7 +118,10 @@ test("dead letters are listed, filtered, paged, read and redriven", async () => 
   expect(dry.body).toEqual({ matched: 5, redriven: 0 })
   expect(ids(await api.call("GET", "/v1/dead-letters"))).toHaveLength(5)
   expect((await api.call("POST", "/v1/dead-letters/redrive", { triger: "to-shop" })).status).toBe(400)
-  expect((await api.call("POST", "/v1/dead-letters/redrive", { trigger: "to-shop" })).body).toEqual({ matched: 5, redriven: 5 })
+  expect((await api.call("POST", "/v1/dead-letters/redrive", { trigger: "to-shop" })).body).toEqual({
+    matched: 5,
+    redriven: 5,
+  })
   expect(ids(await api.call("GET", "/v1/dead-letters"))).toEqual([])
   expect((await api.engine.queue.open(shop[4]!))?.state).toBe("due")
 })
@@ -101,7 +134,10 @@ test("what has no trigger or destination any more is not redriven", async () => 
   await api.call("DELETE", "/v1/triggers/to-old")
   const refused = await api.call("POST", `/v1/dead-letters/${delivery.id}/redrive`)
   expect([refused.status, refused.body.code]).toEqual([409, "conflict"])
-  expect((await api.call("POST", "/v1/dead-letters/redrive", { destination: "old" })).body).toEqual({ matched: 1, redriven: 0 })
+  expect((await api.call("POST", "/v1/dead-letters/redrive", { destination: "old" })).body).toEqual({
+    matched: 1,
+    redriven: 0,
+  })
 })
 
 test("an event tells what became of it", async () => {
@@ -121,16 +157,26 @@ test("an event tells what became of it", async () => {
     { trigger: "to-shop", destination: "shop", state: "due", attempts: [], dueAt: expect.stringMatching(/Z$/) },
   ])
   const lane = "default/shop"
-  let lease = (await api.engine.queue.lease({ lane, max: 100, leaseMs: 60_000 })).find((each) => each.delivery.id === shop.id)
+  let lease = (await api.engine.queue.lease({ lane, max: 100, leaseMs: 60_000 })).find(
+    (each) => each.delivery.id === shop.id,
+  )
   expect((await api.call("GET", path)).body.items[2].state).toBe("leased")
   await api.engine.queue.settle(lease!, { kind: "retry", delayMs: 60_000 })
   await tell(shop, 1, { kind: "retry", delayMs: 60_000 })
-  expect((await api.call("GET", path)).body.items[2]).toMatchObject({ state: "parked", attempts: [{ number: 1, outcome: failed }] })
+  expect((await api.call("GET", path)).body.items[2]).toMatchObject({
+    state: "parked",
+    attempts: [{ number: 1, outcome: failed }],
+  })
   await api.engine.queue.drop("default", "to-shop")
   await api.engine.queue.enqueue([shop])
-  lease = (await api.engine.queue.lease({ lane, max: 100, leaseMs: 60_000 })).find((each) => each.delivery.id === shop.id)
+  lease = (await api.engine.queue.lease({ lane, max: 100, leaseMs: 60_000 })).find(
+    (each) => each.delivery.id === shop.id,
+  )
   await api.engine.queue.settle(lease!, { kind: "done" })
   await tell(shop, 2, { kind: "done" })
   const { items } = (await api.call("GET", path)).body
-  expect(items[2]).toMatchObject({ state: "done", attempts: [{ number: 1 }, { number: 2, outcome: { kind: "delivered" } }] })
+  expect(items[2]).toMatchObject({
+    state: "done",
+    attempts: [{ number: 1 }, { number: 2, outcome: { kind: "delivered" } }],
+  })
 })

@@ -72,7 +72,10 @@ test("rotation answers the new key once, and both sign for the overlap", async (
   expect(leftMs).toBeLessThanOrEqual(3_600_000)
   await api.call("POST", "/v1/destinations/rotated/rotate-secret", { overlap: 0 })
   expect((await api.call("GET", "/v1/destinations/rotated")).body.signingKeys).toHaveLength(1)
-  expect(fields(await api.call("POST", "/v1/destinations/rotated/rotate-secret", { overlap: "later", x: 1 }))).toEqual(["overlap", "x"])
+  expect(fields(await api.call("POST", "/v1/destinations/rotated/rotate-secret", { overlap: "later", x: 1 }))).toEqual([
+    "overlap",
+    "x",
+  ])
   await create("unsigned", { signing: "none" })
   expect((await api.call("POST", "/v1/destinations/unsigned/rotate-secret")).status).toBe(409)
   expect((await api.call("POST", "/v1/destinations/unknown/rotate-secret")).status).toBe(404)
@@ -83,21 +86,32 @@ test("secrets in config read as ***, and *** sent back keeps them", async () => 
   expect(made.text).not.toContain("s3cret")
   expect(made.body.config.headers).toEqual({ authorization: "***", "x-a": "***" })
   const { body } = await api.call("GET", "/v1/destinations/secretive")
-  await api.call("PUT", "/v1/destinations/secretive", { ...body, config: { ...body.config, headers: { ...body.config.headers, "x-a": "2" } } })
+  await api.call("PUT", "/v1/destinations/secretive", {
+    ...body,
+    config: { ...body.config, headers: { ...body.config.headers, "x-a": "2" } },
+  })
   expect((await stored("secretive")).config).toEqual({ url, headers: { authorization: "Bearer s3cret", "x-a": "2" } })
   await api.call("PATCH", "/v1/destinations/secretive", { config: { headers: { "x-a": null } } })
   expect((await stored("secretive")).config).toEqual({ url, headers: { authorization: "Bearer s3cret" } })
-  expect(fields(await create("copied", { headers: { authorization: "***" } }))).toEqual(["config.headers.authorization"])
+  expect(fields(await create("copied", { headers: { authorization: "***" } }))).toEqual([
+    "config.headers.authorization",
+  ])
 })
 
 test("config is checked by its kind, with its paths", async () => {
-  const wrong = await create("wrong", { url: "ftp://example.com", mode: "loud", nope: 1 }, { concurrency: 0, ratePerSecond: -1 })
+  const wrong = await create(
+    "wrong",
+    { url: "ftp://example.com", mode: "loud", nope: 1 },
+    { concurrency: 0, ratePerSecond: -1 },
+  )
   expect(fields(wrong)).toEqual(["concurrency", "config.mode", "config.nope", "ratePerSecond"])
   expect(fields(await create("ftp", { url: "ftp://example.com" }))).toEqual(["config.url"])
   expect(fields(await create("private", { url: "http://10.0.0.1/" }))).toEqual(["config.url"])
   const unknown = await api.call("POST", "/v1/destinations", { kind: "pigeon", config: {} })
   expect(unknown.body.errors).toEqual([{ field: "kind", message: expect.stringContaining('"webhook"') }])
-  expect(fields(await api.call("POST", "/v1/destinations", { kind: "topic", config: { topic: "NO" } }))).toEqual(["config.topic"])
+  expect(fields(await api.call("POST", "/v1/destinations", { kind: "topic", config: { topic: "NO" } }))).toEqual([
+    "config.topic",
+  ])
 })
 
 test("its kind cannot be changed", async () => {
@@ -111,9 +125,16 @@ test("a test sends one signed event and answers the outcome; nothing is stored",
   const head = api.engine.log.head()
   const answer = await api.call("POST", "/v1/destinations/tested/test", {})
   expect(answer.body).toMatchObject({ kind: "delivered", detail: "204 No Content", response: { status: 204 } })
-  expect(received.at(-1)).toMatchObject({ type: "redcar.test", authorization: "Bearer s3cret", signature: expect.stringMatching(/^v1,/) })
+  expect(received.at(-1)).toMatchObject({
+    type: "redcar.test",
+    authorization: "Bearer s3cret",
+    signature: expect.stringMatching(/^v1,/),
+  })
   await create("broken", { url: `${url}broken` })
-  expect((await api.call("POST", "/v1/destinations/broken/test")).body).toMatchObject({ kind: "failed", permanent: false })
+  expect((await api.call("POST", "/v1/destinations/broken/test")).body).toMatchObject({
+    kind: "failed",
+    permanent: false,
+  })
   await api.call("POST", "/v1/destinations", { id: "forward", kind: "topic", config: { topic: "orders" } })
   expect((await api.call("POST", "/v1/destinations/forward/test")).body.kind).toBe("delivered")
   expect(api.engine.log.head()).toBe(head)

@@ -21,7 +21,10 @@ test("the page names this hub only, and forbids every other", async () => {
 })
 
 test("its script comes gzipped where that is wanted", async () => {
-  const plain = await api.call("GET", "/docs/scalar.js", undefined, { authorization: "", "accept-encoding": "identity" })
+  const plain = await api.call("GET", "/docs/scalar.js", undefined, {
+    authorization: "",
+    "accept-encoding": "identity",
+  })
   expect(plain.headers.get("content-type")).toMatch(/^text\/javascript/)
   expect(plain.headers.get("content-encoding")).toBeNull()
   const packed = await fetch(`${api.url}/docs/scalar.js`, { headers: { "accept-encoding": "gzip" } })

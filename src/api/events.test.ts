@@ -18,7 +18,10 @@ afterAll(() => api.close())
 
 const ids = (answer: Answer): string[] => answer.body.map((event: { id: string }) => event.id)
 const lines = (text: string): { id: string; redcarcursor: string }[] =>
-  text.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line))
+  text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line))
 const fields = (answer: Answer): string[] => answer.body.errors.map((each: { field: string }) => each.field).sort()
 
 test("events are a batch of CloudEvents with cursor and time", async () => {
@@ -39,7 +42,10 @@ test("events are a batch of CloudEvents with cursor and time", async () => {
 })
 
 test("NDJSON by Accept or by format", async () => {
-  for (const answer of [await api.call("GET", path, undefined, ndjson), await api.call("GET", `${path}?format=ndjson`)]) {
+  for (const answer of [
+    await api.call("GET", path, undefined, ndjson),
+    await api.call("GET", `${path}?format=ndjson`),
+  ]) {
     expect(answer.headers.get("content-type")).toBe("application/x-ndjson")
     expect(lines(answer.text).map(({ id }) => id)).toEqual(["1", "2", "3", "4", "5"])
   }
@@ -86,7 +92,9 @@ test("a key with a slash is read percent-encoded", async () => {
 })
 
 test("filters pass what they say, and the cursor goes on past the rest", async () => {
-  const filters = encodeURIComponent(JSON.stringify([{ any: [{ exact: { type: "test.2" } }, { suffix: { id: "5" } }] }]))
+  const filters = encodeURIComponent(
+    JSON.stringify([{ any: [{ exact: { type: "test.2" } }, { suffix: { id: "5" } }] }]),
+  )
   expect(ids(await api.call("GET", `${path}?filters=${filters}`))).toEqual(["2", "5"])
   const first = await api.call("GET", `${path}?filters=${filters}&limit=1`)
   expect([ids(first), first.headers.get("redcar-next-cursor")]).toEqual([["2"], cursors[1]])
@@ -146,7 +154,10 @@ test("an export is every event up to the present end", async () => {
   const address = { tenant: "default", topic: "bulk" }
   await api.call("POST", "/v1/topics", { id: "bulk" })
   for (let i = 0; i < 10; i++) {
-    await api.engine.log.append(address, Array.from({ length: 1_000 }, (_, n) => testEvent(String(i * 1_000 + n))))
+    await api.engine.log.append(
+      address,
+      Array.from({ length: 1_000 }, (_, n) => testEvent(String(i * 1_000 + n))),
+    )
   }
   const answer = await api.call("GET", "/v1/topics/bulk/events?limit=all")
   expect(answer.headers.get("content-type")).toBe("application/x-ndjson")

@@ -168,14 +168,21 @@ function describeRoute(doc: RouteDoc, components: Components): object {
     ...(body && { body: components.refer(body) }),
     ...(open && { security: [] }),
     response: {
-      ...Object.fromEntries(Object.entries(answers).map(([status, schema]) => [status, success(status, schema, components)])),
+      ...Object.fromEntries(
+        Object.entries(answers).map(([status, schema]) => [status, success(status, schema, components)]),
+      ),
       ...Object.fromEntries(statuses.map((status) => [status, problemAnswer(ofStatus(status), components)])),
       default: problemAnswer(["internal", "overloaded", "storage-full"], components),
     },
   }
 }
 
-const successes: Readonly<Record<string, string>> = { 200: "Done.", 201: "Created.", 204: "Deleted.", 503: "Not ready." }
+const successes: Readonly<Record<string, string>> = {
+  200: "Done.",
+  201: "Created.",
+  204: "Deleted.",
+  503: "Not ready.",
+}
 
 function success(status: string, schema: object | null, components: Components): object {
   const description = (schema as { description?: string } | null)?.description ?? successes[status]

@@ -8,10 +8,18 @@ beforeAll(async () => {
 afterAll(() => api.close())
 
 const fields = (answer: Answer): string[] => answer.body.errors.map((each: { field: string }) => each.field).sort()
-const webhook = (id: string, config: object = {}) => ({ id, kind: "webhook", config: { url: "https://example.com/hook", ...config } })
+const webhook = (id: string, config: object = {}) => ({
+  id,
+  kind: "webhook",
+  config: { url: "https://example.com/hook", ...config },
+})
 
 test("a topic is created with its defaults, read, and listed", async () => {
-  const made = await api.call("POST", "/v1/topics", { id: "orders", labels: { team: "a" }, retention: { ageMax: 86_400_000 } })
+  const made = await api.call("POST", "/v1/topics", {
+    id: "orders",
+    labels: { team: "a" },
+    retention: { ageMax: 86_400_000 },
+  })
   expect(made.status).toBe(201)
   expect(made.headers.get("location")).toBe("/v1/topics/orders")
   expect(made.body).toMatchObject({
@@ -43,7 +51,9 @@ test("an id that is taken is 409, one of the wrong form 400", async () => {
   const again = await api.call("POST", "/v1/topics", { id: "taken" })
   expect([again.status, again.body.code]).toEqual([409, "already-exists"])
   expect(fields(await api.call("POST", "/v1/topics", { id: "No Spaces" }))).toEqual(["id"])
-  expect(fields(await api.call("POST", "/v1/triggers", { id: "Über", topic: "orders", destination: "x" }))).toContain("id")
+  expect(fields(await api.call("POST", "/v1/triggers", { id: "Über", topic: "orders", destination: "x" }))).toContain(
+    "id",
+  )
 })
 
 test("every wrong field is named at once, by its path", async () => {
@@ -71,11 +81,17 @@ test("every wrong field is named at once, by its path", async () => {
     "start.time",
     "topic",
   ])
-  expect(answer.body.errors.find((each: { field: string }) => each.field === "nope").message).toMatch(/not known here.*topic/)
+  expect(answer.body.errors.find((each: { field: string }) => each.field === "nope").message).toMatch(
+    /not known here.*topic/,
+  )
 })
 
 test("a union says what it wants, once", async () => {
-  const answer = await api.call("POST", "/v1/topics", { id: "u", dedupeWindow: true, retention: { ageMax: "soon", eventsMax: -1 } })
+  const answer = await api.call("POST", "/v1/topics", {
+    id: "u",
+    dedupeWindow: true,
+    retention: { ageMax: "soon", eventsMax: -1 },
+  })
   expect(fields(answer)).toEqual(["dedupeWindow", "retention.ageMax", "retention.eventsMax"])
   expect(answer.body.errors[0].message).toMatch(/must be a duration such as/)
 })
@@ -98,7 +114,12 @@ test("what the hub sets cannot be given at creation, and is ignored by PUT", asy
 })
 
 test("PUT replaces, PATCH merges, and null removes", async () => {
-  await api.call("POST", "/v1/topics", { id: "merge", description: "d", labels: { a: "1", b: "2" }, retention: { eventsMax: 5 } })
+  await api.call("POST", "/v1/topics", {
+    id: "merge",
+    description: "d",
+    labels: { a: "1", b: "2" },
+    retention: { eventsMax: 5 },
+  })
   const patched = await api.call("PATCH", "/v1/topics/merge", { labels: { b: null, c: "3" }, description: null })
   expect(patched.body.labels).toEqual({ a: "1", c: "3" })
   expect(patched.body.description).toBeUndefined()
@@ -107,14 +128,22 @@ test("PUT replaces, PATCH merges, and null removes", async () => {
   expect([put.body.labels, put.body.retention]).toEqual([{}, {}])
   const type = { "content-type": "application/merge-patch+json" }
   expect((await api.call("PATCH", "/v1/topics/merge", { description: "x" }, type)).body.description).toBe("x")
-  expect(fields(await api.call("PATCH", "/v1/topics/merge", { id: "other", etag: "e", nope: 1 }))).toEqual(["etag", "id", "nope"])
+  expect(fields(await api.call("PATCH", "/v1/topics/merge", { id: "other", etag: "e", nope: 1 }))).toEqual([
+    "etag",
+    "id",
+    "nope",
+  ])
 })
 
 test("If-Match holds for one revision only", async () => {
   const { etag } = (await api.call("POST", "/v1/topics", { id: "match" })).body
   const first = await api.call("PATCH", "/v1/topics/match", { description: "1" }, { "if-match": etag })
   expect(first.status).toBe(200)
-  for (const [method, body] of [["PATCH", {}], ["PUT", {}], ["DELETE", undefined]] as const) {
+  for (const [method, body] of [
+    ["PATCH", {}],
+    ["PUT", {}],
+    ["DELETE", undefined],
+  ] as const) {
     const stale = await api.call(method, "/v1/topics/match", body, { "if-match": etag })
     expect([method, stale.status, stale.body.code]).toEqual([method, 412, "precondition-failed"])
   }
@@ -125,14 +154,18 @@ test("If-Match holds for one revision only", async () => {
 test("of changes at once with one etag, one wins", async () => {
   const { etag } = (await api.call("POST", "/v1/topics", { id: "race" })).body
   const answers = await Promise.all(
-    Array.from({ length: 8 }, (_, n) => api.call("PATCH", "/v1/topics/race", { description: String(n) }, { "if-match": etag })),
+    Array.from({ length: 8 }, (_, n) =>
+      api.call("PATCH", "/v1/topics/race", { description: String(n) }, { "if-match": etag }),
+    ),
   )
   expect(answers.map(({ status }) => status).sort()).toEqual([200, ...Array(7).fill(412)])
 })
 
 test("changes at once without an etag all happen", async () => {
   await api.call("POST", "/v1/topics", { id: "merge-race" })
-  await Promise.all(Array.from({ length: 8 }, (_, n) => api.call("PATCH", "/v1/topics/merge-race", { labels: { [`l${n}`]: "x" } })))
+  await Promise.all(
+    Array.from({ length: 8 }, (_, n) => api.call("PATCH", "/v1/topics/merge-race", { labels: { [`l${n}`]: "x" } })),
+  )
   expect(Object.keys((await api.call("GET", "/v1/topics/merge-race")).body.labels)).toHaveLength(8)
 })
 
@@ -146,10 +179,14 @@ test("validate_only checks everything and stores nothing", async () => {
 
   await api.call("POST", "/v1/destinations", webhook("kept"))
   expect((await api.call("POST", "/v1/destinations?validate_only=true", webhook("kept"))).status).toBe(409)
-  expect((await api.call("POST", "/v1/triggers?validate_only=true", { topic: "unmade", destination: "kept" })).status).toBe(200)
+  expect(
+    (await api.call("POST", "/v1/triggers?validate_only=true", { topic: "unmade", destination: "kept" })).status,
+  ).toBe(200)
   expect((await api.call("GET", "/v1/topics/unmade")).status).toBe(404)
   const before = (await api.call("GET", "/v1/destinations/kept")).body
-  expect((await api.call("PATCH", "/v1/destinations/kept?validate_only=true", { concurrency: 5 })).body.concurrency).toBe(5)
+  expect(
+    (await api.call("PATCH", "/v1/destinations/kept?validate_only=true", { concurrency: 5 })).body.concurrency,
+  ).toBe(5)
   expect((await api.call("PUT", "/v1/destinations/kept?validate_only=true", webhook("kept"))).status).toBe(200)
   expect((await api.call("DELETE", "/v1/destinations/kept?validate_only=true")).status).toBe(200)
   expect((await api.call("GET", "/v1/destinations/kept")).body).toEqual(before)
@@ -160,12 +197,15 @@ test("lists come by page and by label", async () => {
   const own = await openTestApi()
   try {
     const ids = Array.from({ length: 7 }, (_, n) => `page-${n}`)
-    for (const [n, id] of ids.entries()) await own.call("POST", "/v1/topics", { id, labels: { odd: String(n % 2), all: "x" } })
+    for (const [n, id] of ids.entries())
+      await own.call("POST", "/v1/topics", { id, labels: { odd: String(n % 2), all: "x" } })
     const walk = async (query: string): Promise<string[]> => {
       const { body } = await own.call("GET", `/v1/topics?${query}`)
       const found = body.items.map((item: { id: string }) => item.id)
       expect(found.length).toBeLessThanOrEqual(3)
-      return body.nextPageToken ? [...found, ...(await walk(`${query.replace(/&pageToken=.*/, "")}&pageToken=${body.nextPageToken}`))] : found
+      return body.nextPageToken
+        ? [...found, ...(await walk(`${query.replace(/&pageToken=.*/, "")}&pageToken=${body.nextPageToken}`))]
+        : found
     }
     expect(await walk("pageSize=3")).toEqual(ids)
     expect(await walk("pageSize=3&labels=odd=1,all=x")).toEqual(["page-1", "page-3", "page-5"])
@@ -220,8 +260,13 @@ test("a topic goes with its events, but not from under a trigger", async () => {
 })
 
 test("the hub's own topics can be kept shorter, but neither made nor deleted", async () => {
-  expect((await api.call("GET", "/v1/topics/redcar.attempts")).body).toMatchObject({ id: "redcar.attempts", dedupeWindow: "0ms" })
-  expect((await api.call("PATCH", "/v1/topics/redcar.attempts", { retention: { ageMax: "7d" } })).body.retention).toEqual({ ageMax: "7d" })
+  expect((await api.call("GET", "/v1/topics/redcar.attempts")).body).toMatchObject({
+    id: "redcar.attempts",
+    dedupeWindow: "0ms",
+  })
+  expect(
+    (await api.call("PATCH", "/v1/topics/redcar.attempts", { retention: { ageMax: "7d" } })).body.retention,
+  ).toEqual({ ageMax: "7d" })
   expect((await api.call("GET", "/v1/topics/redcar.attempts")).body.retention).toEqual({ ageMax: "7d" })
   expect((await api.call("POST", "/v1/topics", { id: "redcar.dead-letters" })).status).toBe(400)
   expect((await api.call("DELETE", "/v1/topics/redcar.attempts")).status).toBe(409)

@@ -138,7 +138,9 @@ const streamDoc = {
     "wins over `from`, whose default is `newest`. A comment comes every 15 s where nothing else does.",
   params: Type.Object({ topic: Type.String({ description: "A topic, or one key of it." }) }),
   query: StreamQuery,
-  headers: Type.Object({ "last-event-id": Type.Optional(Type.String({ description: "The last id that was received." })) }),
+  headers: Type.Object({
+    "last-event-id": Type.Optional(Type.String({ description: "The last id that was received." })),
+  }),
   answers: { 200: { content: { "text/event-stream": { schema: Type.String() } } } },
   problems: ["invalid-argument", "not-found", "overloaded"],
 } as const

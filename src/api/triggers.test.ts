@@ -30,23 +30,31 @@ test("a trigger shows what it became: id, retry in full, start, not paused", asy
   expect(made.body.retry.delays.slice(0, 2)).toEqual(["5s", "295s"])
 })
 
-test.each(["relay", "eventarc", "standard-webhooks", "none", { preset: "relay", attemptsMax: 3 }, { delays: ["1s", 2000], ageMax: "1h" }])(
-  "retry %j sent back as it is shown is the same",
-  async (retry) => {
-    const { id, retry: shown } = (await create({ retry })).body
-    const before = (await stored(id)).retry
-    const put = await api.call("PUT", `/v1/triggers/${id}`, { topic: "orders", destination: "shop", retry: shown })
-    expect([put.status, put.body.retry]).toEqual([200, shown])
-    expect((await stored(id)).retry).toEqual(before)
-  },
-)
+test.each([
+  "relay",
+  "eventarc",
+  "standard-webhooks",
+  "none",
+  { preset: "relay", attemptsMax: 3 },
+  { delays: ["1s", 2000], ageMax: "1h" },
+])("retry %j sent back as it is shown is the same", async (retry) => {
+  const { id, retry: shown } = (await create({ retry })).body
+  const before = (await stored(id)).retry
+  const put = await api.call("PUT", `/v1/triggers/${id}`, { topic: "orders", destination: "shop", retry: shown })
+  expect([put.status, put.body.retry]).toEqual([200, shown])
+  expect((await stored(id)).retry).toEqual(before)
+})
 
 test("its topic is made, unless that is switched off", async () => {
   expect((await create({ topic: "fresh:7" })).status).toBe(201)
   expect((await api.call("GET", "/v1/topics/fresh")).status).toBe(200)
   const strict = await openTestApi({ topics: { autoCreate: false, dedupeWindowMs: 0 } })
   try {
-    await strict.call("POST", "/v1/destinations", { id: "shop", kind: "webhook", config: { url: "https://example.com/" } })
+    await strict.call("POST", "/v1/destinations", {
+      id: "shop",
+      kind: "webhook",
+      config: { url: "https://example.com/" },
+    })
     const refused = await strict.call("POST", "/v1/triggers", { topic: "fresh", destination: "shop" })
     expect(fields(refused)).toEqual(["topic"])
     const own = await strict.call("POST", "/v1/triggers", { topic: "redcar.dead-letters", destination: "shop" })
@@ -96,7 +104,9 @@ test("start cannot be changed", async () => {
   const { id, start } = (await create({ start: "oldest" })).body
   expect(fields(await api.call("PATCH", `/v1/triggers/${id}`, { start: "now" }))).toEqual(["start"])
   expect((await api.call("PATCH", `/v1/triggers/${id}`, { start, description: "same" })).status).toBe(200)
-  expect((await api.call("PUT", `/v1/triggers/${id}`, { topic: "orders", destination: "shop" })).body.start).toEqual(start)
+  expect((await api.call("PUT", `/v1/triggers/${id}`, { topic: "orders", destination: "shop" })).body.start).toEqual(
+    start,
+  )
 })
 
 test("retries have to fit the topic's retention, from both sides", async () => {
@@ -116,7 +126,11 @@ test("pause and resume say since when and why, and are idempotent", async () => 
   expect(paused.headers.get("etag")).toBe(paused.body.etag)
   const again = await api.call("POST", `/v1/triggers/${id}/pause`)
   expect(again.body).toMatchObject({ pauseReason: "the shop is moving", pausedSince: paused.body.pausedSince })
-  const renamed = await api.call("PUT", `/v1/triggers/${id}`, { topic: "orders", destination: "shop", description: "still" })
+  const renamed = await api.call("PUT", `/v1/triggers/${id}`, {
+    topic: "orders",
+    destination: "shop",
+    description: "still",
+  })
   expect(renamed.body.paused).toBe(true)
   const resumed = await api.call("POST", `/v1/triggers/${id}/resume`, {})
   expect(resumed.body.paused).toBe(false)

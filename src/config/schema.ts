@@ -86,6 +86,12 @@ export const settingsSchema = group({
     eventBytesMax: bytes(512 * KiB, { minimum: KiB, maximum: MiB }, "The largest event: its attributes and its data."),
     batchEventsMax: count(10_000, { minimum: 1, maximum: 100_000 }, "Events in one publish request at most."),
     bodyBytesMax: bytes(16 * MiB, { minimum: KiB, maximum: 256 * MiB }, "The largest body of a publish request."),
+    bulkEventsMax: count(100_000, { minimum: 1, maximum: 10_000_000 }, "Events in one NDJSON request at most."),
+    bulkBytesMax: bytes(
+      64 * MiB,
+      { minimum: KiB, maximum: 64 * GiB },
+      "The largest body of an NDJSON request, which is stored as it comes in and never held whole.",
+    ),
     bodiesInFlightBytesMax: bytes(
       128 * MiB,
       { minimum: KiB, maximum: 64 * GiB },
@@ -121,7 +127,10 @@ export const settingsSchema = group({
       "only when `host` is a loopback address",
       "Whether destinations may be on this machine's loopback addresses.",
     ),
-    allowPrivate: boolean(false, "Whether destinations may be in private and link-local address ranges."),
+    allowPrivate: boolean(
+      false,
+      "Whether destinations may be in private address ranges (RFC 1918, fc00::/7). Link-local ones need `allow`.",
+    ),
     allow: list("Address ranges (CIDR) that destinations may be in whatever the two settings above say."),
   }),
 })

@@ -283,9 +283,8 @@ export class TopicIndex {
     for (const block of memory) yield headOf(block)
   }
 
-  /** Forgets what lies before `position`. */
+  /** Forgets what lies before `position`; a refusal or a crash changes nothing. */
   async trim(position: number): Promise<void> {
-    this.trimmedTo = position
     const writes: Write[] = [
       { table: "meta", key: this.#trimKey, value: Buffer.from(formatCursor(position), "latin1") },
     ]
@@ -294,9 +293,10 @@ export class TopicIndex {
       writes.push({ table: "index", key: this.#key("h", head.first), value: undefined })
       writes.push({ table: "index", key: this.#key("b", head.first), value: undefined })
     }
-    this.#recent = this.#recent.filter(({ count, last }) => count > 0 && last >= position)
     await this.#store.write(writes)
     await this.#store.flushed()
+    this.trimmedTo = Math.max(this.trimmedTo, position)
+    this.#recent = this.#recent.filter(({ count, last }) => count > 0 && last >= position)
   }
 }
 

@@ -91,11 +91,12 @@ export class Lanes {
   prepare(lane: Lane, max: number): void {
     if (lane.unread === undefined) return
     const size = lane.ready.size
+    // Older ones may have come when memory was full; no more are read than are taken, so memory does not grow by this.
+    const older = size > 0 && lane.unread < lane.ready.id(Math.min(max, size) - 1)
     if (size < max) {
       const share = Math.min(this.#limits.laneReadyMax, Math.max(laneReadyMin, this.#limits.readyMax - this.#ready))
-      this.#read(lane, Math.max(max, share) - size)
-    } else if (lane.unread !== lane.spillingFrom && lane.unread < lane.ready.id(max - 1)) {
-      // Older ones came when memory was full. As many are taken as are read, so it does not grow by this.
+      this.#read(lane, older ? Math.max(max, share - size) : Math.max(max, share) - size)
+    } else if (older && lane.unread !== lane.spillingFrom) {
       this.#read(lane, max)
     }
   }
