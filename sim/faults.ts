@@ -32,12 +32,12 @@ export async function jumps({ world, chance, working }: Workplace): Promise<void
 /** Now and then the disk has no room, for a while. */
 export async function fullDisk({ world, chance, working }: Workplace): Promise<void> {
   while (working()) {
-    await sleep(world.clock, 30_000 * chance.next())
-    if (!working() || chance.happens(0.5)) continue
+    await sleep(world.clock, 20_000 * chance.next())
+    if (!working() || chance.happens(0.4)) continue
     world.trace.line("the disk is full")
     world.record.count("full disks")
     world.disk.bytesMax = world.disk.bytesUsed
-    world.store.full = chance.happens(0.5)
+    world.store.full = chance.happens(0.7)
     const disturbance = { from: world.clock.now(), to: Number.POSITIVE_INFINITY }
     world.record.disturbances.push(disturbance)
     await sleep(world.clock, 5_000 * chance.next())

@@ -4,7 +4,7 @@ import type { DeadLetter, Delivery, Verdict } from "../src/core/delivery.ts"
 import { deliveryId } from "../src/core/delivery.ts"
 import type { EventLog, StoredEvent } from "../src/core/engine.ts"
 import type { Hub } from "./hub.ts"
-import { contentOf, InvariantError, identityOf } from "./record.ts"
+import { InvariantError, identityOf, isSame } from "./record.ts"
 import { dedupeWindowMs, keys, type Scenario, tenants, topics, trimmedEventsMax, trimmedTopic } from "./scenario.ts"
 import { firesSurely } from "./triggers.ts"
 import type { World } from "./world.ts"
@@ -69,8 +69,7 @@ function checkLog(world: World, events: readonly StoredEvent[]): void {
     const identity = identityOf(address, event)
     const published = record.published.get(identity)
     if (!published) throw new InvariantError(1, `nobody published the event at ${cursor}`)
-    if (contentOf(published.event) !== contentOf(event))
-      throw new InvariantError(1, `the event at ${cursor} was changed`)
+    if (!isSame(published.event, event)) throw new InvariantError(1, `the event at ${cursor} was changed`)
     stored.add(identity)
   }
   for (const identity of record.refused) {

@@ -27,7 +27,7 @@ export function observeQueue(options: ObserverOptions): DeliveryQueue {
     async enqueue(deliveries, position) {
       try {
         await queue.enqueue(deliveries, position)
-        if (deliveries.length > 0) options.stutter(() => queue.enqueue(deliveries, position))
+        if (position && deliveries.length > 0) options.stutter(() => queue.enqueue(deliveries, position))
       } catch (error) {
         // What could be leased before it was stored is not to be stored: no lease on it holds any more.
         for (const { id } of deliveries) {

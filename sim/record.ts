@@ -2,6 +2,7 @@ import type { Address } from "../src/core/address.ts"
 import type { Cursor } from "../src/core/cursor.ts"
 import type { Event } from "../src/core/event.ts"
 import type { Trigger } from "../src/core/resources.ts"
+import type { Matcher } from "../src/match/matcher.ts"
 
 /** The numbers of DESIGN.md part 6. */
 export type Invariant = 1 | 2 | 3 | 4 | 5 | 6
@@ -39,6 +40,8 @@ export interface Conditional {
 /** A version of a trigger: when it was asked for, and when the hub said that it holds, if it did. */
 export interface TriggerVersion {
   readonly trigger: Trigger
+  /** Of this version alone, naive. */
+  readonly matcher: Matcher
   readonly askedAt: number
   acknowledgedAt?: number
 }
@@ -152,8 +155,13 @@ export function identityOf(address: Address, event: Event): string {
   return `${address.tenant} ${address.topic} ${event.source} ${event.id}`
 }
 
-/** All of an event, as text, to compare by. */
-export function contentOf(event: Event): string {
-  const attributes = Object.entries(event.attributes).toSorted(([a], [b]) => (a < b ? -1 : 1))
-  return `${JSON.stringify(attributes)} ${event.dataKind} ${event.data ? Buffer.from(event.data).toString("base64") : ""}`
+/** Whether two events are the same to the byte. */
+export function isSame(one: Event, other: Event): boolean {
+  return (
+    one.dataKind === other.dataKind &&
+    Buffer.compare(one.attributesJson, other.attributesJson) === 0 &&
+    Buffer.compare(one.data ?? nothing, other.data ?? nothing) === 0
+  )
 }
+
+const nothing = new Uint8Array()

@@ -2,8 +2,9 @@ import type { Cursor } from "../src/core/cursor.ts"
 import type { Destination, Trigger } from "../src/core/resources.ts"
 import type { SimulatedConfig } from "../src/testing/destinations.ts"
 import type { Hub } from "./hub.ts"
-import type { TriggerRecord, TriggerVersion } from "./record.ts"
+import type { TriggerRecord } from "./record.ts"
 import { type DestinationPlan, planFilters, type TriggerPlan } from "./scenario.ts"
+import { versionOf } from "./triggers.ts"
 import { expectRefusal, type Workplace } from "./workload.ts"
 
 export function endpointOf({ tenant, id }: { readonly tenant: string; readonly id: string }): string {
@@ -90,9 +91,11 @@ export async function deleteTrigger(place: Workplace, { tenant, id }: Named): Pr
 /** Now, the beginning, or after an event that was acknowledged. */
 async function chooseStart({ world, chance }: Workplace, hub: Hub): Promise<Cursor> {
   const { acknowledged } = world.record
-  const start = chance.pick(["now", "now", "oldest", "cursor"] as const)
+  const start = chance.pick(["now", "oldest", "cursor", "cursor"] as const)
   if (start === "oldest") return hub.engine.log.oldest()
-  if (start === "cursor" && acknowledged.length > 0) return chance.pick(acknowledged).cursor
+  if (start === "cursor" && acknowledged.length > 0) {
+    return chance.pick(chance.happens(0.5) ? acknowledged : acknowledged.slice(-2)).cursor
+  }
   return hub.engine.log.head()
 }
 
@@ -115,7 +118,7 @@ async function put(
   trigger: Trigger,
   revision: number,
 ): Promise<void> {
-  const version: TriggerVersion = { trigger, askedAt: world.clock.now() }
+  const version = versionOf(trigger, world.clock.now())
   record.versions.push(version)
   try {
     await hub.engine.catalog.put(`trigger/${trigger.tenant}/${trigger.id}`, trigger, revision)

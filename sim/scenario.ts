@@ -86,7 +86,7 @@ export function planScenario(chance: SimulatedChance): Scenario {
       }
     })
   }
-  return { destinations, triggers, faultsMs: chance.between(12_000, 30_000), crashes: chance.between(0, 5) }
+  return { destinations, triggers, faultsMs: chance.between(10_000, 25_000), crashes: chance.between(0, 5) }
 }
 
 export function planFilters(chance: SimulatedChance): readonly Filter[] {

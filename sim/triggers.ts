@@ -1,19 +1,18 @@
-import type { Cursor } from "../src/core/cursor.ts"
 import type { StoredEvent } from "../src/core/engine.ts"
 import type { Trigger } from "../src/core/resources.ts"
 import { createNaiveMatcher } from "../src/match/naive.ts"
 import type { RunRecord, TriggerRecord, TriggerVersion } from "./record.ts"
 
-/** Whether one version of a trigger takes an event, as the naive matcher sees it. Cursors of one log sort as text. */
-function fires(trigger: Trigger, stored: StoredEvent): boolean {
-  if (!isAfter(stored.cursor, trigger.from)) return false
+/** A version as it was asked for at `askedAt`. */
+export function versionOf(trigger: Trigger, askedAt: number): TriggerVersion {
   const matcher = createNaiveMatcher()
   matcher.set(trigger)
-  return matcher.match(stored).length > 0
+  return { trigger, matcher, askedAt }
 }
 
-function isAfter(cursor: Cursor, from: Cursor): boolean {
-  return cursor > from
+/** Whether one version of a trigger takes an event, as the naive matcher sees it. Cursors of one log sort as text. */
+function fires({ trigger, matcher }: TriggerVersion, stored: StoredEvent): boolean {
+  return stored.cursor > trigger.from && matcher.match(stored).length > 0
 }
 
 /** A change of a trigger holds for what is stored this long after the change was acknowledged, or later. */
@@ -33,8 +32,8 @@ export function firesSurely(run: RunRecord, record: TriggerRecord, stored: Store
 }
 
 /** Events are routed when they are stored or later: the version that held for sure by then, and all after it. */
-function candidates(run: RunRecord, { versions }: TriggerRecord, storedAt: number): readonly Trigger[] {
+function candidates(run: RunRecord, { versions }: TriggerRecord, storedAt: number): readonly TriggerVersion[] {
   const holds = ({ acknowledgedAt }: TriggerVersion) =>
     acknowledgedAt !== undefined && run.smooth(acknowledgedAt) + lagMs < run.smooth(storedAt)
-  return versions.slice(Math.max(0, versions.findLastIndex(holds))).map(({ trigger }) => trigger)
+  return versions.slice(Math.max(0, versions.findLastIndex(holds)))
 }

@@ -44,7 +44,7 @@ export interface Workplace {
 /** Publishes now and then: new events, repeated ones, batches, conditional ones. */
 export async function publisher(place: Workplace, name: string): Promise<void> {
   const { world, chance } = place
-  const pauseMs = chance.pick([40, 150, 500])
+  const pauseMs = chance.pick([60, 200, 500])
   for (let number = 1; place.working(); number++) {
     await sleep(world.clock, pauseMs * 2 * chance.next())
     const address = someAddress(chance)
@@ -136,18 +136,34 @@ async function publishConditionally(place: Workplace, address: Address, event: E
   world.record.conditions.push({ address, cursor: before.value[0]!.cursor, expected })
 }
 
+/** Triggers that the operator makes at most. */
+const triggersMax = 12
+
 /** Pauses, resumes, changes and deletes the triggers that may change, and makes new ones. */
 export async function operator(place: Workplace): Promise<void> {
   const { world, chance, scenario } = place
   const changing = scenario.triggers.filter(({ stable }) => !stable)
   for (let number = 1; place.working(); number++) {
-    await sleep(world.clock, 4_000 * chance.next())
+    await sleep(world.clock, 2_500 * chance.next())
     const plan = chance.pick(changing.length > 0 ? changing : [undefined])
     if (!plan) continue
     const record = world.record.triggers.get(`${plan.tenant}/${plan.id}`)
     if (!record || record.deletionAt !== undefined) continue
-    const what = chance.pick(["pause", "pause", "resume", "resume", "filters", "filters", "delete", "new"] as const)
+    const what = chance.pick([
+      "pause",
+      "pause",
+      "resume",
+      "resume",
+      "filters",
+      "filters",
+      "delete",
+      "new",
+      "new",
+    ] as const)
+    // What a change begins is done in steps: now and then the hub dies between them.
+    if (scenario.crashes > 0 && chance.happens(0.1)) place.processes.cutAfter(chance.between(1, 60))
     if (what === "new") {
+      if (world.record.triggers.size >= scenario.triggers.length + triggersMax) continue
       await createTrigger(place, { ...plan, id: `${plan.id}-${number}`, filters: planFilters(chance) })
     } else if (what === "delete") {
       if (number % 3 === 0) await deleteTrigger(place, plan)

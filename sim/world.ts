@@ -9,7 +9,7 @@ import {
 } from "../src/testing/destinations.ts"
 import { createSimulatedDisk, type SimulatedDisk } from "../src/testing/disk.ts"
 import { createSimulatedStore, type SimulatedStore } from "../src/testing/store.ts"
-import { contentOf, InvariantError, identityOf, RunRecord } from "./record.ts"
+import { InvariantError, identityOf, isSame, RunRecord } from "./record.ts"
 import { createTrace, type Trace } from "./trace.ts"
 import { firesMaybe } from "./triggers.ts"
 
@@ -42,14 +42,15 @@ export function createWorld(seed: number, keep?: (line: string) => void): World 
   const chance = createSimulatedChance(seed, clock)
   const trace = createTrace(clock, keep)
   const record = new RunRecord()
+  const latencyMs = latencies(chance.fork("latency"))
   const world: World = {
     seed,
     clock,
     chance,
     trace,
     record,
-    disk: createSimulatedDisk({ chance: chance.fork("disk"), bytesMax: diskBytes }),
-    store: createSimulatedStore({ chance: chance.fork("store") }),
+    disk: createSimulatedDisk({ chance: chance.fork("disk"), bytesMax: diskBytes, latencyMs }),
+    store: createSimulatedStore({ chance: chance.fork("store"), latencyMs }),
     network: createSimulatedNetwork({
       clock,
       chance: chance.fork("network"),
@@ -96,6 +97,17 @@ function learned({ record, clock }: World, { endpoint }: Sending, outcome: Outco
   record.rests.set(endpoint, { since, until })
 }
 
+/** A machine's disk: a fast one, a slow one, or one that stalls at times. */
+function latencies(chance: SimulatedChance): () => number {
+  const [usual, stall, stalls] = chance.pick([
+    [0.5, 20, 0.02],
+    [0.5, 20, 0.02],
+    [8, 60, 0.05],
+    [2, 300, 0.02],
+  ] as const)
+  return () => (chance.happens(stalls) ? stall : usual) * (0.2 + 0.8 * chance.next())
+}
+
 /** What leaves the hub is what was published, for a trigger that it fired, of the same tenant, under a lease. */
 function faultOf(record: RunRecord, { endpoint, dispatch }: Sending): InvariantError | undefined {
   const { delivery, stored } = dispatch
@@ -104,7 +116,7 @@ function faultOf(record: RunRecord, { endpoint, dispatch }: Sending): InvariantE
   const published = record.published.get(identityOf(stored.address, stored.event))
   if (!trigger) return new InvariantError(2, `${id} is for a trigger that nobody made`)
   if (!published) return new InvariantError(1, `${id} brings an event that nobody published`)
-  if (contentOf(published.event) !== contentOf(stored.event)) {
+  if (!isSame(published.event, stored.event)) {
     return new InvariantError(1, `${id} brings an event that is not as it was published`)
   }
   if (stored.address.tenant !== tenant || !endpoint.startsWith(`${tenant}-`)) {

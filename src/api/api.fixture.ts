@@ -112,6 +112,7 @@ function caller(url: string): TestApi["call"] {
     })
     const text = await response.text()
     const isJson =
+      text !== "" &&
       /json/.test(response.headers.get("content-type") ?? "") &&
       !/ndjson/.test(response.headers.get("content-type") ?? "")
     return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : undefined, text }

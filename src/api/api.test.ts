@@ -26,6 +26,12 @@ test.each(["/healthz", "/readyz", "/v1/openapi.json", "/docs"])("%s wants none",
   expect((await api.call("GET", path, undefined, { authorization: "" })).status).toBe(200)
 })
 
+test("the probes answer HEAD too", async () => {
+  for (const path of ["/healthz", "/readyz"]) {
+    expect((await api.call("HEAD", path, undefined, { authorization: "" })).status).toBe(200)
+  }
+})
+
 test("metrics may be open", async () => {
   const open = await openTestApi({
     metrics: { open: true, render: async () => ({ contentType: "text/plain", body: "up 1\n" }) },

@@ -15,7 +15,7 @@ import { notFound, ProblemError, toProblem } from "./errors.ts"
 import { eventRoutes } from "./events.ts"
 import { resourceRoutes } from "./resource-routes.ts"
 import { createResourceStore } from "./resource-store.ts"
-import type { App } from "./routes.ts"
+import { type App, noCompilers } from "./routes.ts"
 import { statusRoutes } from "./status.ts"
 import { streamRoutes } from "./stream.ts"
 import { topicType } from "./topics.ts"
@@ -40,6 +40,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
     bodyLimit: bodyBytesMax,
     exposeHeadRoutes: false,
     frameworkErrors: answerError,
+    schemaController: { compilersFactory: noCompilers },
     routerOptions: { maxParamLength: pathPartCharactersMax },
     ...(serverFactory && { serverFactory: (handler) => serverFactory(handler) }),
   }

@@ -1,7 +1,8 @@
 import { once } from "node:events"
 import { extname } from "node:path"
+import { promisify } from "node:util"
 import { Worker } from "node:worker_threads"
-import { gunzipSync } from "node:zlib"
+import { gunzip } from "node:zlib"
 import type { ApiContext } from "./context.ts"
 import { createDocument } from "./openapi.ts"
 import { type App, headerOf } from "./routes.ts"
@@ -67,7 +68,7 @@ export function docsRoutes(app: App, context: ApiContext, register: (app: App) =
       .header("cache-control", "public, max-age=3600")
       .header("vary", "accept-encoding")
     const plain = !/\bgzip\b/.test(headerOf(request, "accept-encoding") ?? "")
-    return plain ? reply.send(gunzipSync(gzipped)) : reply.header("content-encoding", "gzip").send(gzipped)
+    return plain ? reply.send(await promisify(gunzip)(gzipped)) : reply.header("content-encoding", "gzip").send(gzipped)
   })
 }
 

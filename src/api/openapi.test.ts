@@ -97,7 +97,12 @@ function routesOf(tree: string): string[] {
     if (indent === undefined || path === undefined) return []
     const depth = indent.length / 4 - 1
     above.splice(depth, above.length, path.replace(/:\w+(\|:\w+)*/g, "*"))
-    return methods === undefined ? [] : methods.split(", ").map((method) => `${method} ${above.join("")}`)
+    return methods === undefined
+      ? []
+      : methods
+          .split(", ")
+          .filter((method) => method !== "HEAD")
+          .map((method) => `${method} ${above.join("")}`)
   })
 }
 

@@ -5,7 +5,7 @@ import { destinationComponents } from "./destinations.ts"
 import { type ProblemCode, statusOf } from "./errors.ts"
 import { isObject } from "./merge-patch.ts"
 import { EventSchema, publishOperation, StoredEventSchema } from "./published.ts"
-import type { App, RouteDoc } from "./routes.ts"
+import { type App, noCompilers, type RouteDoc } from "./routes.ts"
 import { componentKeyword, Filter, ProblemSchema } from "./schemas.ts"
 import { RetryInput } from "./triggers.ts"
 
@@ -41,9 +41,10 @@ export async function createDocument(context: ApiContext, register: (app: App) =
     import("@fastify/swagger"),
   ])
   const components = createComponents(context)
-  const app: FastifyInstance = fastify({ exposeHeadRoutes: false })
-  app.setValidatorCompiler(() => () => true)
-  app.setSerializerCompiler(() => () => "")
+  const app: FastifyInstance = fastify({
+    exposeHeadRoutes: false,
+    schemaController: { compilersFactory: noCompilers },
+  })
   const bodyOptional = new Set<string>()
   app.addHook("onRoute", (route) => {
     const doc = route.config?.doc
@@ -51,27 +52,7 @@ export async function createDocument(context: ApiContext, register: (app: App) =
     route.schema = doc === undefined ? { hide: true } : describeRoute(doc, components)
   })
   await app.register(swagger, {
-    openapi: {
-      openapi: "3.1.0",
-      info: {
-        title: "Redcar",
-        version: context.version,
-        summary: "A self-hosted event hub: publish CloudEvents, have them on disk, see them delivered.",
-        description,
-        license: { name: "Apache-2.0", identifier: "Apache-2.0" },
-      } as never,
-      tags,
-      security: [{ key: [] }],
-      components: {
-        securitySchemes: {
-          key: {
-            type: "http",
-            scheme: "bearer",
-            description: "A key of the hub, `rck_…`; see `admin.key` in its data directory.",
-          },
-        },
-      },
-    },
+    openapi: frameOf(context),
     convertConstToEnum: false,
     refResolver: { buildLocalReference: (json, _base, _fragment, index) => String(json.$id ?? `def-${index}`) },
   })
@@ -88,6 +69,31 @@ export async function createDocument(context: ApiContext, register: (app: App) =
   const { [events]: reading, ...others } = document.paths
   document.paths = { [events]: { post: localReferences(publish) as Operation, ...reading }, ...others }
   return JSON.stringify(document)
+}
+
+/** The document without its paths. */
+function frameOf(context: ApiContext) {
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "Redcar",
+      version: context.version,
+      summary: "A self-hosted event hub: publish CloudEvents, have them on disk, see them delivered.",
+      description,
+      license: { name: "Apache-2.0", identifier: "Apache-2.0" },
+    } as never,
+    tags,
+    security: [{ key: [] }],
+    components: {
+      securitySchemes: {
+        key: {
+          type: "http",
+          scheme: "bearer",
+          description: "A key of the hub, `rck_…`; see `admin.key` in its data directory.",
+        },
+      },
+    },
+  }
 }
 
 interface Operation {

@@ -113,154 +113,151 @@ export function createResourceStore<Resource extends Stored>(
   context: ApiContext,
   type: ResourceType<Resource>,
 ): ResourceStore<Resource> {
-  const { catalog } = context.engine
-  const readOnly = [...commonReadOnly, ...type.readOnly]
-  const find = (tenant: string, id: string) => findResource(catalog, type, tenant, id)
-  const show = (resource: Resource, revision: number | undefined, previous: Resource | undefined) =>
-    showResource(type, resource, revision, previous)
+  return new CatalogStore(context, type)
+}
 
-  /** Reads fields into a resource; throws with every fault, those that `faults` holds already among them. */
-  const read = async (
-    fields: Record<string, unknown>,
-    draft: Omit<Draft<Resource>, "now" | "faults">,
-    faults: Faults = createFaults(),
-  ) => {
-    const body = without(fields, readOnly)
-    checkSchema(type.input, body, faults)
-    const resource = await type.read(body, { ...draft, now: context.clock.now(), faults })
-    faults.refuse()
+type Next<Resource> = (item: Item<Resource>) => Promise<Resource> | Resource
+
+class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
+  readonly type: ResourceType<Resource>
+  readonly #context: ApiContext
+  readonly #catalog: Catalog
+  readonly #readOnly: readonly string[]
+
+  constructor(context: ApiContext, type: ResourceType<Resource>) {
+    this.type = type
+    this.#context = context
+    this.#catalog = context.engine.catalog
+    this.#readOnly = [...commonReadOnly, ...type.readOnly]
+  }
+
+  create(tenant: string, body: unknown, options: ChangeOptions): Promise<Shown> {
+    const { type } = this
+    return this.#context.inTurn(async () => {
+      const fields = bodyObject(body)
+      const id = typeof fields.id === "string" ? fields.id : newId(this.#context, type)
+      const faults = readOnlyFaults(fields, this.#readOnly)
+      const resource = await this.#read(fields, { tenant, id, previous: undefined, faults })
+      const key = resourceKey(type.name, tenant, id)
+      if ((await this.#catalog.get(key)) !== undefined) throw alreadyExists(type.name, id)
+      if (options.validateOnly) return this.#show(resource, undefined, resource)
+      await type.writing?.(resource)
+      const revision = await putUnlessChanged(this.#catalog, { key, revision: 0 }, resource)
+      if (revision === undefined) throw alreadyExists(type.name, id)
+      return this.#show(resource, revision, undefined)
+    })
+  }
+
+  async get(tenant: string, id: string): Promise<Shown> {
+    const { value, revision } = await this.find(tenant, id)
+    const shown = this.#show(value, revision, value)
+    return { ...shown, body: { ...shown.body, ...(await this.type.detail?.(value)) } }
+  }
+
+  async list({ tenant, pageSize, pageToken, labels }: ListQuery): Promise<Page<Record<string, unknown>>> {
+    const query = [tenant, this.type.plural, labels]
+    const prefix = resourceKey(this.type.name, tenant, "")
+    const wanted = Object.entries(labels)
+    const found: Item<Resource>[] = []
+    const from = parsePageToken(query, pageToken)
+    let after = from === undefined ? undefined : prefix + from
+    while (found.length <= pageSize) {
+      const options = { limit: scanItems, ...(after !== undefined && { after }) }
+      const items = await this.#catalog.list<Resource>(prefix, options)
+      found.push(...items.filter(({ value }) => wanted.every(([name, text]) => labelOf(value.labels, name) === text)))
+      if (items.length < scanItems) break
+      after = items.at(-1)!.key
+    }
+    const page = toPage(query, found, pageSize, (item) => item.value.id)
+    return { ...page, items: page.items.map(({ value, revision }) => this.#show(value, revision, value).body) }
+  }
+
+  replace(tenant: string, id: string, body: unknown, options: ChangeOptions): Promise<Shown> {
+    return this.#change(tenant, id, options, ({ value: previous }) => {
+      const fields = { id, ...bodyObject(body) }
+      return this.#read(fields, { tenant, id, previous, faults: idFaults(fields, id) })
+    })
+  }
+
+  patch(tenant: string, id: string, body: unknown, options: ChangeOptions): Promise<Shown> {
+    return this.#change(tenant, id, options, ({ value: previous }) => {
+      const patch = bodyObject(body)
+      const fields = mergePatch({ id, ...this.type.show(previous, previous) }, patch) as Record<string, unknown>
+      const faults = idFaults(fields, id, readOnlyFaults(patch, this.#readOnly))
+      return this.#read(fields, { tenant, id, previous, faults })
+    })
+  }
+
+  edit(tenant: string, id: string, options: ChangeOptions, edit: (resource: Resource) => Resource): Promise<Shown> {
+    return this.#change(tenant, id, options, (item) => edit(item.value))
+  }
+
+  remove(tenant: string, id: string, options: ChangeOptions): Promise<Shown> {
+    return this.#context.inTurn(() => this.#remove(tenant, id, options))
+  }
+
+  async find(tenant: string, id: string): Promise<Item<Resource>> {
+    const { type } = this
+    const key = resourceKey(type.name, tenant, id)
+    const item = mayBeId(id) ? await this.#catalog.get<Resource>(key) : undefined
+    if (item !== undefined) return item
+    const builtIn = type.builtIn?.(tenant, id)
+    if (builtIn !== undefined) return { key, value: builtIn, revision: 0 }
+    throw notFound(`there is no ${type.name} ${JSON.stringify(id)}; GET /v1/${type.plural} lists what there is`)
+  }
+
+  /** The resource that fields ask for; throws with every fault, those that the draft holds already among them. */
+  async #read(fields: Record<string, unknown>, draft: Omit<Draft<Resource>, "now">): Promise<Resource> {
+    const body = without(fields, this.#readOnly)
+    checkSchema(this.type.input, body, draft.faults)
+    const resource = await this.type.read(body, { ...draft, now: this.#context.clock.now() })
+    draft.faults.refuse()
     return resource
   }
 
-  const change = (
-    tenant: string,
-    id: string,
-    options: ChangeOptions,
-    next: (item: Item<Resource>) => Promise<Resource> | Resource,
-  ): Promise<Shown> =>
-    context.inTurn(async () => {
+  #change(tenant: string, id: string, options: ChangeOptions, next: Next<Resource>): Promise<Shown> {
+    const { type } = this
+    return this.#context.inTurn(async () => {
       for (let tries = 0; tries < triesMax; tries++) {
-        const item = await find(tenant, id)
+        const item = await this.find(tenant, id)
         requireMatch(type, item, options.ifMatch)
-        const resource = { ...(await next(item)), updatedAt: context.clock.now() }
-        if (options.validateOnly) return show(resource, undefined, resource)
+        const resource = { ...(await next(item)), updatedAt: this.#context.clock.now() }
+        if (options.validateOnly) return this.#show(resource, undefined, resource)
         await type.writing?.(resource)
-        const revision = await putUnlessChanged(catalog, item, resource)
+        const revision = await putUnlessChanged(this.#catalog, item, resource)
         if (revision === undefined) continue
         await type.changed?.(resource, item.value)
-        return show(resource, revision, item.value)
+        return this.#show(resource, revision, item.value)
       }
       throw new ProblemError("conflict", `others keep changing ${type.name} ${id}; try again`)
     })
-
-  return {
-    type,
-    find,
-    create: (tenant, body, options) =>
-      context.inTurn(async () => {
-        const fields = bodyObject(body)
-        const id = typeof fields.id === "string" ? fields.id : newId(context, type)
-        const resource = await read(fields, { tenant, id, previous: undefined }, readOnlyFaults(fields, readOnly))
-        const key = resourceKey(type.name, tenant, id)
-        if ((await catalog.get(key)) !== undefined) throw alreadyExists(type.name, id)
-        if (options.validateOnly) return show(resource, undefined, resource)
-        await type.writing?.(resource)
-        const revision = await putUnlessChanged(catalog, { key, revision: 0 }, resource)
-        if (revision === undefined) throw alreadyExists(type.name, id)
-        return show(resource, revision, undefined)
-      }),
-    async get(tenant, id) {
-      const item = await find(tenant, id)
-      const shown = show(item.value, item.revision, item.value)
-      return { ...shown, body: { ...shown.body, ...(await type.detail?.(item.value)) } }
-    },
-    list: (query) => listResources(catalog, type, query),
-    replace: (tenant, id, body, options) =>
-      change(tenant, id, options, (item) => {
-        const fields = { id, ...bodyObject(body) }
-        return read(fields, { tenant, id, previous: item.value }, idFaults(fields, id))
-      }),
-    patch: (tenant, id, body, options) =>
-      change(tenant, id, options, (item) => {
-        const patch = bodyObject(body)
-        const fields = mergePatch({ id, ...type.show(item.value, item.value) }, patch) as Record<string, unknown>
-        const faults = idFaults(fields, id, readOnlyFaults(patch, readOnly))
-        return read(fields, { tenant, id, previous: item.value }, faults)
-      }),
-    edit: (tenant, id, options, edit) => change(tenant, id, options, (item) => edit(item.value)),
-    remove: (tenant, id, options) => context.inTurn(() => removeResource(catalog, type, tenant, id, options)),
   }
-}
 
-function showResource<Resource extends Stored>(
-  type: ResourceType<Resource>,
-  resource: Resource,
-  revision: number | undefined,
-  previous: Resource | undefined,
-): Shown {
-  const { id, tenant, createdAt, updatedAt } = resource
-  const etag = revision === undefined ? undefined : formatEtag(revision)
-  const times = { createdAt: new Date(createdAt).toISOString(), updatedAt: new Date(updatedAt).toISOString() }
-  return { etag, body: { id, tenant, ...type.show(resource, previous), ...times, ...(etag && { etag }) } }
-}
-
-async function findResource<Resource extends Stored>(
-  catalog: Catalog,
-  type: ResourceType<Resource>,
-  tenant: string,
-  id: string,
-): Promise<Item<Resource>> {
-  const key = resourceKey(type.name, tenant, id)
-  const item = mayBeId(id) ? await catalog.get<Resource>(key) : undefined
-  if (item !== undefined) return item
-  const builtIn = type.builtIn?.(tenant, id)
-  if (builtIn !== undefined) return { key, value: builtIn, revision: 0 }
-  throw notFound(`there is no ${type.name} ${JSON.stringify(id)}; GET /v1/${type.plural} lists what there is`)
-}
-
-async function listResources<Resource extends Stored>(
-  catalog: Catalog,
-  type: ResourceType<Resource>,
-  { tenant, pageSize, pageToken, labels }: ListQuery,
-): Promise<Page<Record<string, unknown>>> {
-  const query = [tenant, type.plural, labels]
-  const prefix = resourceKey(type.name, tenant, "")
-  const wanted = Object.entries(labels)
-  const found: Item<Resource>[] = []
-  const from = parsePageToken(query, pageToken)
-  let after = from === undefined ? undefined : prefix + from
-  while (found.length <= pageSize) {
-    const items = await catalog.list<Resource>(prefix, { limit: scanItems, ...(after !== undefined && { after }) })
-    found.push(...items.filter(({ value }) => wanted.every(([name, text]) => labelOf(value.labels, name) === text)))
-    if (items.length < scanItems) break
-    after = items.at(-1)!.key
+  async #remove(tenant: string, id: string, options: ChangeOptions): Promise<Shown> {
+    const { type } = this
+    const item = await this.find(tenant, id)
+    requireMatch(type, item, options.ifMatch)
+    const use = await type.inUse?.(item.value)
+    if (use !== undefined) throw new ProblemError("conflict", use)
+    const shown = this.#show(item.value, item.revision, item.value)
+    if (options.validateOnly) return shown
+    await type.removing?.(item.value)
+    try {
+      await this.#catalog.delete(item.key, options.ifMatch === undefined ? undefined : item.revision)
+    } catch (error) {
+      if (error instanceof ConflictError) throw changedMeanwhile(type.name, id)
+      throw error
+    }
+    await type.removed?.(item.value)
+    return shown
   }
-  const page = toPage(query, found, pageSize, (item) => item.value.id)
-  return { ...page, items: page.items.map((item) => showResource(type, item.value, item.revision, item.value).body) }
-}
 
-async function removeResource<Resource extends Stored>(
-  catalog: Catalog,
-  type: ResourceType<Resource>,
-  tenant: string,
-  id: string,
-  options: ChangeOptions,
-): Promise<Shown> {
-  const item = await findResource(catalog, type, tenant, id)
-  requireMatch(type, item, options.ifMatch)
-  const use = await type.inUse?.(item.value)
-  if (use !== undefined) throw new ProblemError("conflict", use)
-  const shown = showResource(type, item.value, item.revision, item.value)
-  if (options.validateOnly) return shown
-  await type.removing?.(item.value)
-  try {
-    await catalog.delete(item.key, options.ifMatch === undefined ? undefined : item.revision)
-  } catch (error) {
-    if (error instanceof ConflictError) throw changedMeanwhile(type.name, id)
-    throw error
+  #show(resource: Resource, revision: number | undefined, previous: Resource | undefined): Shown {
+    const { id, tenant, createdAt, updatedAt } = resource
+    const etag = revision === undefined ? undefined : formatEtag(revision)
+    const times = { createdAt: new Date(createdAt).toISOString(), updatedAt: new Date(updatedAt).toISOString() }
+    return { etag, body: { id, tenant, ...this.type.show(resource, previous), ...times, ...(etag && { etag }) } }
   }
-  await type.removed?.(item.value)
-  return shown
 }
 
 /** The new revision; undefined where another write came first. */

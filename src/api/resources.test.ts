@@ -96,6 +96,14 @@ test("a union says what it wants, once", async () => {
   expect(answer.body.errors[0].message).toMatch(/must be a duration such as/)
 })
 
+test("a retention that keeps nothing is refused", async () => {
+  const answer = await api.call("POST", "/v1/topics", {
+    id: "none",
+    retention: { ageMax: "0s", eventsMax: 0, bytesMax: 0 },
+  })
+  expect(fields(answer)).toEqual(["retention.ageMax", "retention.bytesMax", "retention.eventsMax"])
+})
+
 test("required fields are named", async () => {
   expect(fields(await api.call("POST", "/v1/triggers", {}))).toEqual(["destination", "topic"])
   expect(fields(await api.call("POST", "/v1/destinations", {}))).toEqual(["config", "kind"])

@@ -6,10 +6,11 @@ import { checkAgainstRetention } from "../deliver/policies.ts"
 import type { ApiContext } from "./context.ts"
 import { formatDuration } from "./durations.ts"
 import { readDuration } from "./fields.ts"
+import { isObject } from "./merge-patch.ts"
 import { type Draft, type ResourceType, resourceKey } from "./resource-store.ts"
 import { component, Description, Duration, LabelsInput, resourceFields, strict, Timestamp, TopicId } from "./schemas.ts"
 
-const wholeNumber = { minimum: 0, maximum: Number.MAX_SAFE_INTEGER }
+const wholeNumber = { minimum: 1, maximum: Number.MAX_SAFE_INTEGER }
 
 const RetentionInput = component(
   "Retention",
@@ -134,9 +135,9 @@ async function readTopic(context: ApiContext, body: Static<typeof TopicInput>, d
 }
 
 function readRetention(body: Static<typeof TopicInput>, draft: Draft<Topic>): Retention {
-  if (!draft.faults.clean("retention")) return {}
-  const { ageMax, eventsMax, bytesMax } = body.retention ?? {}
+  const { ageMax, eventsMax, bytesMax } = isObject(body.retention) ? body.retention : {}
   const ageMaxMs = readDuration(ageMax, "retention.ageMax", draft.faults)
+  if (ageMaxMs === 0) draft.faults.add("retention.ageMax", "must be more than 0; leave it out to keep events for ever")
   return {
     ...(ageMaxMs !== undefined && { ageMaxMs }),
     ...(eventsMax !== undefined && { eventsMax }),

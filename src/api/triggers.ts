@@ -78,7 +78,9 @@ const inputFields = {
   destination: Type.String({ description: "A destination's id.", examples: ["warehouse"] }),
   retry: Type.Optional(checkedElsewhere("RetryInput", { default: defaultRetry })),
   start: Type.Optional(StartInput),
-  paused: Type.Optional(Type.Boolean({ description: "A paused trigger loses nothing: its events wait." })),
+  paused: Type.Optional(
+    Type.Boolean({ description: "A paused trigger loses nothing: its events wait. Absent in a PUT: as it was." }),
+  ),
 }
 
 const TriggerInput = component(

@@ -4,6 +4,8 @@ import type { Budget } from "./budget.ts"
 import { Refusal } from "./refusal.ts"
 
 export interface BodyOptions {
+  /** What the head says; NaN where it does not. With the last byte the body is there, before the request's end. */
+  readonly contentLength: number
   readonly bytesMax: number
   /** What to answer when there is more. */
   readonly tooLarge: Refusal
@@ -36,12 +38,14 @@ export function readBody(req: IncomingMessage, options: BodyOptions): void {
     if (!budget.take(chunk.length)) return refuse(noRoom)
     held += chunk.length
     collector.push(chunk)
+    if (collector.length === options.contentLength) finish()
   })
-  req.on("end", () => {
+  const finish = () => {
     if (ended) return
     ended = true
     options.onBody(collector.take(), release)
-  })
+  }
+  req.on("end", finish)
   req.on("close", () => {
     if (ended) return
     ended = true

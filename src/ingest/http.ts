@@ -150,6 +150,7 @@ class HttpIngest implements Ingest {
   ): Refusal | undefined {
     if (head.contentLength > bytesMax) return tooLarge
     readBody(req, {
+      contentLength: head.contentLength,
       bytesMax,
       tooLarge,
       budget: this.#budget,

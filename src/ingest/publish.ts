@@ -71,22 +71,17 @@ export function createPublisher(options: PublisherOptions): Publisher {
 
 class TopicPublisher implements Publisher {
   readonly #options: PublisherOptions
-  readonly #parsed = new Memo(parseTopic)
+  /** By tenant and topic's text; one object each, so that the engine knows it again. */
+  readonly #addresses = new Memo((name) =>
+    addressOf(name.slice(0, name.indexOf(" ")), name.slice(name.indexOf(" ") + 1)),
+  )
 
   constructor(options: PublisherOptions) {
     this.#options = options
   }
 
   address(tenant: string, text: string): Address | Refusal {
-    const parsed = this.#parsed.of(text)
-    if (typeof parsed === "string") {
-      return new Refusal("invalid-argument", parsed, { errors: [{ field: "topic", message: parsed }] })
-    }
-    const { topic, key } = parsed
-    if (isReservedTopic(topic)) {
-      return new Refusal("permission-denied", `${attemptsTopic} and ${deadLettersTopic} are written by the hub alone`)
-    }
-    return key === undefined ? { tenant, topic } : { tenant, topic, key }
+    return this.#addresses.of(`${tenant} ${text}`)
   }
 
   wrap(address: Address, type: MediaType | undefined, body: Uint8Array, kind: Event["dataKind"]): Event {
@@ -208,4 +203,15 @@ export function eventBytes(event: Event): number {
 /** The refusal of an event that is larger than `eventBytesMax`. */
 export function tooLarge(eventBytesMax: number): Refusal {
   return new Refusal("too-large", `an event may have ${eventBytesMax} bytes at most (limits.eventBytesMax)`)
+}
+
+function addressOf(tenant: string, text: string): Address | Refusal {
+  const parsed = parseTopic(text)
+  if (typeof parsed === "string") {
+    return new Refusal("invalid-argument", parsed, { errors: [{ field: "topic", message: parsed }] })
+  }
+  if (isReservedTopic(parsed.topic)) {
+    return new Refusal("permission-denied", `${attemptsTopic} and ${deadLettersTopic} are written by the hub alone`)
+  }
+  return { tenant, ...parsed }
 }

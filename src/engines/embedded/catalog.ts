@@ -5,39 +5,63 @@ import type { Store, Write } from "./store.ts"
 const revisionKey = "catalog-revision"
 /** Sorts after every key that begins with the text before it: keys are ASCII. */
 const last = "\x7f"
+/** Items that a watcher reads in one step of its listing. */
+const chunkItems = 256
 
-/** The catalog in the store's table: values as JSON, revisions from one counter that never goes back. */
-export async function openCatalog(options: { readonly store: Store }): Promise<Catalog & { close(): void }> {
+export interface EmbeddedCatalog extends Catalog {
+  /** Takes nothing more, ends the watches, and resolves when what was taken is written. The store is not closed. */
+  close(): Promise<void>
+}
+
+/**
+ * Opens the catalog that `store` holds: values as JSON, revisions from one counter that never goes back.
+ *
+ * A change is held against those that are still being written, so changes need not wait for each other's flush. Watchers
+ * hear of a change when it can be read: what they write in answer is behind it in the store, so no crash keeps the one
+ * without the other.
+ */
+export async function openCatalog(options: { readonly store: Store }): Promise<EmbeddedCatalog> {
   return new StoreCatalog(options.store)
+}
+
+/** A change that is being written. */
+interface Pending {
+  readonly key: string
+  readonly revision: number
+  /** Undefined deletes. */
+  readonly json: string | undefined
+  /** Watchers whose listing has shown it already. */
+  readonly shownTo: Set<Watcher>
 }
 
 interface Watcher {
   readonly prefix: string
-  /** The newest change of each key that the reader has not taken yet. */
-  changes: Map<string, Change<unknown>>
+  /** Keys before this one have been listed; changes of the others will be. */
+  listedTo: string
+  /** The newest change of each key that the reader has not taken yet; so it never holds more than there are keys. */
+  readonly changes: Map<string, Change<unknown>>
   wake: () => void
 }
 
-class StoreCatalog implements Catalog {
+class StoreCatalog implements EmbeddedCatalog {
   readonly #store: Store
   readonly #watchers = new Set<Watcher>()
+  /** In the order in which they become readable. */
+  readonly #pending = new Set<Pending>()
+  /** The newest pending change of each key. */
+  readonly #newest = new Map<string, Pending>()
+  /** The last revision that was given. */
   #revision: number
-  #turn: Promise<unknown> = Promise.resolve()
   #closed = false
 
   constructor(store: Store) {
     this.#store = store
-    const stored = store.get("meta", revisionKey)
-    this.#revision = stored === undefined ? 0 : Number(Buffer.from(stored).toString("latin1"))
+    this.#revision = this.#readableRevision()
   }
 
   async get<T>(key: string): Promise<Item<T> | undefined> {
-    return this.#read<T>(key)
-  }
-
-  #read<T>(key: string): Item<T> | undefined {
     const stored = this.#store.get("catalog", key)
-    return stored === undefined ? undefined : decode<T>(key, stored)
+    return stored && decode<T>(key, stored)
   }
 
   async list<T>(
@@ -45,109 +69,134 @@ class StoreCatalog implements Catalog {
     options: { readonly after?: string; readonly limit?: number } = {},
   ): Promise<readonly Item<T>[]> {
     const { after, limit } = options
-    // The least key that sorts after `after`.
-    const start = after === undefined || after < prefix ? prefix : `${after}\x01`
-    const range = { start, end: `${prefix}${last}`, ...(limit !== undefined && { limit }) }
-    return [...this.#store.range("catalog", range)].map(({ key, value }) => decode<T>(key, value))
+    return this.#read<T>(prefix, after === undefined || after < prefix ? prefix : `${after}\0`, limit)
   }
 
-  put(key: string, value: unknown, expected?: number): Promise<number> {
-    return this.#inTurn(async () => {
-      this.#check(key, expected)
-      const revision = this.#revision + 1
-      await this.#write({ table: "catalog", key, value: encode(revision, value) }, revision)
-      this.#tell(key, { kind: "put", item: { key, value: JSON.parse(JSON.stringify(value)), revision } })
-      return revision
-    })
+  async put(key: string, value: unknown, expected?: number): Promise<number> {
+    const json = JSON.stringify(value)
+    this.#check(key, expected)
+    return this.#write(key, json)
   }
 
-  delete(key: string, expected?: number): Promise<boolean> {
-    return this.#inTurn(async () => {
-      this.#check(key, expected)
-      if (this.#store.get("catalog", key) === undefined) return false
-      await this.#write({ table: "catalog", key, value: undefined }, this.#revision + 1)
-      this.#tell(key, { kind: "delete", key })
-      return true
-    })
+  async delete(key: string, expected?: number): Promise<boolean> {
+    if (this.#check(key, expected) === 0) return false
+    await this.#write(key, undefined)
+    return true
   }
 
-  #check(key: string, expected: number | undefined): void {
-    if (this.#closed) throw new ClosedError()
-    const actual = this.#read(key)?.revision ?? 0
-    if (expected !== undefined && expected !== actual) throw new ConflictError(key, expected, actual)
+  async *watch<T>(prefix: string, stop: AbortSignal): AsyncGenerator<Change<T>> {
+    const watcher: Watcher = { prefix, listedTo: prefix, changes: new Map(), wake: () => {} }
+    const wake = () => watcher.wake()
+    const over = () => stop.aborted || this.#closed
+    this.#watchers.add(watcher)
+    stop.addEventListener("abort", wake)
+    try {
+      while (watcher.listedTo !== prefix + last) {
+        for (const item of this.#listOn<T>(watcher)) {
+          if (over()) return
+          yield { kind: "put", item }
+        }
+      }
+      if (over()) return
+      yield { kind: "current" }
+      while (!over()) {
+        const [first] = watcher.changes
+        if (first === undefined) {
+          await new Promise<void>((resolve) => {
+            watcher.wake = resolve
+          })
+          continue
+        }
+        const [key, change] = first
+        watcher.changes.delete(key)
+        yield change as Change<T>
+      }
+    } finally {
+      stop.removeEventListener("abort", wake)
+      this.#watchers.delete(watcher)
+    }
   }
 
-  async #write(write: Write, revision: number): Promise<void> {
-    await this.#store.write([
-      write,
-      { table: "meta", key: revisionKey, value: Buffer.from(String(revision), "latin1") },
-    ])
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const watcher of this.#watchers) watcher.wake()
     await this.#store.flushed()
-    this.#revision = revision
   }
 
-  #inTurn<T>(change: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(change)
-    this.#turn = turn.catch(() => {})
-    return turn
+  #read<T>(prefix: string, start: string, limit?: number): readonly Item<T>[] {
+    const range = { start, end: prefix + last, ...(limit !== undefined && { limit }) }
+    return Array.from(this.#store.range("catalog", range), ({ key, value }) => decode<T>(key, value))
   }
 
-  #tell(key: string, change: Change<unknown>): void {
+  /** Reads the next part of a watcher's listing, and notes which of the changes under way it has shown. */
+  #listOn<T>(watcher: Watcher): readonly Item<T>[] {
+    const from = watcher.listedTo
+    const items = this.#read<T>(watcher.prefix, from, chunkItems)
+    const to = items.length < chunkItems ? watcher.prefix + last : `${items.at(-1)!.key}\0`
+    const readable = this.#readableRevision()
+    for (const pending of this.#pending) {
+      if (pending.revision <= readable && pending.key >= from && pending.key < to) pending.shownTo.add(watcher)
+    }
+    watcher.listedTo = to
+    return items
+  }
+
+  #readableRevision(): number {
+    const stored = this.#store.get("meta", revisionKey)
+    return stored === undefined ? 0 : Number(Buffer.from(stored).toString("latin1"))
+  }
+
+  /** The key's revision, 0 where it has none; throws ConflictError where another was expected. */
+  #check(key: string, expected: number | undefined): number {
+    if (this.#closed) throw new ClosedError()
+    const actual = this.#revisionOf(key)
+    if (expected !== undefined && expected !== actual) throw new ConflictError(key, expected, actual)
+    return actual
+  }
+
+  #revisionOf(key: string): number {
+    const newest = this.#newest.get(key)
+    if (newest !== undefined) return newest.json === undefined ? 0 : newest.revision
+    const stored = this.#store.get("catalog", key)
+    return stored === undefined ? 0 : decode(key, stored).revision
+  }
+
+  async #write(key: string, json: string | undefined): Promise<number> {
+    const pending: Pending = { key, revision: ++this.#revision, json, shownTo: new Set() }
+    this.#pending.add(pending)
+    this.#newest.set(key, pending)
+    const value = json === undefined ? undefined : Buffer.from(`${pending.revision} ${json}`)
+    try {
+      await this.#store.write([
+        { table: "catalog", key, value } as Write,
+        { table: "meta", key: revisionKey, value: Buffer.from(String(pending.revision), "latin1") },
+      ])
+    } finally {
+      this.#pending.delete(pending)
+      if (this.#newest.get(key) === pending) this.#newest.delete(key)
+    }
+    this.#tell(pending)
+    await this.#store.flushed()
+    return pending.revision
+  }
+
+  #tell({ key, revision, json, shownTo }: Pending): void {
+    let change: Change<unknown> | undefined
     for (const watcher of this.#watchers) {
-      if (!key.startsWith(watcher.prefix)) continue
+      if (!key.startsWith(watcher.prefix) || key >= watcher.listedTo || shownTo.has(watcher)) continue
+      change ??=
+        json === undefined ? { kind: "delete", key } : { kind: "put", item: { key, value: JSON.parse(json), revision } }
+      // Taken out first, so that it comes in the order of its newest change.
       watcher.changes.delete(key)
       watcher.changes.set(key, change)
       watcher.wake()
     }
   }
-
-  async *watch<T>(prefix: string, stop: AbortSignal): AsyncIterable<Change<T>> {
-    const watcher: Watcher = { prefix, changes: new Map(), wake: () => {} }
-    this.#watchers.add(watcher)
-    try {
-      for (const item of await this.list<T>(prefix)) {
-        if (stop.aborted) return
-        yield { kind: "put", item }
-      }
-      yield { kind: "current" }
-      while (!stop.aborted && !this.#closed) {
-        const changes = watcher.changes
-        watcher.changes = new Map()
-        for (const change of changes.values()) {
-          if (stop.aborted) return
-          yield change as Change<T>
-        }
-        if (watcher.changes.size === 0) await this.#more(watcher, stop)
-      }
-    } finally {
-      this.#watchers.delete(watcher)
-    }
-  }
-
-  #more(watcher: Watcher, stop: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      if (stop.aborted || this.#closed) return resolve()
-      const wake = () => {
-        stop.removeEventListener("abort", wake)
-        watcher.wake = () => {}
-        resolve()
-      }
-      watcher.wake = wake
-      stop.addEventListener("abort", wake, { once: true })
-    })
-  }
-
-  close(): void {
-    this.#closed = true
-    for (const watcher of this.#watchers) watcher.wake()
-  }
 }
 
-function encode(revision: number, value: unknown): Uint8Array {
-  return Buffer.from(JSON.stringify({ revision, value }))
-}
-
+/** `<revision> <value as JSON>` */
 function decode<T>(key: string, stored: Uint8Array): Item<T> {
-  const { revision, value } = JSON.parse(Buffer.from(stored).toString()) as { revision: number; value: T }
-  return { key, value, revision }
+  const text = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength).toString()
+  const end = text.indexOf(" ")
+  return { key, value: JSON.parse(text.slice(end + 1)) as T, revision: Number(text.slice(0, end)) }
 }

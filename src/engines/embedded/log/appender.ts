@@ -28,7 +28,8 @@ export class Appender {
   readonly #disk: Disk
   readonly #reserveBytes: number
   readonly #targets = new Map<string, Target>()
-  #lastTarget: { readonly address: Address; readonly target: Target } | undefined
+  /** By the address object itself: callers keep one for each address. */
+  readonly #known = new WeakMap<Address, Target>()
   readonly #hash: Hash = { low: 0, high: 0 }
   /** Appends that had to look something up go one after another. */
   #turn: Promise<unknown> = Promise.resolve()
@@ -84,10 +85,10 @@ export class Appender {
   }
 
   #target(address: Address): Target {
-    const last = this.#lastTarget
-    if (last !== undefined && last.address === address && this.#state.index.holds(last.target.index)) return last.target
+    const known = this.#known.get(address)
+    if (known !== undefined && this.#state.index.holds(known.index)) return known
     const target = this.#findTarget(address)
-    this.#lastTarget = { address, target }
+    this.#known.set(address, target)
     return target
   }
 
@@ -121,7 +122,7 @@ export class Appender {
     const { dedupeWindowMs = 0, expectedLast } = options
     for (;;) {
       const seen = target.index.last ?? -1
-      const known = dedupeWindowMs === 0 ? new Map() : await this.#known(address, target, events, dedupeWindowMs)
+      const known = dedupeWindowMs === 0 ? new Map() : await this.#duplicates(address, target, events, dedupeWindowMs)
       const conditional = expectedLast !== undefined && known.size < events.length
       const last = conditional ? await lastOf(this.#state, address) : undefined
       // Other appends had their turn meanwhile: what they put may answer both questions anew.
@@ -134,7 +135,7 @@ export class Appender {
   }
 
   /** Where the events are that were stored within the window, by their place in the call. */
-  async #known(
+  async #duplicates(
     address: Address,
     target: Target,
     events: readonly Event[],

@@ -65,41 +65,56 @@ export function encodeAddress(address: Address): EncodedAddress {
   return { address, bytes: Buffer.from(`${address.tenant}${address.topic}${address.key ?? ""}`, "latin1") }
 }
 
-/** Writes a record at `at`; `into` has room for it. */
-export function writeRecord(into: Buffer, at: number, fields: RecordFields, event: Event): void {
+/** Writes a record at `at`; `into` has room for it, and `view` is over the same bytes. */
+export function writeRecord(into: Buffer, view: DataView, at: number, fields: RecordFields, event: Event): void {
   const { address, bytes } = fields.address
   const attributes = event.attributesJson
   const data = event.data
-  const length = headerBytes + bytes.length + attributes.length + (data?.length ?? 0)
-  into[at + 3] = kinds.indexOf(event.dataKind)
-  into[at + 12] = address.tenant.length
-  into[at + 13] = address.topic.length
-  into.writeUInt16LE(address.key?.length ?? 0, at + 14)
-  into.writeDoubleLE(fields.storedAt, at + 16)
-  into.writeUInt32LE(attributes.length, at + 24)
-  into.writeUInt32LE(fields.hashLow, at + 28)
-  into.writeUInt32LE(fields.hashHigh, at + 32)
-  into.writeUInt32LE(fields.position - fields.commitStart, at + 36)
+  const attributesAt = at + headerBytes + bytes.length
+  const dataAt = attributesAt + attributes.length
+  const end = dataAt + (data?.length ?? 0)
+  view.setUint8(at + 12, address.tenant.length)
+  view.setUint8(at + 13, address.topic.length)
+  view.setUint16(at + 14, address.key?.length ?? 0, true)
+  view.setFloat64(at + 16, fields.storedAt, true)
+  view.setUint32(at + 24, attributes.length, true)
+  view.setUint32(at + 28, fields.hashLow, true)
+  view.setUint32(at + 32, fields.hashHigh, true)
+  view.setUint32(at + 36, fields.position - fields.commitStart, true)
   into.set(bytes, at + headerBytes)
-  into.set(attributes, at + headerBytes + bytes.length)
-  if (data !== undefined) into.set(data, at + headerBytes + bytes.length + attributes.length)
-  seal(into, at, length, length, fields.position)
-  into.fill(0, at + length, at + align(length))
+  into.set(attributes, attributesAt)
+  if (data !== undefined) into.set(data, dataAt)
+  for (let padding = end; padding < at + align(end - at); padding++) into[padding] = 0
+  seal(into, view, at, {
+    kind: kinds.indexOf(event.dataKind),
+    length: end - at,
+    covered: end - at,
+    position: fields.position,
+  })
 }
 
 /** Writes a gap of `bytes` (at least a header's) at `at`. */
 export function writeGap(into: Buffer, at: number, bytes: number, position: number, commitStart = position): void {
+  const view = new DataView(into.buffer, into.byteOffset, into.length)
   into.fill(0, at, at + headerBytes)
-  into[at + 3] = gapKind
-  into.writeUInt32LE(position - commitStart, at + 36)
-  seal(into, at, bytes, headerBytes, position)
+  view.setUint32(at + 36, position - commitStart, true)
+  seal(into, view, at, { kind: gapKind, length: bytes, covered: headerBytes, position })
 }
 
-function seal(into: Buffer, at: number, length: number, covered: number, position: number): void {
-  into.writeUInt16LE(magic, at)
-  into[at + 2] = format
-  into.writeUInt32LE(length, at + 4)
-  into.writeUInt32LE(crc32(into.subarray(at + 12, at + covered), seed(position)), at + 8)
+interface Sealed {
+  readonly kind: number
+  readonly length: number
+  /** What the CRC is over, counted from the record's start. */
+  readonly covered: number
+  readonly position: number
+}
+
+function seal(into: Buffer, view: DataView, at: number, { kind, length, covered, position }: Sealed): void {
+  view.setUint16(at, magic, true)
+  view.setUint8(at + 2, format)
+  view.setUint8(at + 3, kind)
+  view.setUint32(at + 4, length, true)
+  view.setUint32(at + 8, crc32(into.subarray(at + 12, at + covered), seed(position)), true)
 }
 
 function seed(position: number): number {

@@ -12,12 +12,14 @@ interface Extent {
  */
 export class Ring {
   readonly #memory: Buffer
+  readonly view: DataView
   readonly #extents: Extent[] = []
   #next = 0
   #pendingBytes = 0
 
   constructor(bytes: number) {
     this.#memory = Buffer.allocUnsafeSlow(bytes)
+    this.view = new DataView(this.#memory.buffer, 0, bytes)
   }
 
   get memory(): Buffer {

@@ -288,7 +288,8 @@ export class TopicIndex {
     const writes: Write[] = [
       { table: "meta", key: this.#trimKey, value: Buffer.from(formatCursor(position), "latin1") },
     ]
-    for (const head of this.#heads()) {
+    // As memory has them: the store may not have seen yet how far a block reaches.
+    for (const head of this.heads()) {
       if (head.last >= position) break
       writes.push({ table: "index", key: this.#key("h", head.first), value: undefined })
       writes.push({ table: "index", key: this.#key("b", head.first), value: undefined })

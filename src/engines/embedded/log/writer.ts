@@ -79,7 +79,13 @@ export class Writer {
     const at = this.#grow(bytes)
     const position = this.#tail
     const commitStart = this.#open!.extent.position
-    writeRecord(this.#ring.memory, at, { position, commitStart, address, storedAt, hashLow, hashHigh }, event)
+    writeRecord(
+      this.#ring.memory,
+      this.#ring.view,
+      at,
+      { position, commitStart, address, storedAt, hashLow, hashHigh },
+      event,
+    )
     this.#tail += bytes
     return position
   }
