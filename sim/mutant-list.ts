@@ -137,7 +137,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "a catalog change is acknowledged before it is durable",
     file: `${engine}/catalog.ts`,
-    before: "await this.#store.write([write, next])\n    await this.#store.flushed()",
-    after: "await this.#store.write([write, next])",
+    before: "this.#tell(pending)\n    await this.#store.flushed()",
+    after: "this.#tell(pending)",
   },
 ]

@@ -87,7 +87,7 @@ function frameOf(context: ApiContext) {
     components: {
       securitySchemes: {
         key: {
-          type: "http",
+          type: "http" as const,
           scheme: "bearer",
           description: "A key of the hub, `rck_…`; see `admin.key` in its data directory.",
         },

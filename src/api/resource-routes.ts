@@ -4,7 +4,7 @@ import type { Labels } from "../core/resources.ts"
 import { invalidFields } from "./errors.ts"
 import { readQuery } from "./fields.ts"
 import { pageSizeDefault } from "./paging.ts"
-import type { ChangeOptions, ResourceStore, Shown, Stored } from "./resource-store.ts"
+import type { ChangeOptions, ResourceStore, ResourceType, Shown, Stored } from "./resource-store.ts"
 import { type App, documented, headerOf, pathPart, type RouteDoc, tenantOf } from "./routes.ts"
 import { PageQuery, pageOf, strict, ValidateOnlyQuery } from "./schemas.ts"
 
@@ -85,24 +85,14 @@ export const IfMatchHeader = Type.Object({
 
 type Docs = Readonly<Record<"create" | "list" | "get" | "replace" | "patch" | "remove", RouteDoc>>
 
-function resourceDocs(type: {
-  readonly name: string
-  readonly plural: string
-  readonly tag: string
-  readonly input: TSchema
-  readonly output: TSchema
-}): Docs {
+type Described = Pick<ResourceType<Stored>, "name" | "plural" | "tag" | "input" | "output">
+
+function resourceDocs(type: Described): Docs {
   const { name, plural, tag, input, output } = type
-  const Name = name.charAt(0).toUpperCase() + name.slice(1)
-  const Plural = plural.charAt(0).toUpperCase() + plural.slice(1)
-  const params = idParams(name)
-  const change = { query: ValidateOnlyQuery, headers: IfMatchHeader }
-  const changing = ["invalid-argument", "not-found", "conflict", "precondition-failed"] as const
-  const one = { tag, params, answers: { 200: output } }
-  const patch = {
-    content: { "application/merge-patch+json": { schema: { type: "object", description: "The members to change." } } },
-  }
+  const Name = capital(name)
+  const one = { tag, params: idParams(name), answers: { 200: output } }
   return {
+    ...changeDocs(type),
     create: {
       operationId: `create${Name}`,
       tag,
@@ -113,7 +103,7 @@ function resourceDocs(type: {
       problems: ["invalid-argument", "already-exists"],
     },
     list: {
-      operationId: `list${Plural}`,
+      operationId: `list${capital(plural)}`,
       tag,
       summary: `List ${plural}`,
       query: ListQuery,
@@ -121,33 +111,44 @@ function resourceDocs(type: {
       problems: ["invalid-argument"],
     },
     get: { ...one, operationId: `get${Name}`, summary: `Read a ${name}`, problems: ["not-found"] },
+  }
+}
+
+function changeDocs({ name, tag, input, output }: Described): Pick<Docs, "replace" | "patch" | "remove"> {
+  const Name = capital(name)
+  const one = { tag, params: idParams(name), query: ValidateOnlyQuery, headers: IfMatchHeader }
+  const problems = ["invalid-argument", "not-found", "conflict", "precondition-failed"] as const
+  const patch = { schema: { type: "object", description: "The members to change." } }
+  return {
     replace: {
       ...one,
       operationId: `replace${Name}`,
       summary: `Replace a ${name}`,
-      ...change,
       body: input,
-      problems: changing,
+      answers: { 200: output },
+      problems,
     },
     patch: {
       ...one,
       operationId: `update${Name}`,
       summary: `Change a ${name}`,
       description: "A JSON merge patch (RFC 7396): members given replace, null removes.",
-      ...change,
-      body: patch,
-      problems: changing,
+      body: { content: { "application/merge-patch+json": patch } },
+      answers: { 200: output },
+      problems,
     },
     remove: {
+      ...one,
       operationId: `delete${Name}`,
-      tag,
-      params,
       summary: `Delete a ${name}`,
-      ...change,
       answers: { 204: null, 200: validated(output) },
-      problems: ["not-found", "conflict", "precondition-failed"],
+      problems,
     },
   }
+}
+
+function capital(word: string): string {
+  return word.charAt(0).toUpperCase() + word.slice(1)
 }
 
 function validated(output: TSchema): object {
