@@ -59,6 +59,7 @@ export function observeQueue(options: ObserverOptions): DeliveryQueue {
     hold: (lease) => ending(options, lease, { kind: "hold" }, () => queue.hold(lease)),
     async redrive(tenant, id) {
       const delivery = options.record.delivery(id)
+      delivery.redrives++
       delete delivery.ended
       delete delivery.rest
       options.trace.line(`redrive ${id}`)
@@ -118,6 +119,7 @@ async function ending(options: ObserverOptions, lease: Lease, how: Ending, call:
   const { live } = delivery
   const valid = live?.token === lease.token && !live.ending && !live.voided
   const at = clock.now()
+  const { redrives } = delivery
   if (valid) live.ending = true
   try {
     await call()
@@ -132,7 +134,8 @@ async function ending(options: ObserverOptions, lease: Lease, how: Ending, call:
   record.count(how.kind)
   if (!valid) options.onViolation(new InvariantError(4, `a lost lease on ${delivery.id} was ended with ${how.kind}`))
   if (delivery.live === live) delete delivery.live
-  ended(options, lease, how, at)
+  // A dead letter can be put back as soon as it can be found, which is before this answer.
+  if (delivery.redrives === redrives) ended(options, lease, how, at)
 }
 
 function ended(options: ObserverOptions, lease: Lease, how: Ending, at: number): void {

@@ -5,6 +5,7 @@ import { createPower, type Power } from "../src/testing/power.ts"
 import type { Hub } from "./hub.ts"
 import { openHub } from "./hub.ts"
 import { type Disturbance, InvariantError } from "./record.ts"
+import { checkCatalog } from "./triggers.ts"
 import type { World } from "./world.ts"
 
 /** After it is up again, a hub may take this long before invariant 6 holds it to its speed. */
@@ -46,6 +47,7 @@ export function startProcesses(world: World, chance: SimulatedChance): Processes
     record.count("crashes")
     of.cut()
   }
+  const notice = (error: Error) => (error instanceof InvariantError ? world.violate(error) : world.fail(error))
   const boot = async (incarnation: number) => {
     const disturbance: Disturbance = { from: clock.now(), to: Number.POSITIVE_INFINITY }
     record.disturbances.push(disturbance)
@@ -62,6 +64,9 @@ export function startProcesses(world: World, chance: SimulatedChance): Processes
     started.onCut(() => record.crashed(world.store.applied))
     const opened = await Promise.race([opening, cut])
     if (opened) {
+      await Promise.race([checkCatalog(record, opened.engine.catalog).catch(notice), cut])
+    }
+    if (opened && started.on) {
       trace.line(`hub ${incarnation} is up`)
       hub = opened
       for (const resolve of waiting.splice(0)) resolve()

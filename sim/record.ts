@@ -70,6 +70,8 @@ export interface LeaseRecord {
 export interface DeliveryRecord {
   readonly id: string
   sends: number
+  /** How often it was asked to be put back. */
+  redrives: number
   /** Receipts that were answered with 2xx. */
   taken: number
   /** Receipts that were answered with a permanent failure. */
@@ -117,7 +119,7 @@ export class RunRecord {
   delivery(id: string): DeliveryRecord {
     const known = this.deliveries.get(id)
     if (known) return known
-    const made: DeliveryRecord = { id, sends: 0, taken: 0, refused: 0 }
+    const made: DeliveryRecord = { id, sends: 0, redrives: 0, taken: 0, refused: 0 }
     this.deliveries.set(id, made)
     return made
   }

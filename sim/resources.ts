@@ -4,7 +4,7 @@ import type { SimulatedConfig } from "../src/testing/destinations.ts"
 import type { Hub } from "./hub.ts"
 import type { TriggerRecord } from "./record.ts"
 import { type DestinationPlan, planFilters, type TriggerPlan } from "./scenario.ts"
-import { versionOf } from "./triggers.ts"
+import { pausedByHand, versionOf } from "./triggers.ts"
 import { expectRefusal, type Workplace } from "./workload.ts"
 
 export function endpointOf({ tenant, id }: { readonly tenant: string; readonly id: string }): string {
@@ -108,7 +108,7 @@ function changed(trigger: Trigger, change: TriggerChange, now: number, filters: 
   const { paused, ...running } = trigger
   if (change === "resume") return { ...running, updatedAt: now }
   if (change === "filters") return { ...trigger, filters: filters(), updatedAt: now }
-  return { ...running, paused: paused ?? { since: now, reason: "by hand" }, updatedAt: now }
+  return { ...running, paused: paused ?? { since: now, reason: pausedByHand }, updatedAt: now }
 }
 
 async function put(
