@@ -7,7 +7,7 @@ import { type Mutant, mutants } from "./mutant-list.ts"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 /** A mutant that lives through so many seeds has survived. */
-const seedsMax = 600
+const seedsMax = 100
 
 /** Breaks a copy of the source by each mutant, and runs seeds until an invariant breaks. Answers whether all were found. */
 export async function runMutants(only?: string): Promise<boolean> {

@@ -24,6 +24,7 @@ import {
   keys,
   planFilters,
   type Scenario,
+  type TriggerPlan,
   tenants,
   topics,
   trimmedEventsMax,
@@ -103,7 +104,10 @@ export async function publish(
     })
   } else if (asked.kind === "refused") {
     trace.line(`refused: ${asked.error.name}`)
-    record.count(`refusals`)
+    record.count("refusals")
+    if (asked.error instanceof ExpectedLastError && asked.error.last !== undefined) {
+      record.named.push({ address, cursor: asked.error.last })
+    }
     // Of several events a first part may be stored when there is room no more; of one, nothing.
     if (events.length === 1 && (asked.error instanceof StorageFullError || asked.error instanceof ExpectedLastError)) {
       record.refused.push(...events.map((event) => identityOf(address, event)))
@@ -141,35 +145,42 @@ const triggersMax = 12
 
 /** Pauses, resumes, changes and deletes the triggers that may change, and makes new ones. */
 export async function operator(place: Workplace): Promise<void> {
-  const { world, chance, scenario } = place
+  const { world, chance, scenario, processes } = place
   const changing = scenario.triggers.filter(({ stable }) => !stable)
-  for (let number = 1; place.working(); number++) {
+  // What a change begins is done in steps: now and then the hub dies between them, or right after it said yes.
+  const mayDie = (probability: number, steps: number) => {
+    if (scenario.crashes > 0 && chance.happens(probability)) processes.cutAfter(chance.between(1, steps))
+  }
+  for (let number = 1; place.working() && changing.length > 0; number++) {
     await sleep(world.clock, 2_500 * chance.next())
-    const plan = chance.pick(changing.length > 0 ? changing : [undefined])
-    if (!plan) continue
+    const plan = chance.pick(changing)
     const record = world.record.triggers.get(`${plan.tenant}/${plan.id}`)
     if (!record || record.deletionAt !== undefined) continue
-    const what = chance.pick([
-      "pause",
-      "pause",
-      "resume",
-      "resume",
-      "filters",
-      "filters",
-      "delete",
-      "new",
-      "new",
-    ] as const)
-    // What a change begins is done in steps: now and then the hub dies between them.
-    if (scenario.crashes > 0 && chance.happens(0.1)) place.processes.cutAfter(chance.between(1, 60))
-    if (what === "new") {
-      if (world.record.triggers.size >= scenario.triggers.length + triggersMax) continue
-      await createTrigger(place, { ...plan, id: `${plan.id}-${number}`, filters: planFilters(chance) })
-    } else if (what === "delete") {
-      if (number % 3 === 0) await deleteTrigger(place, plan)
-    } else await changeTrigger(place, plan, what)
+    mayDie(0.06, 60)
+    await changeSomething(place, plan, number)
+    mayDie(0.12, 5)
   }
 }
+
+async function changeSomething(place: Workplace, plan: TriggerPlan, number: number): Promise<void> {
+  const { world, chance, scenario } = place
+  switch (chance.pick(changes)) {
+    case "new":
+      if (world.record.triggers.size >= scenario.triggers.length + triggersMax) return
+      return createTrigger(place, { ...plan, id: `${plan.id}-${number}`, filters: planFilters(chance) })
+    case "delete":
+      return number % 3 === 0 ? deleteTrigger(place, plan) : undefined
+    case "pause":
+      return changeTrigger(place, plan, "pause")
+    case "resume":
+      return changeTrigger(place, plan, "resume")
+    case "filters":
+      return changeTrigger(place, plan, "filters")
+  }
+}
+
+/** What an operator does, as often as it is here. */
+const changes = ["pause", "pause", "resume", "resume", "filters", "filters", "new", "new", "delete"] as const
 
 /** Puts dead letters back. */
 export async function redriver({ world, processes, chance, working }: Workplace): Promise<void> {

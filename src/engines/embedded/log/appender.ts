@@ -129,7 +129,10 @@ export class Appender {
       if (conditional && target.index.hasSince(seen, target.key)) continue
       if (dedupeWindowMs > 0 && this.#hasTwinSince(address, events, seen)) continue
       const cursor = last === undefined ? undefined : formatCursor(last)
-      if (conditional && (cursor ?? "none") !== expectedLast) throw new ExpectedLastError(cursor)
+      if (conditional && (cursor ?? "none") !== expectedLast) {
+        if (last === undefined || (await this.#state.writer.isKept(last))) throw new ExpectedLastError(cursor)
+        continue
+      }
       return { appended: this.#put(address, target, events, dedupeWindowMs, known) }
     }
   }

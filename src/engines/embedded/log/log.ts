@@ -135,10 +135,13 @@ export class SegmentLog implements EventLog {
     return cursorBefore(atTime(this.#state, time, {}))
   }
 
-  last(address: Address): Promise<Cursor | undefined> {
-    return lastOf(this.#state, address).then((position) =>
-      position === undefined ? undefined : formatCursor(position),
-    )
+  /** Only what is durable: after a crash another event could be at a cursor that was named too early. */
+  async last(address: Address): Promise<Cursor | undefined> {
+    for (;;) {
+      const position = await lastOf(this.#state, address)
+      if (position === undefined) return undefined
+      if (await this.#state.writer.isKept(position)) return formatCursor(position)
+    }
   }
 
   compare(a: Cursor, b: Cursor): number {

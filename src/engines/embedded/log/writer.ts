@@ -108,6 +108,14 @@ export class Writer {
     return (this.#commits.find(holds) ?? this.#open)?.done ?? Promise.resolve()
   }
 
+  /** Resolves when the record at `position` is durable (true), or when it could not be written and is gone (false). */
+  isKept(position: number): Promise<boolean> {
+    return this.settled(position).then(
+      () => true,
+      () => false,
+    )
+  }
+
   #endSegment(): void {
     const bytes = this.#segmentEnd - this.#tail
     if (bytes > 0) {
