@@ -87,6 +87,7 @@ async function* start(directory: string, events: number): AsyncIterable<Measure>
 
 async function* overHttp(directory: string, rounds: number): AsyncIterable<Measure> {
   const hub = await startHubProcess([], directory)
+  await hub.call("POST", "/v1/topics", { id: address.topic })
   const bare = await startBaseline("file.ts", "500000")
   const path = "/v1/topics/bench/events?from=oldest&limit=all&format=ndjson"
   const lines = (port: number, url: string) => countLines(port, url, hub.key)
@@ -110,7 +111,11 @@ function countLines(port: number, path: string, key: string): Promise<number> {
     socket.on("data", (chunk: Buffer) => {
       for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, at + 1)) lines++
     })
-    socket.on("end", () => resolve((lines / (performance.now() - startedAt)) * 1000))
+    socket.on("end", () =>
+      lines < 1_000
+        ? reject(new Error("too few events came"))
+        : resolve((lines / (performance.now() - startedAt)) * 1000),
+    )
     socket.on("error", reject)
   })
 }

@@ -34,10 +34,11 @@ export async function fullDisk({ world, chance, working }: Workplace): Promise<v
   while (working()) {
     await sleep(world.clock, 20_000 * chance.next())
     if (!working() || chance.happens(0.4)) continue
-    world.trace.line("the disk is full")
+    const what = chance.pick(["segments", "state", "segments and state"] as const)
+    world.trace.line(`the disk is full for ${what}`)
     world.record.count("full disks")
-    world.disk.bytesMax = world.disk.bytesUsed
-    world.store.full = chance.happens(0.7)
+    if (what !== "state") world.disk.bytesMax = world.disk.bytesUsed
+    world.store.full = what !== "segments"
     const disturbance = { from: world.clock.now(), to: Number.POSITIVE_INFINITY }
     world.record.disturbances.push(disturbance)
     await sleep(world.clock, 5_000 * chance.next())

@@ -1,31 +1,233 @@
-import { queueConformance } from "../conformance/queue.ts"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterEach, beforeEach, describe, expect, test } from "vitest"
+import { LeaseLostError, StorageFullError } from "../../core/errors.ts"
+import { createSimulatedClock, quiesce, type SimulatedClock } from "../../testing/clock.ts"
+import { delivery, ids, lane, letter, queueConformance, take, takeOne } from "../conformance/queue.ts"
 import { directoryHarness } from "./bed.fixture.ts"
 import { formatCursor } from "./log/cursor.ts"
-import { openQueue, type QueueOptions } from "./queue.ts"
+import { type EmbeddedQueue, openQueue } from "./queue.ts"
+import type { Store } from "./store.ts"
 import { openLmdbStore } from "./store-lmdb.ts"
 
-function harness(options: Partial<QueueOptions> = {}) {
-  let last = 1_000
-  const cursors = async (count: number) => {
-    const first = last
-    last += count * 8
-    return Array.from({ length: count }, (_, i) => formatCursor(first + i * 8))
-  }
+const cursors = (count: number, first = 1_000) => Array.from({ length: count }, (_, i) => formatCursor(first + i * 8))
+
+// With the memory it has in the field it is tested as a part of its engine.
+queueConformance("embedded, with next to no memory", () => {
+  let last = 0
   return directoryHarness(async (directory, clock) => {
     const store = openLmdbStore(directory)
-    const queue = await openQueue({ ...options, store, clock })
-    const abandon = () => store.close()
+    const queue = await openQueue({ store, clock, laneReadyMax: 2, readyMax: 2 })
     return {
-      opened: { queue, cursors },
-      abandon,
+      opened: {
+        queue,
+        async cursors(count) {
+          last += 1_000_000
+          return cursors(count, last)
+        },
+      },
       written: () => store.write([]),
-      close: async () => {
+      abandon: () => store.close(),
+      async close() {
         await queue.close()
-        await abandon()
+        await store.close()
       },
     }
   })
+})
+
+let directory: string
+let store: Store
+let clock: SimulatedClock
+/** While it is set the store refuses every write. */
+let full: boolean
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "redcar-queue-"))
+  store = openLmdbStore(directory)
+  clock = createSimulatedClock(1_700_000_000_000)
+  full = false
+})
+
+afterEach(async () => {
+  await store.close()
+  rmSync(directory, { recursive: true, force: true })
+})
+
+const refusing: Store = {
+  get: (table, key) => store.get(table, key),
+  range: (table, range) => store.range(table, range),
+  write: (writes) => (full ? Promise.reject(new StorageFullError("full")) : store.write(writes)),
+  flushed: () => store.flushed(),
+  close: () => store.close(),
 }
 
-queueConformance("embedded", () => harness())
-queueConformance("embedded, with next to no memory", () => harness({ laneReadyMax: 2, readyMax: 2 }))
+const open = (options = {}) => openQueue({ store: refusing, clock, ...options })
+
+describe("memory", () => {
+  test("holds a bounded part of what is due, before and after a start", async () => {
+    const all = cursors(20_000).map((cursor, i) => delivery(cursor, { destination: i % 4 === 0 ? "d2" : "d1" }))
+    let queue = await open({ laneReadyMax: 100 })
+    for (let i = 0; i < all.length; i += 1_000) await queue.enqueue(all.slice(i, i + 1_000))
+    expect(queue.figures()).toEqual({ lanes: 2, deliveriesOpen: 20_000, deliveriesInMemory: 200, leases: 0 })
+    await queue.close()
+    queue = await open({ laneReadyMax: 100 })
+    expect(queue.figures()).toEqual({ lanes: 2, deliveriesOpen: 20_000, deliveriesInMemory: 0, leases: 0 })
+    let left = 15_000
+    for (let leases = await take(queue, 64); leases.length > 0; leases = await take(queue, 64)) {
+      await Promise.all(leases.map((lease) => queue.settle(lease, { kind: "done" })))
+      left -= leases.length
+      expect(queue.figures().deliveriesInMemory).toBeLessThanOrEqual(200)
+      expect(queue.figures().deliveriesOpen).toBe(left + 5_000)
+    }
+    expect(left).toBe(0)
+    expect(queue.figures()).toMatchObject({ lanes: 1, leases: 0 })
+  })
+
+  test("is shared by all lanes, and none starves", async () => {
+    const names = Array.from({ length: 20 }, (_, i) => `d${i}`)
+    const all = cursors(4_000).map((cursor, i) => delivery(cursor, { destination: names[i % 20]! }))
+    const queue = await open({ readyMax: 500 })
+    await queue.enqueue(all)
+    expect(queue.figures().deliveriesInMemory).toBeLessThanOrEqual(500 + 20 * 16)
+    for (const name of names) expect(await take(queue, 50, `acme/${name}`)).toHaveLength(50)
+  })
+
+  test("is given back: what has nothing open costs nothing", async () => {
+    const queue = await open()
+    await queue.enqueue(cursors(50).map((cursor, i) => delivery(cursor, { destination: `d${i}` })))
+    for (let i = 0; i < 50; i++) await queue.settle(await takeOne(queue, `acme/d${i}`), { kind: "done" })
+    expect(queue.figures()).toEqual({ lanes: 0, deliveriesOpen: 0, deliveriesInMemory: 0, leases: 0 })
+    expect([...store.range("deliveries")]).toEqual([])
+    expect([...store.range("parked")]).toEqual([])
+  })
+})
+
+describe("a store that refuses", () => {
+  const [a, b] = cursors(2)
+  const both = [delivery(a!), delivery(b!)]
+
+  for (const options of [{}, { laneReadyMax: 1 }]) {
+    test(`an enqueue leaves nothing behind, and can be made again (${JSON.stringify(options)})`, async () => {
+      const queue = await open(options)
+      full = true
+      await expect(queue.enqueue(both, { reader: "router", cursor: b! })).rejects.toThrow(StorageFullError)
+      expect([await queue.depth(lane), await queue.position("router"), await take(queue)]).toEqual([0, undefined, []])
+      full = false
+      await queue.enqueue(both, { reader: "router", cursor: b! })
+      expect(ids(await take(queue))).toEqual(both.map((d) => d.id))
+    })
+  }
+
+  test("a delivery that was leased before its enqueue was refused is lost to who leased it", async () => {
+    const queue = await open()
+    full = true
+    const refused = queue.enqueue(both)
+    const [lease] = await take(queue)
+    await expect(refused).rejects.toThrow(StorageFullError)
+    full = false
+    await expect(queue.settle(lease!, { kind: "done" })).rejects.toThrow(LeaseLostError)
+    expect(queue.figures()).toEqual({ lanes: 0, deliveriesOpen: 0, deliveriesInMemory: 0, leases: 0 })
+  })
+
+  const ends: Record<string, (queue: EmbeddedQueue, lease: Awaited<ReturnType<typeof takeOne>>) => Promise<void>> = {
+    done: (queue, lease) => queue.settle(lease, { kind: "done" }),
+    retry: (queue, lease) => queue.settle(lease, { kind: "retry", delayMs: 100 }),
+    bury: (queue, lease) => queue.bury(lease, letter(lease.delivery)),
+    release: (queue, lease) => queue.release(lease, 100),
+    hold: (queue, lease) => queue.hold(lease),
+  }
+  test.each(Object.entries(ends))(
+    "the end of a lease (%s): it is held on, and can be ended again, or lapses",
+    async (_name, end) => {
+      const queue = await open()
+      await queue.enqueue(both)
+      const [first, second] = await take(queue)
+      full = true
+      await expect(end(queue, first!)).rejects.toThrow(StorageFullError)
+      await expect(end(queue, second!)).rejects.toThrow(StorageFullError)
+      expect(await queue.open(both[0]!)).toMatchObject({ state: "leased" })
+      await clock.advance(1_000)
+      full = false
+      await end(queue, first!)
+      expect(await queue.open(both[1]!)).toMatchObject({ state: "leased" })
+      await clock.advance(1_100)
+      expect(await queue.open(both[1]!)).toMatchObject({ state: "due", attempts: 1 })
+      await expect(end(queue, second!)).rejects.toThrow(LeaseLostError)
+    },
+  )
+
+  test("a redrive: the letter stays", async () => {
+    const queue = await open()
+    await queue.enqueue([both[0]!])
+    await queue.bury(await takeOne(queue), letter(both[0]!))
+    full = true
+    await expect(queue.redrive("acme", both[0]!.id)).rejects.toThrow(StorageFullError)
+    expect([await queue.depth(lane), (await queue.deadLetters({ tenant: "acme", limit: 9 })).length]).toEqual([0, 1])
+    full = false
+    expect(await queue.redrive("acme", both[0]!.id)).toBe(true)
+    await takeOne(queue)
+  })
+
+  test("a drop, a resume and the moving of what comes due: all is found again", async () => {
+    const queue = await open({ laneReadyMax: 1 })
+    const all = cursors(6).map((cursor) => delivery(cursor))
+    await queue.enqueue(all)
+    const leases = await take(queue, 4)
+    await queue.hold(leases[0]!)
+    for (const lease of leases.slice(1, 4)) await queue.settle(lease, { kind: "retry", delayMs: 100 })
+    full = true
+    await clock.advance(200)
+    await expect(queue.resume("acme", "t1")).rejects.toThrow(StorageFullError)
+    await expect(queue.drop("acme", "t1")).rejects.toThrow(StorageFullError)
+    full = false
+    for (let i = 0; i < 3; i++) {
+      await clock.advance(1_000)
+      await store.write([])
+      await quiesce()
+    }
+    expect(await queue.resume("acme", "t1")).toBe(1)
+    expect(await queue.depth(lane)).toBe(6)
+    expect(ids(await take(queue, 10))).toEqual(all.map((d) => d.id))
+    expect(await queue.drop("acme", "t1")).toBe(6)
+    expect(queue.figures()).toEqual({ lanes: 0, deliveriesOpen: 0, deliveriesInMemory: 0, leases: 0 })
+  })
+
+  test("opening: what is there can be read and leased", async () => {
+    let queue = await open()
+    await queue.enqueue(both)
+    await queue.close()
+    full = true
+    queue = await open()
+    expect(ids(await take(queue))).toEqual(both.map((d) => d.id))
+  })
+})
+
+test("a delivery whose id does not say its event and trigger is one like any other", async () => {
+  const [a, b] = cursors(2)
+  let queue = await open()
+  const odd = { ...delivery(a!), id: `${a}.t1.replay` }
+  await queue.enqueue([delivery(a!), odd, delivery(b!)])
+  await queue.settle((await take(queue))[1]!, { kind: "retry", delayMs: 100 })
+  await queue.close()
+  clock.jump(100)
+  queue = await open()
+  expect((await take(queue)).map((lease) => lease.delivery)).toEqual([delivery(a!), odd, delivery(b!)])
+})
+
+test("a closed queue takes nothing more and ends who listens", async () => {
+  const queue = await open()
+  const heard = queue.lanes(new AbortController().signal)[Symbol.asyncIterator]()
+  const next = heard.next()
+  await queue.enqueue([delivery(cursors(1)[0]!)])
+  expect((await next).value).toBe(lane)
+  const lease = await takeOne(queue)
+  const end = heard.next()
+  await queue.close()
+  expect((await end).done).toBe(true)
+  await expect(queue.enqueue([])).rejects.toThrow()
+  await expect(queue.settle(lease, { kind: "done" })).rejects.toThrow()
+  await expect(queue.redrive("acme", "x")).rejects.toThrow()
+  expect(await take(queue)).toEqual([])
+})
