@@ -20,13 +20,14 @@ export interface Hub {
 }
 
 /** Small, so that a run fills and leaves several. */
-const segmentBytes = 128 * 1024
+const segmentBytesOf = [32 * 1024, 128 * 1024] as const
 
 /** Shorter than in life, so that leases lapse and slots run out within a run. */
 const limits = { inFlightMax: 64, leaseMs: 15_000, attemptMsMax: 20_000, stopMs: 3_000 }
 
 export async function openHub(world: World, power: Power, incarnation: number): Promise<Hub> {
   const { clock } = power
+  const segmentBytes = segmentBytesOf[world.seed % 2]!
   const opened = await openEmbeddedEngine({
     disk: world.disk.mount(power),
     store: world.store.mount(power),

@@ -35,7 +35,7 @@ export async function createTrigger(place: Workplace, plan: TriggerPlan): Promis
   const record = recordOf(place, plan)
   for (;;) {
     const made = await place.processes.ask(`make ${key}`, async (hub) => {
-      await put(place, hub, record, makeTrigger(plan, await chooseStart(place, hub), place.world.clock.now()), 0)
+      await put(place, hub, record, makeTrigger(plan, await chooseStart(place, hub, plan), place.world.clock.now()), 0)
     })
     if (made.kind === "answered") return
     if (made.kind === "refused") expectRefusal(place.world, made.error)
@@ -88,15 +88,17 @@ export async function deleteTrigger(place: Workplace, { tenant, id }: Named): Pr
   if (asked.kind === "refused") expectRefusal(world, asked.error)
 }
 
-/** Now, the beginning, or after an event that was acknowledged. */
-async function chooseStart({ world, chance }: Workplace, hub: Hub): Promise<Cursor> {
-  const { acknowledged } = world.record
+/** Now, the beginning, or after an event that was acknowledged: often one of the newest that the trigger listens to. */
+async function chooseStart({ world, chance }: Workplace, hub: Hub, plan: TriggerPlan): Promise<Cursor> {
   const start = chance.pick(["now", "oldest", "cursor", "cursor"] as const)
+  if (start === "now") return hub.engine.log.head()
   if (start === "oldest") return hub.engine.log.oldest()
-  if (start === "cursor" && acknowledged.length > 0) {
-    return chance.pick(chance.happens(0.5) ? acknowledged : acknowledged.slice(-2)).cursor
-  }
-  return hub.engine.log.head()
+  const [topic] = plan.topic.split(":")
+  const its = world.record.acknowledged.filter(
+    ({ address }) => address.tenant === plan.tenant && address.topic === topic,
+  )
+  if (its.length === 0) return hub.engine.log.oldest()
+  return chance.pick(chance.happens(0.5) ? its : its.slice(-2)).cursor
 }
 
 function makeTrigger(plan: TriggerPlan, from: Cursor, now: number): Trigger {

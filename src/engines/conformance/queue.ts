@@ -311,6 +311,18 @@ function lanes(it: Declare<QueueBed>): void {
     await listener.stop()
   })
 
+  it("announces again when work comes to a lane of which all was leased", async ({ queue, cursors }) => {
+    const [a, b, c] = await cursors(3)
+    const listener = listen(queue)
+    const first = listener.next()
+    await queue.enqueue([delivery(a!), delivery(b!)])
+    expect(await first).toBe(lane)
+    expect(await take(queue, 2)).toHaveLength(2)
+    await queue.enqueue([delivery(c!)])
+    expect(await listener.next()).toBe(lane)
+    await listener.stop()
+  })
+
   it("announces a lane whose parked delivery comes due, whose lease lapses, and that gets one back", async (bed, {
     elapse,
   }) => {

@@ -113,21 +113,27 @@ class Load {
     const { id } = lease.delivery
     if (this.#leased.has(id)) say({ kind: "wrong", what: `${id} is leased twice at a time` })
     this.#leased.add(id)
-    const stored = await this.#engine.log.get(lease.delivery.cursor)
-    if (!stored) say({ kind: "wrong", what: `${id} has no event` })
-    if (stored && !deliveriesOf(stored).some((one) => one.id === id && laneOf(one) === laneOf(lease.delivery))) {
+    await this.#attempt(lease)
+    this.#leased.delete(id)
+  }
+
+  async #attempt(lease: Lease): Promise<void> {
+    const { log, queue } = this.#engine
+    const { id, cursor } = lease.delivery
+    const stored = await log.get(cursor)
+    if (stored === undefined) return void say({ kind: "wrong", what: `${id} has no event` })
+    if (!deliveriesOf(stored).some((one) => one.id === id && laneOf(one) === laneOf(lease.delivery))) {
       say({ kind: "wrong", what: `${id} is nobody's delivery` })
     }
-    this.#leased.delete(id)
     const end = endOf(id, lease.attempt)
-    if (end === "retry") return this.#engine.queue.settle(lease, { kind: "retry", delayMs: 5 })
+    if (end === "retry") return queue.settle(lease, { kind: "retry", delayMs: 5 })
     if (end === "bury") {
-      await this.#engine.queue.bury(lease, letterOf(lease, stored!))
+      await queue.bury(lease, letterOf(lease, stored))
       say({ kind: "buried", id })
       return
     }
     say({ kind: "ending", id })
-    await this.#engine.queue.settle(lease, { kind: "done" })
+    await queue.settle(lease, { kind: "done" })
     say({ kind: "done", id })
   }
 }

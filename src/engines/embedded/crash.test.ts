@@ -43,9 +43,9 @@ async function runAndKill(directory: string, name: string, ms: number, ledger: L
   child.stderr.on("data", (data) => {
     errors += data
   })
-  let timer: NodeJS.Timeout | undefined
-  createInterface(child.stdout).on("line", (line) => {
-    timer ??= setTimeout(() => child.kill("SIGKILL"), ms)
+  const lines = createInterface(child.stdout)
+  lines.once("line", () => setTimeout(() => child.kill("SIGKILL"), ms))
+  lines.on("line", (line) => {
     // The last line may be a part of one.
     if (line.endsWith("}")) ledger.note(JSON.parse(line) as Said)
   })

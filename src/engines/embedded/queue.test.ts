@@ -204,6 +204,74 @@ describe("a store that refuses", () => {
   })
 })
 
+describe("what overlaps", () => {
+  test("a lane that is drained faster than its rows are written loses none of them", async () => {
+    const queue = await open({ laneReadyMax: 2 })
+    const all = cursors(5).map((cursor) => delivery(cursor))
+    const heard = queue.lanes(new AbortController().signal)[Symbol.asyncIterator]()
+    const first = heard.next()
+    const written = queue.enqueue(all)
+    expect((await first).value).toBe(lane)
+    expect(ids(await take(queue))).toEqual(all.slice(0, 2).map((d) => d.id))
+    await written
+    expect((await heard.next()).value).toBe(lane)
+    expect(ids(await take(queue))).toEqual(all.slice(2).map((d) => d.id))
+    await queue.close()
+  })
+
+  test("a delivery that becomes readable by a lease before its redrive knows of it is leased once", async () => {
+    const all = cursors(3).map((cursor) => delivery(cursor))
+    let queue = await open()
+    await queue.enqueue(all)
+    const [first, second] = await take(queue, 2)
+    await queue.release(first!, 0)
+    await queue.bury(second!, letter(all[1]!))
+    await queue.close()
+    queue = await open()
+    const early = queue.forget("nobody").then(() => take(queue))
+    await queue.redrive("acme", all[1]!.id)
+    expect(ids([...(await early), ...(await take(queue))]).toSorted()).toEqual(all.map((d) => d.id))
+    expect(await queue.depth(lane)).toBe(3)
+  })
+
+  test("a delivery that is being parked while its trigger is dropped is dropped", async () => {
+    const queue = await open()
+    await queue.enqueue([delivery(cursors(1)[0]!)])
+    const lease = await takeOne(queue)
+    const dropped = queue.drop("acme", "t1")
+    await new Promise(setImmediate)
+    const parked = queue.settle(lease, { kind: "retry", delayMs: 10 }).catch((error: unknown) => error)
+    expect(await dropped).toBe(1)
+    await parked
+    expect(queue.figures()).toEqual({ lanes: 0, deliveriesOpen: 0, deliveriesInMemory: 0, leases: 0 })
+    expect([...store.range("parked")]).toEqual([])
+  })
+})
+
+describe("a clock that jumps", () => {
+  test("a lease is over when its time is, though its timer comes late", async () => {
+    const queue = await open()
+    await queue.enqueue([delivery(cursors(1)[0]!)])
+    const lease = await takeOne(queue)
+    clock.jump(10_000)
+    await expect(queue.settle(lease, { kind: "done" })).rejects.toThrow(LeaseLostError)
+    await clock.advance(0)
+    expect((await takeOne(queue)).attempt).toBe(2)
+  })
+
+  test("what is parked after a jump back comes due in its time", async () => {
+    const queue = await open()
+    await queue.enqueue([delivery(cursors(1)[0]!)])
+    await queue.settle(await takeOne(queue), { kind: "retry", delayMs: 5_000 })
+    await clock.advance(5_000)
+    const second = await takeOne(queue)
+    clock.jump(-60_000)
+    await queue.settle(second, { kind: "retry", delayMs: 100 })
+    await clock.advance(100)
+    expect((await takeOne(queue)).attempt).toBe(3)
+  })
+})
+
 test("a delivery whose id does not say its event and trigger is one like any other", async () => {
   const [a, b] = cursors(2)
   let queue = await open()

@@ -35,6 +35,8 @@ export class Writer {
   readonly #options: WriterOptions
   readonly #commits: Commit[] = []
   #open: Commit | undefined
+  /** The one that is being written; it is among neither of the others. */
+  #current: Commit | undefined
   #tail: number
   #durable: number
   #segmentEnd: number
@@ -104,8 +106,10 @@ export class Writer {
   /** Resolves when the commit that holds `position` is durable; at once when it is. */
   settled(position: number): Promise<void> {
     if (position < this.#durable) return Promise.resolve()
-    const holds = ({ extent }: Commit) => position < extent.position + extent.length
-    return (this.#commits.find(holds) ?? this.#open)?.done ?? Promise.resolve()
+    const holds = (commit: Commit | undefined) =>
+      commit !== undefined && position < commit.extent.position + commit.extent.length
+    const commit = holds(this.#current) ? this.#current : (this.#commits.find(holds) ?? this.#open)
+    return commit?.done ?? Promise.resolve()
   }
 
   /** Resolves when the record at `position` is durable (true), or when it could not be written and is gone (false). */
@@ -157,6 +161,7 @@ export class Writer {
   /** One commit; the next one begins a turn later, so that what the answers to this one bring along can join it. */
   async #run(): Promise<void> {
     const commit = this.#next()
+    this.#current = commit
     if (commit === undefined) {
       this.#writing = false
       return this.#idle?.()
@@ -167,6 +172,7 @@ export class Writer {
     } catch (error) {
       this.#discard(commit, error)
     }
+    this.#current = undefined
     this.#options.defer(() => this.#run())
   }
 
