@@ -66,7 +66,7 @@ export class Appender {
   onDurable(): void {
     const { durable } = this.#state.writer
     for (const index of this.#touched) {
-      index.wake()
+      index.waiters.wake()
       if ((index.last ?? 0) < durable) this.#touched.delete(index)
     }
   }

@@ -25,7 +25,8 @@ import { Reclaimer } from "./reclaim.ts"
 import { recover } from "./recovery.ts"
 import { statsOf, trimPoint } from "./retention.ts"
 import { Segments } from "./segments.ts"
-import { type LogState, Waiters } from "./state.ts"
+import type { LogState } from "./state.ts"
+import { Waiters } from "./waiters.ts"
 import { Writer } from "./writer.ts"
 
 export interface LogOptions {

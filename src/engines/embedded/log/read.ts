@@ -172,7 +172,7 @@ function more(state: LogState, index: TopicIndex | undefined, follow: AbortSigna
       resolve()
     }
     const forgetEnd = state.waiters.onClose(done)
-    const forget = index === undefined ? state.waiters.add(done) : index.onMore(done)
+    const forget = index === undefined ? state.waiters.add(done) : index.waiters.add(done)
     follow.addEventListener("abort", done, { once: true })
   })
 }

@@ -1,5 +1,6 @@
 import type { Store, Write } from "../store.ts"
 import { formatCursor, parseCursor } from "./cursor.ts"
+import { Waiters } from "./waiters.ts"
 
 /** Entries of a closed block. */
 export const blockEntries = 2048
@@ -128,7 +129,8 @@ export class TopicIndex {
   #dirty = false
   /** Events before this position are gone. */
   trimmedTo: number
-  #waiting = new Set<() => void>()
+  /** Readers at the end of the topic. */
+  readonly waiters = new Waiters()
 
   constructor(store: Store, tenant: string, topic: string) {
     this.#store = store
@@ -165,22 +167,9 @@ export class TopicIndex {
     this.#recent = this.#recent.filter(({ count }) => count > 0)
   }
 
-  /** Calls `wake` once when the topic next has more to read. */
-  onMore(wake: () => void): () => void {
-    this.#waiting.add(wake)
-    return () => this.#waiting.delete(wake)
-  }
-
-  wake(): void {
-    if (this.#waiting.size === 0) return
-    const waiting = this.#waiting
-    this.#waiting = new Set()
-    for (const wake of waiting) wake()
-  }
-
   /** Whether everything is in the store and nobody waits: it can be made again from there. */
   get idle(): boolean {
-    return !this.#dirty && this.#waiting.size === 0
+    return !this.#dirty && !this.waiters.any
   }
 
   /** Whether an event came after `position` that has this key's hash; with 0, whether any came. */
