@@ -1,5 +1,5 @@
 import { sleep } from "../src/core/clock.ts"
-import type { Workplace } from "./workload.ts"
+import type { Workplace } from "./workplace.ts"
 import { diskBytes } from "./world.ts"
 
 /** Cuts the power at chosen steps, early ones too, so that a start dies as well; and stops the hub in good order. */

@@ -10,6 +10,7 @@ const usage = `The whole hub from a seed, with faults; its invariants are checke
   npm run sim -- --seed 42            one seed, with its trace
   npm run sim -- --seed 42 --trace run.txt
   npm run sim -- --mutants            break the source on purpose, and see that each mutant is found
+  npm run sim -- --mutants --only lease
 
 Exit code: 0 all held, 1 an invariant broke, 2 the arguments are wrong or the simulator is.
 `
@@ -106,6 +107,6 @@ function progress(done: number, all: number): void {
 try {
   process.exitCode = await main()
 } catch (error) {
-  console.error(error)
+  console.error(error instanceof TypeError ? error.message : error)
   process.exitCode = exitWrong
 }

@@ -18,112 +18,120 @@ export type Asked<T> =
   | { readonly kind: "lost" }
 
 /** The hub's process, again and again: it dies at any step and is started anew on what it left. */
-export interface Processes {
-  /** Asks the hub that runs, or the next one. */
-  ask<T>(what: string, question: (hub: Hub) => Promise<T>): Promise<Asked<T>>
-  /** Cuts the power of the process after so many more steps; undefined: not any more. */
-  cutAfter(steps: number | undefined): void
-  /** Stops the process in good order; the next one starts by itself. */
-  restart(): Promise<void>
-  /** Ends it all. */
-  end(): void
-}
+export class Processes {
+  readonly #world: World
+  readonly #chance: SimulatedChance
+  #hub: Hub | undefined
+  #power: Power | undefined
+  #died: Promise<void> = Promise.resolve()
+  #stepsLeft: number | undefined
+  #waiting: (() => void)[] = []
+  #ended = false
 
-/** Starts the first process. */
-export function startProcesses(world: World, chance: SimulatedChance): Processes {
-  const { clock, trace, record } = world
-  let hub: Hub | undefined
-  let power: Power | undefined
-  let died: Promise<void> = Promise.resolve()
-  let stepsLeft: number | undefined
-  let waiting: (() => void)[] = []
-  let ended = false
-
-  const watch = (what: string, of: Power) => {
-    trace.line(what)
-    if (stepsLeft === undefined || --stepsLeft > 0) return
-    stepsLeft = undefined
-    trace.line("POWER CUT")
-    record.count("crashes")
-    of.cut()
+  /** Starts the first process. */
+  constructor(world: World, chance: SimulatedChance) {
+    this.#world = world
+    this.#chance = chance
+    this.#boot(1).catch(world.fail)
   }
-  const notice = (error: Error) => (error instanceof InvariantError ? world.violate(error) : world.fail(error))
-  const boot = async (incarnation: number) => {
+
+  /** Asks the hub that runs, or the next one. */
+  async ask<T>(what: string, question: (hub: Hub) => Promise<T>): Promise<Asked<T>> {
+    while (!this.#hub) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    const hub = this.#hub
+    this.#world.trace.line(`ask ${what}`)
+    const answer = question(hub).then(
+      (value) => ({ kind: "answered" as const, value }),
+      (error: Error) => ({ kind: "refused" as const, error }),
+    )
+    const result = await Promise.race([answer, this.#died.then(() => ({ kind: "lost" as const }))])
+    return hub.alive() ? result : { kind: "lost" }
+  }
+
+  /** Cuts the power of the process after so many more steps; undefined: not any more. */
+  cutAfter(steps: number | undefined): void {
+    this.#stepsLeft = steps
+  }
+
+  /** Stops the process in good order; the next one starts by itself. */
+  async restart(): Promise<void> {
+    const { clock, trace, record, store, violate } = this.#world
+    const [hub, power] = [this.#hub, this.#power]
+    if (!hub || !power) return
+    trace.line("restart")
+    record.count("restarts")
     const disturbance: Disturbance = { from: clock.now(), to: Number.POSITIVE_INFINITY }
     record.disturbances.push(disturbance)
-    const started = createPower({ clock, watch })
-    power = started
-    const cut = new Promise<void>((resolve) => started.onCut(resolve))
-    died = cut
-    const opening = openHub(world, started, incarnation).catch((error: Error) => {
+    this.#hub = undefined
+    const closed = hub.close().then(
+      () => true,
+      (error: Error) => {
+        // A full store may refuse its last writes; what they were about is found again at the next start.
+        if (!(error instanceof StorageFullError)) throw error
+        return false
+      },
+    )
+    const whole = await Promise.race([closed, this.#died])
+    disturbance.to = clock.now()
+    if (whole && store.applied !== store.onDisk) {
+      violate(new InvariantError(2, "a hub that was closed left state that was not durable"))
+    }
+    power.cut()
+  }
+
+  /** Ends it all. */
+  end(): void {
+    this.#ended = true
+    this.#power?.cut()
+    this.#waiting = []
+  }
+
+  async #boot(incarnation: number): Promise<void> {
+    const { clock, record } = this.#world
+    const disturbance: Disturbance = { from: clock.now(), to: Number.POSITIVE_INFINITY }
+    record.disturbances.push(disturbance)
+    const power = createPower({ clock, watch: (what, power) => this.#watch(what, power) })
+    const died = new Promise<void>((resolve) => power.onCut(resolve))
+    this.#power = power
+    this.#died = died
+    await this.#open(power, died, incarnation)
+    if (this.#hub) disturbance.to = clock.now() + graceMs
+    await died
+    this.#hub = undefined
+    if (this.#ended) return
+    record.disturbances.push({ from: clock.now(), to: clock.now() + graceMs })
+    await sleep(clock, this.#chance.between(0, 3_000))
+    disturbance.to = Math.min(disturbance.to, clock.now())
+    this.#boot(incarnation + 1).catch(this.#world.fail)
+  }
+
+  /** Sets the hub, unless the process dies before it is there. */
+  async #open(power: Power, died: Promise<void>, incarnation: number): Promise<void> {
+    const { trace, record, store, violate, fail } = this.#world
+    const opening = openHub(this.#world, power, incarnation).catch((error: Error) => {
       if (!(error instanceof StorageFullError)) throw error
       // A start may need room; whoever keeps the process running tries again.
       trace.line(`hub ${incarnation} does not start: ${error.message}`)
-      started.cut()
+      power.cut()
     })
-    started.onCut(() => record.crashed(world.store.applied))
-    const opened = await Promise.race([opening, cut])
-    if (opened) {
-      await Promise.race([checkCatalog(record, opened.engine.catalog).catch(notice), cut])
-    }
-    if (opened && started.on) {
-      trace.line(`hub ${incarnation} is up`)
-      hub = opened
-      for (const resolve of waiting.splice(0)) resolve()
-      disturbance.to = clock.now() + graceMs
-    }
-    await cut
-    hub = undefined
-    if (ended) return
-    record.disturbances.push({ from: clock.now(), to: clock.now() + graceMs })
-    await sleep(clock, chance.between(0, 3_000))
-    disturbance.to = Math.min(disturbance.to, clock.now())
-    boot(incarnation + 1).catch(world.fail)
+    power.onCut(() => record.crashed(store.applied))
+    const hub = await Promise.race([opening, died])
+    if (!hub) return
+    const notice = (error: Error) => (error instanceof InvariantError ? violate(error) : fail(error))
+    await Promise.race([checkCatalog(record, hub.engine.catalog).catch(notice), died])
+    if (!power.on) return
+    trace.line(`hub ${incarnation} is up`)
+    this.#hub = hub
+    for (const resolve of this.#waiting.splice(0)) resolve()
   }
-  boot(1).catch(world.fail)
 
-  return {
-    async ask(what, question) {
-      while (!hub) await new Promise<void>((resolve) => waiting.push(resolve))
-      const asked = hub
-      trace.line(`ask ${what}`)
-      const answer = question(asked).then(
-        (value) => ({ kind: "answered" as const, value }),
-        (error: Error) => ({ kind: "refused" as const, error }),
-      )
-      const result = await Promise.race([answer, died.then(() => ({ kind: "lost" as const }))])
-      return asked.alive() ? result : { kind: "lost" }
-    },
-    cutAfter(steps) {
-      stepsLeft = steps
-    },
-    async restart() {
-      const [stopping, its] = [hub, power]
-      if (!stopping || !its) return
-      trace.line("restart")
-      record.count("restarts")
-      record.disturbances.push({ from: clock.now(), to: Number.POSITIVE_INFINITY })
-      const disturbance = record.disturbances.at(-1)!
-      hub = undefined
-      const closed = stopping.close().then(
-        () => true,
-        (error: Error) => {
-          // A full store may refuse its last writes; what they were about is found again at the next start.
-          if (!(error instanceof StorageFullError)) throw error
-          return false
-        },
-      )
-      const whole = await Promise.race([closed, died])
-      disturbance.to = clock.now()
-      if (whole && world.store.applied !== world.store.onDisk) {
-        world.violate(new InvariantError(2, "a hub that was closed left state that was not durable"))
-      }
-      its.cut()
-    },
-    end() {
-      ended = true
-      power?.cut()
-      waiting = []
-    },
+  #watch(what: string, power: Power): void {
+    const { trace, record } = this.#world
+    trace.line(what)
+    if (this.#stepsLeft === undefined || --this.#stepsLeft > 0) return
+    this.#stepsLeft = undefined
+    trace.line("POWER CUT")
+    record.count("crashes")
+    power.cut()
   }
 }

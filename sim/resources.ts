@@ -5,7 +5,7 @@ import type { Hub } from "./hub.ts"
 import type { TriggerRecord } from "./record.ts"
 import { type DestinationPlan, planFilters, type TriggerPlan } from "./scenario.ts"
 import { pausedByHand, versionOf } from "./triggers.ts"
-import { expectRefusal, type Workplace } from "./workload.ts"
+import { expectRefusal, type Workplace } from "./workplace.ts"
 
 export function endpointOf({ tenant, id }: { readonly tenant: string; readonly id: string }): string {
   return `${tenant}-${id}`

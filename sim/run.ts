@@ -5,11 +5,12 @@ import { quiesce } from "../src/testing/clock.ts"
 import { crashes, fullDisk, jumps } from "./faults.ts"
 import type { Hub } from "./hub.ts"
 import { checkInvariants } from "./invariants.ts"
-import { startProcesses } from "./process.ts"
+import { Processes } from "./process.ts"
 import { type Invariant, InvariantError, type TriggerRecord } from "./record.ts"
 import { changeTrigger, createDestination, createTrigger, endpointOf } from "./resources.ts"
 import { behave, planScenario, tenants, topics } from "./scenario.ts"
-import { operator, publish, publisher, redriver, sleeper, trimmer, type Workplace } from "./workload.ts"
+import { operator, publish, publisher, redriver, sleeper, trimmer } from "./workload.ts"
+import type { Workplace } from "./workplace.ts"
 import { createWorld, diskBytes, type World } from "./world.ts"
 
 export interface SimulateOptions {
@@ -68,7 +69,7 @@ async function live(world: World): Promise<void> {
   const { chance, clock, network, trace } = world
   const scenario = planScenario(chance.fork("scenario"))
   const endMs = clock.now() + scenario.faultsMs
-  const processes = startProcesses(world, chance.fork("processes"))
+  const processes = new Processes(world, chance.fork("processes"))
   const place = (name: string): Workplace => ({
     ...{ world, processes, scenario, chance: chance.fork(name) },
     working: () => clock.now() < endMs,

@@ -3,19 +3,11 @@ import { sleep } from "../src/core/clock.ts"
 import type { Cursor } from "../src/core/cursor.ts"
 import { laneOf } from "../src/core/delivery.ts"
 import type { Appended } from "../src/core/engine.ts"
-import {
-  ClosedError,
-  ConflictError,
-  ExpectedLastError,
-  LeaseLostError,
-  OverloadError,
-  StorageError,
-  StorageFullError,
-} from "../src/core/errors.ts"
+import { ExpectedLastError, StorageFullError } from "../src/core/errors.ts"
 import { Event } from "../src/core/event.ts"
 import type { SimulatedChance } from "../src/testing/chance.ts"
 import type { Hub } from "./hub.ts"
-import type { Asked, Processes } from "./process.ts"
+import type { Asked } from "./process.ts"
 import { InvariantError, identityOf, type Published } from "./record.ts"
 import { changeTrigger, createTrigger, deleteTrigger } from "./resources.ts"
 import {
@@ -23,24 +15,13 @@ import {
   eventTypes,
   keys,
   planFilters,
-  type Scenario,
   type TriggerPlan,
   tenants,
   topics,
   trimmedEventsMax,
   trimmedTopic,
 } from "./scenario.ts"
-import type { World } from "./world.ts"
-
-/** What the people and programs around the hub share. */
-export interface Workplace {
-  readonly world: World
-  readonly processes: Processes
-  readonly scenario: Scenario
-  readonly chance: SimulatedChance
-  /** Whether they go on. */
-  readonly working: () => boolean
-}
+import { expectRefusal, type Workplace } from "./workplace.ts"
 
 /** Publishes now and then: new events, repeated ones, batches, conditional ones. */
 export async function publisher(place: Workplace, name: string): Promise<void> {
@@ -240,19 +221,4 @@ async function endAsleep(
 ): Promise<void> {
   if (chance.happens(0.3)) return hub.queue.extend(lease, 1_000).then(() => hub.queue.release(lease, 0))
   return hub.queue.release(lease, 0)
-}
-
-/** What a caller of the engine is to expect at any time; anything else is a bug. */
-const refusals = [
-  StorageFullError,
-  StorageError,
-  OverloadError,
-  ClosedError,
-  ConflictError,
-  ExpectedLastError,
-  LeaseLostError,
-]
-
-export function expectRefusal({ fail }: World, error: Error): void {
-  if (!refusals.some((kind) => error instanceof kind)) fail(error)
 }

@@ -4,7 +4,8 @@ import { Event } from "../core/event.ts"
 import { catalogConformance } from "./conformance/catalog.ts"
 import type { Exemptions, Harness } from "./conformance/harness.ts"
 import { logConformance } from "./conformance/log.ts"
-import { type QueueBed, queueConformance } from "./conformance/queue.ts"
+import { queueConformance } from "./conformance/queue.ts"
+import type { QueueBed } from "./conformance/queue-fixture.ts"
 
 export type EngineHarness = Harness<Engine>
 

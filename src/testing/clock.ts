@@ -45,13 +45,13 @@ export async function runUntil<T>(clock: SimulatedClock, work: Promise<T>): Prom
  * of a millisecond; `now` answers whole ones.
  */
 export function createSimulatedClock(startMs = 0): SimulatedClock {
-  const timers = createTimers()
+  const timers = new Timers()
   let time = startMs
   const step = (): boolean => {
     const timer = timers.pop()
     if (!timer) return false
     time = Math.max(time, timer.at)
-    timer.run?.()
+    timer.run()
     return true
   }
   return {
@@ -60,14 +60,14 @@ export function createSimulatedClock(startMs = 0): SimulatedClock {
       return timers.push(time + Math.max(0, ms), run)
     },
     get waiting() {
-      return timers.size()
+      return timers.size
     },
-    nextAt: () => timers.first()?.at,
+    nextAt: () => timers.first?.at,
     step,
     async advance(ms) {
       const end = time + ms
       await quiesce()
-      for (let at = timers.first()?.at; at !== undefined && at <= end; at = timers.first()?.at) {
+      for (let at = timers.first?.at; at !== undefined && at <= end; at = timers.first?.at) {
         step()
         await quiesce()
       }
@@ -108,70 +108,81 @@ export function mortalClock(clock: Clock): { readonly clock: Clock; stop(): void
 }
 
 /** A binary heap by time, then by order of arrival. A cancelled timer stays until it comes to the top. */
-function createTimers() {
-  const heap: Timer[] = []
-  let orders = 0
-  let live = 0
-  const before = (a: Timer, b: Timer) => a.at < b.at || (a.at === b.at && a.order < b.order)
+class Timers {
+  readonly #heap: Timer[] = []
+  #orders = 0
+  #live = 0
 
-  const up = (start: number) => {
+  /** Timers that were neither run nor cancelled. */
+  get size(): number {
+    return this.#live
+  }
+
+  get first(): Timer | undefined {
+    while (this.#heap.length > 0 && this.#heap[0]!.run === undefined) this.#removeTop()
+    return this.#heap[0]
+  }
+
+  /** Answers what cancels it. */
+  push(at: number, run: () => void): () => void {
+    const timer: Timer = { at, order: this.#orders++, run }
+    this.#heap.push(timer)
+    this.#up(this.#heap.length - 1)
+    this.#live++
+    return () => {
+      if (timer.run === undefined) return
+      timer.run = undefined
+      this.#live--
+    }
+  }
+
+  /** Takes the first timer out. */
+  pop(): { readonly at: number; readonly run: () => void } | undefined {
+    const timer = this.first
+    if (!timer) return undefined
+    this.#removeTop()
+    const { at, run } = timer
+    timer.run = undefined
+    this.#live--
+    return { at, run: run! }
+  }
+
+  #removeTop(): void {
+    const last = this.#heap.pop()!
+    if (this.#heap.length === 0) return
+    this.#heap[0] = last
+    this.#down()
+  }
+
+  #up(start: number): void {
+    const heap = this.#heap
     const timer = heap[start]!
     let index = start
     while (index > 0) {
       const parent = (index - 1) >> 1
-      if (!before(timer, heap[parent]!)) break
+      if (!isBefore(timer, heap[parent]!)) break
       heap[index] = heap[parent]!
       index = parent
     }
     heap[index] = timer
   }
-  const down = () => {
+
+  #down(): void {
+    const heap = this.#heap
     const timer = heap[0]!
     let index = 0
     for (;;) {
       let child = 2 * index + 1
       if (child >= heap.length) break
-      if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child++
-      if (!before(heap[child]!, timer)) break
+      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child++
+      if (!isBefore(heap[child]!, timer)) break
       heap[index] = heap[child]!
       index = child
     }
     heap[index] = timer
   }
-  const removeTop = () => {
-    const last = heap.pop()!
-    if (heap.length === 0) return
-    heap[0] = last
-    down()
-  }
-  const first = (): Timer | undefined => {
-    while (heap.length > 0 && heap[0]!.run === undefined) removeTop()
-    return heap[0]
-  }
+}
 
-  return {
-    size: () => live,
-    first,
-    push(at: number, run: () => void): () => void {
-      const timer: Timer = { at, order: orders++, run }
-      heap.push(timer)
-      up(heap.length - 1)
-      live++
-      return () => {
-        if (timer.run === undefined) return
-        timer.run = undefined
-        live--
-      }
-    },
-    /** Takes the first timer out; its `run` is still there. */
-    pop(): { readonly at: number; readonly run: (() => void) | undefined } | undefined {
-      const timer = first()
-      if (!timer) return undefined
-      removeTop()
-      const { at, run } = timer
-      timer.run = undefined
-      live--
-      return { at, run }
-    },
-  }
+function isBefore(a: Timer, b: Timer): boolean {
+  return a.at < b.at || (a.at === b.at && a.order < b.order)
 }

@@ -51,7 +51,7 @@ export function createSimulatedDisk(options: SimulatedDiskOptions): SimulatedDis
     return content
   }
   return {
-    mount: (power) => mountDisk(state, power),
+    mount: (power) => new MountedDisk(state, power),
     get bytesMax() {
       return state.bytesMax
     },
@@ -93,87 +93,117 @@ function bytesUsed(state: DiskState): number {
   return sum
 }
 
-/** What is in flight, and what a power cut makes of it. */
-type Pending = Set<(chance: SimulatedChance) => void>
+/** The disk as one process sees it. */
+class MountedDisk implements Disk {
+  readonly #state: DiskState
+  readonly #power: Power
+  /** What a power cut makes of each operation in flight. */
+  readonly #pending = new Set<() => void>()
 
-function mountDisk(state: DiskState, power: Power): Disk {
-  const { chance, files } = state
-  const pending: Pending = new Set()
-  power.onCut(() => {
-    for (const torn of pending) torn(chance)
-    pending.clear()
-  })
+  constructor(state: DiskState, power: Power) {
+    this.#state = state
+    this.#power = power
+    power.onCut(() => {
+      for (const torn of this.#pending) torn()
+      this.#pending.clear()
+    })
+  }
+
+  list() {
+    const { files, chance } = this.#state
+    const entries = () => [...files].map(([name, content]) => ({ name, bytes: content.bytes }))
+    return this.#perform("list", nothing, () => shuffled(entries(), chance))
+  }
+
+  async create(name: string, bytes: number): Promise<DiskFile> {
+    const { files, chance } = this.#state
+    const torn = () => {
+      if (chance.happens(0.5)) files.set(name, new Content(chance.pick([0, bytes, chance.between(0, bytes)]), bytes))
+    }
+    const take = () => this.#take(name, new Content(bytes, bytes))
+    return this.#handle(name, await this.#perform(`create ${name}`, torn, take))
+  }
+
+  async createSparse(
+    name: string,
+    bytes: number,
+    parts: AsyncIterable<{ readonly at: number; readonly data: Uint8Array }>,
+  ): Promise<void> {
+    const content = new Content(bytes, 0)
+    const torn = () => {
+      if (this.#state.chance.happens(0.5)) this.#state.files.set(name, content)
+    }
+    if (this.#power.on) this.#pending.add(torn)
+    try {
+      for await (const { at, data } of parts) {
+        content.write(data, at)
+        content.bytesTaken += Math.ceil(data.length / blockBytes) * blockBytes
+      }
+    } finally {
+      this.#pending.delete(torn)
+    }
+    await this.#perform(`create ${name}`, torn, () => this.#take(name, content))
+  }
+
+  async open(name: string): Promise<DiskFile> {
+    const content = await this.#perform(`open ${name}`, nothing, () => this.#state.files.get(name))
+    if (!content) throw new StorageError(`no file ${name}`)
+    return this.#handle(name, content)
+  }
+
+  rename(from: string, to: string): Promise<void> {
+    const { files } = this.#state
+    return this.#changeName(`rename ${from} ${to}`, () => {
+      const content = files.get(from)
+      if (!content) throw new StorageError(`no file ${from}`)
+      files.delete(from)
+      files.set(to, content)
+    })
+  }
+
+  remove(name: string): Promise<void> {
+    return this.#changeName(`remove ${name}`, () => void this.#state.files.delete(name))
+  }
+
+  freeBytes(): Promise<number> {
+    return this.#perform("free", nothing, () => Math.max(0, this.#state.bytesMax - bytesUsed(this.#state)))
+  }
+
   /** Does `effect` after a while; a cut before that does `torn`. */
-  const perform = async <T>(what: string, torn: () => void, effect: () => T): Promise<T> => {
-    if (!power.on) return new Promise<T>(() => {})
-    pending.add(torn)
-    return power.spend(what, state.latencyMs(what), () => {
-      pending.delete(torn)
+  async #perform<T>(what: string, torn: () => void, effect: () => T): Promise<T> {
+    if (!this.#power.on) return new Promise<T>(() => {})
+    this.#pending.add(torn)
+    return this.#power.spend(what, this.#state.latencyMs(what), () => {
+      this.#pending.delete(torn)
       return effect()
     })
   }
-  const changeName = (what: string, effect: () => void) =>
-    perform(what, () => void (chance.happens(0.5) && effect()), effect)
-  const take = (name: string, content: Content): Content => {
-    if (bytesUsed(state) + content.bytesTaken > state.bytesMax) throw new StorageFullError(`no room for ${name}`)
+
+  /** In flight it has happened or not. */
+  #changeName(what: string, effect: () => void): Promise<void> {
+    return this.#perform(what, () => void (this.#state.chance.happens(0.5) && effect()), effect)
+  }
+
+  #take(name: string, content: Content): Content {
+    const { files, bytesMax } = this.#state
+    if (bytesUsed(this.#state) + content.bytesTaken > bytesMax) throw new StorageFullError(`no room for ${name}`)
     files.set(name, content)
     return content
   }
-  const handle = (name: string, content: Content) => openFile({ name, content, state, perform })
 
-  return {
-    list: () =>
-      perform("list", nothing, () =>
-        shuffled(
-          [...files].map(([name, content]) => ({ name, bytes: content.bytes })),
-          chance,
-        ),
-      ),
-    async create(name, bytes) {
-      const torn = () => {
-        if (chance.happens(0.5)) files.set(name, new Content(chance.pick([0, bytes, chance.between(0, bytes)]), bytes))
-      }
-      const content = await perform(`create ${name}`, torn, () => take(name, new Content(bytes, bytes)))
-      return handle(name, content)
-    },
-    async createSparse(name, bytes, parts) {
-      const content = new Content(bytes, 0)
-      const torn = () => {
-        if (chance.happens(0.5)) files.set(name, content)
-      }
-      if (power.on) pending.add(torn)
-      try {
-        for await (const { at, data } of parts) {
-          content.write(data, at)
-          content.bytesTaken += Math.ceil(data.length / blockBytes) * blockBytes
-        }
-      } finally {
-        pending.delete(torn)
-      }
-      await perform(`create ${name}`, torn, () => take(name, content))
-    },
-    async open(name) {
-      const content = await perform(`open ${name}`, nothing, () => files.get(name))
-      if (!content) throw new StorageError(`no file ${name}`)
-      return handle(name, content)
-    },
-    rename: (from, to) =>
-      changeName(`rename ${from} ${to}`, () => {
-        const content = files.get(from)
-        if (!content) throw new StorageError(`no file ${from}`)
-        files.delete(from)
-        files.set(to, content)
-      }),
-    remove: (name) => changeName(`remove ${name}`, () => void files.delete(name)),
-    freeBytes: () => perform("free", nothing, () => Math.max(0, state.bytesMax - bytesUsed(state))),
+  #handle(name: string, content: Content): DiskFile {
+    const perform: Perform = (what, torn, effect) => this.#perform(what, torn, effect)
+    return openFile({ name, content, state: this.#state, perform })
   }
 }
+
+type Perform = <T>(what: string, torn: () => void, effect: () => T) => Promise<T>
 
 interface FileOptions {
   readonly name: string
   readonly content: Content
   readonly state: DiskState
-  readonly perform: <T>(what: string, torn: () => void, effect: () => T) => Promise<T>
+  readonly perform: Perform
 }
 
 function openFile({ name, content, state, perform }: FileOptions): DiskFile {

@@ -33,7 +33,7 @@ export function createSimulatedStore(options: SimulatedStoreOptions): SimulatedS
   const latencyMs = options.latencyMs ?? (() => (chance.happens(0.02) ? 30 * chance.next() : 0.1 + 2 * chance.next()))
   const state: StoreState = { chance, latencyMs, data: new Tables(), full: false, applied: 0, onDisk: 0, undo: [] }
   return {
-    mount: (power) => mountStore(state, power),
+    mount: (power) => new MountedStore(state, power),
     get full() {
       return state.full
     },
@@ -68,16 +68,67 @@ interface Call {
   readonly reject: (error: Error) => void
 }
 
-function mountStore(state: StoreState, power: Power): Store {
-  const waiting: Call[] = []
-  let committing = false
-  let closed = false
+/** The store as one process sees it. */
+class MountedStore implements Store {
+  readonly #state: StoreState
+  readonly #power: Power
+  readonly #waiting: Call[] = []
+  #committing = false
+  #closed = false
 
-  const commit = async () => {
-    committing = true
+  constructor(state: StoreState, power: Power) {
+    this.#state = state
+    this.#power = power
+    power.onCut(() => loseSome(state, this.#waiting))
+  }
+
+  get(table: Table, key: string): Uint8Array | undefined {
+    this.#mustBeOpen()
+    return this.#state.data.get(table, key)?.slice()
+  }
+
+  range(table: Table, range: Range = {}): Iterable<Entry> {
+    this.#mustBeOpen()
+    return [...this.#state.data.range(table, range)].map(({ key, value }) => ({ key, value: value.slice() }))
+  }
+
+  async write(writes: readonly Write[]): Promise<void> {
+    this.#mustBeOpen()
+    if (!this.#power.on) return new Promise<void>(() => {})
+    return this.#enqueue(writes.map((write) => ({ ...write, value: write.value?.slice() }) as Write))
+  }
+
+  async flushed(): Promise<void> {
+    this.#mustBeOpen()
+    if (!this.#power.on) return new Promise<void>(() => {})
+    await this.#drained()
+    await this.#flushTo(this.#state.applied)
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#drained()
+    await this.#flushTo(this.#state.applied)
+  }
+
+  #mustBeOpen(): void {
+    if (this.#closed) throw new ClosedError()
+  }
+
+  #enqueue(writes: readonly Write[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ writes, resolve, reject })
+      if (!this.#committing) void this.#commit()
+    })
+  }
+
+  async #commit(): Promise<void> {
+    const state = this.#state
+    const waiting = this.#waiting
+    this.#committing = true
     while (waiting.length > 0) {
       const count = waiting.length
-      const [calls, refused] = await power.spend("store.commit", state.latencyMs("commit"), () => {
+      const [calls, refused] = await this.#power.spend("store.commit", state.latencyMs("commit"), () => {
         if (state.full) return [[], waiting.splice(0)]
         const calls = waiting.splice(0, count)
         for (const { writes } of calls) apply(state, writes)
@@ -85,53 +136,23 @@ function mountStore(state: StoreState, power: Power): Store {
       })
       for (const { resolve } of calls) resolve()
       for (const { reject } of refused) reject(new StorageFullError("the store has no room"))
-      void flushTo(state.applied)
+      void this.#flushTo(state.applied)
     }
-    committing = false
+    this.#committing = false
   }
-  const enqueue = (writes: readonly Write[]) =>
-    new Promise<void>((resolve, reject) => {
-      waiting.push({ writes, resolve, reject })
-      if (!committing) void commit()
-    })
-  const flushTo = (calls: number) =>
-    power.spend("store.flush", state.latencyMs("flush"), () => {
+
+  #flushTo(calls: number): Promise<void> {
+    const state = this.#state
+    return this.#power.spend("store.flush", state.latencyMs("flush"), () => {
       if (calls <= state.onDisk) return
       state.undo.splice(0, calls - state.onDisk)
       state.onDisk = calls
     })
-  /** Resolves when the calls so far are applied or refused. */
-  const drained = () => (committing ? enqueue([]).catch(() => {}) : Promise.resolve())
-
-  power.onCut(() => loseSome(state, waiting))
-  const mustBeOpen = () => {
-    if (closed) throw new ClosedError()
   }
-  return {
-    get(table, key) {
-      mustBeOpen()
-      return state.data.get(table, key)?.slice()
-    },
-    range(table, range = {}) {
-      mustBeOpen()
-      return [...state.data.range(table, range)].map(({ key, value }) => ({ key, value: value.slice() }))
-    },
-    async write(writes) {
-      mustBeOpen()
-      if (!power.on) return new Promise<void>(() => {})
-      return enqueue(writes.map((write) => ({ ...write, value: write.value?.slice() }) as Write))
-    },
-    async flushed() {
-      mustBeOpen()
-      if (!power.on) return new Promise<void>(() => {})
-      await drained()
-      await flushTo(state.applied)
-    },
-    async close() {
-      closed = true
-      await drained()
-      await flushTo(state.applied)
-    },
+
+  /** Resolves when the calls so far are applied or refused. */
+  async #drained(): Promise<void> {
+    if (this.#committing) await this.#enqueue([]).catch(() => {})
   }
 }
 

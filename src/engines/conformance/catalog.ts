@@ -215,7 +215,9 @@ function watching(it: Declare<CatalogBed>): void {
       const change = await watcher.next()
       if (change.kind === "current") break
       seen(change)
-      if (i % 50 === 0) puts.push(catalog.put(names[0]!, i), catalog.put(names[i]!, i), catalog.put(names[999]!, i))
+      if (i % 50 !== 0) continue
+      puts.push(catalog.put(names[0]!, i), catalog.put(names[i]!, i))
+      await catalog.put(names[999 - i / 50]!, i)
     }
     const last = await catalog.put("k-last", 1)
     await Promise.all(puts)
@@ -239,23 +241,25 @@ function watching(it: Declare<CatalogBed>): void {
       fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
         const watcher = watch(catalog, "")
         const view = new Map<string, unknown>()
-        let newest = 0
+        let current = false
+        let told = 0
         const read = async () => {
           const change = await watcher.next()
           if (change.kind === "delete") view.delete(change.key)
           if (change.kind !== "put") return change
           view.set(change.item.key, change.item.value)
+          if (current) expect(change.item.revision).toBeGreaterThan(told)
+          if (current) told = change.item.revision
           return change
         }
         const writes: Promise<unknown>[] = []
-        let current = false
         for (const step of steps) {
           if (step.do === "put") writes.push(catalog.put(step.key, ++value))
           else if (step.do === "delete") writes.push(catalog.delete(step.key))
           else for (let i = 0; i < step.count && !current; i++) current = (await read()).kind === "current"
         }
         await Promise.all(writes)
-        newest = await catalog.put("end", ++value)
+        const newest = await catalog.put("end", ++value)
         for (;;) {
           const change = await read()
           if (change.kind === "current") current = true

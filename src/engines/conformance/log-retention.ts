@@ -1,7 +1,7 @@
 import { expect } from "vitest"
 import type { Engine } from "../../core/engine.ts"
 import type { Declare } from "./harness.ts"
-import { all, append, event, events, orders, read, users } from "./log.ts"
+import { all, append, event, events, orders, read, users } from "./log-fixture.ts"
 
 /** What a topic holds, and how it is made to hold less. */
 export function logRetention(it: Declare<Engine>): void {

@@ -3,7 +3,7 @@ import { expect } from "vitest"
 import type { Delivery } from "../../core/delivery.ts"
 import type { DeliveryQueue, Lease } from "../../core/engine.ts"
 import type { Declare, Harness } from "./harness.ts"
-import { delivery, leaseMs, letter, type QueueBed } from "./queue.ts"
+import { delivery, leaseMs, letter, type QueueBed } from "./queue-fixture.ts"
 
 const size = 6
 /** Steps of time never meet the ends of delays and leases. */

@@ -1,6 +1,6 @@
 import { expect } from "vitest"
 import type { Declare } from "./harness.ts"
-import { delivery, ids, lane, leaseMs, type QueueBed, take, takeOne } from "./queue.ts"
+import { delivery, ids, lane, leaseMs, type QueueBed, take, takeOne } from "./queue-fixture.ts"
 
 /** Deliveries that wait: parked until a time, given back, held for a trigger, dropped with it. */
 export function queueRest(it: Declare<QueueBed>): void {

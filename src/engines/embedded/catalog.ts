@@ -30,8 +30,6 @@ interface Pending {
   readonly revision: number
   /** Undefined deletes. */
   readonly json: string | undefined
-  /** Watchers whose listing has shown it already. */
-  readonly shownTo: Set<Watcher>
 }
 
 interface Watcher {
@@ -46,17 +44,16 @@ interface Watcher {
 class StoreCatalog implements EmbeddedCatalog {
   readonly #store: Store
   readonly #watchers = new Set<Watcher>()
-  /** In the order in which they become readable. */
-  readonly #pending = new Set<Pending>()
-  /** The newest pending change of each key. */
-  readonly #newest = new Map<string, Pending>()
+  /** The newest change of each key that is being written. */
+  readonly #pending = new Map<string, Pending>()
   /** The last revision that was given. */
   #revision: number
   #closed = false
 
   constructor(store: Store) {
     this.#store = store
-    this.#revision = this.#readableRevision()
+    const stored = store.get("meta", revisionKey)
+    this.#revision = stored === undefined ? 0 : Number(Buffer.from(stored).toString("latin1"))
   }
 
   async get<T>(key: string): Promise<Item<T> | undefined> {
@@ -128,22 +125,11 @@ class StoreCatalog implements EmbeddedCatalog {
     return Array.from(this.#store.range("catalog", range), ({ key, value }) => decode<T>(key, value))
   }
 
-  /** Reads the next part of a watcher's listing, and notes which of the changes under way it has shown. */
+  /** Reads the next part of a watcher's listing. */
   #listOn<T>(watcher: Watcher): readonly Item<T>[] {
-    const from = watcher.listedTo
-    const items = this.#read<T>(watcher.prefix, from, chunkItems)
-    const to = items.length < chunkItems ? watcher.prefix + last : `${items.at(-1)!.key}\0`
-    const readable = this.#readableRevision()
-    for (const pending of this.#pending) {
-      if (pending.revision <= readable && pending.key >= from && pending.key < to) pending.shownTo.add(watcher)
-    }
-    watcher.listedTo = to
+    const items = this.#read<T>(watcher.prefix, watcher.listedTo, chunkItems)
+    watcher.listedTo = items.length < chunkItems ? watcher.prefix + last : `${items.at(-1)!.key}\0`
     return items
-  }
-
-  #readableRevision(): number {
-    const stored = this.#store.get("meta", revisionKey)
-    return stored === undefined ? 0 : Number(Buffer.from(stored).toString("latin1"))
   }
 
   /** The key's revision, 0 where it has none; throws ConflictError where another was expected. */
@@ -155,16 +141,15 @@ class StoreCatalog implements EmbeddedCatalog {
   }
 
   #revisionOf(key: string): number {
-    const newest = this.#newest.get(key)
-    if (newest !== undefined) return newest.json === undefined ? 0 : newest.revision
+    const pending = this.#pending.get(key)
+    if (pending !== undefined) return pending.json === undefined ? 0 : pending.revision
     const stored = this.#store.get("catalog", key)
     return stored === undefined ? 0 : decode(key, stored).revision
   }
 
   async #write(key: string, json: string | undefined): Promise<number> {
-    const pending: Pending = { key, revision: ++this.#revision, json, shownTo: new Set() }
-    this.#pending.add(pending)
-    this.#newest.set(key, pending)
+    const pending: Pending = { key, revision: ++this.#revision, json }
+    this.#pending.set(key, pending)
     const value = json === undefined ? undefined : Buffer.from(`${pending.revision} ${json}`)
     try {
       await this.#store.write([
@@ -172,18 +157,17 @@ class StoreCatalog implements EmbeddedCatalog {
         { table: "meta", key: revisionKey, value: Buffer.from(String(pending.revision), "latin1") },
       ])
     } finally {
-      this.#pending.delete(pending)
-      if (this.#newest.get(key) === pending) this.#newest.delete(key)
+      if (this.#pending.get(key) === pending) this.#pending.delete(key)
     }
     this.#tell(pending)
     await this.#store.flushed()
     return pending.revision
   }
 
-  #tell({ key, revision, json, shownTo }: Pending): void {
+  #tell({ key, revision, json }: Pending): void {
     let change: Change<unknown> | undefined
     for (const watcher of this.#watchers) {
-      if (!key.startsWith(watcher.prefix) || key >= watcher.listedTo || shownTo.has(watcher)) continue
+      if (!key.startsWith(watcher.prefix) || key >= watcher.listedTo) continue
       change ??=
         json === undefined ? { kind: "delete", key } : { kind: "put", item: { key, value: JSON.parse(json), revision } }
       // Taken out first, so that it comes in the order of its newest change.

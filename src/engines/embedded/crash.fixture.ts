@@ -50,7 +50,7 @@ export type Said =
   | { readonly kind: "ending" | "done" | "buried"; readonly id: string }
   | { readonly kind: "wrong"; readonly what: string }
 
-export const say = (said: Said) => process.stdout.write(`${JSON.stringify(said)}\n`)
+const say = (said: Said) => process.stdout.write(`${JSON.stringify(said)}\n`)
 
 /** One process under load: it publishes, routes and delivers until it is killed. */
 export async function runLoad(directory: string, name: string): Promise<void> {

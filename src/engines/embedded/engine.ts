@@ -47,7 +47,7 @@ export async function openEmbeddedEngine(options: EmbeddedOptions): Promise<Engi
     queue: queue as DeliveryQueue,
     catalog,
     health: () => log.health(),
-    figures: () => log.figures(),
+    figures: () => ({ ...log.figures(), ...queue.figures() }),
     async close() {
       await catalog.close()
       await queue.close()
