@@ -100,6 +100,7 @@ function leased(options: ObserverOptions, lease: Lease, untilMs: number): void {
   record.count("leases")
   if (wrong) options.onViolation(new InvariantError(wrong.invariant, `${delivery.id} was leased ${wrong.why}`))
   delete delivery.rest
+  delivery.leased = true
   delivery.live = { token: lease.token, untilMs, ending: false, voided: false }
 }
 

@@ -79,6 +79,8 @@ export interface DeliveryRecord {
   firstReceiptAt?: number
   /** It ended with its trigger. */
   deleted?: boolean
+  /** Whether this life of the hub has leased it. */
+  leased: boolean
   /** The newest lease. */
   live?: LeaseRecord
   /** How it ended, and how many calls the store had seen by then: a crash that loses any of them may bring it back. */
@@ -119,7 +121,7 @@ export class RunRecord {
   delivery(id: string): DeliveryRecord {
     const known = this.deliveries.get(id)
     if (known) return known
-    const made: DeliveryRecord = { id, sends: 0, redrives: 0, taken: 0, refused: 0 }
+    const made: DeliveryRecord = { id, sends: 0, redrives: 0, taken: 0, refused: 0, leased: false }
     this.deliveries.set(id, made)
     return made
   }
@@ -134,6 +136,7 @@ export class RunRecord {
     this.rests.clear()
     for (const delivery of this.deliveries.values()) {
       delete delivery.live
+      delivery.leased = false
       if (delivery.ended && delivery.ended.calls > kept) delete delivery.ended
       if (delivery.rest && delivery.rest.calls > kept) delete delivery.rest
     }

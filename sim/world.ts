@@ -125,7 +125,7 @@ function faultOf(record: RunRecord, { endpoint, dispatch }: Sending): InvariantE
   if (!firesMaybe(record, trigger, stored)) {
     return new InvariantError(2, `${id} was made, and the event never fired its trigger`)
   }
-  return record.delivery(id).live ? undefined : new InvariantError(4, `${id} was sent without a lease`)
+  return record.delivery(id).leased ? undefined : new InvariantError(4, `${id} was sent without a lease`)
 }
 
 function received({ record, trace }: World, { at, endpoint, dispatch, status }: Receipt): void {

@@ -172,7 +172,7 @@ export interface Catalog {
   get<T>(key: string): Promise<Item<T> | undefined>
   /** In key order, from after `after`. */
   list<T>(prefix: string, options?: { readonly after?: string; readonly limit?: number }): Promise<readonly Item<T>[]>
-  /** Durable when it resolves; answers the new revision. `expected`: the revision this replaces, 0 for none. Throws ConflictError. */
+  /** Durable when it resolves; answers the new revision. `expected`: the revision this replaces, 0 for none. Throws ConflictError, once what came first can be read. */
   put(key: string, value: unknown, expected?: number): Promise<number>
   /** Durable when it resolves; false where nothing was there. Throws ConflictError. */
   delete(key: string, expected?: number): Promise<boolean>

@@ -63,6 +63,16 @@ function items(it: Declare<CatalogBed>): void {
     await catalog.put("a", 7, 0)
   })
 
+  it("refuses a change only once the one that came first can be read, so that trying again makes progress", async ({
+    catalog,
+  }) => {
+    const first = await catalog.put("a", "start", 0)
+    const winning = catalog.put("a", "won")
+    await catalog.put("a", "lost", first).catch(() => {})
+    expect((await catalog.get("a"))?.value).toBe("won")
+    await winning
+  })
+
   it("says whether there was anything to delete", async ({ catalog }) => {
     expect(await catalog.delete("a")).toBe(false)
     expect(await catalog.delete("a", 0)).toBe(false)

@@ -30,6 +30,8 @@ interface Pending {
   readonly revision: number
   /** Undefined deletes. */
   readonly json: string | undefined
+  /** Settles when the change can be read, or never will be. */
+  readonly written: Promise<void>
 }
 
 interface Watcher {
@@ -71,12 +73,15 @@ class StoreCatalog implements EmbeddedCatalog {
 
   async put(key: string, value: unknown, expected?: number): Promise<number> {
     const json = JSON.stringify(value)
-    this.#check(key, expected)
+    const actual = this.#revisionOf(key)
+    if (expected !== undefined && expected !== actual) return this.#refuse(key, expected, actual)
     return this.#write(key, json)
   }
 
   async delete(key: string, expected?: number): Promise<boolean> {
-    if (this.#check(key, expected) === 0) return false
+    const actual = this.#revisionOf(key)
+    if (expected !== undefined && expected !== actual) return this.#refuse(key, expected, actual)
+    if (actual === 0) return false
     await this.#write(key, undefined)
     return true
   }
@@ -132,15 +137,15 @@ class StoreCatalog implements EmbeddedCatalog {
     return items
   }
 
-  /** The key's revision, 0 where it has none; throws ConflictError where another was expected. */
-  #check(key: string, expected: number | undefined): number {
-    if (this.#closed) throw new ClosedError()
-    const actual = this.#revisionOf(key)
-    if (expected !== undefined && expected !== actual) throw new ConflictError(key, expected, actual)
-    return actual
+  /** Waits until the change that came first can be read, so that whoever reads and tries again does not spin. */
+  async #refuse(key: string, expected: number, actual: number): Promise<never> {
+    await this.#pending.get(key)?.written.catch(() => {})
+    throw new ConflictError(key, expected, actual)
   }
 
+  /** 0 where the key has none. */
   #revisionOf(key: string): number {
+    if (this.#closed) throw new ClosedError()
     const pending = this.#pending.get(key)
     if (pending !== undefined) return pending.json === undefined ? 0 : pending.revision
     const stored = this.#store.get("catalog", key)
@@ -148,14 +153,16 @@ class StoreCatalog implements EmbeddedCatalog {
   }
 
   async #write(key: string, json: string | undefined): Promise<number> {
-    const pending: Pending = { key, revision: ++this.#revision, json }
+    const revision = ++this.#revision
+    const value = json === undefined ? undefined : Buffer.from(`${revision} ${json}`)
+    const written = this.#store.write([
+      { table: "catalog", key, value } as Write,
+      { table: "meta", key: revisionKey, value: Buffer.from(String(revision), "latin1") },
+    ])
+    const pending: Pending = { key, revision, json, written }
     this.#pending.set(key, pending)
-    const value = json === undefined ? undefined : Buffer.from(`${pending.revision} ${json}`)
     try {
-      await this.#store.write([
-        { table: "catalog", key, value } as Write,
-        { table: "meta", key: revisionKey, value: Buffer.from(String(pending.revision), "latin1") },
-      ])
+      await written
     } finally {
       if (this.#pending.get(key) === pending) this.#pending.delete(key)
     }
