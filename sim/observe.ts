@@ -30,7 +30,7 @@ export function observeQueue(options: ObserverOptions): DeliveryQueue {
         if (position && deliveries.length > 0) options.stutter(() => queue.enqueue(deliveries, position))
       } catch (error) {
         // What could be leased before it was stored is not to be stored: no lease on it holds any more.
-        for (const { id } of deliveries) {
+        for (const { id } of options.alive() ? deliveries : []) {
           const { live } = options.record.delivery(id)
           if (live) live.voided = true
         }
@@ -116,6 +116,8 @@ type Ending = Verdict | { readonly kind: "release"; readonly delayMs: number } |
 
 async function ending(options: ObserverOptions, lease: Lease, how: Ending, call: () => Promise<void>): Promise<void> {
   const { record, trace, clock } = options
+  // What a dead process does in its memory is nothing to anybody.
+  if (!options.alive()) return call()
   const delivery = record.delivery(lease.delivery.id)
   const { live } = delivery
   const valid = live?.token === lease.token && !live.ending && !live.voided
@@ -125,6 +127,7 @@ async function ending(options: ObserverOptions, lease: Lease, how: Ending, call:
   try {
     await call()
   } catch (error) {
+    if (!options.alive()) throw error
     if (valid) live.ending = false
     if (valid && error instanceof LeaseLostError && delivery.live === live) delete delivery.live
     trace.line(`${how.kind} ${delivery.id} token ${lease.token}: ${(error as Error).name}`)

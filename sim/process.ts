@@ -9,7 +9,7 @@ import { checkCatalog } from "./triggers.ts"
 import type { World } from "./world.ts"
 
 /** After it is up again, a hub may take this long before invariant 6 holds it to its speed. */
-export const graceMs = 2_000
+const graceMs = 2_000
 
 /** What came of asking the hub: its answer, its refusal, or neither because it died meanwhile. */
 export type Asked<T> =
