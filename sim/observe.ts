@@ -73,6 +73,7 @@ function forward(queue: DeliveryQueue): DeliveryQueue {
   return {
     enqueue: (deliveries, position) => queue.enqueue(deliveries, position),
     position: (reader) => queue.position(reader),
+    claim: (fence) => queue.claim(fence),
     forget: (reader) => queue.forget(reader),
     lanes: (stop) => queue.lanes(stop),
     lease: (options) => queue.lease(options),

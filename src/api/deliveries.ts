@@ -111,7 +111,8 @@ export async function attemptsOf(
   const tried = new Map<string, Tried>()
   const where = { tenant, topic: attemptsTopic, key: cursor as string }
   let count = 0
-  for await (const { events } of context.engine.log.read({ where, from: cursor })) {
+  const { log } = context.engine
+  for await (const { events } of log.read({ where, from: log.partitions === 1 ? cursor : "oldest" })) {
     for (const { event } of events) {
       const data = attemptData(event)
       if (data === undefined || ++count > attemptsMax) continue

@@ -55,6 +55,7 @@ export interface Selection {
 /** The query of a read, checked. Throws ProblemError. */
 export function readEventsQuery(
   context: ApiContext,
+  partition: number,
   query: unknown,
 ): { readonly params: Static<typeof EventsQuery>; readonly limit: number | "all" } & Pick<
   Selection,
@@ -64,7 +65,7 @@ export function readEventsQuery(
     const limit = params.limit === "all" ? "all" : Number(params.limit ?? limitDefault)
     if (limit !== "all" && !(limit >= 1 && limit <= limitMax)) faults.add("limit", `must be 1 to ${limitMax}, or all`)
     if (limit === "all" && params.format === "json") faults.add("format", "must be ndjson where limit is all")
-    const from = parseFrom(context, params.from ?? "oldest", faults)
+    const from = parseFrom(context, partition, params.from ?? "oldest", faults)
     return { params, limit, from, passes: parseFilterText(params.filters, faults) }
   })
 }
@@ -72,13 +73,16 @@ export function readEventsQuery(
 /** The query of a stream, checked. Throws ProblemError. `lastEventId` is where the client has come to before. */
 export function readStreamQuery(
   context: ApiContext,
+  partition: number,
   query: unknown,
   lastEventId: string | undefined,
 ): Pick<Selection, "from" | "passes"> {
   return readQuery(StreamQuery, query, (params, faults) => {
     const passes = parseFilterText(params.filters, faults)
-    if (lastEventId) return { from: parseCursor(context, lastEventId, "Last-Event-ID", notCursor, faults), passes }
-    return { from: parseFrom(context, params.from ?? "newest", faults), passes }
+    const from = lastEventId
+      ? parseCursor(context, partition, lastEventId, "Last-Event-ID", notCursor, faults)
+      : parseFrom(context, partition, params.from ?? "newest", faults)
+    return { from, passes }
   })
 }
 
@@ -93,19 +97,26 @@ export async function findAddress(context: ApiContext, tenant: string, text: str
   return address
 }
 
-function parseFrom(context: ApiContext, text: string, faults: Faults): From {
+function parseFrom(context: ApiContext, partition: number, text: string, faults: Faults): From {
   if (text === "oldest" || text === "newest") return text
   if (isTimestamp(text)) return { time: Date.parse(text) }
-  return parseCursor(context, text, "from", notFrom, faults)
+  return parseCursor(context, partition, text, "from", notFrom, faults)
 }
 
-const notCursor = "is no cursor of this hub"
-const notFrom = "must be oldest, newest, a cursor of this hub, or an RFC 3339 time with its + written as %2B"
+const notCursor = "is no cursor of this topic"
+const notFrom = "must be oldest, newest, a cursor of this topic, or an RFC 3339 time with its + written as %2B"
 
-function parseCursor(context: ApiContext, text: string, field: string, message: string, faults: Faults): Cursor {
+function parseCursor(
+  { engine: { log } }: ApiContext,
+  partition: number,
+  text: string,
+  field: string,
+  message: string,
+  faults: Faults,
+): Cursor {
   const cursor = text as Cursor
   try {
-    context.engine.log.compare(cursor, cursor)
+    log.compare(cursor, log.oldest(partition))
   } catch (error) {
     if (!(error instanceof InvalidCursorError)) throw error
     faults.add(field, message)

@@ -32,8 +32,8 @@ const eventAnswer = { content: { [eventType]: { schema: checkedElsewhere("Stored
 export function eventRoutes(app: App, context: ApiContext): void {
   const { log } = context.engine
   app.get("/v1/topics/:topic/events", documented(readDoc), async (request, reply) => {
-    const { params, limit, from, passes } = readEventsQuery(context, request.query)
     const address = await findAddress(context, tenantOf(request), pathPart(request, "topic"))
+    const { params, limit, from, passes } = readEventsQuery(context, log.partitionOf(address), request.query)
     const selection = { address, from, passes }
     if (limit === "all") return exportEvents(context, reply, selection)
     const page = await readPage(context, selection, limit)
@@ -73,7 +73,8 @@ async function readPage(context: ApiContext, selection: Selection, limit: number
   const { address, from, passes } = selection
   const events: StoredEvent[] = []
   let [scanned, bytes] = [0, 0]
-  let next: Cursor = typeof from === "string" && from !== "oldest" && from !== "newest" ? from : log.head()
+  const given = typeof from === "string" && from !== "oldest" && from !== "newest"
+  let next: Cursor = given ? from : await log.head(log.partitionOf(address))
   for await (const batch of log.read({ where: address, from, batchMax: passes ? 1_000 : Math.min(limit, 1_000) })) {
     for (const stored of batch.events) {
       if (passes !== undefined && !passes(stored.event)) continue
@@ -92,7 +93,7 @@ async function readPage(context: ApiContext, selection: Selection, limit: number
 async function exportEvents(context: ApiContext, reply: FastifyReply, selection: Selection): Promise<void> {
   const { log } = context.engine
   const { address, from, passes } = selection
-  const until = log.head()
+  const until = await log.head(log.partitionOf(address))
   reply.hijack()
   const response = reply.raw
   response.writeHead(200, { "content-type": linesType, "cache-control": "no-store" })

@@ -57,7 +57,7 @@ test("what comes is sent at once, with its cursor as id; what was there is not",
   const stream = await open(api.url, "/v1/topics/orders/stream")
   expect(stream.response.headers["content-type"]).toMatch(/^text\/event-stream/)
   const head = await stream.until("id: ")
-  expect(head).toBe(`retry: 1000\nid: ${api.engine.log.head()}\n\n`)
+  expect(head).toBe(`retry: 1000\nid: ${await api.engine.log.head()}\n\n`)
   const [cursor] = await api.append("orders:9", ["live"])
   const text = await stream.until('"live"')
   expect(text).toContain(`\n\nid: ${cursor}\ndata: {"specversion":"1.0","id":"live"`)
@@ -122,7 +122,7 @@ test("a heartbeat says how far it has come, every 15 s where nothing is sent", a
     const beat = await stream.until(":\n")
     expect(beat.slice(begin.length)).toMatch(/^:\nid: [0-9a-z]+\n\n$/)
     const seen = /:\nid: (\S+)/.exec(beat)![1]!
-    expect(own.engine.log.compare(seen as never, own.engine.log.head())).toBeLessThanOrEqual(0)
+    expect(own.engine.log.compare(seen as never, await own.engine.log.head())).toBeLessThanOrEqual(0)
     stream.close()
   } finally {
     await own.close()

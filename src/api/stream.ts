@@ -2,7 +2,7 @@ import type { ServerResponse } from "node:http"
 import type { FastifyReply } from "fastify"
 import Type from "typebox"
 import type { Cursor } from "../core/cursor.ts"
-import type { Batch, From } from "../core/engine.ts"
+import type { Batch } from "../core/engine.ts"
 import { EventWriter } from "../formats/json-encode.ts"
 import type { ApiContext } from "./context.ts"
 import { ProblemError } from "./errors.ts"
@@ -23,8 +23,9 @@ const retryMs = 1_000
 export function streamRoutes(app: App, context: ApiContext): void {
   const open = new Set<ServerResponse>()
   app.get("/v1/topics/:topic/stream", documented(streamDoc), async (request, reply) => {
-    const selection = readStreamQuery(context, request.query, headerOf(request, "last-event-id"))
     const address = await findAddress(context, tenantOf(request), pathPart(request, "topic"))
+    const partition = context.engine.log.partitionOf(address)
+    const selection = readStreamQuery(context, partition, request.query, headerOf(request, "last-event-id"))
     if (context.stop.aborted || open.size >= streamsMax) {
       const detail = context.stop.aborted
         ? "the hub is stopping; try again soon"
@@ -51,7 +52,7 @@ async function stream(context: ApiContext, reply: FastifyReply, selection: Selec
   const end = () => over.abort()
   response.once("close", end)
   context.stop.addEventListener("abort", end, { once: true })
-  const from = await startOf(context, selection.from)
+  const from = await startOf(context, selection)
   const heart = createHeart(context, response, from)
   try {
     // The first id: a client that is cut off before its first event resumes from here.
@@ -83,10 +84,11 @@ function begin(reply: FastifyReply): ServerResponse {
   return response
 }
 
-async function startOf({ engine: { log } }: ApiContext, from: From): Promise<Cursor> {
-  if (from === "oldest") return log.oldest()
-  if (from === "newest") return log.head()
-  return typeof from === "string" ? from : log.at(from.time)
+async function startOf({ engine: { log } }: ApiContext, { from, address }: Selection): Promise<Cursor> {
+  const partition = log.partitionOf(address)
+  if (from === "oldest") return log.oldest(partition)
+  if (from === "newest") return log.head(partition)
+  return typeof from === "string" ? from : log.at(from.time, partition)
 }
 
 /** One write per batch or buffer, whichever is smaller; false once the client is gone. */

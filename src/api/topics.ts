@@ -120,6 +120,11 @@ async function readTopic(context: ApiContext, body: Static<typeof TopicInput>, d
   if (previous === undefined && isReservedTopic(id)) faults.add("id", "is the hub's own; PUT or PATCH it to change it")
   const fresh = newTopic(tenant, id, now, context.topics.dedupeWindowMs)
   const retention = readRetention(body, draft)
+  const dedupeWindowMs = readDuration(body.dedupeWindow, "dedupeWindow", faults) ?? fresh.dedupeWindowMs
+  const windowMax = context.engine.dedupeWindowMsMax
+  if (windowMax !== undefined && dedupeWindowMs > windowMax) {
+    faults.add("dedupeWindow", `can be ${formatDuration(windowMax)} at most on this engine, as it is set up`)
+  }
   await checkTriggers(context, retention, draft)
   return {
     id,
@@ -127,7 +132,7 @@ async function readTopic(context: ApiContext, body: Static<typeof TopicInput>, d
     ...(body.description !== undefined && { description: body.description }),
     labels: body.labels ?? {},
     retention,
-    dedupeWindowMs: readDuration(body.dedupeWindow, "dedupeWindow", draft.faults) ?? fresh.dedupeWindowMs,
+    dedupeWindowMs,
     wrap: { ...fresh.wrap, ...body.wrap },
     createdAt: previous?.createdAt ?? now,
     updatedAt: now,

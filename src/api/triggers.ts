@@ -156,6 +156,7 @@ type Body = Static<typeof TriggerInput>
 async function readTrigger(context: ApiContext, body: Body, draft: Draft<Trigger>): Promise<Trigger> {
   const { id, tenant, previous, now } = draft
   const topic = await findTopic(context, body, draft)
+  checkMove(context, body.topic, draft)
   const from = await readStart(context, body, draft)
   const retry = readRetry(body, topic, draft)
   await checkDestination(context, body, draft)
@@ -215,29 +216,53 @@ async function readStart(context: ApiContext, body: Body, draft: Draft<Trigger>)
     if (!same) faults.add("start", "cannot be changed; create another trigger that starts there")
     return previous.from
   }
-  if (!faults.clean("start") || body.start === undefined || body.start === "now") return log.head()
-  if (body.start === "oldest") return log.oldest()
-  if ("time" in body.start) return readStartTime(context, body.start.time, draft)
-  return readStartCursor(context, body.start.cursor, draft)
+  const partition = faults.clean("topic") ? partitionOf(context, draft.tenant, body.topic) : 0
+  if (!faults.clean("start") || body.start === undefined || body.start === "now") return log.head(partition)
+  if (body.start === "oldest") return log.oldest(partition)
+  if ("time" in body.start) return readStartTime(context, body.start.time, partition, draft)
+  return readStartCursor(context, body.start.cursor, partition, draft)
 }
 
-async function readStartTime(context: ApiContext, text: string, { faults }: Draft<Trigger>): Promise<Cursor> {
+/** A trigger's place is in one part of the log: its topic stays there. */
+function checkMove(context: ApiContext, topic: string, { previous, tenant, faults }: Draft<Trigger>): void {
+  if (previous === undefined || !faults.clean("topic")) return
+  if (partitionOf(context, tenant, topic) === partitionOf(context, tenant, previous.topic)) return
+  faults.add("topic", "is kept in another part of the log; create another trigger for it")
+}
+
+/** What part of the log the trigger reads; a topic that is none is told elsewhere. */
+function partitionOf(context: ApiContext, tenant: string, text: string): number {
+  const topic = parseTopic(text)
+  return typeof topic === "string" ? 0 : context.engine.log.partitionOf({ tenant, ...topic })
+}
+
+async function readStartTime(
+  context: ApiContext,
+  text: string,
+  partition: number,
+  { faults }: Draft<Trigger>,
+): Promise<Cursor> {
   const time = isTimestamp(text) ? Date.parse(text) : Number.NaN
-  if (!Number.isNaN(time)) return context.engine.log.at(time)
+  if (!Number.isNaN(time)) return context.engine.log.at(time, partition)
   faults.add("start.time", "must be an RFC 3339 time, such as 2026-01-31T12:00:00Z")
-  return context.engine.log.head()
+  return context.engine.log.head(partition)
 }
 
-function readStartCursor(context: ApiContext, text: string, { faults }: Draft<Trigger>): Cursor {
+async function readStartCursor(
+  context: ApiContext,
+  text: string,
+  partition: number,
+  { faults }: Draft<Trigger>,
+): Promise<Cursor> {
   const { log } = context.engine
-  const head = log.head()
+  const head = await log.head(partition)
   const cursor = text as Cursor
   try {
     if (log.compare(cursor, head) <= 0) return cursor
     faults.add("start.cursor", 'is beyond the end of the log; "now" starts at its end')
   } catch (error) {
     if (!(error instanceof InvalidCursorError)) throw error
-    faults.add("start.cursor", "is no cursor of this hub; publish and read answer with cursors")
+    faults.add("start.cursor", "is no cursor of this topic; publish and read answer with cursors")
   }
   return head
 }

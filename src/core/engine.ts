@@ -9,8 +9,15 @@ export interface Engine {
   readonly log: EventLog
   readonly queue: DeliveryQueue
   readonly catalog: Catalog
+  readonly shares: Shares
+  /** What others publish past the hub, into the engine itself; undefined where that cannot be. */
+  readonly inbox?: Inbox
   /** What an operator should know: empty when all is well. */
   health(): readonly string[]
+  /** What this engine, as it is set up, promises less of than it could: said at the start, no reason not to be ready. */
+  warnings(): readonly string[]
+  /** The longest dedupe window that it can keep; undefined: any. */
+  readonly dedupeWindowMsMax?: number
   /** Figures by name, for the metrics page: bytes on disk, events waiting, … */
   figures(): Readonly<Record<string, number>>
   /** Stops accepting, makes durable what was accepted, closes. */
@@ -45,6 +52,8 @@ export type From = Cursor | "oldest" | "newest" | { readonly time: number }
 export interface ReadOptions {
   /** Absent members match all; a `key` needs its `topic`, a `topic` its `tenant`. */
   readonly where?: Partial<Address>
+  /** What part of the log; default: the one that `where` names a topic of, else the first. */
+  readonly partition?: number
   /** Default: the oldest. */
   readonly from?: From
   /** Stop after this cursor. */
@@ -61,7 +70,13 @@ export interface Batch {
   readonly next: Cursor
 }
 
+/**
+ * Events in order of their being stored. The log may be in several partitions, numbered from 0: a topic is in one of them,
+ * order holds within one, and a cursor is a place in one, which only cursors of the same one are compared with.
+ */
 export interface EventLog {
+  readonly partitions: number
+  partitionOf(address: { readonly tenant: string; readonly topic: string }): number
   /**
    * Durable when it resolves; in the order given, on one topic in the order of calls. A duplicate keeps its first cursor.
    * Rejects with OverloadError, StorageFullError, StorageError, ExpectedLastError or ClosedError: then none is acknowledged.
@@ -72,15 +87,15 @@ export interface EventLog {
   get(cursor: Cursor): Promise<StoredEvent | undefined>
   /** The newest event of a tenant's topic with this `source` and `id`. */
   find(address: Address, identity: { readonly source: string; readonly id: string }): Promise<StoredEvent | undefined>
-  /** The end of the log: reading from here sees what is appended from now on. */
-  head(): Cursor
+  /** The end of a partition (default: the first): reading from here sees what is appended from now on. */
+  head(partition?: number): Promise<Cursor>
   /** Before the first event: reading from here sees all that is kept. */
-  oldest(): Cursor
+  oldest(partition?: number): Cursor
   /** Before the first event stored at or after `time` (Unix milliseconds); the head where there is none yet. */
-  at(time: number): Promise<Cursor>
+  at(time: number, partition?: number): Promise<Cursor>
   /** The address's newest event; undefined where it has none. */
   last(address: Address): Promise<Cursor | undefined>
-  /** Negative, zero or positive, as `a` is before, at or after `b`. Throws InvalidCursorError. */
+  /** Negative, zero or positive, as `a` is before, at or after `b`. Throws InvalidCursorError, also for two partitions. */
   compare(a: Cursor, b: Cursor): number
   /** Names what the address's topic holds. */
   stats(address: Address): Promise<TopicStats>
@@ -99,6 +114,14 @@ export interface TopicStats {
 export interface Position {
   readonly reader: string
   readonly cursor: Cursor
+  /** On whose behalf: refused with ShareLostError once a later holder of that share has called {@link DeliveryQueue.claim}. */
+  readonly fence?: Fence
+}
+
+/** Which holding of a share this is: later ones have greater epochs. */
+export interface Fence {
+  readonly name: string
+  readonly epoch: number
 }
 
 /** A timed hold on a delivery. */
@@ -128,9 +151,11 @@ export interface DeliveryQueue {
    */
   enqueue(deliveries: readonly Delivery[], position?: Position): Promise<void>
   position(reader: string): Promise<Cursor | undefined>
+  /** From now on nothing is taken of earlier holders of this share; what they were told was stored, is there. */
+  claim(fence: Fence): Promise<void>
   /** Forgets a reader. */
   forget(reader: string): Promise<void>
-  /** Yields a lane whenever it has come to have due work; ends when `stop` aborts. */
+  /** Yields a lane of this process's whenever it has come to have due work; ends when `stop` aborts. */
   lanes(stop: AbortSignal): AsyncIterable<string>
   /** Up to `max` due deliveries, oldest event first, each hidden from others for `leaseMs`. Empty: none is due now. */
   lease(options: { readonly lane: string; readonly max: number; readonly leaseMs: number }): Promise<readonly Lease[]>
@@ -165,6 +190,51 @@ export interface DeadLetterQuery {
   readonly trigger?: string
   readonly destination?: string
   readonly reason?: DeadReason
+}
+
+/** Divides work that only one process may do at a time among the processes of one engine. */
+export interface Shares {
+  /**
+   * Yields each share of `kind`, of those numbered from 0 to below `count`, whenever it comes to be this process's; ends when
+   * `stop` aborts. All that take part name the same count. Every share comes to be somebody's within seconds, and they are
+   * spread evenly.
+   */
+  take(kind: string, count: number, stop: AbortSignal): AsyncIterable<Share>
+}
+
+/** A share, while it is this process's. */
+export interface Share {
+  readonly kind: string
+  readonly number: number
+  /** Greater than that of every earlier holder. */
+  readonly epoch: number
+  /** Aborts when it is to be given up, or is lost already. */
+  readonly lost: AbortSignal
+  /** Nothing is done for it any more: another process may have it. To be called once, also after `lost`. */
+  release(): Promise<void>
+}
+
+/** Events that others put into the engine past the hub: not checked, wrapped or recognised as duplicates yet. */
+export interface Inbox {
+  /** Each is given until it is settled: by this process, or another one if this one dies. Ends when `stop` aborts. */
+  receive(stop: AbortSignal): AsyncIterable<readonly InboxMessage[]>
+}
+
+export interface InboxMessage {
+  readonly address: Address
+  /** The event, where the message is one; else its bytes, and what they are said to be. */
+  readonly content: Event | RawContent
+  /** It is in the log, or never can be; `refusal` says why, and is kept with it. */
+  settle(refusal?: string): Promise<void>
+  /** It is given again later. */
+  giveBack(): Promise<void>
+}
+
+export interface RawContent {
+  readonly data: Uint8Array
+  readonly contentType?: string
+  /** Why it is no event as it stands, though it says that it is one. */
+  readonly faults?: readonly string[]
 }
 
 /** Small, named, versioned state: topics, triggers, destinations, keys. Values are JSON. */

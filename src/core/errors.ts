@@ -34,6 +34,16 @@ export class LeaseLostError extends Error {
   }
 }
 
+/** Another process has this share of the work now; nothing of the refused call was stored. */
+export class ShareLostError extends Error {
+  override readonly name = "ShareLostError"
+  readonly share: string
+  constructor(share: string) {
+    super(`another process has ${share} now`)
+    this.share = share
+  }
+}
+
 /** More is waiting than the hub will hold in memory; nothing of the refused call was stored. */
 export class OverloadError extends Error {
   override readonly name = "OverloadError"

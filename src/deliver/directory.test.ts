@@ -39,7 +39,7 @@ describe("the directory", () => {
     const { rig, engine, late, watch } = await start()
     const directory = await watch(late)
     expect(await directory.trigger("default", "t")).toBeUndefined()
-    await rig.run(engine.catalog.put(key, createTrigger("t", engine.log.head())))
+    await rig.run(engine.catalog.put(key, createTrigger("t", await engine.log.head())))
     await rig.run(engine.catalog.put("destination/default/d", createDestination("d")))
     expect(await directory.trigger("default", "t")).toMatchObject({ id: "t" })
     expect(await directory.destination("default/d")).toMatchObject({ id: "d" })
@@ -48,7 +48,7 @@ describe("the directory", () => {
 
   it("pauses over another change of the trigger, and keeps that", async () => {
     const { rig, engine, watch } = await start()
-    const trigger = createTrigger("t", engine.log.head())
+    const trigger = createTrigger("t", await engine.log.head())
     await rig.run(engine.catalog.put(key, trigger))
     const directory = await watch(engine.catalog)
     const changing = engine.catalog.put(key, { ...trigger, description: "changed" })
@@ -61,9 +61,9 @@ describe("the directory", () => {
 
   it("does not hold for ever what was resumed meanwhile", async () => {
     const { rig, engine, power, watch } = await start()
-    await rig.run(engine.catalog.put(key, createTrigger("t", engine.log.head())))
+    await rig.run(engine.catalog.put(key, createTrigger("t", await engine.log.head())))
     const directory = await watch(engine.catalog)
-    const cursor = engine.log.head()
+    const cursor = await engine.log.head()
     const delivery = { id: `${cursor}.t`, tenant: "default", trigger: "t", destination: "d", cursor }
     await rig.run(engine.queue.enqueue([delivery]))
     const [lease] = await engine.queue.lease({ lane: "default/d", max: 1, leaseMs: 1_000 })

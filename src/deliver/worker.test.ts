@@ -12,7 +12,7 @@ describe("delivery", () => {
     await hub.connect("a", () => ({ kind: "delivered", detail: "204", reply: [createEvent("reply")] }))
     const [cursor] = await hub.owe(1, "a")
     await hub.empty("a")
-    const head = hub.engine.log.head()
+    const head = await hub.engine.log.head()
     expect(hub.sent).toMatchObject([{ to: "a", id: `${cursor}.a`, attempt: 1 }])
     const [attempt, ...others] = await hub.records(attemptsTopic)
     expect(others).toEqual([])

@@ -118,7 +118,7 @@ const commands = {
     return async (world) => {
       if (world.lives.has(id)) return
       const { log } = world.engine
-      const trigger = createTrigger(`${id}${world.made++}`, from === "oldest" ? log.oldest() : log.head(), {
+      const trigger = createTrigger(`${id}${world.made++}`, from === "oldest" ? log.oldest() : await log.head(), {
         createdAt: world.rig.clock.now(),
         filters: filtersOf(type),
       })

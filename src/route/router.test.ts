@@ -91,7 +91,7 @@ const ids = (cursors: readonly Cursor[], trigger: string) => cursors.map((cursor
 describe("the router", () => {
   it("owes an event to each trigger that it fires, and to no other", async () => {
     const hub = await Routing.start()
-    const head = hub.engine.log.head()
+    const head = await hub.engine.log.head()
     await hub.put(createTrigger("all", head))
     await hub.put(
       createTrigger("paid", head, { filters: [{ exact: { type: "order.paid" } }], destination: "elsewhere" }),
@@ -114,7 +114,7 @@ describe("the router", () => {
     await hub.put(createTrigger("oldest", hub.engine.log.oldest()))
     await hub.put(createTrigger("time", await hub.engine.log.at(time)))
     await hub.put(createTrigger("cursor", late[0]!))
-    await hub.put(createTrigger("now", hub.engine.log.head()))
+    await hub.put(createTrigger("now", await hub.engine.log.head()))
     const next = await hub.publish(1)
     const routed = await hub.routed()
     for (const [trigger, expected] of [
@@ -141,7 +141,7 @@ describe("the router", () => {
 
   it("loses nothing by a pause, and routes nothing during one", async () => {
     const hub = await Routing.start()
-    const trigger = createTrigger("t", hub.engine.log.head())
+    const trigger = createTrigger("t", await hub.engine.log.head())
     await hub.put(trigger)
     const before = await hub.publish(2)
     expect(await hub.routed()).toEqual(ids(before, "t"))
@@ -171,7 +171,7 @@ describe("the router", () => {
 
   it("applies changed filters to what comes after", async () => {
     const hub = await Routing.start()
-    const trigger = createTrigger("t", hub.engine.log.head(), { filters: [{ exact: { type: "a" } }] })
+    const trigger = createTrigger("t", await hub.engine.log.head(), { filters: [{ exact: { type: "a" } }] })
     await hub.put(trigger)
     const [a] = await hub.publish(1, "a")
     await hub.publish(1, "b")
@@ -185,7 +185,7 @@ describe("the router", () => {
 
   it("drops what a deleted trigger is owed, also when it was deleted while nobody looked", async () => {
     const hub = await Routing.start()
-    const head = hub.engine.log.head()
+    const head = await hub.engine.log.head()
     await hub.put(createTrigger("one", head))
     await hub.put(createTrigger("two", head))
     await hub.publish(3)
@@ -209,7 +209,7 @@ describe("the router", () => {
     await hub.settle()
     await hub.rig.run(hub.router.stop())
     await hub.delete("t")
-    const again = createTrigger("t", hub.engine.log.head(), { createdAt: hub.rig.clock.now() })
+    const again = createTrigger("t", await hub.engine.log.head(), { createdAt: hub.rig.clock.now() })
     await hub.put(again)
     await hub.restart()
     const after = await hub.publish(1)
@@ -222,9 +222,9 @@ describe("the router", () => {
 
   it("lets a trigger rest that cannot be matched, until it is put right", async () => {
     const hub = await Routing.start()
-    const trigger = createTrigger("t", hub.engine.log.head())
+    const trigger = createTrigger("t", await hub.engine.log.head())
     await hub.put({ ...trigger, filters: [{ exact: {} }] })
-    await hub.put(createTrigger("sound", hub.engine.log.head()))
+    await hub.put(createTrigger("sound", await hub.engine.log.head()))
     const events = await hub.publish(2)
     expect(await hub.routed()).toEqual(ids(events, "sound"))
     expect(hub.log.lines).toEqual([expect.stringContaining("the trigger rests")])
@@ -238,17 +238,17 @@ describe("the router", () => {
     await hub.publish(1, "x", "unmatched")
     await hub.rig.clock.advance(10)
     const saved = await hub.engine.queue.position("router")
-    expect(saved).toBe(hub.engine.log.head())
+    expect(saved).toBe(await hub.engine.log.head())
     await hub.publish(1, "x", "unmatched")
     await hub.rig.clock.advance(50)
     expect(await hub.engine.queue.position("router")).toBe(saved)
     await hub.rig.run(hub.router.stop())
-    expect(await hub.engine.queue.position("router")).toBe(hub.engine.log.head())
+    expect(await hub.engine.queue.position("router")).toBe(await hub.engine.log.head())
   })
 
   it("routes again what a crash took from the queue", async () => {
     const hub = await Routing.start()
-    await hub.put(createTrigger("t", hub.engine.log.head()))
+    await hub.put(createTrigger("t", await hub.engine.log.head()))
     const events = await hub.publish(5)
     await hub.crash()
     await hub.settle()

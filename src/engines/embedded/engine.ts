@@ -8,6 +8,7 @@ import { openNodeDisk } from "./disk-node.ts"
 import { lockDirectory } from "./lock.ts"
 import { SegmentLog } from "./log/log.ts"
 import { openQueue } from "./queue.ts"
+import { allShares } from "./shares.ts"
 import type { Store } from "./store.ts"
 import { openLmdbStore } from "./store-lmdb.ts"
 
@@ -46,7 +47,9 @@ export async function openEmbeddedEngine(options: EmbeddedOptions): Promise<Engi
     log,
     queue: queue as DeliveryQueue,
     catalog,
+    shares: allShares,
     health: () => log.health(),
+    warnings: () => [],
     figures: () => ({ ...log.figures(), ...queue.figures() }),
     async close() {
       await catalog.close()

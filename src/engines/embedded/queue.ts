@@ -91,6 +91,9 @@ class StoredQueue implements EmbeddedQueue {
     return this.#positions.saved(reader)
   }
 
+  /** There is one process, so nobody is to be kept out. */
+  async claim(): Promise<void> {}
+
   forget(reader: string): Promise<void> {
     if (this.#closed) return Promise.reject(new ClosedError())
     const written = this.#store.write([this.#positions.write(reader, undefined)])

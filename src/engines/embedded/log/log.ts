@@ -46,6 +46,7 @@ const damagesMax = 100
 
 /** The event log on segment files, with its indexes in the store. */
 export class SegmentLog implements EventLog {
+  readonly partitions = 1
   readonly #state: LogState
   readonly #appender: Appender
   readonly #reclaimer: Reclaimer
@@ -124,7 +125,11 @@ export class SegmentLog implements EventLog {
     return find(this.#state, address, identity)
   }
 
-  head(): Cursor {
+  partitionOf(): number {
+    return 0
+  }
+
+  async head(): Promise<Cursor> {
     return cursorBefore(this.#state.writer.durable)
   }
 
