@@ -1,9 +1,11 @@
 import { randomBytes } from "node:crypto"
 import { createServer, type RequestListener, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
+import { join } from "node:path"
 import { loadAdminKey } from "./access/admin-key.ts"
 import { type Authorize, createAuthorizer } from "./access/authorize.ts"
 import { createApi } from "./api/api.ts"
+import { natsServers } from "./config/relations.ts"
 import type { Settings } from "./config/schema.ts"
 import type { Address } from "./core/address.ts"
 import type { Chance } from "./core/clock.ts"
@@ -12,15 +14,18 @@ import type { Engine } from "./core/engine.ts"
 import { PublishRefusedError } from "./core/errors.ts"
 import type { Event } from "./core/event.ts"
 import type { Logger } from "./core/logger.ts"
-import { startDelivery } from "./deliver/worker.ts"
+import { type DeliveryWorker, startDelivery } from "./deliver/worker.ts"
 import { destinationKinds } from "./destinations/index.ts"
 import { openEmbeddedDirectory } from "./engines/embedded/engine.ts"
+import { openJetStreamEngine } from "./engines/jetstream/engine.ts"
 import { createIngest } from "./ingest/http.ts"
+import { startInbox } from "./ingest/inbox.ts"
 import { createPublisher, type Publisher } from "./ingest/publish.ts"
 import { Refusal } from "./ingest/refusal.ts"
 import { openTopics } from "./ingest/topics.ts"
 import { startRetention } from "./retention/retention.ts"
-import { startRouter } from "./route/router.ts"
+import type { Router } from "./route/router.ts"
+import { startRouting } from "./route/routing.ts"
 import { createSystemChance, systemClock } from "./telemetry/clock.ts"
 import { openLog } from "./telemetry/log.ts"
 import { createMetrics, type Metrics } from "./telemetry/metrics.ts"
@@ -46,6 +51,7 @@ export async function startHub(settings: Settings): Promise<Hub> {
     const log = await openLog({ level: settings.logLevel, format: settings.logFormat })
     const engine = await openEngine(settings, log)
     closing.push(() => engine.close())
+    tellWarnings(settings, engine, log)
     const server = await startStages(settings, engine, log, closing)
     const address = await listen(server, settings)
     log.info({ address, data: settings.data }, "redcar is ready")
@@ -57,7 +63,26 @@ export async function startHub(settings: Settings): Promise<Hub> {
   }
 }
 
-function openEngine({ data, limits }: Settings, log: Logger): Promise<Engine> {
+function openEngine(settings: Settings, log: Logger): Promise<Engine> {
+  const { data, limits, nats, roles } = settings
+  const servers = natsServers(settings.engine)
+  if (servers !== undefined) {
+    return openJetStreamEngine({
+      servers,
+      prefix: nats.prefix,
+      partitions: nats.partitions,
+      replicas: nats.replicas,
+      dedupeWindowMsMax: nats.dedupeWindowMs,
+      ...(nats.credentials !== "" && { credentialsFile: nats.credentials }),
+      ...(nats.accountSeed !== "" && { accountSeedFile: nats.accountSeed }),
+      ...(nats.monitor !== "" && { monitor: nats.monitor }),
+      directory: join(data, "nats"),
+      serveQueue: roles.includes("deliver"),
+      pendingBytesMax: limits.pendingBytesMax,
+      clock,
+      log,
+    })
+  }
   return openEmbeddedDirectory(data, {
     clock,
     segmentBytes: limits.segmentBytes,
@@ -65,6 +90,21 @@ function openEngine({ data, limits }: Settings, log: Logger): Promise<Engine> {
     reserveBytes: limits.diskReserveBytes,
     onDamage: (where) => log.error({ where }, "the log is damaged; the events there cannot be read"),
   })
+}
+
+/** Says what the engine promises less of than it could; throws NotDurableError where that is not to be. */
+function tellWarnings({ requireDurable }: Settings, engine: Engine, log: Logger): void {
+  const warnings = engine.warnings()
+  if (requireDurable && warnings.length > 0) throw new NotDurableError(warnings)
+  for (const warning of warnings) log.warn({}, warning)
+}
+
+/** The engine is not as durable as it was asked to be. */
+export class NotDurableError extends Error {
+  override readonly name = "NotDurableError"
+  constructor(warnings: readonly string[]) {
+    super(`requireDurable is set, but ${warnings.join("; and ")}`)
+  }
 }
 
 /** What the parts of one hub share. */
@@ -90,14 +130,15 @@ async function startStages(settings: Settings, engine: Engine, log: Logger, clos
 }
 
 async function openShared(settings: Settings, engine: Engine, log: Logger, closing: Closing): Promise<Shared> {
-  const { limits, dedupeWindowMs, topicsAutoCreate } = settings
+  const { limits, topicsAutoCreate } = settings
   const { catalog } = engine
+  const dedupeWindowMs = defaultWindowMs(settings, engine)
   const views = new AbortController()
   closing.push(async () => views.abort())
   const failures = new Set<string>()
   const chance = createSystemChance(clock)
   const metrics = createMetrics()
-  await ensureAdminKey(settings.data, engine, log)
+  await ensureAdminKey(settings, engine, log)
   const authorize = await createAuthorizer({
     catalog,
     clock,
@@ -118,11 +159,36 @@ async function openShared(settings: Settings, engine: Engine, log: Logger, closi
   return { settings, engine, log, chance, metrics, kinds, publisher, authorize, failures }
 }
 
+/** The dedupe window of topics that name none. */
+function defaultWindowMs({ dedupeWindowMs }: Settings, { dedupeWindowMsMax = dedupeWindowMs }: Engine): number {
+  return Math.min(dedupeWindowMs, dedupeWindowMsMax)
+}
+
 function startLoops(shared: Shared, closing: Closing): void {
-  const { engine, log, chance, kinds, publisher, metrics } = shared
-  const { delivery } = shared.settings
-  const router = startRouter({ engine, clock, log, observe: metrics.route })
+  const { engine, metrics } = shared
+  const { roles } = shared.settings
+  const router = roles.includes("route") ? startRoutes(shared, closing) : undefined
+  const worker = roles.includes("deliver") ? startDeliveries(shared, closing) : undefined
+  if (roles.includes("ingest")) startTakingIn(shared, closing)
+  metrics.watchEngine(() => ({
+    ...engine.figures(),
+    ...worker?.figures(),
+    ...(router && { catching_up: router.catching() }),
+  }))
+}
+
+function startRoutes({ engine, log, metrics, failures }: Shared, closing: Closing): Router {
+  const router = startRouting({ engine, clock, log, observe: metrics.route })
   closing.push(() => router.stop())
+  const retention = startRetention({ engine, clock, log })
+  closing.push(() => retention.stop())
+  tellFailures(failures, log, { router: router.done })
+  return router
+}
+
+function startDeliveries(shared: Shared, closing: Closing): DeliveryWorker {
+  const { engine, log, chance, kinds, publisher, metrics, failures } = shared
+  const { delivery } = shared.settings
   const worker = startDelivery({
     engine,
     clock,
@@ -134,10 +200,16 @@ function startLoops(shared: Shared, closing: Closing): void {
     limits: { inFlightMax: delivery.inFlightMax, leaseMs: delivery.leaseMs, stopMs: delivery.shutdownGraceMs },
   })
   closing.push(() => worker.stop())
-  const retention = startRetention({ engine, clock, log })
-  closing.push(() => retention.stop())
-  metrics.watchEngine(() => ({ ...engine.figures(), ...worker.figures(), catching_up: router.catching() }))
-  tellFailures(shared.failures, log, { router: router.done, delivery: worker.done })
+  tellFailures(failures, log, { delivery: worker.done })
+  return worker
+}
+
+/** What comes past HTTP. */
+function startTakingIn({ engine, log, publisher, failures }: Shared, closing: Closing): void {
+  if (engine.inbox === undefined) return
+  const inbox = startInbox({ inbox: engine.inbox, publisher, clock, log })
+  closing.push(() => inbox.stop())
+  tellFailures(failures, log, { inbox: inbox.done })
 }
 
 /** Throws PublishRefusedError, which says why. */
@@ -148,7 +220,8 @@ async function publishOne(publisher: Publisher, address: Address, event: Event):
 
 async function startServer(shared: Shared, closing: Closing): Promise<Server> {
   const { settings, engine, log, chance, kinds, publisher, authorize, metrics, failures } = shared
-  const { limits, topicsAutoCreate, dedupeWindowMs, delivery } = settings
+  const { limits, topicsAutoCreate, delivery, roles } = settings
+  const dedupeWindowMs = defaultWindowMs(settings, engine)
   const ingest = createIngest({
     publisher,
     authorize,
@@ -160,6 +233,7 @@ async function startServer(shared: Shared, closing: Closing): Promise<Server> {
     observe: metrics.publish,
     onBug: (error) => log.error({ err: error }, "a publish failed"),
   })
+  const takesEvents = roles.includes("ingest")
   const streams = new AbortController()
   const api = await createApi({
     engine,
@@ -172,10 +246,11 @@ async function startServer(shared: Shared, closing: Closing): Promise<Server> {
     stop: streams.signal,
     topics: { autoCreate: topicsAutoCreate, dedupeWindowMs },
     metrics: { open: settings.metricsOpen, render: metrics.render },
+    roles,
     readiness: () => [...failures],
     serverFactory: (handler) =>
       makeServer((request, response) => {
-        if (ingest.handles(request)) ingest.handle(request, response)
+        if (takesEvents && ingest.handles(request)) ingest.handle(request, response)
         else handler(request, response)
       }),
   })
@@ -183,9 +258,17 @@ async function startServer(shared: Shared, closing: Closing): Promise<Server> {
   return api.server
 }
 
-async function ensureAdminKey(directory: string, { catalog }: Engine, log: Logger): Promise<void> {
-  const admin = await loadAdminKey({ directory, catalog, clock, random: randomBytes })
+async function ensureAdminKey(settings: Settings, { catalog }: Engine, log: Logger): Promise<void> {
+  const admin = await loadAdminKey({
+    directory: settings.data,
+    ...(settings.adminKey !== "" && { given: settings.adminKey }),
+    shared: natsServers(settings.engine) !== undefined,
+    catalog,
+    clock,
+    random: randomBytes,
+  })
   if (admin.kind === "refused") throw new AdminKeyError(admin.message)
+  if (admin.kind === "elsewhere") return log.info({}, "another process has the admin key's file")
   if (admin.created) log.info({ path: admin.path }, "made the admin key")
 }
 

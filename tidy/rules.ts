@@ -105,7 +105,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   deliver: ["config"],
   retention: [],
   destinations: ["formats"],
-  engines: [],
+  engines: ["formats"],
   access: [],
   config: [],
   telemetry: [],

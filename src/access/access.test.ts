@@ -40,7 +40,7 @@ const authorizer = (): Promise<Authorize> =>
 
 async function ready(): Promise<string> {
   const admin = await load()
-  if (admin.kind !== "ready") throw new Error(admin.message)
+  if (admin.kind !== "ready") throw new Error(`the key is ${admin.kind}`)
   return admin.key
 }
 

@@ -1,5 +1,5 @@
 import type { FileHandle } from "node:fs/promises"
-import { open } from "node:fs/promises"
+import { mkdir, open, stat } from "node:fs/promises"
 import { join } from "node:path"
 import { defaultTenant } from "../core/address.ts"
 import type { Clock } from "../core/clock.ts"
@@ -7,8 +7,12 @@ import type { Catalog } from "../core/engine.ts"
 import { formatKey, hashKey, isKey, keyPrefix, type StoredKey } from "./keys.ts"
 
 export interface AdminKeyOptions {
-  /** The data directory; it exists. */
+  /** The data directory. */
   readonly directory: string
+  /** The key itself, from the settings; then no file is read or made. */
+  readonly given?: string
+  /** Whether other processes have the same catalog: then a key that one of them has made is everybody's. */
+  readonly shared?: boolean
   readonly catalog: Catalog
   readonly clock: Clock
   /** Bytes that nobody can guess: randomBytes of node:crypto. */
@@ -17,6 +21,8 @@ export interface AdminKeyOptions {
 
 export type AdminKey =
   | { readonly kind: "ready"; readonly path: string; readonly key: string; readonly created: boolean }
+  /** Another process has made it, and has its file. */
+  | { readonly kind: "elsewhere" }
   /** `message` says what to do. */
   | { readonly kind: "refused"; readonly path: string; readonly message: string }
 
@@ -31,6 +37,12 @@ const foreignBits = 0o077
  */
 export async function loadAdminKey(options: AdminKeyOptions): Promise<AdminKey> {
   const path = join(options.directory, fileName)
+  if (options.given !== undefined) {
+    await remember(options, options.given)
+    return { kind: "ready", path, key: options.given, created: false }
+  }
+  if (options.shared && (await isElsewhere(options.catalog, path))) return { kind: "elsewhere" }
+  await mkdir(options.directory, { recursive: true })
   const file = (await create(path)) ?? (await open(path, "r"))
   try {
     const found = await read(file, path, options.random)
@@ -39,6 +51,10 @@ export async function loadAdminKey(options: AdminKeyOptions): Promise<AdminKey> 
   } finally {
     await file.close()
   }
+}
+
+async function isElsewhere(catalog: Catalog, path: string): Promise<boolean> {
+  return (await catalog.get(catalogKey)) !== undefined && (await stat(path).catch(() => undefined)) === undefined
 }
 
 /** The new file; undefined where there is one already. */

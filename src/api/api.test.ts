@@ -78,7 +78,7 @@ test("status tells version and figures; readiness tells why not", async () => {
   const sick = await openTestApi({ readiness: () => ["router has stopped"] })
   try {
     const answer = await sick.call("GET", "/readyz")
-    expect([answer.status, answer.body]).toEqual([503, { ready: false, reasons: ["router has stopped"] }])
+    expect([answer.status, answer.body]).toEqual([503, { ready: false, reasons: ["router has stopped"], warnings: [] }])
     expect((await sick.call("GET", "/healthz")).status).toBe(200)
   } finally {
     await sick.close()

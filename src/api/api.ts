@@ -49,7 +49,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   app.setErrorHandler((error: FastifyError, request, reply) => answerError(error, request, reply))
   parseJson(app)
   guard(app, context)
-  refuseUnknown(app)
+  refuseUnknown(app, context)
   const register = (on: App) => registerRoutes(on, context)
   register(app)
   docsRoutes(app, context, register)
@@ -62,6 +62,8 @@ function registerRoutes(app: App, context: ApiContext): void {
   const topics = createResourceStore(context, topicType(context))
   const triggers = createResourceStore(context, triggerType(context))
   const destinations = createResourceStore(context, destinationType(context))
+  statusRoutes(app, context)
+  if (context.roles?.includes("api") === false) return
   eventRoutes(app, context)
   streamRoutes(app, context)
   resourceRoutes(app, topics)
@@ -70,7 +72,6 @@ function registerRoutes(app: App, context: ApiContext): void {
   resourceRoutes(app, destinations)
   destinationRoutes(app, context, destinations)
   deadLetterRoutes(app, context)
-  statusRoutes(app, context)
 }
 
 /** Every route but the open ones wants a key; so does what is no route, so that nobody learns which there are. */
@@ -104,7 +105,8 @@ function parseJson(app: App): void {
 }
 
 /** 404 for a path that is none, 405 with Allow for a method that the path does not have. */
-function refuseUnknown(app: App): void {
+function refuseUnknown(app: App, { roles }: ApiContext): void {
+  const elsewhere = roles && roles.length < 4 ? ` of a process with the roles ${roles.join(", ")}` : ""
   const routes: { readonly method: string; readonly path: RegExp }[] = []
   app.addHook("onRoute", ({ method, url }) => {
     const path = new RegExp(`^${url.replace(/:[a-z]+/gi, "[^/]+")}$`)
@@ -113,9 +115,9 @@ function refuseUnknown(app: App): void {
   app.setNotFoundHandler((request) => {
     const path = request.url.split("?", 1)[0]!
     const methods = [...new Set(routes.filter((route) => route.path.test(path)).map((route) => route.method))]
-    if (methods.length === 0) throw notFound(`${path} is nothing here; /docs lists what there is`)
+    if (methods.length === 0) throw notFound(`${path} is nothing here${elsewhere}; /docs lists what there is`)
     const allow = methods.join(", ")
-    throw new ProblemError("method-not-allowed", `${path} takes ${allow}, not ${request.method}`, {
+    throw new ProblemError("method-not-allowed", `${path} takes ${allow}, not ${request.method}${elsewhere}`, {
       headers: { allow },
     })
   })

@@ -27,6 +27,8 @@ export interface ApiOptions {
     readonly open: boolean
     render(): Promise<{ readonly contentType: string; readonly body: string }>
   }
+  /** What this process does; without `api` it answers for its own state alone. Default: all. */
+  readonly roles?: readonly string[]
   /** Why the hub cannot work at present, besides what the engine says; empty when it can. */
   readonly readiness?: () => readonly string[]
   /** Makes or takes the server whose requests `handler` answers; absent: fastify makes its own. */

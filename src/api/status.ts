@@ -3,6 +3,9 @@ import type { ApiContext } from "./context.ts"
 import { type App, documented, type RouteDoc } from "./routes.ts"
 import { component, Timestamp } from "./schemas.ts"
 
+const warnings = Type.Array(Type.String(), {
+  description: "What this engine, as it is set up, promises less of than it could, such as surviving a power cut.",
+})
 const Status = component(
   "Status",
   Type.Object({
@@ -11,10 +14,15 @@ const Status = component(
     ready: Type.Boolean(),
     reasons: Type.Array(Type.String(), { description: "Why it is not ready." }),
     health: Type.Array(Type.String(), { description: "What an operator should know; empty when all is well." }),
+    warnings,
+    roles: Type.Optional(Type.Array(Type.String(), { description: "What this process does, of what there is to do." })),
     figures: Type.Record(Type.String(), Type.Number()),
   }),
 )
-const Readiness = component("Readiness", Type.Object({ ready: Type.Boolean(), reasons: Type.Array(Type.String()) }))
+const Readiness = component(
+  "Readiness",
+  Type.Object({ ready: Type.Boolean(), reasons: Type.Array(Type.String()), warnings }),
+)
 
 /** How the hub is: for people, for what restarts it, and for Prometheus. */
 export function statusRoutes(app: App, context: ApiContext): void {
@@ -27,7 +35,7 @@ export function statusRoutes(app: App, context: ApiContext): void {
   app.get("/readyz", probe(docs.ready), async (_, reply) => {
     const why = reasons()
     if (why.length > 0) reply.code(503).header("retry-after", "5")
-    return { ready: why.length === 0, reasons: why }
+    return { ready: why.length === 0, reasons: why, warnings: engine.warnings() }
   })
   app.get("/v1/status", documented(docs.status), async () => {
     const why = reasons()
@@ -37,6 +45,8 @@ export function statusRoutes(app: App, context: ApiContext): void {
       ready: why.length === 0,
       reasons: why,
       health: engine.health(),
+      warnings: engine.warnings(),
+      ...(context.roles && { roles: context.roles }),
       figures: engine.figures(),
     }
   })

@@ -132,6 +132,7 @@ function reasonsIn(text: string): string {
 interface Status {
   readonly version?: string
   readonly health?: readonly string[]
+  readonly warnings?: readonly string[]
 }
 
 async function checkKeyAndLog(hub: Hub, address: HubAddress): Promise<readonly Check[]> {
@@ -149,7 +150,7 @@ async function checkKeyAndLog(hub: Hub, address: HubAddress): Promise<readonly C
             detail: lines.join("; "),
             next: "Look at the hub's log for the place and the time.",
           }
-    return [version, key, log]
+    return [version, key, log, ...(status.warnings ?? []).map(asWarning)]
   } catch (error) {
     if (!(error instanceof CommandError)) throw error
     const next = error.next.join(" ")
@@ -157,6 +158,11 @@ async function checkKeyAndLog(hub: Hub, address: HubAddress): Promise<readonly C
     const detail = refused ? `the hub refuses the key: ${error.message}` : error.message
     return [{ name: "key", result: "bad", detail, ...(next === "" ? {} : { next }) }]
   }
+}
+
+function asWarning(line: string): Check {
+  const [detail = line, next] = line.split("; ", 2)
+  return { name: "durability", result: "warning", detail, ...(next !== undefined && { next }) }
 }
 
 async function checkKeyFile({ keyFile }: HubAddress, local: boolean): Promise<Check> {

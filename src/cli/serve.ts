@@ -26,6 +26,7 @@ const groups: Readonly<Record<string, string>> = {
   limits: "Limits:",
   delivery: "Delivery:",
   destinations: "Destinations:",
+  nats: "NATS JetStream:",
 }
 
 function optionOf(setting: Setting): Option {

@@ -42,7 +42,17 @@ test("the defaults are complete and agree with each other", () => {
 })
 
 /** A value of the setting as its writer would write it, other than the default where there is one. */
+/** Settings whose text has a form. */
+const forms: Readonly<Record<string, readonly string[]>> = {
+  engine: ["embedded", "nats://a:4222", "nats://a:4222,tls://b:4222"],
+  roles: ["ingest,route,deliver,api", "api,ingest,deliver,route"],
+  adminKey: [`rck_${"a".repeat(43)}`, `rck_${"-_".repeat(21)}9`],
+  "nats.prefix": ["hub", "r2"],
+  "nats.replicas": ["1", "3", "5"],
+}
+
 function textOf(setting: Setting): fc.Arbitrary<string> {
+  if (setting.name in forms) return fc.constantFrom(...forms[setting.name]!)
   if (setting.unit === "boolean") return fc.constantFrom("true", "false")
   if (setting.choices !== undefined) return fc.constantFrom(...setting.choices)
   if (setting.unit === "list") return fc.constantFrom("10.0.0.0/8", "10.0.0.0/8, fd00::/8", "192.168.1.1")
@@ -146,7 +156,7 @@ describe("what is refused", () => {
     ["an event limit above 1 MiB", { flags: { "limits.eventBytesMax": "2MiB" } }, /from 1KiB to 1MiB$/],
     ["a duration without sense", { flags: { "delivery.lease": "soon" } }, /is not a duration: write "500ms"/],
     ["a boolean that is a word", { flags: { metricsOpen: "maybe" } }, /is neither true nor false$/],
-    ["an unknown engine", { flags: { engine: "nats" } }, /has to be embedded$/],
+    ["an unknown engine", { flags: { engine: "nats" } }, /say embedded, or nats:/],
     ["an unknown level", { flags: { logLevel: "loud" } }, /has to be one of trace, debug,/],
     ["an empty host", { flags: { host: "" } }, /needs a text$/],
     ["a list of numbers", file("destinations:\n  allow: [10]"), /has to be a list of texts/],

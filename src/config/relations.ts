@@ -33,7 +33,62 @@ const order: readonly AtMost[] = [
 
 /** Everything that these settings say against each other; none means that they agree. */
 export function contradictions(settings: Settings): readonly Contradiction[] {
-  return [...limitsOutOfOrder(settings.limits), ...rangesThatAreNone(settings.destinations.allow)]
+  return [
+    ...limitsOutOfOrder(settings.limits),
+    ...rangesThatAreNone(settings.destinations.allow),
+    ...wrongEngine(settings),
+    ...wrongRoles(settings),
+    ...wrongKey(settings),
+  ]
+}
+
+/** What a process can do. */
+export const roles = ["ingest", "route", "deliver", "api"] as const
+export type Role = (typeof roles)[number]
+
+/** The servers that `engine` names; undefined for the embedded engine. */
+export function natsServers(engine: string): readonly string[] | undefined {
+  return engine === "embedded" ? undefined : engine.split(",").map((server) => server.trim())
+}
+
+const serverPattern = /^(nats|tls):\/\/[^\s/,]+$/
+
+function wrongEngine({ engine, nats }: Settings): readonly Contradiction[] {
+  const servers = natsServers(engine) ?? []
+  const found: Contradiction[] = servers
+    .filter((server) => !serverPattern.test(server))
+    .map((server) => ({
+      settings: ["engine"],
+      message: `engine is ${JSON.stringify(server)}: say embedded, or nats://host:4222 (several with commas)`,
+    }))
+  if (nats.replicas % 2 === 0) {
+    const message = `nats.replicas is ${nats.replicas}: an even number survives no more than one less; say 1, 3 or 5`
+    found.push({ settings: ["nats.replicas"], message })
+  }
+  if (!/^[a-z][a-z0-9]{0,19}$/.test(nats.prefix)) {
+    const message = `nats.prefix is ${JSON.stringify(nats.prefix)}: say a letter and up to 19 more of a-z and 0-9`
+    found.push({ settings: ["nats.prefix"], message })
+  }
+  return found
+}
+
+function wrongRoles({ engine, roles: asked }: Settings): readonly Contradiction[] {
+  const found: Contradiction[] = asked
+    .filter((role) => !(roles as readonly string[]).includes(role))
+    .map((role) => ({ settings: ["roles"], message: `there is no role ${role}: say some of ${roles.join(", ")}` }))
+  if (asked.length === 0)
+    found.push({ settings: ["roles"], message: `roles is empty: say some of ${roles.join(", ")}` })
+  const missing = roles.filter((role) => !asked.includes(role))
+  if (natsServers(engine) === undefined && missing.length > 0) {
+    const message = `the embedded engine has one process, which has to do all: add ${missing.join(", ")} to roles`
+    found.push({ settings: ["roles", "engine"], message })
+  }
+  return found
+}
+
+function wrongKey({ adminKey }: Settings): readonly Contradiction[] {
+  if (adminKey === "" || /^rck_[\w-]{43}$/.test(adminKey)) return []
+  return [{ settings: ["adminKey"], message: "adminKey is no key: it is rck_ and 43 of A-Z, a-z, 0-9, _ and -" }]
 }
 
 function limitsOutOfOrder(limits: Settings["limits"]): readonly Contradiction[] {

@@ -48,8 +48,8 @@ function choice<const T extends readonly string[]>(values: T, byDefault: T[numbe
   return Type.Unsafe<T[number]>({ type: "string", enum: values, description, default: byDefault, unit: "choice" })
 }
 
-function list(description: string) {
-  return Type.Array(Type.String(), { description, default: [], unit: "list" })
+function list(description: string, byDefault: readonly string[] = []) {
+  return Type.Array(Type.String(), { description, default: byDefault, unit: "list" })
 }
 
 function group<P extends Record<string, TSchema>>(properties: P) {
@@ -64,10 +64,21 @@ export const settingsSchema = group({
   host: text("127.0.0.1", "The address to listen on. `0.0.0.0` or `::` listens on every interface."),
   port: count(9000, { minimum: 0, maximum: 65_535 }, "The TCP port to listen on. 0 takes any free one."),
   data: text("./data", "The directory that holds everything. It is made at the first start."),
-  engine: choice(
-    ["embedded"],
+  engine: text(
     "embedded",
-    "What makes events durable: `embedded` needs nothing but the data directory.",
+    "What makes events durable: `embedded` needs nothing but the data directory; `nats://host:4222`, or several with commas, is NATS JetStream, which many processes share.",
+  ),
+  roles: list(
+    "What this process does, of `ingest`, `route`, `deliver` and `api`. Other processes of the same NATS servers may do the rest.",
+    ["ingest", "route", "deliver", "api"],
+  ),
+  requireDurable: boolean(
+    false,
+    "Whether to refuse to start where an acknowledged event could be lost with one server or one power supply.",
+  ),
+  adminKey: text(
+    "",
+    "The admin key, `rck_` and 43 characters, where several processes are to take the same one. As a variable, others do not see it. Default: the one in `<data>/admin.key`, which the first start makes.",
   ),
   logLevel: choice(
     ["trace", "debug", "info", "warn", "error", "silent"],
@@ -132,6 +143,27 @@ export const settingsSchema = group({
       "Whether destinations may be in private address ranges (RFC 1918, fc00::/7). Link-local ones need `allow`.",
     ),
     allow: list("Address ranges (CIDR) that destinations may be in whatever the two settings above say."),
+  }),
+  nats: group({
+    prefix: text("redcar", "Before the names of streams, subjects and buckets: several hubs may share the servers."),
+    partitions: count(
+      4,
+      { minimum: 1, maximum: 64 },
+      "Streams that the events are spread over, by topic; as many processes can route and deliver at once. Fixed by the first start.",
+    ),
+    replicas: count(
+      1,
+      { minimum: 1, maximum: 5 },
+      "Servers that hold each stream. 3 survive the loss of one. Fixed by the first start.",
+    ),
+    dedupeWindow: duration(
+      3600 * second,
+      { minimum: 120 * second, maximum: 7 * day },
+      "The longest dedupe window a topic can have. The servers hold the ids of so much time in memory, about 150 bytes each.",
+    ),
+    credentials: text("", "The file with the hub's NATS credentials (`.creds`)."),
+    accountSeed: text("", "The file with the NATS account's seed, which signs the credentials of tenants."),
+    monitor: text("", "The address of a server's monitoring port (`http://host:8222`), to see how it writes to disk."),
   }),
 })
 

@@ -22,7 +22,8 @@ export function readValue(setting: Setting, raw: unknown): Readable | Unreadable
     case "list":
       return list(raw)
     case "text":
-      return typeof raw === "string" && raw !== "" ? { value: raw } : { message: "needs a text" }
+      if (typeof raw !== "string" || (raw === "" && setting.byDefault !== "")) return { message: "needs a text" }
+      return { value: raw }
   }
 }
 

@@ -44,12 +44,15 @@ export class ShareLostError extends Error {
   }
 }
 
-/** More is waiting than the hub will hold in memory; nothing of the refused call was stored. */
+/**
+ * The engine takes nothing at present: more waits than it will hold, or it has nobody to store it. Nothing of the refused
+ * call is acknowledged; after a while it may be taken.
+ */
 export class OverloadError extends Error {
   override readonly name = "OverloadError"
   readonly retryAfterMs: number
-  constructor(retryAfterMs: number) {
-    super("too much is waiting to be written")
+  constructor(retryAfterMs: number, why = "more is waiting to be written than fits") {
+    super(why)
     this.retryAfterMs = retryAfterMs
   }
 }

@@ -60,7 +60,7 @@ export function refusalOfInvalid(invalid: InvalidEvent): Refusal {
 export function refusalOfError(error: unknown): Refusal | undefined {
   if (error instanceof OverloadError) {
     const { retryAfterMs } = error
-    return new Refusal("overloaded", "more events are waiting to be written than fit; try again soon", { retryAfterMs })
+    return new Refusal("overloaded", `${error.message}; try again soon`, { retryAfterMs })
   }
   if (error instanceof StorageFullError) {
     return new Refusal("storage-full", "the disk is full; make room, or shorten the retention of a topic")

@@ -12,15 +12,22 @@ export interface RetentionOptions {
   readonly everyMs?: number
 }
 
-/** Drops, round after round, what topics no longer keep. */
+/** Drops, round after round, what topics no longer keep: in one process of all. */
 export function startRetention(options: RetentionOptions): { stop(): Promise<void> } {
   const stop = new AbortController()
-  const done = run(options, stop.signal)
+  const done = takeTurns(options, stop.signal)
   return {
     async stop() {
       stop.abort()
       await done
     },
+  }
+}
+
+async function takeTurns(options: RetentionOptions, stop: AbortSignal): Promise<void> {
+  for await (const share of options.engine.shares.take("retention", 1, stop)) {
+    await run(options, AbortSignal.any([stop, share.lost]))
+    await share.release()
   }
 }
 

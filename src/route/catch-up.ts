@@ -2,7 +2,7 @@ import type { Address } from "../core/address.ts"
 import { parseTopic } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { Delivery } from "../core/delivery.ts"
-import type { Engine } from "../core/engine.ts"
+import type { Engine, Fence } from "../core/engine.ts"
 import type { Trigger } from "../core/resources.ts"
 import type { Matcher } from "../match/matcher.ts"
 import { isPassing, type Patience, persist, rereadAfterMs } from "./persist.ts"
@@ -38,7 +38,7 @@ export async function readTowards(
   catchUp: CatchUp,
   until: Cursor,
   limits: ReadLimits,
-  { engine, patience }: { readonly engine: Engine; readonly patience: Patience },
+  { engine, patience, fence }: { readonly engine: Engine; readonly patience: Patience; readonly fence?: Fence },
 ): Promise<boolean> {
   const { log, queue } = engine
   if (log.compare(catchUp.position, until) >= 0) return true
@@ -53,7 +53,7 @@ export async function readTowards(
     const cursor = log.compare(batch.next, until) > 0 ? until : batch.next
     if (deliveries.length > 0) {
       await begin(catchUp)
-      const position = { reader: catchUp.reader, cursor }
+      const position = { reader: catchUp.reader, cursor, ...(fence && { fence }) }
       await persist(patience, "routing a trigger's past", () => queue.enqueue(deliveries, position))
     }
     catchUp.position = cursor
@@ -79,6 +79,7 @@ function addressOf(trigger: Trigger): Address {
 export interface CatchUpsOptions {
   readonly engine: Engine
   readonly patience: Patience
+  readonly fence?: Fence
   /** Readers at a time. */
   readonly readersMax: number
   readonly limits: ReadLimits

@@ -1,10 +1,10 @@
 import type { Cursor } from "../core/cursor.ts"
-import type { Engine, Item } from "../core/engine.ts"
+import type { Engine, Fence, Item } from "../core/engine.ts"
 import type { Trigger } from "../core/resources.ts"
 import { createMatcher, type Matcher } from "../match/matcher.ts"
 import { type CatchUp, CatchUps, type ReadLimits, readTowards } from "./catch-up.ts"
 import { isPassing, type Patience, persist } from "./persist.ts"
-import { incarnationOf, pathOf, type RoutingRecord, readerOf, routingPrefix } from "./record.ts"
+import { incarnationOf, partitionOf, pathOf, type RoutingRecord, readerOf, routingPrefix } from "./record.ts"
 import type { Turns } from "./turns.ts"
 
 /*
@@ -36,6 +36,9 @@ import type { Turns } from "./turns.ts"
 
 export interface RosterOptions {
   readonly engine: Engine
+  /** Triggers on topics of other partitions are another roster's. */
+  readonly partition: number
+  readonly fence?: Fence
   /** The main reader's; holds the attached triggers. */
   readonly matcher: Matcher
   readonly patience: Patience
@@ -92,7 +95,9 @@ export class Roster {
         limit: 1_000,
         ...(after === undefined ? {} : { after }),
       })
-      for (const { key, value } of page) this.#left.set(key.slice(routingPrefix.length), value)
+      for (const { key, value } of page) {
+        if ((value.partition ?? 0) === this.#options.partition) this.#left.set(key.slice(routingPrefix.length), value)
+      }
       after = page.at(-1)?.key
       if (after === undefined) return
     }
@@ -120,6 +125,7 @@ export class Roster {
 
   /** A trigger was made or changed. */
   async put(trigger: Trigger): Promise<void> {
+    if (partitionOf(this.#options.engine.log, trigger) !== this.#options.partition) return
     const path = pathOf(trigger)
     const incarnation = incarnationOf(trigger)
     if (this.#members.has(path) && this.#members.get(path)!.incarnation !== incarnation) await this.remove(path)
@@ -230,10 +236,11 @@ export class Roster {
   }
 
   async #detach(path: string, member: Member, after: Cursor): Promise<void> {
-    const { engine, patience } = this.#options
+    const { engine, patience, fence } = this.#options
     const reader = readerOf(path)
     const cursor = this.#isBehind(after) ? this.#options.here() : after
-    await persist(patience, "pausing a trigger", () => engine.queue.enqueue([], { reader, cursor }))
+    const position = { reader, cursor, ...(fence && { fence }) }
+    await persist(patience, "pausing a trigger", () => engine.queue.enqueue([], position))
     await this.#write(path, member, { of: member.incarnation })
     this.#unmatch(path, member.trigger)
     member.position = (await engine.queue.position(reader)) ?? cursor
@@ -245,8 +252,9 @@ export class Roster {
     this.#ahead.delete(path)
   }
 
-  async #write(path: string, member: Member, record: RoutingRecord): Promise<void> {
-    const { engine, patience } = this.#options
+  async #write(path: string, member: Member, written: RoutingRecord): Promise<void> {
+    const { engine, patience, partition } = this.#options
+    const record = partition === 0 ? written : { ...written, partition }
     await persist(patience, "recording a trigger", () => engine.catalog.put(`${routingPrefix}${path}`, record))
     member.record = record
   }

@@ -2,18 +2,22 @@ import type { Clock } from "../core/clock.ts"
 import { sleep } from "../core/clock.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { Delivery } from "../core/delivery.ts"
-import type { Batch, Change, Engine } from "../core/engine.ts"
-import { ClosedError } from "../core/errors.ts"
+import type { Batch, Change, Engine, Fence, Position } from "../core/engine.ts"
+import { ClosedError, ShareLostError } from "../core/errors.ts"
 import type { Logger } from "../core/logger.ts"
 import type { Trigger } from "../core/resources.ts"
 import { createMatcher, type Matcher } from "../match/matcher.ts"
 import { isPassing, type Patience, persist, rereadAfterMs, StoppedError } from "./persist.ts"
-import { deliveryOf, mainReader, triggerPrefix } from "./record.ts"
+import { deliveryOf, mainReaderOf, triggerPrefix } from "./record.ts"
 import { Roster } from "./roster.ts"
 import { Turns } from "./turns.ts"
 
 export interface RouterOptions {
   readonly engine: Engine
+  /** What partition of the log; default: the first. */
+  readonly partition?: number
+  /** Which holding of that partition's routing this is; none where there are no others. */
+  readonly fence?: Fence
   readonly clock: Clock
   readonly log: Logger
   /** Empty at the start; default: one of our own. */
@@ -81,6 +85,7 @@ class MainReader {
   readonly #patience: Patience
   readonly #turns = new Turns()
   readonly #roster: Roster
+  readonly #partition: number
   /** Everything up to here is routed. */
   #here: Cursor
   /** What is saved of that. */
@@ -90,15 +95,18 @@ class MainReader {
   #failure: { readonly error: unknown } | undefined
 
   constructor(options: RouterOptions) {
-    const { engine, clock, log } = options
+    const { engine, clock, log, partition = 0, fence } = options
     this.#options = options
+    this.#partition = partition
     this.#limits = { ...routerLimits, ...options.limits }
     const { catchUpReadersMax, catchUpBatchMax, catchUpBatchesMax } = this.#limits
-    this.#here = engine.log.oldest()
+    this.#here = engine.log.oldest(partition)
     this.#matcher = options.matcher ?? createMatcher()
     this.#patience = { clock, log, stop: this.#stop.signal }
     this.#roster = new Roster({
       engine,
+      partition,
+      ...(fence && { fence }),
       matcher: this.#matcher,
       patience: this.#patience,
       turns: this.#turns,
@@ -120,8 +128,7 @@ class MainReader {
   /** The loops of a process: they end together, and their first failure is the answer. */
   async run(): Promise<void> {
     try {
-      this.#saved = await this.#options.engine.queue.position(mainReader)
-      this.#here = this.#saved ?? this.#here
+      await this.#takeOver()
       await this.#roster.load()
       const ready = Promise.withResolvers<void>()
       const watching = this.#watch(ready.resolve).catch((error) => this.#fail(error))
@@ -135,6 +142,15 @@ class MainReader {
     await this.#turns.idle()
     if (this.#failure) throw this.#failure.error
     await this.#save().catch((error) => this.#fail(error))
+  }
+
+  /** Goes on where the one before has come to, who can do nothing any more. */
+  async #takeOver(): Promise<void> {
+    const { engine, fence } = this.#options
+    const reader = mainReaderOf(this.#partition)
+    if (fence) await persist(this.#patience, "taking over routing", () => engine.queue.claim(fence))
+    this.#saved = await persist(this.#patience, "finding the router's position", () => engine.queue.position(reader))
+    this.#here = this.#saved ?? this.#here
   }
 
   async #watch(ready: () => void): Promise<void> {
@@ -161,7 +177,7 @@ class MainReader {
     this.#savedAt = clock.now()
     while (!stop.aborted) {
       try {
-        for await (const batch of engine.log.read({ from: this.#here, follow: stop })) {
+        for await (const batch of engine.log.read({ partition: this.#partition, from: this.#here, follow: stop })) {
           await this.#turns.run(() => this.#route(batch))
         }
       } catch (error) {
@@ -194,7 +210,7 @@ class MainReader {
   }
 
   async #enqueue(deliveries: readonly Delivery[], cursor: Cursor): Promise<void> {
-    const position = { reader: mainReader, cursor }
+    const position = this.#position(cursor)
     await persist(this.#patience, "routing", () => this.#options.engine.queue.enqueue(deliveries, position))
     this.#here = cursor
     this.#wasSaved(cursor)
@@ -210,8 +226,13 @@ class MainReader {
 
   async #save(): Promise<void> {
     if (this.#here === this.#saved) return
-    await this.#options.engine.queue.enqueue([], { reader: mainReader, cursor: this.#here })
+    await this.#options.engine.queue.enqueue([], this.#position(this.#here))
     this.#wasSaved(this.#here)
+  }
+
+  #position(cursor: Cursor): Position {
+    const { fence } = this.#options
+    return { reader: mainReaderOf(this.#partition), cursor, ...(fence && { fence }) }
   }
 
   #wasSaved(cursor: Cursor): void {
@@ -222,7 +243,7 @@ class MainReader {
 
   #fail(error: unknown): void {
     this.#stop.abort()
-    if (error instanceof StoppedError) return
+    if (error instanceof StoppedError || error instanceof ShareLostError) return
     if (error instanceof ClosedError || this.#failure) return
     this.#options.log.error({ err: error }, "the router stops: this is a bug")
     this.#failure = { error }

@@ -132,7 +132,7 @@ describe("forwarding into a topic", () => {
     const refuse = async (error: Error) => (await forward({}, () => Promise.reject(error))).outcome
     expect(await refuse(new OverloadError(1_500))).toEqual({
       kind: "failed",
-      detail: "too much is waiting to be written",
+      detail: "more is waiting to be written than fits",
       permanent: false,
       retryAfterMs: 1_500,
     })
