@@ -44,6 +44,8 @@ export interface AppendOptions {
   readonly expectedLast?: Cursor | "none"
   /** An equal `source` + `id` stored on this tenant's topic within this time is a duplicate. 0: none is. */
   readonly dedupeWindowMs?: number
+  /** Of a copy: when the events were stored where they come from, Unix milliseconds. An engine never lets it fall. */
+  readonly storedAt?: number
 }
 
 /** Where reading begins: after a cursor, at the first event stored at or after a time, or at either end. */
