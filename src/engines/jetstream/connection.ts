@@ -1,0 +1,126 @@
+import { readFile } from "node:fs/promises"
+import type { NatsConnection } from "@nats-io/nats-core"
+import { connect, credsAuthenticator } from "@nats-io/transport-node"
+import type { Logger } from "../../core/logger.ts"
+
+export interface ConnectionOptions {
+  /** `nats://host:4222`, `tls://…` */
+  readonly servers: readonly string[]
+  /** A file of credentials, as `nsc` and `redcar nats init` make them. */
+  readonly credentialsFile?: string
+  readonly log: Logger
+}
+
+/** The servers cannot be used; `message` says why, and what to do. */
+export class NatsRefusedError extends Error {
+  override readonly name = "NatsRefusedError"
+}
+
+/** The oldest that has all the engine needs: batches that are stored whole or not at all. */
+const serverMin = [2, 12] as const
+
+/** Connects, and stays connected until it is closed: to another server when one is gone. Throws NatsRefusedError. */
+export async function connectNats({ servers, credentialsFile, log }: ConnectionOptions): Promise<NatsConnection> {
+  const nats = await connect({
+    servers: [...servers],
+    name: `redcar ${process.pid}`,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 250,
+    reconnectJitter: 100,
+    // A server that hangs is left within three seconds.
+    pingInterval: 1_000,
+    maxPingOut: 2,
+    timeout: 5_000,
+    ignoreClusterUpdates: false,
+    ...(credentialsFile !== undefined && { authenticator: credsAuthenticator(await readFile(credentialsFile)) }),
+    ...(servers.some((server) => server.startsWith("tls://")) && { tls: {} }),
+  }).catch((error: unknown) => {
+    throw new NatsRefusedError(`no NATS server answers at ${servers.join(", ")}: ${reasonOf(error)}`, { cause: error })
+  })
+  const refusal = refusalOf(nats)
+  if (refusal !== undefined) {
+    await nats.close()
+    throw new NatsRefusedError(refusal)
+  }
+  void tellChanges(nats, log)
+  return nats
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return error.cause instanceof Error && error.cause.message !== error.message
+    ? `${error.message} (${error.cause.message})`
+    : error.message
+}
+
+function refusalOf({ info }: NatsConnection): string | undefined {
+  const version = info?.version ?? "0"
+  if (!isRecent(version)) {
+    return `the NATS server is version ${version}; Redcar needs ${serverMin.join(".")} or newer. Upgrade nats-server`
+  }
+  if (!info?.jetstream) return "the NATS server runs without JetStream; start it with -js, or a jetstream block"
+  if (!info.headers) return "the NATS server takes no headers"
+  return undefined
+}
+
+function isRecent(version: string): boolean {
+  const [major = 0, minor = 0] = version.split(".").map((part) => Number.parseInt(part, 10))
+  return major > serverMin[0] || (major === serverMin[0] && minor >= serverMin[1])
+}
+
+async function tellChanges(nats: NatsConnection, log: Logger): Promise<void> {
+  for await (const status of nats.status()) {
+    switch (status.type) {
+      case "disconnect":
+        log.warn({ server: status.server }, "the connection to NATS is cut")
+        break
+      case "reconnect":
+        log.info({ server: status.server }, "connected to NATS again")
+        break
+      case "error":
+        log.warn({ err: status.error }, "NATS reports an error")
+        break
+      default:
+        break
+    }
+  }
+}
+
+/** Where a server tells about itself, what it says of its disk. */
+interface Varz {
+  readonly jetstream?: { readonly config?: { readonly sync_always?: boolean } }
+}
+
+export interface DurabilityOptions {
+  readonly replicas: number
+  /** Where one of the servers tells about itself: `http://host:8222`. */
+  readonly monitor?: string
+}
+
+/** What could be lost that was acknowledged, and what to do about it; nothing where three servers or a flushed disk keep it. */
+export async function durabilityWarnings({ replicas, monitor }: DurabilityOptions): Promise<readonly string[]> {
+  if (replicas >= 3) return []
+  const risk = "a power cut can lose events that were acknowledged"
+  const remedy = "keep three replicas (nats.replicas: 3), or set sync_interval: always in the server's jetstream block"
+  if (monitor === undefined) {
+    return [
+      `NATS keeps ${copies(replicas)}, and whether it flushes its disk is not known here: if not, ${risk}. ${upperFirst(remedy)}, and tell the hub where the server's monitor is (nats.monitor)`,
+    ]
+  }
+  try {
+    const answer = await fetch(new URL("/varz", monitor), { signal: AbortSignal.timeout(5_000) })
+    const { jetstream } = (await answer.json()) as Varz
+    if (jetstream?.config?.sync_always) return []
+    return [`NATS keeps ${copies(replicas)} and flushes its disk only now and then: ${risk}. ${upperFirst(remedy)}`]
+  } catch (error) {
+    return [`the monitor of NATS at ${monitor} does not answer (${reasonOf(error)}): whether ${risk} is not known`]
+  }
+}
+
+function copies(replicas: number): string {
+  return replicas === 1 ? "one copy of each event" : `${replicas} copies of each event`
+}
+
+function upperFirst(text: string): string {
+  return text[0]!.toUpperCase() + text.slice(1)
+}

@@ -1,0 +1,129 @@
+import { headers, type MsgHdrs, type NatsConnection, type Payload } from "@nats-io/nats-core"
+import { type Clock, sleep } from "../../core/clock.ts"
+import { OverloadError } from "../../core/errors.ts"
+
+/** JetStream refused a request; `code` is its own number of the reason. */
+export class JetStreamError extends Error {
+  override readonly name = "JetStreamError"
+  readonly code: number
+  constructor(code: number, description: string) {
+    super(description)
+    this.code = code
+  }
+}
+
+/** Numbers of the reasons that are told apart. */
+export const reasons = {
+  noMessage: 10037,
+  nameInUse: 10058,
+  streamNotFound: 10059,
+  wrongLastSequence: 10071,
+  consumerNotFound: 10014,
+} as const
+
+/** NATS has not answered, or nobody there is in charge at the moment: whether it was done is not known. */
+export class NoAnswerError extends Error {
+  override readonly name = "NoAnswerError"
+}
+
+const answerMsMax = 3_000
+
+interface Refusal {
+  readonly error?: { readonly code: number; readonly err_code?: number; readonly description?: string }
+}
+
+/** Asks JetStream's API, and answers what it says. Throws JetStreamError and NoAnswerError. */
+export async function ask<T>(nats: NatsConnection, subject: string, body?: unknown): Promise<T> {
+  return answerOf<T>(
+    await request(nats, `$JS.API.${subject}`, body === undefined ? "" : JSON.stringify(body), undefined),
+  )
+}
+
+/** Acknowledged by JetStream. */
+export interface Stored {
+  readonly seq: number
+  readonly duplicate?: boolean
+}
+
+export interface StoreOptions {
+  readonly nats: NatsConnection
+  readonly clock: Clock
+  readonly subject: string
+  readonly payload: Payload
+  /** Makes that it is stored once, however often it is sent; unique to it. */
+  readonly messageId: string
+  readonly headers?: Readonly<Record<string, string>>
+  /** How long it is tried; default 8 s. */
+  readonly msMax?: number
+}
+
+const againAfterMs = 200
+
+/**
+ * Publishes until JetStream says that it is stored, or refuses it: throws JetStreamError then, and OverloadError when it has
+ * not answered for so long; that leaves open whether it is stored.
+ */
+export async function store(options: StoreOptions): Promise<Stored> {
+  const { nats, clock, subject, payload, messageId, msMax = 8_000 } = options
+  const sent = headers()
+  sent.set("Nats-Msg-Id", messageId)
+  for (const [name, value] of Object.entries(options.headers ?? {})) sent.set(name, value)
+  const until = clock.now() + msMax
+  for (;;) {
+    try {
+      return answerOf<Stored>(await request(nats, subject, payload, sent))
+    } catch (error) {
+      if (error instanceof JetStreamError && !isPassing(error)) throw error
+      if (clock.now() >= until || nats.isClosed()) throw new OverloadError(1_000, "NATS stores nothing at present")
+      await sleep(clock, againAfterMs)
+    }
+  }
+}
+
+/** Reasons that lie with the servers, and pass: no leader, no quorum, not enough of something. */
+function isPassing({ code }: JetStreamError): boolean {
+  return [10008, 10009, 10076, 10077, 10167, 10023, 10041].includes(code)
+}
+
+async function request(nats: NatsConnection, subject: string, payload: Payload, sent: MsgHdrs | undefined) {
+  try {
+    return await nats.request(subject, payload, { timeout: answerMsMax, ...(sent && { headers: sent }) })
+  } catch (error) {
+    throw new NoAnswerError(`NATS does not answer on ${subject}`, { cause: error })
+  }
+}
+
+function answerOf<T>(message: { json<A>(): A }): T {
+  const answer = message.json<T & Refusal>()
+  if (answer.error === undefined) return answer
+  const { code, err_code = code, description = "refused" } = answer.error
+  throw new JetStreamError(err_code, description)
+}
+
+/** Makes a stream, or brings one that is there to this configuration. Throws JetStreamError where it cannot be brought there. */
+export async function ensureStream(
+  nats: NatsConnection,
+  clock: Clock,
+  config: { readonly name: string } & Record<string, unknown>,
+): Promise<void> {
+  const until = clock.now() + 20_000
+  for (;;) {
+    try {
+      await ask(nats, `STREAM.CREATE.${config.name}`, config)
+      return
+    } catch (error) {
+      if (error instanceof JetStreamError && error.code === reasons.nameInUse) {
+        await ask(nats, `STREAM.UPDATE.${config.name}`, config)
+        return
+      }
+      // A cluster that has just started has no leader yet.
+      const passes = error instanceof NoAnswerError || (error instanceof JetStreamError && isStarting(error))
+      if (!passes || clock.now() >= until) throw error
+      await sleep(clock, againAfterMs)
+    }
+  }
+}
+
+function isStarting(error: JetStreamError): boolean {
+  return isPassing(error) || error.code === 10005
+}
