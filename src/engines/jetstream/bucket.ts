@@ -105,12 +105,15 @@ export class Bucket {
     return () => this.#listeners.delete(changed)
   }
 
-  /** Resolves with the revision when it is durable and can be read here. Throws ConflictError, OverloadError. */
-  async put(key: string, text: string, expected?: number): Promise<number> {
-    if (expected === undefined) return this.#write(key, text, undefined)
+  /**
+   * Resolves with the revision when it is durable and can be read here. `msMax`: how long it is tried. Throws ConflictError,
+   * OverloadError.
+   */
+  async put(key: string, text: string, expected?: number, msMax?: number): Promise<number> {
+    if (expected === undefined) return this.#write(key, text, undefined, msMax)
     for (let last = expected; ; ) {
       try {
-        return await this.#write(key, text, last)
+        return await this.#write(key, text, last, msMax)
       } catch (error) {
         if (!isConflict(error)) throw error
         const found = await this.#newest(key)
@@ -148,7 +151,7 @@ export class Bucket {
     await this.#done
   }
 
-  async #write(key: string, text: string | undefined, expected: number | undefined): Promise<number> {
+  async #write(key: string, text: string | undefined, expected: number | undefined, msMax?: number): Promise<number> {
     if (this.#stop.signal.aborted) throw new ClosedError()
     const { nats, clock } = this.#options
     const messageId = nuid.next()
@@ -160,6 +163,7 @@ export class Bucket {
         subject: this.#subject(key),
         payload: text ?? "",
         messageId,
+        ...(msMax !== undefined && { msMax }),
         headers: {
           ...(expected !== undefined && { "Nats-Expected-Last-Subject-Sequence": String(expected) }),
           ...(text === undefined && { [operation]: "DEL", "Nats-TTL": markerTtl }),

@@ -10,7 +10,8 @@ export interface JetStreamOptions {
   readonly replicas: number
   readonly dedupeWindowMsMax: number
   readonly credentialsFile?: string
-  readonly accountSeedFile?: string
+  /** What `redcar nats init` made to issue credentials of tenants with. */
+  readonly issuerFile?: string
   /** Where a server tells how it writes to disk: `http://host:8222`. */
   readonly monitor?: string
   /** For what can be made again at any time: indexes, and the queue as its journal tells it. */

@@ -1,5 +1,6 @@
 import { createInbox, type Msg, type NatsConnection, type Subscription } from "@nats-io/nats-core"
 import { type Clock, sleep } from "../../core/clock.ts"
+import { onReconnect } from "./reconnects.ts"
 import { ask } from "./request.ts"
 
 /** The newest message of a subject. */
@@ -38,9 +39,10 @@ export async function follow(options: FollowOptions): Promise<void> {
     try {
       await followOnce(options)
     } catch (error) {
-      if (!stop.aborted && !nats.isClosed()) options.failed(error)
+      if (stop.aborted || nats.isClosed()) return
+      options.failed(error)
+      await sleep(clock, againAfterMs, stop)
     }
-    await sleep(clock, againAfterMs, stop)
   }
 }
 
@@ -54,6 +56,8 @@ async function followOnce(options: FollowOptions): Promise<void> {
   const subscription = nats.subscribe(subject, { callback: (error, message) => reading.take(error, message) })
   stop.addEventListener("abort", end)
   const cancel = watchSilence(clock, reading, end)
+  // What came while there was no connection is lost to this consumer.
+  const unlisten = onReconnect(nats, end)
   try {
     options.restarted()
     const name = `follow_${subject.slice(subject.lastIndexOf(".") + 1)}`
@@ -65,6 +69,7 @@ async function followOnce(options: FollowOptions): Promise<void> {
     await over.promise
   } finally {
     cancel()
+    unlisten()
     stop.removeEventListener("abort", end)
     unsubscribe(subscription)
   }

@@ -27,6 +27,8 @@ export class NoAnswerError extends Error {
 }
 
 const answerMsMax = 3_000
+/** What is stored once however often it is sent, is sent again sooner. */
+const storedMsMax = 1_000
 
 interface Refusal {
   readonly error?: { readonly code: number; readonly err_code?: number; readonly description?: string }
@@ -71,7 +73,7 @@ export async function store(options: StoreOptions): Promise<Stored> {
   const until = clock.now() + msMax
   for (;;) {
     try {
-      return answerOf<Stored>(await request(nats, subject, payload, sent))
+      return answerOf<Stored>(await request(nats, subject, payload, sent, Math.min(storedMsMax, msMax)))
     } catch (error) {
       if (error instanceof JetStreamError && !isPassing(error)) throw error
       if (clock.now() >= until || nats.isClosed()) throw new OverloadError(1_000, "NATS stores nothing at present")
@@ -85,9 +87,15 @@ function isPassing({ code }: JetStreamError): boolean {
   return [10008, 10009, 10076, 10077, 10167, 10023, 10041].includes(code)
 }
 
-async function request(nats: NatsConnection, subject: string, payload: Payload, sent: MsgHdrs | undefined) {
+async function request(
+  nats: NatsConnection,
+  subject: string,
+  payload: Payload,
+  sent: MsgHdrs | undefined,
+  timeout = answerMsMax,
+) {
   try {
-    return await nats.request(subject, payload, { timeout: answerMsMax, ...(sent && { headers: sent }) })
+    return await nats.request(subject, payload, { timeout, ...(sent && { headers: sent }) })
   } catch (error) {
     throw new NoAnswerError(`NATS does not answer on ${subject}`, { cause: error })
   }

@@ -1,0 +1,124 @@
+import type { NatsConnection } from "@nats-io/nats-core"
+import { nuid } from "@nats-io/nats-core"
+import { afterAll, beforeAll, expect, test } from "vitest"
+import type { Share } from "../../core/engine.ts"
+import { systemClock } from "../../telemetry/clock.ts"
+import { type Nats, natsAvailable, startNats } from "../../testing/nats.ts"
+import { Bucket } from "./bucket.ts"
+import { connectNats } from "./connection.ts"
+import { silentLog } from "./log.fixture.ts"
+import { type JetStreamShares, openShares } from "./shares.ts"
+
+const times = { beatMs: 60, giveUpMs: 250, deadMs: 500 }
+/** Long enough for a connection to come back. */
+const patientTimes = { beatMs: 60, giveUpMs: 2_500, deadMs: 4_000 }
+const there = natsAvailable() !== undefined
+const title = (text: string) => (there ? text : `${text} (skipped: there is no nats-server)`)
+
+let nats: Nats
+beforeAll(async () => {
+  if (there) nats = await startNats()
+})
+afterAll(() => nats?.stop())
+
+/** A process that takes shares, and works on each until it is lost. */
+interface Worker {
+  readonly shares: JetStreamShares
+  readonly connection: NatsConnection
+  readonly has: Map<number, Share>
+  /** Every epoch that it had, by share. */
+  readonly had: (readonly [number, number])[]
+  stop(): Promise<void>
+}
+
+const changed = { wake: () => {} }
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise<void>((resolve) => (changed.wake = resolve))
+}
+
+async function work(name: string, count: number, given = times): Promise<Worker> {
+  const connection = await connectNats({ servers: nats.url.split(","), log: silentLog })
+  const bucket = await Bucket.open({ nats: connection, clock: systemClock, log: silentLog, name, replicas: 1 })
+  const shares = openShares({ bucket, clock: systemClock, log: silentLog, times: given })
+  const stop = new AbortController()
+  const worker: Worker = {
+    shares,
+    connection,
+    has: new Map(),
+    had: [],
+    async stop() {
+      stop.abort()
+      await shares.close()
+      await bucket.close()
+      await connection.close()
+    },
+  }
+  void (async () => {
+    for await (const share of shares.take("route", count, stop.signal)) {
+      worker.has.set(share.number, share)
+      worker.had.push([share.number, share.epoch])
+      changed.wake()
+      const lose = () => {
+        worker.has.delete(share.number)
+        changed.wake()
+        void share.release()
+      }
+      if (share.lost.aborted) lose()
+      else share.lost.addEventListener("abort", lose)
+    }
+  })()
+  return worker
+}
+
+const sizes = (...workers: readonly Worker[]) => workers.map(({ has }) => has.size).sort()
+const sum = (...workers: readonly Worker[]) => workers.reduce((total, { has }) => total + has.size, 0)
+
+test.skipIf(!there)(
+  title("every share is somebody's, and they are spread evenly as processes come and go"),
+  async () => {
+    const name = `shares-${nuid.next()}`
+    const one = await work(name, 5)
+    await until(() => one.has.size === 5)
+    const two = await work(name, 5)
+    const three = await work(name, 5)
+    await until(() => String(sizes(one, two, three)) === "1,2,2" && sum(one, two, three) === 5)
+    await two.stop()
+    await until(() => String(sizes(one, three)) === "2,3")
+    await one.stop()
+    await until(() => three.has.size === 5)
+    await three.stop()
+  },
+)
+
+test.skipIf(!there)(
+  title("a dead process's shares move on, and each holder's epoch is greater than the last"),
+  async () => {
+    const name = `shares-${nuid.next()}`
+    const one = await work(name, 4)
+    await until(() => one.has.size === 4)
+    const two = await work(name, 4)
+    await until(() => one.has.size === 2 && two.has.size === 2)
+    const left = [...two.has.values()]
+    await two.connection.close()
+    await until(() => one.has.size === 4)
+    for (const share of left) expect(one.has.get(share.number)!.epoch).toBeGreaterThan(share.epoch)
+    // Whoever hears nothing of NATS any more gives up on its own.
+    await until(() => two.has.size === 0)
+    const epochs = [...one.had, ...two.had].filter(([number]) => number === 0).map(([, epoch]) => epoch)
+    expect(new Set(epochs).size).toBe(epochs.length)
+    await one.stop()
+  },
+)
+
+test.skipIf(!there)(title("who is cut off for a moment only keeps what it has"), async () => {
+  const name = `shares-${nuid.next()}`
+  const one = await work(name, 2, patientTimes)
+  await until(() => one.has.size === 2)
+  const before = [...one.had]
+  await one.connection.reconnect()
+  const two = await work(name, 2, patientTimes)
+  await until(() => one.has.size === 1 && two.has.size === 1)
+  expect(one.had).toEqual(before)
+  await Promise.all([one.stop(), two.stop()])
+})

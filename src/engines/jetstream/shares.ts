@@ -1,0 +1,215 @@
+import { nuid } from "@nats-io/nats-core"
+import type { Clock } from "../../core/clock.ts"
+import { sleep } from "../../core/clock.ts"
+import type { Share, Shares } from "../../core/engine.ts"
+import type { Logger } from "../../core/logger.ts"
+import type { Bucket, Entry, EntryChange } from "./bucket.ts"
+import { Members, type ShareTimes, shareTimes } from "./members.ts"
+import { stableHash } from "./names.ts"
+
+export interface SharesOptions {
+  readonly bucket: Bucket
+  readonly clock: Clock
+  readonly log: Logger
+  readonly times?: ShareTimes
+}
+
+export interface JetStreamShares extends Shares {
+  /** Gives all up; resolves when others can have it. The bucket is not closed. */
+  close(): Promise<void>
+}
+
+/**
+ * Shares as entries of a bucket, each with its holder. All processes see the same living ones, and so agree on who is to have
+ * what: who has too much gives it up, who lacks something takes it when it is free or its holder dead. Taking is a write that
+ * expects the entry as it was seen, so that only one succeeds; the entry's revision is the epoch.
+ *
+ * That nobody else works on a share is not what this promises, only what it makes probable: clocks may stand still. What
+ * must not be done twice is fenced by the epoch.
+ */
+export function openShares(options: SharesOptions): JetStreamShares {
+  return new BucketShares(options)
+}
+
+/** A kind that this process takes shares of. */
+interface Taking {
+  readonly count: number
+  readonly given: HeldShare[]
+  wake: () => void
+}
+
+const prefix = "share/"
+const nobody = ""
+
+class BucketShares implements JetStreamShares {
+  readonly #options: SharesOptions
+  readonly #times: ShareTimes
+  readonly #id = nuid.next()
+  readonly #members: Members
+  readonly #takings = new Map<string, Taking>()
+  readonly #held = new Map<string, HeldShare>()
+  readonly #stop = new AbortController()
+  readonly #unlisten: () => void
+  readonly #done: Promise<void>
+  #wake = new AbortController()
+
+  constructor(options: SharesOptions) {
+    this.#options = options
+    this.#times = options.times ?? shareTimes
+    this.#members = new Members({ ...options, id: this.#id, times: this.#times })
+    this.#unlisten = options.bucket.listen((change) => this.#see(change))
+    this.#done = this.#run()
+  }
+
+  async *take(kind: string, count: number, stop: AbortSignal): AsyncGenerator<Share> {
+    if (this.#takings.has(kind)) throw new TypeError(`shares of ${kind} are being taken already`)
+    const taking: Taking = { count, given: [], wake: () => {} }
+    const wake = () => taking.wake()
+    this.#takings.set(kind, taking)
+    stop.addEventListener("abort", wake)
+    this.#wake.abort()
+    try {
+      while (!stop.aborted && !this.#stop.signal.aborted) {
+        const share = taking.given.shift()
+        if (share === undefined) await new Promise<void>((resolve) => (taking.wake = resolve))
+        else if (share.lost.aborted) await share.release()
+        else yield share
+      }
+    } finally {
+      stop.removeEventListener("abort", wake)
+      this.#takings.delete(kind)
+      for (const share of taking.given) await share.release()
+      this.#wake.abort()
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort()
+    for (const { wake } of this.#takings.values()) wake()
+    for (const share of this.#held.values()) share.lose()
+    await this.#done
+    this.#unlisten()
+    await Promise.all([...this.#held.values()].map((share) => share.release()))
+    await this.#members.leave()
+  }
+
+  /** Shows that it lives, watches whether it is believed, and sees to the shares. */
+  async #run(): Promise<void> {
+    const { clock, log } = this.#options
+    while (!this.#stop.signal.aborted) {
+      const beat = this.#takings.size > 0 ? this.#members.beat([...this.#takings.keys()]) : undefined
+      await Promise.race([beat, sleep(clock, this.#times.beatMs, this.#stop.signal)])
+      if (this.#members.isAlive) {
+        await this.#balance().catch((error) =>
+          log.warn({ err: error }, "shares of the work cannot be seen to at present"),
+        )
+      } else {
+        for (const share of this.#held.values()) share.lose()
+      }
+      await this.#pause()
+    }
+  }
+
+  /** Until the next sign of life is due, or something is new; looks meanwhile whether this process is still believed. */
+  async #pause(): Promise<void> {
+    this.#wake = new AbortController()
+    const wake = AbortSignal.any([this.#wake.signal, this.#stop.signal])
+    await sleep(this.#options.clock, this.#times.beatMs / 2, wake)
+    if (this.#stop.signal.aborted || this.#members.isAlive) return
+    for (const share of this.#held.values()) share.lose()
+  }
+
+  async #balance(): Promise<void> {
+    await this.#members.forget()
+    for (const [kind, { count }] of this.#takings) {
+      const living = this.#members.of(kind)
+      const shift = stableHash(kind) % living.length
+      for (let number = 0; number < count; number++) {
+        const mine = living[(number + shift) % living.length] === this.#id
+        const held = this.#held.get(nameOf(kind, number))
+        if (held !== undefined && !mine) held.lose()
+        if (held === undefined) await this.#seeTo(kind, number, mine)
+      }
+    }
+  }
+
+  /** Takes a share that is to be this process's, if it is free; frees one whose release was cut off. */
+  async #seeTo(kind: string, number: number, mine: boolean): Promise<void> {
+    const entry = this.#options.bucket.get(`${prefix}${nameOf(kind, number)}`)
+    const holder = entry === undefined ? nobody : holderOf(entry)
+    if (holder === this.#id && !mine) return this.#free(nameOf(kind, number), entry!.revision)
+    if (!mine || !(holder === nobody || holder === this.#id || (await this.#members.isDead(holder)))) return
+    const epoch = await this.#write(nameOf(kind, number), this.#id, entry?.revision ?? 0)
+    if (epoch === undefined) return
+    const share = new HeldShare(kind, number, epoch, () => this.#release(nameOf(kind, number), epoch))
+    this.#held.set(nameOf(kind, number), share)
+    const taking = this.#takings.get(kind)
+    if (taking === undefined) return share.release()
+    taking.given.push(share)
+    taking.wake()
+  }
+
+  async #release(name: string, epoch: number): Promise<void> {
+    this.#held.delete(name)
+    await this.#free(name, epoch)
+  }
+
+  async #free(name: string, revision: number): Promise<void> {
+    await this.#write(name, nobody, revision)
+  }
+
+  /** Undefined where it cannot be: another was first, or NATS does not answer. */
+  async #write(name: string, holder: string, expected: number): Promise<number | undefined> {
+    const { bucket } = this.#options
+    try {
+      return await bucket.put(`${prefix}${name}`, JSON.stringify({ holder }), expected, this.#times.giveUpMs)
+    } catch {
+      return undefined
+    }
+  }
+
+  #see({ key, text, revision }: EntryChange): void {
+    if (!key.startsWith(prefix)) return
+    const held = this.#held.get(key.slice(prefix.length))
+    if (held !== undefined && revision > held.epoch) held.lose()
+    if (text === undefined || holderOf({ key, text, revision }) === nobody) this.#wake.abort()
+  }
+}
+
+class HeldShare implements Share {
+  readonly kind: string
+  readonly number: number
+  readonly epoch: number
+  readonly #lost = new AbortController()
+  readonly #free: () => Promise<void>
+  #released: Promise<void> | undefined
+
+  constructor(kind: string, number: number, epoch: number, free: () => Promise<void>) {
+    this.kind = kind
+    this.number = number
+    this.epoch = epoch
+    this.#free = free
+  }
+
+  get lost(): AbortSignal {
+    return this.#lost.signal
+  }
+
+  lose(): void {
+    this.#lost.abort()
+  }
+
+  release(): Promise<void> {
+    this.lose()
+    this.#released ??= this.#free()
+    return this.#released
+  }
+}
+
+function nameOf(kind: string, number: number): string {
+  return `${kind}/${number}`
+}
+
+function holderOf({ text }: Entry): string {
+  return (JSON.parse(text) as { readonly holder: string }).holder
+}
