@@ -1,6 +1,6 @@
 import { type NatsConnection, nuid } from "@nats-io/nats-core"
 import type { Clock } from "../../core/clock.ts"
-import { ClosedError, ConflictError } from "../../core/errors.ts"
+import { ClosedError, ConflictError, StorageError } from "../../core/errors.ts"
 import type { Logger } from "../../core/logger.ts"
 import { follow, type Latest } from "./follow.ts"
 import { ask, ensureStream, JetStreamError, reasons, type Stored, store } from "./request.ts"
@@ -88,6 +88,12 @@ export class Bucket {
 
   get(key: string): Entry | undefined {
     return this.#entries.get(key)
+  }
+
+  /** As the servers have it now. Throws StorageError. */
+  async fetch(key: string): Promise<Entry | undefined> {
+    const { live, text, revision } = await this.#newest(key)
+    return live ? { key, text, revision } : undefined
   }
 
   /** In key order, of keys from `start` on that begin with `prefix`. */
@@ -189,7 +195,7 @@ export class Bucket {
   async #newest(key: string): Promise<Newest> {
     const { nats, name } = this.#options
     try {
-      const { message } = await ask<{ message: { seq: number; hdrs?: string } }>(
+      const { message } = await ask<{ message: { seq: number; hdrs?: string; data?: string } }>(
         nats,
         `STREAM.MSG.GET.${streamOf(name)}`,
         { last_by_subj: this.#subject(key) },
@@ -199,11 +205,12 @@ export class Bucket {
         .split("\r\n")
       const messageId = lines.find((line) => line.startsWith("Nats-Msg-Id:"))?.slice("Nats-Msg-Id:".length)
       const deleted = lines.some((line) => line.startsWith(`${operation}:`) || line.startsWith("Nats-Marker-Reason:"))
-      return { revision: message.seq, live: !deleted, messageId: messageId?.trim() }
+      const text = Buffer.from(message.data ?? "", "base64").toString()
+      return { revision: message.seq, live: !deleted, text, messageId: messageId?.trim() }
     } catch (error) {
-      if (error instanceof JetStreamError && error.code === reasons.noMessage)
-        return { revision: 0, live: false, messageId: undefined }
-      throw error
+      if (!(error instanceof JetStreamError)) throw error
+      if (error.code === reasons.noMessage) return { revision: 0, live: false, text: "", messageId: undefined }
+      throw new StorageError(`NATS cannot read ${key}: ${error.message}`, { cause: error })
     }
   }
 
@@ -266,6 +273,7 @@ interface Newest {
   /** Of the value, or of what marks that it was deleted; 0: nothing is there. */
   readonly revision: number
   readonly live: boolean
+  readonly text: string
   readonly messageId: string | undefined
 }
 

@@ -31,7 +31,8 @@ class BucketCatalog implements JetStreamCatalog {
   }
 
   async get<T>(key: string): Promise<Item<T> | undefined> {
-    const entry = this.#bucket.get(key)
+    // What another process has just made may not have come by here yet; that it is not there, only the servers know.
+    const entry = this.#bucket.get(key) ?? (await this.#bucket.fetch(key))
     return entry && itemOf<T>(entry)
   }
 
