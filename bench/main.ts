@@ -1,11 +1,12 @@
 import { cpus, totalmem } from "node:os"
 import { deliver } from "./deliver.ts"
+import { engines } from "./engines.ts"
 import { run as match } from "./match.ts"
 import type { Scenario } from "./measure.ts"
 import { batch, publish } from "./publish.ts"
 import { read } from "./read.ts"
 
-const scenarios: Readonly<Record<string, Scenario>> = { publish, batch, deliver, read, match }
+const scenarios: Readonly<Record<string, Scenario>> = { publish, batch, deliver, read, match, engines }
 
 const usage = `npm run bench -- <scenario>… [--quick]
 

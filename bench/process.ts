@@ -25,11 +25,18 @@ export async function startBaseline(file: string, ...args: readonly string[]): P
   return start([join(root, "bench", "baseline", file), ...args])
 }
 
-export async function startHubProcess(flags: readonly string[] = [], kept?: string): Promise<RunningHub> {
+/** `kept`: its data directory, which is left; else it has a new one. `given`: the admin key; else it makes one. */
+export async function startHubProcess(
+  flags: readonly string[] = [],
+  kept?: string,
+  given?: string,
+): Promise<RunningHub> {
   const directory = kept ?? (await mkdtemp(join(tmpdir(), "redcar-bench-")))
   const fixed = ["--port", "0", "--data", directory, "--log-format", "json"]
-  const running = await start([join(root, "bin", "redcar.js"), "serve", ...fixed, ...flags])
-  const key = (await readFile(join(directory, "admin.key"), "utf8")).trim()
+  const running = await start([join(root, "bin", "redcar.js"), "serve", ...fixed, ...flags], {
+    ...(given !== undefined && { REDCAR_ADMIN_KEY: given }),
+  })
+  const key = given ?? (await readFile(join(directory, "admin.key"), "utf8")).trim()
   return {
     ...running,
     key,
@@ -51,8 +58,9 @@ export async function startHubProcess(flags: readonly string[] = [], kept?: stri
   }
 }
 
-async function start(args: readonly string[]): Promise<Running> {
-  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] })
+async function start(args: readonly string[], variables: Readonly<Record<string, string>> = {}): Promise<Running> {
+  const env = { ...process.env, ...variables }
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"], env })
   const port = await portOf(child)
   return {
     port,

@@ -89,6 +89,8 @@ function forward(queue: DeliveryQueue): DeliveryQueue {
     deadLetters: (query) => queue.deadLetters(query),
     deadLetter: (tenant, id) => queue.deadLetter(tenant, id),
     redrive: (tenant, id) => queue.redrive(tenant, id),
+    carried: () => queue.carried(),
+    carry: (items) => queue.carry(items),
   }
 }
 

@@ -8,7 +8,7 @@ import { createApi } from "./api/api.ts"
 import { natsServers } from "./config/relations.ts"
 import type { Settings } from "./config/schema.ts"
 import type { Address } from "./core/address.ts"
-import type { Chance } from "./core/clock.ts"
+import type { Chance, Clock } from "./core/clock.ts"
 import type { DestinationKind } from "./core/destination.ts"
 import type { Engine } from "./core/engine.ts"
 import { PublishRefusedError } from "./core/errors.ts"
@@ -17,12 +17,16 @@ import type { Logger } from "./core/logger.ts"
 import { type DeliveryWorker, startDelivery } from "./deliver/worker.ts"
 import { destinationKinds } from "./destinations/index.ts"
 import { openEmbeddedDirectory } from "./engines/embedded/engine.ts"
+import { DirectoryLockedError } from "./engines/embedded/lock.ts"
 import { openJetStreamEngine } from "./engines/jetstream/engine.ts"
 import { createIngest } from "./ingest/http.ts"
 import { startInbox } from "./ingest/inbox.ts"
 import { createPublisher, type Publisher } from "./ingest/publish.ts"
 import { Refusal } from "./ingest/refusal.ts"
 import { openTopics } from "./ingest/topics.ts"
+import { Ledger } from "./migrate/ledger.ts"
+import { unfinishedMigration } from "./migrate/mark.ts"
+import { MigrationRefusedError } from "./migrate/refusal.ts"
 import { startRetention } from "./retention/retention.ts"
 import type { Router } from "./route/router.ts"
 import { startRouting } from "./route/routing.ts"
@@ -51,6 +55,7 @@ export async function startHub(settings: Settings): Promise<Hub> {
     const log = await openLog({ level: settings.logLevel, format: settings.logFormat })
     const engine = await openEngine(settings, log)
     closing.push(() => engine.close())
+    await refuseHalfMoved(engine)
     tellWarnings(settings, engine, log)
     const server = await startStages(settings, engine, log, closing)
     const address = await listen(server, settings)
@@ -74,7 +79,7 @@ function openEngine(settings: Settings, log: Logger): Promise<Engine> {
       replicas: nats.replicas,
       dedupeWindowMsMax: nats.dedupeWindowMs,
       ...(nats.credentials !== "" && { credentialsFile: nats.credentials }),
-      ...(nats.accountSeed !== "" && { accountSeedFile: nats.accountSeed }),
+      ...(nats.issuer !== "" && { issuerFile: nats.issuer }),
       ...(nats.monitor !== "" && { monitor: nats.monitor }),
       directory: join(data, "nats"),
       serveQueue: roles.includes("deliver"),
@@ -92,6 +97,15 @@ function openEngine(settings: Settings, log: Logger): Promise<Engine> {
   })
 }
 
+/** Throws MigrationRefusedError where a migration into this engine has not come to its end. */
+async function refuseHalfMoved({ catalog }: Engine): Promise<void> {
+  const mark = await unfinishedMigration(catalog)
+  if (mark === undefined) return
+  throw new MigrationRefusedError(`the move from ${mark.from} to here has not come to its end`, [
+    "Run the same redcar migrate again: it goes on where it was.",
+  ])
+}
+
 /** Says what the engine promises less of than it could; throws NotDurableError where that is not to be. */
 function tellWarnings({ requireDurable }: Settings, engine: Engine, log: Logger): void {
   const warnings = engine.warnings()
@@ -105,6 +119,52 @@ export class NotDurableError extends Error {
   constructor(warnings: readonly string[]) {
     super(`requireDurable is set, but ${warnings.join("; and ")}`)
   }
+}
+
+/** What a migration works on: both engines open, and the ledger. */
+export interface OpenMigration {
+  readonly source: Engine
+  readonly target: Engine
+  readonly ledger: Ledger
+  readonly clock: Clock
+  readonly chance: Chance
+  close(): Promise<void>
+}
+
+/** Opens what is moved from and what is moved to. `work`: the ledger's directory. Throws MigrationRefusedError where a hub runs there. */
+export async function openMigration(from: Settings, to: Settings, work: string, log: Logger): Promise<OpenMigration> {
+  const closing: (() => Promise<unknown>)[] = []
+  const close = async () => {
+    for (const each of closing.splice(0).reverse()) await each()
+  }
+  const open = async (settings: Settings) => {
+    const engine = await openEngine(settings, log)
+    closing.push(() => engine.close())
+    return engine
+  }
+  try {
+    const source = await open(from)
+    const target = await open(to)
+    const ledger = Ledger.open(work)
+    closing.push(() => ledger.close())
+    return { source, target, ledger, clock, chance: createSystemChance(clock), close }
+  } catch (error) {
+    await close()
+    throw error instanceof DirectoryLockedError ? running(error) : error
+  }
+}
+
+/** Opens what would be moved, and nothing else. Throws MigrationRefusedError where a hub runs there. */
+export async function openToMove(from: Settings, log: Logger): Promise<Engine> {
+  try {
+    return await openEngine(from, log)
+  } catch (error) {
+    throw error instanceof DirectoryLockedError ? running(error) : error
+  }
+}
+
+function running({ directory }: DirectoryLockedError): MigrationRefusedError {
+  return new MigrationRefusedError(`a hub runs on ${directory}`, ["Stop it first: what is moved has to be at rest."])
 }
 
 /** What the parts of one hub share. */

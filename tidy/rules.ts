@@ -104,13 +104,15 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   route: ["match"],
   deliver: ["config"],
   retention: [],
+  // It moves what the router keeps, and has to know its words.
+  migrate: ["route"],
   destinations: ["formats"],
   engines: ["formats"],
   access: [],
   config: [],
   telemetry: [],
   api: ["access", "config", "deliver", "destinations", "filters", "formats"],
-  cli: ["config", "filters", "formats"],
+  cli: ["config", "filters", "formats", "migrate"],
   testing: ["engines"],
 }
 
@@ -124,13 +126,14 @@ function wrongWay(path: string, to: string | undefined): readonly Finding[] {
   const [from, folder] = [path.split("/")[1]!, to.startsWith("src/") ? to.split("/")[1]! : to]
   if (from === folder || folder === "core")
     return from === "core" && folder !== "core" ? [{ where: path, what: to }] : []
-  if (folder === "main.ts" && path === "src/cli/serve.ts") return []
+  if (folder === "main.ts" && /^src\/cli\/(serve|migrate)\.ts$/.test(path)) return []
+  if (folder === "engines" && path === "src/cli/nats.ts") return []
   if (allowed[from]?.includes(folder)) return []
   return [{ where: path, what: `${stages.includes(folder) ? "the stage " : ""}${to} is not for ${from}` }]
 }
 
 const entryPoints =
-  /^(src\/(main|cli\/main)\.ts|(sim|bench)\/main\.ts|bench\/baseline\/.*|.*\.config\.ts|examples\/.*|tidy\/.*)$/
+  /^(src\/(main|cli\/main)\.ts|(sim|bench|faults)\/main\.ts|bench\/baseline\/.*|.*\.config\.ts|examples\/.*|tidy\/.*)$/
 
 const unused: Rule = (sources) => {
   const wanted = new Set(sources.flatMap(({ path, imports }) => imports.flatMap((spec) => target(path, spec) ?? [])))

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Clock } from "../core/clock.ts"
 import type { Cursor } from "../core/cursor.ts"
-import type { Engine } from "../core/engine.ts"
+import type { Engine, TenantCredentials } from "../core/engine.ts"
 import { Event } from "../core/event.ts"
 import { destinationKinds } from "../destinations/index.ts"
 import { openEmbeddedDirectory } from "../engines/embedded/engine.ts"
@@ -37,10 +37,17 @@ export interface TestApi {
 
 export const keys: Readonly<Record<string, string>> = { "Bearer admin": "default", "Bearer other": "other" }
 
-export async function openTestApi(options: Partial<ApiOptions> & { readonly clock?: Clock } = {}): Promise<TestApi> {
+export interface TestApiOptions extends Partial<ApiOptions> {
+  readonly clock?: Clock
+  /** The embedded engine has none of its own. */
+  readonly credentials?: TenantCredentials
+}
+
+export async function openTestApi({ credentials, ...options }: TestApiOptions = {}): Promise<TestApi> {
   const clock = options.clock ?? systemClock
   const directory = await mkdtemp(join(tmpdir(), "redcar-api-"))
-  const engine = await openEmbeddedDirectory(directory, { clock, segmentBytes: 4 << 20 })
+  const embedded = await openEmbeddedDirectory(directory, { clock, segmentBytes: 4 << 20 })
+  const engine: Engine = credentials === undefined ? embedded : { ...embedded, credentials }
   const stop = new AbortController()
   const guard = { allowLoopback: true, allowPrivate: false, allow: [] }
   const api = await createApi({

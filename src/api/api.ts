@@ -11,8 +11,13 @@ import { deadLetterRoutes } from "./dead-letters.ts"
 import { destinationRoutes } from "./destination-routes.ts"
 import { destinationType } from "./destinations.ts"
 import { docsRoutes } from "./docs.ts"
+import { dryRunRoutes } from "./dry-run.ts"
 import { notFound, ProblemError, toProblem } from "./errors.ts"
 import { eventRoutes } from "./events.ts"
+import { explainRoutes } from "./explain.ts"
+import { filterRoutes } from "./filters.ts"
+import { matchRoutes } from "./match.ts"
+import { natsCredentialsRoutes } from "./nats-credentials.ts"
 import { resourceRoutes } from "./resource-routes.ts"
 import { createResourceStore } from "./resource-store.ts"
 import { type App, noCompilers } from "./routes.ts"
@@ -69,9 +74,14 @@ function registerRoutes(app: App, context: ApiContext): void {
   resourceRoutes(app, topics)
   resourceRoutes(app, triggers)
   triggerRoutes(app, context, triggers)
+  explainRoutes(app, context, triggers)
+  matchRoutes(app, context)
+  dryRunRoutes(app, context, triggers)
+  filterRoutes(app)
   resourceRoutes(app, destinations)
   destinationRoutes(app, context, destinations)
   deadLetterRoutes(app, context)
+  natsCredentialsRoutes(app, context)
 }
 
 /** Every route but the open ones wants a key; so does what is no route, so that nobody learns which there are. */
@@ -109,7 +119,9 @@ function refuseUnknown(app: App, { roles }: ApiContext): void {
   const elsewhere = roles && roles.length < 4 ? ` of a process with the roles ${roles.join(", ")}` : ""
   const routes: { readonly method: string; readonly path: RegExp }[] = []
   app.addHook("onRoute", ({ method, url }) => {
-    const path = new RegExp(`^${url.replace(/:[a-z]+/gi, "[^/]+")}$`)
+    const path = new RegExp(
+      `^${url.replace(/:?:[a-z-]+/gi, (part) => (part.startsWith("::") ? part.slice(1) : "[^/]+"))}$`,
+    )
     for (const each of [method].flat()) routes.push({ method: each, path })
   })
   app.setNotFoundHandler((request) => {

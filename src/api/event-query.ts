@@ -1,7 +1,7 @@
 import Type, { type Static } from "typebox"
 import { type Address, isReservedTopic, parseTopic } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
-import type { From } from "../core/engine.ts"
+import type { From, StoredEvent } from "../core/engine.ts"
 import { InvalidCursorError } from "../core/errors.ts"
 import type { Event } from "../core/event.ts"
 import { compileFilters, parseFilters } from "../filters/index.ts"
@@ -97,7 +97,20 @@ export async function findAddress(context: ApiContext, tenant: string, text: str
   return address
 }
 
-function parseFrom(context: ApiContext, partition: number, text: string, faults: Faults): From {
+/** The tenant's event at a cursor; throws ProblemError where there is none. */
+export async function eventAt(context: ApiContext, tenant: string, cursor: string): Promise<StoredEvent> {
+  const absent = notFound(`there is no event at ${JSON.stringify(cursor)}, or retention has dropped it`)
+  try {
+    const stored = await context.engine.log.get(cursor as Cursor)
+    if (stored?.address.tenant !== tenant) throw absent
+    return stored
+  } catch (error) {
+    throw error instanceof InvalidCursorError ? absent : error
+  }
+}
+
+/** Where reading begins, out of the text of a request; `faults` is told under `from`. */
+export function parseFrom(context: ApiContext, partition: number, text: string, faults: Faults): From {
   if (text === "oldest" || text === "newest") return text
   if (isTimestamp(text)) return { time: Date.parse(text) }
   return parseCursor(context, partition, text, "from", notFrom, faults)

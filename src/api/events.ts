@@ -3,12 +3,11 @@ import Type from "typebox"
 import { type Address, formatTopic } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { StoredEvent } from "../core/engine.ts"
-import { InvalidCursorError } from "../core/errors.ts"
 import { EventWriter, encodeBatch, encodeEvent, encodeLines } from "../formats/json-encode.ts"
 import type { ApiContext } from "./context.ts"
 import { deliveriesOf } from "./deliveries.ts"
 import { notFound } from "./errors.ts"
-import { EventsQuery, findAddress, readEventsQuery, type Selection } from "./event-query.ts"
+import { EventsQuery, eventAt, findAddress, readEventsQuery, type Selection } from "./event-query.ts"
 import { readQuery } from "./fields.ts"
 import { bufferBytes, flushBytes, write } from "./outflow.ts"
 import { type App, documented, headerOf, pathPart, tenantOf } from "./routes.ts"
@@ -113,17 +112,6 @@ async function exportEvents(context: ApiContext, reply: FastifyReply, selection:
     // The status is sent: breaking off is all that tells the client.
     context.log?.error({ err: error }, "an export broke off")
     response.destroy()
-  }
-}
-
-async function eventAt(context: ApiContext, tenant: string, cursor: string): Promise<StoredEvent> {
-  const absent = notFound(`there is no event at ${JSON.stringify(cursor)}, or retention has dropped it`)
-  try {
-    const stored = await context.engine.log.get(cursor as Cursor)
-    if (stored?.address.tenant !== tenant) throw absent
-    return stored
-  } catch (error) {
-    throw error instanceof InvalidCursorError ? absent : error
   }
 }
 

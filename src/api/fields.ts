@@ -66,6 +66,21 @@ export function readBody<Schema extends TSchema, Result = Static<Schema>>(
   return result
 }
 
+/** As {@link readBody}, where `more` has to ask the engine. */
+export async function readBodyWith<Schema extends TSchema, Result>(
+  schema: Schema,
+  body: unknown,
+  more: (fields: Static<Schema>, faults: Faults) => Promise<Result | undefined>,
+): Promise<Result> {
+  const value = body === undefined ? {} : body
+  const faults = createFaults()
+  checkSchema(schema, value, faults)
+  const result = isObject(value) ? await more(value as Static<Schema>, faults) : undefined
+  faults.refuse()
+  if (result === undefined) throw new TypeError("nothing was made of a body, and nothing is wrong with it")
+  return result
+}
+
 /** A duration in milliseconds; undefined where it is absent or a fault, which is noted. */
 export function readDuration(value: unknown, field: string, faults: Faults): number | undefined {
   if (value === undefined || !faults.clean(field)) return undefined

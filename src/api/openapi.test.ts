@@ -96,7 +96,7 @@ function routesOf(tree: string): string[] {
     const [, indent, path, methods] = /^([│ ├└─]*)(\S+)(?: \((.*)\))?$/.exec(line) ?? []
     if (indent === undefined || path === undefined) return []
     const depth = indent.length / 4 - 1
-    above.splice(depth, above.length, path.replace(/:\w+(\|:\w+)*/g, "*"))
+    above.splice(depth, above.length, path.replace(/\/:\w+(\|:\w+)*/g, "/*"))
     return methods === undefined
       ? []
       : methods

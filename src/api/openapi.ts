@@ -8,6 +8,7 @@ import { EventSchema, publishOperation, StoredEventSchema } from "./published.ts
 import { type App, noCompilers, type RouteDoc } from "./routes.ts"
 import { componentKeyword, Filter, ProblemSchema } from "./schemas.ts"
 import { RetryInput } from "./triggers.ts"
+import { ClauseSchema } from "./verdict.ts"
 
 /** Keywords of the schemas that are for the hub alone. */
 const ownKeywords: readonly string[] = [componentKeyword, "errorMessage", "unknownMessage"]
@@ -28,6 +29,7 @@ const tags = [
   { name: "Triggers", description: "Which events of a topic go to which destination, and how often that is tried." },
   { name: "Destinations", description: "Where events go." },
   { name: "Dead letters", description: "Deliveries that were given up; they can be put back." },
+  { name: "Tenants", description: "Whose events they are." },
   { name: "Operation", description: "How the hub is." },
 ]
 
@@ -134,6 +136,7 @@ function createComponents(context: ApiContext): Components {
     StoredEvent: StoredEventSchema,
     RetryInput,
     Delivery: DeliverySchema,
+    Clause: ClauseSchema,
   }
   // Those of destinations go first: the routes only know that there are some.
   for (const [name, schema] of Object.entries({ ...destinationComponents(context.kinds), ...given })) {

@@ -142,7 +142,7 @@ export function pageOf(name: string, items: TSchema): TSchema {
 
 export const Filter = {
   [componentKeyword]: "Filter",
-  description: "Yes or no over one event, in exactly one dialect (CloudEvents Subscriptions API 3.2.4).",
+  description: "Yes or no over one event, in exactly one dialect.",
   oneOf: [
     dialect("exact", attributeTexts("The attributes have exactly these values.")),
     dialect("prefix", attributeTexts("The attributes begin with these texts.")),
@@ -155,9 +155,21 @@ export const Filter = {
       description: "At least one of these holds.",
     }),
     dialect("not", filterReference()),
+    dialect("sql", text("CloudEvents SQL 1.0, and JSON data beyond it.", "type = 'order.paid' AND data.total > 10")),
+    dialect("pattern", {
+      type: "object",
+      description: "An EventBridge event pattern over the whole event.",
+      examples: [{ type: ["order.paid"], data: { total: [{ numeric: [">", 10] }] } }],
+    }),
+    dialect("path", attributeTexts("The attributes match these path patterns: `/customers/*/orders/**`.")),
+    dialect("query", text("One line for people and URLs.", "type == 'order.paid' and data.total > 10")),
   ],
   examples: [{ exact: { type: "order.placed" } }],
 } as const
+
+function text(description: string, example: string) {
+  return { type: "string", minLength: 1, description, examples: [example] }
+}
 
 function filterReference() {
   return { [componentKeyword]: "Filter" }

@@ -5,7 +5,7 @@ import type { RetryPolicy } from "../core/delivery.ts"
 import { ConflictError, InvalidCursorError } from "../core/errors.ts"
 import { type Destination, newTopic, type Pause, type Topic, type Trigger } from "../core/resources.ts"
 import { checkAgainstRetention, defaultRetry, isFaulty, parseRetry, retryPresets } from "../deliver/policies.ts"
-import { parseFilters } from "../filters/index.ts"
+import { parseFilters, warningsOf } from "../filters/index.ts"
 import { isTimestamp } from "../formats/attributes.ts"
 import type { ApiContext } from "./context.ts"
 import { formatDuration } from "./durations.ts"
@@ -67,7 +67,8 @@ const StartInput = component(
   ),
 )
 
-const inputFields = {
+/** The members of a trigger as it is sent. */
+export const inputFields = {
   id: Type.Optional(ResourceId),
   description: Type.Optional(Description),
   labels: Type.Optional(LabelsInput),
@@ -92,6 +93,13 @@ const TriggerInput = component(
   }),
 )
 
+export const WarningsSchema = Type.Optional(
+  Type.Array(Type.Object({ field: Type.String(), message: Type.String() }), {
+    readOnly: true,
+    description: "What is allowed in its filters and surely not meant; absent where there is nothing.",
+  }),
+)
+
 const TriggerOutput = component(
   "Trigger",
   Type.Object({
@@ -104,6 +112,7 @@ const TriggerOutput = component(
     paused: Type.Boolean(),
     pausedSince: Type.Optional(Type.String({ format: "date-time", readOnly: true })),
     pauseReason: Type.Optional(Type.String({ readOnly: true })),
+    warnings: WarningsSchema,
   }),
 )
 
@@ -117,7 +126,7 @@ export function triggerType(context: ApiContext): ResourceType<Trigger> {
     idPrefix: "trg",
     input: TriggerInput,
     output: TriggerOutput,
-    readOnly: ["pausedSince", "pauseReason"],
+    readOnly: ["pausedSince", "pauseReason", "warnings"],
     read: (body, draft) => readTrigger(context, body as Static<typeof TriggerInput>, draft),
     show: showTrigger,
     writing: (trigger) => makeTopic(context, trigger),
@@ -303,6 +312,7 @@ function readPause(body: Body, previous: Trigger | undefined, now: number): Paus
 
 function showTrigger(trigger: Trigger): Record<string, unknown> {
   const { description, labels, topic, filters, destination, retry, from, paused: pause } = trigger
+  const warnings = warningsOf(filters)
   return {
     ...(description !== undefined && { description }),
     labels,
@@ -313,5 +323,6 @@ function showTrigger(trigger: Trigger): Record<string, unknown> {
     start: { cursor: from },
     paused: pause !== undefined,
     ...(pause !== undefined && { pausedSince: new Date(pause.since).toISOString(), pauseReason: pause.reason }),
+    ...(warnings.length > 0 && { warnings }),
   }
 }

@@ -21,7 +21,9 @@ const resources = "Resources:"
 const entries: readonly Entry[] = [
   { name: "serve", summary: "run a hub", group: running, load: () => import("./serve.ts") },
   { name: "status", summary: "show how a hub is doing", group: running, load: () => import("./status.ts") },
+  { name: "migrate", summary: "move a hub to another engine", group: running, load: () => import("./migrate.ts") },
   { name: "doctor", summary: "find out what is wrong", group: running, load: () => import("./doctor.ts") },
+  { name: "nats", summary: "set up NATS servers", group: running, load: () => import("./nats.ts") },
   { name: "bench", summary: "load a hub, and measure", group: running, load: () => import("./bench.ts") },
   { name: "publish", summary: "publish events to a topic", group: events, load: () => import("./publish.ts") },
   { name: "tail", summary: "follow a topic", group: events, load: () => import("./tail.ts") },
@@ -35,6 +37,7 @@ const entries: readonly Entry[] = [
     group: resources,
     load: () => import("./dead-letter.ts"),
   },
+  { name: "tenant", summary: "let a tenant's clients in", group: resources, load: () => import("./tenant.ts") },
   { name: "completion", summary: "print a shell's completion", group: "Help:", load: () => import("./completion.ts") },
 ]
 

@@ -3,6 +3,7 @@ import { type Command, Option } from "commander"
 import { defaultText } from "../config/docs.ts"
 import { loadSettings, type SettingsFault } from "../config/load.ts"
 import { type Setting, type Settings, settingsList } from "../config/schema.ts"
+import { MigrationRefusedError } from "../migrate/refusal.ts"
 import { type Context, examples } from "./command.ts"
 import { FailedError, UsageError } from "./failures.ts"
 import { coloursFor, type Terminal } from "./terminal.ts"
@@ -29,7 +30,8 @@ const groups: Readonly<Record<string, string>> = {
   nats: "NATS JetStream:",
 }
 
-function optionOf(setting: Setting): Option {
+/** The flag of a setting. */
+export function optionOf(setting: Setting): Option {
   const [group = ""] = setting.name.split(".")
   // Commander's own default would hide whether a flag was given, and a flag wins over the file.
   const help = `${setting.description} Default: ${defaultText(setting).replaceAll("`", "")}.`
@@ -50,7 +52,7 @@ function placeholder(setting: Setting): string {
 }
 
 /** What the command line says, by setting name. */
-function flagsOf(command: Command): Readonly<Record<string, string>> {
+export function flagsOf(command: Command): Readonly<Record<string, string>> {
   const said = command.options.flatMap((option): (readonly [string, string])[] => {
     const value: unknown = command.getOptionValue(option.attributeName())
     const name = option.long === "--config" ? "config" : settingsList.find(({ flag }) => flag === option.long)?.name
@@ -73,7 +75,8 @@ async function serve(context: Context, flags: Readonly<Record<string, string>>):
   await hub.stop()
 }
 
-function readIfThere(path: string): string | undefined {
+/** A file's text; undefined where there is none. */
+export function readIfThere(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8")
   } catch (error) {
@@ -83,7 +86,8 @@ function readIfThere(path: string): string | undefined {
   }
 }
 
-function faulty(faults: readonly SettingsFault[]): UsageError {
+/** Everything that is wrong with the settings, as one error. */
+export function faulty(faults: readonly SettingsFault[]): UsageError {
   const [first, ...more] = faults.map(({ where, message }) => `${where}: ${message}`)
   return new UsageError(first!, [...more, "`redcar help settings` shows every setting."])
 }
@@ -99,6 +103,7 @@ async function startOrSay(settings: Settings): Promise<Hub> {
   try {
     return await startHub(settings)
   } catch (error) {
+    if (error instanceof MigrationRefusedError) throw new FailedError(error.message, error.next, { cause: error })
     throw saying(error, settings) ?? error
   }
 }

@@ -162,7 +162,7 @@ export const settingsSchema = group({
       "The longest dedupe window a topic can have. The servers hold the ids of so much time in memory, about 150 bytes each.",
     ),
     credentials: text("", "The file with the hub's NATS credentials (`.creds`)."),
-    accountSeed: text("", "The file with the NATS account's seed, which signs the credentials of tenants."),
+    issuer: text("", "The file that signs NATS credentials of tenants: the `issuer.json` of `redcar nats init`."),
     monitor: text("", "The address of a server's monitoring port (`http://host:8222`), to see how it writes to disk."),
   }),
 })

@@ -12,6 +12,8 @@ export interface Engine {
   readonly shares: Shares
   /** What others publish past the hub, into the engine itself; undefined where that cannot be. */
   readonly inbox?: Inbox
+  /** Lets others into the engine itself; undefined where that cannot be, or where it was not set up. */
+  readonly credentials?: TenantCredentials
   /** What an operator should know: empty when all is well. */
   health(): readonly string[]
   /** What this engine, as it is set up, promises less of than it could: said at the start, no reason not to be ready. */
@@ -44,7 +46,7 @@ export interface AppendOptions {
   readonly expectedLast?: Cursor | "none"
   /** An equal `source` + `id` stored on this tenant's topic within this time is a duplicate. 0: none is. */
   readonly dedupeWindowMs?: number
-  /** Of a copy: when the events were stored where they come from, Unix milliseconds. An engine never lets it fall. */
+  /** Of a copy: when the events were stored where they come from, Unix milliseconds; raised where it would fall along the log. */
   readonly storedAt?: number
 }
 
@@ -182,6 +184,40 @@ export interface DeliveryQueue {
   deadLetter(tenant: string, id: string): Promise<DeadLetter | undefined>
   /** Makes a dead letter a due delivery again; false where there is none of this id. Its attempts so far are forgiven. */
   redrive(tenant: string, id: string): Promise<boolean>
+  /**
+   * Every open delivery and dead letter, for another queue to carry on with; at most 512 at once. Each comes once while nothing
+   * is added, leased or redriven; what is leased comes as if it were not, and what comes due meanwhile waits for the end.
+   */
+  carried(): AsyncIterable<readonly Carried[]>
+  /**
+   * Takes over what another queue held, in any order; durable when it resolves. Idempotent: what is open or dead here stays as
+   * it is. No reader's position is asked or moved.
+   */
+  carry(items: readonly Carried[]): Promise<void>
+}
+
+/** What a queue knows of an open delivery, or of a dead letter. */
+export type Carried = CarriedDelivery | CarriedLetter
+
+export interface CarriedDelivery {
+  readonly kind: "open"
+  readonly delivery: Delivery
+  /** Leases that ended, and count. */
+  readonly attempts: number
+  /** Attempts from before the last redrive. */
+  readonly attemptsForgiven: number
+  readonly firstDueAt: number
+  /** When it is due; of a held delivery, when its holding began. */
+  readonly dueAt: number
+  /** Held until its trigger is resumed. */
+  readonly held: boolean
+}
+
+export interface CarriedLetter {
+  readonly kind: "dead"
+  readonly letter: DeadLetter
+  /** Leases that ended, and count. */
+  readonly attempts: number
 }
 
 /** In order of id, that is, of event; `after` is an id. */
@@ -238,6 +274,33 @@ export interface RawContent {
   /** Why it is no event as it stands, though it says that it is one. */
   readonly faults?: readonly string[]
 }
+
+/** Lets others publish and read past the hub, in the engine itself, each the events of one tenant only. */
+export interface TenantCredentials {
+  /** Throws OverloadError where the engine does not answer; then it may be tried again. */
+  issue(tenant: string, options: CredentialsOptions): Promise<IssuedCredentials>
+}
+
+export interface CredentialsOptions {
+  /** Which consumer they read with, of those that share nothing but the events; default: the tenant's one. */
+  readonly consumer?: string
+  readonly expiresInMs: number
+}
+
+export type IssuedCredentials =
+  | {
+      readonly kind: "issued"
+      /** What the client's file holds. Nobody else has it. */
+      readonly text: string
+      /** Unix milliseconds. */
+      readonly expiresAt: number
+      /** Where they may publish. */
+      readonly subject: string
+      /** What they read with, of each of the streams. */
+      readonly consumer: string
+      readonly streams: readonly string[]
+    }
+  | { readonly kind: "refused"; readonly reason: string }
 
 /** Small, named, versioned state: topics, triggers, destinations, keys. Values are JSON. */
 export interface Catalog {

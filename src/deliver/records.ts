@@ -95,7 +95,7 @@ function attemptEvent(
 ): Event {
   const { number, startedAt, durationMs, outcome } = attempt
   const id = `${delivery.id}.${number}.${startedAt.toString(36)}`
-  return recordEvent("redcar.attempt", id, delivery, time, {
+  return recordEvent("redcar.attempt", { id, time }, delivery, stored.event, {
     delivery: delivery.id,
     trigger: delivery.trigger,
     destination: delivery.destination,
@@ -114,20 +114,36 @@ function deadLetterEvent(stored: StoredEvent | undefined, letter: DeadLetter, ti
   const data = { ...letter, lastOutcome: told(letter.lastOutcome) }
   return recordEvent(
     "redcar.dead-letter",
-    `${letter.id}.${letter.attempts}`,
+    { id: `${letter.id}.${letter.attempts}`, time },
     letter,
-    time,
+    stored?.event,
     stored === undefined ? data : { ...data, event: identityOf(stored.event) },
   )
 }
 
-/** Made as text, in a third of the time that an object takes: there is one of these for every attempt. */
-function recordEvent(type: string, id: string, delivery: Delivery, time: string, data: object): Event {
+/**
+ * Made as text, in a third of the time that an object takes: there is one of these for every attempt. `about` is the event
+ * that it is of and was caused by; undefined where that is gone.
+ */
+function recordEvent(
+  type: string,
+  { id, time }: { readonly id: string; readonly time: string },
+  delivery: Delivery,
+  about: Event | undefined,
+  data: object,
+): Event {
   const source = `/redcar/triggers/${delivery.trigger}`
   const json =
     `{"specversion":"1.0","id":${JSON.stringify(id)},"source":${JSON.stringify(source)},"type":"${type}",` +
-    `"subject":${JSON.stringify(delivery.id)},"time":"${time}","datacontenttype":"application/json"}`
+    `"subject":${JSON.stringify(delivery.id)},"time":"${time}","datacontenttype":"application/json"${flowOf(about)}}`
   return Event.fromJson(Buffer.from(json), Buffer.from(JSON.stringify(data)), "json", { id, source })
+}
+
+/** What the event belongs to, as topics that are forwarded to say it too. */
+function flowOf(event: Event | undefined): string {
+  if (event === undefined) return ""
+  const flow = String(event.attribute("correlationid") ?? event.id)
+  return `,"causationid":${JSON.stringify(event.id)},"correlationid":${JSON.stringify(flow)}`
 }
 
 function identityOf(event: Event): object {

@@ -2,7 +2,7 @@ import type { Event } from "../core/event.ts"
 import type { Filter } from "../core/resources.ts"
 import { compileNode, treeOf } from "./compile.ts"
 import { describeNode } from "./describe.ts"
-import { evaluateSql, type SqlError } from "./sql/evaluate.ts"
+import { evaluateSql, type SqlError, type SqlErrorKind } from "./sql/evaluate.ts"
 import type { Expression } from "./sql/expression.ts"
 import { printSql } from "./sql/print.ts"
 import type { Field, Node, SqlNode } from "./tree.ts"
@@ -13,7 +13,18 @@ export interface Explanation {
   readonly pass: boolean
   /** The clause that decided it, in a sentence. */
   readonly sentence: string
+  /** That clause, in words or as SQL. */
+  readonly clause: string
   readonly tree: Clause
+  /** Everything that went wrong, of SQL; an error decides before any value. */
+  readonly errors: readonly ClauseError[]
+}
+
+/** What went wrong in one clause. */
+export interface ClauseError {
+  readonly kind: SqlErrorKind
+  readonly clause: string
+  readonly message: string
 }
 
 /** One clause of the filters and what it came to. */
@@ -33,27 +44,44 @@ export interface Clause {
 
 /** Explains filters that have passed parseFilters; throws where they have not. */
 export function explainFilters(filters: readonly Filter[], event: Event): Explanation {
-  return explainNode(treeOf(filters), new EventView(event))
+  return compileExplainer(filters)(event)
 }
 
-function explainNode(node: Node, view: EventView): Explanation {
-  const pass = compileNode(node)(view)
-  const tree = clauseOf(node, view)
-  const path = decidingPath(tree)
-  const decider = path.at(-1)!
-  return { pass, sentence: sentenceOf(pass, decider), tree: marked(tree, path) }
-}
-
-function clauseOf(node: Node, view: EventView): Clause {
-  if (node.kind === "sql") return sqlClause(node, view)
-  const clause = describeNode(node)
-  const value = compileNode(node)(view)
-  if (node.kind === "all" || node.kind === "any") {
-    return { clause, value, of: node.of.map((part) => clauseOf(part, view)) }
+/** The same for many events: filters are compiled once. Throws where they have not passed parseFilters. */
+export function compileExplainer(filters: readonly Filter[]): (event: Event) => Explanation {
+  const node = treeOf(filters)
+  const passes = compileNode(node)
+  const explain = compileClause(node)
+  return (event) => {
+    const view = new EventView(event)
+    const pass = passes(view)
+    const errors: ClauseError[] = []
+    const tree = explain(view, errors)
+    const path = decidingPath(tree)
+    const decider = path.at(-1)!
+    return { pass, sentence: sentenceOf(pass, decider), clause: decider.clause, tree: marked(tree, path), errors }
   }
-  if (node.kind === "not") return { clause, value, of: [clauseOf(node.of, view)] }
-  const actual = actualOf(node.kind === "test" ? node.field : { from: "data", path: node.path, each: true }, view)
-  return actual === undefined ? { clause, value } : { clause, value, actual }
+}
+
+type Explain = (view: EventView, errors: ClauseError[]) => Clause
+
+function compileClause(node: Node): Explain {
+  if (node.kind === "sql") return (view, errors) => sqlClause(node, view, errors)
+  const clause = describeNode(node)
+  const passes = compileNode(node)
+  if (node.kind === "all" || node.kind === "any") {
+    const parts = node.of.map(compileClause)
+    return (view, errors) => ({ clause, value: passes(view), of: parts.map((part) => part(view, errors)) })
+  }
+  if (node.kind === "not") {
+    const of = compileClause(node.of)
+    return (view, errors) => ({ clause, value: passes(view), of: [of(view, errors)] })
+  }
+  const field: Field = node.kind === "test" ? node.field : { from: "data", path: node.path, each: true }
+  return (view) => {
+    const actual = actualOf(field, view)
+    return actual === undefined ? { clause, value: passes(view) } : { clause, value: passes(view), actual }
+  }
 }
 
 function actualOf(field: Field, view: EventView): Json | undefined {
@@ -62,25 +90,31 @@ function actualOf(field: Field, view: EventView): Json | undefined {
     : field.path.reduce<Json | undefined>(memberOf, view.data())
 }
 
-function sqlClause({ expression }: SqlNode, view: EventView): Clause {
+function sqlClause({ expression }: SqlNode, view: EventView, told: ClauseError[]): Clause {
   const values = new Map<Expression, Json>()
   const { errors } = evaluateSql(expression, view, (each, value) => values.set(each, value))
-  return expressionClause(expression, values, errors)
+  const clauses = new Map<number, string>()
+  const clause = expressionClause(expression, values, errors, clauses)
+  for (const { kind, message, at } of errors) told.push({ kind, clause: clauses.get(at) ?? clause.clause, message })
+  return clause
 }
 
 function expressionClause(
   expression: Expression,
   values: ReadonlyMap<Expression, Json>,
   errors: readonly SqlError[],
+  clauses: Map<number, string>,
 ): Clause {
   const value = values.get(expression)
   const parts = partsOf(expression).filter((part) => part.kind !== "literal")
   const error = errors.find(({ at }) => at === expression.at)
+  const clause = printSql(expression)
+  if (error !== undefined) clauses.set(expression.at, clause)
   return {
-    clause: printSql(expression),
+    clause,
     ...(value === undefined ? {} : { value }),
     ...(error === undefined ? {} : { error: error.message }),
-    ...(parts.length === 0 ? {} : { of: parts.map((part) => expressionClause(part, values, errors)) }),
+    ...(parts.length === 0 ? {} : { of: parts.map((part) => expressionClause(part, values, errors, clauses)) }),
   }
 }
 

@@ -1,6 +1,7 @@
 export { compileFilters } from "./compile.ts"
 export { editorSupport } from "./editor.ts"
 export { evaluateLine } from "./eval.ts"
-export { type Clause, type Explanation, explainFilters } from "./explain.ts"
+export { type Clause, type ClauseError, compileExplainer, type Explanation, explainFilters } from "./explain.ts"
 export { type ParsedFilters, parseFilters } from "./parse.ts"
 export type { Fault } from "./reading.ts"
+export { type Warning, warningsOf } from "./warnings.ts"

@@ -1,19 +1,18 @@
-import type { Matching, Slot } from "./matching.ts"
-
-interface Affix<S> {
-  readonly text: string
-  readonly slot: S
-}
+import { hashBackwards, hashOn, hashValue, seed } from "./hashing.ts"
+import { type Collector, nothing, type Ref } from "./matching.ts"
+import { Table } from "./table.ts"
 
 /**
- * Slots by the prefix, or suffix, that a text must have. One pass over the text hashes all its prefixes; only lengths
- * that some prefix has are looked up, and a prefix that is found is compared, so a collision costs time only.
+ * Refs by the prefix, or suffix, that a text must have. One pass over the text hashes all its prefixes; only those of a
+ * length that some prefix has, and of a last character that some prefix has, are looked up: no more than the text is long.
  */
-export class Affixes<S extends Slot> {
+export class Affixes {
   readonly #end: boolean
-  readonly #byHash = new Map<number, Affix<S>[]>()
+  readonly #table = new Table()
   /** How many affixes have each length. */
   readonly #lengths: number[] = []
+  /** How many have each innermost character, by its lowest bits: a dot, or a slash, for most prefixes. */
+  readonly #edges = new Int32Array(edges)
 
   /** `end`: suffixes. */
   constructor(end: boolean) {
@@ -21,56 +20,40 @@ export class Affixes<S extends Slot> {
   }
 
   get empty(): boolean {
-    return this.#byHash.size === 0
+    return this.#table.size === 0
   }
 
-  get(text: string): S | undefined {
-    return this.#byHash.get(this.#hash(text))?.find((affix) => affix.text === text)?.slot
+  get(text: string): Ref {
+    return this.#table.getPart(this.#hash(text), text, 0, text.length)
   }
 
-  add(text: string, slot: S): void {
-    const hash = this.#hash(text)
-    const affixes = this.#byHash.get(hash)
-    if (affixes === undefined) this.#byHash.set(hash, [{ text, slot }])
-    else affixes.push({ text, slot })
-    while (this.#lengths.length <= text.length) this.#lengths.push(0)
-    this.#lengths[text.length]!++
+  set(text: string, ref: Ref): void {
+    const before = this.#table.size
+    this.#table.set(text, ref, this.#hash(text))
+    const change = this.#table.size - before
+    const { length } = text
+    while (this.#lengths.length <= length) this.#lengths.push(0)
+    this.#lengths[length]! += change
+    this.#edges[text.charCodeAt(this.#end ? 0 : length - 1) % edges]! += change
   }
 
-  delete(text: string): void {
-    const hash = this.#hash(text)
-    const affixes = this.#byHash.get(hash)!.filter((affix) => affix.text !== text)
-    if (affixes.length === 0) this.#byHash.delete(hash)
-    else this.#byHash.set(hash, affixes)
-    this.#lengths[text.length]!--
-  }
-
-  collect(text: string, matching: Matching): void {
+  collect(text: string, into: Collector): void {
     const lengths = this.#lengths
     const most = Math.min(text.length, lengths.length - 1)
     let hash = seed
     for (let length = 1; length <= most; length++) {
-      const code = text.charCodeAt(this.#end ? text.length - length : length - 1)
-      hash = (Math.imul(hash, 31) + code) | 0
-      if (lengths[length] !== 0) this.#collectHash(hash, text, matching)
-    }
-  }
-
-  #collectHash(hash: number, text: string, matching: Matching): void {
-    const affixes = this.#byHash.get(hash)
-    if (affixes === undefined) return
-    for (const affix of affixes) {
-      if (this.#end ? text.endsWith(affix.text) : text.startsWith(affix.text)) affix.slot.collect(matching)
+      const from = this.#end ? text.length - length : 0
+      const code = text.charCodeAt(this.#end ? from : length - 1)
+      hash = hashOn(hash, code)
+      if (this.#edges[code % edges] === 0 || lengths[length] === 0) continue
+      const ref = this.#table.getPart(hash, text, from, length)
+      if (ref !== nothing) into.take(ref)
     }
   }
 
   #hash(text: string): number {
-    let hash = seed
-    for (let i = 0; i < text.length; i++) {
-      hash = (Math.imul(hash, 31) + text.charCodeAt(this.#end ? text.length - 1 - i : i)) | 0
-    }
-    return hash
+    return this.#end ? hashBackwards(text) : hashValue(text)
   }
 }
 
-const seed = 17
+const edges = 64

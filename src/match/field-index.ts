@@ -1,130 +1,126 @@
 import { toNumber } from "../filters/sql/values.ts"
 import { Affixes } from "./affixes.ts"
-import { Intervals } from "./intervals.ts"
+import { hashPart } from "./hashing.ts"
+import { type Interval, Intervals } from "./intervals.ts"
 import type { KeyKind } from "./keys.ts"
-import type { Matching, Slot } from "./matching.ts"
+import { type Collector, nothing, type Ref } from "./matching.ts"
 import { Segments } from "./segments.ts"
-import { WideMap } from "./wide-map.ts"
+import { Table } from "./table.ts"
 
 type Primitive = string | number | boolean | null
 
-/** Slots by what must be true of one field. Structures come into being with their first key. */
-export class FieldIndex<S extends Slot> {
-  readonly #values = new WideMap<S>()
-  #folded: Map<string, S> | undefined
-  #prefixes: Affixes<S> | undefined
-  #suffixes: Affixes<S> | undefined
-  #paths: Segments<S> | undefined
-  #ranges: Intervals<S> | undefined
-  #looseRanges: Intervals<S> | undefined
+/** Refs by what must be true of one field. A structure is there while it has a key. */
+export class FieldIndex {
+  #values: Table | undefined
+  #folded: Table | undefined
+  #prefixes: Affixes | undefined
+  #suffixes: Affixes | undefined
+  #paths: Segments | undefined
+  #ranges: Intervals | undefined
+  #looseRanges: Intervals | undefined
 
   get empty(): boolean {
     return (
-      this.#values.size === 0 &&
-      (this.#folded?.size ?? 0) === 0 &&
-      this.#prefixes?.empty !== false &&
-      this.#suffixes?.empty !== false &&
-      this.#paths?.empty !== false &&
-      this.#ranges?.empty !== false &&
-      this.#looseRanges?.empty !== false
+      this.#values === undefined &&
+      this.#folded === undefined &&
+      this.#prefixes === undefined &&
+      this.#suffixes === undefined &&
+      this.#paths === undefined &&
+      this.#ranges === undefined &&
+      this.#looseRanges === undefined
     )
   }
 
-  get(by: KeyKind): S | undefined {
+  get(by: KeyKind): Ref {
     switch (by.kind) {
       case "value":
-        return this.#values.get(by.value)
+        return this.#values?.get(by.value) ?? nothing
       case "fold":
-        return this.#folded?.get(by.text)
+        return this.#folded?.get(by.text) ?? nothing
       case "prefix":
-        return this.#prefixes?.get(by.text)
+        return this.#prefixes?.get(by.text) ?? nothing
       case "suffix":
-        return this.#suffixes?.get(by.text)
+        return this.#suffixes?.get(by.text) ?? nothing
       case "path":
-        return this.#paths?.get(by.segments)
+        return this.#paths?.get(by.segments) ?? nothing
       case "range":
-        return (by.loose ? this.#looseRanges : this.#ranges)?.get(by.interval)
+        return (by.loose ? this.#looseRanges : this.#ranges)?.get(by.interval) ?? nothing
     }
   }
 
-  add(by: KeyKind, slot: S): void {
+  /** Puts a ref under a key; nothing removes. */
+  set(by: KeyKind, ref: Ref): void {
     switch (by.kind) {
       case "value":
-        this.#values.set(by.value, slot)
+        this.#values ??= new Table()
+        this.#values.set(by.value, ref)
+        if (this.#values.size === 0) this.#values = undefined
         return
       case "fold":
-        this.#folded ??= new Map()
-        this.#folded.set(by.text, slot)
+        this.#folded ??= new Table()
+        this.#folded.set(by.text, ref)
+        if (this.#folded.size === 0) this.#folded = undefined
         return
       case "prefix":
         this.#prefixes ??= new Affixes(false)
-        this.#prefixes.add(by.text, slot)
+        this.#prefixes.set(by.text, ref)
+        if (this.#prefixes.empty) this.#prefixes = undefined
         return
       case "suffix":
         this.#suffixes ??= new Affixes(true)
-        this.#suffixes.add(by.text, slot)
+        this.#suffixes.set(by.text, ref)
+        if (this.#suffixes.empty) this.#suffixes = undefined
         return
       case "path":
         this.#paths ??= new Segments()
-        this.#paths.add(by.segments, slot)
+        this.#paths.set(by.segments, ref)
+        if (this.#paths.empty) this.#paths = undefined
         return
       case "range":
-        if (by.loose) this.#looseRanges ??= new Intervals()
-        else this.#ranges ??= new Intervals()
-        ;(by.loose ? this.#looseRanges : this.#ranges)!.add(by.interval, slot)
-    }
-  }
-
-  delete(by: KeyKind): void {
-    switch (by.kind) {
-      case "value":
-        this.#values.delete(by.value)
-        return
-      case "fold":
-        this.#folded!.delete(by.text)
-        return
-      case "prefix":
-        this.#prefixes!.delete(by.text)
-        return
-      case "suffix":
-        this.#suffixes!.delete(by.text)
-        return
-      case "path":
-        this.#paths!.delete(by.segments)
-        return
-      case "range":
-        ;(by.loose ? this.#looseRanges : this.#ranges)!.delete(by.interval)
+        if (by.loose) this.#looseRanges = withRange(this.#looseRanges, by.interval, ref)
+        else this.#ranges = withRange(this.#ranges, by.interval, ref)
     }
   }
 
   /** An attribute's value: looked up by its canonical text. */
-  collectAttribute(value: string | number | boolean, matching: Matching): void {
+  collectAttribute(value: string | number | boolean, into: Collector): void {
     const text = typeof value === "string" ? value : String(value)
-    this.#values.get(text)?.collect(matching)
-    this.#collectText(text, matching)
-    if (this.#ranges !== undefined && canonicalNumber.test(text)) this.#ranges.collect(Number(text), matching)
-    if (this.#looseRanges !== undefined) this.#collectLoose(value, matching)
+    this.#collectText(text, into)
+    if (this.#ranges !== undefined && canonicalNumber.test(text)) this.#ranges.collect(Number(text), into)
+    if (this.#looseRanges !== undefined) this.#collectLoose(value, into)
   }
 
   /** A value in data. */
-  collectValue(value: Primitive, matching: Matching): void {
-    this.#values.get(value)?.collect(matching)
-    if (typeof value === "string") this.#collectText(value, matching)
-    else if (typeof value === "number") this.#ranges?.collect(value, matching)
-    if (this.#looseRanges !== undefined) this.#collectLoose(value, matching)
+  collectValue(value: Primitive, into: Collector): void {
+    if (typeof value === "string") this.#collectText(value, into)
+    else {
+      if (this.#values !== undefined) into.take(this.#values.get(value))
+      if (typeof value === "number") this.#ranges?.collect(value, into)
+    }
+    if (this.#looseRanges !== undefined) this.#collectLoose(value, into)
   }
 
-  #collectText(text: string, matching: Matching): void {
-    this.#prefixes?.collect(text, matching)
-    this.#suffixes?.collect(text, matching)
-    this.#paths?.collect(text, matching)
-    if (this.#folded !== undefined && this.#folded.size > 0) this.#folded.get(text.toLowerCase())?.collect(matching)
+  #collectText(text: string, into: Collector): void {
+    const values = this.#values
+    if (values !== undefined) {
+      const ref = values.getPart(hashPart(text, 0, text.length), text, 0, text.length)
+      if (ref !== nothing) into.take(ref)
+    }
+    this.#prefixes?.collect(text, into)
+    this.#suffixes?.collect(text, into)
+    this.#paths?.collect(text, into)
+    if (this.#folded !== undefined) into.take(this.#folded.get(text.toLowerCase()))
   }
 
-  #collectLoose(value: Primitive, matching: Matching): void {
+  #collectLoose(value: Primitive, into: Collector): void {
     const number = toNumber(value)
-    if (number !== undefined) this.#looseRanges!.collect(number, matching)
+    if (number !== undefined) this.#looseRanges!.collect(number, into)
   }
+}
+
+function withRange(ranges = new Intervals(), interval: Interval, ref: Ref): Intervals | undefined {
+  ranges.set(interval, ref)
+  return ranges.empty ? undefined : ranges
 }
 
 const canonicalNumber = /^(0|-?[1-9][0-9]{0,15})$/

@@ -1,32 +1,16 @@
 import type { Trigger } from "../core/resources.ts"
-import { allTrue, compileNode, type Predicate, treeOf } from "../filters/compile.ts"
+import { allTrue, compileNode, treeOf } from "../filters/compile.ts"
 import type { Node } from "../filters/tree.ts"
 import type { Json } from "../filters/view.ts"
 import { coversOf } from "./cover.ts"
 import { FieldIndex } from "./field-index.ts"
-import { bestFirst, type Cover, type Key } from "./keys.ts"
-import type { Matching, Slot } from "./matching.ts"
-
-/** A trigger in an index. */
-export interface Entry {
-  readonly trigger: Trigger
-  /** By what it is found: the first cover at the top, the next ones where many triggers share a key. */
-  readonly plan: readonly Cover[]
-  /** What finding it does not prove yet; undefined where there is nothing. */
-  readonly check: Predicate | undefined
-  /** It may be met more than once on an event's way. */
-  readonly repeats: boolean
-  /** The last event that met it. */
-  seen: number
-  /** Where it is in the list that holds it; a hint only, for it may be in several. */
-  at: number
-}
+import { bestFirst, type Key, type KeyField } from "./keys.ts"
+import { nothing, type Ref } from "./matching.ts"
+import { manyNames, Names } from "./names.ts"
+import type { Entry, Matching, Nested, Postings } from "./postings.ts"
 
 /** Covers that one trigger is found by, at most. */
 const planMax = 3
-
-/** Entries under one key before they are told apart by their next cover. */
-const splitAt = 16
 
 /** A trigger's filters, read and compiled for the index. Throws where they do not check. */
 export function entryOf(trigger: Trigger): Entry {
@@ -40,8 +24,6 @@ export function entryOf(trigger: Trigger): Entry {
     plan,
     check: left.length === 0 ? undefined : allTrue(left),
     repeats: plan.some(({ keys }) => keys.length > 1 || keys[0]!.field.from === "data"),
-    seen: 0,
-    at: 0,
   }
 }
 
@@ -51,15 +33,17 @@ function partsOf(node: Node): readonly Node[] {
 }
 
 /** Triggers by what must be true of an event to fire them. Adding and removing take time in the trigger's own keys only. */
-export class TriggerIndex {
-  readonly #attributes = new Map<string, FieldIndex<Branch>>()
-  readonly #data: DataNode = { children: new Map(), fields: undefined }
-  readonly #rest: Entry[] = []
+export class TriggerIndex implements Nested {
+  readonly #postings: Postings
   readonly #depth: number
+  readonly #attributes = new Names<FieldIndex>()
+  readonly #data = new DataNode()
+  #rest: Ref = nothing
   #size = 0
 
   /** `depth`: which of its covers a trigger is found by here. */
-  constructor(depth = 0) {
+  constructor(postings: Postings, depth = 0) {
+    this.#postings = postings
     this.#depth = depth
   }
 
@@ -67,123 +51,78 @@ export class TriggerIndex {
     return this.#size === 0
   }
 
-  add(entry: Entry): void {
+  add(entry: Ref): void {
     this.#size++
-    const cover = entry.plan[this.#depth]
-    if (cover === undefined) push(this.#rest, entry)
-    else for (const key of distinctKeys(cover.keys)) this.#branchOf(key).add(entry)
+    const postings = this.#postings
+    const cover = postings.planOf(entry)[this.#depth]
+    if (cover === undefined) this.#rest = postings.with(this.#rest, entry)
+    else for (const key of distinctKeys(cover.keys)) this.#addTo(key, entry)
   }
 
-  #branchOf(key: Key): Branch {
-    const fields = this.#ensureField(key)
-    let branch = fields.get(key.by)
-    if (branch === undefined) {
-      branch = new Branch(this.#depth)
-      fields.add(key.by, branch)
-    }
-    return branch
+  #addTo({ field, by }: Key, entry: Ref): void {
+    const fields = this.#ensureField(field)
+    const before = fields.get(by)
+    const after = this.#postings.with(before, entry, this.#depth)
+    if (after !== before) fields.set(by, after)
   }
 
-  remove(entry: Entry): void {
+  remove(entry: Ref): void {
     this.#size--
-    const cover = entry.plan[this.#depth]
-    if (cover === undefined) pull(this.#rest, entry)
+    const cover = this.#postings.planOf(entry)[this.#depth]
+    if (cover === undefined) this.#rest = this.#postings.without(this.#rest, entry)
     else for (const key of distinctKeys(cover.keys)) this.#removeFrom(key, entry)
   }
 
-  #removeFrom(key: Key, entry: Entry): void {
-    const fields = this.#ensureField(key)
-    const branch = fields.get(key.by)!
-    branch.remove(entry)
-    if (!branch.empty) return
-    fields.delete(key.by)
-    if (fields.empty) this.#deleteField(key)
+  #removeFrom({ field, by }: Key, entry: Ref): void {
+    const fields = this.#ensureField(field)
+    const before = fields.get(by)
+    const after = this.#postings.without(before, entry)
+    if (after === before) return
+    fields.set(by, after)
+    if (!fields.empty) return
+    if (field.from === "attribute") this.#attributes.delete(field.name)
+    else prune(this.#data, field.path, 0)
   }
 
-  collect(matching: Matching): void {
-    take(this.#rest, matching)
-    const { view } = matching
-    for (const [name, fields] of this.#attributes) {
-      const value = view.attribute(name)
-      if (value !== undefined) fields.collectAttribute(value, matching)
-    }
-    if (this.#data.children.size > 0 || this.#data.fields !== undefined) {
-      const data = view.data()
-      if (data !== undefined) walk(this.#data, data, matching)
-    }
-  }
-
-  #ensureField({ field }: Key): FieldIndex<Branch> {
-    if (field.from === "attribute") {
-      let fields = this.#attributes.get(field.name)
-      if (fields === undefined) {
-        fields = new FieldIndex()
-        this.#attributes.set(field.name, fields)
-      }
-      return fields
-    }
+  #ensureField(field: KeyField): FieldIndex {
+    if (field.from === "attribute") return this.#attributes.ensure(field.name, () => new FieldIndex())
     let node = this.#data
     for (const name of field.path) {
-      let child = node.children.get(name)
-      if (child === undefined) {
-        child = { children: new Map(), fields: undefined }
-        node.children.set(name, child)
-      }
-      node = child
+      node.children ??= new Names()
+      node = node.children.ensure(name, () => new DataNode())
     }
     node.fields ??= new FieldIndex()
     return node.fields
   }
 
-  #deleteField({ field }: Key): void {
-    if (field.from === "attribute") this.#attributes.delete(field.name)
-    else prune(this.#data, field.path, 0)
-  }
-}
-
-/** What is under one key: a list, until it is long and its triggers differ in something else. */
-class Branch implements Slot {
-  readonly #depth: number
-  #list: Entry[] = []
-  #index: TriggerIndex | undefined
-
-  constructor(depth: number) {
-    this.#depth = depth
+  collect(matching: Matching): void {
+    if (this.#rest !== nothing) matching.take(this.#rest)
+    this.#collectAttributes(matching)
+    if (this.#data.children === undefined && this.#data.fields === undefined) return
+    const data = matching.view.data()
+    if (data !== undefined) walk(this.#data, data, matching)
   }
 
-  get empty(): boolean {
-    return this.#list.length === 0 && this.#index?.empty !== false
-  }
-
-  add(entry: Entry): void {
-    if (this.#index !== undefined) {
-      this.#index.add(entry)
+  #collectAttributes(matching: Matching): void {
+    const { view } = matching
+    const attributes = this.#attributes
+    if (attributes.size > manyNames) {
+      for (const name of Object.keys(view.event.attributes)) {
+        attributes.get(name)?.collectAttribute(view.attribute(name)!, matching)
+      }
       return
     }
-    push(this.#list, entry)
-    if (this.#list.length > splitAt && entry.plan.length > this.#depth + 1) {
-      const index = new TriggerIndex(this.#depth + 1)
-      for (const each of this.#list) index.add(each)
-      this.#index = index
-      this.#list = []
+    for (let at = 0; at < attributes.size; at++) {
+      const value = view.attribute(attributes.names[at]!)
+      if (value !== undefined) attributes.items[at]!.collectAttribute(value, matching)
     }
-  }
-
-  remove(entry: Entry): void {
-    if (this.#index === undefined) pull(this.#list, entry)
-    else this.#index.remove(entry)
-  }
-
-  collect(matching: Matching): void {
-    if (this.#index === undefined) take(this.#list, matching)
-    else this.#index.collect(matching)
   }
 }
 
 /** A place in data under which keys are. */
-interface DataNode {
-  readonly children: Map<string, DataNode>
-  fields: FieldIndex<Branch> | undefined
+class DataNode {
+  children: Names<DataNode> | undefined
+  fields: FieldIndex | undefined
 }
 
 /** Looks up each value at a place that some key is for; arrays stand for their elements. */
@@ -196,21 +135,21 @@ function walk(node: DataNode, value: Json, matching: Matching): void {
     for (const element of value as readonly Json[]) walk(node, element, matching)
     return
   }
+  const { children } = node
+  if (children === undefined) return
   const object = value as { readonly [name: string]: Json }
-  if (node.children.size > manyChildren) {
+  if (children.size > manyNames) {
     for (const name of Object.keys(object)) {
-      const child = node.children.get(name)
+      const child = children.get(name)
       if (child !== undefined) walk(child, object[name]!, matching)
     }
     return
   }
-  for (const [name, child] of node.children) {
-    if (Object.hasOwn(object, name)) walk(child, object[name]!, matching)
+  for (let at = 0; at < children.size; at++) {
+    const name = children.names[at]!
+    if (Object.hasOwn(object, name)) walk(children.items[at]!, object[name]!, matching)
   }
 }
-
-/** Beyond this many known names an object's own names are the shorter list, mostly. */
-const manyChildren = 16
 
 function prune(node: DataNode, path: readonly string[], at: number): void {
   const name = path[at]
@@ -218,9 +157,11 @@ function prune(node: DataNode, path: readonly string[], at: number): void {
     node.fields = undefined
     return
   }
-  const child = node.children.get(name)!
+  const child = node.children!.get(name)!
   prune(child, path, at + 1)
-  if (child.children.size === 0 && child.fields === undefined) node.children.delete(name)
+  if (child.children !== undefined || child.fields !== undefined) return
+  node.children!.delete(name)
+  if (node.children!.size === 0) node.children = undefined
 }
 
 /** A key that a cover names twice is one place. */
@@ -233,28 +174,4 @@ function distinctKeys(keys: readonly Key[]): readonly Key[] {
 function keyText({ field, by }: Key): string {
   const kind = by.kind === "range" ? [by.kind, by.loose, ...Object.values(by.interval).map(String)] : by
   return JSON.stringify([field, kind])
-}
-
-function push(list: Entry[], entry: Entry): void {
-  entry.at = list.length
-  list.push(entry)
-}
-
-function pull(list: Entry[], entry: Entry): void {
-  const at = list[entry.at] === entry ? entry.at : list.indexOf(entry)
-  const last = list.pop()!
-  if (last === entry) return
-  list[at] = last
-  last.at = at
-}
-
-function take(list: readonly Entry[], matching: Matching): void {
-  for (let at = 0; at < list.length; at++) {
-    const entry = list[at]!
-    if (entry.repeats) {
-      if (entry.seen === matching.serial) continue
-      entry.seen = matching.serial
-    }
-    if (entry.check === undefined || entry.check(matching.view)) matching.found.push(entry.trigger)
-  }
 }

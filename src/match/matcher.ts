@@ -2,8 +2,9 @@ import { parseTopic } from "../core/address.ts"
 import type { StoredEvent } from "../core/engine.ts"
 import type { Trigger } from "../core/resources.ts"
 import { EventView } from "../filters/view.ts"
-import { type Entry, entryOf, TriggerIndex } from "./index.ts"
-import type { Matching } from "./matching.ts"
+import { entryOf, TriggerIndex } from "./index.ts"
+import type { Ref } from "./matching.ts"
+import { Postings } from "./postings.ts"
 import { WideMap } from "./wide-map.ts"
 
 /** Which triggers an event fires. Triggers come and go while it runs. */
@@ -28,7 +29,7 @@ interface TopicTriggers {
 }
 
 interface Place {
-  readonly entry: Entry
+  readonly entry: Ref
   readonly topic: string
   readonly key: string | undefined
 }
@@ -41,48 +42,59 @@ export function createMatcher(): Matcher {
 }
 
 class IndexMatcher implements Matcher {
-  readonly #topics = new Map<string, TopicTriggers>()
+  /** By tenant and topic. */
+  readonly #topics = new Map<string, Map<string, TopicTriggers>>()
   /** Where each trigger is now, by tenant and id. */
   readonly #places = new WideMap<Place>()
-  #serial = 0
+  readonly #postings = new Postings((postings, depth) => new TriggerIndex(postings, depth))
 
   set(trigger: Trigger): void {
+    const { tenant, id } = trigger
     const address = parseTopic(trigger.topic)
-    if (typeof address === "string") throw new TypeError(`trigger ${trigger.id}: ${address}`)
-    const entry = entryOf(trigger)
-    this.delete(trigger.tenant, trigger.id)
-    const topic = path(trigger.tenant, address.topic)
-    const triggers = getOr(this.#topics, topic, () => ({ everyKey: new TriggerIndex(), byKey: new Map() }))
-    const { key } = address
-    const index = key === undefined ? triggers.everyKey : getOr(triggers.byKey, key, () => new TriggerIndex())
+    if (typeof address === "string") throw new TypeError(`trigger ${id}: ${address}`)
+    const { topic, key } = address
+    const read = entryOf(trigger)
+    this.delete(tenant, id)
+    const entry = this.#postings.register(read)
+    const topics = getOr(this.#topics, tenant, () => new Map<string, TopicTriggers>())
+    const triggers = getOr(topics, topic, () => ({ everyKey: this.#index(), byKey: new Map() }))
+    const index = key === undefined ? triggers.everyKey : getOr(triggers.byKey, key, () => this.#index())
     index.add(entry)
-    this.#places.set(path(trigger.tenant, trigger.id), { entry, topic, key })
+    this.#places.set(path(tenant, id), { entry, topic, key })
+  }
+
+  #index(): TriggerIndex {
+    return new TriggerIndex(this.#postings)
   }
 
   delete(tenant: string, id: string): void {
     const place = this.#places.get(path(tenant, id))
     if (place === undefined) return
     this.#places.delete(path(tenant, id))
-    const triggers = this.#topics.get(place.topic)!
-    if (place.key === undefined) triggers.everyKey.remove(place.entry)
+    const topics = this.#topics.get(tenant)!
+    const { everyKey, byKey } = topics.get(place.topic)!
+    if (place.key === undefined) everyKey.remove(place.entry)
     else {
-      const index = triggers.byKey.get(place.key)!
+      const index = byKey.get(place.key)!
       index.remove(place.entry)
-      if (index.empty) triggers.byKey.delete(place.key)
+      if (index.empty) byKey.delete(place.key)
     }
-    if (triggers.everyKey.empty && triggers.byKey.size === 0) this.#topics.delete(place.topic)
+    this.#postings.forget(place.entry)
+    if (!everyKey.empty || byKey.size > 0) return
+    topics.delete(place.topic)
+    if (topics.size === 0) this.#topics.delete(tenant)
   }
 
   any(tenant: string, topic: string): boolean {
-    return this.#topics.has(path(tenant, topic))
+    return this.#topics.get(tenant)?.has(topic) === true
   }
 
   match({ address, event }: StoredEvent, view = new EventView(event)): readonly Trigger[] {
-    const triggers = this.#topics.get(path(address.tenant, address.topic))
+    const triggers = this.#topics.get(address.tenant)?.get(address.topic)
     if (triggers === undefined) return none
     const keyed = address.key === undefined ? undefined : triggers.byKey.get(address.key)
     if (keyed === undefined && triggers.everyKey.empty) return none
-    const matching: Matching = { view, found: [], serial: ++this.#serial }
+    const matching = this.#postings.matching(view)
     triggers.everyKey.collect(matching)
     keyed?.collect(matching)
     return matching.found

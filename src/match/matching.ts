@@ -1,16 +1,13 @@
-import type { Trigger } from "../core/resources.ts"
-import type { EventView } from "../filters/view.ts"
+/**
+ * What stands under a key: 0, nothing; above, one trigger; below, a list of them or an index of its own. {@link Postings}
+ * makes and reads it. A number, so that what an event looks at lies close together in memory.
+ */
+export type Ref = number
 
-/** One event on its way through an index. */
-export interface Matching {
-  readonly view: EventView
-  readonly found: Trigger[]
-  /** Differs from event to event, so that a trigger that is met twice is taken once. */
-  readonly serial: number
-}
+/** Nothing stands there. */
+export const nothing: Ref = 0
 
-/** What an index finds under a key. */
-export interface Slot {
-  /** Adds to what is found the triggers here that the event fires. */
-  collect(matching: Matching): void
+/** Takes what structures find for an event. */
+export interface Collector {
+  take(ref: Ref): void
 }

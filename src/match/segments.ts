@@ -1,87 +1,140 @@
 import { isOneRun, type PathSegment } from "../filters/path/pattern.ts"
-import type { Matching, Slot } from "./matching.ts"
+import { hashPart } from "./hashing.ts"
+import { type Collector, nothing, type Ref } from "./matching.ts"
+import { Table } from "./table.ts"
 
-interface SegmentNode<S> {
-  readonly literal: Map<string, SegmentNode<S>>
+interface SegmentNode {
+  /** By a segment's text, the number of the node that follows. */
+  literal: Table | undefined
   /** Any segment that is not empty. */
-  star: SegmentNode<S> | undefined
+  star: SegmentNode | undefined
   /** Any segment: its own wildcards are left to the trigger's check. */
-  wild: SegmentNode<S> | undefined
+  wild: SegmentNode | undefined
   /** Patterns that end here. */
-  end: S | undefined
+  end: Ref
   /** Patterns that go on with `**` here: whatever follows is a candidate. */
-  deep: S | undefined
+  deep: Ref
 }
 
-/** Slots by path pattern: a tree of segments. */
-export class Segments<S extends Slot> {
-  #root: SegmentNode<S> = makeNode()
+/** Refs by path pattern: a tree of segments. */
+export class Segments {
+  readonly #root = makeNode()
+  /** Nodes that a literal leads to, by number above 0. */
+  readonly #nodes: (SegmentNode | undefined)[] = [undefined]
+  readonly #free: number[] = []
 
   get empty(): boolean {
     return isBare(this.#root)
   }
 
-  get(segments: readonly PathSegment[]): S | undefined {
-    let node: SegmentNode<S> | undefined = this.#root
+  get(segments: readonly PathSegment[]): Ref {
+    let node: SegmentNode | undefined = this.#root
     for (const segment of segments) {
       if (segment === "deep") return node.deep
-      node = childOf(node, segment)
-      if (node === undefined) return undefined
+      node = this.#childOf(node, stepOf(segment))
+      if (node === undefined) return nothing
     }
     return node.end
   }
 
-  add(segments: readonly PathSegment[], slot: S): void {
+  set(segments: readonly PathSegment[], ref: Ref): void {
+    if (ref === nothing) {
+      this.#remove(this.#root, segments, 0)
+      return
+    }
     let node = this.#root
     for (const segment of segments) {
       if (segment === "deep") {
-        node.deep = slot
+        node.deep = ref
         return
       }
-      node = ensureChild(node, segment)
+      node = this.#ensureChild(node, stepOf(segment))
     }
-    node.end = slot
+    node.end = ref
   }
 
-  delete(segments: readonly PathSegment[]): void {
-    remove(this.#root, segments, 0)
+  collect(text: string, into: Collector): void {
+    this.#walk(this.#root, text, 0, into)
   }
 
-  collect(text: string, matching: Matching): void {
-    walk(this.#root, text.split("/"), 0, matching)
+  /** `from`: where the next segment begins; one beyond the text's end where there is none. */
+  #walk(node: SegmentNode, text: string, from: number, into: Collector): void {
+    if (node.deep !== nothing) into.take(node.deep)
+    if (from > text.length) {
+      if (node.end !== nothing) into.take(node.end)
+      return
+    }
+    const slash = text.indexOf("/", from)
+    const to = slash < 0 ? text.length : slash
+    if (node.literal !== undefined) {
+      const number = node.literal.getPart(hashPart(text, from, to), text, from, to - from)
+      if (number !== nothing) this.#walk(this.#nodes[number]!, text, to + 1, into)
+    }
+    if (node.star !== undefined && to > from) this.#walk(node.star, text, to + 1, into)
+    if (node.wild !== undefined) this.#walk(node.wild, text, to + 1, into)
+  }
+
+  #childOf(node: SegmentNode, step: Step): SegmentNode | undefined {
+    return step.kind === "literal" ? this.#nodes[node.literal?.get(step.text) ?? nothing] : node[step.kind]
+  }
+
+  #ensureChild(node: SegmentNode, step: Step): SegmentNode {
+    const known = this.#childOf(node, step)
+    if (known !== undefined) return known
+    const made = makeNode()
+    if (step.kind !== "literal") node[step.kind] = made
+    else {
+      const number = this.#free.pop() ?? this.#nodes.length
+      this.#nodes[number] = made
+      node.literal ??= new Table()
+      node.literal.set(step.text, number)
+    }
+    return made
+  }
+
+  #remove(node: SegmentNode, segments: readonly PathSegment[], at: number): void {
+    const segment = segments[at]
+    if (segment === undefined) node.end = nothing
+    else if (segment === "deep") node.deep = nothing
+    else {
+      const step = stepOf(segment)
+      const child = this.#childOf(node, step)
+      if (child === undefined) return
+      this.#remove(child, segments, at + 1)
+      if (isBare(child)) this.#detach(node, step)
+    }
+  }
+
+  #detach(node: SegmentNode, step: Step): void {
+    if (step.kind !== "literal") {
+      node[step.kind] = undefined
+      return
+    }
+    const number = node.literal!.get(step.text)
+    this.#nodes[number] = undefined
+    this.#free.push(number)
+    node.literal!.set(step.text, nothing)
+    if (node.literal!.size === 0) node.literal = undefined
   }
 }
 
-function walk<S extends Slot>(node: SegmentNode<S>, parts: readonly string[], at: number, matching: Matching): void {
-  node.deep?.collect(matching)
-  if (at === parts.length) {
-    node.end?.collect(matching)
-    return
-  }
-  const part = parts[at]!
-  const literal = node.literal.get(part)
-  if (literal !== undefined) walk(literal, parts, at + 1, matching)
-  if (node.star !== undefined && part !== "") walk(node.star, parts, at + 1, matching)
-  if (node.wild !== undefined) walk(node.wild, parts, at + 1, matching)
+function makeNode(): SegmentNode {
+  return { literal: undefined, star: undefined, wild: undefined, end: nothing, deep: nothing }
 }
 
-function makeNode<S>(): SegmentNode<S> {
-  return { literal: new Map(), star: undefined, wild: undefined, end: undefined, deep: undefined }
-}
-
-function isBare<S>(node: SegmentNode<S>): boolean {
+function isBare(node: SegmentNode): boolean {
   return (
-    node.literal.size === 0 &&
+    node.literal === undefined &&
     node.star === undefined &&
     node.wild === undefined &&
-    node.end === undefined &&
-    node.deep === undefined
+    node.end === nothing &&
+    node.deep === nothing
   )
 }
 
 type Step = { readonly kind: "literal"; readonly text: string } | { readonly kind: "star" | "wild" }
 
-function stepOf(segment: PathSegment): Step {
+function stepOf(segment: Exclude<PathSegment, "deep">): Step {
   if (isOneRun(segment)) return { kind: "star" }
   if (segment.length === 0) return { kind: "literal", text: "" }
   if (segment.length === 1 && typeof segment[0] === "string") return { kind: "literal", text: segment[0] }
@@ -93,33 +146,4 @@ export function isDecided(segments: readonly PathSegment[]): boolean {
   return segments.every((segment, at) =>
     segment === "deep" ? at === segments.length - 1 : stepOf(segment).kind !== "wild",
   )
-}
-
-function childOf<S>(node: SegmentNode<S>, segment: PathSegment): SegmentNode<S> | undefined {
-  const step = stepOf(segment)
-  return step.kind === "literal" ? node.literal.get(step.text) : node[step.kind]
-}
-
-function ensureChild<S>(node: SegmentNode<S>, segment: PathSegment): SegmentNode<S> {
-  const known = childOf(node, segment)
-  if (known !== undefined) return known
-  const made = makeNode<S>()
-  const step = stepOf(segment)
-  if (step.kind === "literal") node.literal.set(step.text, made)
-  else node[step.kind] = made
-  return made
-}
-
-function remove<S>(node: SegmentNode<S>, segments: readonly PathSegment[], at: number): void {
-  const segment = segments[at]
-  if (segment === undefined) node.end = undefined
-  else if (segment === "deep") node.deep = undefined
-  else {
-    const child = childOf(node, segment)!
-    remove(child, segments, at + 1)
-    if (!isBare(child)) return
-    const step = stepOf(segment)
-    if (step.kind === "literal") node.literal.delete(step.text)
-    else node[step.kind] = undefined
-  }
 }

@@ -1,10 +1,12 @@
 import type { Cursor } from "../core/cursor.ts"
 import type { Engine, Fence, Item } from "../core/engine.ts"
 import type { Trigger } from "../core/resources.ts"
+import { pathOf, type RoutingRecord, readerOf, routingPrefix } from "../core/routing.ts"
 import { createMatcher, type Matcher } from "../match/matcher.ts"
 import { type CatchUp, CatchUps, type ReadLimits, readTowards } from "./catch-up.ts"
+import { Histories } from "./histories.ts"
 import { isPassing, type Patience, persist } from "./persist.ts"
-import { incarnationOf, partitionOf, pathOf, type RoutingRecord, readerOf, routingPrefix } from "./record.ts"
+import { incarnationOf, partitionOf } from "./record.ts"
 import type { Turns } from "./turns.ts"
 
 /*
@@ -32,6 +34,9 @@ import type { Turns } from "./turns.ts"
  *    Should the own reader be further already, from a detaching that a crash cut off here, the same holds for it.
  *  - Removing stops matching, drops the open deliveries, forgets the reader and, last, the record; so it is done again
  *    if it was cut off, before a new trigger of this id begins. A reader's position is never there without a record.
+ *  - What a trigger is from its frontier on is kept before anything is judged by it (histories.ts), and the frontier is
+ *    made durable before that: else a crash would take it back, and what the old one has passed over would be judged by
+ *    the new one.
  */
 
 export interface RosterOptions {
@@ -45,6 +50,8 @@ export interface RosterOptions {
   readonly turns: Turns
   /** Where the main reader is. */
   readonly here: () => Cursor
+  /** Makes that durable. */
+  readonly saveHere: () => Promise<void>
   readonly readersMax: number
   readonly limits: ReadLimits
   readonly failed: (error: unknown) => void
@@ -72,6 +79,7 @@ export class Roster {
   /** Attached triggers that the main reader has not come to yet. */
   readonly #ahead = new Map<string, Cursor>()
   readonly #catchUps: CatchUps
+  readonly #histories: Histories
   /** Found at the start, until the trigger of each is seen. */
   #left = new Map<string, RoutingRecord>()
   /** What is left of deleted triggers is being removed, beside the turns: there may be much of it. */
@@ -80,6 +88,7 @@ export class Roster {
   constructor(options: RosterOptions) {
     this.#options = options
     this.#catchUps = new CatchUps({ ...options, arrived: (catchUp) => this.#arrived(catchUp) })
+    this.#histories = new Histories({ ...options, catalog: options.engine.catalog })
   }
 
   /** How many triggers are catching up. */
@@ -89,6 +98,7 @@ export class Roster {
 
   /** Reads what was kept at the last life's end. */
   async load(): Promise<void> {
+    await this.#histories.load()
     const { catalog } = this.#options.engine
     for (let after: string | undefined; ; ) {
       const page: readonly Item<RoutingRecord>[] = await catalog.list(routingPrefix, {
@@ -105,8 +115,19 @@ export class Roster {
 
   /** All triggers that exist have been put: what is left was deleted while nobody looked. */
   async loaded(): Promise<void> {
+    for (const gone of this.#histories.open()) {
+      if (!this.#members.has(pathOf(gone))) await this.#histories.end(gone, await this.#leftAt(pathOf(gone)))
+    }
     for (const path of this.#left.keys()) this.#clearAside(path)
     this.#left = new Map()
+    await this.#histories.prune()
+  }
+
+  /** The frontier of a trigger that was deleted while nobody looked; undefined where it has not left its start. */
+  async #leftAt(path: string): Promise<Cursor | undefined> {
+    const record = this.#left.get(path)
+    if (record?.attachedAfter === undefined) return record && this.#options.engine.queue.position(readerOf(path))
+    return this.#laterOfHere(record.attachedAfter)
   }
 
   /** Whether the main reader serves this event for this trigger, which its matcher has found. */
@@ -132,13 +153,14 @@ export class Roster {
     await this.#clearing.get(path)
     const member = this.#members.get(path) ?? (await this.#welcome(path, trigger, incarnation))
     member.trigger = trigger
+    await this.#rest(member)
+    if (!this.#histories.has(trigger)) await this.#histories.keep(trigger, await this.#durableFrontier(path, member))
     const own = trigger.paused ? undefined : this.#compile(trigger)
     if (member.state.kind === "attached") {
       if (own) this.#options.matcher.set(trigger)
       else await this.#detach(path, member, member.state.after)
       return
     }
-    await this.#rest(member)
     if (own) await this.#start(path, member, own)
   }
 
@@ -149,6 +171,7 @@ export class Roster {
     await this.#rest(member)
     this.#unmatch(path, member.trigger)
     this.#members.delete(path)
+    await this.#histories.end(member.trigger, this.#frontierOf(member))
     if (member.record) this.#clearAside(path)
   }
 
@@ -160,8 +183,10 @@ export class Roster {
 
   async #welcome(path: string, trigger: Trigger, incarnation: string): Promise<Member> {
     let record = this.#left.get(path)
+    const isOther = record && record.of !== incarnation
+    if (isOther) await this.#histories.end(trigger, await this.#leftAt(path))
     this.#left.delete(path)
-    if (record && record.of !== incarnation) {
+    if (isOther) {
       await this.#clear(path)
       record = undefined
     }
@@ -218,6 +243,27 @@ export class Roster {
     await this.#attach(path, member)
   }
 
+  #frontierOf({ state, position }: Member): Cursor {
+    return state.kind === "attached" ? this.#laterOfHere(state.after) : position
+  }
+
+  /** The frontier of a member that does not read, once a crash cannot take it back any more. */
+  async #durableFrontier(path: string, member: Member): Promise<Cursor> {
+    const { engine, patience, fence, saveHere } = this.#options
+    const cursor = this.#frontierOf(member)
+    if (member.state.kind === "attached") await saveHere()
+    else if (cursor !== member.trigger.from) {
+      if (member.record === undefined) await this.#write(path, member, { of: member.incarnation })
+      const position = { reader: readerOf(path), cursor, ...(fence && { fence }) }
+      await persist(patience, "saving a trigger's position", () => engine.queue.enqueue([], position))
+    }
+    return cursor
+  }
+
+  #laterOfHere(cursor: Cursor): Cursor {
+    return this.#isBehind(cursor) ? this.#options.here() : cursor
+  }
+
   /** Whether the main reader is beyond this cursor. */
   #isBehind(cursor: Cursor): boolean {
     return this.#options.engine.log.compare(cursor, this.#options.here()) < 0
@@ -238,7 +284,7 @@ export class Roster {
   async #detach(path: string, member: Member, after: Cursor): Promise<void> {
     const { engine, patience, fence } = this.#options
     const reader = readerOf(path)
-    const cursor = this.#isBehind(after) ? this.#options.here() : after
+    const cursor = this.#laterOfHere(after)
     const position = { reader, cursor, ...(fence && { fence }) }
     await persist(patience, "pausing a trigger", () => engine.queue.enqueue([], position))
     await this.#write(path, member, { of: member.incarnation })

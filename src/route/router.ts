@@ -6,9 +6,10 @@ import type { Batch, Change, Engine, Fence, Position } from "../core/engine.ts"
 import { ClosedError, ShareLostError } from "../core/errors.ts"
 import type { Logger } from "../core/logger.ts"
 import type { Trigger } from "../core/resources.ts"
+import { mainReaderOf } from "../core/routing.ts"
 import { createMatcher, type Matcher } from "../match/matcher.ts"
 import { isPassing, type Patience, persist, rereadAfterMs, StoppedError } from "./persist.ts"
-import { deliveryOf, mainReaderOf, triggerPrefix } from "./record.ts"
+import { deliveryOf, triggerPrefix } from "./record.ts"
 import { Roster } from "./roster.ts"
 import { Turns } from "./turns.ts"
 
@@ -92,6 +93,7 @@ class MainReader {
   #saved: Cursor | undefined
   #savedAt = 0
   #eventsSinceSaved = 0
+  #cancelSave: (() => void) | undefined
   #failure: { readonly error: unknown } | undefined
 
   constructor(options: RouterOptions) {
@@ -111,6 +113,7 @@ class MainReader {
       patience: this.#patience,
       turns: this.#turns,
       here: () => this.#here,
+      saveHere: () => persist(this.#patience, "saving the router's position", () => this.#save()),
       readersMax: catchUpReadersMax,
       limits: { batchMax: catchUpBatchMax, batchesMax: catchUpBatchesMax },
       failed: (error) => this.#fail(error),
@@ -139,6 +142,7 @@ class MainReader {
       this.#fail(error)
     }
     await this.#roster.stop()
+    this.#cancelSave?.()
     await this.#turns.idle()
     if (this.#failure) throw this.#failure.error
     await this.#save().catch((error) => this.#fail(error))
@@ -222,6 +226,16 @@ class MainReader {
     const { saveAfterMs, saveAfterEvents } = this.#limits
     const due = this.#options.clock.now() - this.#savedAt >= saveAfterMs || this.#eventsSinceSaved >= saveAfterEvents
     if (due) await persist(this.#patience, "saving the router's position", () => this.#save())
+    else this.#saveLater()
+  }
+
+  /** When nothing more comes, the position is saved all the same: it tells others what has been judged. */
+  #saveLater(): void {
+    this.#cancelSave ??= this.#options.clock.after(this.#limits.saveAfterMs, () => {
+      this.#cancelSave = undefined
+      const save = () => persist(this.#patience, "saving the router's position", () => this.#save())
+      this.#turns.run(save).catch((error) => this.#fail(error))
+    })
   }
 
   async #save(): Promise<void> {

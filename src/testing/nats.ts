@@ -33,8 +33,8 @@ export interface NatsOptions {
   readonly servers?: 1 | 3
   /** Flush each write to the disk before it is acknowledged. Default false. */
   readonly syncAlways?: boolean
-  /** More lines of the servers' configuration. */
-  readonly config?: string
+  /** More lines of the servers' configuration: the same of all, or of each with what lies in its own folder. */
+  readonly config?: string | ((folder: string) => string)
 }
 
 /** The server's program: what NATS_SERVER names, else in PATH, else where Go installs it; undefined where it is nowhere. */
@@ -74,7 +74,7 @@ export async function startNats({ servers = 1, syncAlways = false, config = "" }
         ...(servers === 1
           ? []
           : [`cluster { name: c, listen: 127.0.0.1:${cluster}, routes: [${routes.map((r) => JSON.stringify(r))}] }`]),
-        config,
+        typeof config === "string" ? config : config(home),
       ]
       const file = join(folder, `n${i}.conf`)
       await writeFile(file, `${lines.join("\n")}\n`)

@@ -43,7 +43,11 @@ async function harness(): Promise<DestinationHarness> {
     },
     expected({ stored, delivery }) {
       const { attributes, data } = plain(stored.event)
-      return { attributes: { ...attributes, id: delivery.id, causationid: stored.event.id, redcarhops: "1" }, data }
+      const { id } = stored.event
+      return {
+        attributes: { correlationid: id, ...attributes, id: delivery.id, causationid: id, redcarhops: "1" },
+        data,
+      }
     },
     answer(how) {
       refuse = how !== "accept"
@@ -93,6 +97,11 @@ describe("forwarding into a topic", () => {
       redcarhops: 1,
     })
     expect(published[0]!.event).toMatchObject({ data: Buffer.from("[1]"), dataKind: "json" })
+  })
+
+  test("an event that belongs to no flow yet begins one", async () => {
+    const { published } = await forward({})
+    expect(published[0]!.event.attributes).toMatchObject({ causationid: "order-1", correlationid: "order-1" })
   })
 
   test.each([

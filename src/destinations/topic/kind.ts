@@ -25,7 +25,8 @@ export type TopicConfig = Static<typeof topicConfig>
 
 /**
  * Forwards events into another topic of the same tenant, unchanged but for `id` (the delivery's, so that a repeated
- * delivery is stored once), `causationid` (the id before) and the count of hops.
+ * delivery is stored once), `causationid` (the id before), `correlationid` where there is none (the id before: the flow
+ * begins there) and the count of hops.
  */
 export const topicKind: DestinationKind<TopicConfig> = {
   kind: "topic",
@@ -72,7 +73,8 @@ function topicSender(address: Address, context: SenderContext): Sender {
 }
 
 function forwarded(event: Event, dispatch: Dispatch, hops: number): Event {
-  const attributes = { ...event.attributes, id: dispatch.delivery.id, causationid: event.id, [hopsAttribute]: hops }
+  const flow = { causationid: event.id, correlationid: event.attribute("correlationid") ?? event.id }
+  const attributes = { ...event.attributes, id: dispatch.delivery.id, ...flow, [hopsAttribute]: hops }
   return Event.of(attributes, event.data, event.dataKind)
 }
 

@@ -15,7 +15,7 @@ type Step =
   | { readonly do: "enqueue"; readonly which: readonly number[] }
   | { readonly do: "lease"; readonly max: number }
   | { readonly do: "done" | "retry" | "bury" | "release" | "rest" | "hold"; readonly which: number }
-  | { readonly do: "resume" | "drop" | "crash" }
+  | { readonly do: "resume" | "drop" | "crash" | "carry" }
   | { readonly do: "redrive"; readonly which: number }
   | { readonly do: "elapse"; readonly ms: number }
 
@@ -40,7 +40,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       which: fc.nat(3),
     }),
   },
-  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom("resume" as const, "drop" as const, "crash" as const) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constantFrom("resume" as const, "drop" as const, "crash" as const, "carry" as const),
+    }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("redrive" as const), which }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant("elapse" as const), ms: fc.constantFrom(shortMs, longMs) }) },
 )
@@ -104,6 +109,9 @@ class History {
         break
       case "redrive":
         await this.#redrive(step.which)
+        break
+      case "carry":
+        await this.#carry()
         break
       case "elapse":
         await this.#elapse(step.ms)
@@ -186,6 +194,26 @@ class History {
       expected.attempts++
       this.#leases.delete(i)
     }
+  }
+
+  /** What the queue says that it holds is what it holds; giving it all to it again changes nothing. */
+  async #carry(): Promise<void> {
+    const held = new Set<string>()
+    for await (const items of this.#queue.carried()) {
+      for (const item of items) {
+        const { id, trigger } = item.kind === "dead" ? item.letter : item.delivery
+        if (trigger !== this.#trigger) continue
+        expect(held.has(id), `${id} comes twice`).toBe(false)
+        const expected = this.#expected[this.#all.findIndex((one) => one.id === id)]!
+        expect(item).toMatchObject({ kind: expected.state === "dead" ? "dead" : "open", attempts: expected.attempts })
+        if (item.kind === "open") {
+          expect(item).toMatchObject({ attemptsForgiven: expected.forgiven, held: expected.state === "held" })
+        }
+        held.add(id)
+      }
+      await this.#queue.carry(items)
+    }
+    expect(held.size).toBe(this.#expected.filter(({ state }) => state !== "none").length)
   }
 
   /** Changes all that are in one of these states; answers how many. */

@@ -3,6 +3,7 @@ import { laneOf } from "../../core/delivery.ts"
 import type { DeliveryQueue, Lease } from "../../core/engine.ts"
 import { LeaseLostError } from "../../core/errors.ts"
 import { type Declare, type Exemptions, type Harness, suite } from "./harness.ts"
+import { queueCarry } from "./queue-carry.ts"
 import { queueDead } from "./queue-dead.ts"
 import { delivery, ids, lane, leaseMs, letter, type QueueBed, take, takeOne } from "./queue-fixture.ts"
 import { queueHistory } from "./queue-history.ts"
@@ -15,6 +16,7 @@ export function queueConformance(name: string, make: () => Promise<Harness<Queue
   suite(`${name}: queue, lanes`, make, exempt, lanes)
   suite(`${name}: queue, rest`, make, exempt, queueRest)
   suite(`${name}: queue, dead letters`, make, exempt, queueDead)
+  suite(`${name}: queue, carrying`, make, exempt, queueCarry)
   suite(`${name}: queue, any history`, make, exempt, queueHistory)
 }
 

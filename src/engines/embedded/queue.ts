@@ -1,8 +1,9 @@
 import type { Clock } from "../../core/clock.ts"
 import type { Cursor } from "../../core/cursor.ts"
 import { type DeadLetter, type Delivery, laneOf, type Verdict } from "../../core/delivery.ts"
-import type { DeadLetterQuery, DeliveryQueue, Lease, OpenDelivery, Position } from "../../core/engine.ts"
+import type { Carried, DeadLetterQuery, DeliveryQueue, Lease, OpenDelivery, Position } from "../../core/engine.ts"
 import { ClosedError, LeaseLostError } from "../../core/errors.ts"
+import { type CarryPlace, carryIn, readCarried } from "./queue/carry.ts"
 import { deadKey, findDead, listDead, putDead } from "./queue/dead.ts"
 import { Drop } from "./queue/drop.ts"
 import { Enqueuing } from "./queue/enqueue.ts"
@@ -23,6 +24,8 @@ export interface QueueOptions extends Partial<LaneLimits> {
 }
 
 export interface EmbeddedQueue extends DeliveryQueue {
+  /** As the contract says; `also` is written in the same step. */
+  enqueue(deliveries: readonly Delivery[], position?: Position, also?: readonly Write[]): Promise<void>
   /** Figures by name: lanes with anything open, open deliveries, due ones in memory, leases. */
   figures(): Readonly<Record<string, number>>
   /** Takes nothing more, ends `lanes`, and resolves when what was taken is written. The store is not closed. */
@@ -76,13 +79,13 @@ class StoredQueue implements EmbeddedQueue {
     return this.#parking.start()
   }
 
-  enqueue(deliveries: readonly Delivery[], position?: Position): Promise<void> {
+  enqueue(deliveries: readonly Delivery[], position?: Position, also: readonly Write[] = []): Promise<void> {
     if (this.#closed) return Promise.reject(new ClosedError())
-    if (position === undefined) return this.#enqueuing.add(deliveries, this.#clock.now(), [])
+    if (position === undefined) return this.#enqueuing.add(deliveries, this.#clock.now(), [...also])
     const { reader, cursor } = position
     if (!this.#positions.isBeyond(position)) return this.#positions.written(reader)
     const write = this.#positions.write(reader, cursor)
-    const written = this.#enqueuing.add(deliveries, this.#clock.now(), [write])
+    const written = this.#enqueuing.add(deliveries, this.#clock.now(), [write, ...also])
     this.#positions.begin(reader, cursor, written)
     return written
   }
@@ -226,6 +229,20 @@ class StoredQueue implements EmbeddedQueue {
     this.#lanes.wake(lane)
     await this.#store.flushed()
     return true
+  }
+
+  carried(): AsyncIterable<readonly Carried[]> {
+    return readCarried(this.#carryPlace())
+  }
+
+  carry(items: readonly Carried[]): Promise<void> {
+    if (this.#closed) return Promise.reject(new ClosedError())
+    return this.#turns.run(() => carryIn(this.#carryPlace(), items))
+  }
+
+  #carryPlace(): CarryPlace {
+    const [store, clock, lanes, turns] = [this.#store, this.#clock, this.#lanes, this.#turns]
+    return { store, clock, lanes, turns, parking: this.#parking, enqueuing: this.#enqueuing }
   }
 
   figures(): Readonly<Record<string, number>> {

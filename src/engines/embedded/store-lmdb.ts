@@ -10,6 +10,8 @@ export interface LmdbStoreOptions {
   readonly pendingMax?: number
   /** Row writes that one commit takes at most, unless a single call has more. */
   readonly commitMax?: number
+  /** Whether a commit waits for the disk; default true. Without it a crash of the machine may damage all: for what can be made again. */
+  readonly durable?: boolean
 }
 
 /** A key longer than this is refused by LMDB with its 4 KiB pages. */
@@ -51,6 +53,7 @@ export function openLmdbStore(path: string, options: LmdbStoreOptions = {}): Sto
       eventTurnBatching: false,
       // Off: with one commit at a time it gains nothing, and without it a commit that ended is on disk.
       overlappingSync: false,
+      ...(options.durable === false && { noSync: true }),
     })
     const databases = Object.fromEntries(
       tables.map((name) => [name, root.openDB({ name, encoding: "binary", keyEncoder } as never)]),

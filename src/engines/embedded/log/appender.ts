@@ -44,6 +44,7 @@ export class Appender {
     this.#state = state
     this.#disk = disk
     this.#reserveBytes = reserveBytes
+    this.#lastStoredAt = state.index.newestAt()
   }
 
   /** Whether appends are refused for want of room. */
@@ -77,7 +78,7 @@ export class Appender {
     if (this.#full) return Promise.reject(new StorageFullError("the disk is nearly full"))
     const target = this.#target(address)
     if (expectedLast === undefined && (dedupeWindowMs === 0 || this.#allNew(address, events))) {
-      return this.#put(address, target, events, dedupeWindowMs)
+      return this.#put(address, target, events, options)
     }
     const turn = this.#turn.then(() => this.#appendChecked(address, target, events, options))
     this.#turn = turn.catch(() => {})
@@ -133,7 +134,7 @@ export class Appender {
         if (last === undefined || (await this.#state.writer.isKept(last))) throw new ExpectedLastError(cursor)
         continue
       }
-      return { appended: this.#put(address, target, events, dedupeWindowMs, known) }
+      return { appended: this.#put(address, target, events, options, known) }
     }
   }
 
@@ -173,20 +174,21 @@ export class Appender {
     address: Address,
     target: Target,
     events: readonly Event[],
-    dedupeWindowMs: number,
+    options: AppendOptions,
     known?: ReadonlyMap<number, number>,
   ): Promise<readonly Appended[]> {
     const { writer, ids, clock } = this.#state
+    const { dedupeWindowMs = 0, storedAt = clock.now() } = options
     const addressBytes = target.encoded.bytes.length
     let bytes = 0
     for (const event of events) bytes += recordBytes(addressBytes, event)
-    if (bytes > partBytesMax && events.length > 1) return this.#putParts(address, target, events, dedupeWindowMs, known)
+    if (bytes > partBytesMax && events.length > 1) return this.#putParts(address, target, events, options, known)
     try {
       writer.reserve(bytes)
     } catch (error) {
       return Promise.reject(error)
     }
-    this.#lastStoredAt = Math.max(this.#lastStoredAt, clock.now())
+    this.#lastStoredAt = Math.max(this.#lastStoredAt, storedAt)
     ids.turn(this.#lastStoredAt)
     const appended: Appended[] = []
     let wait: number | undefined
@@ -241,14 +243,14 @@ export class Appender {
     address: Address,
     target: Target,
     events: readonly Event[],
-    dedupeWindowMs: number,
+    options: AppendOptions,
     known?: ReadonlyMap<number, number>,
   ): Promise<readonly Appended[]> {
     const middle = events.length >> 1
     const half = (from: number, to: number) => {
       const part =
         known && new Map([...known].flatMap(([i, at]) => (i >= from && i < to ? [[i - from, at] as const] : [])))
-      return this.#put(address, target, events.slice(from, to), dedupeWindowMs, part)
+      return this.#put(address, target, events.slice(from, to), options, part)
     }
     const first = await half(0, middle)
     return [...first, ...(await half(middle, events.length))]

@@ -112,6 +112,11 @@ export class LogIndex {
     })
   }
 
+  /** When the newest event of all topics was stored; 0 where there is none. */
+  newestAt(): number {
+    return this.topics().reduce((at, { tenant, topic }) => Math.max(at, this.topic(tenant, topic).newestAt ?? 0), 0)
+  }
+
   /** What was added at or after `position` could not be written. */
   rollback(position: number): void {
     for (const index of this.#topics.values()) index.rollback(position)

@@ -188,6 +188,13 @@ export class TopicIndex {
     return firstOf(this.#heads({ reverse: true }), () => true)?.last
   }
 
+  /** When the newest entry was stored; undefined where there is none. */
+  get newestAt(): number | undefined {
+    const newest = this.#recent.at(-1)
+    if (newest !== undefined && newest.count > 0) return newest.times[newest.count - 1]
+    return firstOf(this.#heads({ reverse: true }), () => true)?.lastAt
+  }
+
   /** The writes that bring the store up to `durable`; what to do once they are in, and if they never will be. */
   flush(durable: number): IndexFlush | undefined {
     if (!this.#dirty) return undefined

@@ -47,6 +47,19 @@ export async function listDead(store: Store, query: DeadLetterQuery): Promise<re
   return found
 }
 
+/** All dead letters, of every tenant, in steps of at most `stepRows`. */
+export function* listBuried(store: Store, stepRows: number): Iterable<readonly Buried[]> {
+  for (let start = ""; ; ) {
+    const found: Buried[] = []
+    for (const { key, value } of store.range("dead", { start, limit: stepRows })) {
+      start = `${key}\0`
+      found.push(decode(value))
+    }
+    if (found.length > 0) yield found
+    if (found.length < stepRows) return
+  }
+}
+
 function matches(letter: DeadLetter, { trigger, destination, reason }: DeadLetterQuery): boolean {
   return (
     (trigger === undefined || letter.trigger === trigger) &&

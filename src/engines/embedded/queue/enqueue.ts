@@ -4,14 +4,14 @@ import { deadKey } from "./dead.ts"
 import type { Lane, Row } from "./lane.ts"
 import type { Lanes } from "./lanes.ts"
 import type { Leases } from "./leases.ts"
-import { encodeRow, isDerived, parkedPrefix, type RowState } from "./row.ts"
+import { encodeRow, isDerived, laneKey, parkedPrefix, type RowState } from "./row.ts"
 
 /** What one call has added, until it is written. */
 interface Call {
   readonly rows: Row[]
   /** Deliveries that memory had no room for, by lane, and their ids. */
   readonly spilled: Map<Lane, number>
-  readonly ids: Set<string>
+  readonly ids: ReadonlySet<string>
 }
 
 /** Adds deliveries: each a row in the store and, where its lane has room, in memory at once. */
@@ -32,7 +32,8 @@ export class Enqueuing {
 
   /** Adds those that are neither open nor dead, in one write with `writes`. */
   add(deliveries: readonly Delivery[], now: number, writes: Write[]): Promise<void> {
-    const call: Call = { rows: [], spilled: new Map(), ids: new Set() }
+    const ids = new Set<string>()
+    const call: Call = { rows: [], spilled: new Map(), ids }
     const state: RowState = { attempts: 0, forgiven: 0, firstDueAt: now, dueAt: now, held: false }
     const highest = this.#highest
     let derivedRow: Uint8Array | undefined
@@ -46,9 +47,9 @@ export class Enqueuing {
       }
       before = delivery
       const { id } = delivery
-      if (lane.rows.has(id) || (id <= highest ? this.#isKnown(lane, delivery) : call.ids.has(id))) continue
+      if (lane.rows.has(id) || (id <= highest ? this.#isKnown(lane.prefix + id, delivery) : ids.has(id))) continue
       if (id > this.#highest) this.#highest = id
-      this.#place(call, lane, delivery, state)
+      this.#place(call, ids, lane, delivery, state)
       const derived = isDerived(delivery)
       const value = derived && derivedRow ? derivedRow : encodeRow(delivery, state)
       if (derived) derivedRow = value
@@ -58,7 +59,21 @@ export class Enqueuing {
     return this.#write(call, writes)
   }
 
-  #place(call: Call, lane: Lane, delivery: Delivery, state: RowState): void {
+  /** Whether it is open or dead, or about to be. */
+  knows(delivery: Delivery): boolean {
+    const name = laneOf(delivery)
+    return this.#lanes.find(name)?.rows.has(delivery.id) === true || this.#isKnown(laneKey(name, delivery.id), delivery)
+  }
+
+  /** Deliveries of these ids are being written by another way than {@link add}; what is answered is to be called at the end. */
+  announce(ids: ReadonlySet<string>): () => void {
+    const call: Call = { rows: [], spilled: new Map(), ids }
+    this.#writing.add(call)
+    for (const id of ids) if (id > this.#highest) this.#highest = id
+    return () => this.#writing.delete(call)
+  }
+
+  #place(call: Call, ids: Set<string>, lane: Lane, delivery: Delivery, state: RowState): void {
     if (this.#lanes.hasRoom(lane)) {
       call.rows.push(this.#lanes.load(lane, delivery, state, false))
       lane.open++
@@ -66,7 +81,7 @@ export class Enqueuing {
       return
     }
     const { id } = delivery
-    call.ids.add(id)
+    ids.add(id)
     call.spilled.set(lane, (call.spilled.get(lane) ?? 0) + 1)
     lane.spilling++
     if (lane.spillingFrom === undefined || id < lane.spillingFrom) lane.spillingFrom = id
@@ -74,9 +89,8 @@ export class Enqueuing {
   }
 
   /** Whether a delivery that memory has no row of is open or dead. */
-  #isKnown(lane: Lane, { id, tenant }: Delivery): boolean {
+  #isKnown(key: string, { id, tenant }: Delivery): boolean {
     for (const call of this.#writing) if (call.ids.has(id)) return true
-    const key = lane.prefix + id
     return (
       this.#store.get("deliveries", key) !== undefined ||
       this.#store.get("parked", parkedPrefix + key) !== undefined ||

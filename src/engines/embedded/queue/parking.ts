@@ -27,6 +27,7 @@ export class Parking {
   #timerAt = Number.POSITIVE_INFINITY
   #cancel: (() => void) | undefined
   #looking = false
+  #resting = 0
   #closed = false
 
   constructor(store: Store, clock: Clock, lanes: Lanes, turns: Turns) {
@@ -53,6 +54,15 @@ export class Parking {
     const time = timeKey(dueAt) + key
     if (time < this.#unseen) this.#unseen = time
     this.#arm(dueAt)
+  }
+
+  /** From now on nothing is moved, until what is answered is called. What is being moved now is not waited for. */
+  rest(): () => void {
+    this.#resting++
+    return () => {
+      this.#resting--
+      this.#arm(this.#clock.now())
+    }
   }
 
   close(): void {
@@ -88,13 +98,14 @@ export class Parking {
     }
     this.#looking = false
     if (this.#closed) return
+    if (this.#resting > 0) return
     if (failed) this.#arm(this.#clock.now() + againMs)
     else this.#armForNext()
   }
 
   /** Answers whether there may be more that is due. */
   async #step(): Promise<boolean> {
-    if (this.#closed) return false
+    if (this.#closed || this.#resting > 0) return false
     const start = this.#unseen
     const range = { start, end: timeKey(this.#clock.now() + 1), limit: stepRows }
     const moves: Write[] = []

@@ -1,7 +1,7 @@
 import type { Store } from "../store.ts"
 import type { Lanes } from "./lanes.ts"
 import { isRefusal } from "./refusal.ts"
-import { parkedPrefix, pastSeparator, separator, splitKey } from "./row.ts"
+import { parkedPrefix, pastParked, pastSeparator, separator, splitKey } from "./row.ts"
 
 /** Tokens of one opening: more than it can ever need, and few enough for 2^21 openings. */
 const tokensEach = 2 ** 32
@@ -25,8 +25,7 @@ export async function recover(store: Store, lanes: Lanes): Promise<Recovered> {
     lane.leftInStore(id)
     if (id > highest) highest = id
   }
-  const parkedEnd = String.fromCharCode(parkedPrefix.charCodeAt(0) + 1)
-  for (const { key } of store.range("parked", { start: parkedPrefix, end: parkedEnd })) {
+  for (const { key } of store.range("parked", { start: parkedPrefix, end: pastParked })) {
     const { lane, id } = splitKey(key.slice(parkedPrefix.length))
     lanes.ensure(lane).open++
     if (id > highest) highest = id

@@ -46,6 +46,8 @@ export function splitKey(key: string): { readonly lane: string; readonly id: str
 }
 
 export const parkedPrefix = "="
+/** Past the keys of parked and held rows. */
+export const pastParked = String.fromCharCode(parkedPrefix.charCodeAt(0) + 1)
 export const timePrefix = "@"
 const timeDigits = 14
 const heldPrefix = "#"

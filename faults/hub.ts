@@ -1,0 +1,133 @@
+import { type ChildProcess, spawn } from "node:child_process"
+import { createWriteStream, type WriteStream } from "node:fs"
+import { join } from "node:path"
+import { createInterface } from "node:readline"
+import { fileURLToPath } from "node:url"
+
+const bin = fileURLToPath(new URL("../bin/redcar.js", import.meta.url))
+const startMsMax = 60_000
+
+export interface HubOptions {
+  readonly name: string
+  readonly roles: readonly string[]
+  /** Holds its data and its log lines. */
+  readonly directory: string
+  readonly key: string
+  /** More flags of `redcar serve`. */
+  readonly flags: readonly string[]
+}
+
+/** A hub in a process of its own, which can be killed and started again on its data. */
+export class HubProcess {
+  readonly name: string
+  readonly roles: readonly string[]
+  readonly dataPath: string
+  readonly #options: HubOptions
+  readonly #file: WriteStream
+  readonly #faults: string[] = []
+  readonly #complaints: string[] = []
+  #child: ChildProcess | undefined
+  #address: string | undefined
+
+  constructor(options: HubOptions) {
+    this.#options = options
+    this.name = options.name
+    this.roles = options.roles
+    this.dataPath = join(options.directory, options.name)
+    this.#file = createWriteStream(join(options.directory, `${options.name}.log`), { flags: "a" })
+  }
+
+  /** `http://127.0.0.1:port`; undefined while it does not run. */
+  get address(): string | undefined {
+    return this.#address
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid
+  }
+
+  /** Ends that nobody asked for. */
+  get faults(): readonly string[] {
+    return this.#faults
+  }
+
+  /** Its log lines of level error, the first of them. */
+  get complaints(): readonly string[] {
+    return this.#complaints
+  }
+
+  /** Resolves when it listens; rejects when it ends before, or is too slow. */
+  async start(): Promise<void> {
+    const { name, roles, key, flags } = this.#options
+    const fixed = ["--port", "0", "--data", this.dataPath, "--log-format", "json", "--roles", roles.join(",")]
+    const child = spawn(process.execPath, [bin, "serve", ...fixed, ...flags], {
+      env: { ...process.env, REDCAR_ADMIN_KEY: key },
+      stdio: ["ignore", "pipe", "pipe"],
+    })
+    this.#child = child
+    const end = () => child.kill("SIGKILL")
+    process.once("exit", end)
+    child.once("exit", (code, signal) => {
+      process.off("exit", end)
+      if (this.#child !== child) return
+      this.#child = undefined
+      this.#address = undefined
+      this.#faults.push(`${name} ended by itself (${signal ?? code})`)
+    })
+    createInterface(child.stderr!).on("line", (line) => this.#hear(line))
+    this.#address = await this.#addressOf(child)
+  }
+
+  #addressOf(child: ChildProcess): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const fail = (why: string) => reject(new Error(`${this.name} ${why}; it said: ${this.#complaints.join(" ")}`))
+      const timer = setTimeout(() => fail(`has not started in ${startMsMax / 1000} s`), startMsMax)
+      child.once("exit", (code) => {
+        clearTimeout(timer)
+        fail(`ended with ${code} before it listened`)
+      })
+      createInterface(child.stdout!).on("line", (line) => {
+        this.#hear(line)
+        const address = /"address":"([^"]+)"/.exec(line)?.[1]
+        if (address === undefined) return
+        clearTimeout(timer)
+        resolve(address)
+      })
+    })
+  }
+
+  #hear(line: string): void {
+    this.#file.write(`${line}\n`)
+    const isComplaint = !line.startsWith("{") || /"level":(50|60|"error"|"fatal")/.test(line)
+    if (isComplaint && this.#complaints.length < 20) this.#complaints.push(line)
+  }
+
+  /** Resolves when it is gone. */
+  async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    const child = this.#child
+    this.#child = undefined
+    this.#address = undefined
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const gone = new Promise((resolve) => child.once("exit", resolve))
+    child.kill(signal)
+    await gone
+  }
+
+  /** Kills it, and closes its log. */
+  async close(): Promise<void> {
+    await this.kill()
+    await new Promise((resolve) => this.#file.end(resolve))
+  }
+
+  /** Throws for every answer that is not 2xx. */
+  async call(method: string, path: string, body?: unknown): Promise<Response> {
+    if (this.#address === undefined) throw new Error(`${this.name} does not run`)
+    const answer = await fetch(this.#address + path, {
+      method,
+      headers: { authorization: `Bearer ${this.#options.key}`, "content-type": "application/json" },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    })
+    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`)
+    return answer
+  }
+}

@@ -1,0 +1,355 @@
+import type { FastifyReply } from "fastify"
+import Type, { type Static } from "typebox"
+import { type Address, parseTopic } from "../core/address.ts"
+import { sleep } from "../core/clock.ts"
+import type { Cursor } from "../core/cursor.ts"
+import type { From, StoredEvent } from "../core/engine.ts"
+import type { Trigger } from "../core/resources.ts"
+import { isTimestamp } from "../formats/attributes.ts"
+import type { ApiContext } from "./context.ts"
+import { ProblemError } from "./errors.ts"
+import { parseFrom } from "./event-query.ts"
+import { type Faults, readBody } from "./fields.ts"
+import { write } from "./outflow.ts"
+import { idParams } from "./resource-routes.ts"
+import type { ResourceStore } from "./resource-store.ts"
+import { type App, documented, pathPart, tenantOf } from "./routes.ts"
+import { component, strict, Timestamp } from "./schemas.ts"
+import { readUnsaved, unsavedFields } from "./unsaved-trigger.ts"
+import { createJudge, type Judge } from "./verdict.ts"
+
+const linesType = "application/x-ndjson"
+const eventsDefault = 1_000_000
+const eventsMax = 100_000_000
+const sampleDefault = 10
+const sampleMax = 100
+/** Clauses that are counted; the rest is counted together. */
+const clausesMax = 256
+/** Dry runs at a time: each takes as much of a processor as it gets. */
+const runsMax = 4
+const batchMax = 256
+/** Others have their turn this often. */
+const turnMs = 20
+const progressMs = 250
+/** A client that takes nothing for this long is cut off. */
+const stallMs = 60_000
+
+const rangeFields = {
+  from: Type.Optional(
+    Type.String({
+      default: "oldest",
+      description: "`oldest`, a cursor (events after it), or an RFC 3339 time (events since).",
+    }),
+  ),
+  until: Type.Optional(
+    Type.String({ description: "A cursor (its event is the last), or an RFC 3339 time. Default: the present end." }),
+  ),
+  eventsMax: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: eventsMax, default: eventsDefault, description: "Events read at most." }),
+  ),
+  sampleMax: Type.Optional(
+    Type.Integer({ minimum: 0, maximum: sampleMax, default: sampleDefault, description: "Matched events shown." }),
+  ),
+}
+
+const DryRunInput = component("DryRunInput", strict(rangeFields, { examples: [{ from: "2026-01-31T00:00:00Z" }] }))
+
+const DryRunUnsavedInput = component(
+  "DryRunUnsavedInput",
+  strict(
+    { ...unsavedFields, ...rangeFields, topic: unsavedFields.topic },
+    { examples: [{ topic: "orders", filters: [{ exact: { type: "order.paid" } }], from: "oldest" }] },
+  ),
+)
+
+const figures = {
+  events: Type.Integer({ description: "Read so far." }),
+  matched: Type.Integer(),
+}
+
+const DryRunProgress = component(
+  "DryRunProgress",
+  Type.Object({
+    kind: Type.Literal("progress"),
+    ...figures,
+    share: Type.Number({ description: "How far in the stored time of the range, 0 to 1." }),
+    storedAt: Type.Optional(Timestamp),
+  }),
+)
+
+const DryRunResult = component(
+  "DryRunResult",
+  Type.Object({
+    kind: Type.Literal("result"),
+    ...figures,
+    complete: Type.Boolean({ description: "False where eventsMax ended it; `next` is where to go on." }),
+    next: Type.String({ description: "A cursor: `from` of a run over what follows." }),
+    firstAt: Type.Optional(Timestamp),
+    lastAt: Type.Optional(Timestamp),
+    perMinute: Type.Number({ description: "Matches a minute over the stored time from the first event to the last." }),
+    perMinuteMax: Type.Integer({ description: "Matches in the minute of the clock that has the most." }),
+    sample: Type.Array(
+      Type.Object({ cursor: Type.String(), id: Type.String(), source: Type.String(), type: Type.String() }),
+      { description: "The first that matched." },
+    ),
+    clauses: Type.Array(Type.Object({ clause: Type.String(), events: Type.Integer() }), {
+      description: "What decided about those that did not match, the most frequent first.",
+    }),
+  }),
+)
+
+const DryRunFailed = component(
+  "DryRunFailed",
+  Type.Object({ kind: Type.Literal("failed"), detail: Type.String() }, { description: "It broke off." }),
+)
+
+/** What a trigger would have made of stored events. */
+export function dryRunRoutes(app: App, context: ApiContext, store: ResourceStore<Trigger>): void {
+  const runs = { now: 0 }
+  app.post("/v1/triggers/:id/dry-run", documented(docs.dryRun), async (request, reply) => {
+    const { value: trigger } = await store.find(tenantOf(request), pathPart(request, "id"))
+    const address = addressOf(trigger.tenant, trigger.topic)
+    const range = readBody(DryRunInput, request.body, (body, faults) => readRange(context, address, body, faults))
+    return run(context, reply, { judge: { filters: trigger.filters }, address, ...range }, runs)
+  })
+  app.post("/v1/triggers::dry-run", documented(docs.dryRunUnsaved), async (request, reply) => {
+    const asked = readBody(DryRunUnsavedInput, request.body, (body, faults) => {
+      const { filters, topic } = readUnsaved(body, context.clock.now(), faults)
+      if (topic === undefined && faults.clean("topic")) faults.add("topic", "is required")
+      if (topic === undefined || !faults.clean("topic")) return undefined
+      const address = addressOf(tenantOf(request), topic)
+      return { judge: { filters }, address, ...readRange(context, address, body, faults) }
+    })
+    return run(context, reply, asked!, runs)
+  })
+}
+
+/** What is to be read, and by what it is judged. */
+interface DryRun extends Range {
+  readonly judge: Judge
+  readonly address: Address
+}
+
+interface Range {
+  readonly from: From
+  readonly until: Cursor | { readonly time: number } | undefined
+  readonly eventsMax: number
+  readonly sampleMax: number
+}
+
+function addressOf(tenant: string, topic: string): Address {
+  const parsed = parseTopic(topic)
+  if (typeof parsed === "string") throw new TypeError(parsed)
+  return { tenant, ...parsed }
+}
+
+function readRange(context: ApiContext, address: Address, body: Static<typeof DryRunInput>, faults: Faults): Range {
+  const { log } = context.engine
+  const partition = log.partitionOf(address)
+  const from = parseFrom(context, partition, typeof body.from === "string" ? body.from : "oldest", faults)
+  if (from === "newest") faults.add("from", "newest leaves nothing to read; give oldest, a cursor or a time")
+  const until = typeof body.until === "string" ? readUntil(context, partition, body.until, faults) : undefined
+  return { from, until, eventsMax: body.eventsMax ?? eventsDefault, sampleMax: body.sampleMax ?? sampleDefault }
+}
+
+function readUntil(context: ApiContext, partition: number, text: string, faults: Faults): Range["until"] {
+  if (isTimestamp(text)) return { time: Date.parse(text) }
+  const cursor = parseFrom(context, partition, text, { ...faults, add: () => faults.add("until", untilForm) })
+  if (cursor !== "oldest" && cursor !== "newest") return cursor as Cursor
+  faults.add("until", untilForm)
+  return undefined
+}
+
+const untilForm = "must be a cursor of this topic, or an RFC 3339 time"
+
+/** Streams lines of progress and, last, the result. A slow client slows only its own run; one that goes away ends it. */
+async function run(
+  context: ApiContext,
+  reply: FastifyReply,
+  asked: DryRun,
+  runs: { now: number },
+): Promise<FastifyReply | undefined> {
+  if (runs.now >= runsMax) {
+    throw new ProblemError("overloaded", `${runsMax} dry runs are being made already; try again when one is over`, {
+      headers: { "retry-after": "5" },
+    })
+  }
+  runs.now++
+  const response = reply.raw
+  try {
+    const until = await endOf(context, asked)
+    reply.hijack()
+    response.writeHead(200, { "content-type": linesType, "cache-control": "no-store" })
+    for await (const line of linesOf(context, asked, until, () => response.destroyed)) {
+      if (!(await write(response, `${JSON.stringify(line)}\n`, context.clock, stallMs))) return undefined
+    }
+    response.end()
+  } catch (error) {
+    if (!response.headersSent) throw error
+    // The status is sent: a last line says what a problem would have said.
+    context.log?.error({ err: error }, "a dry run broke off")
+    response.end(`${JSON.stringify({ kind: "failed", detail: "the hub failed; its log says why" })}\n`)
+  } finally {
+    runs.now--
+  }
+  return undefined
+}
+
+/** The last place to read, and the time of it, as far as they are known. */
+interface End {
+  readonly cursor: Cursor
+  readonly at: number
+}
+
+async function endOf({ engine: { log }, clock }: ApiContext, { address, until }: DryRun): Promise<End> {
+  const { newestAt = clock.now() } = await log.stats(address)
+  const partition = log.partitionOf(address)
+  if (until === undefined) return { cursor: await log.head(partition), at: newestAt }
+  if (typeof until === "string") return { cursor: until, at: (await log.get(until))?.storedAt ?? newestAt }
+  return { cursor: await log.at(until.time, partition), at: Math.min(until.time, newestAt) }
+}
+
+type Line = Static<typeof DryRunProgress> | Static<typeof DryRunResult>
+
+async function* linesOf(
+  context: ApiContext,
+  asked: DryRun,
+  end: End,
+  gone: () => boolean,
+): AsyncGenerator<Line, void, undefined> {
+  const { clock, stop, engine } = context
+  const { address, from, eventsMax } = asked
+  const tally = new Tally(createJudge(asked.judge, engine.log), asked.sampleMax)
+  let [next, turnAt, toldAt] = [typeof from === "string" && from !== "oldest" ? (from as Cursor) : end.cursor, 0, 0]
+  yield tally.progress(end.at)
+  for await (const batch of engine.log.read({ where: address, from, until: end.cursor, batchMax })) {
+    for (const stored of batch.events) {
+      if (tally.events === eventsMax) return yield tally.result(next, false)
+      tally.take(stored)
+      next = stored.cursor
+    }
+    if (gone() || stop.aborted) return
+    const now = clock.now()
+    if (now - turnAt >= turnMs) {
+      await sleep(clock, 0)
+      turnAt = clock.now()
+    }
+    if (now - toldAt < progressMs) continue
+    toldAt = now
+    yield tally.progress(end.at)
+  }
+  yield tally.result(end.cursor, true)
+}
+
+/** What a run has come to so far. Constant in memory, however much is read. */
+class Tally {
+  events = 0
+  #matched = 0
+  #firstAt: number | undefined
+  #lastAt = 0
+  #minute = 0
+  #inMinute = 0
+  #inMinuteMax = 0
+  readonly #judge: ReturnType<typeof createJudge>
+  readonly #sampleMax: number
+  readonly #sample: Static<typeof DryRunResult>["sample"] = []
+  readonly #clauses = new Map<string, number>()
+
+  constructor(judge: ReturnType<typeof createJudge>, sampleMax: number) {
+    this.#judge = judge
+    this.#sampleMax = sampleMax
+  }
+
+  take(stored: StoredEvent): void {
+    const { event, address, storedAt, cursor } = stored
+    this.events++
+    this.#firstAt ??= storedAt
+    this.#lastAt = storedAt
+    const { verdict, sentence, explanation } = this.#judge({ event, address, stored })
+    if (verdict === "rejects") this.#count(explanation?.clause ?? sentence)
+    else {
+      this.#match(storedAt)
+      const { id, source, type } = event
+      if (this.#sample.length < this.#sampleMax) this.#sample.push({ cursor, id, source, type })
+    }
+  }
+
+  #match(storedAt: number): void {
+    const minute = Math.floor(storedAt / 60_000)
+    this.#matched++
+    this.#inMinute = minute === this.#minute ? this.#inMinute + 1 : 1
+    this.#minute = minute
+    this.#inMinuteMax = Math.max(this.#inMinuteMax, this.#inMinute)
+  }
+
+  #count(clause: string): void {
+    const known = this.#clauses.has(clause) || this.#clauses.size < clausesMax ? clause : "others"
+    this.#clauses.set(known, (this.#clauses.get(known) ?? 0) + 1)
+  }
+
+  progress(endAt: number): Static<typeof DryRunProgress> {
+    const span = this.#firstAt === undefined ? 0 : endAt - this.#firstAt
+    const share = this.#firstAt === undefined ? 0 : span <= 0 ? 1 : (this.#lastAt - this.#firstAt) / span
+    return {
+      kind: "progress",
+      events: this.events,
+      matched: this.#matched,
+      share: Math.min(1, Math.round(share * 1_000) / 1_000),
+      ...(this.#firstAt !== undefined && { storedAt: new Date(this.#lastAt).toISOString() }),
+    }
+  }
+
+  result(next: Cursor, complete: boolean): Static<typeof DryRunResult> {
+    const minutes = this.#firstAt === undefined ? 0 : (this.#lastAt - this.#firstAt) / 60_000
+    // Events within one minute say nothing of a rate beyond their count.
+    const perMinute = this.#matched / Math.max(1, minutes)
+    const clauses = [...this.#clauses].map(([clause, events]) => ({ clause, events }))
+    return {
+      kind: "result",
+      events: this.events,
+      matched: this.#matched,
+      complete,
+      next,
+      ...(this.#firstAt !== undefined && {
+        firstAt: new Date(this.#firstAt).toISOString(),
+        lastAt: new Date(this.#lastAt).toISOString(),
+      }),
+      perMinute: Math.round(perMinute * 1_000) / 1_000,
+      perMinuteMax: this.#inMinuteMax,
+      sample: this.#sample,
+      clauses: clauses.sort((a, b) => b.events - a.events),
+    }
+  }
+}
+
+const shared = {
+  tag: "Triggers",
+  answers: {
+    200: {
+      description: "Lines of JSON: progress as it goes, and the result, which is the last.",
+      content: { [linesType]: { schema: Type.Union([DryRunProgress, DryRunResult, DryRunFailed]) } },
+    },
+  },
+  problems: ["invalid-argument", "not-found"],
+} as const
+
+const docs = {
+  dryRun: {
+    ...shared,
+    operationId: "dryRunTrigger",
+    summary: "Try a trigger on stored events",
+    description:
+      "What its filters say to the events of its topic, wherever it starts and whether it is paused. Nothing is delivered. " +
+      "Closing the connection ends it.",
+    params: idParams("trigger"),
+    body: DryRunInput,
+    bodyOptional: true,
+  },
+  dryRunUnsaved: {
+    ...shared,
+    operationId: "dryRunUnsavedTrigger",
+    summary: "Try a trigger that is not saved on stored events",
+    description: "Takes a trigger as it would be created, with a range.",
+    body: DryRunUnsavedInput,
+  },
+} as const

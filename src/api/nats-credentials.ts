@@ -1,0 +1,104 @@
+import type { FastifyRequest } from "fastify"
+import Type from "typebox"
+import { defaultTenant } from "../core/address.ts"
+import type { IssuedCredentials, TenantCredentials } from "../core/engine.ts"
+import type { ApiContext } from "./context.ts"
+import { formatDuration } from "./durations.ts"
+import { ProblemError } from "./errors.ts"
+import { checkSchema, createFaults, readBody, readDuration } from "./fields.ts"
+import { type App, documented, pathPart, type RouteDoc, tenantOf } from "./routes.ts"
+import { component, Duration, ResourceId, strict, Timestamp } from "./schemas.ts"
+
+const dayMs = 86_400_000
+const expiresInDefaultMs = 90 * dayMs
+const expiresInMinMs = 60_000
+const expiresInMaxMs = 3_650 * dayMs
+
+const NatsCredentialsInput = component(
+  "NatsCredentialsInput",
+  strict({
+    consumer: Type.Optional({
+      ...ResourceId,
+      description: "What the client reads with, where several read all events each. Default: the tenant's one.",
+      examples: ["reports"],
+    }),
+    expiresIn: Type.Optional({ ...Duration, description: "When the servers stop taking them. Default: 90d." }),
+  }),
+)
+
+const NatsCredentials = component(
+  "NatsCredentials",
+  Type.Object({
+    tenant: Type.String(),
+    credentials: Type.String({ description: "The text of a .creds file, shown this one time. It is a secret." }),
+    expiresAt: Timestamp,
+    subject: Type.String({ description: "Where the client may publish.", examples: ["redcar.default.>"] }),
+    consumer: Type.String({ description: "What it reads with, on each stream.", examples: ["tenant_default"] }),
+    streams: Type.Array(Type.String(), { description: "All the streams.", examples: [["REDCAR_LOG_0"]] }),
+  }),
+)
+
+/** Credentials for NATS clients, each of one tenant. The hub's admin alone issues them. */
+export function natsCredentialsRoutes(app: App, { engine }: ApiContext): void {
+  app.post("/v1/tenants/:tenant/nats-credentials", documented(doc), async (request, reply) => {
+    const tenant = readTenant(request)
+    const { consumer, expiresInMs } = readBody(
+      NatsCredentialsInput,
+      request.body,
+      ({ consumer, expiresIn }, faults) => {
+        const expiresInMs = readDuration(expiresIn, "expiresIn", faults) ?? expiresInDefaultMs
+        if (expiresInMs < expiresInMinMs || expiresInMs > expiresInMaxMs) {
+          const range = `${formatDuration(expiresInMinMs)} to ${formatDuration(expiresInMaxMs)}`
+          faults.add("expiresIn", `must be from ${range}`)
+        }
+        return { consumer, expiresInMs }
+      },
+    )
+    const issued = await issuerOf(engine.credentials).issue(tenant, {
+      ...(consumer !== undefined && { consumer }),
+      expiresInMs,
+    })
+    reply.code(201).header("cache-control", "no-store")
+    return show(tenant, issued)
+  })
+}
+
+/** The tenant that the path names, where the caller may ask for it. */
+function readTenant(request: FastifyRequest): string {
+  if (tenantOf(request) !== defaultTenant) {
+    throw new ProblemError("permission-denied", "only the hub's admin key issues NATS credentials; ask its operator")
+  }
+  const tenant = pathPart(request, "tenant")
+  const faults = createFaults()
+  checkSchema(ResourceId, tenant, faults, "tenant")
+  faults.refuse()
+  return tenant
+}
+
+function issuerOf(credentials: TenantCredentials | undefined): TenantCredentials {
+  if (credentials !== undefined) return credentials
+  const detail =
+    "this hub issues no NATS credentials: it needs --engine nats://… and --nats-issuer <issuer.json>, which " +
+    "redcar nats init makes"
+  throw new ProblemError("conflict", detail)
+}
+
+function show(tenant: string, issued: IssuedCredentials) {
+  if (issued.kind === "refused") throw new ProblemError("conflict", issued.reason)
+  const { text, expiresAt, subject, consumer, streams } = issued
+  return { tenant, credentials: text, expiresAt: new Date(expiresAt).toISOString(), subject, consumer, streams }
+}
+
+const doc: RouteDoc = {
+  operationId: "issueNatsCredentials",
+  tag: "Tenants",
+  summary: "Issue NATS credentials of a tenant",
+  description:
+    "For NATS clients that publish and read past this API, in the servers themselves: this tenant's events and nothing else. " +
+    "Needs the admin key, and a hub on NATS that has an issuer.",
+  params: Type.Object({ tenant: Type.String({ description: "The tenant's name." }) }),
+  body: NatsCredentialsInput,
+  bodyOptional: true,
+  answers: { 201: NatsCredentials },
+  problems: ["invalid-argument", "permission-denied", "conflict", "overloaded"],
+}

@@ -1,0 +1,166 @@
+import Type, { type Static } from "typebox"
+import { parseTopic } from "../core/address.ts"
+import type { Cursor } from "../core/cursor.ts"
+import type { EventLog } from "../core/engine.ts"
+import type { Trigger } from "../core/resources.ts"
+import { type Clause, compileExplainer, type Explanation, parseFilters } from "../filters/index.ts"
+import { checkedElsewhere, choice, component, componentKeyword } from "./schemas.ts"
+import type { Subject } from "./subject.ts"
+
+/** What of a trigger decides about an event. */
+export interface Judge extends Pick<Trigger, "filters"> {
+  /** Undefined: whatever the event is on. */
+  readonly topic?: string
+  /** Undefined: from the beginning. */
+  readonly from?: Cursor | { readonly time: number }
+  readonly paused?: Trigger["paused"]
+}
+
+const reasonKinds = ["topic", "key", "start", "filters", "paused"] as const
+
+/** Something besides the filters' verdict that keeps an event from a trigger. */
+export interface Reason {
+  readonly kind: (typeof reasonKinds)[number]
+  readonly sentence: string
+}
+
+/** What a trigger makes of an event. */
+export interface Judgement {
+  /** fires: a delivery; waits: one once the trigger goes on; rejects: none. */
+  readonly verdict: "fires" | "waits" | "rejects"
+  /** What decided it. */
+  readonly sentence: string
+  readonly reasons: readonly Reason[]
+  /** Of the filters alone; undefined where they cannot be read. */
+  readonly explanation?: Explanation
+}
+
+export const VerdictSchema = choice(["fires", "waits", "rejects"], {
+  description: "fires: a delivery; waits: a delivery once the trigger goes on; rejects: none.",
+})
+
+export const ReasonSchema = component(
+  "Reason",
+  Type.Object(
+    { kind: choice(reasonKinds), sentence: Type.String() },
+    { description: "What keeps the event from the trigger, whatever its filters say." },
+  ),
+)
+
+/** One clause and those within it. */
+export const ClauseSchema = {
+  [componentKeyword]: "Clause",
+  type: "object",
+  description: "One clause of the filters, and what it came to.",
+  properties: {
+    clause: { type: "string", description: "In words, or as SQL." },
+    value: { description: "What it yields; absent where it was not evaluated." },
+    actual: { description: "What the event has where the clause looks; absent where it has nothing there." },
+    error: { type: "string", description: "What went wrong in it." },
+    of: { type: "array", items: { [componentKeyword]: "Clause" } },
+    decided: { type: "boolean", description: "True for the clause that decided the whole." },
+  },
+  required: ["clause"],
+}
+
+export const ExplanationFields = {
+  pass: Type.Boolean({ description: "Whether the event passes the filters." }),
+  clause: Type.String({ description: "The clause that decided, in words or as SQL." }),
+  tree: checkedElsewhere<Clause>("Clause"),
+  errors: Type.Array(
+    Type.Object({
+      kind: Type.String({ examples: ["missingAttribute"] }),
+      clause: Type.String(),
+      message: Type.String(),
+    }),
+    { description: "What went wrong in SQL; with an error, an event never passes." },
+  ),
+}
+
+export type ShownExplanation = Pick<Static<ReturnType<typeof explanationObject>>, keyof typeof ExplanationFields>
+
+function explanationObject() {
+  return Type.Object(ExplanationFields)
+}
+
+/** Judges many events by one trigger: its filters are compiled once. */
+export function createJudge(judge: Judge, log: Pick<EventLog, "compare">): (subject: Subject) => Judgement {
+  const explain = parseFilters(judge.filters).ok ? compileExplainer(judge.filters) : undefined
+  return (subject) => {
+    const explanation = explain?.(subject.event)
+    const reasons = reasonsOf(judge, subject, log, explanation !== undefined)
+    const against = reasons.find(({ kind }) => kind !== "paused")
+    if (against !== undefined) return { verdict: "rejects", sentence: against.sentence, ...told(reasons, explanation) }
+    if (!explanation!.pass)
+      return { verdict: "rejects", sentence: explanation!.sentence, ...told(reasons, explanation) }
+    const [pause] = reasons
+    if (pause === undefined)
+      return { verdict: "fires", sentence: explanation!.sentence, reasons, explanation: explanation! }
+    const sentence = `${explanation!.sentence} ${pause.sentence} It fires when it is resumed.`
+    return { verdict: "waits", sentence, reasons, explanation: explanation! }
+  }
+}
+
+function told(reasons: readonly Reason[], explanation: Explanation | undefined) {
+  return { reasons, ...(explanation && { explanation }) }
+}
+
+function reasonsOf(
+  judge: Judge,
+  subject: Subject,
+  log: Pick<EventLog, "compare">,
+  readable: boolean,
+): readonly Reason[] {
+  const place = placeReason(judge, subject)
+  const reasons: Reason[] = place === undefined ? [] : [place]
+  if (place?.kind !== "topic" && isBeforeStart(judge, subject, log)) {
+    reasons.push({ kind: "start", sentence: "The event was stored before the trigger's start." })
+  }
+  if (!readable) reasons.push({ kind: "filters", sentence: "The trigger rests: its filters cannot be read any more." })
+  if (judge.paused !== undefined) {
+    const since = new Date(judge.paused.since).toISOString()
+    reasons.push({ kind: "paused", sentence: `The trigger is paused since ${since}: ${judge.paused.reason}.` })
+  }
+  return reasons
+}
+
+function placeReason({ topic }: Judge, { address }: Subject): Reason | undefined {
+  const on = topic === undefined ? undefined : parseTopic(topic)
+  if (on === undefined || typeof on === "string") return undefined
+  if (on.topic !== address.topic) {
+    return { kind: "topic", sentence: `The event is on topic ${address.topic}, the trigger on topic ${on.topic}.` }
+  }
+  if (on.key === undefined || on.key === address.key) return undefined
+  const key = address.key === undefined ? "The event has no key" : `The event's key is ${address.key}`
+  return { kind: "key", sentence: `${key}, the trigger is on key ${on.key} alone.` }
+}
+
+/** The trigger's start is a place in the part of the log that its topic is in. */
+function isBeforeStart({ from }: Judge, { stored }: Subject, log: Pick<EventLog, "compare">): boolean {
+  if (from === undefined || stored === undefined) return false
+  return typeof from === "object" ? stored.storedAt < from.time : log.compare(stored.cursor, from) <= 0
+}
+
+/** Characters of one value in an answer: data may be large, and many clauses may look at the same. */
+const valueCharactersMax = 1_000
+
+/** The filters' part of a judgement, as answers show it; long values are cut. */
+export function showExplanation({ pass, clause, tree, errors }: Explanation): ShownExplanation {
+  return { pass, clause, tree: showClause(tree), errors: [...errors] }
+}
+
+function showClause(clause: Clause): Clause {
+  const { value, actual, of } = clause
+  return {
+    ...clause,
+    ...(value !== undefined && { value: cut(value) }),
+    ...(actual !== undefined && { actual: cut(actual) }),
+    ...(of !== undefined && { of: of.map(showClause) }),
+  }
+}
+
+function cut<Value>(value: Value): Value | string {
+  if (typeof value === "number" || typeof value === "boolean" || value === null) return value
+  const text = typeof value === "string" ? value : JSON.stringify(value)
+  return text.length <= valueCharactersMax ? value : `${text.slice(0, valueCharactersMax)}…`
+}

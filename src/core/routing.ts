@@ -1,0 +1,76 @@
+import type { Cursor } from "./cursor.ts"
+import type { Trigger } from "./resources.ts"
+
+/** What the router keeps of a trigger in the catalog, under {@link routingPrefix} and its path. */
+export interface RoutingRecord {
+  /** Which trigger of this id: one that was deleted and made anew is another one. */
+  readonly of: string
+  /** What partition of the log its topic is in; absent: the first. */
+  readonly partition?: number
+  /** Set while the main reader serves the trigger: for the events after this cursor. */
+  readonly attachedAfter?: Cursor
+}
+
+export const routingPrefix = "routing/"
+
+/** The name of a partition's main reader. */
+export function mainReaderOf(partition: number): string {
+  return partition === 0 ? "router" : `router-${partition}`
+}
+
+/** The name of a trigger's own reader. */
+export function readerOf(path: string): string {
+  return `trigger/${path}`
+}
+
+/** A trigger's own place among triggers. */
+export function pathOf(trigger: { readonly tenant: string; readonly id: string }): string {
+  return `${trigger.tenant}/${trigger.id}`
+}
+
+/** By what a trigger's events are judged, as it was from one event on. */
+export interface RoutedVersion extends Pick<Trigger, "topic" | "filters" | "destination" | "updatedAt"> {
+  /** Of the events after this cursor. */
+  readonly after: Cursor
+  /** Of none after this one: the trigger was deleted when it had come here. */
+  readonly until?: Cursor
+}
+
+/** How a trigger was, for as long as is kept, in the catalog under {@link routedAsKey}. */
+export interface RoutedAs {
+  /** Which trigger of this id the last version is of. */
+  readonly of: string
+  /** What partition of the log all its cursors are in; absent: the first. */
+  readonly partition?: number
+  /** Oldest first; several triggers of one id, one after the other, are all in it. */
+  readonly versions: readonly RoutedVersion[]
+  /** Whether older versions were dropped. */
+  readonly shortened?: true
+  /** Unix milliseconds; set while there is no trigger of this id. */
+  readonly removedAt?: number
+}
+
+export const routedAsPrefix = "routed-as/"
+
+/** Where the catalog has a trigger's history. */
+export function routedAsKey(trigger: { readonly tenant: string; readonly id: string }): string {
+  return `${routedAsPrefix}${pathOf(trigger)}`
+}
+
+/**
+ * The version that judges the event at `cursor`; undefined where the trigger was not there for it, or that is not kept any
+ * more. All cursors are of one partition, which `compare` is for.
+ */
+export function versionFor(
+  versions: readonly RoutedVersion[],
+  cursor: Cursor,
+  compare: (a: Cursor, b: Cursor) => number,
+): RoutedVersion | undefined {
+  // A version with an end is the last of its trigger: where that was over, so were those before it.
+  let over = false
+  for (const version of versions.toReversed()) {
+    if (version.until !== undefined) over = compare(cursor, version.until) > 0
+    if (!over && compare(cursor, version.after) > 0) return version
+  }
+  return undefined
+}

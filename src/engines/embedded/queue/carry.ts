@@ -1,0 +1,105 @@
+import type { Clock } from "../../../core/clock.ts"
+import { type Delivery, laneOf } from "../../../core/delivery.ts"
+import type { Carried, CarriedDelivery } from "../../../core/engine.ts"
+import type { Store, Table, Write } from "../store.ts"
+import { listBuried, putDead } from "./dead.ts"
+import type { Enqueuing } from "./enqueue.ts"
+import type { Lanes } from "./lanes.ts"
+import type { Parking } from "./parking.ts"
+import { decodeRow, laneKey, parkedPrefix, pastParked, putDue, putParked, type RowState, splitKey } from "./row.ts"
+import type { Turns } from "./turns.ts"
+
+/** Rows that are read in one step. */
+const stepRows = 512
+
+/** What carrying works on. */
+export interface CarryPlace {
+  readonly store: Store
+  readonly clock: Clock
+  readonly lanes: Lanes
+  readonly parking: Parking
+  readonly enqueuing: Enqueuing
+  readonly turns: Turns
+}
+
+/** See DeliveryQueue.carried. Parked rows stay where they are until the end, so that none is met twice or missed. */
+export async function* readCarried({ store, parking, turns }: CarryPlace): AsyncIterable<readonly Carried[]> {
+  const wake = parking.rest()
+  try {
+    // What is being moved, and what was asked for before, is to be seen.
+    await turns.run(() => store.write([]))
+    yield* readOpen(store, "parked", parkedPrefix, pastParked)
+    yield* readOpen(store, "deliveries", "", undefined)
+    for (const buried of listBuried(store, stepRows)) {
+      yield buried.map(({ letter, attempts }) => ({ kind: "dead", letter, attempts }))
+    }
+  } finally {
+    wake()
+  }
+}
+
+function* readOpen(store: Store, table: Table, prefix: string, end: string | undefined): Iterable<readonly Carried[]> {
+  for (let start = prefix; ; ) {
+    const found: Carried[] = []
+    for (const { key, value } of store.range(table, { start, limit: stepRows, ...(end !== undefined && { end }) })) {
+      start = `${key}\0`
+      const { lane, id } = splitKey(key.slice(prefix.length))
+      const { delivery, state } = decodeRow(lane, id, value)
+      const { attempts, forgiven, firstDueAt, dueAt, held } = state
+      found.push({ kind: "open", delivery, attempts, attemptsForgiven: forgiven, firstDueAt, dueAt, held })
+    }
+    if (found.length > 0) yield found
+    if (found.length < stepRows) return
+  }
+}
+
+interface Taken {
+  readonly lane: string
+  readonly delivery: Delivery
+  readonly state: RowState
+  readonly due: boolean
+}
+
+/** See DeliveryQueue.carry. The caller sees to it that no other such work runs meanwhile. */
+export async function carryIn(place: CarryPlace, items: readonly Carried[]): Promise<void> {
+  const { store, lanes, parking, enqueuing, clock } = place
+  const now = clock.now()
+  const ids = new Set<string>()
+  const writes: Write[] = []
+  const taken: Taken[] = []
+  for (const item of items) {
+    const delivery = item.kind === "dead" ? item.letter : item.delivery
+    if (ids.has(delivery.id) || enqueuing.knows(delivery)) continue
+    ids.add(delivery.id)
+    if (item.kind === "dead") writes.push(putDead(item.letter, item.attempts))
+    else taken.push(takeOpen(item, now, writes))
+  }
+  const end = enqueuing.announce(ids)
+  try {
+    await store.write(writes)
+  } finally {
+    end()
+  }
+  for (const { lane: name, delivery, state, due } of taken) {
+    const lane = lanes.ensure(name)
+    lane.open++
+    if (due) {
+      lanes.loadOrLeave(lane, delivery, state)
+      lanes.wake(lane)
+    } else if (!state.held) {
+      parking.added(state.dueAt, laneKey(name, delivery.id))
+    }
+  }
+  await store.flushed()
+}
+
+function takeOpen(item: CarriedDelivery, now: number, writes: Write[]): Taken {
+  const { delivery, attempts, attemptsForgiven: forgiven, firstDueAt, held } = item
+  const dueAt = Math.max(0, Math.ceil(item.dueAt))
+  const state: RowState = { attempts, forgiven, firstDueAt, dueAt, held }
+  const lane = laneOf(delivery)
+  const due = !held && dueAt <= now
+  if (due) writes.push(putDue(lane, delivery, state))
+  else putParked(writes, lane, delivery, state)
+  return { lane, delivery, state, due }
+}

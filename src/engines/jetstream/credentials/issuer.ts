@@ -1,0 +1,72 @@
+import { fromSeed, type KeyPair } from "@nats-io/nkeys"
+
+/** What makes and signs the accounts and users of tenants. Whoever has it can read every tenant's events. */
+export interface Issuer {
+  /** Signs the accounts of tenants: a signing key of the servers' operator. */
+  readonly operator: KeyPair
+  /** The public key of the account that the hub is in. */
+  readonly account: string
+  /** Signs what tenants may import from the hub's account, and their users: a signing key of that account. */
+  readonly signer: KeyPair
+  /** The `.creds` of a user of the servers' system account, through which they learn of accounts. */
+  readonly systemCredentials: string
+}
+
+/** The issuer as its file holds it: JSON. */
+interface IssuerFile {
+  readonly operatorSeed: string
+  readonly account: string
+  readonly accountSeed: string
+  readonly systemCredentials: string
+}
+
+/** The file's text is not what `redcar nats init` writes. */
+export class IssuerFileError extends Error {
+  override readonly name = "IssuerFileError"
+}
+
+/** The text of an issuer's file. */
+export function formatIssuer({ operator, account, signer, systemCredentials }: Issuer): string {
+  const file: IssuerFile = { operatorSeed: seedOf(operator), account, accountSeed: seedOf(signer), systemCredentials }
+  return `${JSON.stringify(file, undefined, 2)}\n`
+}
+
+/** The inverse of {@link formatIssuer}. Throws IssuerFileError, which says nothing of what the file holds. */
+export function parseIssuer(text: string): Issuer {
+  const { operatorSeed, account, accountSeed, systemCredentials } = parseObject(text)
+  if (typeof account !== "string" || !/^A[A-Z2-7]{55}$/.test(account)) throw wrong("account")
+  if (typeof systemCredentials !== "string") throw wrong("systemCredentials")
+  return {
+    operator: parseSeed(operatorSeed, "SO", "operatorSeed"),
+    account,
+    signer: parseSeed(accountSeed, "SA", "accountSeed"),
+    systemCredentials,
+  }
+}
+
+/** The text of a key's seed. */
+export function seedOf(key: KeyPair): string {
+  return new TextDecoder().decode(key.getSeed())
+}
+
+function parseObject(text: string): Partial<Record<keyof IssuerFile, unknown>> {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === "object" && value !== null ? value : {}
+  } catch {
+    throw new IssuerFileError("the NATS issuer's file is not JSON; it is the issuer.json that `redcar nats init` makes")
+  }
+}
+
+function parseSeed(seed: unknown, prefix: string, member: keyof IssuerFile): KeyPair {
+  if (typeof seed !== "string" || !seed.startsWith(prefix)) throw wrong(member)
+  try {
+    return fromSeed(new TextEncoder().encode(seed))
+  } catch {
+    throw wrong(member)
+  }
+}
+
+function wrong(member: keyof IssuerFile): IssuerFileError {
+  return new IssuerFileError(`the NATS issuer's file has no right ${member}; it is the issuer.json of redcar nats init`)
+}

@@ -1,0 +1,264 @@
+import { nuid } from "@nats-io/nats-core"
+import type { Address } from "../../../core/address.ts"
+import type { Clock } from "../../../core/clock.ts"
+import type { Appended, AppendOptions } from "../../../core/engine.ts"
+import { ClosedError, OverloadError, StorageError, StorageFullError } from "../../../core/errors.ts"
+import type { Event } from "../../../core/event.ts"
+import { type Names, partitionOf } from "../names.ts"
+import { type Answer, isFull } from "./answer.ts"
+import { batch, eventId, type Sending, type SendOptions, single, type Target, type TopicState, targetOf } from "./append.ts"
+import { formatCursor } from "./cursor.ts"
+import type { Outgoing } from "./lane.ts"
+import type { Publisher } from "./publisher.ts"
+import { asciiOf, headerOf } from "./raw-message.ts"
+import { storedAtOf } from "./stored-message.ts"
+import type { LogStream, StreamMessage } from "./stream.ts"
+
+export interface AppenderOptions {
+  readonly names: Names
+  readonly clock: Clock
+  readonly publisher: Publisher
+  readonly streams: readonly LogStream[]
+  readonly pendingBytesMax: number
+}
+
+const targetsMax = 10_000
+const topicsMax = 10_000
+/** What was not answered for so long is refused. */
+const answeredMsMax = 5_000
+const retryAfterMs = 1_000
+
+/** Puts events into the partitions' streams: in order, and none twice. */
+export class Appender {
+  readonly #options: AppenderOptions
+  readonly #targets = new Map<string, Target>()
+  /** By the address object itself: callers keep one for each address. */
+  readonly #known = new WeakMap<Address, Target>()
+  readonly #topics = new Map<string, TopicState>()
+  /** When the newest copy was stored, by partition; unknown where something else was stored after it. */
+  readonly #floors: (number | undefined)[] = []
+  #pendingBytes = 0
+  #closed = false
+
+  constructor(options: AppenderOptions) {
+    this.#options = options
+  }
+
+  get pendingBytes(): number {
+    return this.#pendingBytes
+  }
+
+  close(): void {
+    this.#closed = true
+  }
+
+  get streams(): readonly LogStream[] {
+    return this.#options.streams
+  }
+
+  get clock(): Clock {
+    return this.#options.clock
+  }
+
+  get writer(): string {
+    return this.#options.publisher.writer
+  }
+
+  /** See EventLog.append; without a condition. */
+  append(address: Address, events: readonly Event[], options: AppendOptions): Promise<readonly Appended[]> {
+    const target = this.target(address)
+    const refusal = this.refusal(target, events)
+    if (refusal !== undefined) return Promise.reject(refusal)
+    if (target.topic.turn === undefined && options.storedAt === undefined) return this.#put(target, events, options)
+    return this.inTurn(target, async () => {
+      await this.#findFloor(target, options)
+      return { appended: this.#put(target, events, options) }
+    }).then(({ appended }) => appended)
+  }
+
+  /** What keeps an append from being taken now. */
+  refusal({ lane }: Target, events: readonly Event[]): Error | undefined {
+    if (this.#closed) return new ClosedError()
+    if (lane.refusing) return notStored()
+    const bytes = events.reduce((sum, { data }) => sum + (data?.length ?? 0), 0)
+    return this.#pendingBytes + bytes > this.#options.pendingBytesMax ? new OverloadError(100) : undefined
+  }
+
+  target(address: Address): Target {
+    const known = this.#known.get(address)
+    if (known !== undefined) return known
+    const { names, publisher } = this.#options
+    const partition = partitionOf(address, publisher.lanes.length)
+    const name = names.logSubjectOf(partition, address) + (address.key === undefined ? "" : ` ${address.key}`)
+    let target = this.#targets.get(name)
+    if (target === undefined) {
+      const topic = this.#topic(address)
+      target = targetOf(address, { names, partition, lane: publisher.lanes[partition]!, topic })
+      if (this.#targets.size >= targetsMax) this.#targets.clear()
+      this.#targets.set(name, target)
+    }
+    this.#known.set(address, target)
+    return target
+  }
+
+  /** One object for a topic, as long as anything of it is on its way. */
+  #topic({ tenant, topic }: Address): TopicState {
+    const name = `${tenant}/${topic}`
+    const known = this.#topics.get(name)
+    if (known !== undefined) return known
+    if (this.#topics.size >= topicsMax) this.#forgetTopics()
+    const state: TopicState = { stored: 0, open: 0, settled: undefined, turn: undefined }
+    this.#topics.set(name, state)
+    return state
+  }
+
+  #forgetTopics(): void {
+    this.#targets.clear()
+    for (const [name, { open, turn }] of this.#topics) if (open === 0 && turn === undefined) this.#topics.delete(name)
+  }
+
+  /** Does `work` when those before it on the topic have done theirs. */
+  inTurn<T>({ topic }: Target, work: () => Promise<T>): Promise<T> {
+    const turn = (topic.turn ?? Promise.resolve()).then(work)
+    const done: Promise<unknown> = turn
+      .catch(() => {})
+      .then(() => {
+        if (topic.turn === done) topic.turn = undefined
+      })
+    topic.turn = done
+    return turn
+  }
+
+  /** Copies are not stored before what is there already. */
+  async #findFloor({ partition, lane }: Target, { storedAt }: AppendOptions): Promise<void> {
+    if (storedAt === undefined || this.#floors[partition] !== undefined) return
+    const floor = await lane.alone(async () => {
+      const last = await this.streams[partition]!.message({ last_by_subj: ">" })
+      return last === undefined ? 0 : storedAtOf(last)
+    })
+    this.#floors[partition] ??= floor
+  }
+
+  /** Without an await before the last event is in its place. */
+  #put(target: Target, events: readonly Event[], options: AppendOptions): Promise<readonly Appended[]> {
+    const { dedupeWindowMs = 0 } = options
+    const storedAt = this.#timeOf(target, options)
+    return new Promise((resolve, reject) => {
+      const call = new Call(events.length, resolve, reject)
+      events.forEach((event, i) => {
+        const messageId = dedupeWindowMs > 0 ? eventId(target.address, event) : ""
+        this.#send(target, { event, messageId, storedAt }, dedupeWindowMs, (result) => call.settle(i, result))
+      })
+      if (events.length === 0) resolve([])
+    })
+  }
+
+  #timeOf({ partition }: Target, { storedAt }: AppendOptions): number | undefined {
+    const floor = this.#floors[partition]
+    this.#floors[partition] = storedAt === undefined ? undefined : Math.max(storedAt, floor ?? 0)
+    return this.#floors[partition]
+  }
+
+  /** How sent messages are made. */
+  sending(target: Target): SendOptions {
+    return { target, writer: this.writer, deadline: this.clock.now() + answeredMsMax }
+  }
+
+  #send(target: Target, sending: Sending, windowMs: number, settle: (result: Appended | Error) => void): void {
+    const outgoing = single(this.sending(target), sending, (answer) => {
+      this.#pendingBytes -= outgoing.bytes
+      if (answer.kind === "stored") return settle({ cursor: formatCursor(target.partition, answer.sequence), duplicate: false })
+      if (answer.kind !== "duplicate") return settle(errorOf(answer))
+      this.#recognise(target, outgoing, sending, answer.sequence, windowMs).then(
+        (known) => {
+          if (typeof known !== "string") settle(known)
+          else this.#send(target, { ...sending, messageId: known }, windowMs, settle)
+        },
+        (error: Error) => settle(error instanceof StorageError ? notStored() : error),
+      )
+    })
+    this.#pendingBytes += outgoing.bytes
+    target.lane.put(outgoing)
+  }
+
+  /** What the server knows already; or the id to send it with once more, where what it knows no longer counts. */
+  async #recognise(
+    { partition }: Target,
+    { numbers }: Outgoing,
+    { messageId }: Sending,
+    sequence: number,
+    windowMs: number,
+  ): Promise<Appended | string> {
+    const first = await this.streams[partition]!.message({ seq: sequence })
+    const cursor = formatCursor(partition, sequence)
+    if (first !== undefined && this.isOwn(first, numbers[0]!)) return { cursor, duplicate: false }
+    if (messageId === "" || (first !== undefined && this.isWithin(first, windowMs))) return { cursor, duplicate: true }
+    return nextId(messageId, sequence)
+  }
+
+  /** Whether this writer stored it with this number. */
+  isOwn(message: StreamMessage, number: number): boolean {
+    return headerOf(asciiOf(message.header), "redcar-writer") === `${this.writer}.${number}`
+  }
+
+  isWithin(message: StreamMessage, windowMs: number): boolean {
+    return storedAtOf(message) >= this.clock.now() - windowMs
+  }
+
+  /** Sends several as one; for conditions. `held`: whoever asks holds the lane. */
+  sendWhole(target: Target, sendings: readonly Sending[], lines: string, held: boolean): Promise<[Outgoing, Answer]> {
+    return new Promise((resolve) => {
+      const done = (answer: Answer) => {
+        this.#pendingBytes -= outgoing.bytes
+        resolve([outgoing, answer])
+      }
+      const [only] = sendings
+      const options = this.sending(target)
+      const outgoing: Outgoing =
+        sendings.length === 1
+          ? single(options, { ...only!, lines }, done)
+          : batch(options, sendings, lines, () => nuid.next(), done)
+      this.#pendingBytes += outgoing.bytes
+      if (held) target.lane.putNow(outgoing)
+      else target.lane.put(outgoing)
+    })
+  }
+}
+
+/** The id of an event whose first one, at `sequence`, no longer counts. Everybody comes to the same. */
+export function nextId(messageId: string, sequence: number): string {
+  return `${messageId.split("#", 1)[0]}#${sequence}`
+}
+
+/** Nothing of it is acknowledged; it may be tried again. */
+export function notStored(): OverloadError {
+  return new OverloadError(retryAfterMs, "NATS stores nothing at present: it has no leader or quorum, or does not answer")
+}
+
+/** Why something was not stored. */
+export function errorOf(answer: Answer): Error {
+  if (answer.kind !== "refused") return notStored()
+  if (isFull(answer.code)) return new StorageFullError(`NATS has no room left: ${answer.why}`)
+  return new StorageError(`NATS refused an event: ${answer.why}`)
+}
+
+/** One append: all of it is answered at once. */
+class Call {
+  readonly #results: Appended[]
+  #left: number
+  readonly #resolve: (appended: readonly Appended[]) => void
+  readonly #reject: (error: Error) => void
+
+  constructor(count: number, resolve: (appended: readonly Appended[]) => void, reject: (error: Error) => void) {
+    this.#results = new Array<Appended>(count)
+    this.#left = count
+    this.#resolve = resolve
+    this.#reject = reject
+  }
+
+  settle(i: number, result: Appended | Error): void {
+    if (result instanceof Error) return this.#reject(result)
+    this.#results[i] = result
+    if (--this.#left === 0) this.#resolve(this.#results)
+  }
+}

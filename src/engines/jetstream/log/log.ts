@@ -1,0 +1,216 @@
+import type { NatsConnection } from "@nats-io/nats-core"
+import { type Address, isReservedTopic } from "../../../core/address.ts"
+import type { Clock } from "../../../core/clock.ts"
+import type { Cursor } from "../../../core/cursor.ts"
+import type {
+  Appended,
+  AppendOptions,
+  Batch,
+  EventLog,
+  ReadOptions,
+  StoredEvent,
+  TopicStats,
+} from "../../../core/engine.ts"
+import { DamagedError, InvalidCursorError } from "../../../core/errors.ts"
+import type { Event } from "../../../core/event.ts"
+import type { Logger } from "../../../core/logger.ts"
+import type { Retention } from "../../../core/resources.ts"
+import { statsOf } from "../../embedded/log/retention.ts"
+import { type Names, partitionOf } from "../names.ts"
+import { Appender } from "./appender.ts"
+import { Conditions } from "./condition.ts"
+import { formatCursor, parseCursor } from "./cursor.ts"
+import { Damages } from "./damages.ts"
+import { Indexes } from "./indexes.ts"
+import { Link } from "./link.ts"
+import { DamagedMessage } from "./message.ts"
+import { Publisher } from "./publisher.ts"
+import { beforeTime, type ReadState, readLog } from "./read.ts"
+import { type Delivered, Messages } from "./stored-message.ts"
+import { ensureLogStream, LogStream } from "./stream.ts"
+
+export interface JetStreamLogOptions {
+  readonly nats: NatsConnection
+  readonly names: Names
+  readonly partitions: number
+  readonly replicas: number
+  readonly dedupeWindowMsMax: number
+  /** For what can be made again at any time: the indexes. */
+  readonly directory: string
+  /** Memory for events that wait for an answer; more is refused. */
+  readonly pendingBytesMax: number
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+/** The event log in JetStream, with what an operator wants to know of it. */
+export interface JetStreamLog extends EventLog {
+  health(): readonly string[]
+  figures(): Readonly<Record<string, number>>
+  close(): Promise<void>
+}
+
+/** Opens the log, and makes its streams where they are missing. The connection stays the caller's. */
+export async function openJetStreamLog(options: JetStreamLogOptions): Promise<JetStreamLog> {
+  for (let partition = 0; partition < options.partitions; partition++) await ensureLogStream(options, partition)
+  return new StreamLog(options)
+}
+
+class StreamLog implements JetStreamLog {
+  readonly partitions: number
+  readonly #names: Names
+  readonly #streams: readonly LogStream[]
+  readonly #link: Link
+  readonly #publisher: Publisher
+  readonly #appender: Appender
+  readonly #conditions: Conditions
+  readonly #indexes: Indexes
+  readonly #messages: Messages
+  readonly #damages: Damages
+  readonly #reading: ReadState
+
+  constructor(options: JetStreamLogOptions) {
+    const { nats, names, partitions, clock, pendingBytesMax } = options
+    this.partitions = partitions
+    this.#names = names
+    this.#streams = Array.from({ length: partitions }, (_, i) => new LogStream(nats, names.logStream(i)))
+    this.#link = new Link(nats)
+    this.#messages = new Messages(names)
+    this.#damages = new Damages(options.log)
+    const streams = this.#streams
+    const shared = { ...options, link: this.#link, streams, messages: this.#messages }
+    this.#publisher = new Publisher(shared)
+    this.#appender = new Appender({ names, clock, publisher: this.#publisher, streams, pendingBytesMax })
+    this.#indexes = new Indexes(shared)
+    this.#conditions = new Conditions({
+      ...shared,
+      appender: this.#appender,
+      last: (address) => this.last(address),
+      earlier: (address, event) => this.#earlier(address, event),
+    })
+    this.#reading = {
+      ...shared,
+      keyed: (address, after) => this.#indexes.keyed(address, after),
+      onDamage: (partition, sequence, reason) => this.#damages.add(streams[partition]!.name, sequence, reason),
+    }
+  }
+
+  partitionOf(address: { readonly tenant: string; readonly topic: string }): number {
+    return partitionOf(address, this.partitions)
+  }
+
+  append(address: Address, events: readonly Event[], options: AppendOptions = {}): Promise<readonly Appended[]> {
+    if (events.length === 0) return Promise.resolve([])
+    const appends = options.expectedLast === undefined ? this.#appender : this.#conditions
+    return appends.append(address, events, options)
+  }
+
+  read(options: ReadOptions): AsyncIterable<Batch> {
+    return readLog(this.#reading, options)
+  }
+
+  async get(cursor: Cursor): Promise<StoredEvent | undefined> {
+    const { partition, sequence } = parseCursor(cursor, this.partitions)
+    if (sequence === 0) return undefined
+    return this.#event(partition, await this.#streams[partition]!.message({ seq: sequence }))
+  }
+
+  #event(partition: number, message: Delivered | undefined): StoredEvent | undefined {
+    if (message === undefined) return undefined
+    const event = this.#messages.read(partition, message)
+    if (!(event instanceof DamagedMessage)) return event
+    const { name } = this.#streams[partition]!
+    this.#damages.add(name, message.sequence, event.reason)
+    throw new DamagedError(`${name}, sequence ${message.sequence}: ${event.reason}`)
+  }
+
+  async find(
+    address: Address,
+    identity: { readonly source: string; readonly id: string },
+  ): Promise<StoredEvent | undefined> {
+    const partition = this.partitionOf(address)
+    for await (const sequence of this.#indexes.withIdentity(address, identity)) {
+      const message = await this.#streams[partition]!.message({ seq: sequence })
+      const stored = message && this.#messages.read(partition, message)
+      if (stored === undefined || stored instanceof DamagedMessage) continue
+      const { event } = stored
+      if (event.id === identity.id && event.source === identity.source) return stored
+    }
+    return undefined
+  }
+
+  async #earlier(address: Address, event: Event) {
+    const found = await this.find(address, event)
+    if (found === undefined) return undefined
+    return { sequence: parseCursor(found.cursor, this.partitions).sequence, storedAt: found.storedAt }
+  }
+
+  async head(partition = 0): Promise<Cursor> {
+    const { last_seq } = await this.#streams[partition]!.state()
+    return formatCursor(partition, last_seq)
+  }
+
+  oldest(partition = 0): Cursor {
+    return formatCursor(partition, 0)
+  }
+
+  async at(time: number, partition = 0): Promise<Cursor> {
+    return formatCursor(partition, await beforeTime(this.#streams[partition]!, time))
+  }
+
+  async last(address: Address): Promise<Cursor | undefined> {
+    const partition = this.partitionOf(address)
+    const hidden = address.key !== undefined && isReservedTopic(address.topic)
+    const sequence = hidden ? await this.#indexes.lastOf(address) : await this.#lastOf(partition, address)
+    return sequence === undefined ? undefined : formatCursor(partition, sequence)
+  }
+
+  async #lastOf(partition: number, address: Address): Promise<number | undefined> {
+    const subjects = this.#names.subjectsOf(address)
+    const found = await Promise.all(
+      subjects.map((subject) => this.#streams[partition]!.message({ last_by_subj: subject })),
+    )
+    const sequences = found.flatMap((message) => (message === undefined ? [] : [message.sequence]))
+    return sequences.length === 0 ? undefined : Math.max(...sequences)
+  }
+
+  compare(a: Cursor, b: Cursor): number {
+    const [left, right] = [parseCursor(a, this.partitions), parseCursor(b, this.partitions)]
+    if (left.partition !== right.partition) throw new InvalidCursorError(b)
+    return left.sequence - right.sequence
+  }
+
+  async stats(address: Address): Promise<TopicStats> {
+    return statsOf(await this.#indexes.topic(address))
+  }
+
+  trim(address: Address, keep: Retention): Promise<number> {
+    return this.#indexes.trim(address, keep)
+  }
+
+  health(): readonly string[] {
+    const lines = [...this.#damages.lines]
+    if (!this.#link.up) lines.push("the connection to NATS is cut: publishing is refused")
+    else if (this.#publisher.lanes.some((lane) => lane.refusing)) {
+      lines.push("NATS stores nothing at present, for want of a leader or a quorum: publishing is refused")
+    }
+    return lines
+  }
+
+  figures(): Readonly<Record<string, number>> {
+    return {
+      log_pending_bytes: this.#appender.pendingBytes,
+      log_pending_messages: this.#publisher.pending,
+      log_damages: this.#damages.count,
+      log_partitions: this.partitions,
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#appender.close()
+    await this.#publisher.settled()
+    this.#publisher.close()
+    await this.#indexes.close()
+    this.#link.close()
+  }
+}

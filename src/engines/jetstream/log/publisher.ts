@@ -1,0 +1,110 @@
+import { createInbox, type MsgHdrs, type NatsConnection, nuid, type Subscription } from "@nats-io/nats-core"
+import type { Clock } from "../../../core/clock.ts"
+import type { Names } from "../names.ts"
+import { answerOf } from "./answer.ts"
+import { Lane, type Outgoing, type Wire } from "./lane.ts"
+import type { Link } from "./link.ts"
+import { asciiOf, type RawMessage, rawOf } from "./raw-message.ts"
+import { LogStream } from "./stream.ts"
+import { Voids } from "./voids.ts"
+
+export interface PublisherOptions {
+  readonly nats: NatsConnection
+  readonly names: Names
+  readonly clock: Clock
+  readonly link: Link
+  readonly partitions: number
+}
+
+interface Awaited {
+  readonly lane: Lane
+  readonly outgoing: Outgoing
+}
+
+/** Sends messages to the partitions' streams, and hands the answers back: one subscription serves them all. */
+export class Publisher {
+  /** Who wrote a message: one for each opening of the log. */
+  readonly writer = nuid.next()
+  readonly lanes: readonly Lane[]
+  readonly #nats: NatsConnection
+  readonly #prefix = `${createInbox()}.`
+  readonly #subscription: Subscription
+  readonly #awaited = new Map<string, Awaited>()
+  readonly #forget: () => void
+  #token = 0
+
+  constructor({ nats, names, clock, link, partitions }: PublisherOptions) {
+    this.#nats = nats
+    this.#subscription = nats.subscribe(`${this.#prefix}*`, {
+      callback: (error, message) => {
+        if (error === null) this.#take(rawOf(message))
+      },
+    })
+    this.lanes = Array.from({ length: partitions }, (_, partition) => {
+      const stream = new LogStream(nats, names.logStream(partition))
+      const wire: Wire = {
+        clock,
+        get up() {
+          return link.up
+        },
+        send: (lane, outgoing) => this.#send(lane, outgoing),
+        forget: ({ token }) => {
+          if (token !== undefined) this.#awaited.delete(token)
+        },
+        probe: () =>
+          stream.state().then(
+            () => true,
+            () => false,
+          ),
+      }
+      return new Lane(wire, new Voids())
+    })
+    this.#forget = link.listen({
+      cut: () => this.#each((lane) => lane.cut()),
+      restored: () => this.#each((lane) => lane.restored()),
+    })
+  }
+
+  /** Messages that have not been answered. */
+  get pending(): number {
+    return this.lanes.reduce((sum, lane) => sum + lane.pending, 0)
+  }
+
+  /** Resolves when everything is answered or given up. */
+  async settled(): Promise<void> {
+    for (const lane of this.lanes) await lane.settled()
+  }
+
+  close(): void {
+    this.#forget()
+    this.#each((lane) => lane.close())
+    if (!this.#nats.isClosed()) this.#subscription.unsubscribe()
+  }
+
+  #each(tell: (lane: Lane) => void): void {
+    for (const lane of this.lanes) tell(lane)
+  }
+
+  #send(lane: Lane, outgoing: Outgoing): void {
+    outgoing.token ??= (++this.#token).toString(36)
+    const { token } = outgoing
+    this.#awaited.set(token, { lane, outgoing })
+    const frames = outgoing.frames()
+    const last = frames.length - 1
+    for (let i = 0; i <= last; i++) {
+      const { subject, header, payload } = frames[i]!
+      const headers = { encode: () => header } as unknown as MsgHdrs
+      // A closed connection throws; that nothing answers is found in its time.
+      if (this.#nats.isClosed()) return
+      this.#nats.publish(subject, payload, i === last ? { headers, reply: this.#prefix + token } : { headers })
+    }
+  }
+
+  #take(raw: RawMessage): void {
+    const token = asciiOf(raw.subject.subarray(this.#prefix.length))
+    const awaited = this.#awaited.get(token)
+    if (awaited === undefined) return
+    this.#awaited.delete(token)
+    awaited.lane.answered(awaited.outgoing, answerOf(raw))
+  }
+}

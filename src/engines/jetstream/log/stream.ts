@@ -1,0 +1,129 @@
+import type { NatsConnection } from "@nats-io/nats-core"
+import type { Clock } from "../../../core/clock.ts"
+import { ClosedError, StorageError } from "../../../core/errors.ts"
+import type { Names } from "../names.ts"
+import { ask, ensureStream, JetStreamError, NoAnswerError, reasons } from "../request.ts"
+
+export interface StreamOptions {
+  readonly nats: NatsConnection
+  readonly clock: Clock
+  readonly names: Names
+  readonly replicas: number
+  readonly dedupeWindowMsMax: number
+}
+
+const nanosPerMs = 1_000_000
+
+/** Makes a partition's stream, or brings one that is there to this configuration. */
+export function ensureLogStream(options: StreamOptions, partition: number): Promise<void> {
+  const { nats, clock, names, replicas, dedupeWindowMsMax } = options
+  return ensureStream(nats, clock, {
+    name: names.logStream(partition),
+    subjects: [names.logSubjects(partition)],
+    subject_transform: { src: names.logSubjects(partition), dest: `${names.prefix}.>` },
+    retention: "limits",
+    storage: "file",
+    discard: "old",
+    num_replicas: replicas,
+    allow_direct: true,
+    allow_atomic: true,
+    duplicate_window: dedupeWindowMsMax * nanosPerMs,
+  })
+}
+
+/** What a stream holds. */
+export interface StreamState {
+  readonly messages: number
+  readonly bytes: number
+  readonly first_seq: number
+  readonly last_seq: number
+}
+
+/** A message as its stream holds it. */
+export interface StreamMessage {
+  readonly subject: string
+  readonly sequence: number
+  readonly storedAt: number
+  readonly header: Uint8Array
+  readonly data: Uint8Array
+}
+
+interface GotMessage {
+  readonly message: {
+    readonly subject: string
+    readonly seq: number
+    readonly time: string
+    readonly hdrs?: string
+    readonly data?: string
+  }
+}
+
+const nothing = new Uint8Array()
+
+/**
+ * A partition's stream, as its leader knows it: what was acknowledged to anybody is seen. All of it throws StorageError where
+ * NATS does not answer, and ClosedError.
+ */
+export class LogStream {
+  readonly #nats: NatsConnection
+  readonly name: string
+
+  constructor(nats: NatsConnection, name: string) {
+    this.#nats = nats
+    this.name = name
+  }
+
+  async state(): Promise<StreamState> {
+    const { state } = await this.ask<{ readonly state: StreamState }>(`STREAM.INFO.${this.name}`)
+    return state
+  }
+
+  /** The message at a sequence, the newest of a subject, or the first from a sequence on; undefined where there is none. */
+  async message(
+    query:
+      | { readonly seq: number }
+      | { readonly last_by_subj: string }
+      | { readonly seq: number; readonly next_by_subj: string },
+  ): Promise<StreamMessage | undefined> {
+    const got = await this.#find<GotMessage>(`STREAM.MSG.GET.${this.name}`, query)
+    if (got === undefined) return undefined
+    const { subject, seq, time, hdrs, data } = got.message
+    return {
+      subject,
+      sequence: seq,
+      storedAt: Date.parse(time),
+      header: hdrs === undefined ? nothing : Buffer.from(hdrs, "base64"),
+      data: data === undefined ? nothing : Buffer.from(data, "base64"),
+    }
+  }
+
+  /** Drops what a subject has before a sequence; answers how many. */
+  async purge(filter: string, seq: number): Promise<number> {
+    const { purged } = await this.ask<{ readonly purged: number }>(`STREAM.PURGE.${this.name}`, { filter, seq })
+    return purged
+  }
+
+  async ask<T>(subject: string, body?: unknown): Promise<T> {
+    try {
+      return await ask<T>(this.#nats, subject, body)
+    } catch (error) {
+      throw storageError(this.#nats, error, this.name)
+    }
+  }
+
+  async #find<T>(subject: string, body: unknown): Promise<T | undefined> {
+    try {
+      return await ask<T>(this.#nats, subject, body)
+    } catch (error) {
+      if (error instanceof JetStreamError && error.code === reasons.noMessage) return undefined
+      throw storageError(this.#nats, error, this.name)
+    }
+  }
+}
+
+function storageError(nats: NatsConnection, cause: unknown, stream: string): unknown {
+  if (nats.isClosed()) return new ClosedError()
+  if (cause instanceof NoAnswerError || cause instanceof JetStreamError)
+    return new StorageError(`the stream ${stream} cannot be read at present: ${cause.message}`, { cause })
+  return cause
+}

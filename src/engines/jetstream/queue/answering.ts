@@ -1,0 +1,176 @@
+import { type Msg, type NatsConnection, nuid } from "@nats-io/nats-core"
+import type { Clock } from "../../../core/clock.ts"
+import type { DeadLetter, Delivery } from "../../../core/delivery.ts"
+import type { Carried, DeadLetterQuery, Fence } from "../../../core/engine.ts"
+import { OverloadError, StorageError } from "../../../core/errors.ts"
+import type { Logger } from "../../../core/logger.ts"
+import type { ReaderStep, Shard } from "./shard.ts"
+import { cut, type PackedDelivery, packError, unpack } from "./wire.ts"
+
+export interface AnsweringOptions {
+  readonly nats: NatsConnection
+  readonly clock: Clock
+  readonly log: Logger
+  readonly subject: string
+  readonly shard: Shard
+  /** Of one answer. */
+  readonly answerBytesMax: number
+}
+
+/** `more`: there are others after the last. */
+export interface LetterPage {
+  readonly letters: readonly DeadLetter[]
+  readonly more: boolean
+}
+
+/** `session` is to be asked for the next; there is none when that was all. */
+export interface CarriedPage {
+  readonly items: readonly Carried[]
+  readonly session?: string
+}
+
+export type Operation =
+  | "ping"
+  | "enqueue"
+  | "position"
+  | "claim"
+  | "forget"
+  | "resume"
+  | "drop"
+  | "open"
+  | "depth"
+  | "deadLetters"
+  | "deadLetter"
+  | "redrive"
+  | "carried"
+  | "carry"
+
+const requestsMax = 512
+const lettersMax = 1_000
+const sessionsMax = 4
+/** A session that is not asked for so long ends. */
+const sessionMs = 60_000
+
+interface Session {
+  readonly pages: AsyncIterator<readonly Carried[]>
+  rest: readonly (readonly Carried[])[]
+  cancel: () => void
+}
+
+/** Answers other processes' requests for a shard that is held here, until it is closed. */
+export class Answering {
+  readonly #options: AnsweringOptions
+  readonly #subscription: { unsubscribe(): void }
+  readonly #sessions = new Map<string, Session>()
+  #requests = 0
+
+  constructor(options: AnsweringOptions) {
+    this.#options = options
+    const callback = (error: Error | null, message: Msg) => {
+      if (error === null) void this.#answer(message)
+    }
+    this.#subscription = options.nats.subscribe(options.subject, { callback })
+  }
+
+  /** Takes no more requests; those that it has are answered. */
+  close(): void {
+    if (!this.#options.nats.isClosed()) this.#subscription.unsubscribe()
+    for (const id of [...this.#sessions.keys()]) this.#end(id)
+  }
+
+  async #answer(message: Msg): Promise<void> {
+    const { shard, log } = this.#options
+    let answer: object
+    this.#requests++
+    try {
+      if (this.#requests > requestsMax) throw new OverloadError(100)
+      const { operation, args } = message.json<{ operation: Operation; args: never[] }>()
+      answer = { value: await this.#do(operation, args) }
+    } catch (error) {
+      // Whoever has the shard now has got this request too, and answers it.
+      if (shard.lost.aborted) return
+      const packed = packError(error)
+      if (packed.name === "Error" || packed.name === "TypeError") log.error({ err: error }, "a request of the queue failed: this is a bug")
+      answer = { error: packed }
+    } finally {
+      this.#requests--
+    }
+    if (!this.#options.nats.isClosed()) message.respond(JSON.stringify(answer))
+  }
+
+  async #do(operation: Operation, args: readonly never[]): Promise<unknown> {
+    const { shard } = this.#options
+    const [first, second] = args as readonly unknown[] as readonly [string, string]
+    switch (operation) {
+      case "ping":
+        return true
+      case "enqueue": {
+        const [packed, reader] = args as readonly unknown[] as [readonly PackedDelivery[], ReaderStep | null | undefined]
+        return shard.enqueue({ deliveries: packed.map(unpack), ...(reader && { reader }) })
+      }
+      case "position":
+        return shard.position(first)
+      case "claim":
+        return shard.claim(args[0] as unknown as Fence)
+      case "forget":
+        return shard.forget(first)
+      case "resume":
+        return shard.resume(first, second)
+      case "drop":
+        return shard.drop(first, second)
+      case "open":
+        return shard.open(args[0] as unknown as Delivery)
+      case "depth":
+        return shard.depth(first)
+      case "deadLetters":
+        return this.#letters(args[0] as unknown as DeadLetterQuery)
+      case "deadLetter":
+        return shard.deadLetter(first, second)
+      case "redrive":
+        return shard.redrive(first, second)
+      case "carried":
+        return this.#carried(first as string | null)
+      case "carry":
+        return shard.carry(args[0] as unknown as readonly Carried[])
+    }
+  }
+
+  async #letters(query: DeadLetterQuery): Promise<LetterPage> {
+    const limit = Math.min(query.limit, lettersMax)
+    const found = await this.#options.shard.deadLetters({ ...query, limit })
+    const letters = cut(found, this.#options.answerBytesMax)[0]!
+    return { letters, more: letters.length < found.length || (found.length === limit && limit < query.limit) }
+  }
+
+  async #carried(asked: string | null): Promise<CarriedPage> {
+    const { shard, clock, answerBytesMax } = this.#options
+    const id = asked ?? nuid.next()
+    if (asked === null) {
+      if (this.#sessions.size >= sessionsMax) throw new OverloadError(sessionMs, "too many read all deliveries at once")
+      this.#sessions.set(id, { pages: shard.carried()[Symbol.asyncIterator](), rest: [], cancel: () => {} })
+    }
+    const session = this.#sessions.get(id)
+    if (session === undefined) throw new StorageError("reading all deliveries took too long, or its shard has moved")
+    session.cancel()
+    session.cancel = clock.after(sessionMs, () => this.#end(id))
+    if (session.rest.length === 0) {
+      const { done, value } = await session.pages.next()
+      if (done) {
+        this.#end(id)
+        return { items: [] }
+      }
+      session.rest = cut(value, answerBytesMax)
+    }
+    const [items, ...rest] = session.rest
+    session.rest = rest
+    return { items: items!, session: id }
+  }
+
+  #end(id: string): void {
+    const session = this.#sessions.get(id)
+    this.#sessions.delete(id)
+    session?.cancel()
+    // Where it is being read from at the moment it ends after that.
+    session?.pages.return?.().catch(() => undefined)
+  }
+}

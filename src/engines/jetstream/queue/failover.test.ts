@@ -1,0 +1,213 @@
+import { setTimeout as pause } from "node:timers/promises"
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest"
+import { laneOf } from "../../../core/delivery.ts"
+import type { DeliveryQueue } from "../../../core/engine.ts"
+import { LeaseLostError, ShareLostError, StorageError } from "../../../core/errors.ts"
+import { systemClock } from "../../../telemetry/clock.ts"
+import { type Nats, natsAvailable, startNats } from "../../../testing/nats.ts"
+import { delivery, ids, lane, letter, take, takeOne } from "../../conformance/queue-fixture.ts"
+import { stableHash } from "../names.ts"
+import { cursorAt, TestHub, type TestProcess } from "./bed.fixture.ts"
+
+const shards = 4
+const numberOf = (name: string) => stableHash(name) % shards
+/** A destination whose lane is in this shard. */
+const destinationIn = (number: number) => {
+  for (let i = 0; ; i++) if (numberOf(`acme/d${i}`) === number) return `d${i}`
+}
+const laneIn = (number: number) => `acme/${destinationIn(number)}`
+const spread = (sequence: number) =>
+  Array.from({ length: shards }, (_, number) =>
+    delivery(cursorAt(sequence), { trigger: `t${number}`, destination: destinationIn(number) }),
+  )
+
+if (natsAvailable() === undefined) {
+  test.skip("shards of the queue that move: there is no nats-server here; NATS_SERVER names its program", () => {})
+} else {
+  describe("shards that move from process to process", () => {
+    let server: Nats
+    let hub: TestHub
+    let runs = 0
+    let a: TestProcess
+    let b: TestProcess
+
+    beforeAll(async () => {
+      server = await startNats()
+    })
+    afterAll(() => server?.stop())
+    beforeEach(async () => {
+      hub = new TestHub(server.url, `f${++runs}`, shards)
+      a = await hub.start(systemClock, true)
+      b = await hub.start(systemClock, false, { serve: true })
+    })
+    afterEach(() => hub.dispose())
+
+    const toB = () => Promise.all(Array.from({ length: shards }, (_, number) => hub.shares.move(number, b.member)))
+    const seizeForB = () => {
+      for (let number = 0; number < shards; number++) hub.shares.seize(number, b.member)
+    }
+    const held = async (process: TestProcess, count: number) => {
+      await expect.poll(() => process.queue.figures().queueShards, { timeout: 5_000 }).toBe(count)
+    }
+
+    test("a move takes along what is open, and what is leased may end first", async () => {
+      await a.queue.enqueue(spread(1).concat(spread(2)), { reader: "router", cursor: cursorAt(2) })
+      const leases = await take(a.queue, 1, laneIn(0))
+      const moving = toB()
+      await pause(100)
+      expect(await take(a.queue, 9, laneIn(0))).toEqual([])
+      await a.queue.settle(leases[0]!, { kind: "done" })
+      await moving
+      await held(b, shards)
+      expect(a.queue.figures().queueShards).toBe(0)
+      expect(ids(await take(b.queue, 9, laneIn(0)))).toEqual([spread(2)[0]!.id])
+      for (let number = 1; number < shards; number++) {
+        expect(await take(b.queue, 9, laneIn(number))).toHaveLength(2)
+        expect(await a.queue.depth(laneIn(number))).toBe(2)
+      }
+      expect(await a.queue.position("router")).toBe(cursorAt(2))
+    })
+
+    test("who listens hears of lanes that come to be here, and not of those that went", async () => {
+      await a.queue.enqueue(spread(1))
+      const stop = new AbortController()
+      const heard = new Set<string>()
+      const listening = (async () => {
+        for await (const name of b.queue.lanes(stop.signal)) heard.add(name)
+      })()
+      await hub.shares.move(2, b.member)
+      await expect.poll(() => [...heard]).toEqual([laneIn(2)])
+      await a.queue.enqueue(spread(2))
+      stop.abort()
+      await listening
+      expect([...heard]).toEqual([laneIn(2)])
+    })
+
+    test("the death of a process: another goes on with all that was acknowledged, and old leases end nothing", async () => {
+      await a.queue.enqueue(spread(1), { reader: "router", cursor: cursorAt(1) })
+      const done = await takeOne(a.queue, laneIn(0))
+      await a.queue.settle(done, { kind: "done" })
+      const [leased] = await take(a.queue, 1, laneIn(1))
+      await a.queue.bury(await takeOne(a.queue, laneIn(2)), letter(spread(1)[2]!))
+      const [name, held3] = [laneIn(3), await takeOne(a.queue, laneIn(3))]
+      await a.queue.hold(held3)
+      await a.die()
+      await expect(b.queue.depth(name)).rejects.toThrow(StorageError)
+      expect(b.queue.health()).toHaveLength(1)
+      seizeForB()
+      await held(b, shards)
+      expect(b.queue.health()).toEqual([])
+      expect(await take(b.queue, 9, laneIn(0))).toEqual([])
+      const again = await takeOne(b.queue, laneIn(1))
+      expect(again.token).not.toBe(leased!.token)
+      await expect(b.queue.settle(leased!, { kind: "done" })).rejects.toThrow(LeaseLostError)
+      expect(await b.queue.deadLetters({ tenant: "acme", limit: 9 })).toEqual([letter(spread(1)[2]!)])
+      expect(await b.queue.open(spread(1)[3]!)).toMatchObject({ state: "held" })
+      await b.queue.enqueue(spread(1), { reader: "router", cursor: cursorAt(1) })
+      expect(await b.queue.depth(laneIn(0))).toBe(0)
+    })
+
+    test("a process that does not know that it has lost its shares can change nothing any more", async () => {
+      await a.queue.enqueue(spread(1).concat(spread(2)), { reader: "router", cursor: cursorAt(2) })
+      const leases = await Promise.all([0, 1, 2, 3].map(async (n) => (await take(a.queue, 1, laneIn(n)))[0]!))
+      seizeForB()
+      await held(b, shards)
+      const more = await take(a.queue, 9, laneIn(0))
+      await expect(a.queue.settle(leases[0]!, { kind: "done" })).rejects.toThrow(LeaseLostError)
+      await expect(a.queue.hold(leases[1]!)).rejects.toThrow(LeaseLostError)
+      await expect(a.queue.settle(leases[2]!, { kind: "retry", delayMs: 1 })).rejects.toThrow(LeaseLostError)
+      await expect(a.queue.bury(leases[3]!, letter(spread(1)[3]!))).rejects.toThrow(LeaseLostError)
+      for (const lease of more) await expect(a.queue.release(lease, 0)).rejects.toThrow(LeaseLostError)
+      expect(await take(a.queue, 9, laneIn(0))).toEqual([])
+      for (let number = 0; number < shards; number++) {
+        expect(ids(await take(b.queue, 9, laneIn(number)))).toEqual([spread(1)[number]!.id, spread(2)[number]!.id])
+      }
+      // It asks the others now, as anybody does.
+      await a.queue.enqueue(spread(3), { reader: "router", cursor: cursorAt(3) })
+      expect(await b.queue.position("router")).toBe(cursorAt(3))
+    })
+
+    test("a stale holder of its shares answers no reader's position, and takes no enqueueing", async () => {
+      await a.queue.enqueue(spread(1), { reader: "router", cursor: cursorAt(1) })
+      seizeForB()
+      await held(b, shards)
+      await b.queue.enqueue(spread(2), { reader: "router", cursor: cursorAt(2) })
+      const asked = async () => a.queue.position("router").catch((error: unknown) => error)
+      const first = await asked()
+      expect(first instanceof StorageError || first === cursorAt(2)).toBe(true)
+      await held(a, 3)
+      expect(await asked()).toBe(cursorAt(2))
+      const adding = a.queue.enqueue(spread(3), { reader: "router", cursor: cursorAt(3) })
+      await expect(adding).rejects.toThrow(StorageError)
+      await held(a, 0)
+      await a.queue.enqueue(spread(3), { reader: "router", cursor: cursorAt(3) })
+      for (let number = 0; number < shards; number++) expect(await b.queue.depth(laneIn(number))).toBe(3)
+    })
+
+    test("an earlier holder of a share who claims its shards too late does not keep them", async () => {
+      await a.queue.enqueue(spread(1))
+      hub.shares.seize(0, b.member, 0)
+      await held(a, shards)
+      await pause(50)
+      await expect.poll(() => a.queue.enqueue(spread(2)).then(() => "done", String), { timeout: 5_000 }).toBe("done")
+      expect(b.queue.figures().queueShards).toBe(0)
+      expect(ids(await take(a.queue, 9, laneIn(0)))).toEqual([spread(1)[0]!.id, spread(2)[0]!.id])
+    })
+
+    test("readers of a later claim keep those of an earlier one out, in every shard and through moves", async () => {
+      const position = (epoch: number, sequence: number) => ({
+        reader: "router",
+        cursor: cursorAt(sequence),
+        fence: { name: "route/0", epoch },
+      })
+      await b.queue.claim({ name: "route/0", epoch: 3 })
+      await b.queue.enqueue(spread(1), position(3, 1))
+      await a.queue.claim({ name: "route/0", epoch: 4 })
+      await a.queue.claim({ name: "route/1", epoch: 1 })
+      const refused = async (queue: DeliveryQueue) => {
+        await expect(queue.claim({ name: "route/0", epoch: 3 })).rejects.toThrow(ShareLostError)
+        for (const d of spread(2)) await expect(queue.enqueue([d], position(3, 2))).rejects.toThrow(ShareLostError)
+        await expect(queue.enqueue([], position(3, 2))).rejects.toThrow(ShareLostError)
+      }
+      await refused(b.queue)
+      await refused(a.queue)
+      seizeForB()
+      await held(b, shards)
+      await refused(b.queue)
+      expect(await b.queue.position("router")).toBe(cursorAt(1))
+      await b.queue.enqueue(spread(2), position(4, 2))
+      for (const d of spread(1)) expect(await b.queue.depth(laneOf(d))).toBe(2)
+    })
+
+    test("what is too much for one message crosses in several, and the position with the last", async () => {
+      const all = Array.from({ length: 12_000 }, (_, i) => delivery(cursorAt(i + 1), { trigger: `${"x".repeat(40)}${i}` }))
+      await b.queue.enqueue(all, { reader: "router", cursor: cursorAt(12_000) })
+      expect(await b.queue.depth(lane)).toBe(12_000)
+      expect(await b.queue.position("router")).toBe(cursorAt(12_000))
+      const leases = await take(a.queue, 1_500)
+      const long = { detail: "x".repeat(4_000), kind: "failed", permanent: true } as const
+      await Promise.all(leases.map((lease) => a.queue.bury(lease, { ...letter(lease.delivery), lastOutcome: long })))
+      const found = await b.queue.deadLetters({ tenant: "acme", limit: 1_200 })
+      expect(found.map(({ id }) => id)).toEqual(all.slice(0, 1_200).map(({ id }) => id))
+      let carried = 0
+      for await (const items of b.queue.carried()) carried += items.length
+      expect(carried).toBe(12_000)
+    })
+
+    test("while nobody holds shards all that needs them fails as passing, and health says so", async () => {
+      await a.close()
+      for (const call of [
+        () => b.queue.enqueue(spread(1)),
+        () => b.queue.position("router"),
+        () => b.queue.claim({ name: "route/0", epoch: 1 }),
+        () => b.queue.drop("acme", "t1"),
+        () => b.queue.deadLetters({ tenant: "acme", limit: 1 }),
+      ]) {
+        await expect(call()).rejects.toThrow(StorageError)
+      }
+      expect(b.queue.health()).toEqual([
+        "no shard of the delivery queue can be asked (no process holds it): deliveries wait; a process with the role deliver is needed",
+      ])
+    })
+  })
+}

@@ -1,0 +1,321 @@
+import { rm } from "node:fs/promises"
+import { join } from "node:path"
+import type { NatsConnection } from "@nats-io/nats-core"
+import type { Clock } from "../../../core/clock.ts"
+import type { Cursor } from "../../../core/cursor.ts"
+import { type DeadLetter, type Delivery, laneOf, type Verdict } from "../../../core/delivery.ts"
+import type {
+  Carried,
+  DeadLetterQuery,
+  DeliveryQueue,
+  Fence,
+  Lease,
+  OpenDelivery,
+  Position,
+  Shares,
+} from "../../../core/engine.ts"
+import { ClosedError, LeaseLostError } from "../../../core/errors.ts"
+import type { Logger } from "../../../core/logger.ts"
+import { type Names, stableHash } from "../names.ts"
+import { ensureJournal } from "./journal.ts"
+import { KeyedTurns } from "./keyed-turns.ts"
+import { Listeners } from "./listeners.ts"
+import { Places } from "./places.ts"
+import type { Shard, ShardCalls } from "./shard.ts"
+
+export interface JetStreamQueueOptions {
+  readonly nats: NatsConnection
+  readonly names: Names
+  /** As many as ever: lanes are spread over them by it. */
+  readonly shards: number
+  readonly replicas: number
+  readonly shares: Shares
+  /** Whether this process holds shards. */
+  readonly serve: boolean
+  /** Of this process alone, for what can be made again at any time. */
+  readonly directory: string
+  /** Of each shard: writes that wait for its journal. */
+  readonly pendingBytesMax: number
+  readonly clock: Clock
+  readonly log: Logger
+  /** A journal is written anew when it has grown by so much, or by twice what it tells where that is more; default 16 MiB. */
+  readonly compactBytesMin?: number
+}
+
+export interface JetStreamQueue extends DeliveryQueue {
+  /** What an operator should know: shards that nobody holds, journals that take nothing. */
+  health(): readonly string[]
+  /** Figures by name, of the shards that this process holds together. */
+  figures(): Readonly<Record<string, number>>
+  /** Gives up the shards that it holds when all that was asked for is in their journals. The connection is not closed. */
+  close(): Promise<void>
+}
+
+/** How long opening waits for every shard to be held by somebody, where this process may hold some. */
+const openMsMax = 10_000
+/** Readers whose position is remembered. */
+const readersMax = 4_096
+
+/**
+ * Opens the queue that the journals of NATS hold, as one of the processes that use it.
+ *
+ * A lane belongs to a shard, and a shard to one process at a time, which has all of it at hand; the others ask that one.
+ * Leases are only given where the shard is. Every call throws StorageError while nobody holds a shard that it needs:
+ * nothing is lost then, and a moment later somebody will.
+ */
+export async function openJetStreamQueue(options: JetStreamQueueOptions): Promise<JetStreamQueue> {
+  const { nats, names, clock, shards, replicas, serve } = options
+  const directory = join(options.directory, "queue")
+  await rm(directory, { recursive: true, force: true })
+  const streams = Array.from({ length: shards }, (_, number) => ({
+    stream: names.queueStream(number),
+    subject: names.queueSubject(number),
+    replicas,
+  }))
+  await Promise.all(streams.map((config) => ensureJournal(nats, clock, config)))
+  const queue = new ShardedQueue({ ...options, directory })
+  if (serve) await queue.ready(openMsMax)
+  return queue
+}
+
+class ShardedQueue implements JetStreamQueue {
+  readonly #shards: number
+  readonly #listeners = new Listeners()
+  readonly #places: Places
+  readonly #turns = new KeyedTurns()
+  /** Saved positions, as far as this process has seen them. */
+  readonly #positions = new Map<string, Cursor>()
+  #closed = false
+
+  constructor(options: JetStreamQueueOptions) {
+    this.#shards = options.shards
+    this.#places = new Places({ ...options, listeners: this.#listeners })
+  }
+
+  /** Resolves when every shard is held by somebody, or after `msMax`. */
+  ready(msMax: number): Promise<void> {
+    return this.#places.ready(msMax)
+  }
+
+  async enqueue(deliveries: readonly Delivery[], position?: Position): Promise<void> {
+    this.#check()
+    const parts = this.#split(deliveries, laneOf)
+    if (position !== undefined) return this.#turns.run(position.reader, () => this.#enqueueFor(parts, position))
+    await all([...parts].map(([number, part]) => this.#at(number).enqueue({ deliveries: part })))
+  }
+
+  position(reader: string): Promise<Cursor | undefined> {
+    return this.#turns.run(reader, () => this.#position(reader))
+  }
+
+  async claim(fence: Fence): Promise<void> {
+    this.#check()
+    this.#positions.clear()
+    await this.#everywhere((shard) => shard.claim(fence))
+  }
+
+  forget(reader: string): Promise<void> {
+    return this.#turns.run(reader, async () => {
+      this.#check()
+      this.#positions.delete(reader)
+      await this.#everywhere((shard) => shard.forget(reader))
+    })
+  }
+
+  lanes(stop: AbortSignal): AsyncIterable<string> {
+    return this.#listeners.listen(stop)
+  }
+
+  async lease(options: { lane: string; max: number; leaseMs: number }): Promise<readonly Lease[]> {
+    const shard = this.#places.leasing(this.#numberOf(options.lane))
+    return shard === undefined ? [] : shard.queue.lease(options)
+  }
+
+  extend(lease: Lease, leaseMs: number): Promise<void> {
+    return this.#end(lease, ({ queue }) => queue.extend(lease, leaseMs))
+  }
+
+  settle(lease: Lease, verdict: Exclude<Verdict, { kind: "dead" }>): Promise<void> {
+    return this.#end(lease, ({ queue }) => queue.settle(lease, verdict))
+  }
+
+  bury(lease: Lease, letter: DeadLetter): Promise<void> {
+    return this.#end(lease, ({ queue }) => queue.bury(lease, letter))
+  }
+
+  release(lease: Lease, delayMs: number): Promise<void> {
+    return this.#end(lease, ({ queue }) => queue.release(lease, delayMs))
+  }
+
+  hold(lease: Lease): Promise<void> {
+    return this.#end(lease, ({ queue }) => queue.hold(lease))
+  }
+
+  async resume(tenant: string, trigger: string): Promise<number> {
+    return sum(await this.#everywhere((shard) => shard.resume(tenant, trigger)))
+  }
+
+  async drop(tenant: string, trigger: string): Promise<number> {
+    return sum(await this.#everywhere((shard) => shard.drop(tenant, trigger)))
+  }
+
+  async open(delivery: Delivery): Promise<OpenDelivery | undefined> {
+    this.#check()
+    return this.#at(this.#numberOf(laneOf(delivery))).open(delivery)
+  }
+
+  async depth(lane: string): Promise<number> {
+    this.#check()
+    return this.#at(this.#numberOf(lane)).depth(lane)
+  }
+
+  async deadLetters(query: DeadLetterQuery): Promise<readonly DeadLetter[]> {
+    const found = (await this.#everywhere((shard) => shard.deadLetters(query))).flat()
+    if (this.#shards > 1) found.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0))
+    return found.slice(0, query.limit)
+  }
+
+  async deadLetter(tenant: string, id: string): Promise<DeadLetter | undefined> {
+    return this.#anywhere((shard) => shard.deadLetter(tenant, id))
+  }
+
+  async redrive(tenant: string, id: string): Promise<boolean> {
+    return (await this.#anywhere(async (shard) => (await shard.redrive(tenant, id)) || undefined)) ?? false
+  }
+
+  async *carried(): AsyncIterable<readonly Carried[]> {
+    this.#check()
+    for (let number = 0; number < this.#shards; number++) yield* this.#at(number).carried()
+  }
+
+  async carry(items: readonly Carried[]): Promise<void> {
+    this.#check()
+    const parts = this.#split(items, (item) => laneOf(item.kind === "dead" ? item.letter : item.delivery))
+    await all([...parts].map(([number, part]) => this.#at(number).carry(part)))
+  }
+
+  health(): readonly string[] {
+    return this.#places.health()
+  }
+
+  figures(): Readonly<Record<string, number>> {
+    return this.#places.figures()
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#listeners.close()
+    await this.#places.close()
+  }
+
+  /**
+   * The home shard of the reader takes its deliveries and the position in one step, after the others have theirs: what a
+   * crash leaves between comes again, and they know it.
+   */
+  async #enqueueFor(parts: ReadonlyMap<number, readonly Delivery[]>, position: Position): Promise<void> {
+    const { reader, cursor, fence } = position
+    const home = stableHash(reader) % this.#shards
+    const others = [...parts].filter(([number]) => number !== home)
+    try {
+      const after = await this.#before(position, others.length > 0)
+      const step = { name: reader, ...(after !== undefined && { after }), ...(fence && { fence }) }
+      if (after === undefined || cursor > after) {
+        await all(others.map(([number, deliveries]) => this.#at(number).enqueue({ deliveries, reader: step })))
+      }
+      await this.#at(home).enqueue({ deliveries: parts.get(home) ?? [], reader: { ...step, moveTo: cursor } })
+      if (after === undefined || cursor > after) this.#remember(reader, cursor)
+    } catch (error) {
+      this.#positions.delete(reader)
+      throw error
+    }
+  }
+
+  /** The reader's saved position, where it must be known for a call. */
+  async #before({ reader, cursor }: Position, needed: boolean): Promise<Cursor | undefined> {
+    const known = this.#positions.get(reader)
+    // One that is not beyond what is known is for a reader that was forgotten meanwhile, or for none.
+    if (known !== undefined && cursor > known) return known
+    return needed || known !== undefined ? this.#position(reader) : undefined
+  }
+
+  async #position(reader: string): Promise<Cursor | undefined> {
+    this.#check()
+    const cursor = await this.#at(stableHash(reader) % this.#shards).position(reader)
+    if (cursor === undefined) this.#positions.delete(reader)
+    else this.#remember(reader, cursor)
+    return cursor
+  }
+
+  #remember(reader: string, cursor: Cursor): void {
+    this.#positions.delete(reader)
+    this.#positions.set(reader, cursor)
+    const [oldest] = this.#positions.keys()
+    if (this.#positions.size > readersMax) this.#positions.delete(oldest!)
+  }
+
+  async #end(lease: Lease, end: (shard: Shard) => Promise<void>): Promise<void> {
+    this.#check()
+    const shard = this.#places.here(this.#numberOf(laneOf(lease.delivery)))
+    if (shard === undefined) throw new LeaseLostError(lease.delivery.id)
+    try {
+      await end(shard)
+    } catch (error) {
+      // It went with the shard, and whoever has that now gives the delivery again.
+      if (shard.lost.aborted || this.#places.here(shard.number) !== shard) throw new LeaseLostError(lease.delivery.id)
+      throw error
+    }
+  }
+
+  #numberOf(lane: string): number {
+    return this.#shards === 1 ? 0 : stableHash(lane) % this.#shards
+  }
+
+  #at(number: number): ShardCalls {
+    return this.#places.at(number)
+  }
+
+  #split<T>(items: readonly T[], lane: (item: T) => string): ReadonlyMap<number, readonly T[]> {
+    const parts = new Map<number, T[]>()
+    if (this.#shards === 1) return items.length > 0 ? parts.set(0, items as T[]) : parts
+    const numbers = new Map<string, number>()
+    for (const item of items) {
+      const name = lane(item)
+      const number = numbers.get(name) ?? this.#numberOf(name)
+      numbers.set(name, number)
+      const part = parts.get(number)
+      if (part) part.push(item)
+      else parts.set(number, [item])
+    }
+    return parts
+  }
+
+  #everywhere<T>(ask: (shard: ShardCalls) => Promise<T>): Promise<readonly T[]> {
+    if (this.#closed) return Promise.reject(new ClosedError())
+    return all(Array.from({ length: this.#shards }, (_, number) => ask(this.#at(number))))
+  }
+
+  /** The first answer that is one; what failed counts where there is none. */
+  async #anywhere<T>(ask: (shard: ShardCalls) => Promise<T | undefined>): Promise<T | undefined> {
+    const answers = await Promise.allSettled(
+      Array.from({ length: this.#shards }, async (_, number) => ask(this.#at(number))),
+    )
+    for (const answer of answers) if (answer.status === "fulfilled" && answer.value !== undefined) return answer.value
+    for (const answer of answers) if (answer.status === "rejected") throw answer.reason
+    return undefined
+  }
+
+  #check(): void {
+    if (this.#closed) throw new ClosedError()
+  }
+}
+
+/** Waits for all, and then throws the first failure: nothing goes on behind the caller's back. */
+async function all<T>(calls: readonly Promise<T>[]): Promise<readonly T[]> {
+  const ends = await Promise.allSettled(calls)
+  for (const end of ends) if (end.status === "rejected") throw end.reason
+  return ends.map((end) => (end as PromiseFulfilledResult<T>).value)
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, each) => total + each, 0)
+}

@@ -1,0 +1,109 @@
+import { crc32 } from "node:zlib"
+import { DamagedError } from "../../../core/errors.ts"
+import type { Table, Write } from "../../embedded/store.ts"
+
+/*
+ * A message of a queue shard's journal:
+ *
+ *   1  format, 1
+ *   1  flags
+ *   …  a part of the writes' bytes, one write after another:
+ *        1  the table's number, + 128 for a deletion
+ *        2  bytes of the key, little-endian
+ *        4  bytes of the value, little-endian; not of a deletion
+ *        …  the key in UTF-8, the value
+ *   4  CRC-32 of all before it, little-endian
+ */
+
+/** Of a message of the journal. */
+export interface RecordFlags {
+  /** What is written together goes on in the next message. */
+  readonly more: boolean
+  /** The first message of a new owner: what the one before it began and did not end is void. */
+  readonly claim: boolean
+}
+
+const format = 1
+const [moreFlag, claimFlag] = [1, 2]
+const headBytes = 2
+const crcBytes = 4
+/** What a message has beside the writes' bytes. */
+export const recordBytesMore = headBytes + crcBytes
+const deletedFlag = 128
+/** Never to be changed: journals hold them. */
+const tableNumbers: Readonly<Record<Table, number>> = {
+  catalog: 0,
+  deliveries: 1,
+  parked: 2,
+  dead: 3,
+  positions: 4,
+  index: 5,
+  meta: 6,
+}
+const tablesByNumber = new Map(Object.entries(tableNumbers).map(([table, number]) => [number, table as Table]))
+
+/** The bytes of writes, as a message, or several, hold them. */
+export function encodeWrites(writes: readonly Write[]): Buffer {
+  let size = 0
+  for (const { key, value } of writes) size += 3 + Buffer.byteLength(key) + (value === undefined ? 0 : 4 + value.length)
+  const bytes = Buffer.allocUnsafe(size)
+  let at = 0
+  for (const { table, key, value } of writes) {
+    bytes[at] = tableNumbers[table] | (value === undefined ? deletedFlag : 0)
+    const keyAt = at + (value === undefined ? 3 : 7)
+    const keyBytes = bytes.write(key, keyAt)
+    bytes.writeUInt16LE(keyBytes, at + 1)
+    at = keyAt + keyBytes
+    if (value === undefined) continue
+    bytes.writeUInt32LE(value.length, keyAt - 4)
+    bytes.set(value, at)
+    at += value.length
+  }
+  return bytes
+}
+
+/** The inverse of {@link encodeWrites}. Values are views of `bytes`. */
+export function decodeWrites(bytes: Buffer): Write[] {
+  const writes: Write[] = []
+  for (let at = 0; at < bytes.length; ) {
+    const first = bytes[at]!
+    const table = tablesByNumber.get(first & ~deletedFlag)
+    if (table === undefined) throw new DamagedError(`a journal's write, of a table ${first & ~deletedFlag}`)
+    const keyBytes = bytes.readUInt16LE(at + 1)
+    const isDeleted = (first & deletedFlag) !== 0
+    const keyAt = at + (isDeleted ? 3 : 7)
+    const valueBytes = isDeleted ? 0 : bytes.readUInt32LE(at + 3)
+    at = keyAt + keyBytes
+    const key = bytes.toString("utf8", keyAt, at)
+    writes.push({ table, key, value: isDeleted ? undefined : bytes.subarray(at, at + valueBytes) } as Write)
+    at += valueBytes
+  }
+  return writes
+}
+
+/** A message with a part of the writes' bytes. */
+export function encodeRecord(parts: readonly Uint8Array[], { more, claim }: RecordFlags): Buffer {
+  let size = recordBytesMore
+  for (const part of parts) size += part.length
+  const record = Buffer.allocUnsafe(size)
+  record[0] = format
+  record[1] = (more ? moreFlag : 0) | (claim ? claimFlag : 0)
+  let at = headBytes
+  for (const part of parts) {
+    record.set(part, at)
+    at += part.length
+  }
+  record.writeUInt32LE(crc32(record.subarray(0, at)), at)
+  return record
+}
+
+/** The inverse of {@link encodeRecord}; `where` names it in the DamagedError of one that does not check. */
+export function decodeRecord(data: Uint8Array, where: string): RecordFlags & { readonly bytes: Buffer } {
+  const record = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
+  const end = record.length - crcBytes
+  if (end < headBytes || record[0] !== format || record.readUInt32LE(end) !== crc32(record.subarray(0, end))) {
+    throw new DamagedError(where)
+  }
+  const flags = record[1]!
+  return { more: (flags & moreFlag) !== 0, claim: (flags & claimFlag) !== 0, bytes: record.subarray(headBytes, end) }
+}

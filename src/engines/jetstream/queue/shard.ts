@@ -1,0 +1,194 @@
+import type { Clock } from "../../../core/clock.ts"
+import type { Cursor } from "../../../core/cursor.ts"
+import type { DeadLetter, Delivery } from "../../../core/delivery.ts"
+import type { Carried, DeadLetterQuery, Fence, OpenDelivery } from "../../../core/engine.ts"
+import { ShareLostError, StorageError } from "../../../core/errors.ts"
+import { type EmbeddedQueue, openQueue } from "../../embedded/queue.ts"
+import type { Write } from "../../embedded/store.ts"
+import type { Journal } from "./journal.ts"
+import { JournalStore } from "./journal-store.ts"
+import { KeyedTurns } from "./keyed-turns.ts"
+import { findRecent, putRecent, recentKey } from "./recent.ts"
+import type { Takeover } from "./takeover.ts"
+
+/** What anybody may ask of a shard, be it here or in another process. */
+export interface ShardCalls {
+  enqueue(call: EnqueueCall): Promise<void>
+  position(reader: string): Promise<Cursor | undefined>
+  claim(fence: Fence): Promise<void>
+  forget(reader: string): Promise<void>
+  resume(tenant: string, trigger: string): Promise<number>
+  drop(tenant: string, trigger: string): Promise<number>
+  open(delivery: Delivery): Promise<OpenDelivery | undefined>
+  depth(lane: string): Promise<number>
+  deadLetters(query: DeadLetterQuery): Promise<readonly DeadLetter[]>
+  deadLetter(tenant: string, id: string): Promise<DeadLetter | undefined>
+  redrive(tenant: string, id: string): Promise<boolean>
+  carried(): AsyncIterable<readonly Carried[]>
+  carry(items: readonly Carried[]): Promise<void>
+}
+
+/** A shard's part of a call of DeliveryQueue.enqueue. */
+export interface EnqueueCall {
+  readonly deliveries: readonly Delivery[]
+  readonly reader?: ReaderStep
+}
+
+export interface ReaderStep {
+  readonly name: string
+  /** Its saved position when the call began: what has come since may be coming again. */
+  readonly after?: Cursor
+  /** The position to save with these deliveries; only its home shard is given one, and last of all. */
+  readonly moveTo?: Cursor
+  readonly fence?: Fence
+}
+
+export interface ShardOptions extends Takeover {
+  readonly number: number
+  readonly journal: Journal
+  readonly clock: Clock
+  readonly pendingBytesMax: number
+  readonly recordBytesMax: number
+  readonly compactBytesMin: number
+}
+
+const fencePrefix = "fence "
+
+/** A shard of the queue in the process that holds it. */
+export class Shard implements ShardCalls {
+  readonly number: number
+  readonly #store: JournalStore
+  readonly #queue: EmbeddedQueue
+  readonly #turns = new KeyedTurns()
+  readonly #epochs = new Map<string, number>()
+  readonly #lost: AbortController
+
+  private constructor(number: number, store: JournalStore, queue: EmbeddedQueue, lost: AbortController) {
+    this.number = number
+    this.#store = store
+    this.#queue = queue
+    this.#lost = lost
+    for (const { key, value } of store.range("meta", { start: fencePrefix, end: `${fencePrefix}\u{10ffff}` })) {
+      this.#epochs.set(key.slice(fencePrefix.length), Number(Buffer.from(value).toString()))
+    }
+  }
+
+  /** Opens the queue that was taken over. */
+  static async open(options: ShardOptions): Promise<Shard> {
+    const lost = new AbortController()
+    const store = new JournalStore({ ...options, lost: (error) => lost.abort(error) })
+    try {
+      return new Shard(options.number, store, await openQueue({ store, clock: options.clock }), lost)
+    } catch (error) {
+      await store.close()
+      throw error
+    }
+  }
+
+  /** Its leases and lanes are only to be had here. */
+  get queue(): EmbeddedQueue {
+    return this.#queue
+  }
+
+  /** Aborts when somebody else writes to the journal, or when nobody can. */
+  get lost(): AbortSignal {
+    return this.#lost.signal
+  }
+
+  figures(): Readonly<Record<string, number>> {
+    return { ...this.#queue.figures(), ...this.#store.figures() }
+  }
+
+  enqueue(call: EnqueueCall): Promise<void> {
+    const { deliveries, reader } = call
+    if (reader === undefined) return this.#queue.enqueue(deliveries)
+    return this.#turns.run(reader.name, () => this.#enqueueFor(reader, deliveries))
+  }
+
+  position(reader: string): Promise<Cursor | undefined> {
+    // Whoever holds the shard no longer would answer what was true once.
+    return this.#turns.run(reader, async () => {
+      await this.#store.confirm()
+      return this.#queue.position(reader)
+    })
+  }
+
+  async claim({ name, epoch }: Fence): Promise<void> {
+    this.#checkFence({ name, epoch })
+    this.#epochs.set(name, epoch)
+    await this.#store.write([{ table: "meta", key: fencePrefix + name, value: Buffer.from(String(epoch)) }])
+  }
+
+  forget(reader: string): Promise<void> {
+    return this.#turns.run(reader, async () => {
+      const forgotten = this.#queue.forget(reader)
+      await this.#store.write([{ table: "meta", key: recentKey(reader), value: undefined }])
+      await forgotten
+    })
+  }
+
+  resume(tenant: string, trigger: string): Promise<number> {
+    return this.#queue.resume(tenant, trigger)
+  }
+
+  drop(tenant: string, trigger: string): Promise<number> {
+    return this.#queue.drop(tenant, trigger)
+  }
+
+  open(delivery: Delivery): Promise<OpenDelivery | undefined> {
+    return this.#queue.open(delivery)
+  }
+
+  depth(lane: string): Promise<number> {
+    return this.#queue.depth(lane)
+  }
+
+  deadLetters(query: DeadLetterQuery): Promise<readonly DeadLetter[]> {
+    return this.#queue.deadLetters(query)
+  }
+
+  deadLetter(tenant: string, id: string): Promise<DeadLetter | undefined> {
+    return this.#queue.deadLetter(tenant, id)
+  }
+
+  redrive(tenant: string, id: string): Promise<boolean> {
+    return this.#queue.redrive(tenant, id)
+  }
+
+  carried(): AsyncIterable<readonly Carried[]> {
+    return this.#queue.carried()
+  }
+
+  carry(items: readonly Carried[]): Promise<void> {
+    return this.#queue.carry(items)
+  }
+
+  /** Resolves when what was asked for is in the journal; or refused, because the shard is lost. Then nothing more is. */
+  async close(): Promise<void> {
+    // What it refuses at the end its callers have been told.
+    await this.#queue.close().catch(() => undefined)
+    await this.#store.close()
+  }
+
+  /** Stops without waiting for the journal: what is on its way to it may be stored or not. */
+  async abandon(): Promise<void> {
+    const closed = this.#store.close()
+    await this.#queue.close().catch(() => undefined)
+    await closed
+  }
+
+  async #enqueueFor({ name, after, moveTo, fence }: ReaderStep, deliveries: readonly Delivery[]): Promise<void> {
+    if (fence) this.#checkFence(fence)
+    const recent = findRecent(this.#store, name, after)
+    if (recent === undefined) throw new StorageError(`reader ${name} has moved on meanwhile`)
+    const fresh = recent.ids.size === 0 ? deliveries : deliveries.filter(({ id }) => !recent.ids.has(id))
+    if (moveTo !== undefined) return this.#queue.enqueue(fresh, { reader: name, cursor: moveTo })
+    if (fresh.length === 0) return
+    const also: Write[] = [putRecent(name, recent, fresh)]
+    await this.#queue.enqueue(fresh, undefined, also)
+  }
+
+  #checkFence({ name, epoch }: Fence): void {
+    if (epoch < (this.#epochs.get(name) ?? epoch)) throw new ShareLostError(name)
+  }
+}

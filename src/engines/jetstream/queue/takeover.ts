@@ -1,0 +1,105 @@
+import { rm } from "node:fs/promises"
+import { type Store, tables, type Write } from "../../embedded/store.ts"
+import { openLmdbStore } from "../../embedded/store-lmdb.ts"
+import type { Journal } from "./journal.ts"
+import { decodeRecord, decodeWrites, encodeRecord, encodeWrites } from "./record.ts"
+
+export interface TakeoverOptions {
+  readonly journal: Journal
+  /** Which holding of the share this is. */
+  readonly epoch: number
+  /** For the rows; made, and emptied before. */
+  readonly directory: string
+  readonly stream: string
+}
+
+/** A shard's rows as the journal tells them, with nobody else writing. */
+export interface Takeover {
+  readonly local: Store
+  readonly liveBytes: number
+  readonly grownBytes: number
+}
+
+/** The row that says which holding of the share wrote last. */
+const ownerKey = "owner"
+/** Rows that are counted in one step. */
+const stepRows = 5_000
+
+/**
+ * Makes this process the journal's only writer, and its rows anew from what others have written. Undefined where a later
+ * holder of the share has written already. Throws JournalLostError, and DamagedError where a message does not check.
+ */
+export async function takeOver(options: TakeoverOptions): Promise<Takeover | undefined> {
+  const { journal, epoch } = options
+  const owner: Write = { table: "meta", key: ownerKey, value: Buffer.from(String(epoch)) }
+  const claimed = await journal.claim(encodeRecord([encodeWrites([owner])], { more: false, claim: true }))
+  const local = await replayWhole(options, claimed - 1)
+  try {
+    const before = local.get("meta", ownerKey)
+    if (before === undefined || Number(Buffer.from(before).toString()) <= epoch) {
+      await local.write([owner])
+      const liveBytes = await countBytes(local)
+      const { bytes } = await journal.state()
+      return { local, liveBytes, grownBytes: Math.max(0, bytes - liveBytes) }
+    }
+  } catch (error) {
+    await local.close()
+    throw error
+  }
+  await local.close()
+  return undefined
+}
+
+/** Replays until nothing was dropped from under it. */
+async function replayWhole(options: TakeoverOptions, to: number): Promise<Store> {
+  const { directory } = options
+  for (;;) {
+    await rm(directory, { recursive: true, force: true })
+    const local = openLmdbStore(directory, { durable: false })
+    try {
+      if (await replay(options, local, to)) return local
+    } catch (error) {
+      await local.close()
+      throw error
+    }
+    await local.close()
+  }
+}
+
+/** Answers false where messages were missing: whoever had the journal before was just dropping old ones. */
+async function replay({ journal, stream }: TakeoverOptions, local: Store, to: number): Promise<boolean> {
+  let next = (await journal.state()).first
+  let parts: Buffer[] = []
+  for await (const messages of journal.read(next, to)) {
+    const writes: Write[] = []
+    for (const { sequence, data } of messages) {
+      if (sequence !== next) return false
+      next++
+      const { more, claim, bytes } = decodeRecord(data, `${stream}, message ${sequence}`)
+      if (claim) parts = []
+      parts.push(bytes)
+      if (more) continue
+      for (const write of decodeWrites(parts.length === 1 ? bytes : Buffer.concat(parts))) writes.push(write)
+      parts = []
+    }
+    if (writes.length > 0) await local.write(writes)
+  }
+  return true
+}
+
+async function countBytes(local: Store): Promise<number> {
+  let size = 0
+  for (const table of tables) {
+    let rows = stepRows
+    for (let start = "\0"; rows === stepRows; ) {
+      rows = 0
+      for (const { key, value } of local.range(table, { start, limit: stepRows })) {
+        rows++
+        start = `${key}\0`
+        size += key.length + value.length
+      }
+      await new Promise(setImmediate)
+    }
+  }
+  return size
+}

@@ -1,0 +1,71 @@
+import type { Cursor } from "../../../core/cursor.ts"
+import { type Delivery, deliveryId } from "../../../core/delivery.ts"
+import { OverloadError, ShareLostError, StorageError, StorageFullError } from "../../../core/errors.ts"
+
+/** A delivery in a request; the id only where it does not follow from the rest. */
+export type PackedDelivery =
+  | readonly [tenant: string, trigger: string, destination: string, cursor: string]
+  | readonly [tenant: string, trigger: string, destination: string, cursor: string, id: string]
+
+export function pack({ id, tenant, trigger, destination, cursor }: Delivery): PackedDelivery {
+  const packed = [tenant, trigger, destination, cursor] as const
+  return id === deliveryId(cursor, trigger) ? packed : [...packed, id]
+}
+
+/** The inverse of {@link pack}. */
+export function unpack([tenant, trigger, destination, text, id]: PackedDelivery): Delivery {
+  const cursor = text as Cursor
+  return { id: id ?? deliveryId(cursor, trigger), tenant, trigger, destination, cursor }
+}
+
+/** An error in an answer: errors are told apart by class, so the class goes along by its name. */
+export interface PackedError {
+  readonly name: string
+  readonly message: string
+  readonly share?: string
+  readonly retryAfterMs?: number
+}
+
+export function packError(error: unknown): PackedError {
+  if (!(error instanceof Error)) return { name: "Error", message: String(error) }
+  const { name, message } = error
+  if (error instanceof ShareLostError) return { name, message, share: error.share }
+  if (error instanceof OverloadError) return { name, message, retryAfterMs: error.retryAfterMs }
+  return { name, message }
+}
+
+/** The inverse of {@link packError}. */
+export function unpackError({ name, message, share, retryAfterMs }: PackedError): Error {
+  switch (name) {
+    case "ShareLostError":
+      return new ShareLostError(share ?? "")
+    case "OverloadError":
+      return new OverloadError(retryAfterMs ?? 1_000, message)
+    case "StorageFullError":
+      return new StorageFullError(message)
+    case "StorageError":
+    case "ClosedError":
+    case "DamagedError":
+      return new StorageError(message)
+    case "RangeError":
+      return new RangeError(message)
+    default:
+      return new Error(message)
+  }
+}
+
+/** Cuts a list where the JSON of its items comes to `bytesMax`; at least one list, and in each at least one item if there are any. */
+export function cut<T>(items: readonly T[], bytesMax: number): readonly (readonly T[])[] {
+  const lists: T[][] = [[]]
+  let size = 0
+  for (const item of items) {
+    const bytes = Buffer.byteLength(JSON.stringify(item)) + 1
+    if (size > 0 && size + bytes > bytesMax) {
+      lists.push([])
+      size = 0
+    }
+    lists.at(-1)!.push(item)
+    size += bytes
+  }
+  return lists
+}

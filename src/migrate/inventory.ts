@@ -1,0 +1,84 @@
+import { attemptsTopic, deadLettersTopic } from "../core/address.ts"
+import type { Catalog, Engine, Item } from "../core/engine.ts"
+import { markKey } from "./mark.ts"
+
+/** Catalog items of one kind: the first part of their keys. */
+export interface CatalogCount {
+  readonly kind: string
+  readonly items: number
+}
+
+/** What a topic holds. */
+export interface TopicCount {
+  readonly tenant: string
+  readonly topic: string
+  readonly events: number
+  readonly bytes: number
+  /** Unix milliseconds. */
+  readonly oldestAt?: number
+  readonly newestAt?: number
+}
+
+/** What an engine holds that a migration would copy. */
+export interface Inventory {
+  readonly topics: readonly TopicCount[]
+  readonly catalog: readonly CatalogCount[]
+  readonly openDeliveries: number
+  readonly deadLetters: number
+}
+
+const pageSize = 500
+
+/** Everything that is moved, in key order. */
+export async function* catalogItems(catalog: Catalog): AsyncIterable<Item<unknown>> {
+  for (let after: string | undefined; ; ) {
+    const page: readonly Item<unknown>[] = await catalog.list("", {
+      limit: pageSize,
+      ...(after === undefined ? {} : { after }),
+    })
+    for (const item of page) if (item.key !== markKey) yield item
+    after = page.at(-1)?.key
+    if (after === undefined) return
+  }
+}
+
+/** The first part of an item's key: `topic` of `topic/default/orders`. */
+export function kindOf(key: string): string {
+  return key.split("/", 1)[0]!
+}
+
+/** Counts what is there, by indexes; only the queue is read through. */
+export async function takeInventory({ log, catalog, queue }: Engine): Promise<Inventory> {
+  const kinds = new Map<string, number>()
+  const named = new Map<string, { readonly tenant: string; readonly topic: string }>()
+  for await (const { key } of catalogItems(catalog)) {
+    const [kind = "", tenant = "", id = ""] = key.split("/")
+    kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
+    const topics = [attemptsTopic, deadLettersTopic, ...(kind === "topic" ? [id] : [])]
+    for (const topic of topics) named.set(`${tenant}/${topic}`, { tenant, topic })
+  }
+  const topics: TopicCount[] = []
+  for (const address of named.values()) {
+    const stats = await log.stats(address)
+    if (stats.events > 0) topics.push({ ...address, ...stats })
+  }
+  let openDeliveries = 0
+  let deadLetters = 0
+  for await (const items of queue.carried()) {
+    const dead = items.filter(({ kind }) => kind === "dead").length
+    deadLetters += dead
+    openDeliveries += items.length - dead
+  }
+  const catalogCounts = [...kinds].map(([kind, items]) => ({ kind, items }))
+  return { topics, catalog: catalogCounts, openDeliveries, deadLetters }
+}
+
+/** Whether anything at all is stored there, but the mark of a migration. */
+export async function isEmpty({ log, catalog, queue }: Engine): Promise<boolean> {
+  for await (const _ of catalogItems(catalog)) return false
+  for (let partition = 0; partition < log.partitions; partition++) {
+    for await (const { events } of log.read({ partition })) if (events.length > 0) return false
+  }
+  for await (const items of queue.carried()) if (items.length > 0) return false
+  return true
+}

@@ -1,0 +1,106 @@
+import type { Catalog, Engine, Item } from "../core/engine.ts"
+import type { Topic, Trigger } from "../core/resources.ts"
+import { type RoutedAs, type RoutingRecord, routedAsPrefix, routingPrefix } from "../core/routing.ts"
+import { triggerPrefix } from "../route/record.ts"
+import type { CursorMap } from "./cursor-map.ts"
+import { catalogItems, kindOf } from "./inventory.ts"
+import { Routing } from "./routing.ts"
+import { Translator } from "./translator.ts"
+
+/** Kinds of catalog items that hold no place in the log. */
+const placeless: readonly string[] = ["topic", "destination", "key"]
+
+/** The source as it is to be in the target, item by item. Begins once all events are copied. */
+export class Moving {
+  readonly #catalog: Catalog
+  readonly #target: Engine
+  readonly #routing: Routing
+  readonly #triggers: ReadonlyMap<string, Trigger>
+  readonly translator: Translator
+
+  private constructor(source: Engine, target: Engine, map: CursorMap, triggers: ReadonlyMap<string, Trigger>) {
+    this.#catalog = source.catalog
+    this.#target = target
+    this.#routing = new Routing(source, target.log, map)
+    this.#triggers = triggers
+    this.translator = new Translator(
+      target.log,
+      map,
+      new Map([...triggers].map(([path, { topic }]) => [path, topic] as const)),
+    )
+  }
+
+  static async of(source: Engine, target: Engine, map: CursorMap): Promise<Moving> {
+    const triggers = new Map<string, Trigger>()
+    for await (const { key, value } of catalogItems(source.catalog)) {
+      if (key.startsWith(triggerPrefix)) triggers.set(key.slice(triggerPrefix.length), value as Trigger)
+    }
+    return new Moving(source, target, map, triggers)
+  }
+
+  /** The catalog; what begins the routing of a trigger comes last. */
+  async *items(): AsyncIterable<Item<unknown>> {
+    const begins = (key: string) => key.startsWith(triggerPrefix) || key.startsWith(routingPrefix)
+    for await (const item of catalogItems(this.#catalog)) {
+      if (!begins(item.key)) yield { ...item, value: this.#value(item) }
+    }
+    for await (const item of catalogItems(this.#catalog)) {
+      if (item.key.startsWith(routingPrefix)) yield { ...item, value: await this.#record(item) }
+    }
+    for await (const item of catalogItems(this.#catalog)) {
+      if (item.key.startsWith(triggerPrefix)) yield { ...item, value: this.#routing.trigger(item.value as Trigger) }
+    }
+  }
+
+  /** What people are to know of how the catalog was moved. */
+  async notes(): Promise<readonly string[]> {
+    const unknown = new Map<string, number>()
+    const shortened: string[] = []
+    for await (const { key, value } of catalogItems(this.#catalog)) {
+      const kind = kindOf(key)
+      const isKnown = placeless.includes(kind) || [triggerPrefix, routingPrefix, routedAsPrefix].includes(`${kind}/`)
+      if (!isKnown) unknown.set(kind, (unknown.get(kind) ?? 0) + 1)
+      if (kind === "topic" && (value as Topic).dedupeWindowMs > this.#windowMsMax) shortened.push((value as Topic).id)
+    }
+    const notes = [...unknown].map(
+      ([kind, items]) =>
+        `${items} ${kind}/ of the catalog ${items === 1 ? "is" : "are"} not known to this version: copied as they are`,
+    )
+    if (shortened.length > 0) {
+      notes.push(
+        `the dedupe window of ${shortened.slice(0, 5).join(", ")}${shortened.length > 5 ? ", …" : ""} is cut to what the target can keep`,
+      )
+    }
+    return notes
+  }
+
+  /** How far readers are: main ones, and own ones of triggers. */
+  async positions() {
+    const positions = [...(await this.#routing.mains())]
+    for await (const { key, value } of catalogItems(this.#catalog)) {
+      if (!key.startsWith(routingPrefix)) continue
+      const trigger = this.#triggers.get(key.slice(routingPrefix.length))
+      const own = trigger && (await this.#routing.own(value as RoutingRecord, trigger))
+      if (own !== undefined) positions.push(own)
+    }
+    return positions
+  }
+
+  get #windowMsMax(): number {
+    return this.#target.dedupeWindowMsMax ?? Number.POSITIVE_INFINITY
+  }
+
+  #value({ key, value }: Item<unknown>): unknown {
+    if (kindOf(key) === "topic") {
+      const topic = value as Topic
+      return { ...topic, dedupeWindowMs: Math.min(topic.dedupeWindowMs, this.#windowMsMax) }
+    }
+    if (!key.startsWith(routedAsPrefix)) return value
+    const path = key.slice(routedAsPrefix.length)
+    return this.#routing.history(value as RoutedAs, path.split("/", 1)[0]!, this.#triggers.get(path))
+  }
+
+  #record({ key, value }: Item<unknown>): Promise<RoutingRecord> {
+    return this.#routing.record(value as RoutingRecord, this.#triggers.get(key.slice(routingPrefix.length)))
+  }
+}

@@ -1,0 +1,131 @@
+import { isReservedTopic, parseTopic } from "../core/address.ts"
+import type { Cursor } from "../core/cursor.ts"
+import type { DeliveryQueue, EventLog, Position } from "../core/engine.ts"
+import type { Trigger } from "../core/resources.ts"
+import { mainReaderOf, pathOf, type RoutedAs, type RoutingRecord, readerOf } from "../core/routing.ts"
+import { incarnationOf } from "../route/record.ts"
+import type { CursorMap } from "./cursor-map.ts"
+
+/** Where routing stands in the source, told in places of the target. */
+export class Routing {
+  readonly #source: EventLog
+  readonly #target: EventLog
+  readonly #map: CursorMap
+  readonly #queue: DeliveryQueue
+
+  constructor(source: { readonly log: EventLog; readonly queue: DeliveryQueue }, target: EventLog, map: CursorMap) {
+    this.#source = source.log
+    this.#queue = source.queue
+    this.#target = target
+    this.#map = map
+  }
+
+  /** The trigger with its `from` translated; one that nothing can be read from stays as it is. */
+  trigger(trigger: Trigger): Trigger {
+    const place = this.#placeOf(trigger)
+    if (place === undefined) return trigger
+    const from = this.#map.partitionOf(trigger.from) === place.source ? this.at(trigger.from, place) : trigger.from
+    return { ...trigger, topic: this.#topic(trigger.topic), from }
+  }
+
+  /** A key of the hub's own topics is a cursor. */
+  #topic(text: string): string {
+    const parsed = parseTopic(text)
+    if (typeof parsed === "string" || !isReservedTopic(parsed.topic) || parsed.key === undefined) return text
+    const key = this.#map.exact(parsed.key as Cursor)
+    return key === undefined ? text : `${parsed.topic}:${key}`
+  }
+
+  /**
+   * What the router keeps of a trigger. `attachedAfter` becomes how far the trigger itself has been routed, the main reader's
+   * place in it: main readers of several partitions may become one, which is nowhere further than the last of them.
+   * A record of an earlier trigger of this id stays one, so that it is cleared away.
+   */
+  async record(record: RoutingRecord, trigger: Trigger | undefined): Promise<RoutingRecord> {
+    const place = trigger && this.#placeOf(trigger)
+    if (trigger === undefined || place === undefined) return { of: record.of }
+    const partition = place.target === 0 ? {} : { partition: place.target }
+    if (record.of !== incarnationOf(trigger)) return { of: record.of, ...partition }
+    const of = incarnationOf(this.trigger(trigger))
+    if (record.attachedAfter === undefined) return { of, ...partition }
+    const here = await this.#queue.position(mainReaderOf(place.source))
+    const isBeyond = here !== undefined && this.#source.compare(here, record.attachedAfter) > 0
+    return { of, ...partition, attachedAfter: this.at(isBeyond ? here : record.attachedAfter, place) }
+  }
+
+  /**
+   * How a trigger was when it judged which events. All of it is told in places of one partition, that of the last version's
+   * topic; versions from before that which were of another one's topics are left out.
+   */
+  history(kept: RoutedAs, tenant: string, trigger: Trigger | undefined): RoutedAs {
+    const placed = kept.versions.map((version) => ({ version, place: this.#placeOf({ tenant, topic: version.topic }) }))
+    const target = placed.at(-1)?.place?.target ?? 0
+    const source = kept.partition ?? 0
+    const from = placed.findLastIndex(({ place }) => place?.target !== target) + 1
+    const versions = placed.slice(from).map(({ version }) => {
+      const { after, until } = version
+      const at = (old: Cursor) => this.at(old, { source, target })
+      return { ...version, after: at(after), ...(until !== undefined && { until: at(until) }) }
+    })
+    const { partition: _, ...rest } = kept
+    const isThis = trigger !== undefined && kept.of === incarnationOf(trigger)
+    return {
+      ...rest,
+      of: isThis ? incarnationOf(this.trigger(trigger)) : kept.of,
+      versions,
+      ...(from > 0 && { shortened: true }),
+      ...(target > 0 && { partition: target }),
+    }
+  }
+
+  /** How far a trigger's own reader has come; undefined where it has none. */
+  async own(record: RoutingRecord, trigger: Trigger): Promise<Position | undefined> {
+    const place = this.#placeOf(trigger)
+    if (place === undefined || record.of !== incarnationOf(trigger)) return undefined
+    const reader = readerOf(pathOf(trigger))
+    const position = await this.#queue.position(reader)
+    return position === undefined ? undefined : { reader, cursor: this.at(position, place) }
+  }
+
+  /** The main readers: everything before their places was routed, and what was routed beyond is told by the records. */
+  async mains(): Promise<readonly Position[]> {
+    const found: Position[] = []
+    for (let target = 0; target < this.#target.partitions; target++) {
+      const cursor = await this.#main(target)
+      if (cursor !== undefined) found.push({ reader: mainReaderOf(target), cursor })
+    }
+    return found
+  }
+
+  /** The earliest place that any of the source's main readers has come to; one that has read all does not count. */
+  async #main(target: number): Promise<Cursor | undefined> {
+    let earliest: Cursor | undefined
+    let end: Cursor | undefined
+    for (let source = 0; source < this.#source.partitions; source++) {
+      const last = this.#map.last(source, target)
+      if (last === undefined) continue
+      if (end === undefined || this.#target.compare(last.new, end) > 0) end = last.new
+      const position = await this.#queue.position(mainReaderOf(source))
+      if (position === undefined) return undefined
+      if (this.#source.compare(position, last.old) >= 0) continue
+      const here = this.at(position, { source, target })
+      if (earliest === undefined || this.#target.compare(here, earliest) < 0) earliest = here
+    }
+    return earliest ?? end
+  }
+
+  /** After the last event that was copied and is at or before `old`; before all where there is none. */
+  at(old: Cursor, { source, target }: { readonly source: number; readonly target: number }): Cursor {
+    return this.#map.floor(old, source, target)?.new ?? this.#target.oldest(target)
+  }
+
+  #placeOf({
+    tenant,
+    topic,
+  }: Pick<Trigger, "tenant" | "topic">): { readonly source: number; readonly target: number } | undefined {
+    const parsed = parseTopic(topic)
+    if (typeof parsed === "string") return undefined
+    const address = { tenant, topic: parsed.topic }
+    return { source: this.#source.partitionOf(address), target: this.#target.partitionOf(address) }
+  }
+}
