@@ -16,6 +16,7 @@ import { notFound, ProblemError, toProblem } from "./errors.ts"
 import { eventRoutes } from "./events.ts"
 import { explainRoutes } from "./explain.ts"
 import { filterRoutes } from "./filters.ts"
+import { journeyRoutes } from "./journey.ts"
 import { matchRoutes } from "./match.ts"
 import { natsCredentialsRoutes } from "./nats-credentials.ts"
 import { resourceRoutes } from "./resource-routes.ts"
@@ -70,6 +71,7 @@ function registerRoutes(app: App, context: ApiContext): void {
   statusRoutes(app, context)
   if (context.roles?.includes("api") === false) return
   eventRoutes(app, context)
+  journeyRoutes(app, context)
   streamRoutes(app, context)
   resourceRoutes(app, topics)
   resourceRoutes(app, triggers)

@@ -61,7 +61,7 @@ export const DeliverySchema = component(
 )
 
 export type ShownAttempt = Static<typeof AttemptSchema>
-type ShownDelivery = Static<typeof DeliverySchema>
+export type ShownDelivery = Static<typeof DeliverySchema>
 
 /** What an attempt's event holds, as far as it is shown. */
 interface AttemptData extends Attempt {
@@ -80,10 +80,19 @@ interface Tried {
 
 /** What became of an event: its open deliveries, its dead letters, and those that attempts tell of. */
 export async function deliveriesOf(context: ApiContext, stored: StoredEvent): Promise<readonly ShownDelivery[]> {
+  const triggers = await triggersFor(context, stored)
+  return deliveriesFor(context, stored, new Map(triggers.map(({ id, destination }) => [id, destination])))
+}
+
+/** The same where it is known which triggers may have fired, with their destinations. */
+export async function deliveriesFor(
+  context: ApiContext,
+  stored: StoredEvent,
+  fired: ReadonlyMap<string, string>,
+): Promise<readonly ShownDelivery[]> {
   const { tenant } = stored.address
   const tried = await attemptsOf(context, tenant, stored.cursor)
-  const candidates = new Map<string, string>()
-  for (const trigger of await triggersFor(context, stored)) candidates.set(trigger.id, trigger.destination)
+  const candidates = new Map(fired)
   for (const { trigger, destination } of tried.values()) candidates.set(trigger, destination)
   const shown: ShownDelivery[] = []
   const all = [...candidates].map(

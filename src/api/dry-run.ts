@@ -1,7 +1,6 @@
 import type { FastifyReply } from "fastify"
 import Type, { type Static } from "typebox"
 import { type Address, parseTopic } from "../core/address.ts"
-import { sleep } from "../core/clock.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { From, StoredEvent } from "../core/engine.ts"
 import type { Trigger } from "../core/resources.ts"
@@ -11,6 +10,7 @@ import { ProblemError } from "./errors.ts"
 import { parseFrom } from "./event-query.ts"
 import { type Faults, readBody } from "./fields.ts"
 import { write } from "./outflow.ts"
+import { createPace } from "./pace.ts"
 import { idParams } from "./resource-routes.ts"
 import type { ResourceStore } from "./resource-store.ts"
 import { type App, documented, pathPart, tenantOf } from "./routes.ts"
@@ -28,8 +28,6 @@ const clausesMax = 256
 /** Dry runs at a time: each takes as much of a processor as it gets. */
 const runsMax = 4
 const batchMax = 256
-/** Others have their turn this often. */
-const turnMs = 20
 const progressMs = 250
 /** A client that takes nothing for this long is cut off. */
 const stallMs = 60_000
@@ -220,7 +218,9 @@ async function* linesOf(
   const { clock, stop, engine } = context
   const { address, from, eventsMax } = asked
   const tally = new Tally(createJudge(asked.judge, engine.log), asked.sampleMax)
-  let [next, turnAt, toldAt] = [typeof from === "string" && from !== "oldest" ? (from as Cursor) : end.cursor, 0, 0]
+  const pace = createPace(clock)
+  let next = typeof from === "string" && from !== "oldest" ? (from as Cursor) : end.cursor
+  let toldAt = clock.now()
   yield tally.progress(end.at)
   for await (const batch of engine.log.read({ where: address, from, until: end.cursor, batchMax })) {
     for (const stored of batch.events) {
@@ -229,13 +229,9 @@ async function* linesOf(
       next = stored.cursor
     }
     if (gone() || stop.aborted) return
-    const now = clock.now()
-    if (now - turnAt >= turnMs) {
-      await sleep(clock, 0)
-      turnAt = clock.now()
-    }
-    if (now - toldAt < progressMs) continue
-    toldAt = now
+    await pace()
+    if (clock.now() - toldAt < progressMs) continue
+    toldAt = clock.now()
     yield tally.progress(end.at)
   }
   yield tally.result(end.cursor, true)

@@ -7,6 +7,7 @@ import {
   OverloadError,
   StorageError,
   StorageFullError,
+  UnavailableError,
 } from "../core/errors.ts"
 
 /** What an answer that is no success may be called, and its status. */
@@ -112,6 +113,8 @@ function fromCore(error: unknown): ProblemError | undefined {
   if (error instanceof StorageFullError) {
     return new ProblemError("storage-full", "the disk is full; make room, or shorten the retention of a topic")
   }
+  if (error instanceof UnavailableError)
+    return overloaded(`the hub cannot reach what it stores in: ${error.message}`, 1_000)
   if (error instanceof StorageError) return new ProblemError("internal", "a write failed, and nothing of it is stored")
   if (error instanceof DamagedError) return new ProblemError("internal", `${error.message}; run redcar doctor`)
   if (error instanceof InvalidCursorError) return new ProblemError("invalid-argument", error.message)

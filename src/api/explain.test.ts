@@ -68,7 +68,7 @@ test("what else keeps an event from a trigger decides before its filters", async
   expect([elsewhere.body.verdict, reasons(elsewhere)]).toEqual(["rejects", ["topic"]])
   const rests = await explain("rests", { cursor: cursors[0] })
   expect([rests.body.verdict, rests.body.pass, reasons(rests)]).toEqual(["waits", true, ["paused"]])
-  expect(rests.body.sentence).toMatch(/paused since .*: paused by request\. It fires when it is resumed\.$/)
+  expect(rests.body.sentence).toMatch(/paused since .* \(paused by request\); it fires when it is resumed\.$/)
 })
 
 test("an event in the body is on the trigger's topic, or on the one that is said", async () => {

@@ -45,6 +45,10 @@ describe("a hub whose engine issues them", () => {
       if (answer instanceof Error) throw answer
       return answer
     },
+    async revoke(tenant) {
+      if (tenant === "nobody") return { kind: "unknown" }
+      return tenant === "acme" ? { kind: "revoked" } : { kind: "refused", reason: "the servers do not" }
+    },
   }
   beforeAll(async () => {
     api = await openTestApi({ credentials })
@@ -80,6 +84,15 @@ describe("a hub whose engine issues them", () => {
       const answer = await api.call("POST", `/v1/tenants/${tenant}/nats-credentials`)
       expect([tenant, answer.status, answer.body.errors[0].field]).toEqual([tenant, 400, "tenant"])
     }
+  })
+
+  test("ends all of a tenant's", async () => {
+    const statuses = ["acme", "nobody", "other"].map(async (tenant) => {
+      const { status } = await api.call("DELETE", `/v1/tenants/${tenant}/nats-credentials`)
+      return status
+    })
+    expect(await Promise.all(statuses)).toEqual([204, 404, 409])
+    expect((await api.call("DELETE", path, undefined, { authorization: "Bearer other" })).status).toBe(403)
   })
 
   test("passes on why there are none", async () => {

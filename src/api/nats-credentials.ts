@@ -4,9 +4,9 @@ import { defaultTenant } from "../core/address.ts"
 import type { IssuedCredentials, TenantCredentials } from "../core/engine.ts"
 import type { ApiContext } from "./context.ts"
 import { formatDuration } from "./durations.ts"
-import { ProblemError } from "./errors.ts"
+import { notFound, ProblemError } from "./errors.ts"
 import { checkSchema, createFaults, readBody, readDuration } from "./fields.ts"
-import { type App, documented, pathPart, type RouteDoc, tenantOf } from "./routes.ts"
+import { type App, documented, pathPart, tenantOf } from "./routes.ts"
 import { component, Duration, ResourceId, strict, Timestamp } from "./schemas.ts"
 
 const dayMs = 86_400_000
@@ -40,7 +40,7 @@ const NatsCredentials = component(
 
 /** Credentials for NATS clients, each of one tenant. The hub's admin alone issues them. */
 export function natsCredentialsRoutes(app: App, { engine }: ApiContext): void {
-  app.post("/v1/tenants/:tenant/nats-credentials", documented(doc), async (request, reply) => {
+  app.post("/v1/tenants/:tenant/nats-credentials", documented(docs.issue), async (request, reply) => {
     const tenant = readTenant(request)
     const { consumer, expiresInMs } = readBody(
       NatsCredentialsInput,
@@ -60,6 +60,13 @@ export function natsCredentialsRoutes(app: App, { engine }: ApiContext): void {
     })
     reply.code(201).header("cache-control", "no-store")
     return show(tenant, issued)
+  })
+  app.delete("/v1/tenants/:tenant/nats-credentials", documented(docs.revoke), async (request, reply) => {
+    const tenant = readTenant(request)
+    const revoked = await issuerOf(engine.credentials).revoke(tenant)
+    if (revoked.kind === "refused") throw new ProblemError("conflict", revoked.reason)
+    if (revoked.kind === "unknown") throw notFound(`no NATS credentials of ${tenant} were ever issued`)
+    return reply.code(204).send()
   })
 }
 
@@ -89,16 +96,29 @@ function show(tenant: string, issued: IssuedCredentials) {
   return { tenant, credentials: text, expiresAt: new Date(expiresAt).toISOString(), subject, consumer, streams }
 }
 
-const doc: RouteDoc = {
-  operationId: "issueNatsCredentials",
-  tag: "Tenants",
-  summary: "Issue NATS credentials of a tenant",
-  description:
-    "For NATS clients that publish and read past this API, in the servers themselves: this tenant's events and nothing else. " +
-    "Needs the admin key, and a hub on NATS that has an issuer.",
-  params: Type.Object({ tenant: Type.String({ description: "The tenant's name." }) }),
-  body: NatsCredentialsInput,
-  bodyOptional: true,
-  answers: { 201: NatsCredentials },
-  problems: ["invalid-argument", "permission-denied", "conflict", "overloaded"],
-}
+const params = Type.Object({ tenant: Type.String({ description: "The tenant's name." }) })
+
+const docs = {
+  issue: {
+    operationId: "issueNatsCredentials",
+    tag: "Tenants",
+    summary: "Issue NATS credentials of a tenant",
+    description:
+      "For NATS clients that publish and read past this API, in the servers themselves: this tenant's events and nothing else. " +
+      "Needs the admin key, and a hub on NATS that has an issuer.",
+    params,
+    body: NatsCredentialsInput,
+    bodyOptional: true,
+    answers: { 201: NatsCredentials },
+    problems: ["invalid-argument", "permission-denied", "conflict", "overloaded"],
+  },
+  revoke: {
+    operationId: "revokeNatsCredentials",
+    tag: "Tenants",
+    summary: "End all NATS credentials of a tenant",
+    description: "Those issued before end at once, also where they are in use. What has been read stays read.",
+    params,
+    answers: { 204: null },
+    problems: ["invalid-argument", "permission-denied", "not-found", "conflict", "overloaded"],
+  },
+} as const

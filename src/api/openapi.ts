@@ -3,6 +3,7 @@ import type { ApiContext } from "./context.ts"
 import { DeliverySchema } from "./deliveries.ts"
 import { destinationComponents } from "./destinations.ts"
 import { type ProblemCode, statusOf } from "./errors.ts"
+import { CausedEventSchema } from "./journey.ts"
 import { isObject } from "./merge-patch.ts"
 import { EventSchema, publishOperation, StoredEventSchema } from "./published.ts"
 import { type App, noCompilers, type RouteDoc } from "./routes.ts"
@@ -137,6 +138,7 @@ function createComponents(context: ApiContext): Components {
     RetryInput,
     Delivery: DeliverySchema,
     Clause: ClauseSchema,
+    CausedEvent: CausedEventSchema,
   }
   // Those of destinations go first: the routes only know that there are some.
   for (const [name, schema] of Object.entries({ ...destinationComponents(context.kinds), ...given })) {

@@ -29,6 +29,7 @@ export function statusRoutes(app: App, context: ApiContext): void {
   const { engine, stop, metrics } = context
   const reasons = (): readonly string[] => [
     ...(stop.aborted ? ["the hub is stopping"] : []),
+    ...[engine.outage() ?? []].flat(),
     ...(context.readiness?.() ?? []),
   ]
   app.get("/healthz", probe(docs.health), async () => ({ status: "ok" }))

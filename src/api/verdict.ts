@@ -14,9 +14,11 @@ export interface Judge extends Pick<Trigger, "filters"> {
   /** Undefined: from the beginning. */
   readonly from?: Cursor | { readonly time: number }
   readonly paused?: Trigger["paused"]
+  /** It has not come to the event yet. */
+  readonly behind?: true
 }
 
-const reasonKinds = ["topic", "key", "start", "filters", "paused"] as const
+const reasonKinds = ["topic", "key", "start", "filters", "paused", "behind"] as const
 
 /** Something besides the filters' verdict that keeps an event from a trigger. */
 export interface Reason {
@@ -89,20 +91,16 @@ export function createJudge(judge: Judge, log: Pick<EventLog, "compare">): (subj
   return (subject) => {
     const explanation = explain?.(subject.event)
     const reasons = reasonsOf(judge, subject, log, explanation !== undefined)
-    const against = reasons.find(({ kind }) => kind !== "paused")
-    if (against !== undefined) return { verdict: "rejects", sentence: against.sentence, ...told(reasons, explanation) }
-    if (!explanation!.pass)
-      return { verdict: "rejects", sentence: explanation!.sentence, ...told(reasons, explanation) }
-    const [pause] = reasons
-    if (pause === undefined)
-      return { verdict: "fires", sentence: explanation!.sentence, reasons, explanation: explanation! }
-    const sentence = `${explanation!.sentence} ${pause.sentence} It fires when it is resumed.`
-    return { verdict: "waits", sentence, reasons, explanation: explanation! }
+    const against = reasons.find(({ kind }) => kind !== "paused" && kind !== "behind")
+    if (against !== undefined || explanation === undefined) {
+      return { verdict: "rejects", sentence: against!.sentence, reasons, ...(explanation && { explanation }) }
+    }
+    const answer = { reasons, explanation, sentence: explanation.sentence }
+    const [rest] = reasons
+    if (!explanation.pass) return { ...answer, verdict: "rejects" }
+    if (rest === undefined) return { ...answer, verdict: "fires" }
+    return { ...answer, verdict: "waits", sentence: `${explanation.sentence} ${rest.sentence}` }
   }
-}
-
-function told(reasons: readonly Reason[], explanation: Explanation | undefined) {
-  return { reasons, ...(explanation && { explanation }) }
 }
 
 function reasonsOf(
@@ -119,8 +117,12 @@ function reasonsOf(
   if (!readable) reasons.push({ kind: "filters", sentence: "The trigger rests: its filters cannot be read any more." })
   if (judge.paused !== undefined) {
     const since = new Date(judge.paused.since).toISOString()
-    reasons.push({ kind: "paused", sentence: `The trigger is paused since ${since}: ${judge.paused.reason}.` })
+    reasons.push({
+      kind: "paused",
+      sentence: `The trigger is paused since ${since} (${judge.paused.reason}); it fires when it is resumed.`,
+    })
   }
+  if (judge.behind) reasons.push({ kind: "behind", sentence: "The trigger has not come to the event yet." })
   return reasons
 }
 

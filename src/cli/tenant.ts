@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises"
 import type { Command } from "commander"
 import { type CommonOptions, type Context, durationText, examples, subcommand, withHub } from "./command.ts"
 import { UsageError } from "./failures.ts"
-import { printDone, printOne } from "./output.ts"
+import { confirmed, printDone, printOne } from "./output.ts"
 
 interface CredentialsOptions extends CommonOptions {
   readonly consumer?: string
@@ -31,12 +31,38 @@ export function configure(command: Command, context: Context): void {
     ["redcar tenant nats-credentials default --consumer reports --expires 365d", "Another reader, for a year"],
     ["redcar tenant nats-credentials default > shop.creds", "Where a shell makes the file"],
   ])
+  addRevoke(command, context)
+}
+
+function addRevoke(command: Command, context: Context): void {
+  const revoke = subcommand(
+    command,
+    "revoke-nats-credentials <tenant>",
+    "End all NATS credentials of the tenant that were issued before, also where they are in use.",
+  )
+    .option("--yes", "do not ask")
+    .action(async (tenant: string, options: CommonOptions & { readonly yes?: boolean }) => {
+      const question = `End all NATS credentials of ${tenant}? Clients that use them are cut off.`
+      if (!(await confirmed(context, question, options)))
+        throw new UsageError(`no credentials of ${tenant} were ended`, ["Say yes when asked, or give --yes."])
+      await context.hub(options).send("DELETE", pathOf(tenant))
+      await printDone(context, options, { tenant }, `ended all NATS credentials of ${tenant}`)
+    })
+  examples(withHub(revoke), [
+    ["redcar tenant revoke-nats-credentials default", "After asking"],
+    ["redcar tenant revoke-nats-credentials default --yes", "At once"],
+  ])
+}
+
+function pathOf(tenant: string): string {
+  return `/v1/tenants/${encodeURIComponent(tenant)}/nats-credentials`
 }
 
 async function issue(context: Context, tenant: string, options: CredentialsOptions): Promise<void> {
   const { consumer, expires: expiresIn, out } = options
-  const path = `/v1/tenants/${encodeURIComponent(tenant)}/nats-credentials`
-  const issued = await context.hub(options).json<ApiNatsCredentials>("POST", path, { json: { consumer, expiresIn } })
+  const issued = await context
+    .hub(options)
+    .json<ApiNatsCredentials>("POST", pathOf(tenant), { json: { consumer, expiresIn } })
   const { credentials, ...rest } = issued
   if (out !== undefined) {
     await writeSecret(out, credentials)

@@ -14,6 +14,8 @@ export interface Engine {
   readonly inbox?: Inbox
   /** Lets others into the engine itself; undefined where that cannot be, or where it was not set up. */
   readonly credentials?: TenantCredentials
+  /** Why nothing can be stored or read at present, where that is so. */
+  outage(): string | undefined
   /** What an operator should know: empty when all is well. */
   health(): readonly string[]
   /** What this engine, as it is set up, promises less of than it could: said at the start, no reason not to be ready. */
@@ -279,6 +281,11 @@ export interface RawContent {
 export interface TenantCredentials {
   /** Throws OverloadError where the engine does not answer; then it may be tried again. */
   issue(tenant: string, options: CredentialsOptions): Promise<IssuedCredentials>
+  /**
+   * Ends all credentials of the tenant that were issued before, also where they are in use; those issued after it has resolved
+   * are good. Throws OverloadError.
+   */
+  revoke(tenant: string): Promise<RevokedCredentials>
 }
 
 export interface CredentialsOptions {
@@ -300,6 +307,12 @@ export type IssuedCredentials =
       readonly consumer: string
       readonly streams: readonly string[]
     }
+  | { readonly kind: "refused"; readonly reason: string }
+
+/** `unknown`: none was ever issued. */
+export type RevokedCredentials =
+  | { readonly kind: "revoked" }
+  | { readonly kind: "unknown" }
   | { readonly kind: "refused"; readonly reason: string }
 
 /** Small, named, versioned state: topics, triggers, destinations, keys. Values are JSON. */

@@ -67,6 +67,9 @@ export class StorageError extends Error {
   override readonly name = "StorageError"
 }
 
+/** Nobody who stores answers at present: what was asked for is not known to be done, and may be asked for again. */
+export class UnavailableError extends StorageError {}
+
 /** Stored bytes no longer check. `where` names the file and the place in it. */
 export class DamagedError extends Error {
   override readonly name = "DamagedError"

@@ -6,6 +6,7 @@ import {
   OverloadError,
   StorageError,
   StorageFullError,
+  UnavailableError,
 } from "../core/errors.ts"
 import type { Fault } from "../formats/attributes.ts"
 import type { InvalidEvent } from "../formats/invalid-event.ts"
@@ -75,6 +76,9 @@ export function refusalOfError(error: unknown): Refusal | undefined {
   }
   if (error instanceof ClosedError) {
     return new Refusal("overloaded", "the hub is stopping; try again soon", { retryAfterMs: 1_000 })
+  }
+  if (error instanceof UnavailableError) {
+    return new Refusal("overloaded", `${error.message}; try again soon`, { retryAfterMs: 1_000 })
   }
   if (error instanceof StorageError) {
     return new Refusal("internal", "the events could not be written and are not stored; the hub's log says why")

@@ -1,6 +1,10 @@
-import { hashBackwards, hashOn, hashValue, seed } from "./hashing.ts"
+import { hashBackwards, hashOn, hashText, seed } from "./hashing.ts"
 import { type Collector, nothing, type Ref } from "./matching.ts"
 import { Table } from "./table.ts"
+import type { Texts } from "./texts.ts"
+
+/** Innermost characters are told apart by so many lowest values. */
+const edges = 64
 
 /**
  * Refs by the prefix, or suffix, that a text must have. One pass over the text hashes all its prefixes; only those of a
@@ -8,14 +12,15 @@ import { Table } from "./table.ts"
  */
 export class Affixes {
   readonly #end: boolean
-  readonly #table = new Table()
+  readonly #table: Table
   /** How many affixes have each length. */
   readonly #lengths: number[] = []
-  /** How many have each innermost character, by its lowest bits: a dot, or a slash, for most prefixes. */
+  /** How many have each innermost character: for most prefixes a dot or a slash. */
   readonly #edges = new Int32Array(edges)
 
   /** `end`: suffixes. */
-  constructor(end: boolean) {
+  constructor(texts: Texts, end: boolean) {
+    this.#table = new Table(texts)
     this.#end = end
   }
 
@@ -24,12 +29,13 @@ export class Affixes {
   }
 
   get(text: string): Ref {
-    return this.#table.getPart(this.#hash(text), text, 0, text.length)
+    return this.#table.get(this.#hash(text), text)
   }
 
+  /** Puts a ref under an affix, which is not empty; nothing removes. */
   set(text: string, ref: Ref): void {
     const before = this.#table.size
-    this.#table.set(text, ref, this.#hash(text))
+    this.#table.set(this.#hash(text), text, ref)
     const change = this.#table.size - before
     const { length } = text
     while (this.#lengths.length <= length) this.#lengths.push(0)
@@ -46,14 +52,12 @@ export class Affixes {
       const code = text.charCodeAt(this.#end ? from : length - 1)
       hash = hashOn(hash, code)
       if (this.#edges[code % edges] === 0 || lengths[length] === 0) continue
-      const ref = this.#table.getPart(hash, text, from, length)
+      const ref = this.#table.get(hash, text, from, length)
       if (ref !== nothing) into.take(ref)
     }
   }
 
   #hash(text: string): number {
-    return this.#end ? hashBackwards(text) : hashValue(text)
+    return this.#end ? hashBackwards(text) : hashText(text)
   }
 }
-
-const edges = 64

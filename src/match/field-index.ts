@@ -1,28 +1,38 @@
 import { toNumber } from "../filters/sql/values.ts"
 import { Affixes } from "./affixes.ts"
-import { hashPart } from "./hashing.ts"
+import { hashText } from "./hashing.ts"
 import { type Interval, Intervals } from "./intervals.ts"
 import type { KeyKind } from "./keys.ts"
 import { type Collector, nothing, type Ref } from "./matching.ts"
 import { Segments } from "./segments.ts"
 import { Table } from "./table.ts"
+import type { Texts } from "./texts.ts"
 
 type Primitive = string | number | boolean | null
 
 /** Refs by what must be true of one field. A structure is there while it has a key. */
 export class FieldIndex {
-  #values: Table | undefined
+  readonly #matcherTexts: Texts
+  #texts: Table | undefined
   #folded: Table | undefined
+  #constants: Map<boolean | null, Ref> | undefined
   #prefixes: Affixes | undefined
   #suffixes: Affixes | undefined
   #paths: Segments | undefined
+  /** Single numbers too. */
   #ranges: Intervals | undefined
   #looseRanges: Intervals | undefined
 
+  /** `texts` keeps those of the keys. */
+  constructor(texts: Texts) {
+    this.#matcherTexts = texts
+  }
+
   get empty(): boolean {
     return (
-      this.#values === undefined &&
+      this.#texts === undefined &&
       this.#folded === undefined &&
+      this.#constants === undefined &&
       this.#prefixes === undefined &&
       this.#suffixes === undefined &&
       this.#paths === undefined &&
@@ -34,9 +44,9 @@ export class FieldIndex {
   get(by: KeyKind): Ref {
     switch (by.kind) {
       case "value":
-        return this.#values?.get(by.value) ?? nothing
+        return this.#getValue(by.value)
       case "fold":
-        return this.#folded?.get(by.text) ?? nothing
+        return this.#folded?.get(hashText(by.text), by.text) ?? nothing
       case "prefix":
         return this.#prefixes?.get(by.text) ?? nothing
       case "suffix":
@@ -48,37 +58,51 @@ export class FieldIndex {
     }
   }
 
+  #getValue(value: Primitive): Ref {
+    if (typeof value === "string") return this.#texts?.get(hashText(value), value) ?? nothing
+    if (typeof value === "number") return this.#ranges?.get(only(value)) ?? nothing
+    return this.#constants?.get(value) ?? nothing
+  }
+
   /** Puts a ref under a key; nothing removes. */
   set(by: KeyKind, ref: Ref): void {
+    const texts = this.#matcherTexts
     switch (by.kind) {
       case "value":
-        this.#values ??= new Table()
-        this.#values.set(by.value, ref)
-        if (this.#values.size === 0) this.#values = undefined
+        this.#setValue(by.value, ref)
         return
       case "fold":
-        this.#folded ??= new Table()
-        this.#folded.set(by.text, ref)
-        if (this.#folded.size === 0) this.#folded = undefined
+        this.#folded = withText(this.#folded ?? new Table(texts), by.text, ref)
         return
       case "prefix":
-        this.#prefixes ??= new Affixes(false)
+        this.#prefixes ??= new Affixes(texts, false)
         this.#prefixes.set(by.text, ref)
         if (this.#prefixes.empty) this.#prefixes = undefined
         return
       case "suffix":
-        this.#suffixes ??= new Affixes(true)
+        this.#suffixes ??= new Affixes(texts, true)
         this.#suffixes.set(by.text, ref)
         if (this.#suffixes.empty) this.#suffixes = undefined
         return
       case "path":
-        this.#paths ??= new Segments()
+        this.#paths ??= new Segments(texts)
         this.#paths.set(by.segments, ref)
         if (this.#paths.empty) this.#paths = undefined
         return
       case "range":
         if (by.loose) this.#looseRanges = withRange(this.#looseRanges, by.interval, ref)
         else this.#ranges = withRange(this.#ranges, by.interval, ref)
+    }
+  }
+
+  #setValue(value: Primitive, ref: Ref): void {
+    if (typeof value === "string") this.#texts = withText(this.#texts ?? new Table(this.#matcherTexts), value, ref)
+    else if (typeof value === "number") this.#ranges = withRange(this.#ranges, only(value), ref)
+    else {
+      this.#constants ??= new Map()
+      if (ref === nothing) this.#constants.delete(value)
+      else this.#constants.set(value, ref)
+      if (this.#constants.size === 0) this.#constants = undefined
     }
   }
 
@@ -93,29 +117,38 @@ export class FieldIndex {
   /** A value in data. */
   collectValue(value: Primitive, into: Collector): void {
     if (typeof value === "string") this.#collectText(value, into)
-    else {
-      if (this.#values !== undefined) into.take(this.#values.get(value))
-      if (typeof value === "number") this.#ranges?.collect(value, into)
-    }
+    else if (typeof value === "number") this.#ranges?.collect(value, into)
+    else if (this.#constants !== undefined) into.take(this.#constants.get(value) ?? nothing)
     if (this.#looseRanges !== undefined) this.#collectLoose(value, into)
   }
 
   #collectText(text: string, into: Collector): void {
-    const values = this.#values
-    if (values !== undefined) {
-      const ref = values.getPart(hashPart(text, 0, text.length), text, 0, text.length)
+    if (this.#texts !== undefined) {
+      const ref = this.#texts.get(hashText(text), text)
       if (ref !== nothing) into.take(ref)
     }
     this.#prefixes?.collect(text, into)
     this.#suffixes?.collect(text, into)
     this.#paths?.collect(text, into)
-    if (this.#folded !== undefined) into.take(this.#folded.get(text.toLowerCase()))
+    if (this.#folded !== undefined) {
+      const lower = text.toLowerCase()
+      into.take(this.#folded.get(hashText(lower), lower))
+    }
   }
 
   #collectLoose(value: Primitive, into: Collector): void {
     const number = toNumber(value)
     if (number !== undefined) this.#looseRanges!.collect(number, into)
   }
+}
+
+function only(value: number): Interval {
+  return { low: value, lowOpen: false, high: value, highOpen: false }
+}
+
+function withText(table: Table, text: string, ref: Ref): Table | undefined {
+  table.set(hashText(text), text, ref)
+  return table.size === 0 ? undefined : table
 }
 
 function withRange(ranges = new Intervals(), interval: Interval, ref: Ref): Intervals | undefined {

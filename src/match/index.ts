@@ -85,14 +85,18 @@ export class TriggerIndex implements Nested {
   }
 
   #ensureField(field: KeyField): FieldIndex {
-    if (field.from === "attribute") return this.#attributes.ensure(field.name, () => new FieldIndex())
+    if (field.from === "attribute") return this.#attributes.ensure(field.name, () => this.#makeField())
     let node = this.#data
     for (const name of field.path) {
       node.children ??= new Names()
       node = node.children.ensure(name, () => new DataNode())
     }
-    node.fields ??= new FieldIndex()
+    node.fields ??= this.#makeField()
     return node.fields
+  }
+
+  #makeField(): FieldIndex {
+    return new FieldIndex(this.#postings.texts)
   }
 
   collect(matching: Matching): void {

@@ -4,6 +4,7 @@ import type { EventView } from "../filters/view.ts"
 import type { Cover } from "./keys.ts"
 import { type Collector, nothing, type Ref } from "./matching.ts"
 import { Runs } from "./runs.ts"
+import { Texts } from "./texts.ts"
 
 /** A trigger as an index takes it. */
 export interface Entry {
@@ -35,6 +36,8 @@ const nestedMark = -1
  * to be asked before the trigger fires; below 0, the start of a run: a length and so many refs above 0, or an index.
  */
 export class Postings {
+  /** The texts of all keys. */
+  readonly texts = new Texts()
   readonly #triggers: (Trigger | undefined)[] = [undefined]
   readonly #checks: (Predicate | undefined)[] = [undefined]
   readonly #plans: (readonly Cover[])[] = [[]]

@@ -1,7 +1,8 @@
 import { isOneRun, type PathSegment } from "../filters/path/pattern.ts"
-import { hashPart } from "./hashing.ts"
+import { hashText } from "./hashing.ts"
 import { type Collector, nothing, type Ref } from "./matching.ts"
 import { Table } from "./table.ts"
+import type { Texts } from "./texts.ts"
 
 interface SegmentNode {
   /** By a segment's text, the number of the node that follows. */
@@ -18,10 +19,15 @@ interface SegmentNode {
 
 /** Refs by path pattern: a tree of segments. */
 export class Segments {
+  readonly #texts: Texts
   readonly #root = makeNode()
   /** Nodes that a literal leads to, by number above 0. */
   readonly #nodes: (SegmentNode | undefined)[] = [undefined]
   readonly #free: number[] = []
+
+  constructor(texts: Texts) {
+    this.#texts = texts
+  }
 
   get empty(): boolean {
     return isBare(this.#root)
@@ -67,7 +73,7 @@ export class Segments {
     const slash = text.indexOf("/", from)
     const to = slash < 0 ? text.length : slash
     if (node.literal !== undefined) {
-      const number = node.literal.getPart(hashPart(text, from, to), text, from, to - from)
+      const number = node.literal.get(hashText(text, from, to), text, from, to - from)
       if (number !== nothing) this.#walk(this.#nodes[number]!, text, to + 1, into)
     }
     if (node.star !== undefined && to > from) this.#walk(node.star, text, to + 1, into)
@@ -75,7 +81,7 @@ export class Segments {
   }
 
   #childOf(node: SegmentNode, step: Step): SegmentNode | undefined {
-    return step.kind === "literal" ? this.#nodes[node.literal?.get(step.text) ?? nothing] : node[step.kind]
+    return step.kind === "literal" ? this.#nodes[numberOf(node, step.text)] : node[step.kind]
   }
 
   #ensureChild(node: SegmentNode, step: Step): SegmentNode {
@@ -86,8 +92,8 @@ export class Segments {
     else {
       const number = this.#free.pop() ?? this.#nodes.length
       this.#nodes[number] = made
-      node.literal ??= new Table()
-      node.literal.set(step.text, number)
+      node.literal ??= new Table(this.#texts)
+      node.literal.set(hashText(step.text), step.text, number)
     }
     return made
   }
@@ -110,12 +116,16 @@ export class Segments {
       node[step.kind] = undefined
       return
     }
-    const number = node.literal!.get(step.text)
+    const number = numberOf(node, step.text)
     this.#nodes[number] = undefined
     this.#free.push(number)
-    node.literal!.set(step.text, nothing)
+    node.literal!.set(hashText(step.text), step.text, nothing)
     if (node.literal!.size === 0) node.literal = undefined
   }
+}
+
+function numberOf({ literal }: SegmentNode, text: string): number {
+  return literal?.get(hashText(text), text) ?? nothing
 }
 
 function makeNode(): SegmentNode {

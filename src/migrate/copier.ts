@@ -27,7 +27,10 @@ export interface CopierOptions {
 const stepBytes = 4 << 20
 /** Events of one append at most. */
 const runEvents = 500
-const runBytes = 1 << 20
+const runBytes = 256 << 10
+/** What is on its way at once: well within what any engine lets wait, as a refusal in the middle could change the order. */
+const flyingEvents = 1_000
+const flyingBytes = 512 << 10
 /** How long the target may take nothing before the copying is given up. */
 const patienceMs = 120_000
 const pauseMs = 1_000
@@ -83,6 +86,7 @@ class Pass {
   #flights: Flight[] = []
   /** The source's cursors of what is in the run or in flight. */
   readonly #pending = new Set<Cursor>()
+  #flyingBytes = 0
   #raised: (readonly [Cursor, number])[] = []
   #stepEvents = 0
   #stepBytes = 0
@@ -121,7 +125,7 @@ class Pass {
     const { address, event } = translator.record(stored)
     const partition = target.log.partitionOf(address)
     this.#stepEvents++
-    this.#stepBytes += (event.data?.length ?? 0) + 300
+    this.#stepBytes += eventBytes(event)
     const found = this.#tail!.take(address, event)
     if (found !== undefined) {
       await this.#settle()
@@ -132,9 +136,12 @@ class Pass {
     this.#run ??= { address, storedAt, target: partition, events: [], reads: [], bytes: 0 }
     this.#run.events.push(event)
     this.#run.reads.push(read)
-    this.#run.bytes += event.data?.length ?? 0
+    const bytes = eventBytes(event)
+    this.#run.bytes += bytes
+    this.#flyingBytes += bytes
     this.#pending.add(stored.cursor)
     this.#storedAt[partition] = storedAt
+    if (this.#pending.size >= flyingEvents || this.#flyingBytes >= flyingBytes) await this.#settle()
   }
 
   /** An event that tells of another one comes after it, and has to know where that one has come to. */
@@ -173,6 +180,7 @@ class Pass {
       }
     }
     this.#flights = []
+    this.#flyingBytes = 0
     this.#pending.clear()
   }
 
@@ -211,4 +219,9 @@ function continues(run: Run, address: Address, storedAt: number): boolean {
     run.events.length < runEvents &&
     run.bytes < runBytes
   )
+}
+
+/** About what it takes. */
+function eventBytes({ data, attributesJson }: Event): number {
+  return attributesJson.length + (data?.length ?? 0) + 100
 }

@@ -48,6 +48,7 @@ export async function openEmbeddedEngine(options: EmbeddedOptions): Promise<Engi
     queue: queue as DeliveryQueue,
     catalog,
     shares: allShares,
+    outage: () => undefined,
     health: () => log.health(),
     warnings: () => [],
     figures: () => ({ ...log.figures(), ...queue.figures() }),

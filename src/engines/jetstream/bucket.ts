@@ -1,6 +1,6 @@
 import { type NatsConnection, nuid } from "@nats-io/nats-core"
 import type { Clock } from "../../core/clock.ts"
-import { ClosedError, ConflictError, StorageError } from "../../core/errors.ts"
+import { ClosedError, ConflictError, UnavailableError } from "../../core/errors.ts"
 import type { Logger } from "../../core/logger.ts"
 import { follow, type Latest } from "./follow.ts"
 import { ask, ensureStream, JetStreamError, reasons, type Stored, store } from "./request.ts"
@@ -90,7 +90,7 @@ export class Bucket {
     return this.#entries.get(key)
   }
 
-  /** As the servers have it now. Throws StorageError. */
+  /** As the servers have it now. Throws UnavailableError. */
   async fetch(key: string): Promise<Entry | undefined> {
     const { live, text, revision } = await this.#newest(key)
     return live ? { key, text, revision } : undefined
@@ -210,7 +210,7 @@ export class Bucket {
     } catch (error) {
       if (!(error instanceof JetStreamError)) throw error
       if (error.code === reasons.noMessage) return { revision: 0, live: false, text: "", messageId: undefined }
-      throw new StorageError(`NATS cannot read ${key}: ${error.message}`, { cause: error })
+      throw new UnavailableError(`NATS cannot read ${key}: ${error.message}`, { cause: error })
     }
   }
 

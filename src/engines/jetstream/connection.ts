@@ -68,13 +68,22 @@ function isRecent(version: string): boolean {
   return major > serverMin[0] || (major === serverMin[0] && minor >= serverMin[1])
 }
 
+const cut = new WeakSet<NatsConnection>()
+
+/** Whether there is no connection at present. */
+export function isCut(nats: NatsConnection): boolean {
+  return cut.has(nats) || nats.isClosed()
+}
+
 async function tellChanges(nats: NatsConnection, log: Logger): Promise<void> {
   for await (const status of nats.status()) {
     switch (status.type) {
       case "disconnect":
+        cut.add(nats)
         log.warn({ server: status.server }, "the connection to NATS is cut")
         break
       case "reconnect":
+        cut.delete(nats)
         log.info({ server: status.server }, "connected to NATS again")
         break
       case "error":

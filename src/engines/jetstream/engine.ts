@@ -1,29 +1,116 @@
+import { mkdir } from "node:fs/promises"
+import { join } from "node:path"
 import type { Clock } from "../../core/clock.ts"
 import type { Engine } from "../../core/engine.ts"
+import { ConflictError } from "../../core/errors.ts"
 import type { Logger } from "../../core/logger.ts"
+import { lockDirectory } from "../embedded/lock.ts"
+import { Bucket } from "./bucket.ts"
+import { openCatalog } from "./catalog.ts"
+import { connectNats, durabilityWarnings, isCut, NatsRefusedError } from "./connection.ts"
+import { openJetStreamLog } from "./log/log.ts"
+import type { ShareTimes } from "./members.ts"
+import { createNames } from "./names.ts"
+import { openJetStreamQueue } from "./queue/queue.ts"
+import { openShares } from "./shares.ts"
 
 export interface JetStreamOptions {
   /** `nats://host:4222`, `tls://…` */
   readonly servers: readonly string[]
+  /** What the names of all streams, subjects and buckets begin with. */
   readonly prefix: string
+  /** How many streams the log is in; fixed when they are made. */
   readonly partitions: number
+  /** Servers that keep a copy. */
   readonly replicas: number
   readonly dedupeWindowMsMax: number
   readonly credentialsFile?: string
-  /** What `redcar nats init` made to issue credentials of tenants with. */
+  /** What signs the credentials of tenants: made by `redcar nats init`. */
   readonly issuerFile?: string
   /** Where a server tells how it writes to disk: `http://host:8222`. */
   readonly monitor?: string
-  /** For what can be made again at any time: indexes, and the queue as its journal tells it. */
+  /** For what can be made again at any time: indexes, and the queue as its journal tells it. One process has it at a time. */
   readonly directory: string
   /** Whether this process delivers. */
   readonly serveQueue: boolean
   readonly pendingBytesMax: number
   readonly clock: Clock
   readonly log: Logger
+  readonly shareTimes?: ShareTimes
 }
 
-/** Opens the engine that keeps everything in NATS JetStream. */
+/** Closes what was opened, in reverse. */
+type Closing = (() => Promise<unknown>)[]
+
+/**
+ * Opens the engine that keeps everything in NATS JetStream, so that any number of processes can share it. Throws
+ * NatsRefusedError, which says what to do, and DirectoryLockedError.
+ */
 export async function openJetStreamEngine(options: JetStreamOptions): Promise<Engine> {
-  throw new Error(`not made yet: ${options.prefix}`)
+  const closing: Closing = []
+  const close = async () => {
+    for (const one of closing.splice(0).reverse()) await one()
+  }
+  try {
+    return { ...(await open(options, closing)), close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function open(options: JetStreamOptions, closing: Closing): Promise<Omit<Engine, "close">> {
+  const { clock, log, prefix, partitions, replicas, directory, dedupeWindowMsMax, pendingBytesMax } = options
+  await mkdir(directory, { recursive: true })
+  closing.push(await lockDirectory(directory))
+  const nats = await connectNats(options)
+  closing.push(() => nats.close())
+  const warnings = await durabilityWarnings(options)
+  const names = createNames(prefix)
+  const bucket = { nats, clock, log, replicas }
+  const catalog = await openCatalog({ ...bucket, name: names.catalogBucket })
+  closing.push(() => catalog.close())
+  const shared = await Bucket.open({ ...bucket, name: names.sharesBucket })
+  closing.push(() => shared.close())
+  await agreeOnPartitions(shared, partitions)
+  const shares = openShares({ bucket: shared, clock, log, ...(options.shareTimes && { times: options.shareTimes }) })
+  closing.push(() => shares.close())
+  const parts = { nats, names, replicas, clock, log, pendingBytesMax }
+  const events = await openJetStreamLog({ ...parts, partitions, dedupeWindowMsMax, directory: join(directory, "log") })
+  closing.push(() => events.close())
+  const queue = await openJetStreamQueue({
+    ...parts,
+    shards: partitions,
+    shares,
+    serve: options.serveQueue,
+    directory: join(directory, "queue"),
+  })
+  closing.push(() => queue.close())
+  return {
+    log: events,
+    queue,
+    catalog,
+    shares,
+    dedupeWindowMsMax,
+    outage: () => (isCut(nats) ? "no NATS server answers" : undefined),
+    health: () => [...events.health(), ...queue.health()],
+    warnings: () => warnings,
+    figures: () => ({ ...events.figures(), ...queue.figures() }),
+  }
+}
+
+const partitionsKey = "partitions"
+
+/** Another number would look for topics where they are not. */
+async function agreeOnPartitions(bucket: Bucket, partitions: number): Promise<void> {
+  try {
+    await bucket.put(partitionsKey, String(partitions), 0)
+  } catch (error) {
+    if (!(error instanceof ConflictError)) throw error
+    const made = bucket.get(partitionsKey)?.text
+    if (made === String(partitions)) return
+    throw new NatsRefusedError(
+      `the log was made with ${made} partitions, and the settings say ${partitions}. Set nats.partitions to ${made}; to have another number, migrate to another nats.prefix`,
+    )
+  }
 }

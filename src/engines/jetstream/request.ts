@@ -1,6 +1,6 @@
 import { headers, type MsgHdrs, type NatsConnection, type Payload } from "@nats-io/nats-core"
 import { type Clock, sleep } from "../../core/clock.ts"
-import { OverloadError, StorageError } from "../../core/errors.ts"
+import { OverloadError, UnavailableError } from "../../core/errors.ts"
 
 /** JetStream refused a request; `code` is its own number of the reason. */
 export class JetStreamError extends Error {
@@ -22,7 +22,7 @@ export const reasons = {
 } as const
 
 /** NATS has not answered, or nobody there is in charge at the moment: whether it was done is not known. */
-export class NoAnswerError extends StorageError {}
+export class NoAnswerError extends UnavailableError {}
 
 const answerMsMax = 3_000
 /** What is stored once however often it is sent, is sent again sooner. */

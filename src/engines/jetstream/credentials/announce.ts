@@ -1,4 +1,4 @@
-import { AuthorizationError, NoRespondersError } from "@nats-io/nats-core"
+import { NoRespondersError } from "@nats-io/nats-core"
 import { connect, credsAuthenticator, type NatsConnection } from "@nats-io/transport-node"
 import { OverloadError } from "../../../core/errors.ts"
 
@@ -23,8 +23,8 @@ interface Answer {
 }
 
 /**
- * Tells the servers of an account, which replaces what they knew of it. Answers why they do not take it, where they know no
- * such operator or keep no accounts. Throws OverloadError where none answers.
+ * Tells the servers of an account, which replaces what they knew of it. Answers why they do not take it.
+ * Throws OverloadError where none answers, or lets the issuer in.
  */
 export async function announceAccount(
   servers: readonly string[],
@@ -32,7 +32,6 @@ export async function announceAccount(
   account: string,
 ): Promise<AccountRefusal | undefined> {
   const connection = await enter(servers, systemCredentials)
-  if (connection instanceof AccountRefusal) return connection
   try {
     const answers = await askAll(connection, account)
     const refusal = answers.find(({ data }) => data?.code !== 200)
@@ -43,7 +42,7 @@ export async function announceAccount(
   }
 }
 
-async function enter(servers: readonly string[], systemCredentials: string): Promise<NatsConnection | AccountRefusal> {
+async function enter(servers: readonly string[], systemCredentials: string): Promise<NatsConnection> {
   try {
     return await connect({
       servers: [...servers],
@@ -53,13 +52,9 @@ async function enter(servers: readonly string[], systemCredentials: string): Pro
       reconnect: false,
     })
   } catch (error) {
-    if (isRefused(error)) return new AccountRefusal("the issuer is of other servers")
-    throw new OverloadError(1_000, `the NATS servers' system account cannot be entered: ${String(error)}`)
+    // Busy servers refuse in the same way as those that do not know the issuer.
+    throw new OverloadError(1_000, `the NATS servers do not let the issuer in (${String(error)}): is it one of theirs?`)
   }
-}
-
-function isRefused(error: unknown): boolean {
-  return error instanceof AuthorizationError || (error instanceof Error && error.cause instanceof AuthorizationError)
 }
 
 async function askAll(connection: NatsConnection, account: string): Promise<readonly Answer[]> {

@@ -11,6 +11,8 @@ export interface TenantAccount {
   readonly account: string
   /** The consumers that the tenant reads with, as NATS calls them. */
   readonly consumers: readonly string[]
+  /** Users issued in this second or before are let in no longer. Unix seconds. */
+  readonly revokedAtSeconds?: number
 }
 
 /** Connections and subscriptions that one tenant may have open at once, on each server. */
@@ -32,7 +34,12 @@ export async function encodeTenantAccount(issuer: Issuer, names: Names, of: Tena
   return encodeAccount(
     `tenant ${of.tenant}`,
     fromPublic(of.account),
-    { limits, imports, signing_keys: [issuer.signer.getPublicKey()] },
+    {
+      limits,
+      imports,
+      signing_keys: [issuer.signer.getPublicKey()],
+      ...(of.revokedAtSeconds !== undefined && { revocations: { "*": of.revokedAtSeconds } }),
+    },
     { signer: issuer.operator },
   )
 }

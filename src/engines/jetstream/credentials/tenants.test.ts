@@ -337,4 +337,20 @@ describe.skipIf(program === undefined)(title, () => {
     expect(String(await client.closed())).toMatch(/expired/i)
     expect(Date.now()).toBeGreaterThanOrEqual(brief.expiresAt - 1_000)
   })
+
+  test("credentials that are revoked end at once, and new ones go on where they ended", async () => {
+    expect(await bed.credentials.revoke("nobody")).toEqual({ kind: "unknown" })
+    const old = await issue("gone")
+    const client = await bed.connect(old.text)
+    const closed = client.closed()
+    expect(await bed.credentials.revoke("gone")).toEqual({ kind: "revoked" })
+    expect(await closed).toBeInstanceOf(Error)
+    await expect(bed.connect(old.text)).rejects.toThrow(/authorization/i)
+    expect(acme.isClosed()).toBe(false)
+
+    const renewed = await bed.connect((await issue("gone")).text)
+    expect((await jetstream(renewed).publish("redcar.gone.orders", "back")).stream).toBe("REDCAR_INBOX")
+    await expect(bed.connect(old.text)).rejects.toThrow(/authorization/i)
+    await renewed.close()
+  })
 })

@@ -15,7 +15,9 @@ export const passing: Answer = { kind: "passing" }
 export const unanswered: Answer = { kind: "unanswered" }
 
 /** Reasons that lie with the servers, and pass: no leader, no quorum, not enough of something. */
-const passingCodes: ReadonlySet<number> = new Set([10008, 10009, 10118, 10158, 10167, 10176, 10194, 10202, 10210, 10211])
+const passingCodes: ReadonlySet<number> = new Set([
+  10008, 10009, 10118, 10158, 10167, 10176, 10194, 10202, 10210, 10211,
+])
 
 /** Refusals that callers tell apart. */
 export const refusals = {

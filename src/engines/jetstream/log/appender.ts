@@ -6,7 +6,16 @@ import { ClosedError, OverloadError, StorageError, StorageFullError } from "../.
 import type { Event } from "../../../core/event.ts"
 import { type Names, partitionOf } from "../names.ts"
 import { type Answer, isFull } from "./answer.ts"
-import { batch, eventId, type Sending, type SendOptions, single, type Target, type TopicState, targetOf } from "./append.ts"
+import {
+  batch,
+  eventId,
+  type Sending,
+  type SendOptions,
+  single,
+  type Target,
+  type TopicState,
+  targetOf,
+} from "./append.ts"
 import { formatCursor } from "./cursor.ts"
 import type { Outgoing } from "./lane.ts"
 import type { Publisher } from "./publisher.ts"
@@ -167,7 +176,8 @@ export class Appender {
   #send(target: Target, sending: Sending, windowMs: number, settle: (result: Appended | Error) => void): void {
     const outgoing = single(this.sending(target), sending, (answer) => {
       this.#pendingBytes -= outgoing.bytes
-      if (answer.kind === "stored") return settle({ cursor: formatCursor(target.partition, answer.sequence), duplicate: false })
+      if (answer.kind === "stored")
+        return settle({ cursor: formatCursor(target.partition, answer.sequence), duplicate: false })
       if (answer.kind !== "duplicate") return settle(errorOf(answer))
       this.#recognise(target, outgoing, sending, answer.sequence, windowMs).then(
         (known) => {
@@ -232,7 +242,10 @@ export function nextId(messageId: string, sequence: number): string {
 
 /** Nothing of it is acknowledged; it may be tried again. */
 export function notStored(): OverloadError {
-  return new OverloadError(retryAfterMs, "NATS stores nothing at present: it has no leader or quorum, or does not answer")
+  return new OverloadError(
+    retryAfterMs,
+    "NATS stores nothing at present: it has no leader or quorum, or does not answer",
+  )
 }
 
 /** Why something was not stored. */

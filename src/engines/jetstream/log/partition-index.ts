@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import type { NatsConnection } from "@nats-io/nats-core"
 import { type Clock, sleep } from "../../../core/clock.ts"
-import { StorageError } from "../../../core/errors.ts"
+import { UnavailableError } from "../../../core/errors.ts"
 import { percentDecode } from "../../../formats/percent.ts"
 import { type Hash, hashInto, hashKey } from "../../embedded/log/hash.ts"
 import { LogIndex } from "../../embedded/log/log-index.ts"
@@ -11,12 +11,12 @@ import type { TopicIndex } from "../../embedded/log/topic-index.ts"
 import type { Store } from "../../embedded/store.ts"
 import { openLmdbStore } from "../../embedded/store-lmdb.ts"
 import type { Link } from "./link.ts"
+import { DamagedMessage } from "./message.ts"
 import { Puller } from "./puller.ts"
 import { asciiOf, headerOf } from "./raw-message.ts"
 import { type Delivered, type Messages, storedAtOf } from "./stored-message.ts"
 import type { LogStream } from "./stream.ts"
 import type { Trims } from "./trims.ts"
-import { DamagedMessage } from "./message.ts"
 
 export interface IndexOptions {
   readonly nats: NatsConnection
@@ -119,11 +119,11 @@ export class PartitionIndex {
     while (this.#position < last_seq) {
       if (this.#failure !== undefined) throw this.#failure
       if (this.#closed || clock.now() - Math.max(begunAt, this.#progressAt) > patienceMs) {
-        throw new StorageError(`the stream ${stream.name} cannot be followed at present`)
+        throw new UnavailableError(`the stream ${stream.name} cannot be followed at present`)
       }
       const { promise } = this.#progress
       await Promise.race([promise, sleep(clock, recheckMs)])
-      if (this.#position < last_seq) await this.#puller.reached(last_seq, true)
+      if (this.#position < last_seq && this.#puller.caughtUp) await this.#puller.reached(last_seq, true)
     }
   }
 
@@ -180,7 +180,7 @@ export class PartitionIndex {
       hashLow: this.#hash.low,
       hashHigh: this.#hash.high,
       key: key === undefined ? 0 : hashKey(key),
-      bytes: subject.length + header.length + Number(headerOf(text, "Nats-Msg-Size") ?? 0),
+      bytes: bytesOf(subject, text),
     })
   }
 
@@ -191,6 +191,11 @@ export class PartitionIndex {
     const stored = message === undefined ? undefined : messages.read(partition, message)
     return stored === undefined || stored instanceof DamagedMessage ? undefined : stored.event
   }
+}
+
+/** What the event takes, without what the writer and the server add, which differs from one event to the next. */
+function bytesOf(subject: Delivered["subject"], header: string): number {
+  return subject.length + header.indexOf("\r\nredcar-crc:") + Number(headerOf(header, "Nats-Msg-Size") ?? 0)
 }
 
 interface Identity {

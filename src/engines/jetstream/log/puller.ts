@@ -1,10 +1,10 @@
 import { createInbox, type NatsConnection, nuid, type Subscription } from "@nats-io/nats-core"
 import type { Clock } from "../../../core/clock.ts"
-import { StorageError } from "../../../core/errors.ts"
+import { StorageError, UnavailableError } from "../../../core/errors.ts"
 import type { Link } from "./link.ts"
 import { asciiOf, headerOf, placeOf, type RawMessage, rawOf, statusOf } from "./raw-message.ts"
-import type { LogStream } from "./stream.ts"
 import type { Delivered } from "./stored-message.ts"
+import type { LogStream } from "./stream.ts"
 
 export interface PullerOptions {
   readonly nats: NatsConnection
@@ -33,7 +33,6 @@ const nanosPerMs = 1_000_000
 
 interface ConsumerInfo {
   readonly num_pending: number
-  readonly delivered: { readonly stream_seq: number; readonly consumer_seq: number }
 }
 
 /**
@@ -112,24 +111,16 @@ export class Puller {
 
   /**
    * Whether all that matches up to `sequence` has come, which the stream had before this reading began, or where `later`
-   * is set, before the call. Where nothing says so yet, the consumer is asked. False also where it does not answer.
+   * is set, before the call. Where nothing says so yet, the stream's leader is asked. Throws StorageError.
    */
   async reached(sequence: number, later = false): Promise<boolean> {
     if (this.#position >= sequence) return true
-    const name = this.#consumer
-    if (name === undefined || !this.#caughtUp) return false
-    const { nats, stream, replicas } = this.#options
-    if (replicas === 1 && !later) return this.#skipTo(sequence)
-    // Makes it look for more: only so does it learn of what does not match.
-    if (replicas > 1 && !nats.isClosed()) this.#ask({ batch: 1, expires: 1_000 * nanosPerMs })
-    try {
-      const info = await stream.ask<ConsumerInfo>(`CONSUMER.INFO.${stream.name}.${name}`)
-      if (this.#consumer !== name || info.num_pending > 0) return false
-      if (info.delivered.consumer_seq !== this.#consumerSequence) return false
-      if (replicas > 1 && info.delivered.stream_seq < sequence) return false
-    } catch (error) {
-      if (!(error instanceof StorageError)) throw error
-      return false
+    const { stream, replicas, subjects } = this.#options
+    if (this.#caughtUp && replicas === 1 && !later) return this.#skipTo(sequence)
+    const seq = this.#position + 1
+    for (const subject of subjects.length === 0 ? [">"] : subjects) {
+      const next = await stream.message({ seq, next_by_subj: subject })
+      if (next !== undefined && next.sequence <= sequence) return this.#position >= sequence
     }
     return this.#skipTo(sequence)
   }
@@ -196,7 +187,7 @@ export class Puller {
         stream_name: stream.name,
         config,
       })
-      if (this.#closed || !link.up) throw new StorageError("the connection was cut")
+      if (this.#closed || !link.up) throw new UnavailableError("the connection was cut")
       this.#failures = 0
       this.#begin(name, made)
     } catch {

@@ -2,13 +2,13 @@ import type { NatsConnection } from "@nats-io/nats-core"
 import { type Address, isReservedTopic } from "../../../core/address.ts"
 import { type Clock, sleep } from "../../../core/clock.ts"
 import type { Batch, From, ReadOptions, StoredEvent } from "../../../core/engine.ts"
-import { InvalidCursorError, StorageError } from "../../../core/errors.ts"
+import { InvalidCursorError, StorageError, UnavailableError } from "../../../core/errors.ts"
 import { type Names, partitionOf } from "../names.ts"
 import { formatCursor, parseCursor } from "./cursor.ts"
 import type { Link } from "./link.ts"
 import { DamagedMessage } from "./message.ts"
 import { Puller } from "./puller.ts"
-import { type Delivered, Messages, storedAtOf } from "./stored-message.ts"
+import { type Delivered, type Messages, storedAtOf } from "./stored-message.ts"
 import type { LogStream } from "./stream.ts"
 
 /** What reading takes. */
@@ -130,9 +130,9 @@ async function* readSubjects(reading: Reading): AsyncIterable<Batch> {
 
 /** Waits for more, or finds that there is none. */
 async function moreUpTo({ clock }: ReadState, puller: Puller, end: number, progressAt: number): Promise<void> {
-  if (await puller.reached(end)) return
+  if (puller.caughtUp && (await puller.reached(end))) return
   if (clock.now() - progressAt > patienceMs) {
-    throw new StorageError("NATS does not answer: the log cannot be read at present")
+    throw new UnavailableError("NATS does not answer: the log cannot be read at present")
   }
   await puller.more(undefined, puller.caughtUp ? recheckMs : patienceMs / 10)
 }

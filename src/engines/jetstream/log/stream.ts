@@ -1,6 +1,6 @@
 import type { NatsConnection } from "@nats-io/nats-core"
 import type { Clock } from "../../../core/clock.ts"
-import { ClosedError, StorageError } from "../../../core/errors.ts"
+import { ClosedError, UnavailableError } from "../../../core/errors.ts"
 import type { Names } from "../names.ts"
 import { ask, ensureStream, JetStreamError, NoAnswerError, reasons } from "../request.ts"
 
@@ -124,6 +124,6 @@ export class LogStream {
 function storageError(nats: NatsConnection, cause: unknown, stream: string): unknown {
   if (nats.isClosed()) return new ClosedError()
   if (cause instanceof NoAnswerError || cause instanceof JetStreamError)
-    return new StorageError(`the stream ${stream} cannot be read at present: ${cause.message}`, { cause })
+    return new UnavailableError(`the stream ${stream} cannot be read at present: ${cause.message}`, { cause })
   return cause
 }

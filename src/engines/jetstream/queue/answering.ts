@@ -90,7 +90,8 @@ export class Answering {
       // Whoever has the shard now has got this request too, and answers it.
       if (shard.lost.aborted) return
       const packed = packError(error)
-      if (packed.name === "Error" || packed.name === "TypeError") log.error({ err: error }, "a request of the queue failed: this is a bug")
+      if (packed.name === "Error" || packed.name === "TypeError")
+        log.error({ err: error }, "a request of the queue failed: this is a bug")
       answer = { error: packed }
     } finally {
       this.#requests--
@@ -105,7 +106,10 @@ export class Answering {
       case "ping":
         return true
       case "enqueue": {
-        const [packed, reader] = args as readonly unknown[] as [readonly PackedDelivery[], ReaderStep | null | undefined]
+        const [packed, reader] = args as readonly unknown[] as [
+          readonly PackedDelivery[],
+          ReaderStep | null | undefined,
+        ]
         return shard.enqueue({ deliveries: packed.map(unpack), ...(reader && { reader }) })
       }
       case "position":

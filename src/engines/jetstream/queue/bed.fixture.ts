@@ -50,8 +50,14 @@ export class TestHub {
   }
 
   /** Starts a process; `given`: it is given all shares, and whoever had them before is told nothing. */
-  async start(clock: Clock, given: boolean, options: Partial<JetStreamQueueOptions> = {}): Promise<TestProcess> {
-    const nats = await connect({ servers: this.#url.split(","), maxReconnectAttempts: -1, reconnectTimeWait: 50 })
+  async start(
+    clock: Clock,
+    given: boolean,
+    options: Partial<JetStreamQueueOptions> = {},
+    wrap = (nats: NatsConnection) => nats,
+  ): Promise<TestProcess> {
+    const servers = this.#url.split(",")
+    const nats = wrap(await connect({ servers, maxReconnectAttempts: -1, reconnectTimeWait: 50 }))
     const member = new Member()
     if (given) for (let number = 0; number < this.#shards; number++) this.shares.seize(number, member)
     const directory = join(this.#directory, String(++this.#lives))

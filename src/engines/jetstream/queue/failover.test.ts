@@ -180,7 +180,9 @@ if (natsAvailable() === undefined) {
     })
 
     test("what is too much for one message crosses in several, and the position with the last", async () => {
-      const all = Array.from({ length: 12_000 }, (_, i) => delivery(cursorAt(i + 1), { trigger: `${"x".repeat(40)}${i}` }))
+      const all = Array.from({ length: 12_000 }, (_, i) =>
+        delivery(cursorAt(i + 1), { trigger: `${"x".repeat(40)}${i}` }),
+      )
       await b.queue.enqueue(all, { reader: "router", cursor: cursorAt(12_000) })
       expect(await b.queue.depth(lane)).toBe(12_000)
       expect(await b.queue.position("router")).toBe(cursorAt(12_000))

@@ -112,31 +112,34 @@ if (natsAvailable() === undefined) {
 
     test("is after any writes and takeovers what was written, and its journal stays small", async () => {
       await fc.assert(
-        fc.asyncProperty(fc.array(fc.array(write, { maxLength: 12 }), { minLength: 1, maxLength: 60 }), async (calls) => {
-          runs++
-          opened = []
-          const model = new Map<string, readonly [string, string, string]>()
-          let { store, journal } = await open({ compactBytesMin: 3_000 })
-          for (const [i, writes] of calls.entries()) {
-            const written = store.write(writes)
-            for (const { table, key, value } of writes) {
-              if (value === undefined) model.delete(`${table} ${key}`)
-              else model.set(`${table} ${key}`, [table, key, Buffer.from(value).toString("hex")])
+        fc.asyncProperty(
+          fc.array(fc.array(write, { maxLength: 12 }), { minLength: 1, maxLength: 60 }),
+          async (calls) => {
+            runs++
+            opened = []
+            const model = new Map<string, readonly [string, string, string]>()
+            let { store, journal } = await open({ compactBytesMin: 3_000 })
+            for (const [i, writes] of calls.entries()) {
+              const written = store.write(writes)
+              for (const { table, key, value } of writes) {
+                if (value === undefined) model.delete(`${table} ${key}`)
+                else model.set(`${table} ${key}`, [table, key, Buffer.from(value).toString("hex")])
+              }
+              if (i % 3 === 0) await written
+              if (i % 20 === 19) {
+                await store.flushed()
+                ;({ store, journal } = await open({ compactBytesMin: 3_000 }))
+              }
             }
-            if (i % 3 === 0) await written
-            if (i % 20 === 19) {
-              await store.flushed()
-              ;({ store, journal } = await open({ compactBytesMin: 3_000 }))
-            }
-          }
-          await store.flushed()
-          const order = (rows: readonly (readonly string[])[]) => rows.map(String).sort()
-          expect(order(rowsOf(store))).toEqual(order([...model.values()]))
-          const { bytes } = await journal.state()
-          const live = rowsOf(store).reduce((sum, [, key, value]) => sum + key!.length + value!.length / 2 + 10, 0)
-          expect(bytes).toBeLessThan(3 * live + 3_000 + 5_000)
-          await Promise.all(opened.map((each) => each.close()))
-        }),
+            await store.flushed()
+            const order = (rows: readonly (readonly string[])[]) => rows.map(String).sort()
+            expect(order(rowsOf(store))).toEqual(order([...model.values()]))
+            const { bytes } = await journal.state()
+            const live = rowsOf(store).reduce((sum, [, key, value]) => sum + key!.length + value!.length / 2 + 10, 0)
+            expect(bytes).toBeLessThan(3 * live + 3_000 + 5_000)
+            await Promise.all(opened.map((each) => each.close()))
+          },
+        ),
         { numRuns: 15 },
       )
     })

@@ -160,7 +160,12 @@ export class JournalStore implements Store {
     const { recordBytesMax } = this.#options
     const [first] = group
     if (group.length > 1 || first!.bytes.length <= recordBytesMax) {
-      return this.#send(encodeRecord(group.map(({ bytes }) => bytes), { more: false, claim: false }))
+      return this.#send(
+        encodeRecord(
+          group.map(({ bytes }) => bytes),
+          { more: false, claim: false },
+        ),
+      )
     }
     const { bytes } = first!
     for (let at = 0; at < bytes.length; at += recordBytesMax) {

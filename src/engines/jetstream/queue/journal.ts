@@ -203,7 +203,8 @@ export class Journal {
   async #pause(error: unknown, delayMs: number): Promise<void> {
     if (!(error instanceof NoAnswerError || error instanceof JetStreamError)) throw error
     const { clock, log, stream } = this.#options
-    if (this.#trouble === undefined) log.warn({ err: error, stream }, "a queue's journal does not answer; it is tried again")
+    if (this.#trouble === undefined)
+      log.warn({ err: error, stream }, "a queue's journal does not answer; it is tried again")
     this.#trouble = error.message
     // A request that timed out has waited already.
     if (error.cause instanceof TimeoutError) return
@@ -251,5 +252,7 @@ interface StoredMessage {
 
 /** The message may be stored already, or somebody else's is, or is about to be. */
 function isOutOfTurn(error: unknown): boolean {
-  return error instanceof JetStreamError && (error.code === reasons.wrongLastSequence || error.code === duplicateInProcess)
+  return (
+    error instanceof JetStreamError && (error.code === reasons.wrongLastSequence || error.code === duplicateInProcess)
+  )
 }

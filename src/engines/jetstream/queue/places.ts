@@ -101,9 +101,12 @@ export class Places {
     const lines = [...(this.#owner?.health() ?? [])]
     const { shards } = this.#options
     if (missing.length === shards && missing.every(([, why]) => why === missing[0]![1])) {
-      lines.push(`no shard of the delivery queue can be asked (${missing[0]![1]}): deliveries wait; a process with the role deliver is needed`)
+      lines.push(
+        `no shard of the delivery queue can be asked (${missing[0]![1]}): deliveries wait; a process with the role deliver is needed`,
+      )
     } else {
-      for (const [number, why] of missing) lines.push(`queue shard ${number} cannot be asked (${why}): its deliveries wait`)
+      for (const [number, why] of missing)
+        lines.push(`queue shard ${number} cannot be asked (${why}): its deliveries wait`)
     }
     return lines
   }

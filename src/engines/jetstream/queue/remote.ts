@@ -2,7 +2,7 @@ import { type NatsConnection, RequestError } from "@nats-io/nats-core"
 import type { Cursor } from "../../../core/cursor.ts"
 import type { DeadLetter, Delivery } from "../../../core/delivery.ts"
 import type { Carried, DeadLetterQuery, Fence, OpenDelivery } from "../../../core/engine.ts"
-import { StorageError } from "../../../core/errors.ts"
+import { UnavailableError } from "../../../core/errors.ts"
 import type { CarriedPage, LetterPage, Operation } from "./answering.ts"
 import type { EnqueueCall, ShardCalls } from "./shard.ts"
 import { cut, type PackedDelivery, type PackedError, pack, unpackError } from "./wire.ts"
@@ -117,7 +117,7 @@ export class RemoteShard implements ShardCalls {
       const isNobody = error instanceof RequestError && error.isNoResponders()
       const why = isNobody ? "no process holds it" : "whoever holds it does not answer"
       heard(number, why)
-      throw new StorageError(`queue shard ${number}: ${why}`, { cause: error })
+      throw new UnavailableError(`queue shard ${number}: ${why}`, { cause: error })
     }
     heard(number, undefined)
     if (answer.error) throw unpackError(answer.error)

@@ -181,7 +181,7 @@ export class Shard implements ShardCalls {
     if (fence) this.#checkFence(fence)
     const recent = findRecent(this.#store, name, after)
     if (recent === undefined) throw new StorageError(`reader ${name} has moved on meanwhile`)
-    const fresh = recent.ids.size === 0 ? deliveries : deliveries.filter(({ id }) => !recent.ids.has(id))
+    const fresh = recent.cursors.size === 0 ? deliveries : deliveries.filter(({ id }) => !recent.cursors.has(id))
     if (moveTo !== undefined) return this.#queue.enqueue(fresh, { reader: name, cursor: moveTo })
     if (fresh.length === 0) return
     const also: Write[] = [putRecent(name, recent, fresh)]

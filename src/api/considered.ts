@@ -1,0 +1,177 @@
+import { parseTopic } from "../core/address.ts"
+import type { Cursor } from "../core/cursor.ts"
+import type { Item, StoredEvent } from "../core/engine.ts"
+import type { Trigger } from "../core/resources.ts"
+import {
+  mainReaderOf,
+  pathOf,
+  type RoutedAs,
+  type RoutedVersion,
+  type RoutingRecord,
+  readerOf,
+  routedAsPrefix,
+  routingPrefix,
+  versionFor,
+} from "../core/routing.ts"
+import type { ApiContext } from "./context.ts"
+import { createPace } from "./pace.ts"
+import { resourceKey } from "./resource-store.ts"
+import { createJudge, type Judge } from "./verdict.ts"
+
+/** Triggers looked at for one event: those of other topics cost little, those of its topic are compiled. */
+const scannedMax = 20_000
+const judgedMax = 1_000
+const scanItems = 500
+
+/** What a trigger made of an event, as it was when it came to it. */
+export interface Considered {
+  readonly trigger: string
+  /** unknown: how the trigger was then is not kept any more. */
+  readonly verdict: "fires" | "waits" | "rejects" | "unknown"
+  readonly sentence: string
+  readonly clause?: string
+  readonly topic: string
+  readonly destination: string
+  /** Since when the trigger was as it judged, in Unix milliseconds. */
+  readonly asOf?: number
+  readonly removed?: true
+}
+
+/** Every trigger of the event's topic that was there, or is; not all of them where there are very many. */
+export async function consideredFor(
+  context: ApiContext,
+  stored: StoredEvent,
+): Promise<{ readonly items: readonly Considered[]; readonly complete: boolean }> {
+  const { log } = context.engine
+  const { tenant } = stored.address
+  const partition = log.partitionOf(stored.address)
+  const frontiers = createFrontiers(context, partition)
+  const pace = createPace(context.clock)
+  const items: Considered[] = []
+  const met = new Set<string>()
+  const take = async (
+    id: string,
+    of: readonly Pick<Trigger, "topic">[],
+    judge: () => Promise<Considered | undefined>,
+  ) => {
+    if (met.has(id) || !of.some((each) => isOn(each, stored))) return true
+    if (met.size === judgedMax) return false
+    met.add(id)
+    const considered = await judge()
+    if (considered !== undefined) items.push(considered)
+    await pace()
+    return true
+  }
+  const histories = await scan<RoutedAs>(context, `${routedAsPrefix}${tenant}/`, async (id, value) => {
+    if ((value.partition ?? 0) !== partition) return true
+    return take(id, value.versions, () => consider(context, { tenant, id }, value, stored, frontiers))
+  })
+  // What the router has not heard of yet.
+  const triggers = await scan<Trigger>(context, resourceKey("trigger", tenant, ""), (id, trigger) =>
+    take(id, [trigger], async () => considerNew(context, trigger, stored)),
+  )
+  return { items, complete: histories && triggers }
+}
+
+/** Goes through what is under a prefix until `visit` answers false; false where that, or the bound, ended it. */
+async function scan<Value>(
+  { engine }: ApiContext,
+  prefix: string,
+  visit: (name: string, value: Value) => Promise<boolean>,
+): Promise<boolean> {
+  let after: string | undefined
+  for (let scanned = 0; scanned < scannedMax; scanned += scanItems) {
+    const page: readonly Item<Value>[] = await engine.catalog.list<Value>(prefix, {
+      limit: scanItems,
+      ...(after !== undefined && { after }),
+    })
+    for (const { key, value } of page) if (!(await visit(key.slice(prefix.length), value))) return false
+    after = page.at(-1)?.key
+    if (page.length < scanItems) return true
+  }
+  return false
+}
+
+function considerNew({ engine }: ApiContext, trigger: Trigger, stored: StoredEvent): Considered {
+  const { id, topic, destination, paused } = trigger
+  const { event, address } = stored
+  const judge = createJudge({ ...trigger, ...(paused === undefined && { behind: true }) }, engine.log)
+  const { verdict, sentence, explanation } = judge({ event, address, stored })
+  return { trigger: id, topic, destination, verdict, sentence, ...(explanation && { clause: explanation.clause }) }
+}
+
+type Name = Pick<Trigger, "tenant" | "id">
+
+async function consider(
+  context: ApiContext,
+  name: Name,
+  history: RoutedAs,
+  stored: StoredEvent,
+  frontierOf: Frontiers,
+): Promise<Considered | undefined> {
+  const { log } = context.engine
+  const { event, address } = stored
+  const { versions, removedAt, shortened } = history
+  const version = versionFor(versions, stored.cursor, (a, b) => log.compare(a, b))
+  if (version === undefined) {
+    const last = versions.at(-1)!
+    if (removedAt !== undefined || !isOn(last, stored)) return undefined
+    const forgotten = shortened === true && log.compare(stored.cursor, versions[0]!.after) <= 0
+    return { ...shown(name, last), ...(forgotten ? unknown : early) }
+  }
+  if (!isOn(version, stored)) return undefined
+  const isLast = version === versions.at(-1) && removedAt === undefined
+  const rest = isLast && log.compare(await frontierOf(name, version), stored.cursor) < 0
+  const judge: Judge = { ...version, ...(rest && (await restOf(context, name))) }
+  const { verdict, sentence, explanation } = createJudge(judge, log)({ event, address, stored })
+  return {
+    ...shown(name, version),
+    verdict,
+    sentence,
+    ...(explanation && { clause: explanation.clause }),
+    asOf: version.updatedAt,
+    ...(removedAt !== undefined && { removed: true }),
+  }
+}
+
+const unknown = {
+  verdict: "unknown",
+  sentence: "The trigger has changed often since: how it was when the event came is not kept any more.",
+} as const
+
+const early = {
+  verdict: "rejects",
+  sentence: "The event was stored before the trigger's start.",
+} as const
+
+function shown({ id }: Name, { topic, destination }: RoutedVersion) {
+  return { trigger: id, topic, destination }
+}
+
+function isOn({ topic }: Pick<Trigger, "topic">, { address }: StoredEvent): boolean {
+  const on = parseTopic(topic)
+  return typeof on !== "string" && on.topic === address.topic
+}
+
+/** Why a trigger has not come to an event yet. */
+async function restOf({ engine }: ApiContext, { tenant, id }: Name): Promise<Pick<Judge, "paused" | "behind">> {
+  const item = await engine.catalog.get<Trigger>(resourceKey("trigger", tenant, id))
+  return item?.value.paused === undefined ? { behind: true } : { paused: item.value.paused }
+}
+
+type Frontiers = (name: Name, version: RoutedVersion) => Promise<Cursor>
+
+/** Up to where each trigger has judged events: as the router's own facts have it, which lag behind it a little. */
+function createFrontiers({ engine }: ApiContext, partition: number): Frontiers {
+  const { catalog, queue, log } = engine
+  const main = queue.position(mainReaderOf(partition))
+  // Whoever asks has the error; where nobody does, it is nobody's.
+  main.catch(() => {})
+  return async (name, version) => {
+    const path = pathOf(name)
+    const record = (await catalog.get<RoutingRecord>(`${routingPrefix}${path}`))?.value
+    if (record?.attachedAfter === undefined) return (await queue.position(readerOf(path))) ?? version.after
+    const here = await main
+    return here !== undefined && log.compare(here, record.attachedAfter) > 0 ? here : record.attachedAfter
+  }
+}

@@ -1,0 +1,14 @@
+import { type Clock, sleep } from "../core/clock.ts"
+
+/** How long one request works before others have their turn. */
+const turnMs = 20
+
+/** Lets others have their turn, whenever this one has worked for long: to be called between small pieces of work. */
+export function createPace(clock: Clock): () => Promise<void> {
+  let since = clock.now()
+  return async () => {
+    if (clock.now() - since < turnMs) return
+    await sleep(clock, 0)
+    since = clock.now()
+  }
+}

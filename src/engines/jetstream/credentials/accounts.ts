@@ -1,0 +1,78 @@
+import type { Catalog, Item } from "../../../core/engine.ts"
+import { ConflictError, OverloadError } from "../../../core/errors.ts"
+import type { Names } from "../names.ts"
+import { type AccountRefusal, announceAccount } from "./announce.ts"
+import type { Issuer } from "./issuer.ts"
+import { encodeTenantAccount, type TenantAccount } from "./tenant-account.ts"
+
+export interface AccountsOptions {
+  /** The servers' addresses, to enter their system account. */
+  readonly servers: readonly string[]
+  readonly names: Names
+  readonly catalog: Catalog
+  readonly issuer: Issuer
+}
+
+/** The accounts of tenants: what they are is in the catalog, and the servers are told. */
+export interface Accounts {
+  /**
+   * Changes what is known of a tenant; undefined where `change` answers that, and changes nothing. Throws OverloadError while
+   * others keep changing it.
+   */
+  edit(
+    tenant: string,
+    change: (known: TenantAccount | undefined) => TenantAccount | undefined,
+  ): Promise<Item<TenantAccount> | undefined>
+  /** Tells the servers of the account as it is, also where another process changes it meanwhile. Throws OverloadError. */
+  announce(known: Item<TenantAccount>): Promise<TenantAccount | AccountRefusal>
+}
+
+/** Other processes may change the same account; so often is it tried again. */
+const triesMax = 10
+const prefix = "nats-account/"
+
+export function openAccounts(options: AccountsOptions): Accounts {
+  return {
+    edit: (tenant, change) => edit(options, `${prefix}${tenant}`, change),
+    announce: (known) => announce(options, known),
+  }
+}
+
+async function edit(
+  { catalog }: AccountsOptions,
+  key: string,
+  change: (known: TenantAccount | undefined) => TenantAccount | undefined,
+): Promise<Item<TenantAccount> | undefined> {
+  for (let tries = 0; tries < triesMax; tries++) {
+    const item = await catalog.get<TenantAccount>(key)
+    const value = change(item?.value)
+    if (value === undefined) return undefined
+    if (item !== undefined && value === item.value) return item
+    try {
+      return { key, value, revision: await catalog.put(key, value, item?.revision ?? 0) }
+    } catch (error) {
+      if (!(error instanceof ConflictError)) throw error
+    }
+  }
+  throw busy(key)
+}
+
+async function announce(
+  { catalog, issuer, names, servers }: AccountsOptions,
+  known: Item<TenantAccount>,
+): Promise<TenantAccount | AccountRefusal> {
+  let item = known
+  for (let tries = 0; tries < triesMax; tries++) {
+    const jwt = await encodeTenantAccount(issuer, names, item.value)
+    const refusal = await announceAccount(servers, issuer.systemCredentials, jwt)
+    if (refusal !== undefined) return refusal
+    const now = await catalog.get<TenantAccount>(known.key)
+    if (now === undefined || now.revision <= item.revision) return item.value
+    item = now
+  }
+  throw busy(known.key)
+}
+
+function busy(key: string): OverloadError {
+  return new OverloadError(1_000, `others keep changing ${key}`)
+}
