@@ -11,7 +11,7 @@ import type { Address } from "./core/address.ts"
 import type { Chance, Clock } from "./core/clock.ts"
 import type { DestinationKind } from "./core/destination.ts"
 import type { Engine } from "./core/engine.ts"
-import { PublishRefusedError } from "./core/errors.ts"
+import { PublishRefusedError, StartRefusedError } from "./core/errors.ts"
 import type { Event } from "./core/event.ts"
 import type { Logger } from "./core/logger.ts"
 import { type DeliveryWorker, startDelivery } from "./deliver/worker.ts"
@@ -114,7 +114,7 @@ function tellWarnings({ requireDurable }: Settings, engine: Engine, log: Logger)
 }
 
 /** The engine is not as durable as it was asked to be. */
-export class NotDurableError extends Error {
+export class NotDurableError extends StartRefusedError {
   override readonly name = "NotDurableError"
   constructor(warnings: readonly string[]) {
     super(`requireDurable is set, but ${warnings.join("; and ")}`)
@@ -333,7 +333,7 @@ async function ensureAdminKey(settings: Settings, { catalog }: Engine, log: Logg
 }
 
 /** The admin key's file cannot be used as it is; the message says what to do. */
-export class AdminKeyError extends Error {
+export class AdminKeyError extends StartRefusedError {
   override readonly name = "AdminKeyError"
 }
 

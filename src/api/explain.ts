@@ -8,7 +8,7 @@ import { idParams } from "./resource-routes.ts"
 import type { ResourceStore } from "./resource-store.ts"
 import { type App, documented, pathPart, tenantOf } from "./routes.ts"
 import { component, strict } from "./schemas.ts"
-import { readSubject, type Subject, SubjectSchema, showSubject, subjectFields } from "./subject.ts"
+import { nowhere, readSubject, type Subject, SubjectSchema, showSubject, subjectFields } from "./subject.ts"
 import { WarningsSchema } from "./triggers.ts"
 import { readUnsaved, unsavedFields } from "./unsaved-trigger.ts"
 import { createJudge, ExplanationFields, type Judge, ReasonSchema, showExplanation, VerdictSchema } from "./verdict.ts"
@@ -67,7 +67,7 @@ export function explainRoutes(app: App, context: ApiContext, store: ResourceStor
     const tenant = tenantOf(request)
     return readBodyWith(ExplainUnsavedInput, request.body, async (body, faults) => {
       const judge = readUnsaved(body, context.clock.now(), faults)
-      const subject = await readSubject(context, tenant, body, body.topic ?? "unnamed", faults)
+      const subject = await readSubject(context, tenant, body, body.topic ?? nowhere, faults)
       return subject && faults.errors.length === 0 ? explainUnsaved(context, judge, subject, faults) : undefined
     })
   })

@@ -31,7 +31,7 @@ export const SubjectSchema = component(
       id: Type.String(),
       source: Type.String(),
       type: Type.String(),
-      topic: Type.String({ description: "Where it is, or would be: with its key." }),
+      topic: Type.Optional(Type.String({ description: "Where it is, or would be: with its key." })),
       cursor: Type.Optional(Type.String({ description: "Absent for an event that came with the question." })),
       storedAt: Type.Optional(Timestamp),
     },
@@ -43,6 +43,9 @@ interface SubjectBody {
   readonly cursor?: string
   readonly event?: unknown
 }
+
+/** Of an event that is on no topic, since nobody asks which. */
+export const nowhere = ""
 
 /**
  * The event that a body names. One in the body is taken to be on `topic`; where that is wrong or missing, `faults` is told.
@@ -70,6 +73,7 @@ export async function readSubject(
 }
 
 function readAddress(tenant: string, topic: string | undefined, faults: Faults): Address | undefined {
+  if (topic === nowhere) return { tenant, topic }
   const parsed = topic === undefined ? "is required where the event is not a stored one" : parseTopic(topic)
   if (typeof parsed !== "string") return { tenant, ...parsed }
   if (faults.clean("topic")) faults.add("topic", parsed)
@@ -95,7 +99,7 @@ export function showSubject({ event, address, stored }: Subject): Record<string,
     id: event.id,
     source: event.source,
     type: event.type,
-    topic: formatTopic(address),
+    ...(address.topic !== nowhere && { topic: formatTopic(address) }),
     ...(stored && { cursor: stored.cursor, storedAt: new Date(stored.storedAt).toISOString() }),
   }
 }

@@ -1,5 +1,6 @@
 import type { Command } from "commander"
 import { type CommonOptions, type Context, examples, subcommand, withHub } from "./command.ts"
+import { addJourney } from "./journey.ts"
 import { ago, printList, printOne } from "./output.ts"
 import type { Column } from "./table.ts"
 
@@ -31,6 +32,7 @@ export function configure(command: Command, context: Context): void {
     ["redcar event get 0000000000000001", "As YAML"],
     ["redcar event get 0000000000000001 --json", "As a structured CloudEvent"],
   ])
+  addJourney(command, context)
   const deliveries = subcommand(command, "deliveries <cursor>", "Show what became of the event at a cursor.").action(
     async (cursor: string, options: CommonOptions) => {
       const answer = await context

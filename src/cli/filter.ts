@@ -1,39 +1,63 @@
+import { createReadStream } from "node:fs"
 import type { Command } from "commander"
-import type { Filter } from "../core/resources.ts"
-import { jsonValue, pairs } from "./command.ts"
+import { evaluateLine } from "../filters/index.ts"
+import { type Context, examples, subcommand } from "./command.ts"
 import { UsageError } from "./failures.ts"
+import { splitLines } from "./input.ts"
 
-/** Flags that say which events are meant. */
-export interface FilterOptions {
-  readonly exact?: Readonly<Record<string, string>>
-  readonly prefix?: Readonly<Record<string, string>>
-  readonly suffix?: Readonly<Record<string, string>>
-  readonly filter?: unknown
+export function configure(command: Command, context: Context): void {
+  command
+    .description(`Filters: which events are meant. They are in triggers, tails and reads, as flags or as JSON.`)
+    .addHelpText("after", languages)
+  const run = subcommand(
+    command,
+    "eval [file]",
+    "Evaluate filters on events, line by line; no hub is needed. Reads NDJSON, from standard input where no file is named.",
+  ).action((file: string | undefined) => evaluate(context, file))
+  run.addHelpText("after", shape)
+  examples(run, [
+    [`echo '{"filter": {"sql": "type = 1"}, "event": {"type": "1"}}' | redcar filter eval`, "One line"],
+    ["redcar filter eval cases.ndjson > answers.ndjson", "A file of them"],
+  ])
 }
 
-/** Adds the flags of {@link FilterOptions}. */
-export function withFilters(command: Command): Command {
-  return command
-    .optionsGroup("Filters (all have to hold):")
-    .addOption(pairs("--exact <attribute=value>", "events whose attribute is this (repeatable)"))
-    .addOption(pairs("--prefix <attribute=value>", "events whose attribute begins with this (repeatable)"))
-    .addOption(pairs("--suffix <attribute=value>", "events whose attribute ends with this (repeatable)"))
-    .option(
-      "--filter <json>",
-      'a filter in full, or an array of them: \'{"not": {"exact": {"type": "a"}}}\'',
-      jsonValue,
-    )
-}
+const languages = `
+Languages:
+  exact, prefix, suffix   an attribute is, begins or ends with a text   --exact type=order.paid
+  path                    Eventarc path patterns of an attribute        --path 'subject=/customers/*/**'
+  sql                     CloudEvents SQL 1.0, and JSON data            --sql "type = 'a' AND data.total > 10"
+  query                   one plain line                                --query "type == 'a' and data.tags contains 'b'"
+  pattern                 EventBridge event patterns                    --pattern '{"data": {"total": [{"numeric": [">", 10]}]}}'
+  all, any, not           filters combined                              --filter '{"any": [{"exact": {"type": "a"}}, …]}'
 
-/** The filters that the flags say; undefined where they say none. */
-export function filtersOf(options: FilterOptions): readonly Filter[] | undefined {
-  const filters: Filter[] = []
-  if (options.exact !== undefined) filters.push({ exact: options.exact })
-  if (options.prefix !== undefined) filters.push({ prefix: options.prefix })
-  if (options.suffix !== undefined) filters.push({ suffix: options.suffix })
-  // The hub checks what is inside; it names the place of what is wrong.
-  if (Array.isArray(options.filter)) filters.push(...(options.filter as Filter[]))
-  else if (typeof options.filter === "object" && options.filter !== null) filters.push(options.filter as Filter)
-  else if (options.filter !== undefined) throw new UsageError("--filter has to be a JSON object or an array of them")
-  return filters.length === 0 ? undefined : filters
+Why did it not fire? redcar trigger explain. The reference: docs/filters.md.`
+
+const shape = `
+A line is {"filter": {…one dialect…}, "event": {…a CloudEvent…}}. For each one line is answered, in the same order:
+  {"pass": true, "value": …, "errors": [{"kind", "message", "line", "column"}]}
+kind is parse, math, cast, missingFunction, functionEvaluation, missingAttribute or generic.`
+
+/** Lines go out as their input comes in. A line that is empty is answered too, so that answers and lines can be told apart. */
+async function evaluate({ terminal }: Context, file: string | undefined): Promise<void> {
+  const splitter = splitLines()
+  const decoder = new TextDecoder()
+  let answered = 0
+  const answer = async (pieces: ReturnType<typeof splitter.push>) => {
+    const lines: string[] = []
+    for (const { json, place } of pieces) {
+      for (answered++; answered < place; answered++) lines.push(evaluateLine(""))
+      lines.push(evaluateLine(decoder.decode(json)))
+    }
+    if (lines.length > 0) await terminal.out(`${lines.join("\n")}\n`)
+  }
+  try {
+    for await (const part of file === undefined || file === "-" ? terminal.stdin : createReadStream(file)) {
+      await answer(splitter.push(part as Uint8Array))
+    }
+    await answer(splitter.end())
+  } catch (error) {
+    const { code, syscall } = error as NodeJS.ErrnoException
+    if (syscall === undefined) throw error
+    throw new UsageError(`${file} cannot be read (${code})`, ["Check the path."], { cause: error })
+  }
 }

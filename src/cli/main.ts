@@ -28,6 +28,12 @@ const entries: readonly Entry[] = [
   { name: "publish", summary: "publish events to a topic", group: events, load: () => import("./publish.ts") },
   { name: "tail", summary: "follow a topic", group: events, load: () => import("./tail.ts") },
   { name: "event", summary: "find an event, and what became of it", group: events, load: () => import("./event.ts") },
+  {
+    name: "filter",
+    summary: "the filter languages; try filters without a hub",
+    group: events,
+    load: () => import("./filter.ts"),
+  },
   { name: "topic", summary: "manage topics", group: resources, load: () => import("./topic.ts") },
   { name: "trigger", summary: "manage triggers", group: resources, load: () => import("./trigger.ts") },
   { name: "destination", summary: "manage destinations", group: resources, load: () => import("./destination.ts") },

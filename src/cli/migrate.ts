@@ -4,10 +4,11 @@ import { type Command, Option } from "commander"
 import { loadSettings } from "../config/load.ts"
 import { type Settings, settingsList } from "../config/schema.ts"
 import type { Engine } from "../core/engine.ts"
+import { StartRefusedError } from "../core/errors.ts"
 import type { Logger } from "../core/logger.ts"
 import type { Inventory } from "../migrate/inventory.ts"
 import type { MigrationReport, MigrationStep } from "../migrate/migrate.ts"
-import { MigrationRefusedError, MigrationStoppedError } from "../migrate/refusal.ts"
+import { MigrationStoppedError } from "../migrate/refusal.ts"
 import { type Context, examples } from "./command.ts"
 import { exitCodes, FailedError, ToldError, UsageError } from "./failures.ts"
 import { planText, reportText, StepProgress } from "./migrate-report.ts"
@@ -69,7 +70,7 @@ async function run(context: Context, options: MigrateOptions, flags: Readonly<Re
     if (options.dryRun) return await plan(context, options, from, to)
     await move(context, options, { from, to, work })
   } catch (error) {
-    if (error instanceof MigrationRefusedError) throw new FailedError(error.message, error.next, { cause: error })
+    if (error instanceof StartRefusedError) throw new FailedError(error.message, error.next, { cause: error })
     if (!(error instanceof MigrationStoppedError)) throw error
     throw new FailedError("stopped; what has been copied is kept", ["The same command goes on from there."], {
       cause: error,

@@ -3,7 +3,7 @@ import { type Command, Option } from "commander"
 import { defaultText } from "../config/docs.ts"
 import { loadSettings, type SettingsFault } from "../config/load.ts"
 import { type Setting, type Settings, settingsList } from "../config/schema.ts"
-import { MigrationRefusedError } from "../migrate/refusal.ts"
+import { StartRefusedError } from "../core/errors.ts"
 import { type Context, examples } from "./command.ts"
 import { FailedError, UsageError } from "./failures.ts"
 import { coloursFor, type Terminal } from "./terminal.ts"
@@ -103,7 +103,7 @@ async function startOrSay(settings: Settings): Promise<Hub> {
   try {
     return await startHub(settings)
   } catch (error) {
-    if (error instanceof MigrationRefusedError) throw new FailedError(error.message, error.next, { cause: error })
+    if (error instanceof StartRefusedError) throw new FailedError(error.message, error.next, { cause: error })
     throw saying(error, settings) ?? error
   }
 }

@@ -3,7 +3,7 @@ import type { Command } from "commander"
 import { parseDuration } from "../config/quantities.ts"
 import { type CommonOptions, type Context, examples, wholeNumber, withHub } from "./command.ts"
 import { ProblemError, UnreachableError } from "./failures.ts"
-import { type FilterOptions, filtersOf, withFilters } from "./filter.ts"
+import { type FilterOptions, filtersOf, withFilters } from "./filter-flags.ts"
 import type { Hub } from "./hub.ts"
 import { splitLines } from "./input.ts"
 import { parseServerSent } from "./sse.ts"
@@ -76,7 +76,7 @@ async function tail(context: Context, topic: string, options: TailOptions): Prom
 }
 
 /** How long ago, as a time; everything else is the hub's to read. */
-function fromOf(text: string | undefined, now: number): string | undefined {
+export function fromOf(text: string | undefined, now: number): string | undefined {
   if (text === undefined || !/^\d+(\.\d+)?(ms|s|m|h|d)$/.test(text)) return text
   const ms = parseDuration(text)
   return typeof ms === "number" ? new Date(now - ms).toISOString() : text

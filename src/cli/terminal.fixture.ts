@@ -16,6 +16,8 @@ export interface RunOptions {
   readonly interrupt?: AbortSignal
   /** Sees standard output as it grows. */
   readonly onOut?: (text: string) => void
+  /** Sees standard error as it grows. */
+  readonly onErr?: (text: string) => void
 }
 
 /** Runs one command line in this process, with a terminal that is recorded. */
@@ -36,6 +38,7 @@ export async function runCli(argv: readonly string[], options: RunOptions = {}):
     },
     err: (text) => {
       err += text
+      options.onErr?.(text)
     },
     interrupted: () => options.interrupt ?? new AbortController().signal,
   }

@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander"
+import { type ApiWarning, warningLines } from "./clauses.ts"
 import {
   type CommonOptions,
   type Context,
@@ -8,8 +9,10 @@ import {
   wholeNumber,
   withHub,
 } from "./command.ts"
+import { addDryRun } from "./dry-run.ts"
+import { addExplain, addMatch } from "./explain.ts"
 import { UsageError } from "./failures.ts"
-import { type FilterOptions, filtersOf, withFilters } from "./filter.ts"
+import { type FilterOptions, filtersOf, saysNone, withFilters } from "./filter-flags.ts"
 import { ago, printDone } from "./output.ts"
 import {
   type ApiResource,
@@ -41,6 +44,7 @@ interface ApiTrigger extends ApiResource {
   readonly filters?: readonly unknown[]
   readonly paused?: boolean
   readonly pauseReason?: string
+  readonly warnings?: readonly ApiWarning[]
 }
 
 const kind: ResourceKind<ApiTrigger> = {
@@ -64,6 +68,13 @@ export function configure(command: Command, context: Context): void {
   addCreate(command, context)
   addUpdate(command, context)
   addPauseAndResume(command, context)
+  addExplain(command, context)
+  addMatch(command, context)
+  addDryRun(command, context)
+}
+
+function warn(context: Context, { warnings = [] }: ApiTrigger): void {
+  for (const line of warningLines(context.terminal, warnings)) context.terminal.err(`${line}\n`)
 }
 
 function addCreate(command: Command, context: Context): void {
@@ -79,10 +90,15 @@ function addCreate(command: Command, context: Context): void {
         .json<ApiTrigger>("POST", kind.path, { ...changeRequest(options), json: body })
       const line = `trigger ${made.id}: ${made.topic} → ${made.destination}`
       await printDone(context, options, made, options.validateOnly ? `would make ${line}` : `made ${line}`)
+      warn(context, made)
     })
   examples(withHub(withFilters(create)), [
     ["redcar trigger create --topic orders --destination shop", "Every event of a topic"],
     ["redcar trigger create paid --topic orders --destination shop --exact type=order.paid", "Only one type of event"],
+    [
+      "redcar trigger create large --topic orders --destination shop --sql 'data.total > 100'",
+      "By what is in the data; redcar help filter has all languages",
+    ],
     [
       "redcar trigger create again --topic orders:123 --destination shop --start oldest --retry relay",
       "One key, from its beginning",
@@ -93,18 +109,25 @@ function addCreate(command: Command, context: Context): void {
 function addUpdate(command: Command, context: Context): void {
   const update = subcommand(command, "update <id>", "Change a trigger; what is not said stays.")
   withTrigger(withBody(update, kind, "update")).action(async (id: string, options: TriggerOptions) => {
-    const changed = await patch(context, options, kind, id, await bodyOf(context, options, fieldsOf(options), "update"))
+    const changed = await patch<ApiTrigger>(
+      context,
+      options,
+      kind,
+      id,
+      await bodyOf(context, options, fieldsOf(options), "update"),
+    )
     await printDone(
       context,
       options,
       changed,
       options.validateOnly ? `trigger ${id} would be changed` : `changed trigger ${id}`,
     )
+    warn(context, changed)
   })
   examples(withHub(withFilters(update)), [
     ["redcar trigger update paid --destination shop-2", "Send to another destination"],
     ["redcar trigger update paid --retry-delays 1s,10s,5m --retry-attempts-max 10", "Its own retry policy"],
-    ["redcar trigger update paid --filter '[]'", "No filters any more"],
+    ["redcar trigger update paid --filters '[]'", "No filters any more"],
   ])
 }
 
@@ -153,8 +176,7 @@ function withTrigger(command: Command): Command {
 }
 
 function fieldsOf(options: TriggerOptions): Readonly<Record<string, unknown>> {
-  // `--filter '[]'` says that there are to be none; no flag at all says nothing.
-  const filters = filtersOf(options) ?? (options.filter === undefined ? undefined : [])
+  const filters = saysNone(options) ? [] : filtersOf(options)
   return { topic: options.topic, destination: options.destination, filters, retry: retryOf(options) }
 }
 

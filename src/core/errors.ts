@@ -90,6 +90,15 @@ export class InvalidCursorError extends Error {
   }
 }
 
+/** The hub cannot run as things are. `message` says why, and `next` what to do, for people. */
+export abstract class StartRefusedError extends Error {
+  readonly next: readonly string[]
+  constructor(message: string, next: readonly string[] = [], options?: ErrorOptions) {
+    super(message, options)
+    this.next = next
+  }
+}
+
 /** The engine is closing or closed. */
 export class ClosedError extends Error {
   override readonly name = "ClosedError"

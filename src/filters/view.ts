@@ -24,12 +24,14 @@ export class EventView {
   }
 
   attribute(name: string): AttributeValue | undefined {
-    return this.event.attribute(name)
+    const value = this.event.attributes[name]
+    // What every object inherits is a function or an object, and no attribute is: cheaper to tell than what is its own.
+    return typeof value === "object" || typeof value === "function" ? undefined : value
   }
 
   /** An attribute's canonical text; undefined where the event does not have it. */
   text(name: string): string | undefined {
-    const value = this.event.attribute(name)
+    const value = this.attribute(name)
     return typeof value === "string" || value === undefined ? value : String(value)
   }
 

@@ -43,7 +43,8 @@ export class Affixes {
     this.#edges[text.charCodeAt(this.#end ? 0 : length - 1) % edges]! += change
   }
 
-  collect(text: string, into: Collector): void {
+  /** Takes what stands under the text's prefixes, and under the text itself in `whole`: one pass serves both. */
+  collect(text: string, into: Collector, whole?: Table): void {
     const lengths = this.#lengths
     const most = Math.min(text.length, lengths.length - 1)
     let hash = seed
@@ -55,6 +56,9 @@ export class Affixes {
       const ref = this.#table.get(hash, text, from, length)
       if (ref !== nothing) into.take(ref)
     }
+    if (whole === undefined) return
+    const ref = whole.get(hashText(text, most, text.length, hash), text)
+    if (ref !== nothing) into.take(ref)
   }
 
   #hash(text: string): number {

@@ -123,11 +123,11 @@ export class FieldIndex {
   }
 
   #collectText(text: string, into: Collector): void {
-    if (this.#texts !== undefined) {
+    if (this.#prefixes !== undefined) this.#prefixes.collect(text, into, this.#texts)
+    else if (this.#texts !== undefined) {
       const ref = this.#texts.get(hashText(text), text)
       if (ref !== nothing) into.take(ref)
     }
-    this.#prefixes?.collect(text, into)
     this.#suffixes?.collect(text, into)
     this.#paths?.collect(text, into)
     if (this.#folded !== undefined) {

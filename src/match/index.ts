@@ -4,7 +4,7 @@ import type { Node } from "../filters/tree.ts"
 import type { Json } from "../filters/view.ts"
 import { coversOf } from "./cover.ts"
 import { FieldIndex } from "./field-index.ts"
-import { bestFirst, type Key, type KeyField } from "./keys.ts"
+import { bestFirst, type Cover, type Key, type KeyField } from "./keys.ts"
 import { nothing, type Ref } from "./matching.ts"
 import { manyNames, Names } from "./names.ts"
 import type { Entry, Matching, Nested, Postings } from "./postings.ts"
@@ -23,8 +23,13 @@ export function entryOf(trigger: Trigger): Entry {
     trigger,
     plan,
     check: left.length === 0 ? undefined : allTrue(left),
-    repeats: plan.some(({ keys }) => keys.length > 1 || keys[0]!.field.from === "data"),
+    repeats: repeatsOf(plan),
   }
+}
+
+function repeatsOf(plan: readonly Cover[]): Entry["repeats"] {
+  if (plan.some(({ keys }) => keys.length > 1)) return "always"
+  return plan.some(({ keys }) => keys[0]!.field.from === "data") ? "in arrays" : "never"
 }
 
 /** What must all hold, each by itself. */
@@ -136,7 +141,9 @@ function walk(node: DataNode, value: Json, matching: Matching): void {
     return
   }
   if (Array.isArray(value)) {
+    matching.arrays++
     for (const element of value as readonly Json[]) walk(node, element, matching)
+    matching.arrays--
     return
   }
   const { children } = node

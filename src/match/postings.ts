@@ -13,8 +13,8 @@ export interface Entry {
   readonly plan: readonly Cover[]
   /** What finding it does not prove yet; undefined where there is nothing. */
   readonly check: Predicate | undefined
-  /** It may be met more than once on an event's way. */
-  readonly repeats: boolean
+  /** On an event's way it may be met more than once: always, or only where the event's data has arrays. */
+  readonly repeats: "never" | "in arrays" | "always"
 }
 
 /** An index of the triggers under one key. */
@@ -28,12 +28,17 @@ export interface Nested {
 /** Entries under one key before they are told apart by their next cover. */
 const splitAt = 16
 
+/** A ref's lowest bits: whether a trigger's check or whether it was met has to be asked, always or in arrays only. */
+const marks = 2
+const asked = 1
+const inArrays = 2
+
 /** Stands where a list has its length. */
 const nestedMark = -1
 
 /**
- * The triggers of a matcher by number, and what keys have under them. A ref above 0 is a number and whether anything is
- * to be asked before the trigger fires; below 0, the start of a run: a length and so many refs above 0, or an index.
+ * The triggers of a matcher by number, and what keys have under them. A ref above 0 is a number and what is to be
+ * asked before the trigger fires; below 0, the start of a run: a length and so many refs above 0, or an index.
  */
 export class Postings {
   /** The texts of all keys. */
@@ -68,12 +73,14 @@ export class Postings {
       this.#at = doubled(this.#at)
     }
     this.#seen[number] = 0
-    return (number << 1) | (check !== undefined || repeats ? 1 : 0)
+    return (
+      (number << marks) | (check !== undefined || repeats === "always" ? asked : repeats === "in arrays" ? inArrays : 0)
+    )
   }
 
   /** Its number is free for another. It must not stand anywhere any more. */
   forget(entry: Ref): void {
-    const number = entry >> 1
+    const number = entry >> marks
     this.#triggers[number] = undefined
     this.#checks[number] = undefined
     this.#plans[number] = []
@@ -81,7 +88,7 @@ export class Postings {
   }
 
   planOf(entry: Ref): readonly Cover[] {
-    return this.#plans[entry >> 1]!
+    return this.#plans[entry >> marks]!
   }
 
   /** One event on its way. */
@@ -120,8 +127,8 @@ export class Postings {
   /** An entry at its place in a list. */
   #put(start: number, at: number, entry: Ref): void {
     this.#runs.numbers[start + 1 + at] = entry
-    this.#runs.triggers[start + 1 + at] = this.#triggers[entry >> 1]
-    this.#at[entry >> 1] = at
+    this.#runs.triggers[start + 1 + at] = this.#triggers[entry >> marks]
+    this.#at[entry >> marks] = at
   }
 
   #split(start: number, depth: number): Ref {
@@ -145,7 +152,7 @@ export class Postings {
     const start = -ref
     const length = numbers[start]!
     if (length === nestedMark) return this.#withoutNested(ref, entry)
-    const hint = this.#at[entry >> 1]!
+    const hint = this.#at[entry >> marks]!
     const at = hint < length && numbers[start + 1 + hint] === entry ? hint : this.#find(start, length, entry)
     this.#put(start, at, numbers[start + length]!)
     this.#runs.triggers[start + length] = undefined
@@ -195,13 +202,13 @@ export class Postings {
     const first = 1 - ref
     for (let at = first; at < first + length; at++) {
       const entry = numbers[at]!
-      if ((entry & 1) === 0 || this.#passes(entry >> 1, matching)) matching.found.push(triggers[at]!)
+      if (isPlain(entry, matching) || this.#passes(entry >> marks, matching)) matching.found.push(triggers[at]!)
     }
   }
 
   #collectEntry(entry: Ref, matching: Matching): void {
-    const number = entry >> 1
-    if ((entry & 1) === 0 || this.#passes(number, matching)) matching.found.push(this.#triggers[number]!)
+    const number = entry >> marks
+    if (isPlain(entry, matching) || this.#passes(number, matching)) matching.found.push(this.#triggers[number]!)
   }
 
   /** Whether an event fires a trigger of which more is to be asked, for the first time. */
@@ -219,6 +226,8 @@ export class Matching implements Collector {
   readonly found: Trigger[] = []
   /** Differs from event to event, so that a trigger that is met twice is asked once. */
   readonly serial: number
+  /** Arrays of the data that the way leads through now. */
+  arrays = 0
   readonly #postings: Postings
 
   constructor(postings: Postings, view: EventView, serial: number) {
@@ -230,6 +239,11 @@ export class Matching implements Collector {
   take(ref: Ref): void {
     this.#postings.collect(ref, this)
   }
+}
+
+/** Whether finding a trigger is all that it takes. */
+function isPlain(entry: Ref, { arrays }: Matching): boolean {
+  return (entry & asked) === 0 && (arrays === 0 || (entry & inArrays) === 0)
 }
 
 function doubled(numbers: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {

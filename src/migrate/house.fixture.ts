@@ -232,12 +232,8 @@ export async function move(
 export async function moveDirectories(from: string, to: string, work: string): Promise<void> {
   const source = await openHouse(from)
   const target = await openHouse(to)
-  let told = 0
-  const { same } = await move(source, target, work, {
-    tell({ stage, done }) {
-      if (++told % 5 === 0) process.stdout.write(`${stage} ${done}\n`)
-    },
-  })
+  process.stdout.write("begins\n")
+  const { same } = await move(source, target, work)
   await target.close()
   await source.close()
   process.stdout.write(same ? "same\n" : "different\n")

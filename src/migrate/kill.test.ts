@@ -49,7 +49,7 @@ test("a move that is killed again and again comes to its end, and doubles nothin
   const chance = createSimulatedChance("kills")
   try {
     const source = await openHouse(places[0])
-    await furnish(source, "killed", 30_000)
+    await furnish(source, "killed", 9_000)
     await source.close()
     let kills = 0
     let last = "killed"
@@ -58,7 +58,7 @@ test("a move that is killed again and again comes to its end, and doubles nothin
     expect(last).toBe("same")
     expect(kills).toBeGreaterThan(4)
     const before = await eventsIn(places[0])
-    expect(before.length).toBeGreaterThan(20_000)
+    expect(before.length).toBeGreaterThan(6_000)
     expect(await eventsIn(places[1])).toEqual(before)
   } finally {
     rmSync(home, { recursive: true, force: true })

@@ -1,11 +1,8 @@
+import { StartRefusedError } from "../core/errors.ts"
+
 /** A migration that cannot begin or go on as things are; nothing was harmed. `next` says what to do. */
-export class MigrationRefusedError extends Error {
+export class MigrationRefusedError extends StartRefusedError {
   override readonly name = "MigrationRefusedError"
-  readonly next: readonly string[]
-  constructor(message: string, next: readonly string[]) {
-    super(message)
-    this.next = next
-  }
 }
 
 /** The migration was told to stop; what is copied is kept, and the same migration goes on from there. */

@@ -3,13 +3,14 @@ import { realpath, rm } from "node:fs/promises"
 import { connect, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { StartRefusedError } from "../../core/errors.ts"
 
 /** Another process of this machine has the directory open. */
-export class DirectoryLockedError extends Error {
+export class DirectoryLockedError extends StartRefusedError {
   override readonly name = "DirectoryLockedError"
   readonly directory: string
   constructor(directory: string) {
-    super(`another hub has ${directory} open`)
+    super(`another hub has ${directory} open`, ["Stop that one, or choose another data directory: --data <directory>"])
     this.directory = directory
   }
 }

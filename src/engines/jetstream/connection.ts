@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises"
 import type { NatsConnection } from "@nats-io/nats-core"
 import { connect, credsAuthenticator } from "@nats-io/transport-node"
+import { StartRefusedError } from "../../core/errors.ts"
 import type { Logger } from "../../core/logger.ts"
 
 export interface ConnectionOptions {
@@ -12,7 +13,7 @@ export interface ConnectionOptions {
 }
 
 /** The servers cannot be used; `message` says why, and what to do. */
-export class NatsRefusedError extends Error {
+export class NatsRefusedError extends StartRefusedError {
   override readonly name = "NatsRefusedError"
 }
 
@@ -35,12 +36,15 @@ export async function connectNats({ servers, credentialsFile, log }: ConnectionO
     ...(credentialsFile !== undefined && { authenticator: credsAuthenticator(await readFile(credentialsFile)) }),
     ...(servers.some((server) => server.startsWith("tls://")) && { tls: {} }),
   }).catch((error: unknown) => {
-    throw new NatsRefusedError(`no NATS server answers at ${servers.join(", ")}: ${reasonOf(error)}`, { cause: error })
+    const next = ["Start one: nats-server -js", "Or say where it is: --engine nats://host:4222"]
+    throw new NatsRefusedError(`no NATS server answers at ${servers.join(", ")}: ${reasonOf(error)}`, next, {
+      cause: error,
+    })
   })
   const refusal = refusalOf(nats)
   if (refusal !== undefined) {
     await nats.close()
-    throw new NatsRefusedError(refusal)
+    throw new NatsRefusedError(refusal.message, [refusal.next])
   }
   void tellChanges(nats, log)
   return nats
@@ -53,13 +57,16 @@ function reasonOf(error: unknown): string {
     : error.message
 }
 
-function refusalOf({ info }: NatsConnection): string | undefined {
+function refusalOf({ info }: NatsConnection): { readonly message: string; readonly next: string } | undefined {
   const version = info?.version ?? "0"
   if (!isRecent(version)) {
-    return `the NATS server is version ${version}; Redcar needs ${serverMin.join(".")} or newer. Upgrade nats-server`
+    const message = `the NATS server is version ${version}; Redcar needs ${serverMin.join(".")} or newer`
+    return { message, next: "Upgrade nats-server." }
   }
-  if (!info?.jetstream) return "the NATS server runs without JetStream; start it with -js, or a jetstream block"
-  if (!info.headers) return "the NATS server takes no headers"
+  if (!info?.jetstream)
+    return { message: "the NATS server runs without JetStream", next: "Start it with -js, or with a jetstream block." }
+  if (!info.headers)
+    return { message: "the NATS server takes no headers", next: "Let it: no_header_support must not be set." }
   return undefined
 }
 

@@ -1,13 +1,16 @@
-import { mkdir } from "node:fs/promises"
+import { mkdir, readFile } from "node:fs/promises"
 import { join } from "node:path"
 import type { Clock } from "../../core/clock.ts"
-import type { Engine } from "../../core/engine.ts"
+import type { Engine, TenantCredentials } from "../../core/engine.ts"
 import { ConflictError } from "../../core/errors.ts"
 import type { Logger } from "../../core/logger.ts"
 import { lockDirectory } from "../embedded/lock.ts"
 import { Bucket } from "./bucket.ts"
 import { openCatalog } from "./catalog.ts"
 import { connectNats, durabilityWarnings, isCut, NatsRefusedError } from "./connection.ts"
+import { parseIssuer } from "./credentials/issuer.ts"
+import { createTenantCredentials, type TenantCredentialsOptions } from "./credentials/tenant-credentials.ts"
+import { openInbox } from "./log/inbox.ts"
 import { openJetStreamLog } from "./log/log.ts"
 import type { ShareTimes } from "./members.ts"
 import { createNames } from "./names.ts"
@@ -75,9 +78,12 @@ async function open(options: JetStreamOptions, closing: Closing): Promise<Omit<E
   await agreeOnPartitions(shared, partitions)
   const shares = openShares({ bucket: shared, clock, log, ...(options.shareTimes && { times: options.shareTimes }) })
   closing.push(() => shares.close())
+  const credentials = await openCredentials(options, { nats, names, catalog })
   const parts = { nats, names, replicas, clock, log, pendingBytesMax }
   const events = await openJetStreamLog({ ...parts, partitions, dedupeWindowMsMax, directory: join(directory, "log") })
   closing.push(() => events.close())
+  const inbox = await openInbox(parts)
+  closing.push(() => inbox.close())
   const queue = await openJetStreamQueue({
     ...parts,
     shards: partitions,
@@ -91,11 +97,31 @@ async function open(options: JetStreamOptions, closing: Closing): Promise<Omit<E
     queue,
     catalog,
     shares,
+    inbox,
+    ...(credentials && { credentials }),
     dedupeWindowMsMax,
     outage: () => (isCut(nats) ? "no NATS server answers" : undefined),
     health: () => [...events.health(), ...queue.health()],
     warnings: () => warnings,
     figures: () => ({ ...events.figures(), ...queue.figures() }),
+  }
+}
+
+/** Undefined where nothing was set up that signs them. */
+async function openCredentials(
+  { servers, partitions, clock, issuerFile }: JetStreamOptions,
+  parts: Pick<TenantCredentialsOptions, "nats" | "names" | "catalog">,
+): Promise<TenantCredentials | undefined> {
+  if (issuerFile === undefined) return undefined
+  const issuer = parseIssuer(await readSecret(issuerFile))
+  return createTenantCredentials({ ...parts, servers, partitions, issuer, clock })
+}
+
+async function readSecret(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8")
+  } catch (error) {
+    throw new NatsRefusedError(`${path} cannot be read: ${(error as NodeJS.ErrnoException).code}`, [], { cause: error })
   }
 }
 
@@ -109,8 +135,9 @@ async function agreeOnPartitions(bucket: Bucket, partitions: number): Promise<vo
     if (!(error instanceof ConflictError)) throw error
     const made = bucket.get(partitionsKey)?.text
     if (made === String(partitions)) return
-    throw new NatsRefusedError(
-      `the log was made with ${made} partitions, and the settings say ${partitions}. Set nats.partitions to ${made}; to have another number, migrate to another nats.prefix`,
-    )
+    throw new NatsRefusedError(`the log was made with ${made} partitions, and the settings say ${partitions}`, [
+      `Set nats.partitions to ${made}.`,
+      "To have another number, move to another nats.prefix: redcar migrate",
+    ])
   }
 }

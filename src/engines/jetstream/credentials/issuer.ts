@@ -1,4 +1,6 @@
 import { fromSeed, type KeyPair } from "@nats-io/nkeys"
+import { StartRefusedError } from "../../../core/errors.ts"
+import { nativeKey } from "./native-key.ts"
 
 /** What makes and signs the accounts and users of tenants. Whoever has it can read every tenant's events. */
 export interface Issuer {
@@ -21,7 +23,7 @@ interface IssuerFile {
 }
 
 /** The file's text is not what `redcar nats init` writes. */
-export class IssuerFileError extends Error {
+export class IssuerFileError extends StartRefusedError {
   override readonly name = "IssuerFileError"
 }
 
@@ -61,7 +63,7 @@ function parseObject(text: string): Partial<Record<keyof IssuerFile, unknown>> {
 function parseSeed(seed: unknown, prefix: string, member: keyof IssuerFile): KeyPair {
   if (typeof seed !== "string" || !seed.startsWith(prefix)) throw wrong(member)
   try {
-    return fromSeed(new TextEncoder().encode(seed))
+    return nativeKey(fromSeed(new TextEncoder().encode(seed)))
   } catch {
     throw wrong(member)
   }

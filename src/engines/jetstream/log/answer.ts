@@ -19,6 +19,11 @@ const passingCodes: ReadonlySet<number> = new Set([
   10008, 10009, 10118, 10158, 10167, 10176, 10194, 10202, 10210, 10211,
 ])
 
+/** Whether a refusal with this code is for want of somebody in charge, and passes. */
+export function isPassing(code: number): boolean {
+  return passingCodes.has(code)
+}
+
 /** Refusals that callers tell apart. */
 export const refusals = {
   wrongLastSequence: 10071,
@@ -51,7 +56,7 @@ function refusalOf(text: string): Answer {
     const { error } = JSON.parse(text) as { error?: { code: number; err_code?: number; description?: string } }
     if (error === undefined) return unanswered
     const code = error.err_code ?? error.code
-    if (passingCodes.has(code) || (!isFull(code) && (error.code === 503 || error.code === 429))) return passing
+    if (isPassing(code) || (!isFull(code) && (error.code === 503 || error.code === 429))) return passing
     return { kind: "refused", code, why: error.description ?? "refused" }
   } catch {
     return unanswered

@@ -2,7 +2,7 @@ import { nuid } from "@nats-io/nats-core"
 import type { Address } from "../../../core/address.ts"
 import type { Clock } from "../../../core/clock.ts"
 import type { Appended, AppendOptions } from "../../../core/engine.ts"
-import { ClosedError, OverloadError, StorageError, StorageFullError } from "../../../core/errors.ts"
+import { ClosedError, OverloadError, StorageError, StorageFullError, UnavailableError } from "../../../core/errors.ts"
 import type { Event } from "../../../core/event.ts"
 import { type Names, partitionOf } from "../names.ts"
 import { type Answer, isFull } from "./answer.ts"
@@ -82,7 +82,12 @@ export class Appender {
     return this.inTurn(target, async () => {
       await this.#findFloor(target, options)
       return { appended: this.#put(target, events, options) }
-    }).then(({ appended }) => appended)
+    }).then(
+      ({ appended }) => appended,
+      (error: unknown) => {
+        throw error instanceof UnavailableError ? notStored() : error
+      },
+    )
   }
 
   /** What keeps an append from being taken now. */
@@ -184,7 +189,7 @@ export class Appender {
           if (typeof known !== "string") settle(known)
           else this.#send(target, { ...sending, messageId: known }, windowMs, settle)
         },
-        (error: Error) => settle(error instanceof StorageError ? notStored() : error),
+        (error: Error) => settle(error instanceof UnavailableError ? notStored() : error),
       )
     })
     this.#pendingBytes += outgoing.bytes
@@ -270,7 +275,10 @@ class Call {
   }
 
   settle(i: number, result: Appended | Error): void {
-    if (result instanceof Error) return this.#reject(result)
+    if (result instanceof Error) {
+      this.#reject(result)
+      return
+    }
     this.#results[i] = result
     if (--this.#left === 0) this.#resolve(this.#results)
   }

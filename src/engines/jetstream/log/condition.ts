@@ -2,7 +2,7 @@ import { type Address, isReservedTopic } from "../../../core/address.ts"
 import { type Clock, sleep } from "../../../core/clock.ts"
 import type { Cursor } from "../../../core/cursor.ts"
 import type { Appended, AppendOptions } from "../../../core/engine.ts"
-import { ExpectedLastError, OverloadError } from "../../../core/errors.ts"
+import { ExpectedLastError, OverloadError, UnavailableError } from "../../../core/errors.ts"
 import type { Event } from "../../../core/event.ts"
 import type { Names } from "../names.ts"
 import { type Answer, refusals } from "./answer.ts"
@@ -53,7 +53,11 @@ export class Conditions {
     const target = appender.target(address)
     const refusal = appender.refusal(target, events)
     if (refusal !== undefined) return Promise.reject(refusal)
-    return appender.inTurn(target, () => this.#append(target, events, options))
+    return appender
+      .inTurn(target, () => this.#append(target, events, options))
+      .catch((error: unknown) => {
+        throw error instanceof UnavailableError ? notStored() : error
+      })
   }
 
   async #append(target: Target, events: readonly Event[], options: AppendOptions): Promise<readonly Appended[]> {

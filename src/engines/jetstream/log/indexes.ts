@@ -92,12 +92,13 @@ export class Indexes {
     if (events === 0 && before?.open === undefined) return 0
     const sequence = Math.max(position, before?.sequence ?? 0)
     const dropped = before?.events ?? 0
-    await trims.put(partition, { tenant, topic, sequence, events: dropped, open: events + (before?.open ?? 0) })
+    const begun = events + (before?.open ?? 0)
+    await trims.put(partition, { tenant, topic, sequence, events: dropped, open: begun })
     let purged = 0
     for (const subject of names.subjectsOf({ tenant, topic })) {
       purged += await streams[partition]!.purge(subject, sequence)
     }
-    await trims.put(partition, { tenant, topic, sequence, events: dropped + Math.max(purged, events) })
+    await trims.put(partition, { tenant, topic, sequence, events: dropped + Math.max(purged, begun) })
     await index.trim(sequence)
     return events
   }

@@ -41,7 +41,7 @@ export class Publisher {
       },
     })
     this.lanes = Array.from({ length: partitions }, (_, partition) => {
-      const stream = new LogStream(nats, names.logStream(partition))
+      const stream = new LogStream(nats, clock, names.logStream(partition))
       const wire: Wire = {
         clock,
         get up() {

@@ -1,6 +1,6 @@
 import { createInbox, type NatsConnection, nuid, type Subscription } from "@nats-io/nats-core"
 import type { Clock } from "../../../core/clock.ts"
-import { StorageError, UnavailableError } from "../../../core/errors.ts"
+import { UnavailableError } from "../../../core/errors.ts"
 import type { Link } from "./link.ts"
 import { asciiOf, headerOf, placeOf, type RawMessage, rawOf, statusOf } from "./raw-message.ts"
 import type { Delivered } from "./stored-message.ts"
@@ -264,9 +264,15 @@ export class Puller {
     const { clock } = this.#options
     this.#heardAt = clock.now()
     const status = raw.header === undefined ? 0 : statusOf(raw.header)
-    if (status !== 0) return this.#heed(status, asciiOf(raw.header!))
+    if (status !== 0) {
+      this.#heed(status, asciiOf(raw.header!))
+      return
+    }
     const place = placeOf(raw.reply!)
-    if (place.consumerSequence !== this.#consumerSequence + 1) return this.#renew()
+    if (place.consumerSequence !== this.#consumerSequence + 1) {
+      this.#renew()
+      return
+    }
     this.#consumerSequence++
     this.#asked--
     this.#position = place.sequence
@@ -286,7 +292,10 @@ export class Puller {
   #heed(status: number, header: string): void {
     if (status === 100) return
     const left = headerOf(header, "Nats-Pending-Messages")
-    if (left === undefined && status !== 404) return this.#renew()
+    if (left === undefined && status !== 404) {
+      this.#renew()
+      return
+    }
     this.#asked = Math.max(0, this.#asked - (left === undefined ? 1 : Number(left)))
     this.#pull()
     this.#wake?.()

@@ -1,8 +1,9 @@
 import type { NatsConnection } from "@nats-io/nats-core"
-import type { Clock } from "../../../core/clock.ts"
+import { type Clock, sleep } from "../../../core/clock.ts"
 import { ClosedError, UnavailableError } from "../../../core/errors.ts"
 import type { Names } from "../names.ts"
 import { ask, ensureStream, JetStreamError, NoAnswerError, reasons } from "../request.ts"
+import { isPassing } from "./answer.ts"
 
 export interface StreamOptions {
   readonly nats: NatsConnection
@@ -59,17 +60,21 @@ interface GotMessage {
 }
 
 const nothing = new Uint8Array()
+const patienceMs = 3_000
+const restMs = 100
 
 /**
- * A partition's stream, as its leader knows it: what was acknowledged to anybody is seen. All of it throws StorageError where
- * NATS does not answer, and ClosedError.
+ * A partition's stream, as its leader knows it: what was acknowledged to anybody is seen. All of it throws UnavailableError
+ * where NATS does not answer, and ClosedError.
  */
 export class LogStream {
   readonly #nats: NatsConnection
+  readonly #clock: Clock
   readonly name: string
 
-  constructor(nats: NatsConnection, name: string) {
+  constructor(nats: NatsConnection, clock: Clock, name: string) {
     this.#nats = nats
+    this.#clock = clock
     this.name = name
   }
 
@@ -103,27 +108,30 @@ export class LogStream {
     return purged
   }
 
+  /** Asks JetStream's API, for a while again and again where nobody is in charge: so only what may be done twice is asked. */
   async ask<T>(subject: string, body?: unknown): Promise<T> {
-    try {
-      return await ask<T>(this.#nats, subject, body)
-    } catch (error) {
-      throw storageError(this.#nats, error, this.name)
-    }
+    const answer = await this.#find<T>(subject, body)
+    if (answer === undefined) throw new UnavailableError(`the stream ${this.name} has no such message`)
+    return answer
   }
 
   async #find<T>(subject: string, body: unknown): Promise<T | undefined> {
-    try {
-      return await ask<T>(this.#nats, subject, body)
-    } catch (error) {
-      if (error instanceof JetStreamError && error.code === reasons.noMessage) return undefined
-      throw storageError(this.#nats, error, this.name)
+    const until = this.#clock.now() + patienceMs
+    for (;;) {
+      try {
+        return await ask<T>(this.#nats, subject, body)
+      } catch (error) {
+        if (error instanceof JetStreamError && error.code === reasons.noMessage) return undefined
+        if (this.#nats.isClosed()) throw new ClosedError()
+        if (!(error instanceof NoAnswerError || error instanceof JetStreamError)) throw error
+        const passes = error instanceof NoAnswerError || isPassing(error.code)
+        if (!passes || this.#clock.now() >= until) {
+          throw new UnavailableError(`the stream ${this.name} cannot be read at present: ${error.message}`, {
+            cause: error,
+          })
+        }
+        await sleep(this.#clock, restMs)
+      }
     }
   }
-}
-
-function storageError(nats: NatsConnection, cause: unknown, stream: string): unknown {
-  if (nats.isClosed()) return new ClosedError()
-  if (cause instanceof NoAnswerError || cause instanceof JetStreamError)
-    return new UnavailableError(`the stream ${stream} cannot be read at present: ${cause.message}`, { cause })
-  return cause
 }

@@ -2,7 +2,7 @@ import { type Msg, type NatsConnection, nuid } from "@nats-io/nats-core"
 import type { Clock } from "../../../core/clock.ts"
 import type { DeadLetter, Delivery } from "../../../core/delivery.ts"
 import type { Carried, DeadLetterQuery, Fence } from "../../../core/engine.ts"
-import { OverloadError, StorageError } from "../../../core/errors.ts"
+import { OverloadError, UnavailableError } from "../../../core/errors.ts"
 import type { Logger } from "../../../core/logger.ts"
 import type { ReaderStep, Shard } from "./shard.ts"
 import { cut, type PackedDelivery, packError, unpack } from "./wire.ts"
@@ -154,7 +154,7 @@ export class Answering {
       this.#sessions.set(id, { pages: shard.carried()[Symbol.asyncIterator](), rest: [], cancel: () => {} })
     }
     const session = this.#sessions.get(id)
-    if (session === undefined) throw new StorageError("reading all deliveries took too long, or its shard has moved")
+    if (session === undefined) throw new UnavailableError("reading all deliveries took too long, or its shard has moved")
     session.cancel()
     session.cancel = clock.after(sessionMs, () => this.#end(id))
     if (session.rest.length === 0) {

@@ -71,6 +71,7 @@ class Story {
   readonly #owed: readonly (readonly Delivery[])[]
   readonly #fates: Fate[] = []
   readonly #again: (() => Promise<unknown>)[] = []
+  #late: (() => Promise<unknown>)[] = []
   readonly delivered: string[] = []
   #holder!: TestProcess
   #router!: TestProcess
@@ -102,7 +103,9 @@ class Story {
       await this.#router.die()
       await this.#startRouter()
     }
-    for (const send of this.#again.splice(0)) await send().catch(() => undefined)
+    // Those of the turn before last come late.
+    for (const send of this.#late) await send().catch(() => undefined)
+    this.#late = this.#again.splice(0)
   }
 
   async end(): Promise<void> {

@@ -1,6 +1,6 @@
 import { createInbox, headers, type Msg, type NatsConnection, nuid, TimeoutError } from "@nats-io/nats-core"
 import { type Clock, sleep } from "../../../core/clock.ts"
-import { StorageError } from "../../../core/errors.ts"
+import { UnavailableError } from "../../../core/errors.ts"
 import type { Logger } from "../../../core/logger.ts"
 import { ask, ensureStream, JetStreamError, NoAnswerError, reasons } from "../request.ts"
 
@@ -13,7 +13,7 @@ export interface JournalOptions {
 }
 
 /** Somebody else appends to the journal now, or this process was told to let it be. What was asked for is not stored. */
-export class JournalLostError extends StorageError {
+export class JournalLostError extends UnavailableError {
   constructor(stream: string) {
     super(`another process has ${stream} now`)
   }

@@ -2,7 +2,7 @@ import type { Clock } from "../../../core/clock.ts"
 import type { Cursor } from "../../../core/cursor.ts"
 import type { DeadLetter, Delivery } from "../../../core/delivery.ts"
 import type { Carried, DeadLetterQuery, Fence, OpenDelivery } from "../../../core/engine.ts"
-import { ShareLostError, StorageError } from "../../../core/errors.ts"
+import { ShareLostError, UnavailableError } from "../../../core/errors.ts"
 import { type EmbeddedQueue, openQueue } from "../../embedded/queue.ts"
 import type { Write } from "../../embedded/store.ts"
 import type { Journal } from "./journal.ts"
@@ -180,7 +180,7 @@ export class Shard implements ShardCalls {
   async #enqueueFor({ name, after, moveTo, fence }: ReaderStep, deliveries: readonly Delivery[]): Promise<void> {
     if (fence) this.#checkFence(fence)
     const recent = findRecent(this.#store, name, after)
-    if (recent === undefined) throw new StorageError(`reader ${name} has moved on meanwhile`)
+    if (recent === undefined) throw new UnavailableError(`reader ${name} has moved on meanwhile`)
     const fresh = recent.cursors.size === 0 ? deliveries : deliveries.filter(({ id }) => !recent.cursors.has(id))
     if (moveTo !== undefined) return this.#queue.enqueue(fresh, { reader: name, cursor: moveTo })
     if (fresh.length === 0) return

@@ -1,6 +1,6 @@
 import type { Cursor } from "../../../core/cursor.ts"
 import { type Delivery, deliveryId } from "../../../core/delivery.ts"
-import { OverloadError, ShareLostError, StorageError, StorageFullError } from "../../../core/errors.ts"
+import { OverloadError, ShareLostError, StorageError, StorageFullError, UnavailableError } from "../../../core/errors.ts"
 
 /** A delivery in a request; the id only where it does not follow from the rest. */
 export type PackedDelivery =
@@ -28,7 +28,8 @@ export interface PackedError {
 
 export function packError(error: unknown): PackedError {
   if (!(error instanceof Error)) return { name: "Error", message: String(error) }
-  const { name, message } = error
+  const { message } = error
+  const name = error instanceof UnavailableError ? "UnavailableError" : error.name
   if (error instanceof ShareLostError) return { name, message, share: error.share }
   if (error instanceof OverloadError) return { name, message, retryAfterMs: error.retryAfterMs }
   return { name, message }
@@ -43,8 +44,10 @@ export function unpackError({ name, message, share, retryAfterMs }: PackedError)
       return new OverloadError(retryAfterMs ?? 1_000, message)
     case "StorageFullError":
       return new StorageFullError(message)
-    case "StorageError":
+    case "UnavailableError":
     case "ClosedError":
+      return new UnavailableError(message)
+    case "StorageError":
     case "DamagedError":
       return new StorageError(message)
     case "RangeError":

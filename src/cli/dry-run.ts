@@ -1,0 +1,153 @@
+import type { Command } from "commander"
+import { type CommonOptions, type Context, examples, subcommand, wholeNumber, withHub } from "./command.ts"
+import { FailedError, UsageError } from "./failures.ts"
+import { type FilterOptions, withFilters } from "./filter-flags.ts"
+import { splitLines } from "./input.ts"
+import { counted, plural, startProgress } from "./progress.ts"
+import { triggerOf } from "./subject.ts"
+import { table } from "./table.ts"
+import { fromOf } from "./tail.ts"
+import { coloursFor, printable } from "./terminal.ts"
+
+interface DryRunOptions extends CommonOptions, FilterOptions {
+  readonly topic?: string
+  readonly from?: string
+  readonly until?: string
+  readonly eventsMax?: number
+  readonly sampleMax?: number
+}
+
+interface Figures {
+  readonly events: number
+  readonly matched: number
+}
+
+interface Result extends Figures {
+  readonly kind: "result"
+  readonly complete: boolean
+  readonly next: string
+  readonly firstAt?: string
+  readonly lastAt?: string
+  readonly perMinute: number
+  readonly perMinuteMax: number
+  readonly sample: readonly {
+    readonly cursor: string
+    readonly id: string
+    readonly source: string
+    readonly type: string
+  }[]
+  readonly clauses: readonly { readonly clause: string; readonly events: number }[]
+}
+
+type Line =
+  | (Figures & { readonly kind: "progress"; readonly share: number; readonly storedAt?: string })
+  | Result
+  | { readonly kind: "failed"; readonly detail: string }
+
+/** Adds `redcar trigger dry-run`. */
+export function addDryRun(command: Command, context: Context): void {
+  const dryRun = subcommand(
+    command,
+    "dry-run [id]",
+    "Try a trigger on stored events; nothing is delivered. Without an id: the trigger that the flags describe.",
+  )
+    .option("--topic <topic>", "of a trigger without an id: its topic")
+    .option(
+      "--from <place>",
+      "where to begin: oldest, a cursor, a time (RFC 3339), or how long ago: 24h (default: oldest)",
+    )
+    .option("--until <place>", "where to end: a cursor, a time, or how long ago (default: the present end)")
+    .option("--events-max <count>", "read at most so many events (default: a million)", wholeNumber(1, 100_000_000))
+    .option("--sample-max <count>", "show so many of those that match (default: 10)", wholeNumber(0, 100))
+    .action((id: string | undefined, options: DryRunOptions) => run(context, id, options))
+  examples(withHub(withFilters(dryRun)), [
+    ["redcar trigger dry-run paid", "What it would have fired on, of all there is"],
+    ["redcar trigger dry-run --topic orders --sql 'data.total > 100' --from 24h", "Before it is made: of the last day"],
+  ])
+}
+
+async function run(context: Context, id: string | undefined, options: DryRunOptions): Promise<void> {
+  const unsaved = triggerOf(id, options)
+  if (id === undefined && options.topic === undefined) {
+    throw new UsageError("which trigger?", ["Name one, or say --topic and the filters of one that is not saved."])
+  }
+  if (id !== undefined && options.topic !== undefined) {
+    throw new UsageError("a trigger and a topic at once", [`Trigger ${id} has its own topic; leave --topic out.`])
+  }
+  const now = Date.now()
+  const { eventsMax, sampleMax } = options
+  const range = { from: fromOf(options.from, now), until: fromOf(options.until, now), eventsMax, sampleMax }
+  const path = id === undefined ? "/v1/triggers:dry-run" : `/v1/triggers/${encodeURIComponent(id)}/dry-run`
+  const result = await follow(context, options, path, { ...unsaved, ...range })
+  if (options.json) return context.terminal.out(`${JSON.stringify(result, null, 2)}\n`)
+  return context.terminal.out(report(context, result))
+}
+
+/** Shows progress until the result is there. Ctrl-C breaks off, and with it the hub's reading. */
+async function follow(context: Context, options: DryRunOptions, path: string, json: object): Promise<Result> {
+  const { terminal } = context
+  const signal = terminal.interrupted()
+  const progress = startProgress(terminal, 1_000)
+  let last: Figures = { events: 0, matched: 0 }
+  try {
+    const response = await context.hub(options).send("POST", path, { json, signal })
+    for await (const line of linesOf(response)) {
+      if (line.kind === "failed") throw new FailedError(line.detail)
+      if (line.kind === "result") return line
+      last = line
+      progress.update(line.share * 1_000, `${plural(line.events, "event")}, ${counted(line.matched)} matched`)
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error
+    throw new FailedError(`stopped: ${plural(last.events, "event")} read, ${counted(last.matched)} matched so far`)
+  } finally {
+    progress.end()
+  }
+  throw new FailedError("the hub broke off before the end", ["Try again; its log says more."])
+}
+
+async function* linesOf(response: Response): AsyncIterable<Line> {
+  const splitter = splitLines()
+  const decoder = new TextDecoder()
+  for await (const part of response.body!) {
+    for (const { json } of splitter.push(part)) yield JSON.parse(decoder.decode(json)) as Line
+  }
+  for (const { json } of splitter.end()) yield JSON.parse(decoder.decode(json)) as Line
+}
+
+function report({ terminal }: Context, result: Result): string {
+  const colours = coloursFor(terminal, "stdout")
+  const { events, matched, complete, next, firstAt, lastAt, perMinute, perMinuteMax, sample, clauses } = result
+  const share = events === 0 ? "" : ` (${Math.round((matched / events) * 1_000) / 10} %)`
+  const head = [
+    `${colours.bold(`${counted(matched)} of ${plural(events, "event")}`)} would fire it${share}`,
+    ...(firstAt === undefined ? [] : [`stored ${firstAt} to ${lastAt}`]),
+    ...(matched === 0 ? [] : [`${perMinute} a minute on average, ${counted(perMinuteMax)} in the busiest one`]),
+    ...(complete ? [] : [colours.yellow(`not all was read: go on with --from ${next}`)]),
+  ]
+  const samples = table(
+    sample,
+    [
+      { title: "matched", value: ({ cursor }) => cursor },
+      { title: "type", value: ({ type }) => type },
+      { title: "source", value: ({ source }) => source },
+      { title: "id", value: ({ id }) => id },
+    ],
+    terminal.columns,
+    colours.dim,
+  )
+  const deciding = table(
+    clauses.slice(0, 20),
+    [
+      { title: "not matched", value: (each) => counted(each.events), align: "right" },
+      { title: "because this did not hold", value: ({ clause }) => printable(clause) },
+    ],
+    terminal.columns,
+    colours.dim,
+  )
+  return [
+    `${head.join("\n")}\n`,
+    ...(sample.length > 0 ? [samples] : []),
+    ...(clauses.length > 0 ? [deciding] : []),
+  ].join("\n")
+}

@@ -1,0 +1,66 @@
+import type { Command } from "commander"
+import type { Filter } from "../core/resources.ts"
+import { jsonValue, pairs, repeatable } from "./command.ts"
+import { UsageError } from "./failures.ts"
+
+/** Flags that say which events are meant. */
+export interface FilterOptions {
+  readonly exact?: Readonly<Record<string, string>>
+  readonly prefix?: Readonly<Record<string, string>>
+  readonly suffix?: Readonly<Record<string, string>>
+  readonly path?: Readonly<Record<string, string>>
+  readonly sql?: readonly string[]
+  readonly query?: readonly string[]
+  readonly pattern?: unknown
+  readonly filter?: unknown
+  readonly filters?: unknown
+}
+
+/** Adds the flags of {@link FilterOptions}. */
+export function withFilters(command: Command): Command {
+  return command
+    .optionsGroup("Filters (all have to hold; redcar help filter):")
+    .addOption(pairs("--exact <attribute=value>", "events whose attribute is this (repeatable)"))
+    .addOption(pairs("--prefix <attribute=value>", "events whose attribute begins with this (repeatable)"))
+    .addOption(pairs("--suffix <attribute=value>", "events whose attribute ends with this (repeatable)"))
+    .addOption(
+      pairs("--path <attribute=pattern>", "events whose attribute matches: subject=/customers/*/** (repeatable)"),
+    )
+    .addOption(
+      repeatable("--sql <expression>", "CloudEvents SQL, and data: \"type = 'a' AND data.total > 10\" (repeatable)"),
+    )
+    .addOption(repeatable("--query <line>", "a plain line: \"type == 'a' and data.total > 10\" (repeatable)"))
+    .option("--pattern <json>", 'an EventBridge event pattern: \'{"type": ["a", "b"]}\'', jsonValue)
+    .option("--filter <json>", 'a filter in full: \'{"not": {"exact": {"type": "a"}}}\'', jsonValue)
+    .option("--filters <json>", "an array of filters in full", jsonValue)
+}
+
+/** The filters that the flags say; undefined where they say none. */
+export function filtersOf(options: FilterOptions): readonly Filter[] | undefined {
+  const { exact, prefix, suffix, path, sql = [], query = [], pattern } = options
+  const filters: Filter[] = [
+    ...(exact === undefined ? [] : [{ exact }]),
+    ...(prefix === undefined ? [] : [{ prefix }]),
+    ...(suffix === undefined ? [] : [{ suffix }]),
+    ...(path === undefined ? [] : [{ path }]),
+    ...sql.map((each) => ({ sql: each })),
+    ...query.map((each) => ({ query: each })),
+    // The hub checks what is inside; it names the place of what is wrong.
+    ...(pattern === undefined ? [] : [{ pattern: pattern as Readonly<Record<string, unknown>> }]),
+    ...inFull(options.filter, "--filter"),
+    ...inFull(options.filters, "--filters"),
+  ]
+  return filters.length === 0 ? undefined : filters
+}
+
+/** Whether some flag says that there are to be no filters: `--filters '[]'`. */
+export function saysNone(options: FilterOptions): boolean {
+  return filtersOf(options) === undefined && (options.filter !== undefined || options.filters !== undefined)
+}
+
+function inFull(value: unknown, flag: string): readonly Filter[] {
+  if (value === undefined) return []
+  if (Array.isArray(value)) return value as Filter[]
+  if (typeof value === "object" && value !== null) return [value as Filter]
+  throw new UsageError(`${flag} has to be a JSON object or an array of them`)
+}
