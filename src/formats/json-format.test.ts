@@ -92,7 +92,8 @@ function expected(
   const attributes: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(envelope)) {
     if (["data", "data_base64", "redcarcursor", "redcartime"].includes(name) || value === null) continue
-    attributes[name] = value
+    // JSON writes -0 as 0.
+    attributes[name] = value === 0 ? 0 : value
   }
   if (attributeFaults(attributes).length > 0) return undefined
   const base64 = envelope.data_base64
