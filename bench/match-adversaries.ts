@@ -2,6 +2,7 @@ import type { StoredEvent } from "../src/core/engine.ts"
 import type { Filter } from "../src/core/resources.ts"
 import { compileNode, type Predicate } from "../src/filters/compile.ts"
 import { readFilters } from "../src/filters/parse.ts"
+import { hashText } from "../src/match/hashing.ts"
 import { createMatcher } from "../src/match/matcher.ts"
 import { median } from "./load.ts"
 import { type Measure, measure } from "./measure.ts"
@@ -16,6 +17,9 @@ interface Adversary {
 
 const attributes = { specversion: "1.0", id: "1", source: "/s", type: "t" }
 const long = "x".repeat(1024)
+
+/** Texts that a hash of the matcher's tables puts at one place. */
+const alike = collisions(1000)
 
 const adversaries: readonly Adversary[] = [
   {
@@ -44,9 +48,14 @@ const adversaries: readonly Adversary[] = [
     stored: storedOf(attributes, { n: 10.5 }),
   },
   {
-    name: "wildcards that all begin alike",
-    filter: (index) => ({ pattern: { subject: [{ wildcard: `x*y*${index}` }] } }),
-    stored: storedOf({ ...attributes, subject: `${long}y` }, {}),
+    name: "wildcards that begin and end alike",
+    filter: (index) => ({ pattern: { subject: [{ wildcard: `x*y${index}*x` }] } }),
+    stored: storedOf({ ...attributes, subject: long }, {}),
+  },
+  {
+    name: "prefixes of one place in the table",
+    filter: (index) => ({ prefix: { subject: alike[index % alike.length]! } }),
+    stored: storedOf({ ...attributes, subject: `${alike[0]}tail` }, {}),
   },
   {
     name: "nothing to look up (not)",
@@ -54,6 +63,15 @@ const adversaries: readonly Adversary[] = [
     stored: storedOf({ ...attributes, subject: long }, {}),
   },
 ]
+
+function collisions(count: number): readonly string[] {
+  const found: string[] = []
+  for (let index = 0; found.length < count; index++) {
+    const text = index.toString(36)
+    if ((hashText(text) & 1023) === 7) found.push(text)
+  }
+  return found
+}
 
 /** 100,000 hostile triggers of a kind, beside the loop that asks every one. */
 export function* measureAdversaries(quick: boolean): Generator<Measure> {

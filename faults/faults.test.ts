@@ -6,14 +6,21 @@ import { runScenario } from "./run.ts"
 import { type Scenario, scenarios } from "./scenarios.ts"
 
 /** Short forms of what `npm run faults` does; that one takes long enough to find the rare. */
-const short: readonly (readonly [name: string, engine: EngineName])[] = [["kill-hub", "embedded"]]
+const short: readonly (readonly [name: string, engine: EngineName])[] = [
+  ["kill-hub", "embedded"],
+  ["kill-deliver", "nats1"],
+  ["restart-servers", "nats1"],
+  ["cut-hubs", "nats1"],
+  ["kill-leader", "nats3"],
+  ["lose-quorum", "nats3"],
+]
 
 for (const [name, engine] of short) {
   const missing = engine !== "embedded" && natsAvailable() === undefined
   const title = `${name} on ${engine}: nothing acknowledged is lost`
-  test.skipIf(missing)(missing ? `${title} (skipped: no nats-server here)` : title, { timeout: 60_000 }, async () => {
+  test.skipIf(missing)(missing ? `${title} (skipped: no nats-server here)` : title, { timeout: 90_000 }, async () => {
     const scenario = scenarios.find((one) => one.name === name)!
-    const result = await runScenario(scenario, { engine, seconds: 3, ratePerSecond: 100, stallMs: 15_000 })
+    const result = await runScenario(scenario, { engine, seconds: 3, ratePerSecond: 100, stallMs: 20_000 })
     expect(result.faults, result.complaints.join("\n")).toEqual([])
     expect(result.acknowledged).toBe(result.published)
     expect(result.published).toBeGreaterThan(100)
@@ -28,8 +35,8 @@ const loseData: Scenario = {
   engines: ["embedded"],
   deployment: () => ({ hubs: { all: ["ingest", "route", "deliver", "api"] } }),
   killsHubs: true,
-  async faults({ deployment, at }) {
-    await at(0.5)
+  async faults({ deployment, until }) {
+    await until(() => deployment.receiver.count > 30)
     const hub = deployment.hub("all")
     await hub.kill()
     await rm(hub.dataPath, { recursive: true })

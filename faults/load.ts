@@ -46,6 +46,7 @@ const retryMsMax = 500
 export class Load {
   readonly acknowledged = new Map<string, Acknowledgement>()
   readonly failures: Failure[] = []
+  /** Of acknowledgements, by topic. */
   readonly rhythm = new Rhythm()
   #published = 0
   #outstanding = 0
@@ -134,7 +135,7 @@ export class Load {
       }
       const { duplicate = false } = JSON.parse(text) as { readonly duplicate?: boolean }
       this.acknowledged.set(event.id, { event, sentAt, answeredAt, duplicate })
-      this.rhythm.note(answeredAt)
+      this.rhythm.note(event.topic, answeredAt)
       return undefined
     } catch (error) {
       if (!this.#gaveUp) this.failures.push({ what: kindOf(error), sentAt, endedAt: performance.now() })

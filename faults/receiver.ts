@@ -11,7 +11,7 @@ export interface Receiver {
   readonly taken: ReadonlyMap<string, ReadonlyMap<string, number>>
   /** Deliveries, without repeated ones. */
   readonly count: number
-  /** Of deliveries, without repeated ones. */
+  /** Of deliveries, by trigger, without repeated ones. */
   readonly rhythm: Rhythm
   close(): Promise<void>
 }
@@ -30,7 +30,7 @@ export async function startReceiver(): Promise<Receiver> {
     events.set(id, before + 1)
     if (before > 0) return
     tally.count++
-    rhythm.note(performance.now())
+    rhythm.note(trigger, performance.now())
   }
   const server = createServer((request: IncomingMessage, response: ServerResponse) => {
     request.resume()

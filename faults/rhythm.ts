@@ -1,16 +1,17 @@
-/** Notes when something happens, and knows the longest pause between two times of it. */
+/** Notes when something happens, each kind of it by its name, and knows the longest pause between two times of one kind. */
 export class Rhythm {
-  #lastAt: number | undefined
+  readonly #lastAt = new Map<string, number>()
   #longestMs = 0
 
   /** `at` in milliseconds of a clock that never goes back. */
-  note(at: number): void {
-    this.#longestMs = this.longestMs(at)
-    this.#lastAt = at
+  note(kind: string, at: number): void {
+    const lastAt = this.#lastAt.get(kind)
+    if (lastAt !== undefined) this.#longestMs = Math.max(this.#longestMs, at - lastAt)
+    this.#lastAt.set(kind, at)
   }
 
-  /** Up to `until`, so that one that goes on still counts. */
-  longestMs(until: number = this.#lastAt ?? 0): number {
-    return this.#lastAt === undefined ? 0 : Math.max(this.#longestMs, until - this.#lastAt)
+  /** Pauses that go on at `until` count as well. */
+  longestMs(until: number): number {
+    return Math.max(this.#longestMs, ...[...this.#lastAt.values()].map((at) => until - at))
   }
 }

@@ -22,9 +22,9 @@ export interface Result extends Verdict {
   readonly scenario: string
   readonly engine: EngineName
   readonly published: number
-  /** The longest time without an acknowledgement while the load ran, milliseconds. */
+  /** The longest time without an acknowledgement on one of the topics while the load ran, milliseconds. */
   readonly publishPauseMs: number
-  /** The longest time without a new delivery while the load ran, milliseconds. */
+  /** The longest time without a new delivery of one of the triggers while the load ran, milliseconds. */
   readonly deliverPauseMs: number
   /** From the end of the load to the last delivery, milliseconds. */
   readonly settleMs: number
@@ -103,7 +103,7 @@ async function underLoad(
 }
 
 /** A request that nobody answers is refused after some seconds: a shorter outage would not show it. */
-const pauseMsMin = 8_000
+const pauseMsMin = 6_500
 const pauseMsMax = 20_000
 /** What was sent when the outage began may have been stored just before. */
 const outageMarginMs = 100
@@ -123,6 +123,9 @@ function createStage(
     deployment,
     pauseMs,
     downMs: pauseMs / 4,
+    async until(condition) {
+      while (!condition()) await pause(20)
+    },
     at: (part) => pause(startedAt + part * seconds * 1_000 - performance.now()),
     wait,
     async outage(what, ms) {

@@ -11,6 +11,8 @@ export interface Stage {
   readonly downMs: number
   /** Resolves when so much of the load's time is over, from 0 to 1. */
   at(part: number): Promise<void>
+  /** Resolves when it holds. */
+  until(condition: () => boolean): Promise<void>
   /** `what`, for `ms`: in this time nothing can be stored, and publishing has to be refused. */
   outage(what: string, ms: number): Promise<void>
   /** `what`, for `ms`. */

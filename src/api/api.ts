@@ -6,6 +6,7 @@ import fastify, {
   type FastifyReply,
   type FastifyRequest,
 } from "fastify"
+import { auditRoutes } from "./audit.ts"
 import { type ApiContext, type ApiOptions, createTurns } from "./context.ts"
 import { deadLetterRoutes } from "./dead-letters.ts"
 import { destinationRoutes } from "./destination-routes.ts"
@@ -69,6 +70,7 @@ function registerRoutes(app: App, context: ApiContext): void {
   const triggers = createResourceStore(context, triggerType(context))
   const destinations = createResourceStore(context, destinationType(context))
   statusRoutes(app, context)
+  auditRoutes(app, context)
   if (context.roles?.includes("api") === false) return
   eventRoutes(app, context)
   journeyRoutes(app, context)

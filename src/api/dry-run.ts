@@ -70,7 +70,7 @@ const DryRunProgress = component(
   Type.Object({
     kind: Type.Literal("progress"),
     ...figures,
-    share: Type.Number({ description: "How far in the stored time of the range, 0 to 1." }),
+    share: Type.Number({ description: "How far, 0 to 1: by events where all are read, else by their stored time." }),
     storedAt: Type.Optional(Timestamp),
   }),
 )
@@ -197,12 +197,20 @@ async function run(
 interface End {
   readonly cursor: Cursor
   readonly at: number
+  /** How many events there are to read; undefined where only their time is known. */
+  readonly events?: number
 }
 
-async function endOf({ engine: { log }, clock }: ApiContext, { address, until }: DryRun): Promise<End> {
-  const { newestAt = clock.now() } = await log.stats(address)
+async function endOf(
+  { engine: { log }, clock }: ApiContext,
+  { address, from, until, eventsMax }: DryRun,
+): Promise<End> {
+  const { newestAt = clock.now(), events } = await log.stats(address)
   const partition = log.partitionOf(address)
-  if (until === undefined) return { cursor: await log.head(partition), at: newestAt }
+  if (until === undefined) {
+    const whole = from === "oldest" && address.key === undefined
+    return { cursor: await log.head(partition), at: newestAt, ...(whole && { events: Math.min(events, eventsMax) }) }
+  }
   if (typeof until === "string") return { cursor: until, at: (await log.get(until))?.storedAt ?? newestAt }
   return { cursor: await log.at(until.time, partition), at: Math.min(until.time, newestAt) }
 }
@@ -221,7 +229,7 @@ async function* linesOf(
   const pace = createPace(clock)
   let next = typeof from === "string" && from !== "oldest" ? (from as Cursor) : end.cursor
   let toldAt = clock.now()
-  yield tally.progress(end.at)
+  yield tally.progress(end)
   for await (const batch of engine.log.read({ where: address, from, until: end.cursor, batchMax })) {
     for (const stored of batch.events) {
       if (tally.events === eventsMax) return yield tally.result(next, false)
@@ -232,7 +240,7 @@ async function* linesOf(
     await pace()
     if (clock.now() - toldAt < progressMs) continue
     toldAt = clock.now()
-    yield tally.progress(end.at)
+    yield tally.progress(end)
   }
   yield tally.result(end.cursor, true)
 }
@@ -283,16 +291,20 @@ class Tally {
     this.#clauses.set(known, (this.#clauses.get(known) ?? 0) + 1)
   }
 
-  progress(endAt: number): Static<typeof DryRunProgress> {
-    const span = this.#firstAt === undefined ? 0 : endAt - this.#firstAt
-    const share = this.#firstAt === undefined ? 0 : span <= 0 ? 1 : (this.#lastAt - this.#firstAt) / span
+  progress(end: End): Static<typeof DryRunProgress> {
     return {
       kind: "progress",
       events: this.events,
       matched: this.#matched,
-      share: Math.min(1, Math.round(share * 1_000) / 1_000),
+      share: Math.min(1, Math.round(this.#share(end) * 1_000) / 1_000),
       ...(this.#firstAt !== undefined && { storedAt: new Date(this.#lastAt).toISOString() }),
     }
+  }
+
+  #share({ at, events }: End): number {
+    if (this.#firstAt === undefined) return 0
+    if (events !== undefined) return this.events / Math.max(1, events)
+    return at <= this.#firstAt ? 1 : (this.#lastAt - this.#firstAt) / (at - this.#firstAt)
   }
 
   result(next: Cursor, complete: boolean): Static<typeof DryRunResult> {

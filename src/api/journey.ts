@@ -73,6 +73,7 @@ const Journey = component(
     causes: Type.Array(FlowEvent, { description: "Its cause, the cause of that, and so on." }),
     causeMissing: Type.Optional(Type.String({ description: "The id of a cause that was not found." })),
     caused: Type.Array(checkedElsewhere("CausedEvent")),
+    causedComplete: Type.Boolean({ description: "False where it caused more than is shown." }),
     correlated: Type.Array(FlowEvent, { description: "Of the same flow, it is not known how." }),
     searched: Type.Object(
       { events: Type.Integer(), complete: Type.Boolean() },

@@ -15,6 +15,8 @@ const depthMax = 16
 /** Events looked at for what was caused, and for what is a cause. */
 const forwardMax = 50_000
 const backwardMax = 20_000
+/** How long is looked, each way: other tenants' events cost time too. */
+const searchMsMax = 2_000
 /** Those of them that say what caused them. */
 const linksMax = 10_000
 const correlatedMax = 50
@@ -46,6 +48,8 @@ export interface Lineage {
   /** The id of the cause that was not found, with which `causes` ends. */
   readonly causeMissing?: string
   readonly caused: readonly CausedEvent[]
+  /** False where more are known than were asked for, or than are followed. */
+  readonly causedComplete: boolean
   /** Events of the same flow that were met, of which it is not known how they belong. */
   readonly correlated: readonly FlowEvent[]
   /** What was looked at after the event; not complete: there was more. */
@@ -58,7 +62,8 @@ export async function lineageOf(context: ApiContext, stored: StoredEvent, events
   const flow = String(stored.event.attribute("correlationid") ?? stored.event.id)
   const found = await searchAfter(context, stored, flow)
   const known = new Set<string>([stored.cursor, ...causes.map(({ cursor }) => cursor)])
-  const caused = new Effects(found.links, known, eventsMax).of(flowEvent(stored), 1)
+  const effects = new Effects(found.links, known, eventsMax)
+  const caused = effects.of(flowEvent(stored), 1)
   const correlated = found.links
     .filter((each) => each.correlationid === flow && !known.has(each.cursor) && !isRecord(each))
     .slice(0, correlatedMax)
@@ -67,6 +72,7 @@ export async function lineageOf(context: ApiContext, stored: StoredEvent, events
     causes,
     ...(missing !== undefined && { causeMissing: missing }),
     caused,
+    causedComplete: effects.complete,
     correlated,
     searched: { events, complete },
   }
@@ -106,6 +112,8 @@ function isRecord({ topic }: FlowEvent): boolean {
 
 /** The events that some event caused, out of those that say what caused them. */
 class Effects {
+  /** Whether all were taken that there are. */
+  complete = true
   readonly #byCause = new Map<string, FlowEvent[]>()
   readonly #known: Set<string>
   #room: number
@@ -124,7 +132,6 @@ class Effects {
 
   /** Ids of several sources may be alike: what belongs to another flow is not this one's, nor what came before it. */
   of(parent: FlowEvent, depth: number): readonly CausedEvent[] {
-    if (depth > depthMax) return []
     const flow = parent.correlationid ?? parent.id
     const own = (this.#byCause.get(parent.id) ?? []).filter(
       ({ cursor, correlationid, storedAt }) =>
@@ -134,12 +141,18 @@ class Effects {
     )
     const caused: CausedEvent[] = []
     for (const each of own) {
-      if (this.#room <= 0) break
+      if (this.#room <= 0 || depth > depthMax) {
+        this.complete = false
+        break
+      }
       this.#known.add(each.cursor)
-      const below = this.of(each, depth + 1)
-      // Attempts are shown with their deliveries: here they matter for what they caused alone.
-      if (each.topic.startsWith(`${attemptsTopic}:`) && below.length === 0) continue
       this.#room--
+      const below = this.of(each, depth + 1)
+      if (each.topic.startsWith(`${attemptsTopic}:`) && below.length === 0) {
+        // Attempts are shown with their deliveries: here they matter for what they caused alone.
+        this.#room++
+        continue
+      }
       const trigger = triggerOf(each.id, parent.cursor)
       caused.push({ ...each, ...(trigger && { trigger }), ...(below.length > 0 && { caused: below }) })
     }
@@ -160,6 +173,7 @@ async function searchAfter(context: ApiContext, stored: StoredEvent, flow: strin
   const own = log.partitionOf(stored.address)
   const pace = createPace(context.clock)
   const links: FlowEvent[] = []
+  const deadline = context.clock.now() + searchMsMax
   const share = Math.ceil(forwardMax / log.partitions)
   let [events, complete] = [0, true]
   for (let partition = 0; partition < log.partitions; partition++) {
@@ -169,11 +183,11 @@ async function searchAfter(context: ApiContext, stored: StoredEvent, flow: strin
     for await (const batch of log.read({ where: { tenant }, partition, from, until })) {
       for (const each of batch.events) if (isLinked(each, flow)) links.push(flowEvent(each))
       read += batch.events.length
-      if (read >= share || links.length >= linksMax || context.stop.aborted) {
-        complete = false
-        break
-      }
       await pace()
+      const over = context.stop.aborted || context.clock.now() > deadline
+      if (read < share && links.length < linksMax && !over) continue
+      complete = false
+      break
     }
     events += read
   }
@@ -193,7 +207,7 @@ async function causesOf(
   stored: StoredEvent,
 ): Promise<{ readonly causes: readonly FlowEvent[]; readonly missing?: string }> {
   const causes: FlowEvent[] = []
-  const budget = { events: backwardMax }
+  const budget = { events: backwardMax, deadline: context.clock.now() + searchMsMax }
   let at = stored
   while (causes.length < depthMax) {
     const id = at.event.attribute("causationid")
@@ -207,11 +221,17 @@ async function causesOf(
   return { causes }
 }
 
+/** What is left of the search for causes. */
+interface Budget {
+  events: number
+  readonly deadline: number
+}
+
 async function causeOf(
   context: ApiContext,
   stored: StoredEvent,
   id: string,
-  budget: { events: number },
+  budget: Budget,
 ): Promise<StoredEvent | undefined> {
   const { log } = context.engine
   const { address, event } = stored
@@ -236,9 +256,10 @@ async function searchBefore(
   context: ApiContext,
   { address: { tenant }, storedAt }: StoredEvent,
   id: string,
-  budget: { events: number },
+  budget: Budget,
 ): Promise<StoredEvent | undefined> {
   const { log } = context.engine
+  const pace = createPace(context.clock)
   let to = storedAt + 1
   for (const stageMs of backwardStagesMs) {
     const time = storedAt - stageMs
@@ -248,7 +269,8 @@ async function searchBefore(
         const found = events.find(({ event }) => event.id === id)
         if (found !== undefined) return found
         budget.events -= events.length
-        if (budget.events <= 0) return undefined
+        if (budget.events <= 0 || context.clock.now() > budget.deadline) return undefined
+        await pace()
       }
     }
     to = time

@@ -5,6 +5,7 @@ export interface ApiClause {
   readonly clause: string
   readonly value?: unknown
   readonly actual?: unknown
+  readonly absent?: boolean
   readonly error?: string
   readonly of?: readonly ApiClause[]
   readonly decided?: boolean
@@ -37,11 +38,12 @@ export function clauseLines(root: ApiClause, colours: Colours): readonly string[
   return lines
 }
 
-function clauseLine({ clause, value, actual, error, decided }: ApiClause, colours: Colours): string {
+function clauseLine({ clause, value, actual, absent, error, decided }: ApiClause, colours: Colours): string {
   const text = printable(clause)
   const notes = [
     ...(typeof value === "boolean" || value === undefined ? [] : [`= ${shown(value)}`]),
     ...(actual === undefined ? [] : [`is ${shown(actual)}`]),
+    ...(absent ? ["is not there"] : []),
     ...(value === undefined ? ["not evaluated"] : []),
   ]
   return [

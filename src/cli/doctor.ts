@@ -3,6 +3,7 @@ import { dirname } from "node:path"
 import type { Command } from "commander"
 import { isLoopbackHost } from "../config/addresses.ts"
 import { formatBytes } from "../config/quantities.ts"
+import { auditHub, type PartitionReport, summary } from "./audit.ts"
 import { type CommonOptions, type Context, examples, withHub } from "./command.ts"
 import { CommandError, exitCodes, ProblemError, ToldError, UnreachableError } from "./failures.ts"
 import { findHub, type Hub, type HubAddress } from "./hub.ts"
@@ -20,14 +21,20 @@ interface Check {
 export function configure(command: Command, context: Context): void {
   command
     .description("Look at everything that tends to be wrong: the hub, its key, its disk, its log, the clocks.")
-    .action((options: CommonOptions) => doctor(context, options))
+    .option("--audit", "also have the hub read all that it stores, and check each event and that none is missing")
+    .action((options: DoctorOptions) => doctor(context, options))
   examples(withHub(command), [
     ["redcar doctor", "The hub on this machine"],
+    ["redcar doctor --audit", "And every event that it stores"],
     ["redcar doctor --url https://hub.example.com --json", "Another one, for programs"],
   ])
 }
 
-async function doctor(context: Context, options: CommonOptions): Promise<void> {
+interface DoctorOptions extends CommonOptions {
+  readonly audit?: boolean
+}
+
+async function doctor(context: Context, options: DoctorOptions): Promise<void> {
   const { terminal } = context
   const address = findHub(options, terminal.env)
   const hub = context.hub(options)
@@ -39,6 +46,7 @@ async function doctor(context: Context, options: CommonOptions): Promise<void> {
     ...(alive.alive ? [await checkReady(hub), ...(await checkKeyAndLog(hub, address))] : []),
     await checkKeyFile(address, local),
     await checkDisk(address, local),
+    ...(options.audit && alive.alive ? (await auditHub(context, options)).flatMap(checksOf) : []),
   ]
   const bad = checks.some(({ result }) => result === "bad")
   if (options.json) await terminal.out(`${JSON.stringify({ ok: !bad, checks }, null, 2)}\n`)
@@ -158,6 +166,18 @@ async function checkKeyAndLog(hub: Hub, address: HubAddress): Promise<readonly C
     const detail = refused ? `the hub refuses the key: ${error.message}` : error.message
     return [{ name: "key", result: "bad", detail, ...(next === "" ? {} : { next }) }]
   }
+}
+
+/** What an audit found, a line each. */
+function checksOf(report: PartitionReport): readonly Check[] {
+  const { name, findings, findingsCount, complete } = report
+  if (findingsCount === 0 && complete) return [{ name: "audit", result: "good", detail: `${name}: ${summary(report)}` }]
+  const more = findingsCount - findings.length
+  return [
+    { name: "audit", result: findingsCount === 0 ? "warning" : "bad", detail: `${name}: ${summary(report)}` },
+    ...findings.map(({ kind, detail }): Check => ({ name: kind, result: "bad", detail: `${name}, ${detail}` })),
+    ...(more > 0 ? [{ name: "audit", result: "bad" as const, detail: `${name}: and ${more} more` }] : []),
+  ]
 }
 
 function asWarning(line: string): Check {

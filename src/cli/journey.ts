@@ -48,6 +48,7 @@ interface ApiJourney {
   readonly causes: readonly ApiFlowEvent[]
   readonly causeMissing?: string
   readonly caused: readonly ApiCausedEvent[]
+  readonly causedComplete: boolean
   readonly correlated: readonly ApiFlowEvent[]
   readonly searched: { readonly events: number; readonly complete: boolean }
 }
@@ -75,7 +76,7 @@ export function addJourney(command: Command, context: Context): void {
 }
 
 function linesOf(journey: ApiJourney, colours: Colours, now: number): readonly string[] {
-  const { event, triggers, triggersComplete, caused, correlated, searched } = journey
+  const { event, triggers, triggersComplete, caused, causedComplete, correlated, searched } = journey
   const later = `${plural(searched.events, "later event")} looked at${searched.complete ? "" : ", not all there are"}`
   return [
     colours.bold(printable(`${event.type} ${event.id}`)) + printable(` of ${event.source}`),
@@ -89,6 +90,7 @@ function linesOf(journey: ApiJourney, colours: Colours, now: number): readonly s
     "",
     colours.dim(`CAUSED (${later})`),
     ...(caused.length === 0 ? ["  nothing that says so"] : treeLines(caused, "  ", colours)),
+    ...(causedComplete ? [] : [colours.yellow("  … and more: --events-max")]),
     ...(correlated.length === 0 ? [] : ["", colours.dim("OF THE SAME FLOW")]),
     ...correlated.map((each) => `  ${eventLine(each, colours)}`),
   ]

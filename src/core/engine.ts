@@ -20,12 +20,41 @@ export interface Engine {
   health(): readonly string[]
   /** What this engine, as it is set up, promises less of than it could: said at the start, no reason not to be ready. */
   warnings(): readonly string[]
+  /** Reads a whole partition of the log and checks what it can, each event and that none is missing or there twice. */
+  audit(partition: number, options: AuditOptions): Promise<AuditReport>
   /** The longest dedupe window that it can keep; undefined: any. */
   readonly dedupeWindowMsMax?: number
   /** Figures by name, for the metrics page: bytes on disk, events waiting, … */
   figures(): Readonly<Record<string, number>>
   /** Stops accepting, makes durable what was accepted, closes. */
   close(): Promise<void>
+}
+
+export interface AuditOptions {
+  /** Called now and then, with how far it is. */
+  progress(done: number, total: number): void
+  /** Ends it early. */
+  readonly stop: AbortSignal
+}
+
+export interface AuditReport {
+  /** What was read, by the name that its operator knows. */
+  readonly name: string
+  /** Whether it came to the end. */
+  readonly complete: boolean
+  readonly events: number
+  readonly bytes: number
+  /** Events that retention has dropped, where that is known. */
+  readonly dropped?: number
+  /** The first 1,000. */
+  readonly findings: readonly AuditFinding[]
+  readonly findingsCount: number
+}
+
+export interface AuditFinding {
+  readonly kind: "damaged" | "duplicate" | "missing"
+  /** Where and what, for people. */
+  readonly detail: string
 }
 
 /** An event at rest. */
@@ -48,7 +77,10 @@ export interface AppendOptions {
   readonly expectedLast?: Cursor | "none"
   /** An equal `source` + `id` stored on this tenant's topic within this time is a duplicate. 0: none is. */
   readonly dedupeWindowMs?: number
-  /** Of a copy: when the events were stored where they come from, Unix milliseconds; raised where it would fall along the log. */
+  /**
+   * Of a copy: when the events were stored where they come from, Unix milliseconds; raised where it would fall along the log.
+   * Copies are stored in the order of calls in a whole partition, so that nothing is raised that comes in the order of time.
+   */
   readonly storedAt?: number
 }
 

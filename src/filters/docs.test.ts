@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs"
 import { expect, test } from "vitest"
+import { type Attributes, Event } from "../core/event.ts"
 import { evaluateInput } from "./eval.ts"
+import { explainFilters } from "./explain.ts"
 
 const page = readFileSync(new URL("../../docs/filters.md", import.meta.url), "utf8")
 const blocks = [...page.matchAll(/^```(\w+) (\w+)\n([\s\S]*?)^```$/gm)].map(([, language, role, text]) => {
@@ -36,7 +38,17 @@ test.each(evaluations)("evaluates: $line", ({ line }) => {
   expect(result.errors.map((error) => error.kind)).toEqual(kind === undefined ? [] : [kind])
 })
 
+const explanations = examples.filter(({ role }) => role === "explains")
+
+test.each(explanations)("explains: $line", ({ line }) => {
+  const [filter, sentence] = line.split(" -> ") as [string, string]
+  const { data, ...attributes } = event as Attributes & { readonly data: unknown }
+  const stored = Event.of(attributes, Buffer.from(JSON.stringify(data)), "json")
+  expect(explainFilters([JSON.parse(filter)], stored).sentence).toBe(sentence)
+})
+
 test("the page has examples of every kind", () => {
   expect(verdicts.length).toBeGreaterThan(50)
   expect(evaluations.length).toBeGreaterThan(10)
+  expect(explanations.length).toBeGreaterThan(5)
 })

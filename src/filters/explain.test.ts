@@ -14,7 +14,7 @@ function sentence(...filters: Filter[]): string {
 }
 
 test("the clause that decided is named in a sentence, with what the event has", () => {
-  expect(sentence()).toBe("The event passes: every event passes: true.")
+  expect(sentence()).toBe("The event passes: every event does.")
   expect(sentence({ exact: { type: "order.paid" } })).toBe(
     'The event does not pass: type is "order.paid" is false, for it is "order.created".',
   )
@@ -27,7 +27,9 @@ test("the clause that decided is named in a sentence, with what the event has", 
   expect(sentence({ any: [{ exact: { type: "x" } }, { exact: { type: "y" } }] })).toBe(
     "The event does not pass: any of 2 clauses: false.",
   )
-  expect(sentence({ not: { exact: { missing: "x" } } })).toBe('The event passes: missing is "x": false.')
+  expect(sentence({ not: { exact: { missing: "x" } } })).toBe(
+    'The event passes: missing is "x" is false, for it is not there.',
+  )
 })
 
 test("SQL is explained by its operations, with errors and what was not evaluated", () => {

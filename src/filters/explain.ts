@@ -5,7 +5,7 @@ import { describeNode } from "./describe.ts"
 import { evaluateSql, type SqlError, type SqlErrorKind } from "./sql/evaluate.ts"
 import type { Expression } from "./sql/expression.ts"
 import { printSql } from "./sql/print.ts"
-import type { Field, Node, SqlNode } from "./tree.ts"
+import type { Field, Node } from "./tree.ts"
 import { EventView, type Json, memberOf } from "./view.ts"
 
 /** Why an event passes filters, or why not. */
@@ -33,8 +33,10 @@ export interface Clause {
   readonly clause: string
   /** What it yields; absent where it was not evaluated. */
   readonly value?: Json
-  /** What the event has where the clause looks; absent where it has nothing there, or the clause looks nowhere. */
+  /** What the event has where the clause looks; of SQL, that is the value of a part. */
   readonly actual?: Json
+  /** The event has nothing where the clause looks. */
+  readonly absent?: true
   /** What went wrong in it, of SQL. */
   readonly error?: string
   readonly of?: readonly Clause[]
@@ -66,7 +68,10 @@ export function compileExplainer(filters: readonly Filter[]): (event: Event) => 
 type Explain = (view: EventView, errors: ClauseError[]) => Clause
 
 function compileClause(node: Node): Explain {
-  if (node.kind === "sql") return (view, errors) => sqlClause(node, view, errors)
+  if (node.kind === "sql") {
+    const root = printed(node.expression)
+    return (view, errors) => sqlClause(root, view, errors)
+  }
   const clause = describeNode(node)
   const passes = compileNode(node)
   if (node.kind === "all" || node.kind === "any") {
@@ -80,7 +85,7 @@ function compileClause(node: Node): Explain {
   const field: Field = node.kind === "test" ? node.field : { from: "data", path: node.path, each: true }
   return (view) => {
     const actual = actualOf(field, view)
-    return actual === undefined ? { clause, value: passes(view) } : { clause, value: passes(view), actual }
+    return { clause, value: passes(view), ...(actual === undefined ? { absent: true } : { actual }) }
   }
 }
 
@@ -90,25 +95,35 @@ function actualOf(field: Field, view: EventView): Json | undefined {
     : field.path.reduce<Json | undefined>(memberOf, view.data())
 }
 
-function sqlClause({ expression }: SqlNode, view: EventView, told: ClauseError[]): Clause {
+/** An expression with its text, which is printed once, and the parts of it that are not literals. */
+interface Printed {
+  readonly expression: Expression
+  readonly clause: string
+  readonly parts: readonly Printed[]
+}
+
+function printed(expression: Expression): Printed {
+  const parts = partsOf(expression).filter((part) => part.kind !== "literal")
+  return { expression, clause: printSql(expression), parts: parts.map(printed) }
+}
+
+function sqlClause(root: Printed, view: EventView, told: ClauseError[]): Clause {
   const values = new Map<Expression, Json>()
-  const { errors } = evaluateSql(expression, view, (each, value) => values.set(each, value))
+  const { errors } = evaluateSql(root.expression, view, (each, value) => values.set(each, value))
   const clauses = new Map<number, string>()
-  const clause = expressionClause(expression, values, errors, clauses)
+  const clause = expressionClause(root, values, errors, clauses)
   for (const { kind, message, at } of errors) told.push({ kind, clause: clauses.get(at) ?? clause.clause, message })
   return clause
 }
 
 function expressionClause(
-  expression: Expression,
+  { expression, clause, parts }: Printed,
   values: ReadonlyMap<Expression, Json>,
   errors: readonly SqlError[],
   clauses: Map<number, string>,
 ): Clause {
   const value = values.get(expression)
-  const parts = partsOf(expression).filter((part) => part.kind !== "literal")
-  const error = errors.find(({ at }) => at === expression.at)
-  const clause = printSql(expression)
+  const error = errors.length === 0 ? undefined : errors.find(({ at }) => at === expression.at)
   if (error !== undefined) clauses.set(expression.at, clause)
   return {
     clause,
@@ -172,9 +187,11 @@ function marked(clause: Clause, path: readonly Clause[]): Clause {
   return { ...clause, of: clause.of.map((part) => marked(part, path)) }
 }
 
-function sentenceOf(pass: boolean, { clause, value, actual, error, of }: Clause): string {
+function sentenceOf(pass: boolean, { clause, value, actual, absent, error, of }: Clause): string {
   const verdict = pass ? "The event passes" : "The event does not pass"
   if (error !== undefined) return `${verdict}: in ${clause}, ${error}.`
+  if (of?.length === 0) return pass ? "The event passes: every event does." : `${verdict}: no event does.`
+  if (absent) return `${verdict}: ${clause} is ${value}, for it is not there.`
   if (of === undefined && actual !== undefined) {
     return `${verdict}: ${clause} is ${value}, for it is ${shorten(JSON.stringify(actual))}.`
   }

@@ -1,4 +1,5 @@
 import type { AttributeValue, Event } from "../core/event.ts"
+import { skim, type Wanted } from "./skim.ts"
 
 /** A parsed JSON value. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json }
@@ -10,6 +11,8 @@ export class EventView {
   readonly event: Event
   #data: Json | undefined
   #dataRead = false
+  #wanted: Wanted | undefined
+  #skimmed: Json | undefined
 
   constructor(event: Event) {
     this.event = event
@@ -42,6 +45,29 @@ export class EventView {
       this.#data = readData(this.event)
     }
     return this.#data
+  }
+
+  /**
+   * The data, or what is wanted of it where that is cheaper to have: an object then lacks the members that are not, and
+   * objects of which nothing is.
+   */
+  skimmed(wanted: Wanted): Json | undefined {
+    if (this.#dataRead) return this.#data
+    if (this.#wanted === wanted) return this.#skimmed
+    const { data, dataKind } = this.event
+    // Skimming twice costs as much as parsing.
+    if (data === undefined || dataKind !== "json" || this.#wanted !== undefined) return this.data()
+    const found = skim(data, wanted)
+    if (found === undefined) return this.data()
+    this.#wanted = wanted
+    this.#skimmed = found
+    return found
+  }
+
+  /** How the data has been read until now; `twice`, skimmed and then parsed, for more of it was needed. */
+  get read(): "not" | "skimmed" | "whole" | "twice" {
+    if (this.#wanted === undefined) return this.#dataRead ? "whole" : "not"
+    return this.#dataRead ? "twice" : "skimmed"
   }
 }
 

@@ -1,8 +1,10 @@
 import type { Trigger } from "../core/resources.ts"
 import { allTrue, compileNode, treeOf } from "../filters/compile.ts"
+import type { Wanted } from "../filters/skim.ts"
 import type { Node } from "../filters/tree.ts"
-import type { Json } from "../filters/view.ts"
+import type { EventView, Json } from "../filters/view.ts"
 import { coversOf } from "./cover.ts"
+import { DataNode, prune, walk, wantedOf } from "./data-tree.ts"
 import { FieldIndex } from "./field-index.ts"
 import { bestFirst, type Cover, type Key, type KeyField } from "./keys.ts"
 import { nothing, type Ref } from "./matching.ts"
@@ -43,6 +45,8 @@ export class TriggerIndex implements Nested {
   readonly #depth: number
   readonly #attributes = new Names<FieldIndex>()
   readonly #data = new DataNode()
+  #wanted: Wanted | undefined
+  #wantedIsOld = true
   #rest: Ref = nothing
   #size = 0
 
@@ -86,7 +90,10 @@ export class TriggerIndex implements Nested {
     fields.set(by, after)
     if (!fields.empty) return
     if (field.from === "attribute") this.#attributes.delete(field.name)
-    else prune(this.#data, field.path, 0)
+    else {
+      prune(this.#data, field.path)
+      this.#wantedIsOld = true
+    }
   }
 
   #ensureField(field: KeyField): FieldIndex {
@@ -96,7 +103,10 @@ export class TriggerIndex implements Nested {
       node.children ??= new Names()
       node = node.children.ensure(name, () => new DataNode())
     }
-    node.fields ??= this.#makeField()
+    if (node.fields === undefined) {
+      node.fields = this.#makeField()
+      this.#wantedIsOld = true
+    }
     return node.fields
   }
 
@@ -107,9 +117,19 @@ export class TriggerIndex implements Nested {
   collect(matching: Matching): void {
     if (this.#rest !== nothing) matching.take(this.#rest)
     this.#collectAttributes(matching)
-    if (this.#data.children === undefined && this.#data.fields === undefined) return
-    const data = matching.view.data()
+    if (this.#data.bare) return
+    const data = this.#read(matching.view)
     if (data !== undefined) walk(this.#data, data, matching)
+  }
+
+  /** The data, in as far as there are keys for it. */
+  #read(view: EventView): Json | undefined {
+    if (!this.#postings.thrift.pays) return view.data()
+    if (this.#wantedIsOld) {
+      this.#wanted = wantedOf(this.#data)
+      this.#wantedIsOld = false
+    }
+    return this.#wanted === undefined ? view.data() : view.skimmed(this.#wanted)
   }
 
   #collectAttributes(matching: Matching): void {
@@ -126,53 +146,6 @@ export class TriggerIndex implements Nested {
       if (value !== undefined) attributes.items[at]!.collectAttribute(value, matching)
     }
   }
-}
-
-/** A place in data under which keys are. */
-class DataNode {
-  children: Names<DataNode> | undefined
-  fields: FieldIndex | undefined
-}
-
-/** Looks up each value at a place that some key is for; arrays stand for their elements. */
-function walk(node: DataNode, value: Json, matching: Matching): void {
-  if (typeof value !== "object" || value === null) {
-    node.fields?.collectValue(value, matching)
-    return
-  }
-  if (Array.isArray(value)) {
-    matching.arrays++
-    for (const element of value as readonly Json[]) walk(node, element, matching)
-    matching.arrays--
-    return
-  }
-  const { children } = node
-  if (children === undefined) return
-  const object = value as { readonly [name: string]: Json }
-  if (children.size > manyNames) {
-    for (const name of Object.keys(object)) {
-      const child = children.get(name)
-      if (child !== undefined) walk(child, object[name]!, matching)
-    }
-    return
-  }
-  for (let at = 0; at < children.size; at++) {
-    const name = children.names[at]!
-    if (Object.hasOwn(object, name)) walk(children.items[at]!, object[name]!, matching)
-  }
-}
-
-function prune(node: DataNode, path: readonly string[], at: number): void {
-  const name = path[at]
-  if (name === undefined) {
-    node.fields = undefined
-    return
-  }
-  const child = node.children!.get(name)!
-  prune(child, path, at + 1)
-  if (child.children !== undefined || child.fields !== undefined) return
-  node.children!.delete(name)
-  if (node.children!.size === 0) node.children = undefined
 }
 
 /** A key that a cover names twice is one place. */

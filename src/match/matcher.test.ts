@@ -168,6 +168,124 @@ test("many triggers on one topic, told apart by several of their conditions, agr
   )
 })
 
+test("while triggers change between one event and the next, each event still fires the right ones", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.nat(40), fc.array(filter, { maxLength: 2 }), fc.boolean(), event), {
+        minLength: 100,
+        maxLength: 200,
+      }),
+      (steps) => {
+        const matcher = createMatcher()
+        const naive = createNaiveMatcher()
+        for (const [id, filters, goes, event] of steps) {
+          for (const each of [matcher, naive]) {
+            if (goes) each.delete("default", `t${id}`)
+            else each.set(triggerOf(`t${id}`, "orders", [{ exact: { source: "a" } }, ...filters]))
+          }
+          const at: StoredEvent = { address: orders, cursor: "1" as Cursor, storedAt: 0, event }
+          expect(ids(matcher.match(at))).toEqual(ids(naive.match(at)))
+        }
+      },
+    ),
+    { numRuns: 60 },
+  )
+})
+
+const hostile: Readonly<Record<string, (index: number) => Filter>> = {
+  "prefixes of all lengths": (index) => ({
+    prefix: { subject: `${"a".repeat(index % 500)}${index % 3 ? "b" : ""}` || "a" },
+  }),
+  "suffixes of all lengths": (index) => ({
+    suffix: { subject: `${index % 3 ? "b" : ""}${"a".repeat(index % 500)}` || "a" },
+  }),
+  "a name in data each": (index) => ({ pattern: { data: { [`f${index}`]: [1], x: [{ exists: false }] } } }),
+  "names in names": (index) => ({
+    pattern: { data: { [`f${index % 20}`]: { [`g${index % 19}`]: { n: [index % 7] } } } },
+  }),
+  "an attribute each": (index) => ({ exact: { [`a${index}`]: "x" } }),
+  "ranges in ranges": (index) => ({ pattern: { data: { n: [{ numeric: [">=", index, "<", 4000 - index] }] } } }),
+  "single numbers": (index) => ({ pattern: { data: { n: [index / 8] } } }),
+  "all alike": () => ({ exact: { type: "t" } }),
+  "nothing to look up": (index) => ({ not: { prefix: { subject: `a${index}` } } }),
+}
+
+test.each(Object.entries(hostile))(
+  "agrees with 2,000 triggers that are hard on it, and once most are gone: %s",
+  (_, filterOf) => {
+    const matcher = createMatcher()
+    const naive = createNaiveMatcher()
+    for (let index = 0; index < 2000; index++) {
+      for (const each of [matcher, naive]) each.set(triggerOf(`t${index}`, "orders", [filterOf(index)]))
+    }
+    const data = [
+      { n: 12 },
+      { n: 1000.5 },
+      { f3: 1, f1500: 1, f7: { g7: { n: 0 } } },
+      { f7: [{ g7: [{ n: [0, 7] }] }], x: 1 },
+      {},
+    ]
+    const agree = () => {
+      for (const subject of ["a".repeat(300), "b", `${"a".repeat(20)}b`, `b${"a".repeat(20)}`]) {
+        for (const each of data) {
+          const attributes: Attributes = {
+            specversion: "1.0",
+            id: "1",
+            source: "/s",
+            type: "t",
+            subject,
+            a7: "x",
+            a1999: "x",
+          }
+          const event = Event.of(attributes, new TextEncoder().encode(JSON.stringify(each)), "json")
+          const at: StoredEvent = { address: orders, cursor: "1" as Cursor, storedAt: 0, event }
+          expect(ids(matcher.match(at))).toEqual(ids(naive.match(at)))
+        }
+      }
+    }
+    agree()
+    for (let index = 0; index < 2000; index++) {
+      if (index % 9 !== 0) for (const each of [matcher, naive]) each.delete("default", `t${index}`)
+    }
+    agree()
+    for (let index = 0; index < 2000; index++) matcher.delete("default", `t${index}`)
+    expect(matcher.any("default", "orders")).toBe(false)
+  },
+)
+
+test("data that is no JSON fires what it fires when it is parsed whole", () => {
+  const matcher = createMatcher()
+  matcher.set(triggerOf("x", "orders", [{ pattern: { data: { x: [1] } } }]))
+  matcher.set(triggerOf("none", "orders", [{ pattern: { data: { x: [{ exists: false }] } } }]))
+  const fired = (text: string) => {
+    const event = Event.of(
+      { specversion: "1.0", id: "1", source: "/s", type: "t" },
+      new TextEncoder().encode(text),
+      "json",
+    )
+    return ids(matcher.match({ address: orders, cursor: "1" as Cursor, storedAt: 0, event }))
+  }
+  expect(fired('{"x":1,"y":[true]}')).toEqual(["x"])
+  expect(fired('{"x":2,"x":1}')).toEqual(["x"])
+  expect(fired('{"x":1,"\\u0078":2}')).toEqual([])
+  expect(fired('{"x":1,"y":[true}}')).toEqual(["none"])
+  expect(fired('{"x":1} ,')).toEqual(["none"])
+})
+
+test("what arrays hold several times fires a trigger once", () => {
+  const matcher = createMatcher()
+  matcher.set(triggerOf("value", "orders", [{ pattern: { data: { items: { sku: ["A1"] } } } }]))
+  matcher.set(triggerOf("range", "orders", [{ pattern: { data: { items: { n: [{ numeric: [">", 1] }] } } } }]))
+  for (let each = 0; each < 40; each++) {
+    matcher.set(triggerOf(`nested${each}`, "orders", [{ pattern: { type: ["t"], data: { items: { n: [each] } } } }]))
+  }
+  const items = [{ sku: "A1", n: 2 }, { sku: ["A1", "A1"], n: [2, 2] }, { n: 3 }]
+  const data = new TextEncoder().encode(JSON.stringify({ items }))
+  const event = Event.of({ specversion: "1.0", id: "1", source: "/s", type: "t" }, data, "json")
+  const at: StoredEvent = { address: orders, cursor: "1" as Cursor, storedAt: 0, event }
+  expect(ids(matcher.match(at))).toEqual(["nested2", "nested3", "range", "value"])
+})
+
 test("one trigger by itself agrees, whatever its filters are", () => {
   fc.assert(
     fc.property(

@@ -5,6 +5,7 @@ import type { Cover } from "./keys.ts"
 import { type Collector, nothing, type Ref } from "./matching.ts"
 import { Runs } from "./runs.ts"
 import { Texts } from "./texts.ts"
+import { Thrift } from "./thrift.ts"
 
 /** A trigger as an index takes it. */
 export interface Entry {
@@ -43,6 +44,8 @@ const nestedMark = -1
 export class Postings {
   /** The texts of all keys. */
   readonly texts = new Texts()
+  /** Whether an index reads no more of an event's data than it has keys for. */
+  readonly thrift = new Thrift()
   readonly #triggers: (Trigger | undefined)[] = [undefined]
   readonly #checks: (Predicate | undefined)[] = [undefined]
   readonly #plans: (readonly Cover[])[] = [[]]

@@ -153,7 +153,7 @@ class Pass {
     const partition = map.partitionOf(cursor)
     if (partition === undefined) return
     // Another partition's clock may be ahead.
-    while (this.#reader.isAhead(cursor, partition)) {
+    while (await this.#reader.isAhead(cursor, partition)) {
       const read = await this.#reader.next(partition)
       if (read === undefined) break
       await this.#put(read)

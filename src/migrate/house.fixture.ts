@@ -17,6 +17,7 @@ import {
   routingPrefix,
 } from "../core/routing.ts"
 import { openEmbeddedDirectory } from "../engines/embedded/engine.ts"
+import { openJetStreamEngine } from "../engines/jetstream/engine.ts"
 import { incarnationOf, triggerPrefix } from "../route/record.ts"
 import { createSystemChance, systemClock } from "../telemetry/clock.ts"
 import { createSimulatedChance, type SimulatedChance } from "../testing/chance.ts"
@@ -35,6 +36,23 @@ export const temporary = () => mkdtempSync(join(tmpdir(), "redcar-migrate-"))
 /** An engine in a directory; a small one, so that the log has many files. */
 export function openHouse(directory: string): Promise<Engine> {
   return openEmbeddedDirectory(directory, { clock: systemClock, segmentBytes: 1 << 20, reserveBytes: 0 })
+}
+
+/** An engine on NATS servers; `directory` is for what it can make again. */
+export function openServers(url: string, prefix: string, directory: string): Promise<Engine> {
+  const quiet = { info: () => {}, warn: () => {}, error: () => {} }
+  return openJetStreamEngine({
+    servers: [url],
+    prefix,
+    partitions: 4,
+    replicas: 1,
+    dedupeWindowMsMax: 86_400_000,
+    directory,
+    serveQueue: true,
+    pendingBytesMax: 16 << 20,
+    clock: systemClock,
+    log: quiet,
+  })
 }
 
 /** What a hub might have left behind when it was stopped. */
@@ -228,10 +246,10 @@ export async function move(
   }
 }
 
-/** Moves between directories, as a process that may be killed at any time. */
+/** Moves from a directory to another or to NATS servers, as a process that may be killed at any time. */
 export async function moveDirectories(from: string, to: string, work: string): Promise<void> {
   const source = await openHouse(from)
-  const target = await openHouse(to)
+  const target = await (to.startsWith("nats://") ? openServers(to, "killed", join(work, "nats")) : openHouse(to))
   process.stdout.write("begins\n")
   const { same } = await move(source, target, work)
   await target.close()

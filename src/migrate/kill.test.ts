@@ -1,11 +1,12 @@
 import { spawn } from "node:child_process"
 import { rmSync } from "node:fs"
 import { join } from "node:path"
-import { expect, test } from "vitest"
+import { afterEach, beforeEach, expect, test } from "vitest"
 import { isReservedTopic } from "../core/address.ts"
-import type { StoredEvent } from "../core/engine.ts"
+import type { Engine, StoredEvent } from "../core/engine.ts"
 import { createSimulatedChance } from "../testing/chance.ts"
-import { furnish, openHouse, temporary } from "./house.fixture.ts"
+import { natsAvailable, startNats } from "../testing/nats.ts"
+import { furnish, openHouse, openServers, temporary } from "./house.fixture.ts"
 
 const fixture = new URL("./house.fixture.ts", import.meta.url).href
 
@@ -33,34 +34,69 @@ async function moveAndKill(places: readonly [from: string, to: string, work: str
 
 const plain = ({ address, event, storedAt }: StoredEvent) => ({ address, storedAt, ...event.attributes })
 
-async function eventsIn(directory: string): Promise<readonly object[]> {
-  const { log, close } = await openHouse(directory)
+async function eventsIn({ log, close }: Engine): Promise<readonly object[]> {
   const all: object[] = []
-  for await (const { events } of log.read({})) {
-    all.push(...events.filter(({ address }) => !isReservedTopic(address.topic)).map(plain))
+  for (let partition = 0; partition < log.partitions; partition++) {
+    for await (const { events } of log.read({ partition })) {
+      all.push(...events.filter(({ address }) => !isReservedTopic(address.topic)).map(plain))
+    }
   }
   await close()
   return all
 }
 
-test("a move that is killed again and again comes to its end, and doubles nothing", async () => {
-  const home = temporary()
-  const places = [join(home, "from"), join(home, "to"), join(home, "work")] as const
+interface Kills {
+  readonly events: number
+  /** How long the first process may copy, and how much longer each next one. */
+  readonly firstMs: number
+  readonly factor: number
+}
+
+/** Moves into `to` by processes that are killed; answers what was there before. */
+async function moveByMany(home: string, to: string, { events, firstMs, factor }: Kills): Promise<readonly object[]> {
+  const places = [join(home, "from"), to, join(home, "work")] as const
   const chance = createSimulatedChance("kills")
-  try {
-    const source = await openHouse(places[0])
-    await furnish(source, "killed", 9_000)
-    await source.close()
-    let kills = 0
-    let last = "killed"
-    for (; last === "killed" && kills < 60; kills++)
-      last = await moveAndKill(places, chance.between(0, 150 + kills * 20))
-    expect(last).toBe("same")
-    expect(kills).toBeGreaterThan(4)
-    const before = await eventsIn(places[0])
-    expect(before.length).toBeGreaterThan(6_000)
-    expect(await eventsIn(places[1])).toEqual(before)
-  } finally {
-    rmSync(home, { recursive: true, force: true })
+  const source = await openHouse(places[0])
+  await furnish(source, "killed", events)
+  await source.close()
+  let kills = 0
+  let last = "killed"
+  // Longer and longer, so that it comes to every stage of the move, and to the end.
+  for (; last === "killed" && kills < 30; kills++) {
+    last = await moveAndKill(places, chance.between(20, firstMs * factor ** kills))
   }
+  expect(last).toBe("same")
+  expect(kills).toBeGreaterThan(2)
+  const before = await eventsIn(await openHouse(places[0]))
+  expect(before.length).toBeGreaterThan(events * 0.7)
+  return before
+}
+
+let home: string
+
+beforeEach(() => {
+  home = temporary()
+})
+afterEach(() => rmSync(home, { recursive: true, force: true }))
+
+test("a move that is killed again and again comes to its end, and doubles nothing", async () => {
+  const to = join(home, "to")
+  const before = await moveByMany(home, to, { events: 9_000, firstMs: 150, factor: 1.5 })
+  expect(await eventsIn(await openHouse(to))).toEqual(before)
 }, 120_000)
+
+test.skipIf(natsAvailable() === undefined)(
+  "so does one to NATS (skipped where there is no nats-server)",
+  async () => {
+    const nats = await startNats()
+    try {
+      const before = await moveByMany(home, nats.url, { events: 6_000, firstMs: 200, factor: 2.5 })
+      const after = await eventsIn(await openServers(nats.url, "killed", join(home, "nats")))
+      const text = (event: object) => JSON.stringify(event)
+      expect(after.map(text).sort()).toEqual(before.map(text).sort())
+    } finally {
+      await nats.stop()
+    }
+  },
+  180_000,
+)

@@ -38,10 +38,10 @@ export class MergedReader {
     return Object.fromEntries(entries) as Record<number, Cursor>
   }
 
-  /** Whether an event at this place may still be to come. */
-  isAhead(cursor: Cursor, partition: number): boolean {
-    const position = this.#positions[partition]
-    return position === undefined || this.#log.compare(cursor, position) > 0
+  /** Whether an event at this place, or one before it, is still to come. */
+  async isAhead(cursor: Cursor, partition: number): Promise<boolean> {
+    const next = await peek(this.#heads[partition]!)
+    return next !== undefined && this.#log.compare(next.cursor, cursor) <= 0
   }
 
   /** The next event, of all partitions or of `only` one; undefined at the end. */
@@ -49,8 +49,7 @@ export class MergedReader {
     let found: Read | undefined
     for (const [partition, head] of this.#heads.entries()) {
       if (only !== undefined && partition !== only) continue
-      while (head.at === head.events.length && !head.ended) await fill(head)
-      const stored = head.events[head.at]
+      const stored = await peek(head)
       if (stored !== undefined && (found === undefined || stored.storedAt < found.stored.storedAt)) {
         found = { partition, stored }
       }
@@ -64,6 +63,11 @@ export class MergedReader {
   async close(): Promise<void> {
     for (const head of this.#heads) await head.batches.return?.()
   }
+}
+
+async function peek(head: Head): Promise<StoredEvent | undefined> {
+  while (head.at === head.events.length && !head.ended) await fill(head)
+  return head.events[head.at]
 }
 
 async function fill(head: Head): Promise<void> {

@@ -1,14 +1,24 @@
 import { rmSync } from "node:fs"
-import { afterEach, describe, expect, test } from "vitest"
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest"
 import { attemptsTopic, isReservedTopic } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { Carried, Engine, EventLog, StoredEvent } from "../core/engine.ts"
 import { OverloadError } from "../core/errors.ts"
 import { Event } from "../core/event.ts"
 import type { Trigger } from "../core/resources.ts"
-import { mainReaderOf, pathOf, type RoutingRecord, readerOf, routingPrefix } from "../core/routing.ts"
+import {
+  mainReaderOf,
+  pathOf,
+  type RoutedAs,
+  type RoutingRecord,
+  readerOf,
+  routedAsKey,
+  routingPrefix,
+  versionFor,
+} from "../core/routing.ts"
 import { incarnationOf, triggerPrefix } from "../route/record.ts"
-import { furnish, move, openHouse, temporary } from "./house.fixture.ts"
+import { type Nats, natsAvailable, startNats } from "../testing/nats.ts"
+import { furnish, type House, move, openHouse, openServers, temporary } from "./house.fixture.ts"
 import { unfinishedMigration } from "./mark.ts"
 import { MigrationRefusedError, MigrationStoppedError } from "./refusal.ts"
 
@@ -55,104 +65,129 @@ const shown = ({ address, event, storedAt }: StoredEvent) => ({
 })
 
 /** A furnished house, moved into another engine. */
-async function moved(count = 2_000) {
+async function moved(openTarget: () => Promise<Engine>, count = 2_000) {
   const source = await open()
   const house = await furnish(source, "moved", count)
-  const target = await open()
+  const target = await openTarget()
   const report = await move(source, target, directory())
   return { source, target, house, report }
 }
 
-/** Where each event of the source has come to, found by order alone. */
+const topicOf = ({ address }: StoredEvent) => `${address.tenant}/${address.topic}`
+
+/** Where each event of the source has come to, found by the order of each topic alone. */
 async function placesOf(source: Engine, target: Engine): Promise<ReadonlyMap<Cursor, Cursor>> {
-  const [before, after] = [await eventsOf(source), await eventsOf(target)]
-  expect(after).toHaveLength(before.length)
-  return new Map(before.map(({ cursor }, i) => [cursor, after[i]!.cursor]))
+  const before = Object.groupBy(await eventsOf(source), topicOf)
+  const after = Object.groupBy(await eventsOf(target), topicOf)
+  return new Map(
+    Object.entries(before).flatMap(([topic, events = []]) => {
+      expect(after[topic]).toHaveLength(events.length)
+      return events.map(({ cursor }, i) => [cursor, after[topic]![i]!.cursor] as const)
+    }),
+  )
+}
+
+const ofHub = ({ address }: StoredEvent) => isReservedTopic(address.topic)
+
+/** Every event as it was, in the order of its topic. */
+async function expectSameEvents(source: Engine, target: Engine): Promise<void> {
+  const before = Object.groupBy(await eventsOf(source), topicOf)
+  const after = Object.groupBy(await eventsOf(target), topicOf)
+  expect(Object.keys(after).sort()).toEqual(Object.keys(before).sort())
+  const plain = (events: readonly StoredEvent[] = []) => events.filter((stored) => !ofHub(stored)).map(shown)
+  for (const topic of Object.keys(before)) expect(plain(after[topic])).toEqual(plain(before[topic]))
+}
+
+/** What was told of an event is found at where it is now. */
+async function expectSameHistories(source: Engine, target: Engine): Promise<void> {
+  const places = await placesOf(source, target)
+  const about = (engine: Engine, { address: { tenant } }: StoredEvent, key: Cursor) =>
+    read(engine, { tenant, topic: attemptsTopic, key })
+  let told = 0
+  for (const stored of await eventsOf(source)) {
+    if (ofHub(stored) || told > 100) continue
+    const place = places.get(stored.cursor)!
+    const before = await about(source, stored, stored.cursor)
+    const after = await about(target, stored, place)
+    expect(after).toHaveLength(before.length)
+    for (const [i, { event }] of after.entries()) {
+      told++
+      const delivery = `${place}.t0`
+      expect(event.attribute("subject")).toBe(delivery)
+      expect(event.id).toBe(before[i]!.event.id.replace(`${stored.cursor}.t0`, delivery))
+      const data = JSON.parse(Buffer.from(event.data!).toString()) as object
+      const old = JSON.parse(Buffer.from(before[i]!.event.data!).toString()) as object
+      expect(data).toEqual({ ...old, delivery, cursor: place })
+    }
+  }
+  expect(told).toBeGreaterThan(100)
+}
+
+/** What is owed, event for event; what retention has dropped the event of is still owed, and finds nothing. */
+async function expectSameDebts(source: Engine, target: Engine): Promise<void> {
+  const places = await placesOf(source, target)
+  const oldest = Array.from({ length: target.log.partitions }, (_, partition) => target.log.oldest(partition))
+  const before = await carriedOf(source)
+  const after = await carriedOf(target)
+  const found = new Map(after.map((item) => [nameOf(item), item]))
+  expect(found.size).toBe(before.length)
+  const gone: string[] = []
+  for (const item of before) {
+    const { cursor, trigger } = item.kind === "dead" ? item.letter : item.delivery
+    const place = places.get(cursor)
+    if (place === undefined) {
+      gone.push(`${trigger}.${cursor}`)
+      continue
+    }
+    const changed = { id: `${place}.${trigger}`, cursor: place }
+    const expected: Carried =
+      item.kind === "dead"
+        ? { ...item, letter: { ...item.letter, ...changed } }
+        : { ...item, delivery: { ...item.delivery, ...changed } }
+    expect(found.get(nameOf(expected))).toEqual(expected)
+  }
+  const lost = after
+    .map((item) => (item.kind === "dead" ? item.letter : item.delivery))
+    .filter((d) => oldest.includes(d.cursor))
+  for (const { cursor } of lost) expect(await target.log.get(cursor)).toBeUndefined()
+  expect(gone.length).toBeGreaterThan(10)
+  expect(lost.map(({ id, cursor }) => id.slice(cursor.length + 1)).sort()).toEqual(gone.sort())
+}
+
+/** Each trigger has before it what it had before it. */
+async function expectSameRouting(source: Engine, target: Engine, { triggers }: House): Promise<void> {
+  const places = await placesOf(source, target)
+  for (const trigger of triggers) {
+    const [before, after] = [await leftOf(source, trigger), await leftOf(target, trigger)]
+    expect(after, trigger.id).toEqual(before.map((cursor) => places.get(cursor)))
+    const keptBefore = (await source.catalog.get<RoutedAs>(routedAsKey(trigger)))!.value
+    const keptAfter = (await target.catalog.get<RoutedAs>(routedAsKey(trigger)))!.value
+    const now = (await target.catalog.get<Trigger>(triggerPrefix + pathOf(trigger)))!.value
+    expect(keptAfter.of).toBe(incarnationOf(now))
+    for (const { cursor } of (await eventsOf(source)).filter((stored) => topicOf(stored) === topicName(trigger))) {
+      const before = versionFor(keptBefore.versions, cursor, (a, b) => source.log.compare(a, b))
+      const after = versionFor(keptAfter.versions, places.get(cursor)!, (a, b) => target.log.compare(a, b))
+      expect(keptAfter.versions.indexOf(after!)).toBe(keptBefore.versions.indexOf(before!))
+    }
+  }
+}
+
+const topicName = ({ tenant, topic }: Trigger) => `${tenant}/${topic.split(":")[0]}`
+
+function keepsAll(name: string, openTarget: () => Promise<Engine>): void {
+  test(`keeps all there is: ${name}`, async () => {
+    const { source, target, house, report } = await moved(openTarget)
+    expect(report.comparisons.filter(({ same }) => !same)).toEqual([])
+    expect(report).toMatchObject({ same: true, notes: [] })
+    await expectSameEvents(source, target)
+    await expectSameHistories(source, target)
+    await expectSameDebts(source, target)
+    await expectSameRouting(source, target, house)
+  }, 60_000)
 }
 
 describe("moving a house", () => {
-  test("keeps every event as it was, in order", async () => {
-    const { source, target, report } = await moved()
-    expect(report.comparisons.filter(({ same }) => !same)).toEqual([])
-    expect(report.same).toBe(true)
-    expect(report.notes).toEqual([])
-    const plain = (all: readonly StoredEvent[]) =>
-      all.filter(({ address }) => !isReservedTopic(address.topic)).map(shown)
-    const events = plain(await eventsOf(target))
-    expect(events.length).toBeGreaterThan(1_500)
-    expect(events).toEqual(plain(await eventsOf(source)))
-  })
-
-  test("keeps what was told of an event findable at where it is now", async () => {
-    const { source, target } = await moved()
-    const places = await placesOf(source, target)
-    let told = 0
-    for (const stored of await eventsOf(source)) {
-      const { address, cursor } = stored
-      if (isReservedTopic(address.topic)) continue
-      const here = { tenant: address.tenant, topic: attemptsTopic }
-      const before = await read(source, { ...here, key: cursor })
-      const after = await read(target, { ...here, key: places.get(cursor)! })
-      expect(after).toHaveLength(before.length)
-      for (const [i, { event }] of after.entries()) {
-        told++
-        const delivery = `${places.get(cursor)}.t0`
-        expect(event.attribute("subject")).toBe(delivery)
-        expect(event.id).toBe(before[i]!.event.id.replace(`${cursor}.t0`, delivery))
-        const data = JSON.parse(Buffer.from(event.data!).toString()) as object
-        const old = JSON.parse(Buffer.from(before[i]!.event.data!).toString()) as object
-        expect(data).toEqual({ ...old, delivery, cursor: places.get(cursor) })
-      }
-    }
-    expect(told).toBeGreaterThan(100)
-  })
-
-  test("keeps what is owed, event for event", async () => {
-    const { source, target } = await moved()
-    const places = await placesOf(source, target)
-    const before = await carriedOf(source)
-    const after = new Map((await carriedOf(target)).map((item) => [nameOf(item, (cursor) => cursor), item]))
-    expect(after.size).toBe(before.length)
-    const gone: Carried[] = []
-    for (const item of before) {
-      const old = item.kind === "dead" ? item.letter : item.delivery
-      const place = places.get(old.cursor)
-      if (place === undefined) {
-        gone.push(item)
-        continue
-      }
-      const changed = { id: `${place}.${old.trigger}`, cursor: place }
-      const expected =
-        item.kind === "dead"
-          ? { ...item, letter: { ...item.letter, ...changed } }
-          : { ...item, delivery: { ...item.delivery, ...changed } }
-      expect(after.get(nameOf(expected, (cursor) => cursor))).toEqual(expected)
-    }
-    // What retention has dropped the event of is still owed, and finds nothing.
-    expect(gone.length).toBeGreaterThan(10)
-    const marks: string[] = []
-    for (const item of after.values()) {
-      const { id, cursor } = item.kind === "dead" ? item.letter : item.delivery
-      if (cursor !== target.log.oldest()) continue
-      expect(await target.log.get(cursor)).toBeUndefined()
-      marks.push(id)
-    }
-    const expected = gone.map((item) => {
-      const { id, cursor, trigger } = item.kind === "dead" ? item.letter : item.delivery
-      expect(id).toBe(`${cursor}.${trigger}`)
-      return `${target.log.oldest()}.${trigger}.${cursor}`
-    })
-    expect(marks.sort()).toEqual(expected.sort())
-  })
-
-  test("goes on routing where it stopped: each trigger has before it what it had before it", async () => {
-    const { source, target, house } = await moved()
-    const places = await placesOf(source, target)
-    for (const trigger of house.triggers) {
-      const [before, after] = [await leftOf(source, trigger), await leftOf(target, trigger)]
-      expect(after, trigger.id).toEqual(before.map((cursor) => places.get(cursor)))
-    }
-  })
+  keepsAll("embedded to embedded", () => open())
 
   test("tells a moved engine from one that has been moved to in part", async () => {
     const source = await open()
@@ -218,6 +253,34 @@ describe("moving a house", () => {
   })
 })
 
+describe.skipIf(natsAvailable() === undefined)("moving a house to NATS (skipped where there is no nats-server)", () => {
+  let nats: Nats
+  let prefixes = 0
+
+  beforeAll(async () => {
+    nats = await startNats()
+  }, 30_000)
+  afterAll(() => nats.stop())
+
+  async function openNew(): Promise<Engine> {
+    const engine = await openServers(nats.url, `moved${prefixes++}`, directory())
+    engines.push(engine)
+    return engine
+  }
+
+  keepsAll("embedded to JetStream", openNew)
+
+  test("and back: one partition out of many", async () => {
+    const { source, target, house } = await moved(openNew)
+    const back = await open()
+    expect(await move(target, back, directory())).toMatchObject({ same: true, notes: [] })
+    await expectSameEvents(source, back)
+    await expectSameHistories(source, back)
+    await expectSameDebts(source, back)
+    await expectSameRouting(source, back, house)
+  }, 60_000)
+})
+
 /** The engine, but for how it appends. */
 function appending(engine: Engine, append: EventLog["append"]): Engine {
   const log = new Proxy(engine.log, {
@@ -237,9 +300,9 @@ function spoiling(log: EventLog): EventLog["append"] {
     log.append(address, address.tenant === "globex" ? events.map(spoil) : events, options)
 }
 
-function nameOf(item: Carried, place: (cursor: Cursor) => Cursor | undefined): string {
-  const { id, cursor, trigger, tenant } = item.kind === "dead" ? item.letter : item.delivery
-  return JSON.stringify([tenant, trigger, place(cursor), id])
+function nameOf(item: Carried): string {
+  const { id, cursor, tenant } = item.kind === "dead" ? item.letter : item.delivery
+  return JSON.stringify([tenant, cursor, id])
 }
 
 async function read({ log }: Engine, where: { tenant: string; topic: string; key: string }) {

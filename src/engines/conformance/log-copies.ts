@@ -1,4 +1,5 @@
 import { expect } from "vitest"
+import type { Address } from "../../core/address.ts"
 import type { Engine } from "../../core/engine.ts"
 import type { Declare } from "./harness.ts"
 import { all, append, event, events, key, orders, users } from "./log-fixture.ts"
@@ -35,13 +36,23 @@ export function logCopies(it: Declare<Engine>): void {
     expect(last.storedAt).toBeGreaterThan(5_000_000)
   })
 
-  it("stores copies in the order of calls, many on their way at once", async ({ log }) => {
+  it("stores copies in the order of calls, of all topics, many on their way at once", async (engine, harness) => {
+    const { log } = engine
+    const topics = [orders, users, { tenant: "globex", topic: "orders" }, { tenant: "acme", topic: "stock" }, key("7")]
     const calls = Array.from({ length: 300 }, (_, i) =>
-      log.append(i % 3 === 0 ? key(String(i % 5)) : orders, [event(`e${i}`)], { storedAt: 1_000_000 + i }),
+      log.append(topics[(i * 7) % topics.length]!, [event(`e${i}`)], { storedAt: 1_000_000 + i }),
     )
-    await Promise.all([...calls, log.append(users, events(3), { storedAt: 1_000_000 })])
-    const stored = await all(log, { where: orders })
-    expect(stored.map((one) => one.event.id)).toEqual(calls.map((_, i) => `e${i}`))
-    expect(times(stored)).toEqual(calls.map((_, i) => 1_000_000 + i))
+    await Promise.all(calls)
+    const crashed = await harness.crash(engine)
+    for (const where of topics.slice(0, 4)) {
+      const stored = await all(crashed.log, { where })
+      const expected = calls.flatMap((_, i) => (isIn(topics[(i * 7) % topics.length]!, where) ? [i] : []))
+      expect(stored.map((one) => one.event.id)).toEqual(expected.map((i) => `e${i}`))
+      expect(times(stored)).toEqual(expected.map((i) => 1_000_000 + i))
+    }
   })
+}
+
+function isIn(address: Address, { tenant, topic }: Address): boolean {
+  return address.tenant === tenant && address.topic === topic
 }

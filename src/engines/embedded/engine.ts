@@ -2,6 +2,7 @@ import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
 import type { Clock } from "../../core/clock.ts"
 import type { Catalog, DeliveryQueue, Engine } from "../../core/engine.ts"
+import { auditLog } from "./audit.ts"
 import { openCatalog } from "./catalog.ts"
 import type { Disk } from "./disk.ts"
 import { openNodeDisk } from "./disk-node.ts"
@@ -51,6 +52,7 @@ export async function openEmbeddedEngine(options: EmbeddedOptions): Promise<Engi
     outage: () => undefined,
     health: () => log.health(),
     warnings: () => [],
+    audit: (_, options) => auditLog(log, options),
     figures: () => ({ ...log.figures(), ...queue.figures() }),
     async close() {
       await catalog.close()

@@ -10,6 +10,7 @@ import { openCatalog } from "./catalog.ts"
 import { connectNats, durabilityWarnings, isCut, NatsRefusedError } from "./connection.ts"
 import { parseIssuer } from "./credentials/issuer.ts"
 import { createTenantCredentials, type TenantCredentialsOptions } from "./credentials/tenant-credentials.ts"
+import { auditStream } from "./log/audit-report.ts"
 import { openInbox } from "./log/inbox.ts"
 import { openJetStreamLog } from "./log/log.ts"
 import type { ShareTimes } from "./members.ts"
@@ -103,6 +104,7 @@ async function open(options: JetStreamOptions, closing: Closing): Promise<Omit<E
     outage: () => (isCut(nats) ? "no NATS server answers" : undefined),
     health: () => [...events.health(), ...queue.health()],
     warnings: () => warnings,
+    audit: (partition, asked) => auditStream({ nats, names, partition, clock, log, ...asked }),
     figures: () => ({ ...events.figures(), ...queue.figures() }),
   }
 }

@@ -46,6 +46,8 @@ export class Appender {
   readonly #topics = new Map<string, TopicState>()
   /** When the newest copy was stored, by partition; unknown where something else was stored after it. */
   readonly #floors: (number | undefined)[] = []
+  /** Copies that wait for their turn, by partition. */
+  readonly #copying: (Promise<unknown> | undefined)[] = []
   #pendingBytes = 0
   #closed = false
 
@@ -78,11 +80,16 @@ export class Appender {
     const target = this.target(address)
     const refusal = this.refusal(target, events)
     if (refusal !== undefined) return Promise.reject(refusal)
-    if (target.topic.turn === undefined && options.storedAt === undefined) return this.#put(target, events, options)
-    return this.inTurn(target, async () => {
-      await this.#findFloor(target, options)
-      return { appended: this.#put(target, events, options) }
-    }).then(
+    const isCopy = options.storedAt !== undefined
+    const isReady =
+      !isCopy || (this.#copying[target.partition] === undefined && this.#floors[target.partition] !== undefined)
+    if (target.topic.turn === undefined && isReady) return this.#put(target, events, options)
+    const put = () =>
+      this.inTurn(target, async () => {
+        await this.#findFloor(target, options)
+        return { appended: this.#put(target, events, options) }
+      })
+    return (isCopy ? this.#afterCopies(target, put) : put()).then(
       ({ appended }) => appended,
       (error: unknown) => {
         throw error instanceof UnavailableError ? notStored() : error
@@ -140,6 +147,18 @@ export class Appender {
         if (topic.turn === done) topic.turn = undefined
       })
     topic.turn = done
+    return turn
+  }
+
+  /** Copies go in the order of calls in a whole partition, or their times would fall. */
+  #afterCopies<T>({ partition }: Target, put: () => Promise<T>): Promise<T> {
+    const turn = (this.#copying[partition] ?? Promise.resolve()).then(put)
+    const done: Promise<unknown> = turn
+      .catch(() => {})
+      .then(() => {
+        if (this.#copying[partition] === done) this.#copying[partition] = undefined
+      })
+    this.#copying[partition] = done
     return turn
   }
 
@@ -213,7 +232,9 @@ export class Appender {
 
   /** Whether this writer stored it with this number. */
   isOwn(message: StreamMessage, number: number): boolean {
-    return headerOf(asciiOf(message.header), "redcar-writer") === `${this.writer}.${number}`
+    return (
+      message.header !== undefined && headerOf(asciiOf(message.header), "redcar-writer") === `${this.writer}.${number}`
+    )
   }
 
   isWithin(message: StreamMessage, windowMs: number): boolean {

@@ -17,14 +17,14 @@ interface Missing {
   to: number
   readonly after: number
   readonly before: number
-  /** Messages that retention dropped in between. */
-  readonly dropped: number
+  /** Messages that are absent from the stream in between: dropped, or reported as a gap. */
+  readonly absent: number
 }
 
 interface Writer {
   last: number
   sequence: number
-  dropped: number
+  absent: number
   missing: Missing[]
 }
 
@@ -37,8 +37,8 @@ export interface Numbered {
   readonly writer: string
   readonly number: number
   readonly voids: string | undefined
-  /** Messages before it that retention dropped, of the whole stream. */
-  readonly dropped: number
+  /** Sequences before it that hold nothing, of the whole stream. */
+  readonly absent: number
 }
 
 /** Follows each writer's numbers along a stream. Writers that have not been seen for long are concluded, so that memory is bounded. */
@@ -51,15 +51,15 @@ export class WriterNumbers {
   }
 
   /** False where the number was there before. */
-  add({ sequence, writer: name, number, voids, dropped }: Numbered): boolean {
+  add({ sequence, writer: name, number, voids, absent }: Numbered): boolean {
     let writer = this.#writers.get(name)
     if (writer === undefined) {
       this.#makeRoom()
-      writer = { last: 0, sequence: 0, dropped: 0, missing: [] }
+      writer = { last: 0, sequence: 0, absent: 0, missing: [] }
     } else this.#writers.delete(name)
     this.#writers.set(name, writer)
     const isNew =
-      number > writer.last ? this.#advance(name, writer, number, sequence, dropped) : take(writer, number, number)
+      number > writer.last ? this.#advance(name, writer, number, sequence, absent) : take(writer, number, number)
     if (voids !== undefined) for (const [from, to] of parseVoids(voids)) take(writer, from, to)
     return isNew
   }
@@ -69,20 +69,20 @@ export class WriterNumbers {
     this.#writers.clear()
   }
 
-  #advance(name: string, writer: Writer, number: number, sequence: number, dropped: number): true {
+  #advance(name: string, writer: Writer, number: number, sequence: number, absent: number): true {
     if (number > writer.last + 1) {
       writer.missing.push({
         from: writer.last + 1,
         to: number - 1,
         after: writer.sequence,
         before: sequence,
-        dropped: dropped - writer.dropped,
+        absent: absent - writer.absent,
       })
       if (writer.missing.length > missingMax) this.#tellOne(name, writer.missing.shift()!)
     }
     writer.last = number
     writer.sequence = sequence
-    writer.dropped = dropped
+    writer.absent = absent
     return true
   }
 
@@ -97,8 +97,8 @@ export class WriterNumbers {
     for (const missing of writer.missing) this.#tellOne(name, missing)
   }
 
-  #tellOne(writer: string, { from, to, after, before, dropped }: Missing): void {
-    const count = to - from + 1 - dropped
+  #tellOne(writer: string, { from, to, after, before, absent }: Missing): void {
+    const count = to - from + 1 - absent
     if (count > 0) this.#found({ writer, from, to, count, after, before })
   }
 }

@@ -3,6 +3,7 @@ import type { Clock } from "../../../core/clock.ts"
 import { UnavailableError } from "../../../core/errors.ts"
 import type { Logger } from "../../../core/logger.ts"
 import type { Names } from "../names.ts"
+import { ask } from "../request.ts"
 import { WriterNumbers } from "./audit-writers.ts"
 import { Link } from "./link.ts"
 import { DamagedMessage } from "./message.ts"
@@ -10,7 +11,7 @@ import { Puller } from "./puller.ts"
 import { asciiOf, headerOf } from "./raw-message.ts"
 import { type Delivered, Messages } from "./stored-message.ts"
 import { LogStream } from "./stream.ts"
-import { Trims } from "./trims.ts"
+import { type Trim, Trims } from "./trims.ts"
 
 /** Something that is not as it should be. */
 export type AuditFinding =
@@ -67,20 +68,27 @@ const findingsMax = 1_000
 const idsMax = 250_000
 const stepMessages = 2_000
 const patienceMs = 15_000
+const nanosPerMs = 1_000_000
+
+interface StreamInfo {
+  readonly config: { readonly num_replicas: number; readonly duplicate_window: number }
+  readonly state: { readonly last_seq: number }
+}
 
 /** Reads a whole partition, and reports what is damaged, missing or there twice. Throws UnavailableError. */
 export async function auditPartition(options: AuditOptions): Promise<AuditReport> {
   const { nats, clock, names, partition, log } = options
-  const stream = new LogStream(nats, clock, names.logStream(partition))
-  const { config, state } = await stream.ask<{ config: { num_replicas: number }; state: { last_seq: number } }>(
-    `STREAM.INFO.${stream.name}`,
-  )
+  const name = names.logStream(partition)
+  const { config, state } = await ask<StreamInfo>(nats, `STREAM.INFO.${name}`)
   const replicas = config.num_replicas
+  const stream = new LogStream({ nats, clock, name, replicas })
   const trims = await Trims.open({ nats, names, replicas, clock, log })
   const link = new Link(nats)
   const puller = new Puller({ nats, link, clock, stream, replicas, subjects: [], after: 0, pullMax: stepMessages })
   try {
-    const audit = new Audit(options, stream.name, state.last_seq, [...trims.all(partition)])
+    const windowMs = config.duplicate_window / nanosPerMs
+    const marks = [...trims.all(partition)]
+    const audit = new Audit(options, { stream: stream.name, lastSequence: state.last_seq, windowMs, trims: marks })
     const complete = await readAll(options, puller, state.last_seq, audit)
     return audit.report(complete)
   } finally {
@@ -111,16 +119,17 @@ async function readAll({ clock, progress, stop }: AuditOptions, puller: Puller, 
   return true
 }
 
-interface TrimMark {
-  readonly sequence: number
-  readonly events: number
-  readonly open?: number
+interface AuditedStream {
+  readonly stream: string
+  readonly lastSequence: number
+  /** How long the server knew a message again by its id. */
+  readonly windowMs: number
+  readonly trims: readonly Trim[]
 }
 
 class Audit {
   readonly #options: AuditOptions
-  readonly #stream: string
-  readonly #lastSequence: number
+  readonly #of: AuditedStream
   readonly #messages: Messages
   readonly #writers: WriterNumbers
   readonly #ids = new RecentIdentities(idsMax)
@@ -133,11 +142,13 @@ class Audit {
   #bytes = 0
   #next = 1
   #droppable = 0
+  /** Sequences that hold nothing, for whatever reason. */
+  #absent = 0
 
-  constructor(options: AuditOptions, stream: string, lastSequence: number, trims: readonly TrimMark[]) {
+  constructor(options: AuditOptions, of: AuditedStream) {
+    const { trims } = of
     this.#options = options
-    this.#stream = stream
-    this.#lastSequence = lastSequence
+    this.#of = of
     this.#messages = new Messages(options.names)
     this.#trimmedTo = Math.max(1, ...trims.map(({ sequence }) => sequence))
     this.#trimmed = trims.reduce((sum, { events, open = 0 }) => sum + events + open, 0)
@@ -155,21 +166,21 @@ class Audit {
     if (event instanceof DamagedMessage) {
       this.#find({ kind: "damaged", sequence, subject, detail: event.reason })
     }
-    this.#checkHeader(sequence, subject, header === undefined ? "" : asciiOf(header))
+    this.#checkHeader(message, subject, header === undefined ? "" : asciiOf(header))
   }
 
   report(complete: boolean): AuditReport {
     if (complete) {
-      this.#skip(this.#lastSequence + 1)
+      this.#skip(this.#of.lastSequence + 1)
       this.#writers.conclude()
       this.#checkTrims()
     }
     return {
-      stream: this.#stream,
+      stream: this.#of.stream,
       complete,
       messages: this.#read,
       bytes: this.#bytes,
-      lastSequence: this.#lastSequence,
+      lastSequence: this.#of.lastSequence,
       dropped: this.#droppable,
       findings: this.#findings,
       findingsCount: this.#count,
@@ -179,6 +190,7 @@ class Audit {
   /** What lies between the last message and this one is missing. */
   #skip(sequence: number): void {
     const from = this.#next
+    this.#absent += sequence - from
     const trimmedEnd = Math.min(sequence, this.#trimmedTo)
     this.#droppable += Math.max(0, trimmedEnd - from)
     const start = Math.max(from, trimmedEnd)
@@ -195,21 +207,21 @@ class Audit {
     this.#find({ kind: "gap", from: 1, to: this.#trimmedTo - 1, count, detail })
   }
 
-  #checkHeader(sequence: number, subject: string, header: string): void {
+  #checkHeader({ sequence, storedAt }: Delivered, subject: string, header: string): void {
     const written = headerOf(header, "redcar-writer")
     const dot = written?.lastIndexOf(".") ?? -1
     if (written !== undefined && dot > 0) {
       const [writer, number] = [written.slice(0, dot), Number(written.slice(dot + 1))]
       const voids = headerOf(header, "redcar-void")
-      if (!this.#writers.add({ sequence, writer, number, voids, dropped: this.#droppable })) {
+      if (!this.#writers.add({ sequence, writer, number, voids, absent: this.#absent })) {
         this.#find({ kind: "duplicate", sequence, subject, detail: `the writer's message ${written} is there before` })
       }
     }
     const id = headerOf(header, "Nats-Msg-Id")
     if (id === undefined) return
-    const before = this.#ids.add(id, sequence)
-    if (before !== undefined) {
-      this.#find({ kind: "duplicate", sequence, subject, detail: `the same message id is at ${before}` })
+    const before = this.#ids.add(id, { sequence, storedAt })
+    if (before !== undefined && storedAt - before.storedAt < this.#of.windowMs) {
+      this.#find({ kind: "duplicate", sequence, subject, detail: `the same message id is at ${before.sequence}` })
     }
   }
 
@@ -219,24 +231,29 @@ class Audit {
   }
 }
 
+interface Identified {
+  readonly sequence: number
+  readonly storedAt: number
+}
+
 /** The message ids of the last `max` messages at least, and twice as many at most. */
 class RecentIdentities {
   readonly #max: number
-  #newer = new Map<string, number>()
-  #older = new Map<string, number>()
+  #newer = new Map<string, Identified>()
+  #older = new Map<string, Identified>()
 
   constructor(max: number) {
     this.#max = max
   }
 
   /** Where the same id was before. */
-  add(id: string, sequence: number): number | undefined {
+  add(id: string, at: Identified): Identified | undefined {
     const before = this.#newer.get(id) ?? this.#older.get(id)
     if (this.#newer.size >= this.#max) {
       this.#older = this.#newer
       this.#newer = new Map()
     }
-    this.#newer.set(id, sequence)
+    this.#newer.set(id, at)
     return before
   }
 }

@@ -98,7 +98,9 @@ export class Indexes {
     for (const subject of names.subjectsOf({ tenant, topic })) {
       purged += await streams[partition]!.purge(subject, sequence)
     }
-    await trims.put(partition, { tenant, topic, sequence, events: dropped + Math.max(purged, begun) })
+    // Of what was begun before and not ended, nobody knows how much was done.
+    const gone = before?.open === undefined ? purged : Math.max(purged, begun)
+    await trims.put(partition, { tenant, topic, sequence, events: dropped + gone })
     await index.trim(sequence)
     return events
   }

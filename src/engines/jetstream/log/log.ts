@@ -73,7 +73,10 @@ class StreamLog implements JetStreamLog {
     const { nats, names, partitions, clock, pendingBytesMax } = options
     this.partitions = partitions
     this.#names = names
-    this.#streams = Array.from({ length: partitions }, (_, i) => new LogStream(nats, clock, names.logStream(i)))
+    this.#streams = Array.from(
+      { length: partitions },
+      (_, i) => new LogStream({ nats, clock, name: names.logStream(i), replicas: options.replicas }),
+    )
     this.#link = new Link(nats)
     this.#messages = new Messages(names)
     this.#damages = new Damages(options.log)

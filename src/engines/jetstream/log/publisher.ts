@@ -14,6 +14,7 @@ export interface PublisherOptions {
   readonly clock: Clock
   readonly link: Link
   readonly partitions: number
+  readonly replicas: number
 }
 
 interface Awaited {
@@ -33,7 +34,7 @@ export class Publisher {
   readonly #forget: () => void
   #token = 0
 
-  constructor({ nats, names, clock, link, partitions }: PublisherOptions) {
+  constructor({ nats, names, clock, link, partitions, replicas }: PublisherOptions) {
     this.#nats = nats
     this.#subscription = nats.subscribe(`${this.#prefix}*`, {
       callback: (error, message) => {
@@ -41,7 +42,7 @@ export class Publisher {
       },
     })
     this.lanes = Array.from({ length: partitions }, (_, partition) => {
-      const stream = new LogStream(nats, clock, names.logStream(partition))
+      const stream = new LogStream({ nats, clock, name: names.logStream(partition), replicas })
       const wire: Wire = {
         clock,
         get up() {

@@ -117,11 +117,7 @@ export class Puller {
     if (this.#position >= sequence) return true
     const { stream, replicas, subjects } = this.#options
     if (this.#caughtUp && replicas === 1 && !later) return this.#skipTo(sequence)
-    const seq = this.#position + 1
-    for (const subject of subjects.length === 0 ? [">"] : subjects) {
-      const next = await stream.message({ seq, next_by_subj: subject })
-      if (next !== undefined && next.sequence <= sequence) return this.#position >= sequence
-    }
+    if (!(await stream.hasNone(subjects, this.#position, sequence))) return this.#position >= sequence
     return this.#skipTo(sequence)
   }
 

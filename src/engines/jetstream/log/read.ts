@@ -5,6 +5,7 @@ import type { Batch, From, ReadOptions, StoredEvent } from "../../../core/engine
 import { InvalidCursorError, StorageError, UnavailableError } from "../../../core/errors.ts"
 import { type Names, partitionOf } from "../names.ts"
 import { formatCursor, parseCursor } from "./cursor.ts"
+import { glance } from "./direct.ts"
 import type { Link } from "./link.ts"
 import { DamagedMessage } from "./message.ts"
 import { Puller } from "./puller.ts"
@@ -31,6 +32,7 @@ const [pullMin, pullMax] = [64, 2_000]
 /** Reading what is there fails when nothing has come for so long. */
 const patienceMs = 10_000
 const recheckMs = 20
+const pagesMax = 2
 const idleMs = 10_000
 
 /** See EventLog.read. */
@@ -94,9 +96,67 @@ export async function beforeTime(stream: LogStream, time: number): Promise<numbe
 }
 
 async function* readSubjects(reading: Reading): AsyncIterable<Batch> {
-  const { state, partition, where, after, end, follow, batchMax } = reading
+  const { state, where, after, end, follow } = reading
   if (end !== undefined && end <= after) return
   const subjects = where.tenant === undefined ? [] : state.names.subjectsOf(where)
+  if (follow !== undefined) return yield* readOn(reading, subjects, after)
+  const next = yield* readPages(reading, subjects, end!)
+  if (next < end!) yield* readOn(reading, subjects, next)
+}
+
+/** The first pages are read without a consumer: to make one costs more than they do. Answers how far it came. */
+async function* readPages(reading: Reading, subjects: readonly string[], end: number): AsyncGenerator<Batch, number> {
+  const { state, partition, batchMax } = reading
+  const max = Math.min(batchMax, batchMaxDefault)
+  let next = reading.after
+  for (let pages = 0; pages < pagesMax && next < end; pages++) {
+    const page = await readPage(reading, subjects, next, max)
+    const messages = page.messages.filter(({ sequence }) => sequence <= end)
+    // What a copy has not got yet, another one may have: the rest is left to a consumer.
+    const over = page.complete && (await state.streams[partition]!.hasNone(subjects, page.reached, end))
+    const reached = over ? end : Math.min(page.reached, end)
+    if (reached > next) yield { events: decode(reading, messages), next: formatCursor(partition, reached) }
+    next = reached
+    if (page.complete) break
+  }
+  return next
+}
+
+interface Page {
+  readonly messages: readonly Delivered[]
+  /** All that matches up to here is there. */
+  readonly reached: number
+  readonly complete: boolean
+}
+
+/** Up to `max` messages of several subjects, in order. */
+async function readPage(
+  { state, partition }: Reading,
+  subjects: readonly string[],
+  after: number,
+  max: number,
+): Promise<Page> {
+  const { nats, clock } = state
+  const stream = state.streams[partition]!.name
+  const glances = await Promise.all(
+    (subjects.length === 0 ? [">"] : subjects).map((subject) => glance({ nats, clock, stream, subject, after, max })),
+  )
+  const bound = glances.reduce(
+    (least, { messages, complete }) => (complete ? least : Math.min(least, messages.at(-1)?.sequence ?? after)),
+    Number.POSITIVE_INFINITY,
+  )
+  const messages = glances
+    .flatMap((one) => one.messages)
+    .filter(({ sequence }) => sequence <= bound)
+    .sort((a, b) => a.sequence - b.sequence)
+  const page = messages.slice(0, max)
+  const complete = bound === Number.POSITIVE_INFINITY && page.length === messages.length
+  return { messages: page, reached: page.at(-1)?.sequence ?? after, complete }
+}
+
+/** With a consumer, from after a sequence to the end, or without end. */
+async function* readOn(reading: Reading, subjects: readonly string[], after: number): AsyncIterable<Batch> {
+  const { state, partition, end, follow, batchMax } = reading
   const puller = new Puller({
     nats: state.nats,
     link: state.link,

@@ -4,6 +4,8 @@ import { ClosedError, UnavailableError } from "../../../core/errors.ts"
 import type { Names } from "../names.ts"
 import { ask, ensureStream, JetStreamError, NoAnswerError, reasons } from "../request.ts"
 import { isPassing } from "./answer.ts"
+import { deliveredOf } from "./direct.ts"
+import { rawOf, statusOf } from "./raw-message.ts"
 
 export interface StreamOptions {
   readonly nats: NatsConnection
@@ -45,7 +47,7 @@ export interface StreamMessage {
   readonly subject: string
   readonly sequence: number
   readonly storedAt: number
-  readonly header: Uint8Array
+  readonly header: Uint8Array | undefined
   readonly data: Uint8Array
 }
 
@@ -61,7 +63,22 @@ interface GotMessage {
 
 const nothing = new Uint8Array()
 const patienceMs = 3_000
+const directMsMax = 1_000
 const restMs = 100
+
+/** What is asked for of a stream: the message at a sequence, the newest of a subject, or a subject's first from a sequence on. */
+type MessageQuery =
+  | { readonly seq: number; readonly next_by_subj?: never }
+  | { readonly last_by_subj: string }
+  | { readonly seq: number; readonly next_by_subj: string }
+
+export interface LogStreamOptions {
+  readonly nats: NatsConnection
+  readonly clock: Clock
+  readonly name: string
+  /** Copies that it has. */
+  readonly replicas: number
+}
 
 /**
  * A partition's stream, as its leader knows it: what was acknowledged to anybody is seen. All of it throws UnavailableError
@@ -70,11 +87,13 @@ const restMs = 100
 export class LogStream {
   readonly #nats: NatsConnection
   readonly #clock: Clock
+  readonly #replicas: number
   readonly name: string
 
-  constructor(nats: NatsConnection, clock: Clock, name: string) {
+  constructor({ nats, clock, name, replicas }: LogStreamOptions) {
     this.#nats = nats
     this.#clock = clock
+    this.#replicas = replicas
     this.name = name
   }
 
@@ -83,13 +102,38 @@ export class LogStream {
     return state
   }
 
-  /** The message at a sequence, the newest of a subject, or the first from a sequence on; undefined where there is none. */
-  async message(
-    query:
-      | { readonly seq: number }
-      | { readonly last_by_subj: string }
-      | { readonly seq: number; readonly next_by_subj: string },
-  ): Promise<StreamMessage | undefined> {
+  /** Undefined where there is none. Of several copies any may answer what it has; what it has not, only the leader says. */
+  async message(query: MessageQuery): Promise<StreamMessage | undefined> {
+    const byPlace = "seq" in query && query.next_by_subj === undefined
+    const direct = byPlace || this.#replicas === 1 ? await this.#direct(query) : undefined
+    if (direct?.message !== undefined) return direct.message
+    return direct !== undefined && this.#replicas === 1 ? undefined : this.#leaders(query)
+  }
+
+  /** What a copy answers; undefined where none does. */
+  async #direct(query: MessageQuery): Promise<{ readonly message: StreamMessage | undefined } | undefined> {
+    try {
+      const subject = `$JS.API.DIRECT.GET.${this.name}`
+      const raw = rawOf(await this.#nats.request(subject, JSON.stringify(query), { timeout: directMsMax }))
+      const status = raw.header === undefined ? 0 : statusOf(raw.header)
+      if (status === 404) return { message: undefined }
+      return status === 0 ? { message: deliveredOf(raw) } : undefined
+    } catch {
+      // The leader is asked then, and says what is wrong.
+      return undefined
+    }
+  }
+
+  /** Whether nothing of these subjects lies after one sequence and up to another. No subjects: everything. */
+  async hasNone(subjects: readonly string[], after: number, to: number): Promise<boolean> {
+    for (const subject of subjects.length === 0 ? [">"] : subjects) {
+      const next = await this.message({ seq: after + 1, next_by_subj: subject })
+      if (next !== undefined && next.sequence <= to) return false
+    }
+    return true
+  }
+
+  async #leaders(query: MessageQuery): Promise<StreamMessage | undefined> {
     const got = await this.#find<GotMessage>(`STREAM.MSG.GET.${this.name}`, query)
     if (got === undefined) return undefined
     const { subject, seq, time, hdrs, data } = got.message

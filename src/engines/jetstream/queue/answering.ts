@@ -96,7 +96,17 @@ export class Answering {
     } finally {
       this.#requests--
     }
-    if (!this.#options.nats.isClosed()) message.respond(JSON.stringify(answer))
+    this.#respond(message, answer)
+  }
+
+  #respond(message: Msg, answer: object): void {
+    const { nats, log } = this.#options
+    if (nats.isClosed()) return
+    try {
+      message.respond(JSON.stringify(answer))
+    } catch (error) {
+      log.error({ err: error }, "an answer of the queue cannot be sent")
+    }
   }
 
   async #do(operation: Operation, args: readonly never[]): Promise<unknown> {
@@ -154,7 +164,8 @@ export class Answering {
       this.#sessions.set(id, { pages: shard.carried()[Symbol.asyncIterator](), rest: [], cancel: () => {} })
     }
     const session = this.#sessions.get(id)
-    if (session === undefined) throw new UnavailableError("reading all deliveries took too long, or its shard has moved")
+    if (session === undefined)
+      throw new UnavailableError("reading all deliveries took too long, or its shard has moved")
     session.cancel()
     session.cancel = clock.after(sessionMs, () => this.#end(id))
     if (session.rest.length === 0) {

@@ -46,7 +46,6 @@ if (natsAvailable() === undefined) {
       })()
       await dying.kill()
       await going
-      await dying.start()
       await drain()
       await process.die()
       // Whoever takes over from what is in the journals finds that all is done.

@@ -68,6 +68,48 @@ if (natsAvailable() === undefined) {
       expect(await a.queue.position("router")).toBe(cursorAt(2))
     })
 
+    test("a router and workers go on while shards move between them: each delivery is done once", async () => {
+      const total = 150
+      const stop = new AbortController()
+      const done: string[] = []
+      const work = async ({ queue }: TestProcess) => {
+        for await (const name of queue.lanes(stop.signal)) {
+          for (const lease of await queue.lease({ lane: name, max: 50, leaseMs: 60_000 })) {
+            await pause(1)
+            await queue.settle(lease, { kind: "done" })
+            done.push(lease.delivery.id)
+          }
+        }
+      }
+      const route = async () => {
+        for (let i = 1; i <= total; ) {
+          try {
+            await a.queue.enqueue(spread(i), { reader: "router", cursor: cursorAt(i) })
+            i++
+          } catch (error) {
+            expect(error).toBeInstanceOf(StorageError)
+            await pause(10)
+          }
+        }
+      }
+      const move = async () => {
+        for (const { member } of [b, a, b]) {
+          for (let number = 0; number < shards; number++) {
+            await hub.shares.move(number, member)
+            await pause(20)
+          }
+        }
+      }
+      const working = Promise.all([work(a), work(b)])
+      await Promise.all([route(), move()])
+      await held(b, shards)
+      await expect.poll(() => done.length, { timeout: 10_000 }).toBeGreaterThanOrEqual(total * shards)
+      stop.abort()
+      await working
+      const owed = Array.from({ length: total }, (_, i) => spread(i + 1).map(({ id }) => id)).flat()
+      expect(done.toSorted()).toEqual(owed.toSorted())
+    })
+
     test("who listens hears of lanes that come to be here, and not of those that went", async () => {
       await a.queue.enqueue(spread(1))
       const stop = new AbortController()

@@ -188,6 +188,31 @@ if (natsAvailable() === undefined) {
       expect(keysOf((await open()).store)).toEqual(["a", "d"])
     })
 
+    test("is taken over whole though its old messages are dropped meanwhile", async () => {
+      const { store, journal } = await open({ recordBytesMax: 45 })
+      const keys = Array.from({ length: 300 }, (_, i) => `k${i}`)
+      await Promise.all(keys.map((key) => store.write([put(key)])))
+      await Promise.all(keys.map((key) => store.write([{ table: "deliveries", key, value: undefined }])))
+      await store.write([put("last")])
+      // In the midst of the deletions.
+      const upTo = journal.last - 20
+      let reads = 0
+      const evil = new Proxy(nats, {
+        get(target, name) {
+          const member: unknown = Reflect.get(target, name)
+          if (name !== "publish") return typeof member === "function" ? member.bind(target) : member
+          return (asked: string, ...rest: [never, never]) => {
+            const send = () => target.publish(asked, ...rest)
+            if (!asked.startsWith("$JS.API.DIRECT.GET") || ++reads !== 2) return send()
+            void target.request(`$JS.API.STREAM.PURGE.${stream()}`, JSON.stringify({ seq: upTo })).then(send)
+          }
+        },
+      })
+      const second = await open({}, evil)
+      expect(reads).toBeGreaterThan(2)
+      expect(keysOf(second.store)).toEqual(["last"])
+    })
+
     test("stores what is answered by nobody once, whether it had arrived or not", async () => {
       const faults: ("before" | "after")[] = []
       const evil = new Proxy(nats, {

@@ -217,7 +217,7 @@ class ShardedQueue implements JetStreamQueue {
     const home = stableHash(reader) % this.#shards
     const others = [...parts].filter(([number]) => number !== home)
     try {
-      const after = await this.#before(position, others.length > 0)
+      const after = await this.#before(position)
       const step = { name: reader, ...(after !== undefined && { after }), ...(fence && { fence }) }
       if (after === undefined || cursor > after) {
         await all(others.map(([number, deliveries]) => this.#at(number).enqueue({ deliveries, reader: step })))
@@ -230,12 +230,11 @@ class ShardedQueue implements JetStreamQueue {
     }
   }
 
-  /** The reader's saved position, where it must be known for a call. */
-  async #before({ reader, cursor }: Position, needed: boolean): Promise<Cursor | undefined> {
+  /** The reader's saved position. */
+  async #before({ reader, cursor }: Position): Promise<Cursor | undefined> {
     const known = this.#positions.get(reader)
     // One that is not beyond what is known is for a reader that was forgotten meanwhile, or for none.
-    if (known !== undefined && cursor > known) return known
-    return needed || known !== undefined ? this.#position(reader) : undefined
+    return known !== undefined && cursor > known ? known : this.#position(reader)
   }
 
   async #position(reader: string): Promise<Cursor | undefined> {
@@ -261,7 +260,10 @@ class ShardedQueue implements JetStreamQueue {
       await end(shard)
     } catch (error) {
       // It went with the shard, and whoever has that now gives the delivery again.
-      if (shard.lost.aborted || this.#places.here(shard.number) !== shard) throw new LeaseLostError(lease.delivery.id)
+      if (error instanceof ClosedError || shard.lost.aborted || this.#places.here(shard.number) !== shard) {
+        this.#check()
+        throw new LeaseLostError(lease.delivery.id)
+      }
       throw error
     }
   }

@@ -2,7 +2,7 @@ import type { Clock } from "../../../core/clock.ts"
 import type { Cursor } from "../../../core/cursor.ts"
 import type { DeadLetter, Delivery } from "../../../core/delivery.ts"
 import type { Carried, DeadLetterQuery, Fence, OpenDelivery } from "../../../core/engine.ts"
-import { ShareLostError, UnavailableError } from "../../../core/errors.ts"
+import { ClosedError, ShareLostError, UnavailableError } from "../../../core/errors.ts"
 import { type EmbeddedQueue, openQueue } from "../../embedded/queue.ts"
 import type { Write } from "../../embedded/store.ts"
 import type { Journal } from "./journal.ts"
@@ -96,18 +96,19 @@ export class Shard implements ShardCalls {
   }
 
   figures(): Readonly<Record<string, number>> {
-    return { ...this.#queue.figures(), ...this.#store.figures() }
+    const { pendingBytes, grownBytes } = this.#store.figures()
+    return { ...this.#queue.figures(), queuePendingBytes: pendingBytes, journalGrownBytes: grownBytes }
   }
 
   enqueue(call: EnqueueCall): Promise<void> {
     const { deliveries, reader } = call
-    if (reader === undefined) return this.#queue.enqueue(deliveries)
-    return this.#turns.run(reader.name, () => this.#enqueueFor(reader, deliveries))
+    if (reader === undefined) return this.#do(() => this.#queue.enqueue(deliveries))
+    return this.#inTurn(reader.name, () => this.#enqueueFor(reader, deliveries))
   }
 
   position(reader: string): Promise<Cursor | undefined> {
     // Whoever holds the shard no longer would answer what was true once.
-    return this.#turns.run(reader, async () => {
+    return this.#inTurn(reader, async () => {
       await this.#store.confirm()
       return this.#queue.position(reader)
     })
@@ -116,51 +117,60 @@ export class Shard implements ShardCalls {
   async claim({ name, epoch }: Fence): Promise<void> {
     this.#checkFence({ name, epoch })
     this.#epochs.set(name, epoch)
-    await this.#store.write([{ table: "meta", key: fencePrefix + name, value: Buffer.from(String(epoch)) }])
+    const write: Write = { table: "meta", key: fencePrefix + name, value: Buffer.from(String(epoch)) }
+    await this.#do(() => this.#store.write([write]))
   }
 
   forget(reader: string): Promise<void> {
-    return this.#turns.run(reader, async () => {
-      const forgotten = this.#queue.forget(reader)
-      await this.#store.write([{ table: "meta", key: recentKey(reader), value: undefined }])
-      await forgotten
+    return this.#inTurn(reader, async () => {
+      const recent: Write = { table: "meta", key: recentKey(reader), value: undefined }
+      await Promise.all([this.#queue.forget(reader), this.#store.write([recent])])
     })
   }
 
   resume(tenant: string, trigger: string): Promise<number> {
-    return this.#queue.resume(tenant, trigger)
+    return this.#do(() => this.#queue.resume(tenant, trigger))
   }
 
   drop(tenant: string, trigger: string): Promise<number> {
-    return this.#queue.drop(tenant, trigger)
+    return this.#do(() => this.#queue.drop(tenant, trigger))
   }
 
   open(delivery: Delivery): Promise<OpenDelivery | undefined> {
-    return this.#queue.open(delivery)
+    return this.#do(() => this.#queue.open(delivery))
   }
 
   depth(lane: string): Promise<number> {
-    return this.#queue.depth(lane)
+    return this.#do(() => this.#queue.depth(lane))
   }
 
   deadLetters(query: DeadLetterQuery): Promise<readonly DeadLetter[]> {
-    return this.#queue.deadLetters(query)
+    return this.#do(() => this.#queue.deadLetters(query))
   }
 
   deadLetter(tenant: string, id: string): Promise<DeadLetter | undefined> {
-    return this.#queue.deadLetter(tenant, id)
+    return this.#do(() => this.#queue.deadLetter(tenant, id))
   }
 
   redrive(tenant: string, id: string): Promise<boolean> {
-    return this.#queue.redrive(tenant, id)
+    return this.#do(() => this.#queue.redrive(tenant, id))
   }
 
-  carried(): AsyncIterable<readonly Carried[]> {
-    return this.#queue.carried()
+  async *carried(): AsyncIterable<readonly Carried[]> {
+    const pages = this.#queue.carried()[Symbol.asyncIterator]()
+    try {
+      for (;;) {
+        const { done, value } = await this.#do(() => pages.next())
+        if (done) return
+        yield value
+      }
+    } finally {
+      await pages.return?.()
+    }
   }
 
   carry(items: readonly Carried[]): Promise<void> {
-    return this.#queue.carry(items)
+    return this.#do(() => this.#queue.carry(items))
   }
 
   /** Resolves when what was asked for is in the journal; or refused, because the shard is lost. Then nothing more is. */
@@ -178,14 +188,31 @@ export class Shard implements ShardCalls {
   }
 
   async #enqueueFor({ name, after, moveTo, fence }: ReaderStep, deliveries: readonly Delivery[]): Promise<void> {
+    // At home the position itself is known.
+    const since = moveTo === undefined ? after : await this.#queue.position(name)
+    // From here on nothing is waited for until the writing is asked for, so that no claim comes in between.
     if (fence) this.#checkFence(fence)
-    const recent = findRecent(this.#store, name, after)
+    const recent = findRecent(this.#store, name, since)
     if (recent === undefined) throw new UnavailableError(`reader ${name} has moved on meanwhile`)
     const fresh = recent.cursors.size === 0 ? deliveries : deliveries.filter(({ id }) => !recent.cursors.has(id))
     if (moveTo !== undefined) return this.#queue.enqueue(fresh, { reader: name, cursor: moveTo })
     if (fresh.length === 0) return
     const also: Write[] = [putRecent(name, recent, fresh)]
     await this.#queue.enqueue(fresh, undefined, also)
+  }
+
+  #inTurn<T>(reader: string, work: () => Promise<T>): Promise<T> {
+    return this.#turns.run(reader, () => this.#do(work))
+  }
+
+  /** It is the shard that has closed, not the engine: whoever asks again finds it somewhere else. */
+  async #do<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      if (!(error instanceof ClosedError)) throw error
+      throw new UnavailableError(`queue shard ${this.number} goes to another process`, { cause: error })
+    }
   }
 
   #checkFence({ name, epoch }: Fence): void {

@@ -70,19 +70,28 @@ async function replayWhole(options: TakeoverOptions, to: number): Promise<Store>
 async function replay({ journal, stream }: TakeoverOptions, local: Store, to: number): Promise<boolean> {
   let next = (await journal.state()).first
   let parts: Buffer[] = []
-  for await (const messages of journal.read(next, to)) {
-    const writes: Write[] = []
-    for (const { sequence, data } of messages) {
-      if (sequence !== next) return false
-      next++
-      const { more, claim, bytes } = decodeRecord(data, `${stream}, message ${sequence}`)
-      if (claim) parts = []
-      parts.push(bytes)
-      if (more) continue
-      for (const write of decodeWrites(parts.length === 1 ? bytes : Buffer.concat(parts))) writes.push(write)
-      parts = []
+  /** What was read is written while more is read. */
+  let writing = Promise.resolve()
+  try {
+    for await (const messages of journal.read(next, to)) {
+      const writes: Write[] = []
+      for (const { sequence, data } of messages) {
+        if (sequence !== next) return false
+        next++
+        const { more, claim, bytes } = decodeRecord(data, `${stream}, message ${sequence}`)
+        if (claim) parts = []
+        parts.push(bytes)
+        if (more) continue
+        for (const write of decodeWrites(parts.length === 1 ? bytes : Buffer.concat(parts))) writes.push(write)
+        parts = []
+      }
+      await writing
+      writing = local.write(writes)
+      // Heard of at the next message, or at the end.
+      writing.catch(() => undefined)
     }
-    if (writes.length > 0) await local.write(writes)
+  } finally {
+    await writing
   }
   return true
 }

@@ -1,6 +1,12 @@
 import type { Cursor } from "../../../core/cursor.ts"
 import { type Delivery, deliveryId } from "../../../core/delivery.ts"
-import { OverloadError, ShareLostError, StorageError, StorageFullError, UnavailableError } from "../../../core/errors.ts"
+import {
+  OverloadError,
+  ShareLostError,
+  StorageError,
+  StorageFullError,
+  UnavailableError,
+} from "../../../core/errors.ts"
 
 /** A delivery in a request; the id only where it does not follow from the rest. */
 export type PackedDelivery =
