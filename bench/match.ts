@@ -17,6 +17,7 @@ import { chanceOf, eventOf, type Mix, parsed, triggersOf, typesOf } from "./mix.
 const mixes: readonly Mix[] = [
   { name: "half", perType: 1 },
   { name: "five", perType: 10 },
+  { name: "five by Zipf", perType: 10, zipf: true },
   { name: "many", perType: 200 },
 ]
 
@@ -53,6 +54,7 @@ class Setup {
   fired = 0
   matched = 0
   readonly #types: number
+  readonly #zipf: boolean
   readonly #matchers: Matcher[] = []
   readonly #triggers: (readonly Trigger[])[] = []
   readonly #naive: (readonly ((view: EventView) => boolean)[])[] = []
@@ -61,6 +63,7 @@ class Setup {
   constructor(mix: Mix, count: number) {
     this.count = count
     this.#types = typesOf(mix, count)
+    this.#zipf = mix.zipf === true
     this.#chance = chanceOf(count)
     const matchers = count < 1000 ? 16 : 1
     for (let i = 0; i < matchers; i++) this.#triggers.push(triggersOf(this.#chance, count, this.#types))
@@ -109,7 +112,7 @@ class Setup {
   }
 
   #events(count: number): readonly StoredEvent[] {
-    return Array.from({ length: count }, (_, index) => eventOf(this.#chance, this.#types, index))
+    return Array.from({ length: count }, (_, index) => eventOf(this.#chance, this.#types, index, this.#zipf))
   }
 }
 

@@ -20,6 +20,8 @@ export interface Mix {
   readonly name: string
   /** Triggers to one type of event. */
   readonly perType: number
+  /** Whether events take types and ids by Zipf's law, as those of a hub do, rather than evenly, which no cache helps. */
+  readonly zipf?: boolean
 }
 
 export function typesOf({ perType }: Mix, triggers: number): number {
@@ -42,9 +44,10 @@ export function filterOf(chance: () => number, types: number): Filter {
 const encoder = new TextEncoder()
 
 /** An event as it comes out of the log: bytes, nothing parsed. */
-export function eventOf(chance: () => number, types: number, index: number): StoredEvent {
-  const n = () => Math.floor(chance() * types * 2)
-  const type = `com.example.t${Math.floor(chance() * types)}${chance() < 0.5 ? ".created" : ""}`
+export function eventOf(chance: () => number, types: number, index: number, zipf = false): StoredEvent {
+  const below = (count: number) => Math.floor(zipf ? count ** chance() - 1 : chance() * count)
+  const n = () => below(types * 2)
+  const type = `com.example.t${below(types)}${chance() < 0.5 ? ".created" : ""}`
   const attributes: Attributes = {
     specversion: "1.0",
     id: `e${index}`,

@@ -5,9 +5,11 @@ export function eventText(id: string, sentAt?: number): string {
   return `${head}${"x".repeat(Math.max(0, 300 - head.length - 3))}"}}`
 }
 
-/** An id that no other call of this process answers. */
+/** Ids that no other call of this function answers. */
 export function nextId(): () => string {
-  const run = `${process.pid % 10_000}-${(Date.now() % 36 ** 5).toString(36).padStart(5, "0")}-`.padEnd(11, "0")
+  const run = `${process.pid % 10_000}-${Math.floor(Math.random() * 36 ** 5)
+    .toString(36)
+    .padStart(5, "0")}-`.padEnd(11, "0")
   let n = 0
   return () => `${run}${String(n++).padStart(9, "0")}`
 }

@@ -34,6 +34,8 @@ export interface DeploymentOptions {
   readonly hubs: HubPlan
   /** Whether the NATS servers flush each write before they acknowledge it. */
   readonly syncAlways?: boolean
+  /** Where the hubs' log lines go, which are kept then; it has to be there. */
+  readonly logDirectory?: string | undefined
   /** Whether each hub reaches the NATS servers through a proxy of its own. */
   readonly proxied?: boolean
 }
@@ -78,9 +80,10 @@ export class Deployment {
   }
 
   async #start(options: DeploymentOptions): Promise<void> {
+    const [directory, { logDirectory = directory }] = [this.#directory, options]
     for (const [name, roles] of Object.entries(options.hubs)) {
       const flags = ["--delivery-lease", "5s", ...(await this.#engineFlags(name, options))]
-      this.hubs.push(new HubProcess({ name, roles, directory: this.#directory, key: this.key, flags }))
+      this.hubs.push(new HubProcess({ name, roles, directory, logDirectory, key: this.key, flags }))
     }
     await Promise.all(this.hubs.map((hub) => hub.start()))
     await Promise.all(this.hubs.map(untilReady))
@@ -155,6 +158,20 @@ export class Deployment {
         if (performance.now() > until) throw error
         await pause(500)
       }
+    }
+  }
+
+  /** What the hub knows of the deliveries of an event of its log, for people. */
+  async explain(topic: string, id: string, source: string): Promise<string> {
+    try {
+      const hub = this.withRole("api")
+      const query = `source=${encodeURIComponent(source)}`
+      const event = await hub.call("GET", `/v1/topics/${topic}/events/${id}?${query}`)
+      const { redcarcursor, redcartime } = (await event.json()) as Record<string, string>
+      const deliveries = await hub.call("GET", `/v1/events/${redcarcursor}/deliveries`)
+      return `${id} at ${redcarcursor}, stored ${redcartime}: ${await deliveries.text()}`
+    } catch (error) {
+      return `${id}: ${String(error)}`
     }
   }
 

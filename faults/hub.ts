@@ -10,8 +10,10 @@ const startMsMax = 60_000
 export interface HubOptions {
   readonly name: string
   readonly roles: readonly string[]
-  /** Holds its data and its log lines. */
+  /** Holds its data. */
   readonly directory: string
+  /** Where its log lines go. */
+  readonly logDirectory: string
   readonly key: string
   /** More flags of `redcar serve`. */
   readonly flags: readonly string[]
@@ -34,7 +36,7 @@ export class HubProcess {
     this.name = options.name
     this.roles = options.roles
     this.dataPath = join(options.directory, options.name)
-    this.#file = createWriteStream(join(options.directory, `${options.name}.log`), { flags: "a" })
+    this.#file = createWriteStream(join(options.logDirectory, `${options.name}.log`), { flags: "a" })
   }
 
   /** `http://127.0.0.1:port`; undefined while it does not run. */

@@ -13,6 +13,7 @@ const usage = `Real hubs and servers under load, with faults; then what came of 
   npm run faults -- kill-hub --engine embedded
   npm run faults -- lose-quorum --seconds 60 --rate 500
   npm run faults -- --engine nats3 --quick         shorter, and less load
+  npm run faults -- kill-hub --logs ./logs         keeps what the hubs log
 
 Engines: embedded; nats1 and nats3 are NATS JetStream on one server and on three (they need nats-server in PATH, or its
 program in NATS_SERVER). Scenarios:
@@ -31,6 +32,7 @@ interface Options {
   readonly engines: readonly EngineName[]
   readonly seconds: number
   readonly ratePerSecond: number
+  readonly logs: string | undefined
 }
 
 function readOptions(): Options | undefined {
@@ -41,6 +43,7 @@ function readOptions(): Options | undefined {
       seconds: { type: "string" },
       rate: { type: "string" },
       quick: { type: "boolean", default: false },
+      logs: { type: "string" },
       help: { type: "boolean", short: "h", default: false },
     },
   })
@@ -50,6 +53,7 @@ function readOptions(): Options | undefined {
     engines: values.engine.map(engineNamed),
     seconds: above0("seconds", values.seconds ?? (values.quick ? "12" : "60")),
     ratePerSecond: above0("rate", values.rate ?? (values.quick ? "150" : "500")),
+    logs: values.logs,
   }
 }
 
@@ -97,7 +101,7 @@ async function main(): Promise<number> {
 async function runOne(
   scenario: Scenario,
   engine: EngineName,
-  { seconds, ratePerSecond }: Options,
+  { seconds, ratePerSecond, logs }: Options,
   open: Set<Deployment>,
 ): Promise<boolean> {
   const name = `${scenario.name} on ${engine}`
@@ -107,6 +111,7 @@ async function runOne(
       seconds,
       ratePerSecond,
       stallMs,
+      logs,
       say: (what) => tell(`${name}: ${what}\n`),
       progress: (text) => (process.stderr.isTTY ? tell(`${name}: ${text}`) : undefined),
       opened: (deployment) => open.add(deployment),
@@ -135,9 +140,7 @@ function describe(result: Result): string {
     `stored again ${storedAgain}, longest pause publish ${s(result.publishPauseMs)}, ` +
     `deliver ${s(result.deliverPauseMs)}, settled in ${s(result.settleMs)}`
   if (faults.length === 0) return line
-  return [line, ...faults.map((fault) => `  ${fault}`), ...result.complaints.map((text) => `  logged ${text}`)].join(
-    "\n",
-  )
+  return [line, ...faults.map((fault) => `  ${fault}`), ...result.complaints.map((text) => `  ${text}`)].join("\n")
 }
 
 /** Everything temporary is in one folder, which goes with this process, however it ends. */

@@ -1,3 +1,5 @@
+import { mkdir } from "node:fs/promises"
+import { join } from "node:path"
 import { Deployment, type EngineName } from "./deployment.ts"
 import { Load } from "./load.ts"
 import type { Scenario, Stage } from "./scenarios.ts"
@@ -10,6 +12,8 @@ export interface RunOptions {
   readonly ratePerSecond: number
   /** How long to wait for what is missing while nothing moves. */
   readonly stallMs: number
+  /** Where the hubs' log lines are kept, in a folder of this run. */
+  readonly logs?: string | undefined
   /** Told what is done, as it is done. */
   say?(what: string): void
   /** Told each second how far the load is. */
@@ -28,14 +32,16 @@ export interface Result extends Verdict {
   readonly deliverPauseMs: number
   /** From the end of the load to the last delivery, milliseconds. */
   readonly settleMs: number
-  /** What the hubs logged as errors, the first lines of each. */
+  /** What the hubs logged as errors, the first lines of each, and what they know of deliveries that have not come. */
   readonly complaints: readonly string[]
 }
 
 /** Starts everything, puts it under load, does the scenario's faults, and holds what came of it against what was promised. */
 export async function runScenario(scenario: Scenario, options: RunOptions): Promise<Result> {
   const { engine } = options
-  const deployment = await Deployment.open({ engine, ...scenario.deployment(engine) })
+  const logDirectory = options.logs && join(options.logs, `${scenario.name}-${engine}`)
+  if (logDirectory) await mkdir(logDirectory, { recursive: true })
+  const deployment = await Deployment.open({ engine, logDirectory, ...scenario.deployment(engine) })
   options.opened?.(deployment)
   const { ratePerSecond } = options
   const load = new Load({ key: deployment.key, ratePerSecond, targets: () => deployment.targets() })
@@ -71,9 +77,29 @@ async function runOn(deployment: Deployment, load: Load, scenario: Scenario, opt
     publishPauseMs: pauses.publishMs,
     deliverPauseMs: pauses.deliverMs,
     settleMs,
-    complaints: hubs.flatMap(({ name, complaints }) => complaints.slice(0, 5).map((line) => `${name}: ${line}`)),
+    complaints: [...(await explainOpen(deployment, load)), ...complaintsOf(hubs)],
     ...judge(account),
   }
+}
+
+/** So much of a log line, which may bring a long stack. */
+const lineLengthMax = 400
+
+function complaintsOf(hubs: Deployment["hubs"]): readonly string[] {
+  return hubs.flatMap(({ name, complaints }) =>
+    complaints.slice(0, 5).map((line) => `${name}: ${line.slice(0, lineLengthMax)}`),
+  )
+}
+
+async function explainOpen(deployment: Deployment, { acknowledged }: Load): Promise<readonly string[]> {
+  const open = openDeliveries({ acknowledged, taken: deployment.receiver.taken })
+  const events = [...new Set(open.map((delivery) => delivery.split(" ")[1]!))].slice(0, 3)
+  return Promise.all(
+    events.map((id) => {
+      const { event } = acknowledged.get(id)!
+      return deployment.explain(event.topic, id, event.source)
+    }),
+  )
 }
 
 interface Pauses {

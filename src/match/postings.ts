@@ -29,10 +29,11 @@ export interface Nested {
 /** Entries under one key before they are told apart by their next cover. */
 const splitAt = 16
 
-/** A ref's lowest bits: whether a trigger's check or whether it was met has to be asked, always or in arrays only. */
-const marks = 2
-const asked = 1
-const inArrays = 2
+/** A ref's lowest bits: a trigger has a check; whether it was met already is asked always, or in arrays only. */
+const marks = 3
+const checked = 1
+const always = 2
+const inArrays = 4
 
 /** Stands where a list has its length. */
 const nestedMark = -1
@@ -76,9 +77,8 @@ export class Postings {
       this.#at = doubled(this.#at)
     }
     this.#seen[number] = 0
-    return (
-      (number << marks) | (check !== undefined || repeats === "always" ? asked : repeats === "in arrays" ? inArrays : 0)
-    )
+    const repeating = repeats === "always" ? always : repeats === "in arrays" ? inArrays : 0
+    return (number << marks) | repeating | (check === undefined ? 0 : checked)
   }
 
   /** Its number is free for another. It must not stand anywhere any more. */
@@ -193,7 +193,7 @@ export class Postings {
   collect(ref: Ref, matching: Matching): void {
     if (ref === nothing) return
     if (ref > 0) {
-      this.#collectEntry(ref, matching)
+      if (this.#passes(ref, matching)) matching.found.push(this.#triggers[ref >> marks]!)
       return
     }
     const { numbers, triggers } = this.#runs
@@ -205,21 +205,20 @@ export class Postings {
     const first = 1 - ref
     for (let at = first; at < first + length; at++) {
       const entry = numbers[at]!
-      if (isPlain(entry, matching) || this.#passes(entry >> marks, matching)) matching.found.push(triggers[at]!)
+      if (this.#passes(entry, matching)) matching.found.push(triggers[at]!)
     }
   }
 
-  #collectEntry(entry: Ref, matching: Matching): void {
+  /** Whether an event fires a trigger that it has met, for the first time. */
+  #passes(entry: Ref, matching: Matching): boolean {
+    const may = matching.arrays === 0 ? always : always | inArrays
+    if ((entry & (checked | may)) === 0) return true
     const number = entry >> marks
-    if (isPlain(entry, matching) || this.#passes(number, matching)) matching.found.push(this.#triggers[number]!)
-  }
-
-  /** Whether an event fires a trigger of which more is to be asked, for the first time. */
-  #passes(number: number, matching: Matching): boolean {
-    if (this.#seen[number] === matching.serial) return false
-    this.#seen[number] = matching.serial
-    const check = this.#checks[number]
-    return check === undefined || check(matching.view)
+    if ((entry & may) !== 0) {
+      if (this.#seen[number] === matching.serial) return false
+      this.#seen[number] = matching.serial
+    }
+    return (entry & checked) === 0 || this.#checks[number]!(matching.view)
   }
 }
 
@@ -242,11 +241,6 @@ export class Matching implements Collector {
   take(ref: Ref): void {
     this.#postings.collect(ref, this)
   }
-}
-
-/** Whether finding a trigger is all that it takes. */
-function isPlain(entry: Ref, { arrays }: Matching): boolean {
-  return (entry & asked) === 0 && (arrays === 0 || (entry & inArrays) === 0)
 }
 
 function doubled(numbers: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {

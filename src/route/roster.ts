@@ -154,14 +154,17 @@ export class Roster {
     const member = this.#members.get(path) ?? (await this.#welcome(path, trigger, incarnation))
     member.trigger = trigger
     await this.#rest(member)
-    if (!this.#histories.has(trigger)) await this.#histories.keep(trigger, await this.#durableFrontier(path, member))
+    const frontier = this.#histories.has(trigger) ? undefined : await this.#durableFrontier(path, member)
+    const kept = frontier === undefined ? undefined : this.#histories.keep(trigger, frontier)
     const own = trigger.paused ? undefined : this.#compile(trigger)
-    if (member.state.kind === "attached") {
-      if (own) this.#options.matcher.set(trigger)
-      else await this.#detach(path, member, member.state.after)
-      return
+    // What attaches has to wait for a write of its own: one wait is enough for both.
+    if (own && member.state.kind === "resting" && !this.#isBehind(member.position)) {
+      return this.#attach(path, member, kept)
     }
-    if (own) await this.#start(path, member, own)
+    await kept
+    if (member.state.kind === "resting") return own && this.#start(path, member, own)
+    if (own) this.#options.matcher.set(trigger)
+    else if (member.state.kind === "attached") await this.#detach(path, member, member.state.after)
   }
 
   /** A trigger was deleted. */
@@ -206,8 +209,7 @@ export class Roster {
     member.state = { kind: "resting" }
   }
 
-  async #start(path: string, member: Member, matcher: Matcher): Promise<void> {
-    if (!this.#isBehind(member.position)) return this.#attach(path, member)
+  #start(path: string, member: Member, matcher: Matcher): void {
     const catchUp: CatchUp = {
       trigger: member.trigger,
       matcher,
@@ -270,8 +272,9 @@ export class Roster {
   }
 
   /** The main reader is not beyond the member's position, and stands still. */
-  async #attach(path: string, member: Member): Promise<void> {
-    await this.#write(path, member, { of: member.incarnation, attachedAfter: member.position })
+  async #attach(path: string, member: Member, kept?: Promise<void>): Promise<void> {
+    const written = this.#write(path, member, { of: member.incarnation, attachedAfter: member.position })
+    await Promise.all([kept, written])
     this.#serve(path, member, member.position)
     this.#options.matcher.set(member.trigger)
   }

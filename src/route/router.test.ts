@@ -242,6 +242,11 @@ describe("the router", () => {
     await hub.publish(1, "x", "unmatched")
     await hub.rig.clock.advance(50)
     expect(await hub.engine.queue.position("router")).toBe(saved)
+    // When nothing more comes it is saved all the same, for others to know what has been judged.
+    await hub.rig.clock.advance(1_000)
+    expect(await hub.engine.queue.position("router")).toBe(await hub.engine.log.head())
+    await hub.publish(1, "x", "unmatched")
+    await hub.rig.clock.advance(50)
     await hub.rig.run(hub.router.stop())
     expect(await hub.engine.queue.position("router")).toBe(await hub.engine.log.head())
   })

@@ -135,18 +135,21 @@ function outgoing(
   frames: () => readonly Frame[],
   done: (answer: Answer) => void,
 ): Outgoing {
+  const sizes = first.map(({ header, payload }) => header.length + payload.length)
   return {
     topic: target.topic,
     number: numbers.at(-1)!,
     numbers,
     voids,
-    bytes: first.reduce((sum, { header, payload }) => sum + header.length + payload.length, 0),
+    bytes: sizes.reduce((sum, bytes) => sum + bytes, 0),
+    largestBytes: Math.max(...sizes),
     deadline,
     frames,
     done,
     sentAt: 0,
     sendings: 0,
     failed: false,
+    held: undefined,
     token: undefined,
   }
 }

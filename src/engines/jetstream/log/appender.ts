@@ -29,6 +29,8 @@ export interface AppenderOptions {
   readonly publisher: Publisher
   readonly streams: readonly LogStream[]
   readonly pendingBytesMax: number
+  /** What the server takes as one message. */
+  payloadBytesMax(): number
 }
 
 const targetsMax = 10_000
@@ -36,13 +38,15 @@ const topicsMax = 10_000
 /** What was not answered for so long is refused. */
 const answeredMsMax = 5_000
 const retryAfterMs = 1_000
+/** What an event takes beside its data, about. */
+const eventBytes = 300
 
 /** Puts events into the partitions' streams: in order, and none twice. */
 export class Appender {
   readonly #options: AppenderOptions
   readonly #targets = new Map<string, Target>()
   /** By the address object itself: callers keep one for each address. */
-  readonly #known = new WeakMap<Address, Target>()
+  #known = new WeakMap<Address, Target>()
   readonly #topics = new Map<string, TopicState>()
   /** When the newest copy was stored, by partition; unknown where something else was stored after it. */
   readonly #floors: (number | undefined)[] = []
@@ -85,7 +89,7 @@ export class Appender {
       !isCopy || (this.#copying[target.partition] === undefined && this.#floors[target.partition] !== undefined)
     if (target.topic.turn === undefined && isReady) return this.#put(target, events, options)
     const put = () =>
-      this.inTurn(target, async () => {
+      this.inTurn(target, events, async () => {
         await this.#findFloor(target, options)
         return { appended: this.#put(target, events, options) }
       })
@@ -101,8 +105,7 @@ export class Appender {
   refusal({ lane }: Target, events: readonly Event[]): Error | undefined {
     if (this.#closed) return new ClosedError()
     if (lane.refusing) return notStored()
-    const bytes = events.reduce((sum, { data }) => sum + (data?.length ?? 0), 0)
-    return this.#pendingBytes + bytes > this.#options.pendingBytesMax ? new OverloadError(100) : undefined
+    return this.#pendingBytes + bytesOf(events) > this.#options.pendingBytesMax ? new OverloadError(100) : undefined
   }
 
   target(address: Address): Target {
@@ -135,12 +138,18 @@ export class Appender {
 
   #forgetTopics(): void {
     this.#targets.clear()
+    this.#known = new WeakMap()
     for (const [name, { open, turn }] of this.#topics) if (open === 0 && turn === undefined) this.#topics.delete(name)
   }
 
-  /** Does `work` when those before it on the topic have done theirs. */
-  inTurn<T>({ topic }: Target, work: () => Promise<T>): Promise<T> {
-    const turn = (topic.turn ?? Promise.resolve()).then(work)
+  /** Does `work` when those before it on the topic have done theirs; its events count as pending until then. */
+  inTurn<T>({ topic }: Target, events: readonly Event[], work: () => Promise<T>): Promise<T> {
+    const bytes = bytesOf(events)
+    this.#pendingBytes += bytes
+    const turn = (topic.turn ?? Promise.resolve()).then(() => {
+      this.#pendingBytes -= bytes
+      return work()
+    })
     const done: Promise<unknown> = turn
       .catch(() => {})
       .then(() => {
@@ -211,8 +220,22 @@ export class Appender {
         (error: Error) => settle(error instanceof UnavailableError ? notStored() : error),
       )
     })
+    const refusal = this.#tooLarge(target, outgoing)
+    if (refusal !== undefined) {
+      settle(refusal)
+      return
+    }
     this.#pendingBytes += outgoing.bytes
     target.lane.put(outgoing)
+  }
+
+  #tooLarge({ lane }: Target, outgoing: Outgoing): StorageError | undefined {
+    const max = this.#options.payloadBytesMax()
+    if (outgoing.largestBytes <= max) return undefined
+    lane.drop(outgoing)
+    return new StorageError(
+      `an event takes ${outgoing.largestBytes} bytes, and the NATS server no more than ${max}: raise its max_payload`,
+    )
   }
 
   /** What the server knows already; or the id to send it with once more, where what it knows no longer counts. */
@@ -243,7 +266,7 @@ export class Appender {
 
   /** Sends several as one; for conditions. `held`: whoever asks holds the lane. */
   sendWhole(target: Target, sendings: readonly Sending[], lines: string, held: boolean): Promise<[Outgoing, Answer]> {
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       const done = (answer: Answer) => {
         this.#pendingBytes -= outgoing.bytes
         resolve([outgoing, answer])
@@ -254,11 +277,18 @@ export class Appender {
         sendings.length === 1
           ? single(options, { ...only!, lines }, done)
           : batch(options, sendings, lines, () => nuid.next(), done)
+      const refusal = this.#tooLarge(target, outgoing)
+      if (refusal !== undefined) return reject(refusal)
       this.#pendingBytes += outgoing.bytes
       if (held) target.lane.putNow(outgoing)
       else target.lane.put(outgoing)
     })
   }
+}
+
+/** About what events take while they wait. */
+function bytesOf(events: readonly Event[]): number {
+  return events.reduce((sum, { data }) => sum + eventBytes + (data?.length ?? 0), 0)
 }
 
 /** The id of an event whose first one, at `sequence`, no longer counts. Everybody comes to the same. */

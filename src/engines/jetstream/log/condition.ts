@@ -54,7 +54,7 @@ export class Conditions {
     const refusal = appender.refusal(target, events)
     if (refusal !== undefined) return Promise.reject(refusal)
     return appender
-      .inTurn(target, () => this.#append(target, events, options))
+      .inTurn(target, events, () => this.#append(target, events, options))
       .catch((error: unknown) => {
         throw error instanceof UnavailableError ? notStored() : error
       })

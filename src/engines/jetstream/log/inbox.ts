@@ -8,7 +8,7 @@ import { ask, ensureStream } from "../request.ts"
 import { answerOf } from "./answer.ts"
 import { headersOf, InboxDecoder } from "./inbox-message.ts"
 import { Link } from "./link.ts"
-import { asciiOf, placeOf, type RawMessage, rawOf, statusOf } from "./raw-message.ts"
+import { asciiOf, placeOf, pullBytesOf, type RawMessage, rawOf, statusOf } from "./raw-message.ts"
 
 export interface InboxOptions {
   readonly nats: NatsConnection
@@ -25,7 +25,6 @@ const settledMsMax = 30_000
 const openMax = 5_000
 const refusedMsMax = 30 * 86_400_000
 const pullMax = 256
-const pullBytesMax = 4 << 20
 const expiresMs = 5_000
 const silenceMsMax = 8_000
 const giveBackMs = 1_000
@@ -202,7 +201,7 @@ class InboxReading {
     if (this.#asked > 0 || !this.#link.up || nats.isClosed()) return
     this.#asked = pullMax
     this.#heardAt = clock.now()
-    const request = { batch: pullMax, max_bytes: pullBytesMax, expires: expiresMs * nanosPerMs }
+    const request = { batch: pullMax, max_bytes: pullBytesOf(nats), expires: expiresMs * nanosPerMs }
     const subject = `$JS.API.CONSUMER.MSG.NEXT.${names.inboxStream}.${consumer}`
     nats.publish(subject, JSON.stringify(request), { reply: this.#inbox })
   }

@@ -28,6 +28,8 @@ export interface Outgoing {
   readonly voids: readonly number[] | undefined
   readonly numbers: readonly number[]
   readonly bytes: number
+  /** Of its largest message. */
+  readonly largestBytes: number
   readonly deadline: number
   /** Made anew for each sending. */
   frames(): readonly Frame[]
@@ -35,6 +37,8 @@ export interface Outgoing {
   sentAt: number
   sendings: number
   failed: boolean
+  /** What was answered, of something that was sent again. */
+  held: Answer | undefined
   /** By which the wire knows its answer. */
   token: string | undefined
 }
@@ -76,6 +80,8 @@ export class Lane {
   #cancelTick: (() => void) | undefined
   #refusing = false
   #closed = false
+  /** Of those on their way, how many answers are held. */
+  #held = 0
   #answeredAt = 0
   /** The highest number that was answered: answers come in order. */
   #answeredNumber = 0
@@ -97,6 +103,12 @@ export class Lane {
 
   get pending(): number {
     return this.#sent.size + this.#waiting.length
+  }
+
+  /** What it would have told and numbered is void: it is not sent. */
+  drop({ numbers, voids = [] }: Outgoing): void {
+    this.voids.add(numbers)
+    this.voids.add(voids)
   }
 
   put(outgoing: Outgoing): void {
@@ -138,8 +150,30 @@ export class Lane {
       this.#troubled = true
       return
     }
-    this.#finish(outgoing, answer)
+    if (outgoing.sendings > 1) {
+      if (outgoing.held === undefined) this.#held++
+      outgoing.held = answer
+      this.#release()
+    } else this.#finish(outgoing, answer)
     this.#pump()
+  }
+
+  /**
+   * What was sent again is acknowledged when all of it is answered: only then is it known whether a later message of a topic
+   * had been stored before, its answer lost. Then the earlier one is in the wrong place, and is not acknowledged.
+   */
+  #release(): void {
+    if (this.#held < this.#sent.size || this.#held === 0) return
+    const sent = [...this.#sent]
+    const earliest = new Map<TopicOrder, number>()
+    for (const outgoing of sent.reverse()) {
+      const answer = outgoing.held!
+      if (answer.kind !== "stored" && answer.kind !== "duplicate") continue
+      const later = earliest.get(outgoing.topic) ?? Number.POSITIVE_INFINITY
+      if (answer.sequence > later) outgoing.held = unanswered
+      else earliest.set(outgoing.topic, answer.sequence)
+    }
+    for (const outgoing of sent.reverse()) this.#finish(outgoing, outgoing.held!)
   }
 
   cut(): void {
@@ -181,14 +215,14 @@ export class Lane {
   }
 
   #finish(outgoing: Outgoing, answer: Answer): void {
-    if (this.#sent.delete(outgoing)) this.#sentBytes -= outgoing.bytes
+    if (this.#sent.delete(outgoing)) {
+      this.#sentBytes -= outgoing.bytes
+      if (outgoing.held !== undefined) this.#held--
+    }
     this.#wire.forget(outgoing)
     const { topic } = outgoing
     if (answer.kind === "stored") topic.stored = Math.max(topic.stored, outgoing.number)
-    else {
-      this.voids.add(outgoing.numbers)
-      if (outgoing.voids !== undefined) this.voids.add(outgoing.voids)
-    }
+    else this.drop(outgoing)
     outgoing.done(answer)
     if (--topic.open === 0) topic.settled?.()
     if (this.#sent.size > 0) return
@@ -200,9 +234,10 @@ export class Lane {
     this.#cancelTick = undefined
     const now = this.#wire.clock.now()
     this.#giveUp(now)
-    const oldest = this.#sent.values().next().value
+    const open = [...this.#sent].filter(({ held }) => held === undefined)
+    const [oldest] = open
     const late = oldest !== undefined && this.#isLost(oldest, now)
-    const answeredBadly = this.#troubled && [...this.#sent].every(({ failed }) => failed)
+    const answeredBadly = this.#troubled && open.every(({ failed }) => failed)
     if (oldest !== undefined && this.#wire.up && (late || answeredBadly)) this.#sendAgain()
     this.#pump()
   }
@@ -224,6 +259,7 @@ export class Lane {
     }
     this.#waiting = this.#waiting.filter(({ deadline }) => deadline > now)
     for (const outgoing of [...over, ...never]) this.#finish(outgoing, unanswered)
+    this.#release()
   }
 
   async #probe(): Promise<void> {
@@ -239,6 +275,7 @@ export class Lane {
     this.#troubled = true
     const now = this.#wire.clock.now()
     for (const outgoing of [...this.#sent]) {
+      if (outgoing.held !== undefined) continue
       if (outgoing.number < outgoing.topic.stored) {
         this.#finish(outgoing, unanswered)
         continue

@@ -83,7 +83,14 @@ class StreamLog implements JetStreamLog {
     const streams = this.#streams
     const shared = { ...options, link: this.#link, streams, messages: this.#messages }
     this.#publisher = new Publisher(shared)
-    this.#appender = new Appender({ names, clock, publisher: this.#publisher, streams, pendingBytesMax })
+    this.#appender = new Appender({
+      names,
+      clock,
+      publisher: this.#publisher,
+      streams,
+      pendingBytesMax,
+      payloadBytesMax: () => nats.info?.max_payload ?? Number.POSITIVE_INFINITY,
+    })
     this.#indexes = new Indexes(shared)
     this.#conditions = new Conditions({
       ...shared,

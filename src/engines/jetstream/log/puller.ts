@@ -2,7 +2,7 @@ import { createInbox, type NatsConnection, nuid, type Subscription } from "@nats
 import type { Clock } from "../../../core/clock.ts"
 import { UnavailableError } from "../../../core/errors.ts"
 import type { Link } from "./link.ts"
-import { asciiOf, headerOf, placeOf, type RawMessage, rawOf, statusOf } from "./raw-message.ts"
+import { asciiOf, headerOf, placeOf, pullBytesOf, type RawMessage, rawOf, statusOf } from "./raw-message.ts"
 import type { Delivered } from "./stored-message.ts"
 import type { LogStream } from "./stream.ts"
 
@@ -28,7 +28,6 @@ const expiresMs = 20_000
 const silenceMsMax = 6_000
 const watchMs = 1_000
 const restMs = [50, 100, 200, 400, 800, 1_600] as const
-const pullBytesMax = 4 << 20
 const nanosPerMs = 1_000_000
 
 interface ConsumerInfo {
@@ -242,7 +241,7 @@ export class Puller {
     if (this.#asked === 0) this.#heardAt = this.#options.clock.now()
     this.#ask({
       batch: pullMax,
-      max_bytes: pullBytesMax,
+      max_bytes: pullBytesOf(this.#options.nats),
       expires: expiresMs * nanosPerMs,
       idle_heartbeat: heartbeatMs * nanosPerMs,
     })

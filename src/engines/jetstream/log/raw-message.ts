@@ -1,4 +1,4 @@
-import type { Msg } from "@nats-io/nats-core"
+import type { Msg, NatsConnection } from "@nats-io/nats-core"
 
 /** A message in the bytes that came, none of them decoded or copied. */
 export interface RawMessage {
@@ -22,6 +22,13 @@ export function rawOf(message: Msg): RawMessage {
   return hdr > 0
     ? { subject, reply, header: _rdata.subarray(0, hdr), data: _rdata.subarray(hdr) }
     : { subject, reply, header: undefined, data: _rdata }
+}
+
+const pullBytes = 4 << 20
+
+/** Bytes to ask for at once: some megabytes, and never less than a message may have. */
+export function pullBytesOf({ info }: NatsConnection): number {
+  return Math.max(pullBytes, 2 * (info?.max_payload ?? 0))
 }
 
 /** The text of ASCII bytes. */

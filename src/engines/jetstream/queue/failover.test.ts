@@ -74,10 +74,10 @@ if (natsAvailable() === undefined) {
       const done: string[] = []
       const work = async ({ queue }: TestProcess) => {
         for await (const name of queue.lanes(stop.signal)) {
-          for (const lease of await queue.lease({ lane: name, max: 50, leaseMs: 60_000 })) {
-            await pause(1)
-            await queue.settle(lease, { kind: "done" })
-            done.push(lease.delivery.id)
+          const next = () => queue.lease({ lane: name, max: 10, leaseMs: 60_000 })
+          for (let leases = await next(); leases.length > 0; leases = await next()) {
+            for (const lease of leases) await queue.settle(lease, { kind: "done" })
+            done.push(...ids(leases))
           }
         }
       }

@@ -92,7 +92,8 @@ if (natsAvailable() === undefined) {
       const where = { nats: connection, clock: systemClock, log: quiet, stream: stream(), subject: subject() }
       const journal = new Journal(where)
       const epoch = opened.length + 1
-      const taken = (await takeOver({ journal, epoch, directory: join(directory, `s${epoch}`), stream: stream() }))!
+      const place = { directory: join(directory, `s${epoch}`), stream: stream(), clock: systemClock }
+      const taken = (await takeOver({ journal, epoch, ...place }))!
       let lost: Error | undefined
       const limits = { pendingBytesMax: 1 << 20, recordBytesMax: 500, compactBytesMin: 1 << 20 }
       const tell = (error: Error) => {
@@ -170,7 +171,8 @@ if (natsAvailable() === undefined) {
       opened.push(store)
       const later = await open()
       const journal = new Journal({ nats, clock: systemClock, log: quiet, stream: stream(), subject: subject() })
-      const stale = takeOver({ journal, epoch: 2, directory: join(directory, "stale"), stream: stream() })
+      const place = { directory: join(directory, "stale"), stream: stream(), clock: systemClock }
+      const stale = takeOver({ journal, epoch: 2, ...place })
       expect(await stale).toBeUndefined()
       // It was put off by the attempt, and takes its turn again.
       await expect(later.store.write([put("b")])).rejects.toThrow(JournalLostError)

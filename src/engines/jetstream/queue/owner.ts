@@ -124,7 +124,7 @@ export class Owner {
     const giveUp = () => journal.leave()
     over.addEventListener("abort", giveUp)
     try {
-      const takeover = await takeOver({ journal, epoch, directory, stream })
+      const takeover = await takeOver({ journal, clock, epoch, directory, stream })
       const limits = { pendingBytesMax, recordBytesMax, compactBytesMin }
       return takeover && (await Shard.open({ ...takeover, ...limits, number, journal, clock }))
     } finally {

@@ -55,6 +55,8 @@ export interface JetStreamQueue extends DeliveryQueue {
 const openMsMax = 10_000
 /** Readers whose position is remembered. */
 const readersMax = 4_096
+/** Lanes whose shard is remembered: a hash costs 2 us. */
+const numbersMax = 16_384
 
 /**
  * Opens the queue that the journals of NATS hold, as one of the processes that use it.
@@ -83,6 +85,7 @@ class ShardedQueue implements JetStreamQueue {
   readonly #listeners = new Listeners()
   readonly #places: Places
   readonly #turns = new KeyedTurns()
+  readonly #numbers = new Map<string, number>()
   /** Saved positions, as far as this process has seen them. */
   readonly #positions = new Map<string, Cursor>()
   #closed = false
@@ -269,7 +272,12 @@ class ShardedQueue implements JetStreamQueue {
   }
 
   #numberOf(lane: string): number {
-    return this.#shards === 1 ? 0 : stableHash(lane) % this.#shards
+    const known = this.#shards === 1 ? 0 : this.#numbers.get(lane)
+    if (known !== undefined) return known
+    const number = stableHash(lane) % this.#shards
+    if (this.#numbers.size >= numbersMax) this.#numbers.clear()
+    this.#numbers.set(lane, number)
+    return number
   }
 
   #at(number: number): ShardCalls {
@@ -279,11 +287,8 @@ class ShardedQueue implements JetStreamQueue {
   #split<T>(items: readonly T[], lane: (item: T) => string): ReadonlyMap<number, readonly T[]> {
     const parts = new Map<number, T[]>()
     if (this.#shards === 1) return items.length > 0 ? parts.set(0, items as T[]) : parts
-    const numbers = new Map<string, number>()
     for (const item of items) {
-      const name = lane(item)
-      const number = numbers.get(name) ?? this.#numberOf(name)
-      numbers.set(name, number)
+      const number = this.#numberOf(lane(item))
       const part = parts.get(number)
       if (part) part.push(item)
       else parts.set(number, [item])

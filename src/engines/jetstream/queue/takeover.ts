@@ -1,4 +1,5 @@
 import { rm } from "node:fs/promises"
+import { type Clock, sleep } from "../../../core/clock.ts"
 import { type Store, tables, type Write } from "../../embedded/store.ts"
 import { openLmdbStore } from "../../embedded/store-lmdb.ts"
 import type { Journal } from "./journal.ts"
@@ -6,6 +7,7 @@ import { decodeRecord, decodeWrites, encodeRecord, encodeWrites } from "./record
 
 export interface TakeoverOptions {
   readonly journal: Journal
+  readonly clock: Clock
   /** Which holding of the share this is. */
   readonly epoch: number
   /** For the rows; made, and emptied before. */
@@ -24,6 +26,7 @@ export interface Takeover {
 const ownerKey = "owner"
 /** Rows that are counted in one step. */
 const stepRows = 5_000
+const againAfterMs = 100
 
 /**
  * Makes this process the journal's only writer, and its rows anew from what others have written. Undefined where a later
@@ -52,7 +55,7 @@ export async function takeOver(options: TakeoverOptions): Promise<Takeover | und
 
 /** Replays until nothing was dropped from under it. */
 async function replayWhole(options: TakeoverOptions, to: number): Promise<Store> {
-  const { directory } = options
+  const { directory, clock } = options
   for (;;) {
     await rm(directory, { recursive: true, force: true })
     const local = openLmdbStore(directory, { durable: false })
@@ -63,10 +66,14 @@ async function replayWhole(options: TakeoverOptions, to: number): Promise<Store>
       throw error
     }
     await local.close()
+    await sleep(clock, againAfterMs)
   }
 }
 
-/** Answers false where messages were missing: whoever had the journal before was just dropping old ones. */
+/**
+ * Answers false where messages were missing: whoever had the journal before was just dropping old ones, or the server that
+ * was asked has not got them yet.
+ */
 async function replay({ journal, stream }: TakeoverOptions, local: Store, to: number): Promise<boolean> {
   let next = (await journal.state()).first
   let parts: Buffer[] = []
