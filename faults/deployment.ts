@@ -161,6 +161,20 @@ export class Deployment {
     }
   }
 
+  /** Why hubs that run are not ready; empty when all are. */
+  async unready(): Promise<readonly string[]> {
+    const running = this.hubs.filter(({ address }) => address !== undefined)
+    const checks = running.map(async (hub) => {
+      try {
+        await (await hub.call("GET", "/readyz")).text()
+        return []
+      } catch (error) {
+        return [`${hub.name} is not ready though all is well again: ${String(error)}`]
+      }
+    })
+    return (await Promise.all(checks)).flat()
+  }
+
   /** What the hub knows of the deliveries of an event of its log, for people. */
   async explain(topic: string, id: string, source: string): Promise<string> {
     try {

@@ -67,7 +67,7 @@ async function runOn(deployment: Deployment, load: Load, scenario: Scenario, opt
   const settleMs = performance.now() - pauses.endedAt
   const { published, acknowledged, failures } = load
   const { killsHubs } = scenario
-  const hubFaults = hubs.flatMap(({ faults }) => faults)
+  const hubFaults = [...hubs.flatMap(({ faults }) => faults), ...(await deployment.unready())]
   const log = await deployment.readLog()
   const account = { published, acknowledged, failures, log, taken: receiver.taken, outages, killsHubs, hubFaults }
   return {

@@ -6,7 +6,10 @@ export type Json = string | number | boolean | null | readonly Json[] | { readon
 
 const decoder = new TextDecoder()
 
-/** An event as filters see it while it is being decided: made per event, thrown away after. Data is parsed at most once. */
+/**
+ * An event as filters see it while it is being decided: made per event, thrown away after. Data is parsed at most once, and
+ * only if what was skimmed of it before does not do.
+ */
 export class EventView {
   readonly event: Event
   #data: Json | undefined

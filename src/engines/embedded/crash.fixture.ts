@@ -1,3 +1,4 @@
+import { writeSync } from "node:fs"
 import { crc32 } from "node:zlib"
 import type { Address } from "../../core/address.ts"
 import { type DeadLetter, type Delivery, deliveryId, laneOf } from "../../core/delivery.ts"
@@ -50,7 +51,24 @@ export type Said =
   | { readonly kind: "ending" | "done" | "buried"; readonly id: string }
   | { readonly kind: "wrong"; readonly what: string }
 
-const say = (said: Said) => process.stdout.write(`${JSON.stringify(said)}\n`)
+/** Resolves nothing, waits for nobody: when it returns, whoever listens has the line, even if this process is killed right then. */
+function say(said: Said): void {
+  let left = Buffer.from(`${JSON.stringify(said)}\n`)
+  while (left.length > 0) left = left.subarray(writeSome(left))
+}
+
+/** How many bytes a pipe took; none while it is full. */
+function writeSome(bytes: Buffer): number {
+  try {
+    return writeSync(1, bytes)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error
+    Atomics.wait(pause, 0, 0, 1)
+    return 0
+  }
+}
+
+const pause = new Int32Array(new SharedArrayBuffer(4))
 
 /** One process under load: it publishes, routes and delivers until it is killed. */
 export async function runLoad(directory: string, name: string): Promise<void> {

@@ -33,8 +33,8 @@ class Ledger {
   }
 }
 
-/** Runs a process under load, kills it after `ms` of it; resolves when it is dead and all it said is noted. */
-async function runAndKill(directory: string, name: string, ms: number, ledger: Ledger): Promise<void> {
+/** Runs a process under load, kills it after so many lines; resolves when it is dead and all it said is noted. */
+async function runAndKill(directory: string, name: string, lines: number, ledger: Ledger): Promise<void> {
   const script = `
     import { runLoad } from ${JSON.stringify(fixture)}
     await runLoad(...process.argv.slice(1))`
@@ -43,9 +43,9 @@ async function runAndKill(directory: string, name: string, ms: number, ledger: L
   child.stderr.on("data", (data) => {
     errors += data
   })
-  const lines = createInterface(child.stdout)
-  lines.once("line", () => setTimeout(() => child.kill("SIGKILL"), ms))
-  lines.on("line", (line) => {
+  let left = lines
+  createInterface(child.stdout).on("line", (line) => {
+    if (left-- === 0) child.kill("SIGKILL")
     // The last line may be a part of one.
     if (line.endsWith("}")) ledger.note(JSON.parse(line) as Said)
   })
@@ -109,7 +109,7 @@ test(`${kills} processes, each killed under load, lose nothing they acknowledged
   const ledger = new Ledger()
   try {
     for (let kill = 0; kill < kills; kill++) {
-      await runAndKill(directory, `p${kill}`, chance.between(0, 250), ledger)
+      await runAndKill(directory, `p${kill}`, chance.between(0, 2_000), ledger)
       expect(ledger.wrong, `seed ${seed}`).toEqual([])
       const engine = await openEmbeddedDirectory(directory, { clock: systemClock, segmentBytes, reserveBytes: 0 })
       try {

@@ -26,6 +26,7 @@ import { Link } from "./link.ts"
 import { DamagedMessage } from "./message.ts"
 import { Publisher } from "./publisher.ts"
 import { beforeTime, type ReadState, readLog } from "./read.ts"
+import { Sizes } from "./sizes.ts"
 import { type Delivered, Messages } from "./stored-message.ts"
 import { ensureLogStream, LogStream } from "./stream.ts"
 
@@ -68,6 +69,7 @@ class StreamLog implements JetStreamLog {
   readonly #messages: Messages
   readonly #damages: Damages
   readonly #reading: ReadState
+  readonly #sizes: Sizes
 
   constructor(options: JetStreamLogOptions) {
     const { nats, names, partitions, clock, pendingBytesMax } = options
@@ -78,6 +80,7 @@ class StreamLog implements JetStreamLog {
       (_, i) => new LogStream({ nats, clock, name: names.logStream(i), replicas: options.replicas }),
     )
     this.#link = new Link(nats)
+    this.#sizes = new Sizes(this.#streams, clock)
     this.#messages = new Messages(names)
     this.#damages = new Damages(options.log)
     const streams = this.#streams
@@ -208,7 +211,10 @@ class StreamLog implements JetStreamLog {
   }
 
   figures(): Readonly<Record<string, number>> {
+    const { events, bytes } = this.#sizes.now
     return {
+      log_bytes: bytes,
+      log_events: events,
       log_pending_bytes: this.#appender.pendingBytes,
       log_pending_messages: this.#publisher.pending,
       log_damages: this.#damages.count,

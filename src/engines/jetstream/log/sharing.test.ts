@@ -150,6 +150,14 @@ describe.skipIf(natsAvailable() === undefined)("logs of several processes on one
     await expect(all(a, { where: topics[0]!, from: cursors[other]! })).rejects.toThrow(InvalidCursorError)
   })
 
+  test("say how much there is", async () => {
+    const [a] = await two({ partitions: 2 })
+    await a.append(orders, events(10))
+    await expect.poll(() => a.figures(), { timeout: 10_000, interval: 500 }).toMatchObject({ log_events: 10 })
+    expect(a.figures().log_bytes).toBeGreaterThan(1_000)
+    expect(a.health()).toEqual([])
+  })
+
   test("refuse what does not fit into memory", async () => {
     named++
     const { log } = await open({ pendingBytesMax: 100_000 })
