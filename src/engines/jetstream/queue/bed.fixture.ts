@@ -18,7 +18,7 @@ const quiet: Logger = { info() {}, warn() {}, error() {} }
 
 /** A cursor as the engine makes them: of partition 0. */
 export function cursorAt(sequence: number): Cursor {
-  return `00${sequence.toString(36).padStart(9, "0")}` as Cursor
+  return `g0${sequence.toString(36).padStart(9, "0")}` as Cursor
 }
 
 /** One process: its connection, what it is given of the shares, its queue. */
