@@ -84,6 +84,7 @@ function openEngine(settings: Settings, log: Logger): Promise<Engine> {
       directory: join(data, "nats"),
       serveQueue: roles.includes("deliver"),
       pendingBytesMax: limits.pendingBytesMax,
+      eventBytesMax: limits.eventBytesMax,
       clock,
       log,
     })

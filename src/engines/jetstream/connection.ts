@@ -9,6 +9,8 @@ export interface ConnectionOptions {
   readonly servers: readonly string[]
   /** A file of credentials, as `nsc` and `redcar nats init` make them. */
   readonly credentialsFile?: string
+  /** The largest message that will be sent; servers that take less are refused. */
+  readonly messageBytesMax?: number
   readonly log: Logger
 }
 
@@ -21,7 +23,12 @@ export class NatsRefusedError extends StartRefusedError {
 const serverMin = [2, 12] as const
 
 /** Connects, and stays connected until it is closed: to another server when one is gone. Throws NatsRefusedError. */
-export async function connectNats({ servers, credentialsFile, log }: ConnectionOptions): Promise<NatsConnection> {
+export async function connectNats({
+  servers,
+  credentialsFile,
+  messageBytesMax = 0,
+  log,
+}: ConnectionOptions): Promise<NatsConnection> {
   const nats = await connect({
     servers: [...servers],
     name: `redcar ${process.pid}`,
@@ -41,7 +48,7 @@ export async function connectNats({ servers, credentialsFile, log }: ConnectionO
       cause: error,
     })
   })
-  const refusal = refusalOf(nats)
+  const refusal = refusalOf(nats, messageBytesMax)
   if (refusal !== undefined) {
     await nats.close()
     throw new NatsRefusedError(refusal.message, [refusal.next])
@@ -57,7 +64,10 @@ function reasonOf(error: unknown): string {
     : error.message
 }
 
-function refusalOf({ info }: NatsConnection): { readonly message: string; readonly next: string } | undefined {
+function refusalOf(
+  { info }: NatsConnection,
+  messageBytesMax: number,
+): { readonly message: string; readonly next: string } | undefined {
   const version = info?.version ?? "0"
   if (!isRecent(version)) {
     const message = `the NATS server is version ${version}; Redcar needs ${serverMin.join(".")} or newer`
@@ -67,6 +77,10 @@ function refusalOf({ info }: NatsConnection): { readonly message: string; readon
     return { message: "the NATS server runs without JetStream", next: "Start it with -js, or with a jetstream block." }
   if (!info.headers)
     return { message: "the NATS server takes no headers", next: "Let it: no_header_support must not be set." }
+  if (info.max_payload < messageBytesMax) {
+    const message = `the NATS server takes messages of ${info.max_payload} bytes, and an event can come to ${messageBytesMax}`
+    return { message, next: `Set max_payload: ${messageBytesMax} there, or a smaller limits.eventBytesMax here.` }
+  }
   return undefined
 }
 

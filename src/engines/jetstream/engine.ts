@@ -38,6 +38,8 @@ export interface JetStreamOptions {
   /** Whether this process delivers. */
   readonly serveQueue: boolean
   readonly pendingBytesMax: number
+  /** The largest event; default: what fits a server as it comes. */
+  readonly eventBytesMax?: number
   readonly clock: Clock
   readonly log: Logger
   readonly shareTimes?: ShareTimes
@@ -67,7 +69,7 @@ async function open(options: JetStreamOptions, closing: Closing): Promise<Omit<E
   const { clock, log, prefix, partitions, replicas, directory, dedupeWindowMsMax, pendingBytesMax } = options
   await mkdir(directory, { recursive: true })
   closing.push(await lockDirectory(directory))
-  const nats = await connectNats(options)
+  const nats = await connectNats({ ...options, messageBytesMax: (options.eventBytesMax ?? 0) + headerBytesMax })
   closing.push(() => nats.close())
   const warnings = await durabilityWarnings(options)
   const names = createNames(prefix)
@@ -126,6 +128,9 @@ async function readSecret(path: string): Promise<string> {
     throw new NatsRefusedError(`${path} cannot be read: ${(error as NodeJS.ErrnoException).code}`, [], { cause: error })
   }
 }
+
+/** What the headers of a message come to at most; servers take no more than 64 KiB. */
+const headerBytesMax = 64 << 10
 
 const partitionsKey = "partitions"
 

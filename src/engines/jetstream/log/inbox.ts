@@ -43,6 +43,8 @@ export async function openInbox(options: InboxOptions): Promise<Inbox & { close(
     name: names.inboxStream,
     subjects: [names.inboxSubjects],
     retention: "workqueue",
+    // The least there is: a message id of one tenant must not make another's message a duplicate.
+    duplicate_window: 100 * nanosPerMs,
   })
   await ensureStream(nats, clock, {
     ...stream,
