@@ -1,5 +1,8 @@
 import { PerformanceObserver } from "node:perf_hooks"
+import type { StoredEvent } from "../src/core/engine.ts"
+import type { EventView } from "../src/filters/view.ts"
 import { createMatcher, type Matcher } from "../src/match/matcher.ts"
+import { heapBytes } from "./heap.ts"
 import { type Measure, measure } from "./measure.ts"
 import { chanceOf, eventOf, filterOf, parsed, triggerOf, triggersOf } from "./mix.ts"
 
@@ -14,13 +17,17 @@ export async function* measureChanges(quick: boolean): AsyncGenerator<Measure> {
   const chance = chanceOf(7)
   const matcher = createMatcher()
   yield measure("match longest of adding 100,000 triggers", "ms", fill(matcher, chance), 5, true)
+  const events = Array.from({ length: 4096 }, (_, index) => eventOf(chance, types, index))
+  const ready = { events, views: events.map(parsed) }
+  // What making all of this has left over is not what changes cost.
+  heapBytes()
   const collections: number[] = []
   const observer = new PerformanceObserver((list) => {
     for (const { duration } of list.getEntries()) collections.push(duration)
   })
   observer.observe({ entryTypes: ["gc"] })
   const total = quick ? 10_000 : 50_000
-  const changed = await change(matcher, chance, total)
+  const changed = await change(matcher, ready, chance, total)
   await new Promise((resolve) => setTimeout(resolve, 10))
   observer.disconnect()
   const idle = idlePauses(total / 10)
@@ -59,9 +66,12 @@ class Pauses {
   }
 }
 
-async function change(matcher: Matcher, chance: () => number, total: number) {
-  const events = Array.from({ length: 4096 }, (_, index) => eventOf(chance, types, index))
-  const views = events.map(parsed)
+interface Ready {
+  readonly events: readonly StoredEvent[]
+  readonly views: readonly EventView[]
+}
+
+async function change(matcher: Matcher, { events, views }: Ready, chance: () => number, total: number) {
   const present = new Array<boolean>(triggers).fill(true)
   const changesMs: number[] = []
   let matched = 0

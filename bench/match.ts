@@ -1,11 +1,10 @@
-import { setFlagsFromString } from "node:v8"
-import { runInNewContext } from "node:vm"
 import type { StoredEvent } from "../src/core/engine.ts"
 import type { Trigger } from "../src/core/resources.ts"
 import { compileNode } from "../src/filters/compile.ts"
 import { readFilters } from "../src/filters/parse.ts"
 import type { EventView } from "../src/filters/view.ts"
 import { createMatcher, type Matcher } from "../src/match/matcher.ts"
+import { heapBytes } from "./heap.ts"
 import { median } from "./load.ts"
 import { measureAdversaries } from "./match-adversaries.ts"
 import { measureChanges } from "./match-changes.ts"
@@ -138,16 +137,4 @@ function compileOf(trigger: Trigger): (view: EventView) => boolean {
   const read = readFilters(trigger.filters)
   if (!read.ok) throw new TypeError("the benchmark's filters check")
   return compileNode(read.node)
-}
-
-const collect = (() => {
-  setFlagsFromString("--expose-gc")
-  return runInNewContext("gc") as () => void
-})()
-
-/** Bytes in use after a collection. */
-function heapBytes(): number {
-  collect()
-  const { heapUsed, external } = process.memoryUsage()
-  return heapUsed + external
 }

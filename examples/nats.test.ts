@@ -1,16 +1,14 @@
 import { execFile } from "node:child_process"
+import { randomBytes } from "node:crypto"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
-import { jetstream } from "@nats-io/jetstream"
-import { headers } from "@nats-io/nats-core"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
-import { openTestApi, type TestApi } from "../src/api/api.fixture.ts"
+import { HubProcess } from "../faults/hub.ts"
 import { runCli } from "../src/cli/terminal.fixture.ts"
-import { type Bed, openBed } from "../src/engines/jetstream/credentials/bed.fixture.ts"
-import { natsAvailable } from "../src/testing/nats.ts"
+import { type Nats, natsAvailable, startNats } from "../src/testing/nats.ts"
 
 const page = readFileSync(new URL("../docs/nats.md", import.meta.url), "utf8")
 /** Where imports of packages find them. */
@@ -22,22 +20,47 @@ function shown(name: string): string {
   return program!
 }
 
+/** The command that the page shows, with its last word another one. */
+function command(begin: string, last: string): readonly string[] {
+  const line = page.split("\n").find((each) => each.startsWith(`$ redcar ${begin}`))!
+  return [...line.slice("$ redcar ".length).split(" ").slice(0, -1), last]
+}
+
 const program = natsAvailable()
 const title = program === undefined ? "docs/nats.md: SKIPPED, there is no nats-server here" : "docs/nats.md"
 
 describe.skipIf(program === undefined)(title, () => {
+  const key = `rck_${randomBytes(32).toString("base64url")}`
   let home: string
-  let bed: Bed
-  let api: TestApi
+  let nats: Nats
+  let hub: HubProcess
+
   beforeAll(async () => {
     home = mkdtempSync(join(tmpdir(), "redcar-docs-nats-"))
     mkdirSync(scratch, { recursive: true })
-    bed = await openBed()
-    api = await openTestApi({ credentials: bed.credentials })
-  })
+    const files = join(home, "nats")
+    expect(await runCli(command("nats init", files))).toMatchObject({ code: 0, err: "" })
+    const accounts = readFileSync(join(files, "accounts.conf"), "utf8")
+    nats = await startNats({
+      config: (folder) =>
+        `resolver { type: full, dir: "${join(folder, "accounts")}", allow_delete: true }\n${accounts}`,
+    })
+    const engine = ["--engine", nats.url, "--nats-partitions", "2"]
+    const secrets = ["--nats-credentials", join(files, "hub.creds"), "--nats-issuer", join(files, "issuer.json")]
+    hub = new HubProcess({
+      name: "hub",
+      roles: ["ingest", "route", "deliver", "api"],
+      directory: home,
+      logDirectory: home,
+      key,
+      flags: [...engine, ...secrets],
+    })
+    await hub.start()
+  }, 60_000)
+
   afterAll(async () => {
-    await api?.close()
-    await bed?.close()
+    await hub?.close()
+    await nats?.stop()
     rmSync(home, { recursive: true })
   })
 
@@ -45,7 +68,7 @@ describe.skipIf(program === undefined)(title, () => {
   async function run(name: string): Promise<string> {
     const file = join(scratch, `docs-nats-${name}-${process.pid}.mjs`)
     expect(shown(name)).toContain("nats://127.0.0.1:4222")
-    writeFileSync(file, shown(name).replace("nats://127.0.0.1:4222", bed.nats.url))
+    writeFileSync(file, shown(name).replace("nats://127.0.0.1:4222", nats.url))
     try {
       return (await promisify(execFile)(process.execPath, [file], { cwd: home })).stdout
     } finally {
@@ -53,21 +76,24 @@ describe.skipIf(program === undefined)(title, () => {
     }
   }
 
+  /** What the hub has of the topic, as soon as there is something. */
+  async function stored(): Promise<Record<string, unknown>> {
+    const answer = await hub.call("GET", "/v1/topics/orders/stream?from=oldest")
+    for await (const part of answer.body!) {
+      const [, json] = /^data: (.*)$/m.exec(Buffer.from(part).toString()) ?? []
+      if (json !== undefined) return JSON.parse(json) as Record<string, unknown>
+    }
+    throw new Error("the stream ended")
+  }
+
   test("its programs publish and read with the credentials that its command issues", async () => {
-    const command = /^\$ redcar (tenant nats-credentials default --out shop\.creds)$/m.exec(page)![1]!
-    const words = command.replace("shop.creds", join(home, "shop.creds")).split(" ")
-    const issued = await runCli(words, { env: { REDCAR_URL: api.url, REDCAR_KEY: "admin" } })
+    await hub.call("POST", "/v1/topics", { id: "orders" })
+    const words = command("tenant nats-credentials default --out", join(home, "shop.creds"))
+    const issued = await runCli(words, { env: { REDCAR_URL: hub.address!, REDCAR_KEY: key } })
     expect(issued).toMatchObject({ code: 0, err: "" })
 
     await run("publish")
-    const { subject, header, data } = (await bed.manager.streams.getMessage("REDCAR_INBOX", { seq: 1 }))!
-    expect(subject).toBe("redcar.default.orders.o-1001")
-    expect(header!.get("ce-datacontenttype")).toBe("application/json")
-
-    // The hub's part: what is in the inbox comes into the log.
-    const kept = headers()
-    for (const [name, [value]] of header!) kept.set(name, value!)
-    await jetstream(bed.hub).publish("_redcar.log.1.default.orders.o-1001", data, { headers: kept })
+    expect(await stored()).toMatchObject({ id: "1001", source: "/shop/eu", type: "order.created", data: { total: 12 } })
     expect(await run("read")).toBe("redcar.default.orders.o-1001 order.created { total: 12 }\n")
     // What is acknowledged does not come again.
     expect(await run("read")).toBe("")
