@@ -1,5 +1,5 @@
 import { type NatsConnection, nuid } from "@nats-io/nats-core"
-import type { Clock } from "../../core/clock.ts"
+import { type Clock, sleep } from "../../core/clock.ts"
 import { ClosedError, ConflictError, UnavailableError } from "../../core/errors.ts"
 import type { Logger } from "../../core/logger.ts"
 import { follow, type Latest } from "./follow.ts"
@@ -27,6 +27,7 @@ export interface BucketOptions {
 /** How long a deletion is told to those who were away; who was away longer reads all anew. */
 const markerTtl = "1h"
 const operation = "KV-Operation"
+const onItsWayMs = 5
 
 /**
  * A key-value bucket of NATS, with all that it holds in memory. What is read may be a moment old, but never older than what
@@ -123,6 +124,11 @@ export class Bucket {
       } catch (error) {
         if (!isConflict(error)) throw error
         const found = await this.#newest(key)
+        if (found.revision === last) {
+          // What came first is on its way to the other servers, and cannot be read yet.
+          await sleep(this.#options.clock, onItsWayMs)
+          continue
+        }
         if (expected !== 0 || found.live) return this.#refuse(key, expected, found)
         last = found.revision
       }
@@ -141,6 +147,7 @@ export class Bucket {
         return true
       } catch (error) {
         if (!isConflict(error)) throw error
+        await sleep(this.#options.clock, onItsWayMs)
       }
     }
   }
@@ -278,7 +285,8 @@ interface Newest {
 }
 
 function isConflict(error: unknown): boolean {
-  return error instanceof JetStreamError && error.code === reasons.wrongLastSequence
+  if (!(error instanceof JetStreamError)) return false
+  return error.code === reasons.wrongLastSequence || error.code === reasons.wrongLastSequenceSoon
 }
 
 function streamOf(bucket: string): string {

@@ -8,74 +8,79 @@ import { type JetStreamCatalog, openCatalog } from "./catalog.ts"
 import { connectNats } from "./connection.ts"
 import { silentLog } from "./log.fixture.ts"
 
-let nats: Nats
 let buckets = 0
-beforeAll(async () => {
-  nats = await startNats()
-})
-afterAll(() => nats.stop())
 
-const options = (connection: NatsConnection, name: string) => ({
+const options = (connection: NatsConnection, name: string, replicas: number) => ({
   nats: connection,
   clock: systemClock,
   log: silentLog,
   name,
-  replicas: 1,
+  replicas,
 })
 
-describe.skipIf(natsAvailable() === undefined)("on a NATS server (skipped where there is no nats-server)", () => {
-  catalogConformance("JetStream", async () => {
-    const name = `catalog-${buckets++}`
-    const opened = new Map<JetStreamCatalog, NatsConnection>()
-    const open = async () => {
-      const connection = await connectNats({ servers: nats.url.split(","), log: silentLog })
-      const catalog = await openCatalog(options(connection, name))
-      opened.set(catalog, connection)
-      return { catalog }
-    }
-    return {
-      open,
-      elapse: async () => {},
-      async crash() {
-        for (const connection of opened.values()) await connection.close()
-        return open()
-      },
-      async dispose() {
-        for (const [catalog, connection] of opened) {
-          await catalog.close()
-          await connection.close()
-        }
-      },
-    }
-  })
+const there = natsAvailable() !== undefined
 
-  test("what one process changes, another one hears of; also after its connection was cut, and of what was deleted meanwhile", async () => {
-    const connections = await Promise.all(
-      [0, 1].map(() => connectNats({ servers: nats.url.split(","), log: silentLog })),
-    )
-    const [one, two] = (await Promise.all(connections.map((each) => Bucket.open(options(each, "shared"))))) as [
-      Bucket,
-      Bucket,
-    ]
-    const heard: string[] = []
-    let wake = () => {}
-    two.listen((change) => {
-      heard.push(`${change.key}=${change.text ?? "gone"}`)
-      wake()
+describe.skipIf(!there).each([1, 3] as const)(
+  "on NATS, %i servers (skipped where there is no nats-server)",
+  (servers) => {
+    let nats: Nats
+    beforeAll(async () => {
+      nats = await startNats({ servers })
     })
-    const hears = async (text: string) => {
-      while (!heard.includes(text)) await new Promise<void>((resolve) => (wake = resolve))
-    }
-    await one.put("a.b", "1")
-    await hears("a.b=1")
-    await connections[1]!.reconnect().catch(() => {})
-    await one.delete("a.b")
-    await one.put("c", "2")
-    await hears("c=2")
-    await hears("a.b=gone")
-    expect(two.get("a.b")).toBeUndefined()
-    expect(two.get("c")?.text).toBe("2")
-    await Promise.all([one.close(), two.close()])
-    await Promise.all(connections.map((each) => each.close()))
-  })
-})
+    afterAll(() => nats?.stop())
+
+    catalogConformance("JetStream", async () => {
+      const name = `catalog-${buckets++}`
+      const opened = new Map<JetStreamCatalog, NatsConnection>()
+      const open = async () => {
+        const connection = await connectNats({ servers: nats.url.split(","), log: silentLog })
+        const catalog = await openCatalog(options(connection, name, servers))
+        opened.set(catalog, connection)
+        return { catalog }
+      }
+      return {
+        open,
+        elapse: async () => {},
+        async crash() {
+          for (const connection of opened.values()) await connection.close()
+          return open()
+        },
+        async dispose() {
+          for (const [catalog, connection] of opened) {
+            await catalog.close()
+            await connection.close()
+          }
+        },
+      }
+    })
+
+    test("what one process changes, another one hears of; also after its connection was cut, and of what was deleted meanwhile", async () => {
+      const connections = await Promise.all(
+        [0, 1].map(() => connectNats({ servers: nats.url.split(","), log: silentLog })),
+      )
+      const [one, two] = (await Promise.all(
+        connections.map((each) => Bucket.open(options(each, "shared", servers))),
+      )) as [Bucket, Bucket]
+      const heard: string[] = []
+      let wake = () => {}
+      two.listen((change) => {
+        heard.push(`${change.key}=${change.text ?? "gone"}`)
+        wake()
+      })
+      const hears = async (text: string) => {
+        while (!heard.includes(text)) await new Promise<void>((resolve) => (wake = resolve))
+      }
+      await one.put("a.b", "1")
+      await hears("a.b=1")
+      await connections[1]!.reconnect().catch(() => {})
+      await one.delete("a.b")
+      await one.put("c", "2")
+      await hears("c=2")
+      await hears("a.b=gone")
+      expect(two.get("a.b")).toBeUndefined()
+      expect(two.get("c")?.text).toBe("2")
+      await Promise.all([one.close(), two.close()])
+      await Promise.all(connections.map((each) => each.close()))
+    })
+  },
+)

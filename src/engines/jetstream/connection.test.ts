@@ -25,16 +25,19 @@ test.skipIf(!there)(title("a server that takes less than the largest event is re
   await expect(connecting).rejects.toThrow(/takes messages of 65536 bytes/)
 })
 
-test.skipIf(!there)(title("what could be lost is told: unless three keep it, or the disk is flushed each time"), async () => {
-  nats = await startNats()
-  const { monitor } = nats.servers[0]!
-  expect(await durabilityWarnings({ replicas: 1, monitor })).toEqual([expect.stringContaining("only now and then")])
-  expect(await durabilityWarnings({ replicas: 1 })).toEqual([expect.stringContaining("is not known here")])
-  expect(await durabilityWarnings({ replicas: 3 })).toEqual([])
-  await nats.stop()
-  nats = await startNats({ syncAlways: true })
-  expect(await durabilityWarnings({ replicas: 1, monitor: nats.servers[0]!.monitor })).toEqual([])
-  expect(await durabilityWarnings({ replicas: 1, monitor: "http://127.0.0.1:1" })).toEqual([
-    expect.stringContaining("does not answer"),
-  ])
-})
+test.skipIf(!there)(
+  title("what could be lost is told: unless three keep it, or the disk is flushed each time"),
+  async () => {
+    nats = await startNats()
+    const { monitor } = nats.servers[0]!
+    expect(await durabilityWarnings({ replicas: 1, monitor })).toEqual([expect.stringContaining("only now and then")])
+    expect(await durabilityWarnings({ replicas: 1 })).toEqual([expect.stringContaining("is not known here")])
+    expect(await durabilityWarnings({ replicas: 3 })).toEqual([])
+    await nats.stop()
+    nats = await startNats({ syncAlways: true })
+    expect(await durabilityWarnings({ replicas: 1, monitor: nats.servers[0]!.monitor })).toEqual([])
+    expect(await durabilityWarnings({ replicas: 1, monitor: "http://127.0.0.1:1" })).toEqual([
+      expect.stringContaining("does not answer"),
+    ])
+  },
+)

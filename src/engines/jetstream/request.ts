@@ -18,6 +18,8 @@ export const reasons = {
   nameInUse: 10058,
   streamNotFound: 10059,
   wrongLastSequence: 10071,
+  /** The same, by what a leader has proposed to the others and nobody can read yet. */
+  wrongLastSequenceSoon: 10164,
   consumerNotFound: 10014,
 } as const
 
