@@ -1,5 +1,6 @@
 import { jetstream, jetstreamManager, StorageType } from "@nats-io/jetstream"
-import { connect, type NatsConnection } from "@nats-io/transport-node"
+import { connect, headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node"
+import { nextId } from "./requests.ts"
 
 /** A stream of a client that does nothing but publish and consume, as its makers mean it to be used. */
 export interface BareNats {
@@ -7,6 +8,8 @@ export interface BareNats {
   publish(): Promise<unknown>
   /** The same with an inbox of our own, and no reading of the acknowledgement beyond whether it is one. */
   publishRaw(): Promise<unknown>
+  /** The same, with an id by which the servers recognise a repeated one: what it takes to try again. */
+  publishOnce(): Promise<unknown>
   /** Messages per second of an ordered consumer, from the first of the stream, over so many of them. */
   consume(messages: number): Promise<number>
   close(): Promise<void>
@@ -25,9 +28,15 @@ export async function openBareNats({ url, replicas, payload }: BareOptions): Pro
   await manager.streams.add({ name, subjects: [subject], num_replicas: replicas, storage: StorageType.File })
   const client = jetstream(connection)
   const raw = rawPublisher(connection, subject, payload)
+  const id = nextId()
   return {
     publish: () => client.publish(subject, payload),
-    publishRaw: raw,
+    publishRaw: () => raw(),
+    publishOnce: () => {
+      const sent = headers()
+      sent.set("Nats-Msg-Id", id())
+      return raw(sent)
+    },
     async consume(messages) {
       const consumer = await client.consumers.get(name)
       const startedAt = performance.now()
@@ -42,10 +51,12 @@ export async function openBareNats({ url, replicas, payload }: BareOptions): Pro
   }
 }
 
+type RawPublish = (headers?: MsgHdrs) => Promise<void>
+
 /** `+ACK` or `{"stream":…}` is an acknowledgement; `{"error":…}` is none. */
 const errorStart = Buffer.from('{"error"')
 
-function rawPublisher(connection: NatsConnection, subject: string, payload: Uint8Array): () => Promise<void> {
+function rawPublisher(connection: NatsConnection, subject: string, payload: Uint8Array): RawPublish {
   const inbox = `_INBOX.bare${process.pid}.`
   const waiting = new Map<string, PromiseWithResolvers<void>>()
   let number = 0
@@ -58,11 +69,11 @@ function rawPublisher(connection: NatsConnection, subject: string, payload: Uint
       else one?.resolve()
     },
   })
-  return () => {
+  return (headers) => {
     const reply = `${inbox}${number++}`
     const one = Promise.withResolvers<void>()
     waiting.set(reply, one)
-    connection.publish(subject, payload, { reply })
+    connection.publish(subject, payload, { reply, ...(headers && { headers }) })
     return one.promise
   }
 }

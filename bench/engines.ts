@@ -60,7 +60,7 @@ async function* onServers(servers: 1 | 3, quick: boolean): AsyncIterable<Measure
   const bare = await openBareNats({ url: nats.url, replicas: servers, payload })
   try {
     yield* withEngine(name, nats, async function* (engine) {
-      const sides = { ours: appender(engine), raw: bare.publishRaw, client: bare.publish }
+      const sides = { ours: appender(engine), raw: bare.publishRaw, once: bare.publishOnce, client: bare.publish }
       for (const count of outstandings) yield* publishing(name, count, sides, quick)
       yield* reading(name, engine, bare, quick)
     })
@@ -109,10 +109,11 @@ function appender(engine: Engine): () => Promise<unknown> {
   return () => engine.log.append(address, [Event.of({ ...attributes, id: id() }, payload, "json")], options)
 }
 
-/** Who publishes: the engine, the bare client with an inbox of our own, its own `publish`. */
+/** Who publishes: the engine, the bare client with an inbox of our own, that with message ids, its own `publish`. */
 interface Sides {
   readonly ours: () => Promise<unknown>
   readonly raw?: () => Promise<unknown>
+  readonly once?: () => Promise<unknown>
   readonly client?: () => Promise<unknown>
 }
 
@@ -132,9 +133,10 @@ async function* publishing(engine: string, count: number, sides: Sides, quick: b
   const what = `append, ${engine}, ${count} outstanding`
   for (const [name, words] of [
     ["raw", "bare client with its own inbox"],
+    ["once", "that with message ids"],
     ["client", "js.publish"],
   ] as const) {
-    if (name === "client" && !results.has("client")) continue
+    if (name !== "raw" && !results.has(name)) continue
     const perSecond = (result: OutstandingResult) => result.perSecond
     yield measure(`${what}, beside ${words}`, "events/s", of("ours", perSecond), of(name, perSecond))
   }

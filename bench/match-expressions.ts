@@ -1,5 +1,6 @@
 import { Environment } from "@marcbachmann/cel-js"
 import { Event } from "../src/core/event.ts"
+import { skim, type Wanted, wantedMember } from "../src/filters/skim.ts"
 import { compileSql } from "../src/filters/sql/compile.ts"
 import { parseSql } from "../src/filters/sql/parser.ts"
 import { EventView } from "../src/filters/view.ts"
@@ -52,6 +53,28 @@ export function* measureExpressions(quick: boolean): Generator<Measure> {
   yield measure("cesql three clauses against its goal", "us", us, 0.5, true)
   yield measure("cesql parse against cel-js", "us", parseUs, celParseUs, true)
   yield measure("cesql parse against its goal", "us", parseUs, 30, true)
+}
+
+/** Two members of an order of some sizes, skimmed, beside decoding and JSON.parse. */
+export function* measureSkimming(quick: boolean): Generator<Measure> {
+  const members = ["customer", "total"].map((name) => wantedMember(name, undefined)!)
+  const wanted: Wanted = { members }
+  const decoder = new TextDecoder()
+  for (const items of [0, 8, 256]) {
+    const item = { sku: "SKU-1", name: "A thing with a longish name", n: 2, price: 9.5, tags: ["a", "b"], gift: false }
+    const order = { customer: "c12345", total: 123.45, items: new Array(items).fill(item) }
+    const bytes = new TextEncoder().encode(JSON.stringify(order))
+    const [us, parseUs] = inTurns(
+      quick ? 20 : 100,
+      () => {
+        if (skim(bytes, wanted) !== undefined) sink.count++
+      },
+      () => {
+        if (JSON.parse(decoder.decode(bytes)) !== undefined) sink.count++
+      },
+    )
+    yield measure(`match two members of ${bytes.length} B of data against parsing it`, "us", us, parseUs, true)
+  }
 }
 
 /** Medians of microseconds a call. */

@@ -8,7 +8,7 @@ import { heapBytes } from "./heap.ts"
 import { median } from "./load.ts"
 import { measureAdversaries } from "./match-adversaries.ts"
 import { measureChanges } from "./match-changes.ts"
-import { measureExpressions } from "./match-expressions.ts"
+import { measureExpressions, measureSkimming } from "./match-expressions.ts"
 import { type BenchOptions, type Measure, measure } from "./measure.ts"
 import { chanceOf, eventOf, type Mix, parsed, triggersOf, typesOf } from "./mix.ts"
 
@@ -36,6 +36,7 @@ export async function* run(options: BenchOptions): AsyncIterable<Measure> {
   const rounds = options.quick ? 5 : 15
   for (const mix of mixes) yield* measureMix(mix, rounds)
   yield* measureAdversaries(options.quick)
+  yield* measureSkimming(options.quick)
   yield* measureExpressions(options.quick)
   yield* measureChanges(options.quick)
 }

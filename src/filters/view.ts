@@ -6,6 +6,9 @@ export type Json = string | number | boolean | null | readonly Json[] | { readon
 
 const decoder = new TextDecoder()
 
+/** Below this size parsing all of the data is as fast as skimming it. */
+const skimmedBytesMin = 160
+
 /**
  * An event as filters see it while it is being decided: made per event, thrown away after. Data is parsed at most once, and
  * only if what was skimmed of it before does not do.
@@ -58,8 +61,9 @@ export class EventView {
     if (this.#dataRead) return this.#data
     if (this.#wanted === wanted) return this.#skimmed
     const { data, dataKind } = this.event
+    if (data === undefined || dataKind !== "json" || data.length < skimmedBytesMin) return this.data()
     // Skimming twice costs as much as parsing.
-    if (data === undefined || dataKind !== "json" || this.#wanted !== undefined) return this.data()
+    if (this.#wanted !== undefined) return this.data()
     const found = skim(data, wanted)
     if (found === undefined) return this.data()
     this.#wanted = wanted
