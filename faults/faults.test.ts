@@ -1,9 +1,12 @@
 import { rm } from "node:fs/promises"
-import { expect, test } from "vitest"
+import { expect, test, vi } from "vitest"
 import { natsAvailable } from "../src/testing/nats.ts"
 import type { EngineName } from "./deployment.ts"
 import { runScenario } from "./run.ts"
 import { type Scenario, scenarios } from "./scenarios.ts"
+
+// They wait for most of their time.
+vi.setConfig({ maxConcurrency: 2 })
 
 /** Short forms of what `npm run faults` does; that one takes long enough to find the rare. */
 const short: readonly (readonly [name: string, engine: EngineName])[] = [
@@ -18,13 +21,14 @@ const short: readonly (readonly [name: string, engine: EngineName])[] = [
 for (const [name, engine] of short) {
   const missing = engine !== "embedded" && natsAvailable() === undefined
   const title = `${name} on ${engine}: nothing acknowledged is lost`
-  test.skipIf(missing)(missing ? `${title} (skipped: no nats-server here)` : title, { timeout: 90_000 }, async () => {
+  const options = { timeout: 90_000, concurrent: true, skip: missing }
+  test(missing ? `${title} (skipped: no nats-server here)` : title, options, async () => {
     const scenario = scenarios.find((one) => one.name === name)!
     const result = await runScenario(scenario, { engine, seconds: 3, ratePerSecond: 100, stallMs: 20_000 })
     expect(result.faults, result.complaints.join("\n")).toEqual([])
     expect(result.acknowledged).toBe(result.published)
     expect(result.published).toBeGreaterThan(100)
-    console.log(`${result.published} events, ${result.refused} refused, ${result.repeated} deliveries repeated`)
+    console.log(`${name} on ${engine}: ${result.refused} refused, ${result.repeated} deliveries repeated`)
   })
 }
 

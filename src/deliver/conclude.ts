@@ -1,8 +1,8 @@
 import type { Address } from "../core/address.ts"
 import { parseTopic } from "../core/address.ts"
 import type { Attempt, DeadLetter, DeadReason, Outcome } from "../core/delivery.ts"
-import type { Lease, StoredEvent } from "../core/engine.ts"
-import { DamagedError, InvalidCursorError } from "../core/errors.ts"
+import type { EventLog, Lease, StoredEvent } from "../core/engine.ts"
+import { DamagedError, InvalidCursorError, UnavailableError } from "../core/errors.ts"
 import type { Trigger } from "../core/resources.ts"
 import { decide } from "./decide.ts"
 import type { Hub } from "./hub.ts"
@@ -40,7 +40,7 @@ export async function prepare(job: Job, hub: Hub): Promise<Prepared> {
     const trigger = known instanceof Promise ? await known : known
     if (!trigger) return over(() => gate.end(lease, (lease) => engine.queue.settle(lease, { kind: "done" })))
     if (trigger.paused || directory.isPaused(tenant, id)) return over(() => hold(lease, hub))
-    const stored = await fetch(lease, hub)
+    const stored = await fetch(lease, trigger, hub)
     if (stored.event) return { kind: "ready", stored: stored.event, trigger }
     const outcome: Outcome = { kind: "failed", detail: stored.detail, permanent: true }
     const address = addressOf(trigger)
@@ -65,14 +65,22 @@ type Fetched =
   /** Why it never will be there. */
   | { readonly event: undefined; readonly detail: string }
 
-async function fetch({ delivery }: Lease, { engine }: Hub): Promise<Fetched> {
+async function fetch(lease: Lease, trigger: Trigger, { engine }: Hub): Promise<Fetched> {
+  const { delivery } = lease
   try {
     const event = await engine.log.get(delivery.cursor)
+    if (event === undefined) await checkPassed(lease, trigger, engine.log)
     return event ? { event } : { event, detail: "the event is no longer stored: its topic's retention has dropped it" }
   } catch (error) {
     if (!(error instanceof DamagedError || error instanceof InvalidCursorError)) throw error
     return { event: undefined, detail: `the event cannot be read: ${error.message}` }
   }
+}
+
+/** Throws UnavailableError where the log does not show so much yet as was read of it before: what is not there may come. */
+async function checkPassed({ delivery }: Lease, trigger: Trigger, log: EventLog): Promise<void> {
+  const head = await log.head(log.partitionOf(addressOf(trigger)))
+  if (log.compare(delivery.cursor, head) > 0) throw new UnavailableError(`the log ends before ${delivery.cursor}`)
 }
 
 /** Where the trigger listens: the nearest there is to the address of an event that is gone. */

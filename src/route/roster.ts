@@ -126,7 +126,7 @@ export class Roster {
   /** The frontier of a trigger that was deleted while nobody looked; undefined where it has not left its start. */
   async #leftAt(path: string): Promise<Cursor | undefined> {
     const record = this.#left.get(path)
-    if (record?.attachedAfter === undefined) return record && this.#options.engine.queue.position(readerOf(path))
+    if (record?.attachedAfter === undefined) return record && this.#positionOf(path)
     return this.#laterOfHere(record.attachedAfter)
   }
 
@@ -193,7 +193,7 @@ export class Roster {
       await this.#clear(path)
       record = undefined
     }
-    const position = (record && (await this.#options.engine.queue.position(readerOf(path)))) ?? trigger.from
+    const position = (record && (record.attachedAfter ?? (await this.#positionOf(path)))) ?? trigger.from
     const member: Member = { trigger, incarnation, position, record, state: { kind: "resting" } }
     if (record?.attachedAfter !== undefined) this.#serve(path, member, record.attachedAfter)
     this.#members.set(path, member)
@@ -292,8 +292,14 @@ export class Roster {
     await persist(patience, "pausing a trigger", () => engine.queue.enqueue([], position))
     await this.#write(path, member, { of: member.incarnation })
     this.#unmatch(path, member.trigger)
-    member.position = (await engine.queue.position(reader)) ?? cursor
+    member.position = (await this.#positionOf(path)) ?? cursor
     member.state = { kind: "resting" }
+  }
+
+  /** Where the trigger's own reader is. */
+  #positionOf(path: string): Promise<Cursor | undefined> {
+    const { engine, patience } = this.#options
+    return persist(patience, "finding a trigger's position", () => engine.queue.position(readerOf(path)))
   }
 
   #unmatch(path: string, trigger: Trigger): void {

@@ -145,7 +145,8 @@ class MainReader {
     this.#cancelSave?.()
     await this.#turns.idle()
     if (this.#failure) throw this.#failure.error
-    await this.#save().catch((error) => this.#fail(error))
+    // What is not saved is read again, and found to be routed.
+    await this.#save().catch((error) => (isPassing(error) ? undefined : this.#fail(error)))
   }
 
   /** Goes on where the one before has come to, who can do nothing any more. */

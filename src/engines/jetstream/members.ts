@@ -6,13 +6,17 @@ import type { Bucket, EntryChange } from "./bucket.ts"
 export interface ShareTimes {
   /** Between two signs of life. */
   readonly beatMs: number
-  /** Without one confirmed for so long, a process gives up all that it has. */
+  /** Without one confirmed for so long, a process gives up all that it has: it will not see what others take over. */
   readonly giveUpMs: number
-  /** Without one for so long, others take over what a process has; well above `giveUpMs`. */
-  readonly deadMs: number
 }
 
-export const shareTimes: ShareTimes = { beatMs: 1_000, giveUpMs: 2_500, deadMs: 4_000 }
+export const shareTimes: ShareTimes = { beatMs: 1_000, giveUpMs: 10_000 }
+
+/**
+ * Others take over what a process has when so many signs of life of their own were confirmed since its last one. Where nobody's
+ * are, because NATS stores nothing at the moment, time stands still, and nobody is dead for it.
+ */
+const deadBeats = 4
 
 export interface MembersOptions {
   readonly bucket: Bucket
@@ -26,27 +30,27 @@ export interface MembersOptions {
 interface Seen {
   readonly kinds: readonly string[]
   readonly revision: number
-  /** When this process saw it, on its own clock. */
-  readonly at: number
+  /** How many signs of life of this process had been confirmed when it was seen. */
+  readonly beat: number
 }
 
 const prefix = "member/"
-/** Dead ones are forgotten after so many times the time that they take to be dead. */
-const forgottenAfter = 15
+/** Dead ones are forgotten after so many. */
+const forgottenBeats = 60
 
 /** The processes that take shares, as they show that they live. */
 export class Members {
   readonly #options: MembersOptions
   readonly #seen = new Map<string, Seen>()
   readonly #unlisten: () => void
-  #confirmedAt: number
+  #confirmedAt = Number.NEGATIVE_INFINITY
+  #confirmed = 0
   #beating = false
   #beats = 0
   #gone = false
 
   constructor(options: MembersOptions) {
     this.#options = options
-    this.#confirmedAt = Number.NEGATIVE_INFINITY
     for (const entry of options.bucket.range(prefix, prefix)) this.#see(entry)
     this.#unlisten = options.bucket.listen((change) => this.#see(change))
   }
@@ -66,6 +70,7 @@ export class Members {
     try {
       await bucket.put(`${prefix}${id}`, JSON.stringify({ kinds, beat: this.#beats++ }), undefined, times.giveUpMs)
       this.#confirmedAt = at
+      this.#confirmed++
     } catch (error) {
       log.warn({ err: error }, "NATS does not take this process's sign of life")
     } finally {
@@ -91,9 +96,9 @@ export class Members {
 
   /** Forgets those who have been dead for long. */
   async forget(): Promise<void> {
-    const { bucket, clock, times } = this.#options
+    const { bucket } = this.#options
     for (const [id, seen] of this.#seen) {
-      if (clock.now() - seen.at < forgottenAfter * times.deadMs) continue
+      if (this.#confirmed - seen.beat < forgottenBeats) continue
       await bucket.delete(`${prefix}${id}`, seen.revision).catch(() => {})
     }
   }
@@ -106,9 +111,8 @@ export class Members {
     await bucket.delete(`${prefix}${id}`).catch(() => {})
   }
 
-  #livesOn({ at }: Seen): boolean {
-    const { clock, times } = this.#options
-    return clock.now() - at < times.deadMs
+  #livesOn({ beat }: Seen): boolean {
+    return this.#confirmed - beat < deadBeats
   }
 
   #see({ key, text, revision }: EntryChange): void {
@@ -117,7 +121,7 @@ export class Members {
     if (text === undefined) this.#seen.delete(id)
     else {
       const { kinds } = JSON.parse(text) as { readonly kinds: readonly string[] }
-      this.#seen.set(id, { kinds, revision, at: this.#options.clock.now() })
+      this.#seen.set(id, { kinds, revision, beat: this.#confirmed })
     }
   }
 }

@@ -9,9 +9,9 @@ import { connectNats } from "./connection.ts"
 import { silentLog } from "./log.fixture.ts"
 import { type JetStreamShares, openShares } from "./shares.ts"
 
-const times = { beatMs: 60, giveUpMs: 250, deadMs: 500 }
+const times = { beatMs: 60, giveUpMs: 250 }
 /** Long enough for a connection to come back. */
-const patientTimes = { beatMs: 60, giveUpMs: 2_500, deadMs: 4_000 }
+const patientTimes = { beatMs: 400, giveUpMs: 2_500 }
 const there = natsAvailable() !== undefined
 const title = (text: string) => (there ? text : `${text} (skipped: there is no nats-server)`)
 

@@ -270,8 +270,13 @@ export class Puller {
     }
     this.#consumerSequence++
     this.#asked--
-    this.#position = place.sequence
     this.#caughtUp = place.pending === 0
+    // A copy that is behind lets a consumer begin before where it was told to.
+    if (place.sequence <= this.#position) {
+      this.#pull()
+      return
+    }
+    this.#position = place.sequence
     this.#buffer.push({
       subject: raw.subject,
       sequence: place.sequence,

@@ -42,6 +42,11 @@ export interface StreamState {
   readonly last_seq: number
 }
 
+interface StreamInfo {
+  readonly state: StreamState
+  readonly cluster?: { readonly leader?: string }
+}
+
 /** A message as its stream holds it. */
 export interface StreamMessage {
   readonly subject: string
@@ -65,6 +70,8 @@ const nothing = new Uint8Array()
 const patienceMs = 3_000
 const directMsMax = 1_000
 const restMs = 100
+/** How long a leader may show less than a copy. */
+const behindMsMax = 1_000
 
 /** What is asked for of a stream: the message at a sequence, the newest of a subject, or a subject's first from a sequence on. */
 type MessageQuery =
@@ -98,8 +105,11 @@ export class LogStream {
   }
 
   async state(): Promise<StreamState> {
-    const { state } = await this.ask<{ readonly state: StreamState }>(`STREAM.INFO.${this.name}`)
-    return state
+    return (await this.#info()).state
+  }
+
+  #info(): Promise<StreamInfo> {
+    return this.ask<StreamInfo>(`STREAM.INFO.${this.name}`)
   }
 
   /** Undefined where there is none. Of several copies any may answer what it has; what it has not, only the leader says. */
@@ -107,7 +117,23 @@ export class LogStream {
     const byPlace = "seq" in query && query.next_by_subj === undefined
     const direct = byPlace || this.#replicas === 1 ? await this.#direct(query) : undefined
     if (direct?.message !== undefined) return direct.message
-    return direct !== undefined && this.#replicas === 1 ? undefined : this.#leaders(query)
+    if (direct !== undefined && this.#replicas === 1) return undefined
+    return byPlace ? this.#atPlace(query.seq) : this.#leaders(query)
+  }
+
+  /**
+   * Also the leader may have less, for a moment, than a copy has shown already. That nothing is at a place is certain only
+   * where the same answer shows something beyond it, or where the stream's end is beyond it.
+   */
+  async #atPlace(seq: number): Promise<StreamMessage | undefined> {
+    const until = this.#clock.now() + behindMsMax
+    for (let passed = false; ; ) {
+      const next = await this.#leaders({ seq, next_by_subj: ">" })
+      if (next !== undefined) return next.sequence === seq ? next : undefined
+      if (passed || this.#clock.now() >= until) return undefined
+      passed = (await this.state()).last_seq >= seq
+      if (!passed) await sleep(this.#clock, restMs)
+    }
   }
 
   /** What a copy answers; undefined where none does. */
@@ -126,6 +152,15 @@ export class LogStream {
 
   /** Whether nothing of these subjects lies after one sequence and up to another. No subjects: everything. */
   async hasNone(subjects: readonly string[], after: number, to: number): Promise<boolean> {
+    if (this.#replicas === 1) return this.#showsNone(subjects, after, to)
+    // A leader that has just become one may not show yet what an earlier one has: all answers are to be one leader's.
+    const before = await this.#info()
+    if (before.state.last_seq < to || !(await this.#showsNone(subjects, after, to))) return false
+    const { cluster } = await this.#info()
+    return cluster?.leader === before.cluster?.leader
+  }
+
+  async #showsNone(subjects: readonly string[], after: number, to: number): Promise<boolean> {
     for (const subject of subjects.length === 0 ? [">"] : subjects) {
       const next = await this.message({ seq: after + 1, next_by_subj: subject })
       if (next !== undefined && next.sequence <= to) return false
