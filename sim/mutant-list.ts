@@ -40,13 +40,13 @@ export const mutants: readonly Mutant[] = [
   {
     name: "a trigger that is behind is attached at once",
     file: `${route}/roster.ts`,
-    before: "if (!this.#isBehind(member.position)) return this.#attach(path, member)",
-    after: "return this.#attach(path, member)",
+    before: 'if (own && member.state.kind === "resting" && !this.#isBehind(member.position)) {',
+    after: 'if (own && member.state.kind === "resting") {',
   },
   {
     name: "pausing loses the place",
     file: `${route}/roster.ts`,
-    before: "else await this.#detach(path, member, member.state.after)",
+    before: 'else if (member.state.kind === "attached") await this.#detach(path, member, member.state.after)',
     after: "else this.#unmatch(path, trigger)",
   },
   {

@@ -183,6 +183,8 @@ export class Bucket {
         },
       })
     } catch (error) {
+      if (error instanceof JetStreamError && !isConflict(error))
+        throw new UnavailableError(`NATS cannot write ${key}: ${error.message}`, { cause: error })
       if (!isConflict(error)) throw error
       // An answer that was lost: then it is our own write that came first.
       const found = await this.#newest(key)

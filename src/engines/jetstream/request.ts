@@ -82,9 +82,9 @@ export async function store(options: StoreOptions): Promise<Stored> {
   }
 }
 
-/** Reasons that lie with the servers, and pass: no leader, no quorum, not enough of something. */
+/** Reasons that lie with the servers, and pass: no leader, no quorum, not enough of something, the same being stored right now. */
 function isPassing({ code }: JetStreamError): boolean {
-  return [10008, 10009, 10076, 10077, 10167, 10023, 10041].includes(code)
+  return [10008, 10009, 10076, 10077, 10167, 10023, 10041, 10158].includes(code)
 }
 
 async function request(

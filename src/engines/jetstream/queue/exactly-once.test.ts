@@ -150,7 +150,7 @@ class Story {
     const wrap = (nats: NatsConnection) => faulty(nats, this.#fates, this.#again)
     this.#router = await this.#hub.start(systemClock, false, {}, wrap)
     const saved = await this.#router.queue.position("router")
-    this.#at = saved === undefined ? 0 : Number.parseInt(saved, 36)
+    this.#at = saved === undefined ? 0 : Number.parseInt(saved.slice(2), 36)
   }
 }
 
