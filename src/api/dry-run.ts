@@ -9,7 +9,7 @@ import type { ApiContext } from "./context.ts"
 import { ProblemError } from "./errors.ts"
 import { parseFrom } from "./event-query.ts"
 import { type Faults, readBody } from "./fields.ts"
-import { write } from "./outflow.ts"
+import { answerLines, linesType } from "./lines.ts"
 import { createPace } from "./pace.ts"
 import { idParams } from "./resource-routes.ts"
 import type { ResourceStore } from "./resource-store.ts"
@@ -18,7 +18,6 @@ import { component, strict, Timestamp } from "./schemas.ts"
 import { readUnsaved, unsavedFields } from "./unsaved-trigger.ts"
 import { createJudge, type Judge } from "./verdict.ts"
 
-const linesType = "application/x-ndjson"
 const eventsDefault = 1_000_000
 const eventsMax = 100_000_000
 const sampleDefault = 10
@@ -29,8 +28,6 @@ const clausesMax = 256
 const runsMax = 4
 const batchMax = 256
 const progressMs = 250
-/** A client that takes nothing for this long is cut off. */
-const stallMs = 60_000
 
 const rangeFields = {
   from: Type.Optional(
@@ -160,37 +157,25 @@ function readUntil(context: ApiContext, partition: number, text: string, faults:
 
 const untilForm = "must be a cursor of this topic, or an RFC 3339 time"
 
-/** Streams lines of progress and, last, the result. A slow client slows only its own run; one that goes away ends it. */
-async function run(
-  context: ApiContext,
-  reply: FastifyReply,
-  asked: DryRun,
-  runs: { now: number },
-): Promise<FastifyReply | undefined> {
+/** Answers with lines of progress and, last, the result. */
+async function run(context: ApiContext, reply: FastifyReply, asked: DryRun, runs: { now: number }): Promise<void> {
   if (runs.now >= runsMax) {
     throw new ProblemError("overloaded", `${runsMax} dry runs are being made already; try again when one is over`, {
       headers: { "retry-after": "5" },
     })
   }
   runs.now++
-  const response = reply.raw
   try {
-    const until = await endOf(context, asked)
-    reply.hijack()
-    response.writeHead(200, { "content-type": linesType, "cache-control": "no-store" })
-    for await (const line of linesOf(context, asked, until, () => response.destroyed)) {
-      if (!(await write(response, `${JSON.stringify(line)}\n`, context.clock, stallMs))) return undefined
-    }
-    response.end()
-  } catch (error) {
-    if (!response.headersSent) throw error
-    // The status is sent: a last line says what a problem would have said.
-    context.log?.error({ err: error }, "a dry run broke off")
-    response.end(`${JSON.stringify({ kind: "failed", detail: "the hub failed; its log says why" })}\n`)
+    const end = await endOf(context, asked)
+    await answerLines(
+      context,
+      reply,
+      "a dry run",
+      linesOf(context, asked, end, () => reply.raw.destroyed),
+    )
   } finally {
     runs.now--
   }
-  return undefined
 }
 
 /** The last place to read, and the time of it, as far as they are known. */

@@ -2,7 +2,7 @@ import type { Command } from "commander"
 import { type CommonOptions, type Context, examples, subcommand, wholeNumber, withHub } from "./command.ts"
 import { FailedError, UsageError } from "./failures.ts"
 import { type FilterOptions, withFilters } from "./filter-flags.ts"
-import { splitLines } from "./input.ts"
+import { linesOf } from "./lines.ts"
 import { counted, plural, startProgress } from "./progress.ts"
 import { triggerOf } from "./subject.ts"
 import { table } from "./table.ts"
@@ -91,7 +91,7 @@ async function follow(context: Context, options: DryRunOptions, path: string, js
   let last: Figures = { events: 0, matched: 0 }
   try {
     const response = await context.hub(options).send("POST", path, { json, signal })
-    for await (const line of linesOf(response)) {
+    for await (const line of linesOf<Line>(response)) {
       if (line.kind === "failed") throw new FailedError(line.detail)
       if (line.kind === "result") return line
       last = line
@@ -104,15 +104,6 @@ async function follow(context: Context, options: DryRunOptions, path: string, js
     progress.end()
   }
   throw new FailedError("the hub broke off before the end", ["Try again; its log says more."])
-}
-
-async function* linesOf(response: Response): AsyncIterable<Line> {
-  const splitter = splitLines()
-  const decoder = new TextDecoder()
-  for await (const part of response.body!) {
-    for (const { json } of splitter.push(part)) yield JSON.parse(decoder.decode(json)) as Line
-  }
-  for (const { json } of splitter.end()) yield JSON.parse(decoder.decode(json)) as Line
 }
 
 function report({ terminal }: Context, result: Result): string {
