@@ -159,7 +159,7 @@ export const settingsSchema = group({
     dedupeWindow: duration(
       3600 * second,
       { minimum: 120 * second, maximum: 7 * day },
-      "The longest dedupe window a topic can have. The servers hold the ids of so much time in memory, about 150 bytes each.",
+      "The longest dedupe window a topic can have. The servers hold the ids of so much time in memory, about 200 bytes each.",
     ),
     credentials: text("", "The file with the hub's NATS credentials (`.creds`)."),
     issuer: text("", "The file that signs NATS credentials of tenants: the `issuer.json` of `redcar nats init`."),

@@ -134,14 +134,14 @@ export async function durabilityWarnings({ replicas, monitor }: DurabilityOption
   const remedy = "keep three replicas (nats.replicas: 3), or set sync_interval: always in the server's jetstream block"
   if (monitor === undefined) {
     return [
-      `NATS keeps ${copies(replicas)}, and whether it flushes its disk is not known here: if not, ${risk}. ${upperFirst(remedy)}, and tell the hub where the server's monitor is (nats.monitor)`,
+      `NATS keeps ${copies(replicas)}, and whether it flushes its disk is not known here: if not, ${risk}; ${remedy}, and tell the hub where the server's monitor is (nats.monitor)`,
     ]
   }
   try {
     const answer = await fetch(new URL("/varz", monitor), { signal: AbortSignal.timeout(5_000) })
     const { jetstream } = (await answer.json()) as Varz
     if (jetstream?.config?.sync_always) return []
-    return [`NATS keeps ${copies(replicas)} and flushes its disk only now and then: ${risk}. ${upperFirst(remedy)}`]
+    return [`NATS keeps ${copies(replicas)} and flushes its disk only now and then: ${risk}; ${remedy}`]
   } catch (error) {
     return [`the monitor of NATS at ${monitor} does not answer (${reasonOf(error)}): whether ${risk} is not known`]
   }
@@ -149,8 +149,4 @@ export async function durabilityWarnings({ replicas, monitor }: DurabilityOption
 
 function copies(replicas: number): string {
   return replicas === 1 ? "one copy of each event" : `${replicas} copies of each event`
-}
-
-function upperFirst(text: string): string {
-  return text[0]!.toUpperCase() + text.slice(1)
 }
