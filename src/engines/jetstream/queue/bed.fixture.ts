@@ -7,6 +7,7 @@ import type { Clock } from "../../../core/clock.ts"
 import type { Cursor } from "../../../core/cursor.ts"
 import type { DeliveryQueue } from "../../../core/engine.ts"
 import type { Logger } from "../../../core/logger.ts"
+import { systemClock } from "../../../telemetry/clock.ts"
 import { createSimulatedClock, mortalClock, quiesce } from "../../../testing/clock.ts"
 import type { Harness } from "../../conformance/harness.ts"
 import type { QueueBed } from "../../conformance/queue-fixture.ts"
@@ -112,7 +113,7 @@ export async function shardedHarness(
   url: string,
   prefix: string,
   shards: number,
-  remote = false,
+  { remote = false, replicas = 1 }: { readonly remote?: boolean; readonly replicas?: number } = {},
 ): Promise<Harness<QueueBed>> {
   const hub = new TestHub(url, prefix, shards)
   const clock = createSimulatedClock(1_700_000_000_000)
@@ -123,13 +124,17 @@ export async function shardedHarness(
   const cursors = async (count: number) => Array.from({ length: count }, () => cursorAt(++last))
   const start = async () => {
     life = mortalClock(clock)
-    current = await hub.start(life.clock, true)
+    current = await hub.start(life.clock, true, { replicas })
     if (!remote) return { queue: current.queue, cursors }
-    asker = await hub.start(life.clock, false)
+    asker = await hub.start(life.clock, false, { replicas })
     return { queue: splitQueue(current.queue, asker.queue), cursors }
   }
   return {
-    open: start,
+    async open() {
+      // Servers that are several need a while to agree on new streams, and simulated time stands still meanwhile.
+      if (replicas > 1) await (await hub.start(systemClock, true, { replicas })).close()
+      return start()
+    },
     async elapse(ms) {
       await clock.advance(ms)
       // Writing keeps no simulated time: what came due may have been written after its moment had passed.
