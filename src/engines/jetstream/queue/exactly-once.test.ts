@@ -188,7 +188,7 @@ if (natsAvailable() === undefined) {
             await hub.dispose()
           }
         }),
-        { numRuns: 25, endOnFailure: true },
+        { numRuns: 40, endOnFailure: true },
       )
     })
   })

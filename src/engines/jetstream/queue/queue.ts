@@ -222,11 +222,12 @@ class ShardedQueue implements JetStreamQueue {
     try {
       const after = await this.#before(position)
       const step = { name: reader, ...(after !== undefined && { after }), ...(fence && { fence }) }
-      if (after === undefined || cursor > after) {
-        await all(others.map(([number, deliveries]) => this.#at(number).enqueue({ deliveries, reader: step })))
-      }
-      await this.#at(home).enqueue({ deliveries: parts.get(home) ?? [], reader: { ...step, moveTo: cursor } })
-      if (after === undefined || cursor > after) this.#remember(reader, cursor)
+      // What is behind the saved position is done, or on its way: only the fence is asked then.
+      const isNew = after === undefined || cursor > after
+      if (isNew) await all(others.map(([number, deliveries]) => this.#at(number).enqueue({ deliveries, reader: step })))
+      const deliveries = isNew ? (parts.get(home) ?? []) : []
+      await this.#at(home).enqueue({ deliveries, reader: { ...step, moveTo: cursor } })
+      if (isNew) this.#remember(reader, cursor)
     } catch (error) {
       this.#positions.delete(reader)
       throw error
