@@ -1,5 +1,6 @@
 import type { Filter } from "../core/resources.ts"
 import { describeField, describeNode } from "./describe.ts"
+import { editorSupport } from "./editor.ts"
 import { readFilters } from "./parse.ts"
 import { scan } from "./scanner.ts"
 import type { Node, RangeTest, Test, TestNode } from "./tree.ts"
@@ -13,16 +14,7 @@ export interface Warning {
 
 const mixed = "has AND after OR: in CloudEvents SQL they are one level and go from left to right; use parentheses"
 
-const coreAttributes = [
-  "id",
-  "source",
-  "type",
-  "specversion",
-  "subject",
-  "time",
-  "datacontenttype",
-  "dataschema",
-] as const
+const coreAttributes = editorSupport.attributes
 
 /** Names that other systems give to what CloudEvents calls otherwise. */
 const strayNames: Readonly<Record<string, string>> = {
@@ -110,7 +102,7 @@ function isBelow({ high, highOpen }: RangeTest, { low, lowOpen }: RangeTest): bo
 }
 
 function meantBy(name: string): string | undefined {
-  if ((coreAttributes as readonly string[]).includes(name)) return undefined
+  if (coreAttributes.includes(name)) return undefined
   if (Object.hasOwn(strayNames, name)) return strayNames[name]
   return coreAttributes.find((known) => known.length > 2 && isSlip(name, known))
 }

@@ -3,7 +3,8 @@ import { type Clock, sleep } from "../../core/clock.ts"
 import { ClosedError, ConflictError, UnavailableError } from "../../core/errors.ts"
 import type { Logger } from "../../core/logger.ts"
 import { follow, type Latest } from "./follow.ts"
-import { ask, ensureStream, JetStreamError, reasons, type Stored, store } from "./request.ts"
+import { isWrongLastSequence, reasons } from "./reasons.ts"
+import { ask, ensureStream, JetStreamError, type Stored, store } from "./request.ts"
 
 /** What a bucket holds under a key. */
 export interface Entry {
@@ -287,8 +288,7 @@ interface Newest {
 }
 
 function isConflict(error: unknown): boolean {
-  if (!(error instanceof JetStreamError)) return false
-  return error.code === reasons.wrongLastSequence || error.code === reasons.wrongLastSequenceSoon
+  return error instanceof JetStreamError && isWrongLastSequence(error.code)
 }
 
 function streamOf(bucket: string): string {

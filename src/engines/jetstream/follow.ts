@@ -1,5 +1,6 @@
 import { createInbox, type Msg, type NatsConnection, type Subscription } from "@nats-io/nats-core"
 import { type Clock, sleep } from "../../core/clock.ts"
+import { placeOf } from "./log/raw-message.ts"
 import { onReconnect } from "./reconnects.ts"
 import { ask } from "./request.ts"
 
@@ -127,10 +128,10 @@ class Reading {
   }
 
   #takeStored(message: Msg): void {
-    const place = placeOf(message.reply)
+    const place = message.reply === undefined ? undefined : placeOf(Buffer.from(message.reply))
     if (place?.consumerSequence === this.#next) {
       this.#next++
-      this.#options.seen({ subject: message.subject, sequence: place.streamSequence, message })
+      this.#options.seen({ subject: message.subject, sequence: place.sequence, message })
       if (place.pending === 0) this.isCurrent()
     } else this.#over()
   }
@@ -148,26 +149,5 @@ class Reading {
     const stalled = message.headers?.get("Nats-Consumer-Stalled")
     if (stalled) this.#options.nats.publish(stalled)
     if (last && Number(last) !== this.#next - 1) this.#over()
-  }
-}
-
-/** Where a delivered message was: `$JS.ACK[.<domain>.<account>].<stream>.<consumer>.<times>.<stream sequence>.<consumer's>.<time>.<pending>` */
-export function placeOf(reply: string | undefined):
-  | {
-      readonly streamSequence: number
-      readonly consumerSequence: number
-      readonly at: number
-      readonly pending: number
-    }
-  | undefined {
-  const tokens = reply?.split(".") ?? []
-  if (tokens.length < 9) return undefined
-  const first = tokens.length === 9 ? 2 : 4
-  const [streamSequence, consumerSequence, nanos, pending] = tokens.slice(first + 3, first + 7).map(Number)
-  return {
-    streamSequence: streamSequence!,
-    consumerSequence: consumerSequence!,
-    at: nanos! / nanosPerMs,
-    pending: pending!,
   }
 }

@@ -1,6 +1,7 @@
 import { headers, type MsgHdrs, type NatsConnection, type Payload } from "@nats-io/nats-core"
 import { type Clock, sleep } from "../../core/clock.ts"
 import { OverloadError, UnavailableError } from "../../core/errors.ts"
+import { isPassing, reasons } from "./reasons.ts"
 
 /** JetStream refused a request; `code` is its own number of the reason. */
 export class JetStreamError extends Error {
@@ -11,17 +12,6 @@ export class JetStreamError extends Error {
     this.code = code
   }
 }
-
-/** Numbers of the reasons that are told apart. */
-export const reasons = {
-  noMessage: 10037,
-  nameInUse: 10058,
-  streamNotFound: 10059,
-  wrongLastSequence: 10071,
-  /** The same, by what a leader has proposed to the others and nobody can read yet. */
-  wrongLastSequenceSoon: 10164,
-  consumerNotFound: 10014,
-} as const
 
 /** NATS has not answered, or nobody there is in charge at the moment: whether it was done is not known. */
 export class NoAnswerError extends UnavailableError {}
@@ -75,16 +65,11 @@ export async function store(options: StoreOptions): Promise<Stored> {
     try {
       return answerOf<Stored>(await request(nats, subject, payload, sent, Math.min(storedMsMax, msMax)))
     } catch (error) {
-      if (error instanceof JetStreamError && !isPassing(error)) throw error
+      if (error instanceof JetStreamError && !isPassing(error.code)) throw error
       if (clock.now() >= until || nats.isClosed()) throw new OverloadError(1_000, "NATS stores nothing at present")
       await sleep(clock, againAfterMs)
     }
   }
-}
-
-/** Reasons that lie with the servers, and pass: no leader, no quorum, not enough of something, the same being stored right now. */
-function isPassing({ code }: JetStreamError): boolean {
-  return [10008, 10009, 10076, 10077, 10167, 10023, 10041, 10158].includes(code)
 }
 
 async function request(
@@ -133,5 +118,5 @@ export async function ensureStream(
 }
 
 function isStarting(error: JetStreamError): boolean {
-  return isPassing(error) || error.code === 10005
+  return isPassing(error.code) || error.code === reasons.noSuitablePeers
 }

@@ -1,5 +1,4 @@
-import type { NatsConnection } from "@nats-io/nats-core"
-import { nuid } from "@nats-io/nats-core"
+import { type NatsConnection, nuid } from "@nats-io/nats-core"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import type { Share } from "../../core/engine.ts"
 import { systemClock } from "../../telemetry/clock.ts"

@@ -1,3 +1,4 @@
+import { isFull, isPassing } from "../reasons.ts"
 import { asciiOf, type RawMessage, statusOf } from "./raw-message.ts"
 
 /** What a server says of something published. */
@@ -13,31 +14,6 @@ export type Answer =
 
 export const passing: Answer = { kind: "passing" }
 export const unanswered: Answer = { kind: "unanswered" }
-
-/** Reasons that lie with the servers, and pass: no leader, no quorum, not enough of something. */
-const passingCodes: ReadonlySet<number> = new Set([
-  10008, 10009, 10118, 10158, 10167, 10176, 10194, 10202, 10210, 10211,
-])
-
-/** Whether a refusal with this code is for want of somebody in charge, and passes. */
-export function isPassing(code: number): boolean {
-  return passingCodes.has(code)
-}
-
-/** Refusals that callers tell apart. */
-export const refusals = {
-  wrongLastSequence: 10071,
-  /** As above, because something on the same subject is on its way. */
-  wrongLastSequenceNow: 10164,
-  batchHoldsDuplicate: 10201,
-} as const
-
-const fullCodes: ReadonlySet<number> = new Set([10002, 10023, 10028, 10047])
-
-/** Whether a refusal is for want of room. */
-export function isFull(code: number): boolean {
-  return fullCodes.has(code)
-}
 
 /** Reads an answer; one that cannot be read leaves open what happened. */
 export function answerOf({ header, data }: RawMessage): Answer {

@@ -5,7 +5,8 @@ import type { Appended, AppendOptions } from "../../../core/engine.ts"
 import { ClosedError, OverloadError, StorageError, StorageFullError, UnavailableError } from "../../../core/errors.ts"
 import type { Event } from "../../../core/event.ts"
 import { type Names, partitionOf } from "../names.ts"
-import { type Answer, isFull } from "./answer.ts"
+import { isFull } from "../reasons.ts"
+import type { Answer } from "./answer.ts"
 import {
   batch,
   eventId,

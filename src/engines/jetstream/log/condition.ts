@@ -5,7 +5,8 @@ import type { Appended, AppendOptions } from "../../../core/engine.ts"
 import { ExpectedLastError, OverloadError, UnavailableError } from "../../../core/errors.ts"
 import type { Event } from "../../../core/event.ts"
 import type { Names } from "../names.ts"
-import { type Answer, refusals } from "./answer.ts"
+import { isWrongLastSequence, reasons } from "../reasons.ts"
+import type { Answer } from "./answer.ts"
 import { eventId, type Sending, type Target } from "./append.ts"
 import { type Appender, errorOf, nextId, notStored } from "./appender.ts"
 import { formatCursor, parseCursor } from "./cursor.ts"
@@ -179,8 +180,7 @@ export class Conditions {
     if (answer.kind === "duplicate") return { kind: "duplicates" }
     if (answer.kind !== "refused") throw errorOf(answer)
     const { code } = answer
-    const isOther = code !== refusals.wrongLastSequence && code !== refusals.wrongLastSequenceNow
-    if (isOther && code !== refusals.batchHoldsDuplicate) throw errorOf(answer)
+    if (!isWrongLastSequence(code) && code !== reasons.batchHoldsDuplicate) throw errorOf(answer)
     if (outgoing.sendings > 1) {
       // The first sending may have been stored, its answer lost.
       const stored = await this.#options.streams[target.partition]!.message({ last_by_subj: target.storedSubject })
@@ -188,7 +188,7 @@ export class Conditions {
         return { kind: "stored", sequences: sequences(stored.sequence) }
       }
     }
-    return { kind: code === refusals.batchHoldsDuplicate ? "duplicates" : "conflict" }
+    return { kind: code === reasons.batchHoldsDuplicate ? "duplicates" : "conflict" }
   }
 }
 

@@ -2,7 +2,8 @@ import { createInbox, headers, type Msg, type NatsConnection, nuid, TimeoutError
 import { type Clock, sleep } from "../../../core/clock.ts"
 import { UnavailableError } from "../../../core/errors.ts"
 import type { Logger } from "../../../core/logger.ts"
-import { ask, ensureStream, JetStreamError, NoAnswerError, reasons } from "../request.ts"
+import { reasons } from "../reasons.ts"
+import { ask, ensureStream, JetStreamError, NoAnswerError } from "../request.ts"
 
 export interface JournalOptions {
   readonly nats: NatsConnection
@@ -39,7 +40,6 @@ const readMessagesMax = 256
 const readBytesMax = 4 << 20
 const readMsMax = 10_000
 /** Another of the same identity is on its way to the disk. */
-const duplicateInProcess = 10158
 
 /** Makes the stream of a journal where it is missing. Others may do so at the same time. */
 export async function ensureJournal(
@@ -253,6 +253,7 @@ interface StoredMessage {
 /** The message may be stored already, or somebody else's is, or is about to be. */
 function isOutOfTurn(error: unknown): boolean {
   return (
-    error instanceof JetStreamError && (error.code === reasons.wrongLastSequence || error.code === duplicateInProcess)
+    error instanceof JetStreamError &&
+    (error.code === reasons.wrongLastSequence || error.code === reasons.duplicateInProcess)
   )
 }
