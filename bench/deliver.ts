@@ -69,6 +69,7 @@ async function publishBacklog(hub: RunningHub, topic: string, events: number): P
 }
 
 async function rateUntil(receiver: Running, events: number, startedAt: number): Promise<number> {
+  // Ends: after two minutes at the latest, by a throw.
   for (let count = 0; ; ) {
     await new Promise((resolve) => setTimeout(resolve, 20))
     count += (await taken(receiver)).count

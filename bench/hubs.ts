@@ -61,6 +61,7 @@ async function received({ receiver }: Hubs): Promise<number> {
 
 async function untilReceived(hubs: Hubs, events: number): Promise<void> {
   const startedAt = performance.now()
+  // Ends: after two minutes at the latest, by a throw.
   for (let count = 0; ; ) {
     count += await received(hubs)
     if (count >= events) return

@@ -148,6 +148,7 @@ export class Deployment {
 
   async #readTopic(topic: string): Promise<readonly Read[]> {
     const until = performance.now() + readMsMax
+    // Ends: after readMsMax at the latest, by a throw.
     for (;;) {
       try {
         const path = `/v1/topics/${topic}/events?from=oldest&limit=all&format=ndjson`
@@ -213,6 +214,7 @@ async function openNats({ engine, syncAlways = false, proxied = false }: Deploym
 
 async function untilReady(hub: HubProcess): Promise<void> {
   const until = performance.now() + readyMsMax
+  // Ends: after readyMsMax at the latest, by a throw.
   for (;;) {
     try {
       await (await hub.call("GET", "/readyz")).text()

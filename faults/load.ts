@@ -83,6 +83,7 @@ export class Load {
   async run(): Promise<void> {
     const { ratePerSecond } = this.#options
     let [credit, lastAt] = [0, performance.now()]
+    // Ends: with stop().
     while (!this.#over) {
       await pause(tickMs)
       const now = performance.now()
@@ -107,6 +108,7 @@ export class Load {
   async #publish(event: LoadEvent): Promise<void> {
     this.#outstanding++
     const body = bodyOf(event)
+    // Ends: with close(), which whoever waits for what is open calls when nothing moves any more.
     while (!this.#gaveUp) {
       const targets = this.#options.targets()
       const target = targets[this.#turn++ % targets.length]

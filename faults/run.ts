@@ -150,6 +150,7 @@ function createStage(
     pauseMs,
     downMs: pauseMs / 4,
     async until(condition) {
+      // Ends: with the run's time: what is waited for is how far that has come.
       while (!condition()) await pause(20)
     },
     at: (part) => pause(startedAt + part * seconds * 1_000 - performance.now()),

@@ -16,6 +16,7 @@ export async function crashes({ world, processes, scenario, chance, working }: W
 
 /** The machine sleeps, or somebody sets its clock: time leaps forward. */
 export async function jumps({ world, chance, working }: Workplace): Promise<void> {
+  // Ends: with the time for faults.
   while (working()) {
     await sleep(world.clock, 40_000 * chance.next())
     if (!working() || chance.happens(0.4)) continue
@@ -31,6 +32,7 @@ export async function jumps({ world, chance, working }: Workplace): Promise<void
 
 /** Now and then the disk has no room, for a while. */
 export async function fullDisk({ world, chance, working }: Workplace): Promise<void> {
+  // Ends: with the time for faults.
   while (working()) {
     await sleep(world.clock, 20_000 * chance.next())
     if (!working() || chance.happens(0.4)) continue

@@ -37,6 +37,7 @@ async function readAll(log: EventLog, where = {}): Promise<StoredEvent[]> {
 async function readLetters({ queue }: Hub): Promise<ReadonlyMap<string, DeadLetter>> {
   const letters = new Map<string, DeadLetter>()
   for (const tenant of tenants) {
+    // Ends: with the letters: each page begins behind the last one.
     for (let after: string | undefined; ; ) {
       const page = await queue.deadLetters({ tenant, limit: 50, ...(after === undefined ? {} : { after }) })
       for (const letter of page) letters.set(letter.id, letter)

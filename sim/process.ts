@@ -37,6 +37,7 @@ export class Processes {
 
   /** Asks the hub that runs, or the next one. */
   async ask<T>(what: string, question: (hub: Hub) => Promise<T>): Promise<Asked<T>> {
+    // Ends: a hub comes up, or the run ends by its limit.
     while (!this.#hub) await new Promise<void>((resolve) => this.#waiting.push(resolve))
     const hub = this.#hub
     this.#world.trace.line(`ask ${what}`)

@@ -21,6 +21,7 @@ export async function createDestination({ world, processes }: Workplace, plan: D
     concurrency: world.chance.pick([1, 4, 32]),
     ...(plan.character !== "steady" && world.chance.happens(0.2) ? { ratePerSecond: 5 } : {}),
   }
+  // Ends: a hub comes up that answers, or the run ends by its limit.
   for (;;) {
     const asked = await processes.ask(`put destination ${tenant}/${id}`, (hub) =>
       hub.engine.catalog.put(`destination/${tenant}/${id}`, destination),
@@ -33,6 +34,7 @@ export async function createDestination({ world, processes }: Workplace, plan: D
 export async function createTrigger(place: Workplace, plan: TriggerPlan): Promise<void> {
   const key = `trigger/${plan.tenant}/${plan.id}`
   const record = recordOf(place, plan)
+  // Ends: a hub comes up that answers, or the run ends by its limit.
   for (;;) {
     const made = await place.processes.ask(`make ${key}`, async (hub) => {
       await put(place, hub, record, makeTrigger(plan, await chooseStart(place, hub, plan), place.world.clock.now()), 0)

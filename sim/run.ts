@@ -46,6 +46,7 @@ export async function simulate({ seed, keep }: SimulateOptions): Promise<RunResu
       },
       (error: Error) => world.fail(error),
     )
+    // Ends: with the work, or by the limit of steps.
     for (;;) {
       await quiesce()
       if (over || world.violation || world.failure) break

@@ -27,6 +27,7 @@ import { expectRefusal, type Workplace } from "./workplace.ts"
 export async function publisher(place: Workplace, name: string): Promise<void> {
   const { world, chance } = place
   const pauseMs = chance.pick([60, 200, 500])
+  // Ends: with the time for faults.
   for (let number = 1; place.working(); number++) {
     await sleep(world.clock, pauseMs * 2 * chance.next())
     const address = someAddress(chance)
@@ -165,6 +166,7 @@ const changes = ["pause", "pause", "resume", "resume", "filters", "filters", "ne
 
 /** Puts dead letters back. */
 export async function redriver({ world, processes, chance, working }: Workplace): Promise<void> {
+  // Ends: with the time for faults.
   while (working()) {
     await sleep(world.clock, 6_000 * chance.next())
     const tenant = chance.pick(tenants)
@@ -184,6 +186,7 @@ export async function redriver({ world, processes, chance, working }: Workplace)
 /** Fills a topic that keeps little, and drops what is over: segments are emptied, rewritten and used again. */
 export async function trimmer(place: Workplace): Promise<void> {
   const { world, processes, chance } = place
+  // Ends: with the time for faults.
   for (let number = 1; place.working(); number++) {
     await sleep(world.clock, 600 * chance.next())
     const address = { tenant: chance.pick(tenants), topic: trimmedTopic }
@@ -201,6 +204,7 @@ export async function trimmer(place: Workplace): Promise<void> {
 /** Another worker, a bad one: it takes leases, does nothing for longer than they last, and then says "done" or "again". */
 export async function sleeper({ world, processes, chance, scenario, working }: Workplace): Promise<void> {
   const troubled = scenario.destinations.filter(({ character }) => character !== "steady")
+  // Ends: with the time for faults.
   while (working()) {
     await sleep(world.clock, 3_000 * chance.next())
     const { tenant, id } = chance.pick(troubled)

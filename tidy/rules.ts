@@ -1,3 +1,4 @@
+import { endlessLoops } from "./loops.ts"
 import { files, linesOf, type Node, read, type Source, target, walk } from "./source.ts"
 
 /** A place that breaks a rule. */
@@ -172,6 +173,7 @@ const exactVersions: Rule = () => {
 export const rules: Readonly<Record<string, Rule>> = {
   longFunctions,
   longFiles,
+  endlessLoops,
   moduleLet,
   defaultExports,
   names,

@@ -9,6 +9,7 @@ async function scan(directory: string): Promise<number> {
   const startedAt = performance.now()
   for (const name of (await readdir(directory)).filter((file) => file.endsWith(".segment"))) {
     const file = await open(join(directory, name))
+    // Ends: with the file.
     for (;;) {
       const block = Buffer.allocUnsafeSlow(256 * 1024)
       const { bytesRead } = await file.read(block, 0, block.length)

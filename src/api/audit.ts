@@ -90,6 +90,7 @@ async function* auditOf(
       report = found
     })
   try {
+    // Ends: the audit comes to the log's end, or its client goes.
     while (report === undefined) {
       yield { kind: "progress", partition, partitions, share }
       await Promise.race([done, sleep(clock, tellEveryMs)])

@@ -121,6 +121,7 @@ async function redriveAll(
   const isMissing = missing(context)
   let [matched, redriven] = [0, 0]
   let after: string | undefined
+  // Ends: with the letters: in order of id, so that one that dies again is not met twice.
   for (;;) {
     const from = after === undefined ? {} : { after }
     const letters = await queue.deadLetters({ tenant, limit: scanLetters, ...filter, ...from })

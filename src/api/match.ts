@@ -77,6 +77,7 @@ async function matchPage(context: ApiContext, tenant: string, subject: Subject, 
   const prefix = resourceKey("trigger", tenant, "")
   const items: Static<typeof Matched>[] = []
   let after = parsePageToken(query, body.pageToken)
+  // Ends: with the triggers, or at scannedMax of them.
   for (let [scanned, judged] = [0, 0]; ; ) {
     const page: readonly Item<Trigger>[] = await context.engine.catalog.list<Trigger>(prefix, {
       limit: scanItems,

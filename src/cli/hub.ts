@@ -108,6 +108,7 @@ export function openHub(address: HubAddress): Hub {
     json,
     async *items<T>(path: string, query: Query = {}) {
       let pageToken: string | undefined
+      // Ends: with the list: each page begins behind the last one.
       do {
         const page = await json<{ items: T[]; nextPageToken?: string }>("GET", path, {
           query: { pageSize: 200, ...query, pageToken },

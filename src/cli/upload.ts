@@ -81,6 +81,7 @@ export class Uploader {
   async #accepted(chunk: readonly Piece[]): Promise<Response> {
     const body = Buffer.concat(chunk.flatMap(({ json }) => [json, newline]))
     const headers = { "content-type": "application/x-ndjson" }
+    // Ends: after overloadRetriesMax.
     for (let retry = 0; ; retry++) {
       const response = await this.#hub.fetch("POST", this.#path, { body, headers, signal: this.#signal })
       if (response.status !== 503 || retry === overloadRetriesMax) return response

@@ -99,6 +99,7 @@ export class Gate {
    * Answers false where the lease was lost, or the end came first.
    */
   async end(lease: Lease, write: (lease: Lease) => Promise<void>): Promise<boolean> {
+    // Ends: the engine takes it, the lease is lost, or the worker stops; meanwhile it rests, longer each time.
     for (let delayMs = writeDelayMinMs; !this.stopped; delayMs = Math.min(2 * delayMs, writeDelayMaxMs)) {
       try {
         await write(lease)

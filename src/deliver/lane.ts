@@ -80,6 +80,7 @@ export class Lane {
     this.#timer?.cancel()
     this.#hub.slots.forget(this.#slotFree)
     this.#giveBackReady()
+    // Ends: each attempt has a limit of time, and the worker aborts what is left.
     while (this.#jobs.size > 0 || this.#leasing) {
       await new Promise<void>((resolve) => {
         this.#emptied = resolve
@@ -147,6 +148,7 @@ export class Lane {
   async #lease(): Promise<void> {
     const { engine, slots, limits, gate } = this.#hub
     this.#leasing = true
+    // Ends: the queue has no more, or there is no room: failures close the gate for a while.
     while (this.#due && !this.#stopping) {
       const room = this.#room()
       if (room === 0) break

@@ -58,6 +58,7 @@ export class Records {
   }
 
   async #append(address: Address, event: Event, dedupeWindowMs: number): Promise<void> {
+    // Ends: after overloadTriesMax.
     for (let tries = 1; ; tries++) {
       try {
         await this.#log.append(address, [event], { dedupeWindowMs })

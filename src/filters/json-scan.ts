@@ -23,6 +23,7 @@ export function skipSpace(json: Uint8Array, from: number): number {
 export function skipString(json: Uint8Array, from: number): number {
   if (json[from] !== 0x22) return -1
   let at = from + 1
+  // Ends: with the text, at its closing quote or at what is no JSON.
   for (;;) {
     while (inString[json[at]!] === 1) at++
     if (json[at] === 0x22) return at + 1
@@ -91,6 +92,7 @@ const open = new Uint8Array(depthMax)
 export function skipValue(json: Uint8Array, from: number): number {
   let depth = 0
   let at = from
+  // Ends: with the text: each turn takes a value, or finds that it is no JSON.
   for (;;) {
     const byte = json[at]
     if (byte === 0x22) at = skipString(json, at)

@@ -3,6 +3,7 @@ import type { TokenCursor } from "./cursor.ts"
 /** The steps of a place in data, from after `data`: `.order.total`, `[0]`, `['a name']`. At least one. */
 export function parseSteps(cursor: TokenCursor): readonly (string | number)[] {
   const steps: (string | number)[] = []
+  // Ends: with the tokens: each turn takes one.
   for (;;) {
     if (cursor.takeMark(".")) {
       const token = cursor.peek()

@@ -53,6 +53,7 @@ class Skimmer {
       this.at = at + 1
       return found
     }
+    // Ends: with the text: each turn takes a member, or finds that it is no JSON.
     for (;;) {
       const end = skipString(json, at)
       if (end < 0) return undefined

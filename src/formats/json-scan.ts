@@ -77,6 +77,7 @@ export class JsonScanner {
     let at = start + 1
     if (at < end && bytes[at]! <= 0x20) at = this.#gap(bytes, at, end)
     if (at < end && bytes[at] === 0x7d) return at + 1
+    // Ends: at `end`: each turn takes a member.
     for (;;) {
       if (at >= end || bytes[at] !== 0x22) return this.#unexpected(at, end)
       const keyStart = at + 1
@@ -170,6 +171,7 @@ export class JsonScanner {
       this.#depth--
       return at + 1
     }
+    // Ends: at `end`: each turn takes a member.
     for (;;) {
       if (at >= end || bytes[at] !== 0x22) return this.#unexpected(at, end)
       at = this.#string(bytes, at + 1, end)
@@ -200,6 +202,7 @@ export class JsonScanner {
       this.#depth--
       return at + 1
     }
+    // Ends: at `end`: each turn takes an element.
     for (;;) {
       at = this.#value(bytes, at, end)
       if (at < 0) return -1

@@ -48,6 +48,7 @@ export class Table {
     const hashes = this.#hashes
     const mask = hashes.length - 1
     const wanted = marked(hash)
+    // Ends: a third of the places at least is free.
     for (let place = wanted & mask; ; place = (place + 1) & mask) {
       const found = hashes[place]!
       if (found === 0) return -1

@@ -57,6 +57,7 @@ interface Flight {
 export async function copyEvents(options: CopierOptions): Promise<void> {
   let failingSince: number | undefined
   let before = -1
+  // Ends: after patienceMs without progress.
   for (;;) {
     try {
       await new Pass(options).run()
@@ -105,6 +106,7 @@ class Pass {
     const { target, stop } = this.#options
     try {
       this.#tail = await readTail(target.log, this.#ends)
+      // Ends: with the source, as the ledger knows its end.
       for (let read = await this.#reader.next(); read !== undefined; read = await this.#reader.next()) {
         await this.#put(read)
         if (this.#stepEvents >= stepEvents || this.#stepBytes >= stepBytes) await this.#endStep()
@@ -153,6 +155,7 @@ class Pass {
     const partition = map.partitionOf(cursor)
     if (partition === undefined) return
     // Another partition's clock may be ahead.
+    // Ends: with the partition that is read.
     while (await this.#reader.isAhead(cursor, partition)) {
       const read = await this.#reader.next(partition)
       if (read === undefined) break

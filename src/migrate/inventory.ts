@@ -31,6 +31,7 @@ const pageSize = 500
 
 /** Everything that is moved, in key order. */
 export async function* catalogItems(catalog: Catalog): AsyncIterable<Item<unknown>> {
+  // Ends: with the items: each page begins behind the last one.
   for (let after: string | undefined; ; ) {
     const page: readonly Item<unknown>[] = await catalog.list("", {
       limit: pageSize,

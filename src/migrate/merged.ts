@@ -66,6 +66,7 @@ export class MergedReader {
 }
 
 async function peek(head: Head): Promise<StoredEvent | undefined> {
+  // Ends: a batch comes that has events, or the partition ends.
   while (head.at === head.events.length && !head.ended) await fill(head)
   return head.events[head.at]
 }

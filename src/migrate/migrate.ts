@@ -210,6 +210,7 @@ const pauseMs = 1_000
 
 /** Does again what the target did not take; all that goes through here may be done twice. */
 async function persist({ clock, stop }: MigrationOptions, work: () => Promise<void>): Promise<void> {
+  // Ends: after triesMax.
   for (let tries = 1; ; tries++) {
     try {
       return await work()

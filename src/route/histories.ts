@@ -44,6 +44,7 @@ export class Histories {
   async load(): Promise<void> {
     const { catalog, partition } = this.#options
     const removed: [key: string, at: number][] = []
+    // Ends: with the items: each page begins behind the last one.
     for (let after: string | undefined; ; ) {
       const page: readonly Item<RoutedAs>[] = await catalog.list(routedAsPrefix, {
         limit: pageItems,

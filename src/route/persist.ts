@@ -26,6 +26,7 @@ const [delayMinMs, delayMaxMs] = [100, 10_000]
  * goes through here may be done twice. Throws StoppedError, and whatever is a bug.
  */
 export async function persist<T>({ clock, log, stop }: Patience, what: string, work: () => Promise<T>): Promise<T> {
+  // Ends: the engine takes it, fails for good, or the router stops; meanwhile it rests, longer each time.
   for (let delayMs = delayMinMs; ; delayMs = Math.min(2 * delayMs, delayMaxMs)) {
     if (stop.aborted) throw new StoppedError()
     try {

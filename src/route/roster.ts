@@ -100,6 +100,7 @@ export class Roster {
   async load(): Promise<void> {
     await this.#histories.load()
     const { catalog } = this.#options.engine
+    // Ends: with the items: each page begins behind the last one.
     for (let after: string | undefined; ; ) {
       const page: readonly Item<RoutingRecord>[] = await catalog.list(routingPrefix, {
         limit: 1_000,

@@ -101,6 +101,7 @@ class StoreCatalog implements EmbeddedCatalog {
       }
       if (over()) return
       yield { kind: "current" }
+      // Ends: with `stop`, or when the catalog closes.
       while (!over()) {
         const [first] = watcher.changes
         if (first === undefined) {

@@ -74,6 +74,7 @@ class BucketCatalog implements JetStreamCatalog {
       }
       if (over()) return
       yield { kind: "current" }
+      // Ends: with `stop`, or when the catalog closes.
       while (!over()) {
         const change = take(watcher)
         if (change !== undefined) yield changeOf<T>(change)

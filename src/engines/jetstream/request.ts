@@ -61,6 +61,7 @@ export async function store(options: StoreOptions): Promise<Stored> {
   sent.set("Nats-Msg-Id", messageId)
   for (const [name, value] of Object.entries(options.headers ?? {})) sent.set(name, value)
   const until = clock.now() + msMax
+  // Ends: after msMax at the latest.
   for (;;) {
     try {
       return answerOf<Stored>(await request(nats, subject, payload, sent, Math.min(storedMsMax, msMax)))
@@ -100,6 +101,7 @@ export async function ensureStream(
   config: { readonly name: string } & Record<string, unknown>,
 ): Promise<void> {
   const until = clock.now() + 20_000
+  // Ends: after the 20 s at the latest.
   for (;;) {
     try {
       await ask(nats, `STREAM.CREATE.${config.name}`, config)

@@ -86,6 +86,7 @@ class SqlParser {
 
   #infix(first: Expression, least: number): Expression {
     let left = first
+    // Ends: with the tokens: each turn takes one.
     for (;;) {
       const token = this.#cursor.peek()
       const negated = isWord(token, "NOT")

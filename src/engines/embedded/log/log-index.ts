@@ -99,6 +99,7 @@ export class LogIndex {
   /** Every topic that has or had events. */
   topics(): readonly Address[] {
     const names = new Set(this.#topics.keys())
+    // Ends: with the keys: each look begins behind the last one.
     for (let start = "h/"; ; ) {
       const next = this.#store.range("index", { start, end: "h/~", limit: 1 })[Symbol.iterator]().next()
       if (next.done) break

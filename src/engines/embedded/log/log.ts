@@ -143,6 +143,7 @@ export class SegmentLog implements EventLog {
 
   /** Only what is durable: after a crash another event could be at a cursor that was named too early. */
   async last(address: Address): Promise<Cursor | undefined> {
+    // Ends: what was not kept is out of the index, and the next look finds an earlier one.
     for (;;) {
       const position = await lastOf(this.#state, address)
       if (position === undefined) return undefined

@@ -18,6 +18,7 @@ export async function* readLog(state: LogState, options: ReadOptions): AsyncIter
   const { tenant, topic } = where
   // Asked for anew each time: an index that is not in use may be unloaded.
   const index = () => (tenant === undefined || topic === undefined ? undefined : state.index.topic(tenant, topic))
+  // Ends: at the log's end, or with `follow`; in between it waits for what is new.
   for (;;) {
     const end = Math.min(state.writer.durable, until + 1)
     while (position < end && !follow?.aborted) {

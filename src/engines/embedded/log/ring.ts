@@ -61,6 +61,7 @@ export class Ring {
   }
 
   #evict(from: number, to: number, keep: Extent): void {
+    // Ends: with the extents, one less each time.
     for (;;) {
       const oldest = this.#extents[0]
       if (oldest === undefined || oldest === keep || !oldest.durable) return

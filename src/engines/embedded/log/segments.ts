@@ -88,6 +88,7 @@ export class Segments {
 
   /** The file to write `position` to; made when the log has come to its base. Throws StorageFullError. */
   async forWriting(position: number): Promise<{ readonly segment: Segment; readonly file: DiskFile }> {
+    // Ends: each turn adds a segment at the end.
     while (this.at(position) === undefined) await this.#append()
     const segment = this.at(position)!
     return { segment, file: await this.file(segment) }

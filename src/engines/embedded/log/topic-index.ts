@@ -248,6 +248,7 @@ export class TopicIndex {
   /** The blocks that may hold entries at or after `position`, in log order; each is read when it is its turn. */
   *blocks(position = 0): Iterable<Block> {
     let from = position
+    // Ends: with the blocks: each look begins behind the last one.
     for (;;) {
       const memory = this.#recent.filter(({ count }) => count > 0)
       const memoryFirst = memory[0]?.first ?? Number.POSITIVE_INFINITY

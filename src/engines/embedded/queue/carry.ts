@@ -39,6 +39,7 @@ export async function* readCarried({ store, parking, turns }: CarryPlace): Async
 }
 
 function* readOpen(store: Store, table: Table, prefix: string, end: string | undefined): Iterable<readonly Carried[]> {
+  // Ends: with the rows: each step begins behind the last one.
   for (let start = prefix; ; ) {
     const found: Carried[] = []
     for (const { key, value } of store.range(table, { start, limit: stepRows, ...(end !== undefined && { end }) })) {

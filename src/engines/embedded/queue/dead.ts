@@ -49,6 +49,7 @@ export async function listDead(store: Store, query: DeadLetterQuery): Promise<re
 
 /** All dead letters, of every tenant, in steps of at most `stepRows`. */
 export function* listBuried(store: Store, stepRows: number): Iterable<readonly Buried[]> {
+  // Ends: with the rows: each step begins behind the last one.
   for (let start = ""; ; ) {
     const found: Buried[] = []
     for (const { key, value } of store.range("dead", { start, limit: stepRows })) {

@@ -56,6 +56,7 @@ export class Drop {
   async #scan(table: Table, prefix: string): Promise<void> {
     let start = `${prefix}${this.#tenant}/`
     const end = `${prefix}${this.#tenant}0`
+    // Ends: with the rows: each step begins behind the last one.
     for (;;) {
       const found: Found[] = []
       let seen = 0

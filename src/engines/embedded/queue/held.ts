@@ -32,6 +32,7 @@ export async function resumeHeld(
   const prefix = heldKey(tenant, trigger)
   const end = prefix.slice(0, -1) + pastSeparator
   let resumed = 0
+  // Ends: each step takes away the rows that it finds.
   for (;;) {
     const now = clock.now()
     const writes: Write[] = []

@@ -91,6 +91,7 @@ export class Parking {
     this.#looking = true
     let failed = false
     try {
+      // Ends: each step takes away the rows that it finds to be due.
       while (!this.#closed && (await this.#turns.run(() => this.#step()))) await new Promise(setImmediate)
     } catch (error) {
       if (!isRefusal(error)) throw error

@@ -45,6 +45,7 @@ export async function recover(store: Store, lanes: Lanes): Promise<Recovered> {
 /** In steps: what else the process does goes on meanwhile. */
 async function eachKey(store: Store, table: Table, range: Range, see: (key: string) => void): Promise<void> {
   let next: Range = { ...range, limit: stepRows }
+  // Ends: with the rows: each step begins behind the last one.
   for (;;) {
     let rows = 0
     let last = ""
@@ -62,6 +63,7 @@ async function eachKey(store: Store, table: Table, range: Range, see: (key: stri
 /** The last dead letter's id of each tenant: they are in order of id. */
 function* lastDeadIds(store: Store): Iterable<string> {
   let start = ""
+  // Ends: with the tenants: each look begins behind the last one.
   for (;;) {
     const [first] = store.range("dead", { start, limit: 1 })
     if (first === undefined) return

@@ -263,6 +263,7 @@ export class Lane {
   }
 
   async #probe(): Promise<void> {
+    // Ends: the stream takes something, or the lane closes.
     while (this.#refusing && !this.#closed) {
       if (this.#wire.up && (await this.#wire.probe())) this.#refusing = false
       else await sleep(this.#wire.clock, tickMs)

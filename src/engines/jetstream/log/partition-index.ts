@@ -147,6 +147,7 @@ export class PartitionIndex {
   async #follow(position: { durable: number }): Promise<void> {
     const puller = this.#puller
     try {
+      // Ends: with the index, or by what the puller throws; in between it waits for what is new.
       while (!this.#closed) {
         const taken = puller.take(stepMessages)
         for (const message of taken) await this.#add(message)

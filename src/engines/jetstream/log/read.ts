@@ -237,6 +237,7 @@ async function* readKeyed(reading: Reading): AsyncIterable<Batch> {
   const address = where as Address
   const stream = state.streams[partition]!
   let after = reading.after
+  // Ends: at the stream's end, or with `follow`; in between it sleeps.
   for (;;) {
     const { last_seq } = await stream.state()
     const to = Math.min(last_seq, end ?? last_seq)

@@ -127,6 +127,7 @@ export class LogStream {
    */
   async #atPlace(seq: number): Promise<StreamMessage | undefined> {
     const until = this.#clock.now() + behindMsMax
+    // Ends: after behindMsMax at the latest.
     for (let passed = false; ; ) {
       const next = await this.#leaders({ seq, next_by_subj: ">" })
       if (next !== undefined) return next.sequence === seq ? next : undefined
@@ -196,6 +197,7 @@ export class LogStream {
 
   async #find<T>(subject: string, body: unknown): Promise<T | undefined> {
     const until = this.#clock.now() + patienceMs
+    // Ends: after patienceMs at the latest.
     for (;;) {
       try {
         return await ask<T>(this.#nats, subject, body)

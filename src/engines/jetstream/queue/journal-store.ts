@@ -131,6 +131,7 @@ export class JournalStore implements Store {
   async #write(): Promise<void> {
     // To the end of the turn: the other calls of this turn share the message.
     await new Promise(setImmediate)
+    // Ends: with the calls that wait: each turn takes some.
     while ((this.#calls.length > 0 || this.#compaction) && this.#failure === undefined) {
       const group = this.#take()
       try {

@@ -90,6 +90,7 @@ export class Journal {
 
   /** Appends a first message: from then on nobody else's is taken. Answers its number. */
   async claim(data: Uint8Array): Promise<number> {
+    // Ends: of all who claim at once one succeeds, and the others' shares are lost then.
     for (;;) {
       this.#last = (await this.state()).last
       try {
@@ -112,6 +113,7 @@ export class Journal {
     sent.set("Nats-Msg-Id", id)
     sent.set("Nats-Expected-Stream", stream)
     sent.set("Nats-Expected-Last-Sequence", String(this.#last))
+    // Ends: it is stored, somebody else has appended, or leave() was called.
     for (let delayMs = againMinMs; ; delayMs = Math.min(2 * delayMs, againMaxMs)) {
       this.#check()
       try {
@@ -128,6 +130,7 @@ export class Journal {
 
   /** What the stream holds, as its leader knows. */
   async state(): Promise<JournalState> {
+    // Ends: the leader answers, or leave() was called.
     for (let delayMs = againMinMs; ; delayMs = Math.min(2 * delayMs, againMaxMs)) {
       this.#check()
       try {

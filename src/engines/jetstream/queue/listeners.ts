@@ -34,6 +34,7 @@ export class Listeners {
     let next = heard.next()
     for (const shard of this.#shards.keys()) void this.#follow(shard, listener)
     try {
+      // Ends: with `stop`, as the announcer does.
       for (let { done, value } = await next; !done; { done, value } = await next) {
         yield value as string
         next = heard.next()

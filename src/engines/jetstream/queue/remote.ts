@@ -95,6 +95,7 @@ export class RemoteShard implements ShardCalls {
   }
 
   async *carried(): AsyncIterable<readonly Carried[]> {
+    // Ends: with the pages: the last one names no session.
     for (let session: string | null = null; ; ) {
       const page = (await this.#ask("carried", [session], longAnswerMsMax)) as CarriedPage
       if (page.items.length > 0) yield page.items

@@ -159,6 +159,7 @@ export class Shard implements ShardCalls {
   async *carried(): AsyncIterable<readonly Carried[]> {
     const pages = this.#queue.carried()[Symbol.asyncIterator]()
     try {
+      // Ends: with the pages.
       for (;;) {
         const { done, value } = await this.#do(() => pages.next())
         if (done) return

@@ -56,6 +56,7 @@ export async function takeOver(options: TakeoverOptions): Promise<Takeover | und
 /** Replays until nothing was dropped from under it. */
 async function replayWhole(options: TakeoverOptions, to: number): Promise<Store> {
   const { directory, clock } = options
+  // Ends: the server comes to have what the journal's leader says, or leave() was called.
   for (;;) {
     await rm(directory, { recursive: true, force: true })
     const local = openLmdbStore(directory, { durable: false })
@@ -107,6 +108,7 @@ async function countBytes(local: Store): Promise<number> {
   let size = 0
   for (const table of tables) {
     let rows = stepRows
+    // Ends: with the rows: each step begins behind the last one.
     for (let start = "\0"; rows === stepRows; ) {
       rows = 0
       for (const { key, value } of local.range(table, { start, limit: stepRows })) {
