@@ -20,6 +20,7 @@ import { filterRoutes } from "./filters.ts"
 import { journeyRoutes } from "./journey.ts"
 import { matchRoutes } from "./match.ts"
 import { natsCredentialsRoutes } from "./nats-credentials.ts"
+import { parseJson, refuseUnasked } from "./requests.ts"
 import { resourceRoutes } from "./resource-routes.ts"
 import { createResourceStore } from "./resource-store.ts"
 import { type App, noCompilers } from "./routes.ts"
@@ -56,6 +57,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   app.setErrorHandler((error: FastifyError, request, reply) => answerError(error, request, reply))
   parseJson(app)
   guard(app, context)
+  refuseUnasked(app)
   refuseUnknown(app, context)
   const register = (on: App) => registerRoutes(on, context)
   register(app)
@@ -99,23 +101,6 @@ function guard(app: App, { authorize }: ApiContext): void {
       "send a key of this hub as Authorization: Bearer rck_…; the first one is in admin.key in its data directory"
     done(new ProblemError("unauthenticated", detail, { headers: { "www-authenticate": 'Bearer realm="redcar"' } }))
   })
-}
-
-/** JSON and JSON merge patches; an empty body is none. */
-function parseJson(app: App): void {
-  const parse = app.getDefaultJsonParser("error", "error")
-  app.removeAllContentTypeParsers()
-  app.addContentTypeParser(
-    ["application/json", "application/merge-patch+json"],
-    { parseAs: "string" },
-    (request, body: string, done) => {
-      if (body.trim() === "") return done(null, undefined)
-      parse(request, body, (error, value) => {
-        if (error === null) return done(null, value)
-        done(new ProblemError("invalid-argument", `the body is not JSON: ${error.message}`))
-      })
-    },
-  )
 }
 
 /** 404 for a path that is none, 405 with Allow for a method that the path does not have. */

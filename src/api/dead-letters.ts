@@ -95,7 +95,6 @@ export function deadLetterRoutes(app: App, context: ApiContext): void {
     }
   })
   app.post("/v1/dead-letters/:id/redrive", documented(docs.redriveOne), async (request) => {
-    readBody(strict({}), request.body)
     const letter = await find(context, tenantOf(request), pathPart(request, "id"))
     const gone = await missing(context)(letter)
     if (gone !== undefined) throw new ProblemError("conflict", `${gone} no longer exists; create it again first`)

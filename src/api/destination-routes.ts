@@ -61,7 +61,6 @@ export function destinationRoutes(app: App, context: ApiContext, store: Resource
   })
   const testing = { count: 0 }
   app.post("/v1/destinations/:id/test", documented(docs.test), async (request) => {
-    readBody(strict({}), request.body)
     const { value: destination } = await store.find(tenantOf(request), pathPart(request, "id"))
     if (testing.count >= testsMax) {
       throw new ProblemError("overloaded", `${testsMax} tests are running already`, { headers: { "retry-after": "5" } })

@@ -8,7 +8,8 @@ import { isTimestamp } from "../formats/attributes.ts"
 import type { ApiContext } from "./context.ts"
 import { ProblemError } from "./errors.ts"
 import { parseFrom } from "./event-query.ts"
-import { type Faults, readBody } from "./fields.ts"
+import type { Faults } from "./faults.ts"
+import { readBody } from "./fields.ts"
 import { answerLines, linesType } from "./lines.ts"
 import { createPace } from "./pace.ts"
 import { idParams } from "./resource-routes.ts"
@@ -149,7 +150,7 @@ function readRange(context: ApiContext, address: Address, body: Static<typeof Dr
 
 function readUntil(context: ApiContext, partition: number, text: string, faults: Faults): Range["until"] {
   if (isTimestamp(text)) return { time: Date.parse(text) }
-  const cursor = parseFrom(context, partition, text, { ...faults, add: () => faults.add("until", untilForm) })
+  const cursor = parseFrom(context, partition, text, { add: () => faults.add("until", untilForm) })
   if (cursor !== "oldest" && cursor !== "newest") return cursor as Cursor
   faults.add("until", untilForm)
   return undefined

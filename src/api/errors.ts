@@ -85,10 +85,10 @@ export function notFound(detail: string): ProblemError {
   return new ProblemError("not-found", detail)
 }
 
-/** Several wrong fields at once. */
-export function invalidFields(errors: readonly FieldError[]): ProblemError {
+/** Several wrong fields at once: those that are named, of `count` in all. */
+export function invalidFields(errors: readonly FieldError[], count = errors.length): ProblemError {
   const first = errors[0]!
-  const more = errors.length === 1 ? "" : `, and ${errors.length - 1} more`
+  const more = count === 1 ? "" : `, and ${count - 1} more`
   const named = first.field === "" ? first.message : `${first.field} ${first.message}`
   return new ProblemError("invalid-argument", `${named}${more}; correct what errors names and send it again`, {
     errors,

@@ -8,7 +8,8 @@ import { compileFilters, parseFilters } from "../filters/index.ts"
 import { isTimestamp } from "../formats/attributes.ts"
 import type { ApiContext } from "./context.ts"
 import { notFound } from "./errors.ts"
-import { type Faults, readQuery } from "./fields.ts"
+import type { Faults } from "./faults.ts"
+import { readQuery } from "./fields.ts"
 import { resourceKey } from "./resource-store.ts"
 import { strict } from "./schemas.ts"
 
@@ -110,7 +111,7 @@ export async function eventAt(context: ApiContext, tenant: string, cursor: strin
 }
 
 /** Where reading begins, out of the text of a request; `faults` is told under `from`. */
-export function parseFrom(context: ApiContext, partition: number, text: string, faults: Faults): From {
+export function parseFrom(context: ApiContext, partition: number, text: string, faults: Pick<Faults, "add">): From {
   if (text === "oldest" || text === "newest") return text
   if (isTimestamp(text)) return { time: Date.parse(text) }
   return parseCursor(context, partition, text, "from", notFrom, faults)
@@ -125,7 +126,7 @@ function parseCursor(
   text: string,
   field: string,
   message: string,
-  faults: Faults,
+  faults: Pick<Faults, "add">,
 ): Cursor {
   const cursor = text as Cursor
   try {

@@ -3,7 +3,8 @@ import { InvalidCursorError } from "../core/errors.ts"
 import type { Trigger } from "../core/resources.ts"
 import { warningsOf } from "../filters/index.ts"
 import type { ApiContext } from "./context.ts"
-import { type Faults, readBodyWith } from "./fields.ts"
+import type { Faults } from "./faults.ts"
+import { readBodyWith } from "./fields.ts"
 import { idParams } from "./resource-routes.ts"
 import type { ResourceStore } from "./resource-store.ts"
 import { type App, documented, pathPart, tenantOf } from "./routes.ts"
@@ -68,7 +69,7 @@ export function explainRoutes(app: App, context: ApiContext, store: ResourceStor
     return readBodyWith(ExplainUnsavedInput, request.body, async (body, faults) => {
       const judge = readUnsaved(body, context.clock.now(), faults)
       const subject = await readSubject(context, tenant, body, body.topic ?? nowhere, faults)
-      return subject && faults.errors.length === 0 ? explainUnsaved(context, judge, subject, faults) : undefined
+      return subject && faults.count === 0 ? explainUnsaved(context, judge, subject, faults) : undefined
     })
   })
 }

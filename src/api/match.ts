@@ -62,7 +62,7 @@ export function matchRoutes(app: App, context: ApiContext): void {
     const tenant = tenantOf(request)
     return readBodyWith(MatchInput, request.body, async (body, faults) => {
       const subject = await readSubject(context, tenant, body, body.topic, faults)
-      if (subject === undefined || faults.errors.length > 0) return undefined
+      if (subject === undefined || faults.count > 0) return undefined
       return { event: showSubject(subject), ...(await matchPage(context, tenant, subject, body)) }
     })
   })

@@ -107,7 +107,7 @@ test("a retention that keeps nothing is refused", async () => {
 test("required fields are named", async () => {
   expect(fields(await api.call("POST", "/v1/triggers", {}))).toEqual(["destination", "topic"])
   expect(fields(await api.call("POST", "/v1/destinations", {}))).toEqual(["config", "kind"])
-  expect(fields(await api.call("POST", "/v1/topics"))).toEqual(["id"])
+  expect(fields(await api.call("POST", "/v1/topics", {}))).toEqual(["id"])
 })
 
 test("what the hub sets cannot be given at creation, and is ignored by PUT", async () => {

@@ -25,10 +25,9 @@ export function triggerRoutes(app: App, context: ApiContext, store: ResourceStor
     const pause = (trigger: Trigger) => paused(trigger, reason, context.clock.now())
     return send(reply, await store.edit(tenantOf(request), pathPart(request, "id"), changeOptions(request), pause))
   })
-  app.post("/v1/triggers/:id/resume", documented(doc(store, "resume")), async (request, reply) => {
-    readBody(strict({}), request.body)
-    return send(reply, await store.edit(tenantOf(request), pathPart(request, "id"), changeOptions(request), resumed))
-  })
+  app.post("/v1/triggers/:id/resume", documented(doc(store, "resume")), async (request, reply) =>
+    send(reply, await store.edit(tenantOf(request), pathPart(request, "id"), changeOptions(request), resumed)),
+  )
 }
 
 function doc(store: ResourceStore<Trigger>, action: "pause" | "resume") {

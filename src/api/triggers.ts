@@ -7,9 +7,9 @@ import { type Destination, newTopic, type Pause, type Topic, type Trigger } from
 import { checkAgainstRetention, defaultRetry, isFaulty, parseRetry, retryPresets } from "../deliver/policies.ts"
 import { parseFilters, warningsOf } from "../filters/index.ts"
 import { isTimestamp } from "../formats/attributes.ts"
+import { joinPath } from "./check-schema.ts"
 import type { ApiContext } from "./context.ts"
 import { formatDuration } from "./durations.ts"
-import { joinPath } from "./fields.ts"
 import { type Draft, mayBeId, type ResourceType, resourceKey } from "./resource-store.ts"
 import {
   checkedElsewhere,

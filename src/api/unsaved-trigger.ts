@@ -3,7 +3,7 @@ import { parseTopic } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
 import { parseFilters } from "../filters/index.ts"
 import { isTimestamp } from "../formats/attributes.ts"
-import type { Faults } from "./fields.ts"
+import type { Faults } from "./faults.ts"
 import { inputFields } from "./triggers.ts"
 import type { Judge } from "./verdict.ts"
 

@@ -1,0 +1,77 @@
+import type { FastifyRequest } from "fastify"
+import { jsonDepthMax } from "../formats/json-scan.ts"
+import { formatPath } from "./check-schema.ts"
+import { invalidFields, ProblemError } from "./errors.ts"
+import { createFaults } from "./faults.ts"
+import { readBody, readQuery } from "./fields.ts"
+import { isObject } from "./merge-patch.ts"
+import type { App } from "./routes.ts"
+import { strict } from "./schemas.ts"
+
+/** Levels that a body may nest: an event's, and room for what it stands in. */
+export const bodyDepthMax = jsonDepthMax + 8
+
+/** JSON and JSON merge patches; an empty body is none. Any name is a member's name, `__proto__` too. */
+export function parseJson(app: App): void {
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser(
+    ["application/json", "application/merge-patch+json"],
+    { parseAs: "string" },
+    (_, body: string, done) => {
+      if (body.trim() === "") return done(null, undefined)
+      try {
+        const value: unknown = JSON.parse(body.replace(/^\ufeff/, ""))
+        refuseDeep(value)
+        done(null, value)
+      } catch (error) {
+        done(error instanceof SyntaxError ? notJson(error) : (error as Error))
+      }
+    },
+  )
+}
+
+function notJson({ message }: SyntaxError): ProblemError {
+  return new ProblemError("invalid-argument", `the body is not JSON: ${message}`)
+}
+
+/** Refuses what a route does not take: no body where it needs one, a body or a parameter where it has none. */
+export function refuseUnasked(app: App): void {
+  app.addHook("preValidation", (request, _, done) => {
+    const { doc } = request.routeOptions.config
+    if (doc === undefined || doc.open) return done()
+    if (doc.query === undefined) readQuery(strict({}), request.query)
+    if (doc.body === undefined) readBody(strict({}), request.body)
+    else if (request.body === undefined && !doc.bodyOptional) throw noBody(request)
+    done()
+  })
+}
+
+function noBody({ method }: FastifyRequest): ProblemError {
+  const more = method === "PUT" ? "; what it leaves out is put back to its default" : ""
+  return invalidFields([{ field: "", message: `the request has no body, and needs a JSON object${more}` }])
+}
+
+/** Throws ProblemError that names the members which nest too deep, so that nothing further in has to mind its stack. */
+function refuseDeep(body: unknown): void {
+  const faults = createFaults()
+  const members = isObject(body) ? Object.entries(body) : [["", body] as const]
+  for (const [name, value] of members) {
+    if (isDeeper(value, bodyDepthMax - 1)) {
+      faults.add(name === "" ? "" : formatPath([name]), `is nested more than ${bodyDepthMax} levels deep`)
+    }
+  }
+  faults.refuse()
+}
+
+function isDeeper(value: unknown, levels: number): boolean {
+  let layer = containers([value])
+  for (let left = levels; layer.length > 0; left--) {
+    if (left === 0) return true
+    layer = containers(layer.flatMap((each) => Object.values(each)))
+  }
+  return false
+}
+
+function containers(values: readonly unknown[]): readonly object[] {
+  return values.filter((value) => typeof value === "object" && value !== null)
+}
