@@ -10,6 +10,14 @@ export const limits = {
   textCharactersMax: 4096,
   /** Wildcards in one pattern. */
   wildcardsMax: 64,
+  /** Characters between two `%` of a LIKE pattern where some of them are `_`. */
+  openCharactersMax: 256,
+  /** Segments of one path pattern. */
+  segmentsMax: 256,
+  /** Characters of the name of a member of data. */
+  nameCharactersMax: 1024,
+  /** Steps to a place in data: as deep as data goes. */
+  stepsMax: 128,
   /** Characters of an expression in sql or query. */
   expressionCharactersMax: 16384,
   /** Faults that are named before the rest is left out. */

@@ -109,6 +109,11 @@ export class Reading {
     return false
   }
 
+  /** The fault of a name that is too long. */
+  longName(field: string): undefined {
+    return this.fault(field, `is a name of more than ${limits.nameCharactersMax} characters; use a shorter one`)
+  }
+
   #known(): string {
     return [...this.#dialects.keys()].join(", ")
   }
@@ -135,8 +140,12 @@ export function describe(value: unknown): string {
   return kind === "object" ? "an object" : kind === "string" ? "a string" : `a ${kind}`
 }
 
+/** Characters of a name that a field's path shows: a name that has more is long by mistake. */
+const shownMax = 256
+
 /** The path of an object's member. */
 export function member(field: string, name: string): string {
+  if (name.length > shownMax) return `${field}[${JSON.stringify(`${name.slice(0, shownMax)}…`)}]`
   return /^[A-Za-z_$][\w$-]*$/.test(name) || isAttributeName(name)
     ? `${field}.${name}`
     : `${field}[${JSON.stringify(name)}]`

@@ -2,6 +2,7 @@ import { compileCidr } from "./cidr.ts"
 import { compileGlob } from "./glob.ts"
 import { parseInstant } from "./instant.ts"
 import { compilePathPattern } from "./path/pattern.ts"
+import { compileSearch } from "./search.ts"
 import { toBoolean, toNumber, toText } from "./sql/values.ts"
 import type { Comparison, InstantTest, RangeTest, Test } from "./tree.ts"
 import type { Json } from "./view.ts"
@@ -21,8 +22,8 @@ export function compileTextTest(test: Test): TextTest {
       return (text) => canonicalNumber.test(text) && within(Number(text))
     }
     case "contains": {
-      const part = String(test.value)
-      return (text) => text.includes(part)
+      const search = compileSearch(String(test.value))
+      return (text) => search(text, 0) >= 0
     }
     case "except": {
       const tests = test.tests.map(compileTextTest)
@@ -138,8 +139,9 @@ function compileRange({ low, lowOpen, high, highOpen }: RangeTest): (value: numb
 
 /** A text contains a part, an array an element. */
 function compileContains(wanted: string | number | boolean | null): ValueTest {
+  const search = typeof wanted === "string" ? compileSearch(wanted) : undefined
   return (value) => {
-    if (typeof value === "string") return typeof wanted === "string" && value.includes(wanted)
+    if (typeof value === "string") return search !== undefined && search(value, 0) >= 0
     return Array.isArray(value) && value.includes(wanted)
   }
 }

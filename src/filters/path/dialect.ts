@@ -1,7 +1,8 @@
+import { wildcardsOf } from "../glob.ts"
 import { limits } from "../limits.ts"
 import { type Dialect, describe, isObject, member, type Reading } from "../reading.ts"
 import { allOf, type Node } from "../tree.ts"
-import { parsePath } from "./pattern.ts"
+import { type PathPattern, parsePath } from "./pattern.ts"
 
 /** Path patterns as Eventarc has them, each over a whole attribute: `{"subject": "/projects/{project}/logs/**"}`. */
 export const pathDialect: Dialect = {
@@ -23,8 +24,8 @@ function readOne(name: string, text: unknown, field: string, reading: Reading): 
   if (!reading.text(text, field)) return undefined
   const pattern = parsePath(text)
   if ("segments" in pattern) {
-    const wild = text.split("*").length - 1
-    if (wild > limits.wildcardsMax) return reading.fault(field, `has more than ${limits.wildcardsMax} wildcards`)
+    const tooMany = costFault(pattern)
+    if (tooMany !== undefined) return reading.fault(field, tooMany)
     return named ? { kind: "test", field: { from: "attribute", name }, test: { is: "path", pattern } } : undefined
   }
   for (const { at, found, expected } of pattern) {
@@ -33,4 +34,12 @@ function readOne(name: string, text: unknown, field: string, reading: Reading): 
     reading.fault(field, message, { line: 1, column, found, expected })
   }
   return undefined
+}
+
+/** What makes a pattern cost too much to match; undefined where nothing does. */
+function costFault({ segments }: PathPattern): string | undefined {
+  const { wildcardsMax, segmentsMax } = limits
+  if (segments.length > segmentsMax) return `has more than ${segmentsMax} segments; use fewer`
+  const wild = segments.reduce((sum, segment) => sum + (segment === "deep" ? 1 : wildcardsOf(segment)), 0)
+  return wild > wildcardsMax ? `has more than ${wildcardsMax} wildcards; use fewer` : undefined
 }

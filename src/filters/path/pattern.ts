@@ -1,4 +1,5 @@
 import { compileGlob, type Glob, type GlobPart, normalGlob, run } from "../glob.ts"
+import { Sequence, setBit } from "../sequence.ts"
 
 /** A path pattern: its segments, where `deep` is `**`, any number of segments, none included. */
 export interface PathPattern {
@@ -79,19 +80,19 @@ function segmentOf(text: string, at: number, faults: PathFault[]): PathSegment {
   return normalGlob(parts.slice(0, -1))
 }
 
-/** The pattern as a function over whole values. Its time is linear in the value for a given pattern. */
+/** The pattern as a function over whole values. Its time is linear in the value for a given pattern: no backtracking. */
 export function compilePathPattern({ segments }: PathPattern): (text: string) => boolean {
-  const groups = splitAtDeep(segments).map((group) => group.map(compileSegment))
-  if (groups.length === 1) return (text) => matchesAt(groups[0]!, text.split("/"), 0, true)
-  const first = groups[0]!
-  const last = groups.at(-1)!
-  const middle = groups.slice(1, -1)
+  const groups = splitAtDeep(segments)
+  const first = groups[0]!.map(compileSegment)
+  if (groups.length === 1) return (text) => matchesAt(first, text.split("/"), 0, true)
+  const last = groups.at(-1)!.map(compileSegment)
+  const finds = groups.slice(1, -1).map(compileFind)
   return (text) => {
     const parts = text.split("/")
     if (!matchesAt(first, parts, 0, false)) return false
     let at = first.length
-    for (const group of middle) {
-      at = find(group, parts, at)
+    for (const find of finds) {
+      at = find(parts, at)
       if (at < 0) return false
     }
     return parts.length - last.length >= at && matchesAt(last, parts, parts.length - last.length, true)
@@ -125,12 +126,41 @@ function matchesAt(group: readonly Segment[], parts: readonly string[], at: numb
   return true
 }
 
-/** The end of the leftmost match at or after `at`, or -1. */
-function find(group: readonly Segment[], parts: readonly string[], at: number): number {
-  for (let from = at; from + group.length <= parts.length; from++) {
-    if (matchesAt(group, parts, from, false)) return from + group.length
+/** Where the leftmost match of a group at or after a place ends, or -1. */
+function compileFind(group: readonly Glob[]): (parts: readonly string[], at: number) => number {
+  if (group.length === 0) return (_, at) => at
+  const sequence = new Sequence(group.length)
+  const { words } = sequence
+  const literals = new Map<string, Int32Array>()
+  const wild: { readonly passes: Segment; readonly mask: Int32Array }[] = []
+  for (const [at, glob] of group.entries()) {
+    const literal = literalOf(glob)
+    const mask = (literal === undefined ? undefined : literals.get(literal)) ?? new Int32Array(words)
+    setBit(mask, 0, at)
+    if (literal === undefined) wild.push({ passes: compileSegment(glob), mask })
+    else literals.set(literal, mask)
   }
-  return -1
+  const masks = new Int32Array(words)
+  const addMask = (mask: Int32Array) => {
+    for (let at = 0; at < words; at++) masks[at]! |= mask[at]!
+  }
+  return (parts, from) => {
+    sequence.restart()
+    for (let at = from; at < parts.length; at++) {
+      masks.fill(0)
+      const literal = literals.get(parts[at]!)
+      if (literal !== undefined) addMask(literal)
+      for (const { passes, mask } of wild) if (passes(parts[at]!)) addMask(mask)
+      if (sequence.take(masks, 0)) return at + 1
+    }
+    return -1
+  }
+}
+
+/** The text of a segment without wildcards; undefined where it has some. */
+function literalOf(glob: Glob): string | undefined {
+  if (glob.length === 0) return ""
+  return glob.length === 1 && typeof glob[0] === "string" ? glob[0] : undefined
 }
 
 /** What the named parts of a pattern stand for in a value that it matches; undefined where it does not match. */
@@ -146,14 +176,15 @@ export function capturePath(pattern: PathPattern, text: string): Readonly<Record
 
 /** Where each segment's share of the parts ends; a `**` takes as little as it can. */
 function align(segments: readonly PathSegment[], parts: readonly string[]): readonly number[] | undefined {
-  const groups = splitAtDeep(segments).map((group) => group.map(compileSegment))
+  const groups = splitAtDeep(segments)
   const ends: number[] = []
   let at = 0
-  for (const [index, group] of groups.entries()) {
+  for (const [index, globs] of groups.entries()) {
+    const group = globs.map(compileSegment)
     const isLast = index === groups.length - 1
     let from = at
     if (index > 0) {
-      const end = isLast ? parts.length : find(group, parts, at)
+      const end = isLast ? parts.length : compileFind(globs)(parts, at)
       from = end - group.length
       if (end < 0 || from < at) return undefined
       ends.push(from)

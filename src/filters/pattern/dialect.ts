@@ -1,3 +1,4 @@
+import { limits } from "../limits.ts"
 import { type Dialect, describe, isObject, member, type Reading } from "../reading.ts"
 import { allOf, anyOf, type Field, type Node, type Test } from "../tree.ts"
 import type { DataPath } from "../view.ts"
@@ -33,6 +34,7 @@ function readObject(path: DataPath, pattern: Members, field: string, reading: Re
   const names = Object.keys(pattern)
   const only = names.length === 1 ? names[0]! : undefined
   if (only !== undefined && !isOr(only, pattern[only])) {
+    if (only.length > limits.nameCharactersMax) return reading.longName(member(field, only))
     return readMember([...path, only], pattern[only], member(field, only), reading)
   }
   const of = readWithin(pattern, field, reading)
@@ -62,6 +64,7 @@ function readMembers(
   const nodes = names.map((name) => {
     const value = pattern[name]
     const at = member(field, name)
+    if (name.length > limits.nameCharactersMax) return reading.longName(at)
     return isOr(name, value)
       ? reading.nested(at, () => readOr(value as readonly Members[], at, reading, readOne))
       : readNamed(name, value, at)

@@ -1,5 +1,5 @@
 import { compileCidr } from "../cidr.ts"
-import { type Glob, type GlobPart, normalGlob, run } from "../glob.ts"
+import { type Glob, type GlobPart, normalGlob, run, wildcardsOf } from "../glob.ts"
 import { limits } from "../limits.ts"
 import { describe, isObject, member, type Reading } from "../reading.ts"
 import { equalNumber, type RangeTest, type Test } from "../tree.ts"
@@ -81,8 +81,8 @@ function wildcard(value: unknown, field: string, reading: Reading): Test | undef
   if (!reading.text(value, field)) return undefined
   const glob = readWildcard(value)
   if (typeof glob === "string") return reading.fault(field, glob, { found: value })
-  if (glob.length <= limits.wildcardsMax) return { is: "glob", glob }
-  return reading.fault(field, `has more than ${limits.wildcardsMax} parts`)
+  if (wildcardsOf(glob) <= limits.wildcardsMax) return { is: "glob", glob }
+  return reading.fault(field, `has more than ${limits.wildcardsMax} wildcards; use fewer *`)
 }
 
 /** The glob, or what is wrong. */

@@ -183,10 +183,11 @@ class Evaluation {
     return operator === "XOR" ? x !== y : y!
   }
 
-  #like({ of, pattern, negated }: LikeExpression): Json {
+  #like(expression: LikeExpression): Json {
+    const { of, negated } = expression
     return this.#with([of], false, ([value]) => {
       const text = this.#cast(toText(value!), value!, "text", of.at)
-      return text === undefined ? false : compileGlob(likeGlob(pattern))(text) !== negated
+      return text === undefined ? false : likeMatcher(expression)(text) !== negated
     })
   }
 
@@ -253,6 +254,17 @@ const required: ReadonlySet<string> = new Set(["id", "source", "specversion", "t
 export function castElement(element: Json, target: Json, wide: boolean): Json | undefined {
   if (element === null || target === null) return element
   return castLike(element, target, wide)
+}
+
+const matchers = new WeakMap<LikeExpression, (text: string) => boolean>()
+
+/** Made once for each expression. */
+function likeMatcher(like: LikeExpression): (text: string) => boolean {
+  const known = matchers.get(like)
+  if (known !== undefined) return known
+  const made = compileGlob(likeGlob(like.pattern))
+  matchers.set(like, made)
+  return made
 }
 
 function show(value: Json): string {

@@ -49,7 +49,7 @@ export const functions: readonly SqlFunction[] = [
     returns: "string",
     signature: "CONCAT(x, …)",
     description: "The texts one after another.",
-    evaluate: (...texts: string[]) => texts.join(""),
+    evaluate: (...texts: string[]) => join("CONCAT", texts, ""),
   },
   {
     name: "CONCAT_WS",
@@ -58,7 +58,7 @@ export const functions: readonly SqlFunction[] = [
     returns: "string",
     signature: "CONCAT_WS(delimiter, x, …)",
     description: "The texts one after another, with the delimiter between them.",
-    evaluate: (delimiter: string, ...texts: string[]) => texts.join(delimiter),
+    evaluate: (delimiter: string, ...texts: string[]) => join("CONCAT_WS", texts, delimiter),
   },
   {
     name: "LOWER",
@@ -92,7 +92,7 @@ export const functions: readonly SqlFunction[] = [
     description: "The first n characters of x.",
     evaluate(x: string, n: number) {
       if (n < 0) return new FunctionFailure(x, "functionEvaluation", `LEFT cannot take ${n} characters`)
-      return n >= x.length ? x : characters(x).slice(0, n).join("")
+      return n >= x.length ? x : x.slice(0, offsetOf(x, n))
     },
   },
   {
@@ -104,8 +104,7 @@ export const functions: readonly SqlFunction[] = [
     evaluate(x: string, n: number) {
       if (n < 0) return new FunctionFailure(x, "functionEvaluation", `RIGHT cannot take ${n} characters`)
       if (n >= x.length) return x
-      const all = characters(x)
-      return all.slice(Math.max(0, all.length - n)).join("")
+      return x.slice(offsetOf(x, Math.max(0, lengthOf(x) - n)))
     },
   },
   {
@@ -187,27 +186,40 @@ export function typeOf(expression: Expression): StaticType {
 }
 
 /** Characters are code points; a text without surrogates has one for each code unit. */
-function characters(x: string): readonly string[] {
-  return surrogate.test(x) ? [...x] : x.split("")
+function lengthOf(x: string): number {
+  if (!surrogate.test(x)) return x.length
+  let length = 0
+  for (let at = 0; at < x.length; at += x.codePointAt(at)! > 0xffff ? 2 : 1) length++
+  return length
 }
 
-function lengthOf(x: string): number {
-  return surrogate.test(x) ? [...x].length : x.length
+/** Where the text goes on after its first `characters`; its end where it has no more. */
+function offsetOf(x: string, characters: number): number {
+  if (!surrogate.test(x)) return Math.min(characters, x.length)
+  let at = 0
+  for (let left = characters; left > 0 && at < x.length; left--) at += x.codePointAt(at)! > 0xffff ? 2 : 1
+  return at
 }
 
 function substring(x: string, position: number, length: number): FunctionResult {
-  const all = characters(x)
-  if (position > all.length || position < -all.length) {
-    return new FunctionFailure(
-      "",
-      "functionEvaluation",
-      `SUBSTRING has no position ${position} in ${all.length} characters`,
-    )
+  const all = lengthOf(x)
+  if (position > all || position < -all) {
+    return new FunctionFailure("", "functionEvaluation", `SUBSTRING has no position ${position} in ${all} characters`)
   }
   if (length < 0) return new FunctionFailure("", "functionEvaluation", `SUBSTRING cannot take ${length} characters`)
   if (position === 0) return ""
-  const from = position > 0 ? position - 1 : all.length + position
-  return all.slice(from, from + length).join("")
+  const from = position > 0 ? position - 1 : all + position
+  return x.slice(offsetOf(x, from), offsetOf(x, from + length))
+}
+
+/** Characters that joined texts may have: as many as the largest event of the usual limit has bytes. */
+const joinedMax = 2 ** 20
+
+/** The texts in a row; their length is known before they are joined. */
+function join(name: string, texts: readonly string[], delimiter: string): FunctionResult {
+  const length = texts.reduce((sum, text) => sum + text.length, delimiter.length * Math.max(0, texts.length - 1))
+  if (length <= joinedMax) return texts.join(delimiter)
+  return new FunctionFailure("", "functionEvaluation", `${name} makes more than ${joinedMax} characters`)
 }
 
 /** Not String.trim, which also removes U+FEFF and keeps U+0085. */

@@ -3,6 +3,7 @@ import { parseSteps } from "../paths.ts"
 import { isAttributeName } from "../reading.ts"
 import { scan, type Token } from "../scanner.ts"
 import { type AttributeRead, type Binary, type DataRead, type Expression, isLogic, type Literal } from "./expression.ts"
+import { likeFault } from "./like.ts"
 import { isInteger32 } from "./values.ts"
 
 export interface ParsedSql {
@@ -125,6 +126,8 @@ class SqlParser {
       this.#recover()
       return of
     }
+    const wrong = likeFault(token.text)
+    if (wrong !== undefined) this.#cursor.fail("a shorter pattern", wrong)
     this.#cursor.take()
     return this.#node({ kind: "like", of, pattern: token.text, negated, at })
   }
