@@ -1,3 +1,5 @@
+import { isUri, isUriReference } from "./uri.ts"
+
 /** What is wrong with one field, in words for its sender. */
 export interface Fault {
   /** The attribute's name, or the place in the request. */
@@ -17,9 +19,6 @@ export const requiredAttributes: readonly string[] = ["specversion", "id", "sour
 const attributeName = /^[a-z0-9]+$/
 const printableAscii = /^[\x20-\x7e]*$/
 const outsideStrings = /[\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]/u
-const uriCharacters =
-  /^(?:[\w.~:/?[\]@!$&'()*+,;=-]|%[\dA-Fa-f]{2})*(?:#(?:[\w.~:/?[\]@!$&'()*+,;=-]|%[\dA-Fa-f]{2})*)?$/
-const uriScheme = /^[A-Za-z][A-Za-z\d+.-]*:./
 const mediaType =
   /^[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+(?:[ \t]*;[ \t]*[\w!#$%&'*+.^`|~-]+=(?:[\w!#$%&'*+.^`|~-]+|"(?:[^"\\]|\\.)*"))*[ \t]*;?$/
 
@@ -54,7 +53,8 @@ export function valueFault(name: string, value: unknown): string | undefined {
   }
 }
 
-const notUriReference = "must be a URI-reference: ASCII, everything else percent-encoded"
+const notUriReference =
+  "must be a URI-reference (RFC 3986), such as /shop or https://shop.example/orders, with other characters percent-encoded"
 const notTimestamp = "must be an RFC 3339 time, like 2026-01-31T12:00:00Z"
 
 /**
@@ -110,16 +110,6 @@ function extensionFault(value: unknown): string | undefined {
     default:
       return "must be a string, a number, true or false"
   }
-}
-
-/** Whether the text is a URI-reference by its characters (RFC 3986); the empty one is not. */
-export function isUriReference(text: string): boolean {
-  return text !== "" && uriCharacters.test(text)
-}
-
-/** Whether the text is a URI with its scheme; a fragment is allowed. */
-export function isUri(text: string): boolean {
-  return uriScheme.test(text) && uriCharacters.test(text)
 }
 
 /** Whether the text is a media type with or without parameters (RFC 2045). */

@@ -4,7 +4,6 @@ import {
   attributesMax,
   type Fault,
   hubAttributes,
-  isUriReference,
   missing,
   nameFault,
   requiredAttributes,
@@ -17,6 +16,7 @@ import { JsonScanner } from "./json-scan.ts"
 import type { MediaType } from "./media-type.ts"
 import { Memo } from "./memo.ts"
 import { percentDecode, percentEncode } from "./percent.ts"
+import { isUriReference } from "./uri.ts"
 
 /** Whether a header carries an attribute: `ce-…`. */
 export function isAttributeHeader(name: string): boolean {

@@ -1,5 +1,5 @@
 import { Event } from "../core/event.ts"
-import { attributesMax, isMediaType, isTimestamp, isUri, isUriReference, stringFault } from "./attributes.ts"
+import { attributesMax, isMediaType, isTimestamp, stringFault } from "./attributes.ts"
 import { InvalidEvent } from "./invalid-event.ts"
 import { decodeCarefully } from "./json-decode-careful.ts"
 import { JsonScanner, jsonBits, jsonKind, skipSpace } from "./json-scan.ts"
@@ -7,6 +7,7 @@ import { parseMediaType } from "./media-type.ts"
 import { memberCode, memberCodes } from "./member-names.ts"
 import { ByteMemo } from "./memo.ts"
 import { type DataPlaces, payloadOf } from "./payload.ts"
+import { isUri, isUriReference } from "./uri.ts"
 
 /** What a JSON batch holds, in its order. */
 export type DecodedBatch =
