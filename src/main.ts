@@ -19,6 +19,7 @@ import { destinationKinds } from "./destinations/index.ts"
 import { openEmbeddedDirectory } from "./engines/embedded/engine.ts"
 import { DirectoryLockedError } from "./engines/embedded/lock.ts"
 import { openJetStreamEngine } from "./engines/jetstream/engine.ts"
+import { leaveContinueTo } from "./ingest/expectation.ts"
 import { createIngest } from "./ingest/http.ts"
 import { startInbox } from "./ingest/inbox.ts"
 import { createPublisher, type Publisher } from "./ingest/publish.ts"
@@ -349,7 +350,9 @@ function tellFailures(failures: Set<string>, log: Logger, loops: Readonly<Record
 }
 
 function makeServer(listener: RequestListener): Server {
-  return createServer({ keepAliveTimeout: 65_000, noDelay: true }, listener)
+  const server = createServer({ keepAliveTimeout: 65_000, noDelay: true }, listener)
+  leaveContinueTo(server, listener)
+  return server
 }
 
 function listen(server: Server, { host, port }: Settings): Promise<string> {

@@ -48,7 +48,17 @@ test("an unknown path is 404, a wrong method 405 with Allow", async () => {
   expect((await api.call("GET", "/v1/nothing")).body).toMatchObject({ code: "not-found", status: 404 })
   const wrong = await api.call("PATCH", "/v1/topics")
   expect(wrong.body).toMatchObject({ code: "method-not-allowed", status: 405 })
-  expect(wrong.headers.get("allow")).toBe("POST, GET")
+  expect(wrong.headers.get("allow")).toBe("POST, GET, HEAD")
+})
+
+test("a process that takes no events does not say that it does", async () => {
+  const reading = await openTestApi({ roles: ["route", "deliver", "api"] })
+  try {
+    const answer = await reading.call("PUT", "/v1/topics/orders/events", {})
+    expect([answer.status, answer.headers.get("allow")]).toEqual([405, "GET, HEAD"])
+  } finally {
+    await reading.close()
+  }
 })
 
 test("a body that is no JSON is 400, no object is 400, another type is 415, too large is 413", async () => {

@@ -20,7 +20,7 @@ import { filterRoutes } from "./filters.ts"
 import { journeyRoutes } from "./journey.ts"
 import { matchRoutes } from "./match.ts"
 import { natsCredentialsRoutes } from "./nats-credentials.ts"
-import { parseJson, refuseUnasked } from "./requests.ts"
+import { bodyBytesMax, letBodiesCome, parseJson, refuseUnasked } from "./requests.ts"
 import { resourceRoutes } from "./resource-routes.ts"
 import { createResourceStore } from "./resource-store.ts"
 import { type App, noCompilers } from "./routes.ts"
@@ -32,7 +32,6 @@ import { triggerType } from "./triggers.ts"
 
 export type { ApiOptions, Caller } from "./context.ts"
 
-const bodyBytesMax = 1024 * 1024
 /** Room for an event's id and a topic's key, percent-encoded. */
 const pathPartCharactersMax = 4096
 
@@ -46,7 +45,6 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   const answerError = (error: unknown, _: FastifyRequest, reply: FastifyReply) => answerProblem(context, error, reply)
   const settings: FastifyHttpOptions<Server> = {
     bodyLimit: bodyBytesMax,
-    exposeHeadRoutes: false,
     frameworkErrors: answerError,
     schemaController: { compilersFactory: noCompilers },
     routerOptions: { maxParamLength: pathPartCharactersMax },
@@ -57,8 +55,9 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   app.setErrorHandler((error: FastifyError, request, reply) => answerError(error, request, reply))
   parseJson(app)
   guard(app, context)
-  refuseUnasked(app)
   refuseUnknown(app, context)
+  letBodiesCome(app)
+  refuseUnasked(app)
   const register = (on: App) => registerRoutes(on, context)
   register(app)
   docsRoutes(app, context, register)
@@ -103,17 +102,19 @@ function guard(app: App, { authorize }: ApiContext): void {
   })
 }
 
-/** 404 for a path that is none, 405 with Allow for a method that the path does not have. */
+/** 404 for a path that is none, 405 with Allow for a method that the path does not have; before a body is read. */
 function refuseUnknown(app: App, { roles }: ApiContext): void {
   const elsewhere = roles && roles.length < 4 ? ` of a process with the roles ${roles.join(", ")}` : ""
-  const routes: { readonly method: string; readonly path: RegExp }[] = []
+  const publishing = { method: "POST", path: /^\/v1\/topics\/[^/]+\/events$/ }
+  const routes = roles?.includes("ingest") === false ? [] : [publishing]
   app.addHook("onRoute", ({ method, url }) => {
     const path = new RegExp(
       `^${url.replace(/:?:[a-z-]+/gi, (part) => (part.startsWith("::") ? part.slice(1) : "[^/]+"))}$`,
     )
     for (const each of [method].flat()) routes.push({ method: each, path })
   })
-  app.setNotFoundHandler((request) => {
+  app.addHook("onRequest", (request, _, done) => {
+    if (!request.is404) return done()
     const path = request.url.split("?", 1)[0]!
     const methods = [...new Set(routes.filter((route) => route.path.test(path)).map((route) => route.method))]
     if (methods.length === 0) throw notFound(`${path} is nothing here${elsewhere}; /docs lists what there is`)

@@ -95,6 +95,16 @@ export function invalidFields(errors: readonly FieldError[], count = errors.leng
   })
 }
 
+/** A body of a type that is not read here. */
+export function unsupportedType(): ProblemError {
+  return new ProblemError("unsupported-media-type", "send application/json, with that as the Content-Type")
+}
+
+/** A body beyond what is read. */
+export function bodyTooLarge(): ProblemError {
+  return new ProblemError("too-large", "the body is larger than 1 MiB")
+}
+
 interface FastifyErrorLike {
   readonly code: string
   readonly statusCode?: number
@@ -131,9 +141,9 @@ function fromFastify(error: unknown): ProblemError | undefined {
   if (typeof code !== "string" || !code.startsWith("FST_")) return undefined
   switch (code) {
     case "FST_ERR_CTP_INVALID_MEDIA_TYPE":
-      return new ProblemError("unsupported-media-type", "send application/json, with that as the Content-Type")
+      return unsupportedType()
     case "FST_ERR_CTP_BODY_TOO_LARGE":
-      return new ProblemError("too-large", "the body is larger than 1 MiB")
+      return bodyTooLarge()
     default:
       return statusCode !== undefined && statusCode < 500 ? new ProblemError("invalid-argument", message) : undefined
   }

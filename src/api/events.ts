@@ -34,6 +34,7 @@ export function eventRoutes(app: App, context: ApiContext): void {
     const address = await findAddress(context, tenantOf(request), pathPart(request, "topic"))
     const { params, limit, from, passes } = readEventsQuery(context, log.partitionOf(address), request.query)
     const selection = { address, from, passes }
+    if (limit === "all" && request.method === "HEAD") return reply.type(linesType).send()
     if (limit === "all") return exportEvents(context, reply, selection)
     const page = await readPage(context, selection, limit)
     const lines = params.format === "ndjson" || (params.format === undefined && acceptsLines(request))

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from "fastify"
 import { jsonDepthMax } from "../formats/json-scan.ts"
 import { formatPath } from "./check-schema.ts"
-import { invalidFields, ProblemError } from "./errors.ts"
+import { bodyTooLarge, invalidFields, ProblemError, unsupportedType } from "./errors.ts"
 import { createFaults } from "./faults.ts"
 import { readBody, readQuery } from "./fields.ts"
 import { isObject } from "./merge-patch.ts"
@@ -11,23 +11,36 @@ import { strict } from "./schemas.ts"
 /** Levels that a body may nest: an event's, and room for what it stands in. */
 export const bodyDepthMax = jsonDepthMax + 8
 
+/** The largest body of a request. */
+export const bodyBytesMax = 1024 * 1024
+
+const bodyTypes = ["application/json", "application/merge-patch+json"]
+
 /** JSON and JSON merge patches; an empty body is none. Any name is a member's name, `__proto__` too. */
 export function parseJson(app: App): void {
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser(
-    ["application/json", "application/merge-patch+json"],
-    { parseAs: "string" },
-    (_, body: string, done) => {
-      if (body.trim() === "") return done(null, undefined)
-      try {
-        const value: unknown = JSON.parse(body.replace(/^\ufeff/, ""))
-        refuseDeep(value)
-        done(null, value)
-      } catch (error) {
-        done(error instanceof SyntaxError ? notJson(error) : (error as Error))
-      }
-    },
-  )
+  app.addContentTypeParser(bodyTypes, { parseAs: "string" }, (_, body: string, done) => {
+    if (body.trim() === "") return done(null, undefined)
+    try {
+      const value: unknown = JSON.parse(body.replace(/^\ufeff/, ""))
+      refuseDeep(value)
+      done(null, value)
+    } catch (error) {
+      done(error instanceof SyntaxError ? notJson(error) : (error as Error))
+    }
+  })
+}
+
+/** A body that its sender asks about first is let come where the head is in order. */
+export function letBodiesCome(app: App): void {
+  app.addHook("preParsing", (request, reply, payload, done) => {
+    const { expect, "content-type": type, "content-length": length } = request.headers
+    if (expect?.toLowerCase() !== "100-continue") return done(null, payload)
+    if (type !== undefined && !bodyTypes.includes(type.split(";", 1)[0]!.trim().toLowerCase())) throw unsupportedType()
+    if (Number(length) > bodyBytesMax) throw bodyTooLarge()
+    reply.raw.writeContinue()
+    done(null, payload)
+  })
 }
 
 function notJson({ message }: SyntaxError): ProblemError {

@@ -1,6 +1,6 @@
 import Type from "typebox"
 import type { ApiContext } from "./context.ts"
-import { type App, documented, type RouteDoc } from "./routes.ts"
+import { type App, documented } from "./routes.ts"
 import { component, Timestamp } from "./schemas.ts"
 
 const warnings = Type.Array(Type.String(), {
@@ -32,8 +32,8 @@ export function statusRoutes(app: App, context: ApiContext): void {
     ...[engine.outage() ?? []].flat(),
     ...(context.readiness?.() ?? []),
   ]
-  app.get("/healthz", probe(docs.health), async () => ({ status: "ok" }))
-  app.get("/readyz", probe(docs.ready), async (_, reply) => {
+  app.get("/healthz", documented(docs.health), async () => ({ status: "ok" }))
+  app.get("/readyz", documented(docs.ready), async (_, reply) => {
     const why = reasons()
     if (why.length > 0) reply.code(503).header("retry-after", "5")
     return { ready: why.length === 0, reasons: why, warnings: engine.warnings() }
@@ -56,11 +56,6 @@ export function statusRoutes(app: App, context: ApiContext): void {
     const { contentType, body } = await metrics.render()
     return reply.type(contentType).send(body)
   })
-}
-
-/** Some probes ask by HEAD. */
-function probe(doc: RouteDoc) {
-  return { ...documented(doc), exposeHeadRoute: true }
 }
 
 const tag = "Operation"

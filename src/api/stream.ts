@@ -16,6 +16,7 @@ export const heartbeatMs = 15_000
 export const stallMs = 30_000
 /** Streams open at once; each holds a connection and at most one buffer of events. */
 const streamsMax = 1_000
+const streamType = "text/event-stream; charset=utf-8"
 /** When a client that was cut off comes back. */
 const retryMs = 1_000
 
@@ -26,6 +27,7 @@ export function streamRoutes(app: App, context: ApiContext): void {
     const address = await findAddress(context, tenantOf(request), pathPart(request, "topic"))
     const partition = context.engine.log.partitionOf(address)
     const selection = readStreamQuery(context, partition, request.query, headerOf(request, "last-event-id"))
+    if (request.method === "HEAD") return reply.type(streamType).send()
     if (context.stop.aborted || open.size >= streamsMax) {
       const detail = context.stop.aborted
         ? "the hub is stopping; try again soon"
@@ -76,7 +78,7 @@ function begin(reply: FastifyReply): ServerResponse {
   reply.hijack()
   const response = reply.raw
   response.writeHead(200, {
-    "content-type": "text/event-stream; charset=utf-8",
+    "content-type": streamType,
     "cache-control": "no-store",
     "x-accel-buffering": "no",
   })

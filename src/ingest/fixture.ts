@@ -1,6 +1,6 @@
 import { once } from "node:events"
 import { mkdtemp, rm } from "node:fs/promises"
-import { createServer } from "node:http"
+import { createServer, type RequestListener } from "node:http"
 import { type AddressInfo, connect, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -8,6 +8,7 @@ import { Agent, request } from "undici"
 import type { Engine, StoredEvent } from "../core/engine.ts"
 import { openEmbeddedDirectory } from "../engines/embedded/engine.ts"
 import { createSystemChance, systemClock } from "../telemetry/clock.ts"
+import { leaveContinueTo } from "./expectation.ts"
 import { createIngest, type Ingest } from "./http.ts"
 import { defaultLimits, type IngestLimits } from "./limits.ts"
 import { createPublisher, type PublishCounts } from "./publish.ts"
@@ -104,10 +105,12 @@ function openIngest(
 }
 
 async function openServer(ingest: Ingest): Promise<Pick<Fixture, "post" | "socket" | "close">> {
-  const server = createServer((req, res) => {
+  const listener: RequestListener = (req, res) => {
     if (ingest.handles(req)) ingest.handle(req, res)
     else res.writeHead(404).end("not here")
-  })
+  }
+  const server = createServer(listener)
+  leaveContinueTo(server, listener)
   await once(server.listen(0, "127.0.0.1"), "listening")
   const { port } = server.address() as AddressInfo
   const dispatcher = new Agent({ pipelining: 1 })

@@ -8,6 +8,8 @@ export interface Head {
   readonly contentLength: number
   readonly contentEncoding: string | undefined
   readonly expectedLast: string | undefined
+  /** The sender waits to be told that it may send its body. */
+  readonly asksFirst: boolean
   /** There is at least one `ce-…`. */
   readonly attributes: boolean
 }
@@ -19,11 +21,15 @@ export function readHead(rawHeaders: readonly string[]): Head {
   let contentLength: string | undefined
   let contentEncoding: string | undefined
   let expectedLast: string | undefined
+  let asksFirst = false
   let attributes = false
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]!
     // By length first: nearly no header gets further.
     switch (name.length) {
+      case 6:
+        if (is(name, "expect")) asksFirst ||= is(rawHeaders[i + 1]!, "100-continue")
+        break
       case 12:
         if (is(name, "content-type")) contentType ??= rawHeaders[i + 1]
         break
@@ -47,6 +53,7 @@ export function readHead(rawHeaders: readonly string[]): Head {
     contentLength: contentLength === undefined ? Number.NaN : Number(contentLength),
     contentEncoding,
     expectedLast,
+    asksFirst,
     attributes,
   }
 }

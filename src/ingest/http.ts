@@ -149,6 +149,7 @@ class HttpIngest implements Ingest {
     onBody: (body: Buffer, release: () => void) => Refusal | undefined,
   ): Refusal | undefined {
     if (head.contentLength > bytesMax) return tooLarge
+    if (head.asksFirst) res.writeContinue()
     readBody(req, {
       contentLength: head.contentLength,
       bytesMax,
@@ -223,6 +224,7 @@ class HttpIngest implements Ingest {
     if (head.contentLength > bodyBytesMax) return bodyTooLarge(bodyBytesMax)
     const heldBytes = Number.isNaN(head.contentLength) ? bulkWindowBytes : Math.min(head.contentLength, bulkWindowBytes)
     if (!this.#budget.take(heldBytes)) return noRoom
+    if (head.asksFirst) res.writeContinue()
     takeLines(req, res, {
       publisher,
       decoder: this.#json,
