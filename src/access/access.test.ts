@@ -8,7 +8,8 @@ import { openEmbeddedDirectory } from "../engines/embedded/engine.ts"
 import { createSimulatedClock, type SimulatedClock } from "../testing/clock.ts"
 import { type AdminKey, loadAdminKey } from "./admin-key.ts"
 import { type Authorize, createAuthorizer } from "./authorize.ts"
-import { formatKey, hashKey, isKey } from "./keys.ts"
+import { KeyRing } from "./key-ring.ts"
+import { formatKey, hashKey, isKey, type StoredKey } from "./keys.ts"
 
 let directory: string
 let engine: Engine
@@ -61,6 +62,7 @@ test("the catalog holds the key's hash and not the key", async () => {
     tenant: "default",
     sha256: hashKey(key).toString("hex"),
     createdAt: 1_000_000,
+    rights: ["operate"],
   })
   expect(JSON.stringify(item)).not.toContain(key)
 })
@@ -82,18 +84,18 @@ test("a file that holds no key is refused, an empty one is a start that was cut 
 test("a new file replaces the key, and the old one is refused at once", async () => {
   const old = await ready()
   const authorize = await authorizer()
-  expect(authorize(`Bearer ${old}`)).toEqual({ tenant: "default", key: "admin" })
+  expect(authorize(`Bearer ${old}`)).toEqual({ tenant: "default", key: "admin", rights: ["operate"] })
   await rm(path())
   const key = await ready()
   expect(key).not.toBe(old)
   await expect.poll(() => authorize(`Bearer ${old}`)).toBeUndefined()
-  expect(authorize(`Bearer ${key}`)).toEqual({ tenant: "default", key: "admin" })
+  expect(authorize(`Bearer ${key}`)).toEqual({ tenant: "default", key: "admin", rights: ["operate"] })
 })
 
 test("only the key as a bearer opens", async () => {
   const key = await ready()
   const authorize = await authorizer()
-  expect(authorize(`bearer  ${key}`)).toEqual({ tenant: "default", key: "admin" })
+  expect(authorize(`bearer  ${key}`)).toEqual({ tenant: "default", key: "admin", rights: ["operate"] })
   for (const header of [
     undefined,
     "",
@@ -114,9 +116,59 @@ test("a key of another tenant opens that tenant, until it is deleted", async () 
   const key = formatKey(randomBytes(32))
   const value = { id: "ci", tenant: "acme", sha256: hashKey(key).toString("hex"), createdAt: 0 }
   await engine.catalog.put("key/acme/ci", value)
-  await expect.poll(() => authorize(`Bearer ${key}`)).toEqual({ tenant: "acme", key: "ci" })
+  await expect.poll(() => authorize(`Bearer ${key}`)).toEqual({ tenant: "acme", key: "ci", rights: [] })
   await engine.catalog.delete("key/acme/ci")
   await expect.poll(() => authorize(`Bearer ${key}`)).toBeUndefined()
+})
+
+test("an admin key that was stored before there were rights has them from the next start on", async () => {
+  const key = await ready()
+  const item = (await engine.catalog.get<StoredKey>("key/default/admin"))!
+  const { rights: _, ...old } = item.value
+  await engine.catalog.put("key/default/admin", old)
+  await ready()
+  expect((await authorizer())(`Bearer ${key}`)).toEqual({ tenant: "default", key: "admin", rights: ["operate"] })
+})
+
+test("another key of the first tenant has no rights beyond it", async () => {
+  const authorize = await authorizer()
+  const key = formatKey(randomBytes(32))
+  const value = { id: "ci", tenant: "default", sha256: hashKey(key).toString("hex"), createdAt: 0 }
+  await engine.catalog.put("key/default/ci", value)
+  await expect.poll(() => authorize(`Bearer ${key}`)).toEqual({ tenant: "default", key: "ci", rights: [] })
+})
+
+test("a key is found, or not, without a look at the others", () => {
+  let looks = 0
+  const ring = new KeyRing()
+  const known = Array.from({ length: 1_000 }, (_, n) => {
+    const sha256 = hashKey(`key ${n}`).toString("hex")
+    ring.put(`key/default/${n}`, {
+      id: String(n),
+      tenant: "default",
+      createdAt: 0,
+      get sha256() {
+        looks++
+        return sha256
+      },
+    })
+    return sha256
+  })
+  looks = 0
+  expect(ring.find(hashKey("a guess").toString("hex"))).toBeUndefined()
+  expect(ring.find(known[999]!)?.id).toBe("999")
+  expect(looks).toBe(0)
+})
+
+test("a key that stands in two places is known until it is gone from both", () => {
+  const ring = new KeyRing()
+  const key = { id: "a", tenant: "default", sha256: "aa", createdAt: 0 }
+  ring.put("key/default/a", key)
+  ring.put("key/default/b", { ...key, id: "b" })
+  ring.delete("key/default/a")
+  expect(ring.find("aa")?.id).toBe("b")
+  ring.put("key/default/b", { ...key, id: "b", sha256: "bb" })
+  expect([ring.find("aa"), ring.find("bb")?.id]).toEqual([undefined, "b"])
 })
 
 test("a flood of guesses is refused unhashed, and does not lock out who was let in before", async () => {

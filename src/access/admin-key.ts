@@ -97,7 +97,7 @@ async function write(path: string, key: string): Promise<string> {
 async function remember({ catalog, clock }: AdminKeyOptions, key: string): Promise<void> {
   const sha256 = hashKey(key).toString("hex")
   const known = await catalog.get<StoredKey>(catalogKey)
-  if (known?.value.sha256 === sha256) return
-  const stored: StoredKey = { id: "admin", tenant: defaultTenant, sha256, createdAt: clock.now() }
+  if (known?.value.sha256 === sha256 && known.value.rights?.includes("operate")) return
+  const stored: StoredKey = { id: "admin", tenant: defaultTenant, sha256, createdAt: clock.now(), rights: ["operate"] }
   await catalog.put(catalogKey, stored)
 }

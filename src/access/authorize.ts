@@ -1,13 +1,15 @@
-import { timingSafeEqual } from "node:crypto"
 import type { Clock } from "../core/clock.ts"
 import type { Catalog, Change } from "../core/engine.ts"
-import { hashKey, isKey, keyPrefix, type StoredKey } from "./keys.ts"
+import { KeyRing } from "./key-ring.ts"
+import { hashKey, isKey, keyPrefix, type Right, type StoredKey } from "./keys.ts"
 
 /** Whose key it was. */
 export interface Caller {
   readonly tenant: string
   /** The key's id. */
   readonly key: string
+  /** What the key may beyond its tenant. */
+  readonly rights: readonly Right[]
 }
 
 /** Whose key an `Authorization` header holds; undefined: nobody's. Does not wait for anything. */
@@ -35,12 +37,12 @@ const missesPerSecond = 5_000
  * changed or deleted is refused as soon as the catalog tells.
  */
 export async function createAuthorizer(options: AuthorizerOptions): Promise<Authorize> {
-  const keys = new Map<string, StoredKey>()
+  const keys = new KeyRing()
   const known = new Map<string, Caller>()
   const mayMiss = createMissLimit(options.clock)
   await watchKeys(options, (change) => {
     known.clear()
-    if (change.kind === "put") keys.set(change.item.key, change.item.value)
+    if (change.kind === "put") keys.put(change.item.key, change.item.value)
     else if (change.kind === "delete") keys.delete(change.key)
   })
   return (header) => {
@@ -60,14 +62,9 @@ export async function createAuthorizer(options: AuthorizerOptions): Promise<Auth
   }
 }
 
-function find(keys: ReadonlyMap<string, StoredKey>, key: string): Caller | undefined {
-  const hash = hashKey(key)
-  let caller: Caller | undefined
-  for (const { id, tenant, sha256 } of keys.values()) {
-    const expected = Buffer.from(sha256, "hex")
-    if (expected.length === hash.length && timingSafeEqual(expected, hash)) caller = { tenant, key: id }
-  }
-  return caller
+function find(keys: KeyRing, key: string): Caller | undefined {
+  const found = keys.find(hashKey(key).toString("hex"))
+  return found && { tenant: found.tenant, key: found.id, rights: found.rights ?? [] }
 }
 
 /** Resolves at the end of what is there now; goes on in the background. */

@@ -1,5 +1,8 @@
 import { createHash } from "node:crypto"
 
+/** What a key may beyond its own tenant. `operate`: see and check the whole hub, and issue credentials of any tenant. */
+export type Right = "operate"
+
 /** A key's entry in the catalog, under `key/<tenant>/<id>`. The key itself is nowhere but with its holder. */
 export interface StoredKey {
   readonly id: string
@@ -7,6 +10,8 @@ export interface StoredKey {
   /** Of the key's text, in hex. Keys are 256 random bits, so a plain hash is enough. */
   readonly sha256: string
   readonly createdAt: number
+  /** Absent: none. */
+  readonly rights?: readonly Right[]
 }
 
 /** Where keys stand in the catalog. */

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises"
 import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import type { Caller } from "../access/authorize.ts"
 import type { Clock } from "../core/clock.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { Engine, TenantCredentials } from "../core/engine.ts"
@@ -35,7 +36,12 @@ export interface TestApi {
   close(): Promise<void>
 }
 
-export const keys: Readonly<Record<string, string>> = { "Bearer admin": "default", "Bearer other": "other" }
+/** Who the keys are: the operator, another key of its tenant, and one of another tenant. */
+export const callers: Readonly<Record<string, Caller>> = {
+  "Bearer admin": { tenant: "default", key: "admin", rights: ["operate"] },
+  "Bearer reader": { tenant: "default", key: "reader", rights: [] },
+  "Bearer other": { tenant: "other", key: "other", rights: [] },
+}
 
 export interface TestApiOptions extends Partial<ApiOptions> {
   readonly clock?: Clock
@@ -54,10 +60,7 @@ export async function openTestApi({ credentials, ...options }: TestApiOptions = 
     engine,
     clock,
     chance: createSystemChance(clock),
-    authorize: (header) => {
-      const tenant = keys[header ?? ""]
-      return tenant === undefined ? undefined : { tenant, key: "test" }
-    },
+    authorize: (header) => callers[header ?? ""],
     kinds: destinationKinds({ clock, guard }),
     version: "0.0.0-test",
     stop: stop.signal,

@@ -22,6 +22,23 @@ test.each(["/v1/topics", "/v1/status", "/metrics", "/v1/nothing", "/"])("%s want
   })
 })
 
+test.each([
+  ["GET", "/v1/status"],
+  ["GET", "/metrics"],
+  ["HEAD", "/metrics"],
+  ["POST", "/v1/audit"],
+  ["POST", "/v1/tenants/acme/nats-credentials"],
+  ["DELETE", "/v1/tenants/acme/nats-credentials"],
+])("%s %s is about the whole hub, and its operator's alone", async (method, path) => {
+  for (const key of ["other", "reader"]) {
+    const answer = await api.call(method, path, undefined, { authorization: `Bearer ${key}` })
+    expect([key, answer.status]).toEqual([key, 403])
+    if (method !== "HEAD")
+      expect(answer.body).toMatchObject({ code: "permission-denied", detail: expect.stringContaining("admin.key") })
+  }
+  expect((await api.call(method, path)).status).not.toBe(403)
+})
+
 test.each(["/healthz", "/readyz", "/v1/openapi.json", "/docs"])("%s wants none", async (path) => {
   expect((await api.call("GET", path, undefined, { authorization: "" })).status).toBe(200)
 })

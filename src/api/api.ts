@@ -23,14 +23,14 @@ import { natsCredentialsRoutes } from "./nats-credentials.ts"
 import { bodyBytesMax, letBodiesCome, parseJson, refuseUnasked } from "./requests.ts"
 import { resourceRoutes } from "./resource-routes.ts"
 import { createResourceStore } from "./resource-store.ts"
-import { type App, noCompilers } from "./routes.ts"
+import { type App, noCompilers, type RouteDoc } from "./routes.ts"
 import { statusRoutes } from "./status.ts"
 import { streamRoutes } from "./stream.ts"
 import { topicType } from "./topics.ts"
 import { triggerRoutes } from "./trigger-routes.ts"
 import { triggerType } from "./triggers.ts"
 
-export type { ApiOptions, Caller } from "./context.ts"
+export type { ApiOptions } from "./context.ts"
 
 /** Room for an event's id and a topic's key, percent-encoded. */
 const pathPartCharactersMax = 4096
@@ -95,11 +95,21 @@ function guard(app: App, { authorize }: ApiContext): void {
     const { doc, open = doc?.open } = request.routeOptions.config ?? {}
     if (open === true) return done()
     request.caller = authorize(request.headers.authorization)
-    if (request.caller !== undefined) return done()
-    const detail =
-      "send a key of this hub as Authorization: Bearer rck_…; the first one is in admin.key in its data directory"
-    done(new ProblemError("unauthenticated", detail, { headers: { "www-authenticate": 'Bearer realm="redcar"' } }))
+    if (request.caller === undefined) throw unauthenticated()
+    if (doc?.operator && !request.caller.rights.includes("operate")) throw notOperator(doc)
+    done()
   })
+}
+
+function unauthenticated(): ProblemError {
+  const detail =
+    "send a key of this hub as Authorization: Bearer rck_…; the first one is in admin.key in its data directory"
+  return new ProblemError("unauthenticated", detail, { headers: { "www-authenticate": 'Bearer realm="redcar"' } })
+}
+
+function notOperator({ summary }: RouteDoc): ProblemError {
+  const detail = `this is about the whole hub (${summary}), and takes a key of its operator: the one in admin.key in its data directory`
+  return new ProblemError("permission-denied", detail)
 }
 
 /** 404 for a path that is none, 405 with Allow for a method that the path does not have; before a body is read. */

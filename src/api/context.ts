@@ -1,14 +1,9 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http"
+import type { Caller } from "../access/authorize.ts"
 import type { Chance, Clock } from "../core/clock.ts"
 import type { DestinationKind } from "../core/destination.ts"
 import type { Engine } from "../core/engine.ts"
 import type { Logger } from "../core/logger.ts"
-
-/** Whose request it is: the tenant, and the key's id. */
-export interface Caller {
-  readonly tenant: string
-  readonly key: string
-}
 
 export interface ApiOptions {
   readonly engine: Engine

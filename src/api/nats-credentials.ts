@@ -1,6 +1,5 @@
 import type { FastifyRequest } from "fastify"
 import Type from "typebox"
-import { defaultTenant } from "../core/address.ts"
 import type { IssuedCredentials, TenantCredentials } from "../core/engine.ts"
 import { checkSchema } from "./check-schema.ts"
 import type { ApiContext } from "./context.ts"
@@ -8,7 +7,7 @@ import { formatDuration } from "./durations.ts"
 import { notFound, ProblemError } from "./errors.ts"
 import { createFaults } from "./faults.ts"
 import { readBody, readDuration } from "./fields.ts"
-import { type App, documented, pathPart, tenantOf } from "./routes.ts"
+import { type App, documented, pathPart } from "./routes.ts"
 import { component, Duration, ResourceId, strict, Timestamp } from "./schemas.ts"
 
 const dayMs = 86_400_000
@@ -72,11 +71,8 @@ export function natsCredentialsRoutes(app: App, { engine }: ApiContext): void {
   })
 }
 
-/** The tenant that the path names, where the caller may ask for it. */
+/** The tenant that the path names. */
 function readTenant(request: FastifyRequest): string {
-  if (tenantOf(request) !== defaultTenant) {
-    throw new ProblemError("permission-denied", "only the hub's admin key issues NATS credentials; ask its operator")
-  }
   const tenant = pathPart(request, "tenant")
   const faults = createFaults()
   checkSchema(ResourceId, tenant, faults, "tenant")
@@ -103,6 +99,7 @@ const params = Type.Object({ tenant: Type.String({ description: "The tenant's na
 const docs = {
   issue: {
     operationId: "issueNatsCredentials",
+    operator: true,
     tag: "Tenants",
     summary: "Issue NATS credentials of a tenant",
     description:
@@ -112,15 +109,16 @@ const docs = {
     body: NatsCredentialsInput,
     bodyOptional: true,
     answers: { 201: NatsCredentials },
-    problems: ["invalid-argument", "permission-denied", "conflict", "overloaded"],
+    problems: ["invalid-argument", "conflict", "overloaded"],
   },
   revoke: {
     operationId: "revokeNatsCredentials",
+    operator: true,
     tag: "Tenants",
     summary: "End all NATS credentials of a tenant",
     description: "Those issued before end at once, also where they are in use. What has been read stays read.",
     params,
     answers: { 204: null },
-    problems: ["invalid-argument", "permission-denied", "not-found", "conflict", "overloaded"],
+    problems: ["invalid-argument", "not-found", "conflict", "overloaded"],
   },
 } as const

@@ -165,7 +165,7 @@ function referenceTo(name: string, schema: Record<string, unknown>, component: o
 
 function describeRoute(doc: RouteDoc, components: Components): object {
   const { operationId, tag, summary, description, params, query, headers, body, answers, open = false } = doc
-  const problems: readonly ProblemCode[] = [...(open ? [] : (["unauthenticated"] as const)), ...(doc.problems ?? [])]
+  const problems = problemsOf(doc)
   const statuses = [...new Set(problems.map((code) => statusOf[code]))].sort()
   const ofStatus = (status: number) => problems.filter((code) => statusOf[code] === status)
   return {
@@ -186,6 +186,11 @@ function describeRoute(doc: RouteDoc, components: Components): object {
       default: problemAnswer(["internal", "overloaded", "storage-full"], components),
     },
   }
+}
+
+function problemsOf({ open = false, operator = false, problems = [] }: RouteDoc): readonly ProblemCode[] {
+  if (open) return problems
+  return ["unauthenticated", ...(operator ? (["permission-denied"] as const) : []), ...problems]
 }
 
 const successes: Readonly<Record<string, string>> = {

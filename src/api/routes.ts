@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from "fastify"
 import type { TSchema } from "typebox"
-import type { Caller } from "./context.ts"
+import type { Caller } from "../access/authorize.ts"
 import type { ProblemCode } from "./errors.ts"
 
 declare module "fastify" {
@@ -33,6 +33,8 @@ export interface RouteDoc {
   readonly problems?: readonly ProblemCode[]
   /** Answers without a key. */
   readonly open?: boolean
+  /** It is about the whole hub: takes a key with the right to operate it. */
+  readonly operator?: boolean
 }
 
 /** A route's options: whether it is open, and what the reference says of it. */

@@ -75,11 +75,20 @@ const docs = {
     answers: { 200: Readiness, 503: Readiness },
     open: true,
   },
-  status: { operationId: "getStatus", tag, summary: "The hub's version, health and figures", answers: { 200: Status } },
+  status: {
+    operationId: "getStatus",
+    tag,
+    summary: "The hub's version, health and figures",
+    description: "For its operator: it is of all tenants.",
+    operator: true,
+    answers: { 200: Status },
+  },
   metrics: {
     operationId: "getMetrics",
     tag,
     summary: "Figures for Prometheus",
+    description: "For the hub's operator, unless `metricsOpen` is set: they are of all tenants.",
+    operator: true,
     answers: { 200: { content: { "text/plain": { schema: Type.String() } } } },
   },
 } as const

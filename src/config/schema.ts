@@ -92,7 +92,10 @@ export const settingsSchema = group({
     { minimum: 0, maximum: 365 * day },
     "How long a new topic recognises a repeated `source` + `id`. 0 recognises none.",
   ),
-  metricsOpen: boolean(false, "Whether `/metrics` answers without a key."),
+  metricsOpen: boolean(
+    false,
+    "Whether `/metrics` answers without a key. Else it takes the operator's: the one in `admin.key`.",
+  ),
   limits: group({
     eventBytesMax: bytes(512 * KiB, { minimum: KiB, maximum: MiB }, "The largest event: its attributes and its data."),
     batchEventsMax: count(10_000, { minimum: 1, maximum: 100_000 }, "Events in one publish request at most."),
