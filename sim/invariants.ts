@@ -3,6 +3,7 @@ import type { Cursor } from "../src/core/cursor.ts"
 import type { DeadLetter, Delivery, Verdict } from "../src/core/delivery.ts"
 import { deliveryId } from "../src/core/delivery.ts"
 import type { EventLog, StoredEvent } from "../src/core/engine.ts"
+import { fingerprintOf } from "../src/core/fingerprint.ts"
 import type { Hub } from "./hub.ts"
 import { InvariantError, identityOf, isSame } from "./record.ts"
 import { dedupeWindowMs, keys, type Scenario, tenants, topics, trimmedEventsMax, trimmedTopic } from "./scenario.ts"
@@ -163,12 +164,15 @@ async function checkDeliveries(
     for (const stored of events) {
       if (!firesSurely(record, trigger, stored)) continue
       record.count("owed")
+      const { tenant, id, incarnation = "", destination } = trigger.versions[0]!.trigger
       const delivery: Delivery = {
-        id: deliveryId(stored.cursor, trigger.id),
-        tenant: trigger.tenant,
-        trigger: trigger.id,
-        destination: trigger.versions[0]!.trigger.destination,
+        id: deliveryId(stored.cursor, id, incarnation),
+        tenant,
+        trigger: id,
+        incarnation,
+        destination,
         cursor: stored.cursor,
+        fingerprint: fingerprintOf(stored),
       }
       const known = record.deliveries.get(delivery.id)
       const open = await queue.open(delivery)
@@ -226,8 +230,9 @@ function checkSpeed(world: World, { triggers }: Scenario, events: readonly Store
     const trigger = record.triggers.get(`${tenant}/${id}`)
     const since = trigger?.versions[0]?.acknowledgedAt
     if (!trigger || since === undefined) continue
+    const { incarnation = "" } = trigger.versions[0]!.trigger
     for (const { cursor, storedAt } of events.filter((stored) => firesSurely(record, trigger, stored))) {
-      const receivedAt = record.deliveries.get(deliveryId(cursor, id))?.firstReceiptAt
+      const receivedAt = record.deliveries.get(deliveryId(cursor, id, incarnation))?.firstReceiptAt
       if (receivedAt === undefined || storedAt < since || record.disturbed(storedAt, receivedAt)) continue
       record.count("prompt")
       if (receivedAt - storedAt <= promptMs) continue

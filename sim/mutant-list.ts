@@ -119,7 +119,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "what a pause held is not resumed",
     file: `${deliver}/worker.ts`,
-    before: "await engine.queue.resume(tenant, id)",
+    before: "await engine.queue.resume(tenant, id, incarnation)",
     after: "",
   },
   {

@@ -1,5 +1,5 @@
 import type { Cursor } from "../src/core/cursor.ts"
-import type { Destination, Trigger } from "../src/core/resources.ts"
+import { type Destination, newIncarnation, type Trigger } from "../src/core/resources.ts"
 import type { SimulatedConfig } from "../src/testing/destinations.ts"
 import type { Hub } from "./hub.ts"
 import type { TriggerRecord } from "./record.ts"
@@ -34,10 +34,12 @@ export async function createDestination({ world, processes }: Workplace, plan: D
 export async function createTrigger(place: Workplace, plan: TriggerPlan): Promise<void> {
   const key = `trigger/${plan.tenant}/${plan.id}`
   const record = recordOf(place, plan)
+  const incarnation = newIncarnation(place.world.clock.now(), place.chance)
   // Ends: a hub comes up that answers, or the run ends by its limit.
   for (;;) {
     const made = await place.processes.ask(`make ${key}`, async (hub) => {
-      await put(place, hub, record, makeTrigger(plan, await chooseStart(place, hub, plan), place.world.clock.now()), 0)
+      const trigger = makeTrigger(plan, await chooseStart(place, hub, plan), place.world.clock.now())
+      await put(place, hub, record, { ...trigger, incarnation }, 0)
     })
     if (made.kind === "answered") return
     if (made.kind === "refused") expectRefusal(place.world, made.error)

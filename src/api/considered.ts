@@ -26,6 +26,8 @@ const scanItems = 500
 /** What a trigger made of an event, as it was when it came to it. */
 export interface Considered {
   readonly trigger: string
+  /** Which trigger of that id. */
+  readonly incarnation: string
   /** unknown: how the trigger was then is not kept any more. */
   readonly verdict: "fires" | "waits" | "rejects" | "unknown"
   readonly sentence: string
@@ -93,11 +95,12 @@ async function scan<Value>(
 }
 
 function considerNew({ engine }: ApiContext, trigger: Trigger, stored: StoredEvent): Considered {
-  const { id, topic, destination, paused } = trigger
+  const { id, incarnation = "", topic, destination, paused } = trigger
   const { event, address } = stored
   const judge = createJudge({ ...trigger, ...(paused === undefined && { behind: true }) }, engine.log)
   const { verdict, sentence, explanation } = judge({ event, address, stored })
-  return { trigger: id, topic, destination, verdict, sentence, ...(explanation && { clause: explanation.clause }) }
+  const clause = explanation && { clause: explanation.clause }
+  return { trigger: id, incarnation, topic, destination, verdict, sentence, ...clause }
 }
 
 type Name = Pick<Trigger, "tenant" | "id">
@@ -144,8 +147,8 @@ const early = {
   sentence: "The event was stored before the trigger's start.",
 } as const
 
-function shown({ id }: Name, { topic, destination }: RoutedVersion) {
-  return { trigger: id, topic, destination }
+function shown({ id }: Name, { incarnation = "", topic, destination }: RoutedVersion) {
+  return { trigger: id, incarnation, topic, destination }
 }
 
 function isOn({ topic }: Pick<Trigger, "topic">, { address }: StoredEvent): boolean {
@@ -170,7 +173,8 @@ function createFrontiers({ engine }: ApiContext, partition: number): Frontiers {
   return async (name, version) => {
     const path = pathOf(name)
     const record = (await catalog.get<RoutingRecord>(`${routingPrefix}${path}`))?.value
-    if (record?.attachedAfter === undefined) return (await queue.position(readerOf(path))) ?? version.after
+    if (record?.attachedAfter === undefined)
+      return (await queue.position(readerOf(path, version.incarnation))) ?? version.after
     const here = await main
     return here !== undefined && log.compare(here, record.attachedAfter) > 0 ? here : record.attachedAfter
   }

@@ -3,6 +3,7 @@ import { attemptsTopic } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
 import { type DeadReason, type Delivery, deliveryId, type Verdict } from "../core/delivery.ts"
 import { Event } from "../core/event.ts"
+import type { Trigger } from "../core/resources.ts"
 import { type Answer, openTestApi, type TestApi } from "./api.fixture.ts"
 
 let api: TestApi
@@ -13,15 +14,26 @@ beforeAll(async () => {
   api = await openTestApi()
   for (const id of ["shop", "bank"]) {
     await api.call("POST", "/v1/destinations", { id, kind: "webhook", config: { url: "https://example.com/" } })
-    await api.call("POST", "/v1/triggers", { id: `to-${id}`, topic: "orders", destination: id })
+    await makeTrigger(`to-${id}`, id)
   }
   cursors = await api.append("orders:7", ["1", "2", "3", "4", "5"])
 })
 afterAll(() => api.close())
 
-const deliveryOf = (cursor: Cursor, destination: string): Delivery => {
+/** Of each trigger that a delivery was made for. */
+const incarnations = new Map<string, string>()
+
+function deliveryOf(cursor: Cursor, destination: string): Delivery {
   const trigger = `to-${destination}`
-  return { id: deliveryId(cursor, trigger), tenant: "default", trigger, destination, cursor }
+  const incarnation = incarnations.get(trigger)!
+  const id = deliveryId(cursor, trigger, incarnation)
+  return { id, tenant: "default", trigger, incarnation, destination, cursor, fingerprint: 0 }
+}
+
+async function makeTrigger(id: string, destination: string): Promise<void> {
+  await api.call("POST", "/v1/triggers", { id, topic: "orders", destination })
+  const made = await api.engine.catalog.get<Trigger>(`trigger/default/${id}`)
+  incarnations.set(id, made!.value.incarnation!)
 }
 
 /** Has a delivery end as a dead letter. */
@@ -36,7 +48,7 @@ async function die(delivery: Delivery, reason: DeadReason): Promise<void> {
 
 /** Tells of an attempt as the delivery workers do. */
 async function tell(
-  { id: delivery, trigger, destination, cursor }: Delivery,
+  { id: delivery, trigger, incarnation, destination, cursor }: Delivery,
   number: number,
   verdict: Verdict,
 ): Promise<void> {
@@ -44,6 +56,7 @@ async function tell(
   const data = {
     delivery,
     trigger,
+    incarnation,
     destination,
     topic: "orders",
     cursor,
@@ -128,22 +141,30 @@ test("dead letters are listed, filtered, paged, read and redriven", async () => 
 
 test("what has no trigger or destination any more is not redriven", async () => {
   await api.call("POST", "/v1/destinations", { id: "old", kind: "webhook", config: { url: "https://example.com/" } })
-  await api.call("POST", "/v1/triggers", { id: "to-old", topic: "orders", destination: "old" })
+  await makeTrigger("to-old", "old")
   const delivery = deliveryOf(cursors[0]!, "old")
   await die(delivery, "exhausted")
   await api.call("DELETE", "/v1/triggers/to-old")
   const refused = await api.call("POST", `/v1/dead-letters/${delivery.id}/redrive`)
   expect([refused.status, refused.body.code]).toEqual([409, "conflict"])
-  expect((await api.call("POST", "/v1/dead-letters/redrive", { destination: "old" })).body).toEqual({
-    matched: 1,
-    redriven: 0,
-  })
+  expect(refused.body.detail).toContain(`trigger to-old was deleted; one that starts before the event`)
+  const none = { matched: 1, redriven: 0 }
+  expect((await api.call("POST", "/v1/dead-letters/redrive", { destination: "old" })).body).toEqual(none)
+  // One that is made anew is another one.
+  await makeTrigger("to-old", "old")
+  expect((await api.call("POST", `/v1/dead-letters/${delivery.id}/redrive`)).status).toBe(409)
+  expect((await api.call("POST", "/v1/dead-letters/redrive", { destination: "old" })).body).toEqual(none)
 })
 
 test("an event tells what became of it", async () => {
   const cursor = (await api.append("orders", ["told"]))[0]!
   const [shop, bank] = [deliveryOf(cursor, "shop"), deliveryOf(cursor, "bank")]
-  const gone: Delivery = { ...deliveryOf(cursor, "shop"), id: deliveryId(cursor, "to-gone"), trigger: "to-gone" }
+  const gone: Delivery = {
+    ...deliveryOf(cursor, "shop"),
+    id: deliveryId(cursor, "to-gone", "gone1"),
+    trigger: "to-gone",
+    incarnation: "gone1",
+  }
   const path = `/v1/events/${cursor}/deliveries`
   expect((await api.call("GET", path)).body).toEqual({ items: [] })
   await die(bank, "permanent")
@@ -167,7 +188,7 @@ test("an event tells what became of it", async () => {
     state: "parked",
     attempts: [{ number: 1, outcome: failed }],
   })
-  await api.engine.queue.drop("default", "to-shop")
+  await api.engine.queue.drop("default", "to-shop", incarnations.get("to-shop")!)
   await api.engine.queue.enqueue([shop])
   lease = (await api.engine.queue.lease({ lane, max: 100, leaseMs: 60_000 })).find(
     (each) => each.delivery.id === shop.id,

@@ -1,6 +1,8 @@
 import Type, { type Static } from "typebox"
 import { formatTopic } from "../core/address.ts"
 import type { DeadLetter } from "../core/delivery.ts"
+import type { Item } from "../core/engine.ts"
+import type { Trigger } from "../core/resources.ts"
 import type { ApiContext } from "./context.ts"
 import { AttemptSchema, attemptsOf, OutcomeSchema, showOutcome } from "./deliveries.ts"
 import { notFound, ProblemError } from "./errors.ts"
@@ -97,7 +99,7 @@ export function deadLetterRoutes(app: App, context: ApiContext): void {
   app.post("/v1/dead-letters/:id/redrive", documented(docs.redriveOne), async (request) => {
     const letter = await find(context, tenantOf(request), pathPart(request, "id"))
     const gone = await missing(context)(letter)
-    if (gone !== undefined) throw new ProblemError("conflict", `${gone} no longer exists; create it again first`)
+    if (gone !== undefined) throw new ProblemError("conflict", gone)
     const redriven = await queue.redrive(letter.tenant, letter.id)
     return { matched: 1, redriven: redriven ? 1 : 0 }
   })
@@ -139,16 +141,21 @@ async function redriveAll(
 
 /** Tells what a letter's delivery would lack: its trigger or its destination. Asks the catalog once for each. */
 function missing(context: ApiContext): (letter: DeadLetter) => Promise<string | undefined> {
-  const known = new Map<string, Promise<boolean>>()
-  const exists = (name: string, tenant: string, id: string) => {
+  const known = new Map<string, Promise<Item<Pick<Trigger, "incarnation">> | undefined>>()
+  const find = (name: string, tenant: string, id: string) => {
     const key = resourceKey(name, tenant, id)
-    const found = known.get(key) ?? context.engine.catalog.get(key).then((item) => item !== undefined)
+    const found = known.get(key) ?? context.engine.catalog.get(key)
     known.set(key, found)
     return found
   }
-  return async ({ tenant, trigger, destination }) => {
-    if (!(await exists("trigger", tenant, trigger))) return `trigger ${trigger}`
-    return (await exists("destination", tenant, destination)) ? undefined : `destination ${destination}`
+  return async ({ tenant, trigger, incarnation, destination, cursor }) => {
+    const found = await find("trigger", tenant, trigger)
+    // One that was made anew is another one, and has what it owes of its own.
+    if (found === undefined || (found.value.incarnation ?? "") !== incarnation) {
+      return `trigger ${trigger} was deleted; one that starts before the event, at {"cursor": …} or {"time": …}, delivers it again (it is at ${cursor})`
+    }
+    if ((await find("destination", tenant, destination)) !== undefined) return undefined
+    return `destination ${destination} no longer exists; create it again first`
   }
 }
 

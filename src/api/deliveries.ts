@@ -4,6 +4,7 @@ import type { Cursor } from "../core/cursor.ts"
 import { type Attempt, type Delivery, deliveryId, type Outcome, type Verdict } from "../core/delivery.ts"
 import type { Item, OpenDelivery, StoredEvent } from "../core/engine.ts"
 import type { Event } from "../core/event.ts"
+import { fingerprintOf } from "../core/fingerprint.ts"
 import type { Trigger } from "../core/resources.ts"
 import type { ApiContext } from "./context.ts"
 import { resourceKey } from "./resource-store.ts"
@@ -67,13 +68,19 @@ export type ShownDelivery = Static<typeof DeliverySchema>
 interface AttemptData extends Attempt {
   readonly delivery: string
   readonly trigger: string
+  readonly incarnation?: string
   readonly destination: string
   readonly verdict?: Verdict
 }
 
-interface Tried {
+/** A trigger that may have fired, which one of its id, and where to. */
+export interface Fired {
   readonly trigger: string
+  readonly incarnation: string
   readonly destination: string
+}
+
+interface Tried extends Fired {
   readonly attempts: ShownAttempt[]
   verdict: Verdict["kind"] | undefined
 }
@@ -81,29 +88,30 @@ interface Tried {
 /** What became of an event: its open deliveries, its dead letters, and those that attempts tell of. */
 export async function deliveriesOf(context: ApiContext, stored: StoredEvent): Promise<readonly ShownDelivery[]> {
   const triggers = await triggersFor(context, stored)
-  return deliveriesFor(context, stored, new Map(triggers.map(({ id, destination }) => [id, destination])))
+  const fired = triggers.map(({ id: trigger, incarnation = "", destination }) => ({
+    trigger,
+    incarnation,
+    destination,
+  }))
+  return deliveriesFor(context, stored, fired)
 }
 
-/** The same where it is known which triggers may have fired, with their destinations. */
+/** The same where it is known which triggers may have fired. */
 export async function deliveriesFor(
   context: ApiContext,
   stored: StoredEvent,
-  fired: ReadonlyMap<string, string>,
+  fired: readonly Fired[],
 ): Promise<readonly ShownDelivery[]> {
-  const { tenant } = stored.address
-  const tried = await attemptsOf(context, tenant, stored.cursor)
-  const candidates = new Map(fired)
-  for (const { trigger, destination } of tried.values()) candidates.set(trigger, destination)
+  const { address, cursor } = stored
+  const { tenant } = address
+  const tried = await attemptsOf(context, tenant, cursor)
+  const candidates = new Map(fired.map((each) => [deliveryId(cursor, each.trigger, each.incarnation), each]))
+  for (const [id, each] of tried) candidates.set(id, each)
   const shown: ShownDelivery[] = []
-  const all = [...candidates].map(
-    ([trigger, destination]): Delivery => ({
-      id: deliveryId(stored.cursor, trigger),
-      tenant,
-      trigger,
-      destination,
-      cursor: stored.cursor,
-    }),
-  )
+  const fingerprint = fingerprintOf(stored)
+  const all = Array.from(candidates, ([id, { trigger, incarnation, destination }]): Delivery => {
+    return { id, tenant, trigger, incarnation, destination, cursor, fingerprint }
+  })
   for (let i = 0; i < all.length; i += atOnce) {
     const some = all.slice(i, i + atOnce).map((delivery) => showDelivery(context, delivery, tried.get(delivery.id)))
     for (const each of await Promise.all(some)) if (each !== undefined) shown.push(each)
@@ -125,8 +133,8 @@ export async function attemptsOf(
     for (const { event } of events) {
       const data = attemptData(event)
       if (data === undefined || ++count > attemptsMax) continue
-      const { delivery, trigger, destination } = data
-      const before = tried.get(delivery) ?? { trigger, destination, attempts: [], verdict: undefined }
+      const { delivery, trigger, incarnation = "", destination } = data
+      const before = tried.get(delivery) ?? { trigger, incarnation, destination, attempts: [], verdict: undefined }
       before.attempts.push(showAttempt(data))
       before.verdict = data.verdict?.kind
       tried.set(delivery, before)

@@ -138,7 +138,7 @@ function testDispatch({ clock, chance }: ApiContext, { tenant, id: destination }
   )
   return {
     stored: { address: { tenant, topic: "redcar.test" }, cursor, storedAt: now, event },
-    delivery: { id, tenant, trigger: "redcar.test", destination, cursor },
+    delivery: { id, tenant, trigger: "redcar.test", incarnation: "", destination, cursor, fingerprint: 0 },
     attempt: 1,
     at: now,
   }

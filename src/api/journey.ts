@@ -107,12 +107,9 @@ async function triggersOf(
   considered: readonly Considered[],
 ): Promise<readonly ShownTrigger[]> {
   const fired = considered.filter(({ verdict }) => verdict === "fires" || verdict === "unknown")
-  const candidates = new Map(fired.map(({ trigger, destination }) => [trigger, destination]))
-  const deliveries = new Map(
-    (await deliveriesFor(context, stored, candidates)).map((delivery) => [delivery.id, delivery]),
-  )
-  const shown = considered.map(({ asOf, ...rest }): ShownTrigger => {
-    const id = deliveryId(stored.cursor, rest.trigger)
+  const deliveries = new Map((await deliveriesFor(context, stored, fired)).map((delivery) => [delivery.id, delivery]))
+  const shown = considered.map(({ asOf, incarnation, ...rest }): ShownTrigger => {
+    const id = deliveryId(stored.cursor, rest.trigger, incarnation)
     const delivery = deliveries.get(id)
     deliveries.delete(id)
     return {
@@ -121,14 +118,17 @@ async function triggersOf(
       ...(delivery && { delivery }),
     }
   })
-  // Those that are left were made by triggers of which nothing is kept.
+  const known = new Set(considered.map(({ trigger }) => trigger))
+  // Those that are left were made by triggers of which nothing is kept, or that others of their id came after.
   for (const delivery of deliveries.values()) {
     const { trigger, destination } = delivery
-    shown.push({ trigger, destination, verdict: "fires", sentence: forgotten, delivery })
+    const sentence = known.has(trigger) ? earlier : forgotten
+    shown.push({ trigger, destination, verdict: "fires", sentence, delivery })
   }
   return shown.sort((a, b) => order.indexOf(a.verdict) - order.indexOf(b.verdict))
 }
 
+const earlier = "The event fired an earlier trigger of this id, which was deleted since."
 const forgotten = "The event fired it; how the trigger was then is not kept any more."
 
 const doc = {

@@ -101,9 +101,9 @@ export function flowEvent({ address, cursor, storedAt, event }: StoredEvent, par
 
 /** The trigger whose delivery of the event at `cursor` has this id. */
 function triggerOf(id: string, cursor: string): string | undefined {
-  return id.startsWith(`${cursor}.`) && /^[a-z0-9-]+$/.test(id.slice(cursor.length + 1))
-    ? id.slice(cursor.length + 1)
-    : undefined
+  if (!id.startsWith(`${cursor}.`)) return undefined
+  // With the incarnation, which is longer than any count of attempts that records' ids end in.
+  return /^([a-z0-9-]+)(\.[a-z0-9]{9,})?$/.exec(id.slice(cursor.length + 1))?.[1]
 }
 
 function isRecord({ topic }: FlowEvent): boolean {
@@ -236,7 +236,7 @@ async function causeOf(
   const { log } = context.engine
   const { address, event } = stored
   // A forwarded event bears its delivery's id, a record of the hub the event's cursor as its key.
-  const named = isReservedTopic(address.topic) ? address.key : event.id.slice(0, Math.max(0, event.id.lastIndexOf(".")))
+  const named = isReservedTopic(address.topic) ? address.key : event.id.slice(0, Math.max(0, event.id.indexOf(".")))
   const derived = named ? await tryGet(context, named as Cursor) : undefined
   if (derived?.address.tenant === address.tenant && derived.event.id === id) return derived
   const beside = await log.find({ tenant: address.tenant, topic: address.topic }, { source: event.source, id })

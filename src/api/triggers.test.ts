@@ -141,10 +141,28 @@ test("pause and resume say since when and why, and are idempotent", async () => 
   expect(fields(await api.call("POST", `/v1/triggers/${id}/pause`, { why: 1, reason: "" }))).toEqual(["reason", "why"])
 })
 
+test("a trigger keeps its incarnation through changes, and has a new one when it is made anew", async () => {
+  const made = async () => (await api.engine.catalog.get<Trigger>("trigger/default/anew"))!.value.incarnation
+  const input = { id: "anew", topic: "orders", destination: "shop" }
+  await create(input)
+  const first = await made()
+  expect(first).toMatch(/^[0-9a-z]{14}$/)
+  await api.call("PUT", "/v1/triggers/anew", { ...input, description: "put" })
+  await api.call("PATCH", "/v1/triggers/anew", { description: "patched" })
+  await api.call("POST", "/v1/triggers/anew/pause")
+  expect(await made()).toBe(first)
+  await api.call("DELETE", "/v1/triggers/anew")
+  await create(input)
+  expect(await made()).not.toBe(first)
+  expect(JSON.stringify((await api.call("GET", "/v1/triggers/anew")).body)).not.toContain(await made())
+})
+
 test("resuming makes due what was held, deleting drops what is open", async () => {
   const { id } = (await create({ id: "held", paused: true })).body
   const [cursor] = await api.append("orders", ["held-1"])
-  const delivery = { id: deliveryId(cursor!, id), tenant: "default", trigger: id, destination: "shop", cursor: cursor! }
+  const { incarnation = "" } = (await api.engine.catalog.get<Trigger>(`trigger/default/${id}`))!.value
+  const of = { tenant: "default", trigger: id, incarnation, destination: "shop", cursor: cursor!, fingerprint: 0 }
+  const delivery = { ...of, id: deliveryId(cursor!, id, incarnation) }
   const { queue } = api.engine
   await queue.enqueue([delivery])
   const [lease] = await queue.lease({ lane: "default/shop", max: 1, leaseMs: 10_000 })

@@ -3,7 +3,7 @@ import { isReservedTopic, parseTopic } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { RetryPolicy } from "../core/delivery.ts"
 import { ConflictError, InvalidCursorError } from "../core/errors.ts"
-import { type Destination, newTopic, type Pause, type Topic, type Trigger } from "../core/resources.ts"
+import { type Destination, newIncarnation, newTopic, type Pause, type Topic, type Trigger } from "../core/resources.ts"
 import { checkAgainstRetention, defaultRetry, isFaulty, parseRetry, retryPresets } from "../deliver/policies.ts"
 import { parseFilters, warningsOf } from "../filters/index.ts"
 import { isTimestamp } from "../formats/attributes.ts"
@@ -131,10 +131,11 @@ export function triggerType(context: ApiContext): ResourceType<Trigger> {
     show: showTrigger,
     writing: (trigger) => makeTopic(context, trigger),
     async changed(trigger, previous) {
-      if (previous.paused !== undefined && trigger.paused === undefined) await queue.resume(trigger.tenant, trigger.id)
+      if (previous.paused !== undefined && trigger.paused === undefined)
+        await queue.resume(trigger.tenant, trigger.id, trigger.incarnation ?? "")
     },
     async removed(trigger) {
-      await queue.drop(trigger.tenant, trigger.id)
+      await queue.drop(trigger.tenant, trigger.id, trigger.incarnation ?? "")
     },
   }
 }
@@ -171,9 +172,11 @@ async function readTrigger(context: ApiContext, body: Body, draft: Draft<Trigger
   await checkDestination(context, body, draft)
   const filters = readFilters(body, draft)
   const pause = readPause(body, previous, now)
+  const incarnation = previous ? previous.incarnation : newIncarnation(now, context.chance)
   return {
     id,
     tenant,
+    ...(incarnation !== undefined && { incarnation }),
     ...(body.description !== undefined && { description: body.description }),
     labels: body.labels ?? {},
     topic: body.topic,

@@ -4,17 +4,24 @@ import type { Event } from "./event.ts"
 
 /** The duty to bring one event to one destination. */
 export interface Delivery {
-  /** Derived from event and trigger ({@link deliveryId}), so the same match found twice is one delivery. */
+  /** Derived from event, trigger and incarnation ({@link deliveryId}), so the same match found twice is one delivery. */
   readonly id: string
   readonly tenant: string
   readonly trigger: string
+  /** Which trigger of that id (`Trigger.incarnation`); the empty text: one that has none. */
+  readonly incarnation: string
   readonly destination: string
   readonly cursor: Cursor
+  /** What the event at the cursor has to be (`fingerprintOf`); 0: that was not kept. */
+  readonly fingerprint: number
 }
 
-/** The id of the delivery of the event at `cursor` for `trigger`. */
-export function deliveryId(cursor: Cursor, trigger: string): string {
-  return `${cursor}.${trigger}`
+/**
+ * The id of the delivery of the event at `cursor` for this trigger. A trigger that was deleted and made anew is another one,
+ * and owes anew what the one before it has delivered or given up.
+ */
+export function deliveryId(cursor: Cursor, trigger: string, incarnation: string): string {
+  return incarnation === "" ? `${cursor}.${trigger}` : `${cursor}.${trigger}.${incarnation}`
 }
 
 /** The lane of a destination: lanes never wait for each other. */

@@ -206,10 +206,10 @@ export interface DeliveryQueue {
   release(lease: Lease, delayMs: number): Promise<void>
   /** Gives the lease back uncounted and holds the delivery until its trigger is resumed. Throws LeaseLostError. */
   hold(lease: Lease): Promise<void>
-  /** Makes due what was held for this trigger; answers how many. */
-  resume(tenant: string, trigger: string): Promise<number>
-  /** Drops the trigger's open deliveries (it was deleted); answers how many. */
-  drop(tenant: string, trigger: string): Promise<number>
+  /** Makes due what was held for this trigger, of this incarnation alone; answers how many. */
+  resume(tenant: string, trigger: string, incarnation: string): Promise<number>
+  /** Drops the open deliveries of this trigger (it was deleted), of this incarnation alone; answers how many. */
+  drop(tenant: string, trigger: string, incarnation: string): Promise<number>
   /** The open delivery, if it is one. */
   open(delivery: Delivery): Promise<OpenDelivery | undefined>
   /** Open deliveries of a lane. */
@@ -349,7 +349,8 @@ export type RevokedCredentials =
 
 /** Small, named, versioned state: topics, triggers, destinations, keys. Values are JSON. */
 export interface Catalog {
-  get<T>(key: string): Promise<Item<T> | undefined>
+  /** `newest`: as it is stored now, also where this process has not heard of that yet. Throws UnavailableError then. */
+  get<T>(key: string, options?: { readonly newest?: boolean }): Promise<Item<T> | undefined>
   /** In key order, from after `after`. */
   list<T>(prefix: string, options?: { readonly after?: string; readonly limit?: number }): Promise<readonly Item<T>[]>
   /** Durable when it resolves; answers the new revision. `expected`: the revision this replaces, 0 for none. Throws ConflictError, once what came first can be read. */

@@ -1,4 +1,5 @@
 import { isReservedTopic } from "./address.ts"
+import type { Chance } from "./clock.ts"
 import type { Cursor } from "./cursor.ts"
 import type { RetryPolicy } from "./delivery.ts"
 
@@ -64,6 +65,11 @@ export function newTopic(tenant: string, id: string, now: number, dedupeWindowMs
 }
 
 export interface Trigger extends Resource {
+  /**
+   * Tells it from other triggers that had its id before, or will: given when it is made, kept for as long as it is there.
+   * Absent of those that were made before there was such a thing.
+   */
+  readonly incarnation?: string
   readonly description?: string
   readonly labels: Labels
   /** A topic, or one key of it: `orders`, `orders:123`. */
@@ -75,6 +81,14 @@ export interface Trigger extends Resource {
   /** Events after this cursor are this trigger's. */
   readonly from: Cursor
   readonly paused?: Pause
+}
+
+const [timeDigits, chanceDigits] = [9, 5]
+
+/** Of a trigger made now: no other has it. In the order of being made, 14 characters of 0-9 and a-z. */
+export function newIncarnation(now: number, chance: Chance): string {
+  const random = Math.floor(chance.next() * 36 ** chanceDigits)
+  return now.toString(36).padStart(timeDigits, "0") + random.toString(36).padStart(chanceDigits, "0")
 }
 
 /** Why a trigger rests. Nothing is lost: its events wait in the log, its deliveries in the queue. */

@@ -19,8 +19,8 @@ export function mainReaderOf(partition: number): string {
 }
 
 /** The name of a trigger's own reader. */
-export function readerOf(path: string): string {
-  return `trigger/${path}`
+export function readerOf(path: string, incarnation = ""): string {
+  return incarnation === "" ? `trigger/${path}` : `trigger/${path}/${incarnation}`
 }
 
 /** A trigger's own place among triggers. */
@@ -29,7 +29,8 @@ export function pathOf(trigger: { readonly tenant: string; readonly id: string }
 }
 
 /** By what a trigger's events are judged, as it was from one event on. */
-export interface RoutedVersion extends Pick<Trigger, "topic" | "filters" | "destination" | "updatedAt"> {
+export interface RoutedVersion
+  extends Pick<Trigger, "incarnation" | "topic" | "filters" | "destination" | "updatedAt"> {
   /** Of the events after this cursor. */
   readonly after: Cursor
   /** Of none after this one: the trigger was deleted when it had come here. */

@@ -34,19 +34,19 @@ const unreadableDelayMs = 5_000
 export async function prepare(job: Job, hub: Hub): Promise<Prepared> {
   const { engine, directory, gate } = hub
   const { lease } = job
-  const { tenant, trigger: id, cursor } = lease.delivery
+  const { delivery } = lease
   try {
-    const known = directory.trigger(tenant, id)
+    const known = directory.trigger(delivery)
     const trigger = known instanceof Promise ? await known : known
     if (!trigger) return over(() => gate.end(lease, (lease) => engine.queue.settle(lease, { kind: "done" })))
-    if (trigger.paused || directory.isPaused(tenant, id)) return over(() => hold(lease, hub))
+    if (trigger.paused || directory.isPaused(delivery)) return over(() => hold(lease, hub))
     const stored = await fetch(lease, trigger, hub)
     if (stored.event) return { kind: "ready", stored: stored.event, trigger }
     const outcome: Outcome = { kind: "failed", detail: stored.detail, permanent: true }
     const address = addressOf(trigger)
     return { kind: "dead", stored: undefined, address, reason: "permanent", attempts: lease.attempt - 1, outcome }
   } catch (error) {
-    gate.trouble(error, `reading ${cursor}`)
+    gate.trouble(error, `reading ${delivery.cursor}`)
     return over(() => gate.end(lease, (lease) => engine.queue.release(lease, unreadableDelayMs)))
   }
 }
@@ -124,18 +124,19 @@ async function concludeGone({ job, stored, attempt, lane }: Concluded, hub: Hub)
   const { delivery } = job.lease
   const verdict = { kind: "held" } as const
   const reason = `${delivery.destination} is gone: ${attempt.outcome.detail}`
-  const pausing = hub.directory.pause(delivery.tenant, delivery.trigger, reason)
+  const pausing = hub.directory.pause(delivery, reason)
   await Promise.all([pausing, hub.records.attempt(stored, delivery, attempt, verdict)])
   await hold(job.lease, hub)
   hub.observe.attempt?.({ lane, delivery, attempt, verdict })
 }
 
-/** Holds until the trigger is resumed; if that came first, it is resumed again. */
+/** Holds until the trigger is resumed; if that came first, or its end, it is resumed again. */
 export async function hold(lease: Lease, { engine, directory, gate }: Hub): Promise<void> {
-  const { tenant, trigger: id } = lease.delivery
+  const { delivery } = lease
   await gate.end(lease, (lease) => engine.queue.hold(lease))
-  const trigger = await directory.trigger(tenant, id)
-  if (trigger && !trigger.paused && !directory.isPaused(tenant, id)) await engine.queue.resume(tenant, id)
+  const trigger = await directory.trigger(delivery)
+  if (trigger?.paused || directory.isPaused(delivery)) return
+  await engine.queue.resume(delivery.tenant, delivery.trigger, delivery.incarnation)
 }
 
 /** Tells of the dead letter, then makes it one: a crash in between tells twice, under one id. */

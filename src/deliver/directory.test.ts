@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import type { Catalog, Change } from "../core/engine.ts"
+import type { Catalog, Change, Item } from "../core/engine.ts"
 import type { Trigger } from "../core/resources.ts"
 import { createDestination, createMemoryLog, createRig, createTrigger } from "../testing/rig.ts"
 import { hold } from "./conclude.ts"
@@ -13,7 +13,7 @@ async function start() {
   const listener = { active: ({ id }: Trigger) => active.push(id), destination: () => {} }
   /** The catalog, with changes that do not come by. */
   const late: Catalog = {
-    get: (key) => engine.catalog.get(key),
+    get: (key, options) => engine.catalog.get(key, options),
     list: (prefix, options) => engine.catalog.list(prefix, options),
     put: (key, value, expected) => engine.catalog.put(key, value, expected),
     delete: (key, expected) => engine.catalog.delete(key, expected),
@@ -33,17 +33,59 @@ async function start() {
 }
 
 const key = "trigger/default/t"
+const named = (trigger: string, incarnation = "") => ({ tenant: "default", trigger, incarnation })
 
 describe("the directory", () => {
   it("looks up what it has not heard of", async () => {
     const { rig, engine, late, watch } = await start()
     const directory = await watch(late)
-    expect(await directory.trigger("default", "t")).toBeUndefined()
+    expect(await directory.trigger(named("t"))).toBeUndefined()
     await rig.run(engine.catalog.put(key, createTrigger("t", await engine.log.head())))
     await rig.run(engine.catalog.put("destination/default/d", createDestination("d")))
-    expect(await directory.trigger("default", "t")).toMatchObject({ id: "t" })
+    expect(await directory.trigger(named("t"))).toMatchObject({ id: "t" })
     expect(await directory.destination("default/d")).toMatchObject({ id: "d" })
-    expect(await directory.trigger("another", "t")).toBeUndefined()
+    expect(await directory.trigger({ ...named("t"), tenant: "another" })).toBeUndefined()
+  })
+
+  it("asks for the trigger that has taken another one's id, and takes neither for the other", async () => {
+    const { rig, engine, power } = await start()
+    const [old, made] = ["i1", "i2"].map((incarnation) => createTrigger("t", engine.log.oldest(), { incarnation }))
+    const pause = { since: 0, reason: "a test" }
+    await rig.run(engine.catalog.put(key, { ...old, paused: pause }))
+    /** What has been heard of, which is behind. */
+    const heard = await engine.catalog.get<Trigger>(key)
+    const catalog: Catalog = {
+      ...engine.catalog,
+      get: async <T>(name: string, { newest = false } = {}) =>
+        newest ? engine.catalog.get<T>(name) : (heard as Item<T>),
+      async *watch<T>(prefix: string, stop: AbortSignal): AsyncGenerator<Change<T>> {
+        if (prefix === "trigger/") yield { kind: "put", item: heard as Item<T> }
+        yield { kind: "current" }
+        await new Promise((resolve) => stop.addEventListener("abort", resolve))
+      },
+    }
+    const directory = new Directory({
+      catalog,
+      clock: power.clock,
+      listener: { active: () => {}, destination: () => {} },
+    })
+    const current = Promise.withResolvers<void>()
+    void directory.watch(new AbortController().signal, current.resolve)
+    await rig.run(current.promise)
+    await rig.run(engine.catalog.put(key, made))
+    expect(await directory.trigger(named("t", "i2"))).toEqual(made)
+    expect(await directory.trigger(named("t", "i3"))).toBeUndefined()
+    expect(directory.isPaused(named("t", "i1"))).toBe(true)
+    expect(directory.isPaused(named("t", "i2"))).toBe(false)
+  })
+
+  it("does not pause a trigger because of what was owed to one that had its id before", async () => {
+    const { rig, engine, watch } = await start()
+    await rig.run(engine.catalog.put(key, createTrigger("t", await engine.log.head(), { incarnation: "i2" })))
+    const directory = await watch(engine.catalog)
+    await rig.run(directory.pause(named("t", "i1"), "gone"))
+    expect((await engine.catalog.get<Trigger>(key))!.value.paused).toBeUndefined()
+    expect(directory.isPaused(named("t", "i2"))).toBe(false)
   })
 
   it("pauses over another change of the trigger, and keeps that", async () => {
@@ -52,8 +94,8 @@ describe("the directory", () => {
     await rig.run(engine.catalog.put(key, trigger))
     const directory = await watch(engine.catalog)
     const changing = engine.catalog.put(key, { ...trigger, description: "changed" })
-    const pausing = directory.pause("default", "t", "gone")
-    expect(directory.isPaused("default", "t")).toBe(true)
+    const pausing = directory.pause(named("t"), "gone")
+    expect(directory.isPaused(named("t"))).toBe(true)
     await rig.run(Promise.all([changing, pausing]))
     const item = await engine.catalog.get<Trigger>(key)
     expect(item!.value).toMatchObject({ description: "changed", paused: { reason: "gone" } })
@@ -64,7 +106,15 @@ describe("the directory", () => {
     await rig.run(engine.catalog.put(key, createTrigger("t", await engine.log.head())))
     const directory = await watch(engine.catalog)
     const cursor = await engine.log.head()
-    const delivery = { id: `${cursor}.t`, tenant: "default", trigger: "t", destination: "d", cursor }
+    const delivery = {
+      id: `${cursor}.t`,
+      tenant: "default",
+      trigger: "t",
+      incarnation: "",
+      destination: "d",
+      cursor,
+      fingerprint: 0,
+    }
     await rig.run(engine.queue.enqueue([delivery]))
     const [lease] = await engine.queue.lease({ lane: "default/d", max: 1, leaseMs: 1_000 })
     const hub = { engine, directory, gate: new Gate(power.clock, createMemoryLog()) } as unknown as Hub

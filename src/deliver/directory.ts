@@ -1,4 +1,5 @@
 import type { Clock } from "../core/clock.ts"
+import type { Delivery } from "../core/delivery.ts"
 import type { Catalog, Change } from "../core/engine.ts"
 import { ConflictError } from "../core/errors.ts"
 import type { Destination, Trigger } from "../core/resources.ts"
@@ -12,6 +13,9 @@ export interface DirectoryListener {
   destination(lane: string, destination: Destination | undefined): void
 }
 
+/** Which trigger: one that was deleted and made anew under its id is another one. */
+export type TriggerName = Pick<Delivery, "tenant" | "trigger" | "incarnation">
+
 /**
  * The triggers and destinations as the catalog has them, kept in memory. What it does not know it looks up: the router
  * may have seen a trigger before the change came by here.
@@ -22,8 +26,8 @@ export class Directory {
   readonly #listener: DirectoryListener
   readonly #triggers = new Map<string, Trigger>()
   readonly #destinations = new Map<string, Destination>()
-  /** Triggers being paused from here, until the change comes by. */
-  readonly #pausing = new Set<string>()
+  /** Triggers being paused from here, until the change comes by: the incarnation of each. */
+  readonly #pausing = new Map<string, string>()
 
   constructor(options: { catalog: Catalog; clock: Clock; listener: DirectoryListener }) {
     this.#catalog = options.catalog
@@ -40,10 +44,16 @@ export class Directory {
     await Promise.all([this.#watchTriggers(stop, seen), this.#watchDestinations(stop, seen)])
   }
 
-  /** Undefined: it does not exist. A promise only where it is not in memory. */
-  trigger(tenant: string, id: string): Trigger | Promise<Trigger | undefined> {
-    const path = `${tenant}/${id}`
-    return this.#triggers.get(path) ?? this.#catalog.get<Trigger>(triggerPrefix + path).then((item) => item?.value)
+  /** The trigger that deliveries are of. Undefined: it exists no more. A promise only where it is not in memory. */
+  trigger(of: TriggerName): Trigger | Promise<Trigger | undefined> {
+    const known = this.#triggers.get(pathOf(of))
+    return known && isOf(known, of) ? known : this.#find(of)
+  }
+
+  /** Memory may still have the one that had the id before. */
+  async #find(of: TriggerName): Promise<Trigger | undefined> {
+    const item = await this.#catalog.get<Trigger>(triggerPrefix + pathOf(of), { newest: true })
+    return item && isOf(item.value, of) ? item.value : undefined
   }
 
   /** As {@link Directory.trigger}; a destination's lane has its tenant and id. */
@@ -53,18 +63,20 @@ export class Directory {
   }
 
   /** Whether the trigger is known to be paused, or is being paused from here. */
-  isPaused(tenant: string, id: string): boolean {
-    const path = `${tenant}/${id}`
-    return this.#pausing.has(path) || this.#triggers.get(path)?.paused !== undefined
+  isPaused(of: TriggerName): boolean {
+    const path = pathOf(of)
+    if (this.#pausing.get(path) === of.incarnation) return true
+    const known = this.#triggers.get(path)
+    return known?.paused !== undefined && isOf(known, of)
   }
 
   /** Pauses the trigger, from this call on for us, and then in the catalog; unless it is paused already or gone. */
-  async pause(tenant: string, id: string, reason: string): Promise<void> {
-    const path = `${tenant}/${id}`
-    if (this.#pausing.has(path)) return
-    this.#pausing.add(path)
+  async pause(of: TriggerName, reason: string): Promise<void> {
+    const path = pathOf(of)
+    if (this.#pausing.get(path) === of.incarnation) return
+    this.#pausing.set(path, of.incarnation)
     try {
-      while (!(await this.#tryPause(path, reason))) {}
+      while (!(await this.#tryPause(of, reason))) {}
     } catch (error) {
       this.#pausing.delete(path)
       // Some may have been held already, for a pause that is none.
@@ -75,9 +87,10 @@ export class Directory {
   }
 
   /** False where another write came first. */
-  async #tryPause(path: string, reason: string): Promise<boolean> {
+  async #tryPause(of: TriggerName, reason: string): Promise<boolean> {
+    const path = pathOf(of)
     const item = await this.#catalog.get<Trigger>(triggerPrefix + path)
-    if (!item || item.value.paused) {
+    if (!item || item.value.paused || !isOf(item.value, of)) {
       this.#pausing.delete(path)
       return true
     }
@@ -125,4 +138,12 @@ export class Directory {
     else this.#destinations.delete(lane)
     this.#listener.destination(lane, destination)
   }
+}
+
+function pathOf({ tenant, trigger }: TriggerName): string {
+  return `${tenant}/${trigger}`
+}
+
+function isOf({ incarnation = "" }: Trigger, of: TriggerName): boolean {
+  return incarnation === of.incarnation
 }

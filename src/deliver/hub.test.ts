@@ -6,7 +6,8 @@ import { createSimulatedClock, runUntil } from "../testing/clock.ts"
 import { createMemoryLog } from "../testing/rig.ts"
 import { Gate } from "./hub.ts"
 
-const delivery = { id: "1.t", tenant: "default", trigger: "t", destination: "d", cursor: "1" as Cursor }
+const names = { tenant: "default", trigger: "t", incarnation: "", destination: "d" }
+const delivery = { ...names, id: "1.t", cursor: "1" as Cursor, fingerprint: 0 }
 const lease: Lease = { delivery, attempt: 1, attemptsForgiven: 0, firstDueAt: 0, token: 1 }
 
 function failing(...errors: Error[]): { readonly calls: () => number; readonly write: () => Promise<void> } {

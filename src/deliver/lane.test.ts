@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest"
 import { attemptsTopic } from "../core/address.ts"
+import { deliveryId } from "../core/delivery.ts"
 import type { Trigger } from "../core/resources.ts"
 import { type Behave, Delivering, failed, never, ok } from "../testing/delivering.ts"
 
@@ -11,11 +12,31 @@ describe("triggers and destinations that change", () => {
     await hub.rig.clock.advance(1_000)
     expect(hub.sent).toEqual([])
     const [cursor] = cursors
-    const delivery = { id: `${cursor}.a`, tenant: "default", trigger: "a", destination: "a", cursor: cursor! }
+    const delivery = {
+      id: `${cursor}.a`,
+      tenant: "default",
+      trigger: "a",
+      incarnation: "",
+      destination: "a",
+      cursor: cursor!,
+      fingerprint: 0,
+    }
     expect(await hub.engine.queue.open(delivery)).toMatchObject({ state: "held" })
     await hub.trigger("a")
     await hub.empty("a")
     expect(hub.sent.map(({ attempt }) => attempt)).toEqual([1, 1, 1])
+  })
+
+  it("is done with what was owed to a trigger that another of its id has taken the place of", async () => {
+    const hub = await Delivering.start()
+    await hub.connect("a", () => ok, { incarnation: "i2" })
+    const [cursor] = await hub.owe(1)
+    const name = { tenant: "default", trigger: "a", destination: "a", cursor: cursor!, fingerprint: 0 }
+    const of = (incarnation: string) => ({ ...name, incarnation, id: deliveryId(cursor!, "a", incarnation) })
+    await hub.rig.run(hub.engine.queue.enqueue([of("i1"), of("i2")]))
+    await hub.empty("a")
+    expect(hub.sent.map(({ id }) => id)).toEqual([of("i2").id])
+    expect(await hub.letters()).toEqual([])
   })
 
   it("lets go what was held when the hub starts after the trigger was resumed", async () => {

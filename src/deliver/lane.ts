@@ -130,8 +130,7 @@ export class Lane {
         return
       }
       this.#ready.shift()
-      const { tenant, trigger } = next.job.lease.delivery
-      if (this.#hub.directory.isPaused(tenant, trigger)) {
+      if (this.#hub.directory.isPaused(next.job.lease.delivery)) {
         void this.#end(next.job, () => hold(next.job.lease, this.#hub))
         continue
       }

@@ -99,6 +99,7 @@ function attemptEvent(
   return recordEvent("redcar.attempt", { id, time }, delivery, stored.event, {
     delivery: delivery.id,
     trigger: delivery.trigger,
+    ...(delivery.incarnation !== "" && { incarnation: delivery.incarnation }),
     destination: delivery.destination,
     topic: stored.address.topic,
     cursor: delivery.cursor,

@@ -170,11 +170,11 @@ class Worker {
 
   async #resumeAll(): Promise<void> {
     const { engine, clock, gate } = this.#hub
-    for (const [path, { tenant, id }] of this.#resuming) {
+    for (const [path, { tenant, id, incarnation = "" }] of this.#resuming) {
       this.#resuming.delete(path)
       for (let done = false; !done && !this.#stop.signal.aborted; ) {
         try {
-          await engine.queue.resume(tenant, id)
+          await engine.queue.resume(tenant, id, incarnation)
           done = true
         } catch (error) {
           gate.trouble(error, "resuming a trigger")

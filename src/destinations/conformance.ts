@@ -246,7 +246,15 @@ export function dispatch(event: Event, delivery = "00000000001.trg-orders"): Dis
   const cursor = "00000000001" as Cursor
   return {
     stored: { address: { tenant: "default", topic: "orders" }, cursor, storedAt: 1_000, event },
-    delivery: { id: delivery, tenant: "default", trigger: "trg-orders", destination: "dst-1", cursor },
+    delivery: {
+      id: delivery,
+      tenant: "default",
+      trigger: "trg-orders",
+      incarnation: "",
+      destination: "dst-1",
+      cursor,
+      fingerprint: 0,
+    },
     attempt: 1,
     at: 1_772_366_400_000,
   }

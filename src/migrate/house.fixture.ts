@@ -6,6 +6,7 @@ import type { Cursor } from "../core/cursor.ts"
 import { type DeadLetter, type Delivery, deliveryId } from "../core/delivery.ts"
 import type { Carried, Engine, StoredEvent } from "../core/engine.ts"
 import { Event } from "../core/event.ts"
+import { fingerprintOf } from "../core/fingerprint.ts"
 import { newTopic, type Trigger } from "../core/resources.ts"
 import {
   mainReaderOf,
@@ -18,7 +19,7 @@ import {
 } from "../core/routing.ts"
 import { openEmbeddedDirectory } from "../engines/embedded/engine.ts"
 import { openJetStreamEngine } from "../engines/jetstream/engine.ts"
-import { incarnationOf, triggerPrefix } from "../route/record.ts"
+import { markOf, triggerPrefix } from "../route/record.ts"
 import { createSystemChance, systemClock } from "../telemetry/clock.ts"
 import { createSimulatedChance, type SimulatedChance } from "../testing/chance.ts"
 import { Ledger } from "./ledger.ts"
@@ -114,9 +115,9 @@ class Furnisher implements House {
   async #tellOf({ address, cursor, event }: StoredEvent): Promise<void> {
     this.#now++
     const topic = this.#chance.happens(0.8) ? attemptsTopic : deadLettersTopic
-    const id = deliveryId(cursor, "t0")
+    const id = deliveryId(cursor, "t0", "i1")
     const name = topic === attemptsTopic ? { delivery: id, topic: address.topic } : { id, address }
-    const data = { ...name, trigger: "t0", destination: "d0", cursor, event: { id: event.id } }
+    const data = { ...name, trigger: "t0", incarnation: "i1", destination: "d0", cursor, event: { id: event.id } }
     const attributes = {
       specversion: "1.0",
       id: `${id}.${this.#now}`,
@@ -177,7 +178,7 @@ class Furnisher implements House {
     this.triggers.push(trigger)
     await catalog.put(triggerPrefix + pathOf(trigger), trigger)
     const place = partition === 0 ? {} : { partition }
-    const of = incarnationOf(trigger)
+    const of = markOf(trigger)
     const after = this.#somewhere(partition, address) ?? from
     const attached = i % 3 === 0 ? {} : { attachedAfter: after }
     const record: RoutingRecord = { of: i === 7 ? "an earlier one" : of, ...place, ...attached }
@@ -195,11 +196,16 @@ class Furnisher implements House {
     await catalog.put(routedAsKey(trigger), kept)
   }
 
-  #owed({ address, cursor }: StoredEvent): readonly Carried[] {
+  #owed(stored: StoredEvent): readonly Carried[] {
+    const { address, cursor } = stored
     const { tenant } = address
     const destination = `d${this.#chance.between(0, 3)}`
     const trigger = `t${this.#chance.between(0, 13)}`
-    const delivery: Delivery = { id: deliveryId(cursor, trigger), tenant, trigger, destination, cursor }
+    // Some are of triggers that are there now, some of such as had their ids before.
+    const incarnation = this.#chance.pick(["", "i1", "i2"])
+    const id = deliveryId(cursor, trigger, incarnation)
+    const fingerprint = fingerprintOf(stored)
+    const delivery: Delivery = { id, tenant, trigger, incarnation, destination, cursor, fingerprint }
     const attempts = this.#chance.between(0, 9)
     const firstDueAt = this.#now
     const open = { kind: "open" as const, delivery, attempts, attemptsForgiven: attempts >> 1, firstDueAt }

@@ -16,7 +16,7 @@ import {
   routingPrefix,
   versionFor,
 } from "../core/routing.ts"
-import { incarnationOf, triggerPrefix } from "../route/record.ts"
+import { markOf, triggerPrefix } from "../route/record.ts"
 import { type Nats, natsAvailable, startNats } from "../testing/nats.ts"
 import { furnish, type House, move, openHouse, openServers, temporary } from "./house.fixture.ts"
 import { unfinishedMigration } from "./mark.ts"
@@ -112,9 +112,9 @@ async function expectSameHistories(source: Engine, target: Engine): Promise<void
     expect(after).toHaveLength(before.length)
     for (const [i, { event }] of after.entries()) {
       told++
-      const delivery = `${place}.t0`
+      const delivery = `${place}.t0.i1`
       expect(event.attribute("subject")).toBe(delivery)
-      expect(event.id).toBe(before[i]!.event.id.replace(`${stored.cursor}.t0`, delivery))
+      expect(event.id).toBe(before[i]!.event.id.replace(`${stored.cursor}.t0.i1`, delivery))
       const data = JSON.parse(Buffer.from(event.data!).toString()) as object
       const old = JSON.parse(Buffer.from(before[i]!.event.data!).toString()) as object
       expect(data).toEqual({ ...old, delivery, cursor: place })
@@ -133,13 +133,14 @@ async function expectSameDebts(source: Engine, target: Engine): Promise<void> {
   expect(found.size).toBe(before.length)
   const gone: string[] = []
   for (const item of before) {
-    const { cursor, trigger } = item.kind === "dead" ? item.letter : item.delivery
+    const { id, cursor } = item.kind === "dead" ? item.letter : item.delivery
     const place = places.get(cursor)
+    const rest = id.slice(cursor.length + 1)
     if (place === undefined) {
-      gone.push(`${trigger}.${cursor}`)
+      gone.push(`${rest}.${cursor}`)
       continue
     }
-    const changed = { id: `${place}.${trigger}`, cursor: place }
+    const changed = { id: `${place}.${rest}`, cursor: place }
     const expected: Carried =
       item.kind === "dead"
         ? { ...item, letter: { ...item.letter, ...changed } }
@@ -163,7 +164,7 @@ async function expectSameRouting(source: Engine, target: Engine, { triggers }: H
     const keptBefore = (await source.catalog.get<RoutedAs>(routedAsKey(trigger)))!.value
     const keptAfter = (await target.catalog.get<RoutedAs>(routedAsKey(trigger)))!.value
     const now = (await target.catalog.get<Trigger>(triggerPrefix + pathOf(trigger)))!.value
-    expect(keptAfter.of).toBe(incarnationOf(now))
+    expect(keptAfter.of).toBe(markOf(now))
     for (const { cursor } of (await eventsOf(source)).filter((stored) => topicOf(stored) === topicName(trigger))) {
       const before = versionFor(keptBefore.versions, cursor, (a, b) => source.log.compare(a, b))
       const after = versionFor(keptAfter.versions, places.get(cursor)!, (a, b) => target.log.compare(a, b))
@@ -320,7 +321,7 @@ async function leftOf(engine: Engine, trigger: Trigger): Promise<readonly Cursor
   const [topic, key] = now.topic.split(":") as [string, string?]
   const partition = log.partitionOf({ tenant: now.tenant, topic })
   let frontier = now.from
-  if (record?.of === incarnationOf(now)) {
+  if (record?.of === markOf(now)) {
     expect(record.partition ?? 0).toBe(partition)
     const after = record.attachedAfter
     const main = (await queue.position(mainReaderOf(partition))) ?? log.oldest(partition)

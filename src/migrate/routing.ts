@@ -3,7 +3,7 @@ import type { Cursor } from "../core/cursor.ts"
 import type { DeliveryQueue, EventLog, Position } from "../core/engine.ts"
 import type { Trigger } from "../core/resources.ts"
 import { mainReaderOf, pathOf, type RoutedAs, type RoutingRecord, readerOf } from "../core/routing.ts"
-import { incarnationOf } from "../route/record.ts"
+import { markOf } from "../route/record.ts"
 import type { CursorMap } from "./cursor-map.ts"
 
 /** Where routing stands in the source, told in places of the target. */
@@ -45,8 +45,8 @@ export class Routing {
     const place = trigger && this.#placeOf(trigger)
     if (trigger === undefined || place === undefined) return { of: record.of }
     const partition = place.target === 0 ? {} : { partition: place.target }
-    if (record.of !== incarnationOf(trigger)) return { of: record.of, ...partition }
-    const of = incarnationOf(this.trigger(trigger))
+    if (record.of !== markOf(trigger)) return { of: record.of, ...partition }
+    const of = markOf(this.trigger(trigger))
     if (record.attachedAfter === undefined) return { of, ...partition }
     const here = await this.#queue.position(mainReaderOf(place.source))
     const isBeyond = here !== undefined && this.#source.compare(here, record.attachedAfter) > 0
@@ -68,10 +68,10 @@ export class Routing {
       return { ...version, after: at(after), ...(until !== undefined && { until: at(until) }) }
     })
     const { partition: _, ...rest } = kept
-    const isThis = trigger !== undefined && kept.of === incarnationOf(trigger)
+    const isThis = trigger !== undefined && kept.of === markOf(trigger)
     return {
       ...rest,
-      of: isThis ? incarnationOf(this.trigger(trigger)) : kept.of,
+      of: isThis ? markOf(this.trigger(trigger)) : kept.of,
       versions,
       ...(from > 0 && { shortened: true }),
       ...(target > 0 && { partition: target }),
@@ -81,8 +81,8 @@ export class Routing {
   /** How far a trigger's own reader has come; undefined where it has none. */
   async own(record: RoutingRecord, trigger: Trigger): Promise<Position | undefined> {
     const place = this.#placeOf(trigger)
-    if (place === undefined || record.of !== incarnationOf(trigger)) return undefined
-    const reader = readerOf(pathOf(trigger))
+    if (place === undefined || record.of !== markOf(trigger)) return undefined
+    const reader = readerOf(pathOf(trigger), trigger.incarnation)
     const position = await this.#queue.position(reader)
     return position === undefined ? undefined : { reader, cursor: this.at(position, place) }
   }

@@ -1,7 +1,7 @@
 import type { Address } from "../core/address.ts"
 import { isReservedTopic, parseTopic } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
-import type { DeadLetter, Delivery } from "../core/delivery.ts"
+import { type DeadLetter, type Delivery, deliveryId } from "../core/delivery.ts"
 import type { Carried, EventLog, StoredEvent } from "../core/engine.ts"
 import { type Attributes, Event } from "../core/event.ts"
 import type { CursorMap } from "./cursor-map.ts"
@@ -43,9 +43,7 @@ export class Translator {
     const old = address.key as Cursor
     if (this.#map.partitionOf(old) === undefined) return { address, event }
     const now = this.#place(old, place)
-    const ids = data === undefined ? [] : [data.delivery, data.id].filter((id) => typeof id === "string")
-    const [oldId = event.attribute("subject")] = ids
-    const rename = this.#renaming(typeof oldId === "string" ? oldId : "", old, now)
+    const rename = this.#renaming(renamedIn(event, data), old, now)
     return {
       address: { ...address, key: now.cursor },
       event: Event.of(
@@ -88,7 +86,7 @@ export class Translator {
 
   #delivery<D extends Delivery>(delivery: D, place: { readonly tenant: string; readonly topic: string }): D {
     const now = this.#place(delivery.cursor, place)
-    return { ...delivery, cursor: now.cursor, id: this.#renaming(delivery.id, delivery.cursor, now)(delivery.id) }
+    return { ...delivery, cursor: now.cursor, id: this.#renaming(delivery, delivery.cursor, now)(delivery.id) }
   }
 
   /** What a delivery's trigger listens to; of one that was deleted, nobody knows any more. */
@@ -111,14 +109,27 @@ export class Translator {
   }
 
   /** How texts that begin with the delivery's id begin now. */
-  #renaming(id: string, old: Cursor, now: Place): (text: string) => string {
+  #renaming({ id, trigger, incarnation }: Renamed, old: Cursor, now: Place): (text: string) => string {
     if (!id.startsWith(`${old}.`)) return (text) => text
     const rest = id.slice(old.length)
     // It may have been moved before, and be gone since then: it ends in a cursor already.
-    const isMarked = /\.[^.]*\./.test(rest)
+    const isMarked = rest !== deliveryId("" as Cursor, trigger, incarnation)
     const renamedId = `${now.cursor}${rest}${now.gone && !isMarked ? `.${old}` : ""}`
     return (text) => (text === id || text.startsWith(`${id}.`) ? renamedId + text.slice(id.length) : text)
   }
+}
+
+/** Of a delivery, what its new id is made of. */
+type Renamed = Pick<Delivery, "id" | "trigger" | "incarnation">
+
+/** The delivery that a record tells of. */
+function renamedIn(event: Event, data: Readonly<Record<string, unknown>> | undefined): Renamed {
+  const [id = "", trigger = "", incarnation = ""] = [
+    [data?.delivery, data?.id, event.attribute("subject")],
+    [data?.trigger],
+    [data?.incarnation],
+  ].map((said) => said.find((text) => typeof text === "string"))
+  return { id, trigger, incarnation }
 }
 
 interface Place {

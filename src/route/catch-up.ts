@@ -6,7 +6,7 @@ import type { Engine, Fence } from "../core/engine.ts"
 import type { Trigger } from "../core/resources.ts"
 import type { Matcher } from "../match/matcher.ts"
 import { isPassing, type Patience, persist, rereadAfterMs } from "./persist.ts"
-import { deliveryOf } from "./record.ts"
+import { deliveriesOf } from "./record.ts"
 
 /** Reads the log for one trigger, from its own position on. */
 export interface CatchUp {
@@ -47,7 +47,7 @@ export async function readTowards(
   for await (const batch of log.read(options)) {
     const deliveries: Delivery[] = []
     for (const stored of batch.events) {
-      for (const trigger of catchUp.matcher.match(stored)) deliveries.push(deliveryOf(stored, trigger))
+      for (const delivery of deliveriesOf(stored, catchUp.matcher.match(stored))) deliveries.push(delivery)
     }
     // A batch may reach beyond `until`, but not all that lies there has been looked at.
     const cursor = log.compare(batch.next, until) > 0 ? until : batch.next

@@ -65,7 +65,8 @@ class Hub {
 
   async isOwed(cursor: Cursor): Promise<boolean> {
     const { id, tenant, destination } = createTrigger("t", cursor)
-    const delivery = { id: deliveryId(cursor, id), tenant, trigger: id, destination, cursor }
+    const of = { tenant, trigger: id, incarnation: "", destination, cursor, fingerprint: 0 }
+    const delivery = { ...of, id: deliveryId(cursor, id, "") }
     return (await this.engine.queue.open(delivery)) !== undefined
   }
 

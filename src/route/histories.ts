@@ -5,7 +5,7 @@ import { ConflictError } from "../core/errors.ts"
 import type { Trigger } from "../core/resources.ts"
 import { type RoutedAs, type RoutedVersion, routedAsKey, routedAsPrefix } from "../core/routing.ts"
 import { type Patience, persist } from "./persist.ts"
-import { incarnationOf } from "./record.ts"
+import { markOf } from "./record.ts"
 
 /** Versions kept of one trigger, and what they may take together as JSON: the oldest go first. */
 const versionsMax = 32
@@ -64,15 +64,15 @@ export class Histories {
 
   /** Whether the trigger's last version is what the trigger is now. */
   has(trigger: Trigger): boolean {
-    return this.#open.get(routedAsKey(trigger)) === hashOf(incarnationOf(trigger), trigger)
+    return this.#open.get(routedAsKey(trigger)) === hashOf(markOf(trigger), trigger)
   }
 
   /** Durable when it resolves: the events after `after` are judged by the trigger as it is now. */
   async keep(trigger: Trigger, after: Cursor): Promise<void> {
-    const { topic, filters, destination, updatedAt } = trigger
+    const { incarnation, topic, filters, destination, updatedAt } = trigger
     const key = routedAsKey(trigger)
-    const of = incarnationOf(trigger)
-    const version = { after, topic, filters, destination, updatedAt }
+    const of = markOf(trigger)
+    const version = { after, ...(incarnation && { incarnation }), topic, filters, destination, updatedAt }
     await this.#write("keeping how a trigger is", key, (before) => {
       const ours = before !== undefined && this.#isOurs(before) ? before : { of, versions: [] }
       return shortened(ours, of, version)

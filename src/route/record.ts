@@ -2,6 +2,7 @@ import { parseTopic } from "../core/address.ts"
 import type { Delivery } from "../core/delivery.ts"
 import { deliveryId } from "../core/delivery.ts"
 import type { EventLog, StoredEvent } from "../core/engine.ts"
+import { fingerprintOf } from "../core/fingerprint.ts"
 import type { Trigger } from "../core/resources.ts"
 
 export { mainReaderOf, pathOf, type RoutingRecord, readerOf, routingPrefix } from "../core/routing.ts"
@@ -15,17 +16,23 @@ export function partitionOf(log: EventLog, { tenant, topic }: Trigger): number {
   return log.partitionOf({ tenant, ...parsed })
 }
 
-/** Tells a trigger from an earlier one of the same id. */
-export function incarnationOf(trigger: Trigger): string {
-  return `${trigger.createdAt} ${trigger.from}`
+/** Tells a trigger from an earlier one of the same id, in what is kept of it; also those that have no incarnation. */
+export function markOf({ incarnation, createdAt, from }: Trigger): string {
+  return incarnation ?? `${createdAt} ${from}`
 }
 
-export function deliveryOf(stored: StoredEvent, trigger: Trigger): Delivery {
-  return {
-    id: deliveryId(stored.cursor, trigger.id),
-    tenant: trigger.tenant,
-    trigger: trigger.id,
-    destination: trigger.destination,
-    cursor: stored.cursor,
-  }
+/** The incarnation of the trigger that has this mark. */
+export function incarnationIn(mark: string): string {
+  return mark.includes(" ") ? "" : mark
+}
+
+/** What an event owes to each of the triggers that it fired. */
+export function deliveriesOf(stored: StoredEvent, triggers: readonly Trigger[]): readonly Delivery[] {
+  if (triggers.length === 0) return []
+  const { cursor } = stored
+  const fingerprint = fingerprintOf(stored)
+  return triggers.map(({ tenant, id: trigger, incarnation = "", destination }) => {
+    const id = deliveryId(cursor, trigger, incarnation)
+    return { id, tenant, trigger, incarnation, destination, cursor, fingerprint }
+  })
 }

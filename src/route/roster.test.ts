@@ -191,7 +191,7 @@ async function checkHistory(world: World, { trigger }: Life, delivered: (id: str
   for (const { cursor, type } of world.events) {
     const version = versionFor(kept?.value.versions ?? [], cursor, (a, b) => log.compare(a, b))
     const fires = version !== undefined && compileFilters(version.filters)(createEvent("x", { type }))
-    const id = deliveryId(cursor, trigger.id)
+    const id = deliveryId(cursor, trigger.id, trigger.incarnation ?? "")
     if (fires !== delivered(id)) world.failures.push(`${id} is kept as ${fires ? "fired" : "not fired"}`)
   }
 }
@@ -242,7 +242,7 @@ async function finish(world: World): Promise<void> {
     const { trigger, from, filters } = life
     for (const { cursor, type } of world.events.slice(from)) {
       const always = [...filters].every((filter) => filter === undefined || filter === type)
-      const delivery = deliveryId(cursor, trigger.id)
+      const delivery = deliveryId(cursor, trigger.id, trigger.incarnation ?? "")
       if (always && !open.has(delivery) && !world.over.has(delivery)) world.failures.push(`${delivery} is missing`)
     }
   }

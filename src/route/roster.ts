@@ -1,12 +1,13 @@
 import type { Cursor } from "../core/cursor.ts"
 import type { Engine, Fence, Item } from "../core/engine.ts"
+import { ConflictError } from "../core/errors.ts"
 import type { Trigger } from "../core/resources.ts"
 import { pathOf, type RoutingRecord, readerOf, routingPrefix } from "../core/routing.ts"
 import { createMatcher, type Matcher } from "../match/matcher.ts"
 import { type CatchUp, CatchUps, type ReadLimits, readTowards } from "./catch-up.ts"
 import { Histories } from "./histories.ts"
 import { isPassing, type Patience, persist } from "./persist.ts"
-import { incarnationOf, partitionOf } from "./record.ts"
+import { incarnationIn, markOf, partitionOf } from "./record.ts"
 import type { Turns } from "./turns.ts"
 
 /*
@@ -59,7 +60,8 @@ export interface RosterOptions {
 
 interface Member {
   trigger: Trigger
-  readonly incarnation: string
+  /** Which trigger of this id. */
+  readonly mark: string
   /** The frontier, unless it is attached. */
   position: Cursor
   /** What the catalog holds. */
@@ -119,7 +121,7 @@ export class Roster {
     for (const gone of this.#histories.open()) {
       if (!this.#members.has(pathOf(gone))) await this.#histories.end(gone, await this.#leftAt(pathOf(gone)))
     }
-    for (const path of this.#left.keys()) this.#clearAside(path)
+    for (const [path, { of }] of this.#left) this.#clearAside(path, of)
     this.#left = new Map()
     await this.#histories.prune()
   }
@@ -127,7 +129,7 @@ export class Roster {
   /** The frontier of a trigger that was deleted while nobody looked; undefined where it has not left its start. */
   async #leftAt(path: string): Promise<Cursor | undefined> {
     const record = this.#left.get(path)
-    if (record?.attachedAfter === undefined) return record && this.#positionOf(path)
+    if (record?.attachedAfter === undefined) return record && this.#positionOf(path, record.of)
     return this.#laterOfHere(record.attachedAfter)
   }
 
@@ -147,12 +149,13 @@ export class Roster {
 
   /** A trigger was made or changed. */
   async put(trigger: Trigger): Promise<void> {
-    if (partitionOf(this.#options.engine.log, trigger) !== this.#options.partition) return
     const path = pathOf(trigger)
-    const incarnation = incarnationOf(trigger)
-    if (this.#members.has(path) && this.#members.get(path)!.incarnation !== incarnation) await this.remove(path)
+    // One that was here is another one: a trigger stays on its partition.
+    if (partitionOf(this.#options.engine.log, trigger) !== this.#options.partition) return this.remove(path)
+    const mark = markOf(trigger)
+    if (this.#members.has(path) && this.#members.get(path)!.mark !== mark) await this.remove(path)
     await this.#clearing.get(path)
-    const member = this.#members.get(path) ?? (await this.#welcome(path, trigger, incarnation))
+    const member = this.#members.get(path) ?? (await this.#welcome(path, trigger, mark))
     member.trigger = trigger
     await this.#rest(member)
     const frontier = this.#histories.has(trigger) ? undefined : await this.#durableFrontier(path, member)
@@ -176,7 +179,7 @@ export class Roster {
     this.#unmatch(path, member.trigger)
     this.#members.delete(path)
     await this.#histories.end(member.trigger, this.#frontierOf(member))
-    if (member.record) this.#clearAside(path)
+    if (member.record) this.#clearAside(path, member.mark)
   }
 
   /** Resolves when nothing is read or routed any more but by the main reader. */
@@ -185,17 +188,16 @@ export class Roster {
     await Promise.all(this.#clearing.values())
   }
 
-  async #welcome(path: string, trigger: Trigger, incarnation: string): Promise<Member> {
+  async #welcome(path: string, trigger: Trigger, mark: string): Promise<Member> {
     let record = this.#left.get(path)
-    const isOther = record && record.of !== incarnation
-    if (isOther) await this.#histories.end(trigger, await this.#leftAt(path))
-    this.#left.delete(path)
-    if (isOther) {
-      await this.#clear(path)
+    if (record && record.of !== mark) {
+      await this.#histories.end(trigger, await this.#leftAt(path))
+      await this.#clear(path, record.of)
       record = undefined
     }
-    const position = (record && (record.attachedAfter ?? (await this.#positionOf(path)))) ?? trigger.from
-    const member: Member = { trigger, incarnation, position, record, state: { kind: "resting" } }
+    this.#left.delete(path)
+    const position = (record && (record.attachedAfter ?? (await this.#positionOf(path, mark)))) ?? trigger.from
+    const member: Member = { trigger, mark, position, record, state: { kind: "resting" } }
     if (record?.attachedAfter !== undefined) this.#serve(path, member, record.attachedAfter)
     this.#members.set(path, member)
     return member
@@ -214,9 +216,9 @@ export class Roster {
     const catchUp: CatchUp = {
       trigger: member.trigger,
       matcher,
-      reader: readerOf(path),
+      reader: readerOf(path, incarnationIn(member.mark)),
       position: member.position,
-      begin: () => this.#write(path, member, { of: member.incarnation }),
+      begin: () => this.#write(path, member, { of: member.mark }),
       begun: member.record !== undefined,
       arrivals: 0,
       stopped: false,
@@ -256,8 +258,8 @@ export class Roster {
     const cursor = this.#frontierOf(member)
     if (member.state.kind === "attached") await saveHere()
     else if (cursor !== member.trigger.from) {
-      if (member.record === undefined) await this.#write(path, member, { of: member.incarnation })
-      const position = { reader: readerOf(path), cursor, ...(fence && { fence }) }
+      if (member.record === undefined) await this.#write(path, member, { of: member.mark })
+      const position = { reader: readerOf(path, incarnationIn(member.mark)), cursor, ...(fence && { fence }) }
       await persist(patience, "saving a trigger's position", () => engine.queue.enqueue([], position))
     }
     return cursor
@@ -274,7 +276,7 @@ export class Roster {
 
   /** The main reader is not beyond the member's position, and stands still. */
   async #attach(path: string, member: Member, kept?: Promise<void>): Promise<void> {
-    const written = this.#write(path, member, { of: member.incarnation, attachedAfter: member.position })
+    const written = this.#write(path, member, { of: member.mark, attachedAfter: member.position })
     await Promise.all([kept, written])
     this.#serve(path, member, member.position)
     this.#options.matcher.set(member.trigger)
@@ -287,20 +289,21 @@ export class Roster {
 
   async #detach(path: string, member: Member, after: Cursor): Promise<void> {
     const { engine, patience, fence } = this.#options
-    const reader = readerOf(path)
+    const reader = readerOf(path, incarnationIn(member.mark))
     const cursor = this.#laterOfHere(after)
     const position = { reader, cursor, ...(fence && { fence }) }
     await persist(patience, "pausing a trigger", () => engine.queue.enqueue([], position))
-    await this.#write(path, member, { of: member.incarnation })
+    await this.#write(path, member, { of: member.mark })
     this.#unmatch(path, member.trigger)
-    member.position = (await this.#positionOf(path)) ?? cursor
+    member.position = (await this.#positionOf(path, member.mark)) ?? cursor
     member.state = { kind: "resting" }
   }
 
-  /** Where the trigger's own reader is. */
-  #positionOf(path: string): Promise<Cursor | undefined> {
+  /** Where the own reader of the trigger with this mark is. */
+  #positionOf(path: string, mark: string): Promise<Cursor | undefined> {
     const { engine, patience } = this.#options
-    return persist(patience, "finding a trigger's position", () => engine.queue.position(readerOf(path)))
+    const reader = readerOf(path, incarnationIn(mark))
+    return persist(patience, "finding a trigger's position", () => engine.queue.position(reader))
   }
 
   #unmatch(path: string, trigger: Trigger): void {
@@ -315,21 +318,36 @@ export class Roster {
     member.record = record
   }
 
-  #clearAside(path: string): void {
-    const clearing = this.#clear(path)
+  #clearAside(path: string, mark: string): void {
+    const clearing = this.#clear(path, mark)
       .catch(this.#options.failed)
       .finally(() => this.#clearing.delete(path))
     this.#clearing.set(path, clearing)
   }
 
-  async #clear(path: string): Promise<void> {
+  /** Removes what is left of the trigger with this mark; another of its id, on whatever partition, keeps what it has. */
+  async #clear(path: string, mark: string): Promise<void> {
     const { engine, patience } = this.#options
     const [tenant, id] = path.split("/") as [string, string]
+    const incarnation = incarnationIn(mark)
     await persist(patience, "removing a trigger", async () => {
-      await engine.queue.drop(tenant, id)
-      await engine.queue.forget(readerOf(path))
-      await engine.catalog.delete(`${routingPrefix}${path}`)
+      await engine.queue.drop(tenant, id, incarnation)
+      await engine.queue.forget(readerOf(path, incarnation))
+      await this.#forgetRecord(path, mark)
     })
+  }
+
+  async #forgetRecord(path: string, mark: string): Promise<void> {
+    const { catalog } = this.#options.engine
+    const key = `${routingPrefix}${path}`
+    const item = await catalog.get<RoutingRecord>(key)
+    if (item?.value.of !== mark) return
+    try {
+      await catalog.delete(key, item.revision)
+    } catch (error) {
+      // Another trigger of this id has written its own meanwhile.
+      if (!(error instanceof ConflictError)) throw error
+    }
   }
 
   /** Undefined where the trigger cannot be matched: it rests, and loses nothing, until it is put right. */

@@ -86,7 +86,7 @@ class Routing {
 }
 
 const paused = { since: 0, reason: "a test" }
-const ids = (cursors: readonly Cursor[], trigger: string) => cursors.map((cursor) => deliveryId(cursor, trigger))
+const ids = (cursors: readonly Cursor[], trigger: string) => cursors.map((cursor) => deliveryId(cursor, trigger, ""))
 
 describe("the router", () => {
   it("owes an event to each trigger that it fires, and to no other", async () => {
@@ -99,7 +99,7 @@ describe("the router", () => {
     await hub.put(createTrigger("other", head, { topic: "others" }))
     const created = await hub.publish(2)
     const [paid] = await hub.publish(1, "order.paid")
-    expect(await hub.routed()).toEqual([...ids([...created, paid!], "all"), deliveryId(paid!, "paid")])
+    expect(await hub.routed()).toEqual([...ids([...created, paid!], "all"), deliveryId(paid!, "paid", "")])
     expect(await hub.routed()).toEqual([])
     expect(hub.log.lines).toEqual([])
   })
@@ -218,6 +218,41 @@ describe("the router", () => {
     await hub.put({ ...again, createdAt: again.createdAt + 1 })
     const last = await hub.publish(1)
     expect(await hub.routed()).toEqual(ids([...after, ...last], "t"))
+  })
+
+  it("owes a trigger made anew under its old id what has died or been done under the old one", async () => {
+    const hub = await Routing.start()
+    const [dead, done] = await hub.publish(2)
+    const { queue, log } = hub.engine
+    const make = (incarnation: string) => hub.put(createTrigger("t", log.oldest(), { incarnation }))
+    await make("i1")
+    await hub.settle()
+    const [first, second] = await hub.rig.run(queue.lease({ lane: "default/there", max: 9, leaseMs: 60_000 }))
+    const lastOutcome = { kind: "failed", detail: "404", permanent: true } as const
+    const death = { reason: "permanent", attempts: 1, diedAt: 0, lastOutcome } as const
+    await hub.rig.run(queue.bury(first!, { ...first!.delivery, ...death, address: ordersAddress }))
+    await hub.rig.run(queue.settle(second!, { kind: "done" }))
+    await hub.delete("t")
+    await make("i2")
+    expect(await hub.routed()).toEqual([deliveryId(dead!, "t", "i2"), deliveryId(done!, "t", "i2")])
+    expect((await queue.deadLetters({ tenant: "default", limit: 9 })).map(({ id }) => id)).toEqual([
+      deliveryId(dead!, "t", "i1"),
+    ])
+  })
+
+  it("lets go of a trigger whose id another one has taken in another part of the log", async () => {
+    const hub = await Routing.start()
+    await hub.put(createTrigger("t", await hub.engine.log.head(), { incarnation: "i1" }))
+    await hub.settle()
+    const { log } = hub.engine
+    const partitionOf = log.partitionOf.bind(log)
+    log.partitionOf = (address) => (address.topic === "others" ? 1 : partitionOf(address))
+    // As it comes by where the deletion between was not seen.
+    await hub.put(createTrigger("t", await log.head(), { topic: "others", incarnation: "i2" }))
+    await hub.settle()
+    await hub.publish(1)
+    expect(await hub.routed()).toEqual([])
+    expect(await hub.engine.catalog.list("routing/")).toEqual([])
   })
 
   it("lets a trigger rest that cannot be matched, until it is put right", async () => {

@@ -9,7 +9,7 @@ import type { Trigger } from "../core/resources.ts"
 import { mainReaderOf } from "../core/routing.ts"
 import { createMatcher, type Matcher } from "../match/matcher.ts"
 import { isPassing, type Patience, persist, rereadAfterMs, StoppedError } from "./persist.ts"
-import { deliveryOf, triggerPrefix } from "./record.ts"
+import { deliveriesOf, triggerPrefix } from "./record.ts"
 import { Roster } from "./roster.ts"
 import { Turns } from "./turns.ts"
 
@@ -197,9 +197,8 @@ class MainReader {
     let deliveries: Delivery[] = []
     let count = 0
     for (const stored of batch.events) {
-      for (const trigger of this.#matcher.match(stored)) {
-        if (this.#roster.admits(trigger, stored.cursor)) deliveries.push(deliveryOf(stored, trigger))
-      }
+      const fired = this.#matcher.match(stored).filter((trigger) => this.#roster.admits(trigger, stored.cursor))
+      for (const delivery of deliveriesOf(stored, fired)) deliveries.push(delivery)
       if (deliveries.length < this.#limits.enqueueMax) continue
       count += deliveries.length
       await this.#enqueue(deliveries, stored.cursor)

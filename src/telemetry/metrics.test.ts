@@ -17,8 +17,10 @@ const delivery = {
   id: "c.t",
   tenant: "default",
   trigger: "t",
+  incarnation: "",
   destination: "hook",
   cursor: "c" as Cursor,
+  fingerprint: 0,
 }
 
 function attempt(durationMs: number, destination = "hook") {

@@ -129,8 +129,8 @@ export class Delivering {
   async oweAt(cursors: readonly Cursor[], ...names: string[]): Promise<void> {
     const deliveries = cursors.flatMap((cursor) =>
       names.map((name) => {
-        const id = deliveryId(cursor, name)
-        return { id, tenant: "default", trigger: name, destination: name, cursor }
+        const id = deliveryId(cursor, name, "")
+        return { id, tenant: "default", trigger: name, incarnation: "", destination: name, cursor, fingerprint: 0 }
       }),
     )
     await this.rig.run(this.engine.queue.enqueue(deliveries))

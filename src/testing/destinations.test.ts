@@ -12,7 +12,15 @@ const cursor = "00000000001" as Cursor
 const address = { tenant: "t", topic: "orders" }
 const dispatch: Dispatch = {
   stored: { address, cursor, storedAt: 0, event: Event.of({ specversion: "1.0", id: "1", source: "/s", type: "x" }) },
-  delivery: { id: deliveryId(cursor, "trg"), tenant: "t", trigger: "trg", destination: "dst", cursor },
+  delivery: {
+    id: deliveryId(cursor, "trg", "i1"),
+    tenant: "t",
+    trigger: "trg",
+    incarnation: "i1",
+    destination: "dst",
+    cursor,
+    fingerprint: 0,
+  },
   attempt: 1,
   at: 0,
 }

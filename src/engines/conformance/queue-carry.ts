@@ -70,7 +70,7 @@ export function queueCarry(it: Declare<QueueBed>): void {
     expect(await takeOne(queue)).toMatchObject({ delivery: due, attempt: 5, attemptsForgiven: 3, firstDueAt: 1_000 })
     await harness.elapse(2_500)
     expect((await take(queue)).filter((lease) => lease.delivery.id === parked.id)).toMatchObject([{ attempt: 3 }])
-    expect(await queue.resume("acme", "t1")).toBe(1)
+    expect(await queue.resume("acme", "t1", "i1")).toBe(1)
     expect((await take(queue)).map((lease) => lease.delivery.id)).toContain(held.id)
     expect(await queue.redrive("acme", dead.id)).toBe(true)
     expect((await take(queue)).find((lease) => lease.delivery.id === dead.id)).toMatchObject({

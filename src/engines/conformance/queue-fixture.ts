@@ -15,10 +15,18 @@ export const lane = "acme/d1"
 
 export function delivery(
   cursor: Cursor,
-  parts: Partial<Pick<Delivery, "trigger" | "destination" | "tenant">> = {},
+  parts: Partial<Pick<Delivery, "trigger" | "incarnation" | "destination" | "tenant" | "fingerprint">> = {},
 ): Delivery {
-  const { trigger = "t1", destination = "d1", tenant = "acme" } = parts
-  return { id: deliveryId(cursor, trigger), tenant, trigger, destination, cursor }
+  const { trigger = "t1", incarnation = "i1", destination = "d1", tenant = "acme", fingerprint = 7 } = parts
+  return {
+    id: deliveryId(cursor, trigger, incarnation),
+    tenant,
+    trigger,
+    incarnation,
+    destination,
+    cursor,
+    fingerprint,
+  }
 }
 
 export const take = (queue: DeliveryQueue, max = 10, from = lane) => queue.lease({ lane: from, max, leaseMs })

@@ -99,10 +99,10 @@ class History {
         await this.#lease(step.max)
         break
       case "resume":
-        expect(await this.#queue.resume("acme", this.#trigger)).toBe(this.#become("due", ["held"]))
+        expect(await this.#queue.resume("acme", this.#trigger, "i1")).toBe(this.#become("due", ["held"]))
         break
       case "drop":
-        expect(await this.#queue.drop("acme", this.#trigger)).toBe(
+        expect(await this.#queue.drop("acme", this.#trigger, "i1")).toBe(
           this.#become("none", ["due", "leased", "parked", "held"]),
         )
         this.#leases.clear()

@@ -125,9 +125,9 @@ export function queueRest(it: Declare<QueueBed>): void {
     await elapse(5_000)
     expect(await take(queue)).toEqual([])
     expect(await queue.depth(lane)).toBe(3)
-    expect(await queue.resume("globex", "t1")).toBe(0)
-    expect(await queue.resume("acme", "t1")).toBe(2)
-    expect(await queue.resume("acme", "t1")).toBe(0)
+    expect(await queue.resume("globex", "t1", "i1")).toBe(0)
+    expect(await queue.resume("acme", "t1", "i1")).toBe(2)
+    expect(await queue.resume("acme", "t1", "i1")).toBe(0)
     const again = await take(queue)
     expect(ids(again)).toEqual([a!, b!].map((cursor) => delivery(cursor).id))
     for (const lease of again) {
@@ -141,7 +141,7 @@ export function queueRest(it: Declare<QueueBed>): void {
   it("resumes what was being held when it was asked", async ({ queue, cursors }) => {
     await queue.enqueue([delivery((await cursors(1))[0]!)])
     const lease = await takeOne(queue)
-    const [, resumed] = await Promise.all([queue.hold(lease), queue.resume("acme", "t1")])
+    const [, resumed] = await Promise.all([queue.hold(lease), queue.resume("acme", "t1", "i1")])
     expect(resumed).toBe(1)
     await takeOne(queue)
   })
@@ -155,7 +155,7 @@ export function queueRest(it: Declare<QueueBed>): void {
     expect(await take(queue)).toEqual([])
     await queue.enqueue([delivery(a!)])
     expect(await queue.depth(lane)).toBe(1)
-    expect(await queue.resume("acme", "t1")).toBe(1)
+    expect(await queue.resume("acme", "t1", "i1")).toBe(1)
     expect((await takeOne(queue)).attempt).toBe(1)
   })
 
@@ -168,14 +168,34 @@ export function queueRest(it: Declare<QueueBed>): void {
     await queue.settle(first!, { kind: "retry", delayMs: 1_000 })
     await queue.hold(second!)
     await queue.enqueue([...all.slice(4), ...others])
-    expect(await queue.drop("acme", "t1")).toBe(6)
+    expect(await queue.drop("acme", "t1", "i1")).toBe(6)
     await expect(queue.settle(third!, { kind: "done" })).rejects.toThrow()
     await elapse(leaseMs * 2)
     expect(ids(await take(queue))).toEqual([others[0]!.id])
-    expect(await queue.resume("acme", "t1")).toBe(0)
+    expect(await queue.resume("acme", "t1", "i1")).toBe(0)
     expect(await queue.depth(lane)).toBe(1)
     expect(await queue.depth("globex/d1")).toBe(1)
-    expect(await queue.drop("acme", "t1")).toBe(0)
+    expect(await queue.drop("acme", "t1", "i1")).toBe(0)
+  })
+
+  it("resumes and drops what is of one trigger, and nothing of another that had its id before", async (bed, harness) => {
+    const { queue } = bed
+    const cursors = await bed.cursors(3)
+    const of = (incarnation: string) => cursors.map((cursor) => delivery(cursor, { incarnation }))
+    await queue.enqueue([...of("i1"), ...of(""), ...of("i2")])
+    for (const lease of await take(queue, 20)) if (lease.delivery.cursor !== cursors[2]) await queue.hold(lease)
+    expect(await queue.resume("acme", "t1", "i3")).toBe(0)
+    expect(await queue.resume("acme", "t1", "i1")).toBe(2)
+    expect(await queue.resume("acme", "t1", "")).toBe(2)
+    expect(await queue.drop("acme", "t1", "i1")).toBe(3)
+    expect(await queue.drop("acme", "t1", "")).toBe(3)
+    for (const [i, one] of of("i2").entries()) {
+      expect(await queue.open(one)).toMatchObject({ delivery: one, state: i === 2 ? "leased" : "held" })
+    }
+    const again = await harness.crash(bed)
+    expect(await again.queue.resume("acme", "t1", "i2")).toBe(2)
+    await harness.elapse(leaseMs * 2)
+    expect((await take(again.queue, 20)).map((lease) => lease.delivery)).toEqual(of("i2"))
   })
 
   it("drops very many, of many lanes, and keeps them dropped through a crash", async (bed, harness) => {
@@ -184,7 +204,7 @@ export function queueRest(it: Declare<QueueBed>): void {
       cursors.map((cursor, i) => delivery(cursor, { trigger, destination: i % 4 === 0 ? "d2" : "d1" }))
     await bed.queue.enqueue(of("t1"))
     await bed.queue.enqueue(of("t2"))
-    expect(await bed.queue.drop("acme", "t1")).toBe(2_000)
+    expect(await bed.queue.drop("acme", "t1", "i1")).toBe(2_000)
     expect([await bed.queue.depth(lane), await bed.queue.depth("acme/d2")]).toEqual([1_500, 500])
     const { queue } = await harness.crash(bed)
     expect([await queue.depth(lane), await queue.depth("acme/d2")]).toEqual([1_500, 500])

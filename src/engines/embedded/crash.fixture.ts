@@ -4,6 +4,7 @@ import type { Address } from "../../core/address.ts"
 import { type DeadLetter, type Delivery, deliveryId, laneOf } from "../../core/delivery.ts"
 import type { Engine, Lease, StoredEvent } from "../../core/engine.ts"
 import { Event } from "../../core/event.ts"
+import { fingerprintOf } from "../../core/fingerprint.ts"
 import { systemClock } from "../../telemetry/clock.ts"
 import { createSimulatedChance } from "../../testing/chance.ts"
 import { openEmbeddedDirectory } from "./engine.ts"
@@ -20,14 +21,17 @@ const topics: readonly Address[] = [
 const underWayMax = 2_000
 
 /** The deliveries that an event makes: one of `all`, and of every other event one of `half`. */
-export function deliveriesOf({ address, cursor, event }: StoredEvent): readonly Delivery[] {
+export function deliveriesOf(stored: StoredEvent): readonly Delivery[] {
+  const { address, cursor, event } = stored
   const triggers = crc32(event.id) % 2 === 0 ? ["all", "half"] : ["all"]
   return triggers.map((trigger) => ({
-    id: deliveryId(cursor, trigger),
+    id: deliveryId(cursor, trigger, "i1"),
     tenant: address.tenant,
     trigger,
+    incarnation: "i1",
     destination: trigger === "all" ? `d-${address.topic}` : "d-half",
     cursor,
+    fingerprint: fingerprintOf(stored),
   }))
 }
 

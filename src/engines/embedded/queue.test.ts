@@ -180,18 +180,18 @@ describe("a store that refuses", () => {
     for (const lease of leases.slice(1, 4)) await queue.settle(lease, { kind: "retry", delayMs: 100 })
     full = true
     await clock.advance(200)
-    await expect(queue.resume("acme", "t1")).rejects.toThrow(StorageFullError)
-    await expect(queue.drop("acme", "t1")).rejects.toThrow(StorageFullError)
+    await expect(queue.resume("acme", "t1", "i1")).rejects.toThrow(StorageFullError)
+    await expect(queue.drop("acme", "t1", "i1")).rejects.toThrow(StorageFullError)
     full = false
     for (let i = 0; i < 3; i++) {
       await clock.advance(1_000)
       await store.write([])
       await quiesce()
     }
-    expect(await queue.resume("acme", "t1")).toBe(1)
+    expect(await queue.resume("acme", "t1", "i1")).toBe(1)
     expect(await queue.depth(lane)).toBe(6)
     expect(ids(await take(queue, 10))).toEqual(all.map((d) => d.id))
-    expect(await queue.drop("acme", "t1")).toBe(6)
+    expect(await queue.drop("acme", "t1", "i1")).toBe(6)
     expect(queue.figures()).toEqual({ lanes: 0, deliveriesOpen: 0, deliveriesInMemory: 0, leases: 0 })
   })
 
@@ -239,7 +239,7 @@ describe("what overlaps", () => {
     const queue = await open()
     await queue.enqueue([delivery(cursors(1)[0]!)])
     const lease = await takeOne(queue)
-    const dropped = queue.drop("acme", "t1")
+    const dropped = queue.drop("acme", "t1", "i1")
     await new Promise(setImmediate)
     const parked = queue.settle(lease, { kind: "retry", delayMs: 10 }).catch((error: unknown) => error)
     expect(await dropped).toBe(1)

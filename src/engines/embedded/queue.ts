@@ -164,15 +164,16 @@ class StoredQueue implements EmbeddedQueue {
     await this.#moveAway(row, { ...stateOf(row), dueAt: this.#clock.now(), held: true })
   }
 
-  resume(tenant: string, trigger: string): Promise<number> {
+  resume(tenant: string, trigger: string, incarnation: string): Promise<number> {
     if (this.#closed) return Promise.reject(new ClosedError())
-    return this.#turns.run(() => resumeHeld(this.#store, this.#clock, this.#lanes, tenant, trigger))
+    const place = { store: this.#store, clock: this.#clock, lanes: this.#lanes }
+    return this.#turns.run(() => resumeHeld(place, { tenant, trigger, incarnation }))
   }
 
-  drop(tenant: string, trigger: string): Promise<number> {
+  drop(tenant: string, trigger: string, incarnation: string): Promise<number> {
     if (this.#closed) return Promise.reject(new ClosedError())
     const place = { store: this.#store, lanes: this.#lanes, leases: this.#leases, parking: this.#parking }
-    return this.#turns.run(() => new Drop(place, tenant, trigger).run())
+    return this.#turns.run(() => new Drop(place, { tenant, trigger, incarnation }).run())
   }
 
   async open(delivery: Delivery): Promise<OpenDelivery | undefined> {
@@ -212,8 +213,8 @@ class StoredQueue implements EmbeddedQueue {
     const buried = findDead(this.#store, tenant, id)
     if (buried === undefined) return false
     const { letter, attempts } = buried
-    const { trigger, destination, cursor } = letter
-    const delivery: Delivery = { id, tenant, trigger, destination, cursor }
+    const { trigger, incarnation, destination, cursor, fingerprint } = letter
+    const delivery: Delivery = { id, tenant, trigger, incarnation, destination, cursor, fingerprint }
     const now = this.#clock.now()
     const state: RowState = { attempts, forgiven: attempts, firstDueAt: now, dueAt: now, held: false }
     const name = laneOf(delivery)

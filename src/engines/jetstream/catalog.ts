@@ -30,9 +30,9 @@ class BucketCatalog implements JetStreamCatalog {
     })
   }
 
-  async get<T>(key: string): Promise<Item<T> | undefined> {
+  async get<T>(key: string, { newest = false }: { readonly newest?: boolean } = {}): Promise<Item<T> | undefined> {
     // What another process has just made may not have come by here yet; that it is not there, only the servers know.
-    const entry = this.#bucket.get(key) ?? (await this.#bucket.fetch(key))
+    const entry = (newest ? undefined : this.#bucket.get(key)) ?? (await this.#bucket.fetch(key))
     return entry && itemOf<T>(entry)
   }
 

@@ -69,6 +69,11 @@ function matches(letter: DeadLetter, { trigger, destination, reason }: DeadLette
   )
 }
 
+/** Of letters from before deliveries had these. */
+const unnamed = { incarnation: "", fingerprint: 0 }
+
 function decode(value: Uint8Array): Buried {
-  return JSON.parse(Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString()) as Buried
+  const text = Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString()
+  const { letter, attempts } = JSON.parse(text) as Buried
+  return { letter: { ...unnamed, ...letter }, attempts }
 }

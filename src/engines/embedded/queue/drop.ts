@@ -17,6 +17,9 @@ export interface DropPlace {
   readonly parking: Parking
 }
 
+/** Whose deliveries are dropped. */
+export type DropOf = Pick<Delivery, "tenant" | "trigger" | "incarnation">
+
 interface Found {
   readonly lane: string
   readonly delivery: Delivery
@@ -29,16 +32,14 @@ interface Found {
  */
 export class Drop {
   readonly #place: DropPlace
-  readonly #tenant: string
-  readonly #trigger: string
+  readonly #of: DropOf
   #dropped = 0
   /** Met a delivery that was just leaving where it was: it has to be looked for once more. */
   #missed = false
 
-  constructor(place: DropPlace, tenant: string, trigger: string) {
+  constructor(place: DropPlace, of: DropOf) {
     this.#place = place
-    this.#tenant = tenant
-    this.#trigger = trigger
+    this.#of = of
   }
 
   async run(): Promise<number> {
@@ -54,8 +55,9 @@ export class Drop {
   }
 
   async #scan(table: Table, prefix: string): Promise<void> {
-    let start = `${prefix}${this.#tenant}/`
-    const end = `${prefix}${this.#tenant}0`
+    const { tenant, trigger, incarnation } = this.#of
+    let start = `${prefix}${tenant}/`
+    const end = `${prefix}${tenant}0`
     // Ends: with the rows: each step begins behind the last one.
     for (;;) {
       const found: Found[] = []
@@ -65,7 +67,7 @@ export class Drop {
         start = `${key}\0`
         const { lane, id } = splitKey(key.slice(prefix.length))
         const { delivery, state } = decodeRow(lane, id, value)
-        if (delivery.trigger === this.#trigger) found.push({ lane, delivery, state })
+        if (delivery.trigger === trigger && delivery.incarnation === incarnation) found.push({ lane, delivery, state })
       }
       if (found.length > 0) await this.#delete(found, table === "parked")
       else if (seen === stepRows) await new Promise(setImmediate)

@@ -4,7 +4,7 @@ import { deadKey } from "./dead.ts"
 import type { Lane, Row } from "./lane.ts"
 import type { Lanes } from "./lanes.ts"
 import type { Leases } from "./leases.ts"
-import { encodeRow, isDerived, laneKey, parkedPrefix, type RowState } from "./row.ts"
+import { encodeRow, laneKey, parkedPrefix, type RowState } from "./row.ts"
 
 /** What one call has added, until it is written. */
 interface Call {
@@ -36,7 +36,6 @@ export class Enqueuing {
     const call: Call = { rows: [], spilled: new Map(), ids }
     const state: RowState = { attempts: 0, forgiven: 0, firstDueAt: now, dueAt: now, held: false }
     const highest = this.#highest
-    let derivedRow: Uint8Array | undefined
     let lane: Lane | undefined
     let before: Delivery | undefined
     this.#writing.add(call)
@@ -50,10 +49,7 @@ export class Enqueuing {
       if (lane.rows.has(id) || (id <= highest ? this.#isKnown(lane.prefix + id, delivery) : ids.has(id))) continue
       if (id > this.#highest) this.#highest = id
       this.#place(call, ids, lane, delivery, state)
-      const derived = isDerived(delivery)
-      const value = derived && derivedRow ? derivedRow : encodeRow(delivery, state)
-      if (derived) derivedRow = value
-      writes.push({ table: "deliveries", key: lane.prefix + id, value })
+      writes.push({ table: "deliveries", key: lane.prefix + id, value: encodeRow(delivery, state) })
     }
     if (lane) this.#lanes.dropIfIdle(lane)
     return this.#write(call, writes)

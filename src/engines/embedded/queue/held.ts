@@ -21,15 +21,12 @@ const stepRows = 256
  * not count against its age. The caller sees to it that no other such work runs meanwhile.
  */
 export async function resumeHeld(
-  store: Store,
-  clock: Clock,
-  lanes: Lanes,
-  tenant: string,
-  trigger: string,
+  { store, clock, lanes }: { readonly store: Store; readonly clock: Clock; readonly lanes: Lanes },
+  of: Pick<Delivery, "tenant" | "trigger" | "incarnation">,
 ): Promise<number> {
   // What was held before this call, and is still being written, is to be seen.
   await store.write([])
-  const prefix = heldKey(tenant, trigger)
+  const prefix = heldKey(of)
   const end = prefix.slice(0, -1) + pastSeparator
   let resumed = 0
   // Ends: each step takes away the rows that it finds.

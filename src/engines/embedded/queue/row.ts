@@ -21,7 +21,8 @@ export interface RowState {
  *   parked   parked      =<lane> <id>                     the row
  *            parked      @<due at, 14 digits><lane> <id>  to find it by time
  *   held     parked      =<lane> <id>                     the row
- *            parked      #<tenant>/<trigger> <lane> <id>  to find it by trigger
+ *            parked      #<tenant>/<trigger>[.<incarnation>] <lane> <id>
+ *                                                         to find it by trigger
  *
  * A parked delivery that has come due may stay where it is until it is settled, so a retry costs no write of its own
  * when its time comes; it moves to `deliveries` only where its lane has no room in memory.
@@ -64,8 +65,12 @@ export function splitTimeKey(key: string): { readonly dueAt: number; readonly ke
 }
 
 /** Before the keys of what is held for a trigger. */
-export function heldKey(tenant: string, trigger: string): string {
-  return `${heldPrefix}${tenant}/${trigger}${separator}`
+export function heldKey({
+  tenant,
+  trigger,
+  incarnation,
+}: Pick<Delivery, "tenant" | "trigger" | "incarnation">): string {
+  return `${heldPrefix}${tenant}/${trigger}${incarnation === "" ? "" : `.${incarnation}`}${separator}`
 }
 
 /** Puts a delivery's row where due ones are. */
@@ -77,7 +82,7 @@ export function putDue(lane: string, delivery: Delivery, state: RowState): Write
 export function putParked(writes: Write[], lane: string, delivery: Delivery, state: RowState): void {
   const key = laneKey(lane, delivery.id)
   writes.push({ table: "parked", key: parkedPrefix + key, value: encodeRow(delivery, state) })
-  const index = state.held ? heldKey(delivery.tenant, delivery.trigger) : timeKey(state.dueAt)
+  const index = state.held ? heldKey(delivery) : timeKey(state.dueAt)
   writes.push({ table: "parked", key: index + key, value: present })
 }
 
@@ -85,35 +90,54 @@ export function putParked(writes: Write[], lane: string, delivery: Delivery, sta
 export function removeParked(writes: Write[], lane: string, delivery: Delivery, state: RowState): void {
   const key = laneKey(lane, delivery.id)
   writes.push({ table: "parked", key: parkedPrefix + key, value: undefined })
-  const index = state.held ? heldKey(delivery.tenant, delivery.trigger) : timeKey(state.dueAt)
+  const index = state.held ? heldKey(delivery) : timeKey(state.dueAt)
   writes.push({ table: "parked", key: index + key, value: undefined })
 }
 
-const rowBytes = 26
+/*
+ * A row, numbers little-endian:
+ *
+ *   1  flags
+ *   8  first due at
+ *   8  due at
+ *   4  attempts
+ *   4  attempts forgiven
+ *   1  nothing
+ *   4  the event's fingerprint; not in rows without fingerprintFlag
+ *   …  with namedFlag: cursor, trigger and incarnation, which do not follow from the id, as a JSON list
+ */
+const oldRowBytes = 26
+const rowBytes = 30
 const heldFlag = 1
-/** The names do not follow from the key and are kept as JSON after the row. */
 const namedFlag = 2
+/** The id ends in an incarnation. */
+const incarnationFlag = 4
+const fingerprintFlag = 8
 const decoder = new TextDecoder()
 
-/** The row of a delivery; of deliveries whose id follows from cursor and trigger it is equal for equal states. */
+/** The row of a delivery. */
 export function encodeRow(delivery: Delivery, state: RowState): Uint8Array {
-  if (isDerived(delivery)) return encodeState(state, 0)
-  const names = Buffer.from(JSON.stringify([delivery.cursor, delivery.trigger]))
-  return Buffer.concat([encodeState(state, namedFlag), names])
+  const { cursor, trigger, incarnation } = delivery
+  if (isDerived(delivery)) return encodeHead(delivery, state, incarnation === "" ? 0 : incarnationFlag)
+  const names = Buffer.from(JSON.stringify([cursor, trigger, incarnation]))
+  return Buffer.concat([encodeHead(delivery, state, namedFlag), names])
 }
 
-/** Whether the delivery's id says its cursor and trigger. */
-export function isDerived({ id, cursor, trigger }: Delivery): boolean {
-  return id === deliveryId(cursor, trigger) && id.indexOf(".") === cursor.length
+/** Whether the delivery's id says its cursor, trigger and incarnation. */
+function isDerived({ id, cursor, trigger, incarnation }: Delivery): boolean {
+  return (
+    id === deliveryId(cursor, trigger, incarnation) && id.indexOf(".") === cursor.length && !incarnation.includes(".")
+  )
 }
 
-function encodeState(state: RowState, flags: number): Uint8Array {
+function encodeHead({ fingerprint }: Delivery, state: RowState, flags: number): Uint8Array {
   const bytes = Buffer.alloc(rowBytes)
-  bytes[0] = flags | (state.held ? heldFlag : 0)
+  bytes[0] = flags | fingerprintFlag | (state.held ? heldFlag : 0)
   bytes.writeDoubleLE(state.firstDueAt, 1)
   bytes.writeDoubleLE(state.dueAt, 9)
   bytes.writeUInt32LE(state.attempts, 17)
   bytes.writeUInt32LE(state.forgiven, 21)
+  bytes.writeUInt32LE(fingerprint, 26)
   return bytes
 }
 
@@ -121,19 +145,22 @@ function encodeState(state: RowState, flags: number): Uint8Array {
 export function decodeRow(lane: string, id: string, bytes: Uint8Array): { delivery: Delivery; state: RowState } {
   const row = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const flags = row[0]!
+  const hasFingerprint = (flags & fingerprintFlag) !== 0
   const slash = lane.indexOf("/")
-  const dot = id.indexOf(".")
-  const [cursor, trigger] =
+  const names =
     (flags & namedFlag) === 0
-      ? [id.slice(0, dot), id.slice(dot + 1)]
-      : (JSON.parse(decoder.decode(row.subarray(rowBytes))) as [string, string])
+      ? namesIn(id, (flags & incarnationFlag) !== 0)
+      : (JSON.parse(decoder.decode(row.subarray(hasFingerprint ? rowBytes : oldRowBytes))) as Names)
+  const [cursor, trigger, incarnation = ""] = names
   return {
     delivery: {
       id,
       tenant: lane.slice(0, slash),
       trigger,
+      incarnation,
       destination: lane.slice(slash + 1),
       cursor: cursor as Cursor,
+      fingerprint: hasFingerprint ? row.readUInt32LE(26) : 0,
     },
     state: {
       attempts: row.readUInt32LE(17),
@@ -143,4 +170,11 @@ export function decodeRow(lane: string, id: string, bytes: Uint8Array): { delive
       held: (flags & heldFlag) !== 0,
     },
   }
+}
+
+type Names = readonly [cursor: string, trigger: string, incarnation?: string]
+
+function namesIn(id: string, hasIncarnation: boolean): Names {
+  const [start, end] = [id.indexOf("."), hasIncarnation ? id.lastIndexOf(".") : id.length]
+  return [id.slice(0, start), id.slice(start + 1, end), id.slice(end + 1)]
 }

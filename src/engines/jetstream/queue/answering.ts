@@ -111,7 +111,7 @@ export class Answering {
 
   async #do(operation: Operation, args: readonly never[]): Promise<unknown> {
     const { shard } = this.#options
-    const [first, second] = args as readonly unknown[] as readonly [string, string]
+    const [first, second, third] = args as readonly unknown[] as readonly [string, string, string]
     switch (operation) {
       case "ping":
         return true
@@ -129,9 +129,9 @@ export class Answering {
       case "forget":
         return shard.forget(first)
       case "resume":
-        return shard.resume(first, second)
+        return shard.resume(first, second, third)
       case "drop":
-        return shard.drop(first, second)
+        return shard.drop(first, second, third)
       case "open":
         return shard.open(args[0] as unknown as Delivery)
       case "depth":

@@ -244,7 +244,7 @@ if (natsAvailable() === undefined) {
         () => b.queue.enqueue(spread(1)),
         () => b.queue.position("router"),
         () => b.queue.claim({ name: "route/0", epoch: 1 }),
-        () => b.queue.drop("acme", "t1"),
+        () => b.queue.drop("acme", "t1", "i1"),
         () => b.queue.deadLetters({ tenant: "acme", limit: 1 }),
       ]) {
         await expect(call()).rejects.toThrow(StorageError)

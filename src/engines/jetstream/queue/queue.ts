@@ -154,12 +154,12 @@ class ShardedQueue implements JetStreamQueue {
     return this.#end(lease, ({ queue }) => queue.hold(lease))
   }
 
-  async resume(tenant: string, trigger: string): Promise<number> {
-    return sum(await this.#everywhere((shard) => shard.resume(tenant, trigger)))
+  async resume(tenant: string, trigger: string, incarnation: string): Promise<number> {
+    return sum(await this.#everywhere((shard) => shard.resume(tenant, trigger, incarnation)))
   }
 
-  async drop(tenant: string, trigger: string): Promise<number> {
-    return sum(await this.#everywhere((shard) => shard.drop(tenant, trigger)))
+  async drop(tenant: string, trigger: string, incarnation: string): Promise<number> {
+    return sum(await this.#everywhere((shard) => shard.drop(tenant, trigger, incarnation)))
   }
 
   async open(delivery: Delivery): Promise<OpenDelivery | undefined> {

@@ -1,5 +1,5 @@
 import type { Cursor } from "../../../core/cursor.ts"
-import { type Delivery, deliveryId } from "../../../core/delivery.ts"
+import type { Delivery } from "../../../core/delivery.ts"
 import type { Store, Write } from "../../embedded/store.ts"
 
 /*
@@ -7,9 +7,9 @@ import type { Store, Write } from "../../embedded/store.ts"
  * them may come again, whole or in other pieces. So it keeps, per reader, the ids of all beyond the last position that it
  * knows of:
  *
- *   meta  recent <reader>  the position, a space, the last cursor of all; then, each after a line break, a trigger, a space
- *                          and its cursors one after another. Of a delivery whose id does not follow from these: `=`, its
- *                          cursor, a space, its id
+ *   meta  recent <reader>  the position, a space, the last cursor of all; then, each after a line break, a trigger (with its
+ *                          incarnation, as ids have them), a space and its cursors one after another. Of a delivery whose
+ *                          id does not follow from these: `=`, its cursor, a space, its id
  */
 
 /** What came for a reader from beyond a position of it. */
@@ -48,8 +48,7 @@ export function putRecent(reader: string, { after, cursors }: Recent, added: rea
   const add = (id: string, cursor: string) => {
     if (cursor > last) last = cursor
     const trigger = id.slice(cursorLength + 1)
-    const isPlain =
-      cursor.length === cursorLength && id === deliveryId(cursor as Cursor, trigger) && !/[\s=]/.test(trigger)
+    const isPlain = cursor.length === cursorLength && id === `${cursor}.${trigger}` && !/[\s=]/.test(trigger)
     const known = isPlain ? byTrigger.get(trigger) : undefined
     if (!isPlain) lines.push(`=${cursor} ${id}`)
     else if (known) known.push(cursor)
@@ -75,7 +74,7 @@ function readLines(text: string, since: string): ReadonlyMap<string, string> {
     }
     for (let at = space + 1; at < line.length; at += cursorLength) {
       const cursor = line.slice(at, at + cursorLength)
-      add(deliveryId(cursor as Cursor, line.slice(0, space)), cursor)
+      add(`${cursor}.${line.slice(0, space)}`, cursor)
     }
   }
   return cursors

@@ -5,7 +5,7 @@ import type { Table, Write } from "../../embedded/store.ts"
 /*
  * A message of a queue shard's journal:
  *
- *   1  format, 1
+ *   1  format, 2; with 1, rows of deliveries are those from before incarnations and fingerprints
  *   1  flags
  *   …  a part of the writes' bytes, one write after another:
  *        1  the table's number, + 128 for a deletion
@@ -23,7 +23,8 @@ export interface RecordFlags {
   readonly claim: boolean
 }
 
-const format = 1
+const format = 2
+const formatsRead: readonly unknown[] = [1, format]
 const [moreFlag, claimFlag] = [1, 2]
 const headBytes = 2
 const crcBytes = 4
@@ -101,7 +102,11 @@ export function encodeRecord(parts: readonly Uint8Array[], { more, claim }: Reco
 export function decodeRecord(data: Uint8Array, where: string): RecordFlags & { readonly bytes: Buffer } {
   const record = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
   const end = record.length - crcBytes
-  if (end < headBytes || record[0] !== format || record.readUInt32LE(end) !== crc32(record.subarray(0, end))) {
+  if (
+    end < headBytes ||
+    !formatsRead.includes(record[0]) ||
+    record.readUInt32LE(end) !== crc32(record.subarray(0, end))
+  ) {
     throw new DamagedError(where)
   }
   const flags = record[1]!

@@ -59,12 +59,12 @@ export class RemoteShard implements ShardCalls {
     await this.#ask("forget", [reader])
   }
 
-  async resume(tenant: string, trigger: string): Promise<number> {
-    return (await this.#ask("resume", [tenant, trigger], longAnswerMsMax)) as number
+  async resume(tenant: string, trigger: string, incarnation: string): Promise<number> {
+    return (await this.#ask("resume", [tenant, trigger, incarnation], longAnswerMsMax)) as number
   }
 
-  async drop(tenant: string, trigger: string): Promise<number> {
-    return (await this.#ask("drop", [tenant, trigger], longAnswerMsMax)) as number
+  async drop(tenant: string, trigger: string, incarnation: string): Promise<number> {
+    return (await this.#ask("drop", [tenant, trigger, incarnation], longAnswerMsMax)) as number
   }
 
   async open(delivery: Delivery): Promise<OpenDelivery | undefined> {

@@ -17,8 +17,8 @@ export interface ShardCalls {
   position(reader: string): Promise<Cursor | undefined>
   claim(fence: Fence): Promise<void>
   forget(reader: string): Promise<void>
-  resume(tenant: string, trigger: string): Promise<number>
-  drop(tenant: string, trigger: string): Promise<number>
+  resume(tenant: string, trigger: string, incarnation: string): Promise<number>
+  drop(tenant: string, trigger: string, incarnation: string): Promise<number>
   open(delivery: Delivery): Promise<OpenDelivery | undefined>
   depth(lane: string): Promise<number>
   deadLetters(query: DeadLetterQuery): Promise<readonly DeadLetter[]>
@@ -128,12 +128,12 @@ export class Shard implements ShardCalls {
     })
   }
 
-  resume(tenant: string, trigger: string): Promise<number> {
-    return this.#do(() => this.#queue.resume(tenant, trigger))
+  resume(tenant: string, trigger: string, incarnation: string): Promise<number> {
+    return this.#do(() => this.#queue.resume(tenant, trigger, incarnation))
   }
 
-  drop(tenant: string, trigger: string): Promise<number> {
-    return this.#do(() => this.#queue.drop(tenant, trigger))
+  drop(tenant: string, trigger: string, incarnation: string): Promise<number> {
+    return this.#do(() => this.#queue.drop(tenant, trigger, incarnation))
   }
 
   open(delivery: Delivery): Promise<OpenDelivery | undefined> {

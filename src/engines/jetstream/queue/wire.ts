@@ -9,19 +9,27 @@ import {
 } from "../../../core/errors.ts"
 
 /** A delivery in a request; the id only where it does not follow from the rest. */
-export type PackedDelivery =
-  | readonly [tenant: string, trigger: string, destination: string, cursor: string]
-  | readonly [tenant: string, trigger: string, destination: string, cursor: string, id: string]
+export type PackedDelivery = readonly [
+  tenant: string,
+  trigger: string,
+  incarnation: string,
+  destination: string,
+  cursor: string,
+  fingerprint: number,
+  id?: string,
+]
 
-export function pack({ id, tenant, trigger, destination, cursor }: Delivery): PackedDelivery {
-  const packed = [tenant, trigger, destination, cursor] as const
-  return id === deliveryId(cursor, trigger) ? packed : [...packed, id]
+export function pack({ id, tenant, trigger, incarnation, destination, cursor, fingerprint }: Delivery): PackedDelivery {
+  const packed = [tenant, trigger, incarnation, destination, cursor, fingerprint] as const
+  return id === deliveryId(cursor, trigger, incarnation) ? packed : [...packed, id]
 }
 
 /** The inverse of {@link pack}. */
-export function unpack([tenant, trigger, destination, text, id]: PackedDelivery): Delivery {
+export function unpack(packed: PackedDelivery): Delivery {
+  const [tenant, trigger, incarnation, destination, text, fingerprint, named] = packed
   const cursor = text as Cursor
-  return { id: id ?? deliveryId(cursor, trigger), tenant, trigger, destination, cursor }
+  const id = named ?? deliveryId(cursor, trigger, incarnation)
+  return { id, tenant, trigger, incarnation, destination, cursor, fingerprint }
 }
 
 /** An error in an answer: errors are told apart by class, so the class goes along by its name. */
