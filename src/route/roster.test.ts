@@ -14,11 +14,12 @@ import { type Router, startRouter } from "./router.ts"
 /*
  * Anything that people do to triggers, and crashes at any step of what follows, against the invariant: each event that a
  * trigger matched all its life has exactly one delivery, and none that it never matched has any. And what is kept of how
- * triggers were says of every event whether it has a delivery.
+ * triggers were says of every event whether it has a delivery. Triggers come and go under the same ids: what one of them has
+ * delivered or given up is nothing to the next.
  */
 
 const types = ["a", "b"] as const
-/** Two triggers at a time; each has an id of its own. */
+/** The ids of two triggers, which others have again after them. */
 const slots = ["x", "y"] as const
 type Slot = (typeof slots)[number]
 
@@ -40,6 +41,8 @@ interface World {
   made: number
   /** Deliveries whose end is on disk. */
   readonly over: Set<string>
+  /** Dead letters that are on disk, and were not redriven. */
+  readonly dead: Set<string>
   readonly failures: string[]
 }
 
@@ -63,19 +66,36 @@ async function publish(world: World, count: number): Promise<void> {
   }
 }
 
-/** Half of what is due is done, for good; what was dropped meanwhile is nobody's any more. */
-async function deliver(world: World): Promise<void> {
+/** Half of what is due is over, for good; what was dropped meanwhile is nobody's any more. */
+async function deliver(world: World, how: "done" | "dead"): Promise<void> {
   const { queue } = world.engine
   const leases: readonly Lease[] = await world.rig.run(queue.lease({ lane: "default/there", max: 50, leaseMs: 1_000 }))
   const half = Math.ceil(leases.length / 2)
   for (const lease of leases) check(world, lease.delivery.id)
-  const done = await world.rig.run(
-    Promise.all(leases.slice(0, half).map((lease) => kept(lease, queue.settle(lease, { kind: "done" })))),
-  )
+  const end = (lease: Lease) =>
+    how === "done" ? queue.settle(lease, { kind: "done" }) : queue.bury(lease, { ...lease.delivery, ...death })
+  const ended = await world.rig.run(Promise.all(leases.slice(0, half).map((lease) => kept(lease, end(lease)))))
   // The catalog's writes are durable, and come after.
   await world.rig.run(world.engine.catalog.put("mark", 0))
-  for (const id of done) if (id !== undefined) world.over.add(id)
+  for (const id of ended) if (id !== undefined) world[how === "done" ? "over" : "dead"].add(id)
   await world.rig.run(Promise.all(leases.slice(half).map((lease) => kept(lease, queue.release(lease, 0)))))
+}
+
+const death = {
+  address: ordersAddress,
+  reason: "permanent",
+  attempts: 1,
+  diedAt: 0,
+  lastOutcome: { kind: "failed", detail: "404", permanent: true },
+} as const
+
+/** Puts back the dead letters of the triggers that are there. */
+async function redrive(world: World): Promise<void> {
+  for (const id of [...world.dead].filter((id) => lifeOf(world, id))) {
+    if (!(await world.rig.run(world.engine.queue.redrive("default", id)))) world.failures.push(`${id} is no letter`)
+    world.dead.delete(id)
+  }
+  await world.rig.run(world.engine.catalog.put("mark", 0))
 }
 
 async function kept(lease: Lease, end: Promise<void>): Promise<string | undefined> {
@@ -89,11 +109,11 @@ async function kept(lease: Lease, end: Promise<void>): Promise<string | undefine
 }
 
 function lifeOf(world: World, delivery: string): Life | undefined {
-  return [...world.lives.values()].find(({ trigger }) => delivery.endsWith(`.${trigger.id}`))
+  return [...world.lives.values()].find(({ trigger }) => delivery.endsWith(`.${trigger.id}.${trigger.incarnation}`))
 }
 
 function check(world: World, id: string): void {
-  if (world.over.has(id)) world.failures.push(`${id} came back`)
+  if (world.over.has(id) || world.dead.has(id)) world.failures.push(`${id} came back`)
   const dot = id.indexOf(".")
   const at = world.events.findIndex(({ cursor }) => cursor === id.slice(0, dot))
   const life = lifeOf(world, id)
@@ -121,8 +141,8 @@ const commands = {
     return async (world) => {
       if (world.lives.has(id)) return
       const { log } = world.engine
-      const trigger = createTrigger(`${id}${world.made++}`, from === "oldest" ? log.oldest() : await log.head(), {
-        createdAt: world.rig.clock.now(),
+      const trigger = createTrigger(id, from === "oldest" ? log.oldest() : await log.head(), {
+        incarnation: `i${world.made++}`,
         filters: filtersOf(type),
       })
       const life = { trigger, from: from === "oldest" ? 0 : world.events.length, filters: new Set([type]) }
@@ -160,7 +180,10 @@ const commands = {
   publish: (count: number): Command => {
     return (world) => publish(world, count)
   },
-  deliver: (): Command => deliver,
+  deliver: (how: "done" | "dead"): Command => {
+    return (world) => deliver(world, how)
+  },
+  redrive: (): Command => redrive,
   pass: (ms: number): Command => {
     return (world) => world.rig.clock.advance(ms)
   },
@@ -190,7 +213,8 @@ async function checkHistory(world: World, { trigger }: Life, delivered: (id: str
   const kept = await catalog.get<RoutedAs>(routedAsKey(trigger))
   for (const { cursor, type } of world.events) {
     const version = versionFor(kept?.value.versions ?? [], cursor, (a, b) => log.compare(a, b))
-    const fires = version !== undefined && compileFilters(version.filters)(createEvent("x", { type }))
+    const its = version?.incarnation === trigger.incarnation
+    const fires = version !== undefined && its && compileFilters(version.filters)(createEvent("x", { type }))
     const id = deliveryId(cursor, trigger.id, trigger.incarnation ?? "")
     if (fires !== delivered(id)) world.failures.push(`${id} is kept as ${fires ? "fired" : "not fired"}`)
   }
@@ -203,9 +227,10 @@ const command: fc.Arbitrary<Command & { readonly told?: string }> = fc.oneof(
   { weight: 3, arbitrary: named("pause", fc.tuple(id)) },
   { weight: 4, arbitrary: named("resume", fc.tuple(id)) },
   { weight: 3, arbitrary: named("refilter", fc.tuple(id, type)) },
-  { weight: 1, arbitrary: named("remove", fc.tuple(id)) },
+  { weight: 3, arbitrary: named("remove", fc.tuple(id)) },
   { weight: 6, arbitrary: named("publish", fc.tuple(fc.integer({ min: 1, max: 5 }))) },
-  { weight: 3, arbitrary: named("deliver", fc.tuple()) },
+  { weight: 3, arbitrary: named("deliver", fc.tuple(fc.constantFrom("done", "dead"))) },
+  { weight: 1, arbitrary: named("redrive", fc.tuple()) },
   { weight: 2, arbitrary: named("pass", fc.tuple(fc.constantFrom(0, 1, 5, 1_500))) },
   { weight: 4, arbitrary: named("crash", fc.tuple(fc.integer({ min: 0, max: 30 }))) },
   { weight: 1, arbitrary: named("restart", fc.tuple()) },
@@ -237,13 +262,14 @@ async function finish(world: World): Promise<void> {
     check(world, id)
     if (!lifeOf(world, id)) world.failures.push(`${id} was not dropped`)
   }
+  const isThere = (id: string) => open.has(id) || world.over.has(id) || world.dead.has(id)
   for (const life of world.lives.values()) {
-    await checkHistory(world, life, (id) => open.has(id) || world.over.has(id))
+    await checkHistory(world, life, isThere)
     const { trigger, from, filters } = life
     for (const { cursor, type } of world.events.slice(from)) {
       const always = [...filters].every((filter) => filter === undefined || filter === type)
       const delivery = deliveryId(cursor, trigger.id, trigger.incarnation ?? "")
-      if (always && !open.has(delivery) && !world.over.has(delivery)) world.failures.push(`${delivery} is missing`)
+      if (always && !isThere(delivery)) world.failures.push(`${delivery} is missing`)
     }
   }
 }
@@ -257,6 +283,7 @@ it("routes each event exactly once, whatever happens to triggers and processes",
         lives: new Map(),
         made: 0,
         over: new Set(),
+        dead: new Set(),
         failures: [],
         ...({} as Pick<World, "engine" | "power" | "router">),
       }
