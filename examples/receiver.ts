@@ -9,16 +9,19 @@ import { createServer } from "node:http"
 const secret = process.argv[2]
 const port = Number(process.env.PORT ?? 9001)
 
-/** Whether one of the signatures is right, and the timestamp less than five minutes away. */
+/** Whether one of the signatures is right for this id, time and body, and the time less than five minutes away. */
 function isSigned(headers: Readonly<Record<string, string | string[] | undefined>>, body: Buffer): boolean {
   if (secret === undefined) return true
   const { "webhook-id": id, "webhook-timestamp": timestamp, "webhook-signature": signatures } = headers
+  if (typeof id !== "string" || typeof timestamp !== "string" || typeof signatures !== "string") return false
+  if (id === "" || !/^\d{1,12}$/.test(timestamp)) return false
   if (Math.abs(Date.now() / 1000 - Number(timestamp)) > 300) return false
-  const key = Buffer.from(secret.replace("whsec_", ""), "base64")
+  const key = Buffer.from(secret.replace(/^whsec_/, ""), "base64")
   const expected = createHmac("sha256", key).update(`${id}.${timestamp}.`).update(body).digest()
-  return String(signatures)
+  return signatures
     .split(" ")
-    .map((signature) => Buffer.from(signature.replace("v1,", ""), "base64"))
+    .filter((signature) => signature.startsWith("v1,"))
+    .map((signature) => Buffer.from(signature.slice("v1,".length), "base64"))
     .some((signature) => signature.length === expected.length && timingSafeEqual(signature, expected))
 }
 

@@ -20,7 +20,7 @@ import { filterRoutes } from "./filters.ts"
 import { journeyRoutes } from "./journey.ts"
 import { matchRoutes } from "./match.ts"
 import { natsCredentialsRoutes } from "./nats-credentials.ts"
-import { bodyBytesMax, letBodiesCome, parseJson, refuseUnasked } from "./requests.ts"
+import { bodyBytesMax, letBodiesCome, parseJson, refuseIdempotencyKeys, refuseUnasked } from "./requests.ts"
 import { resourceRoutes } from "./resource-routes.ts"
 import { createResourceStore } from "./resource-store.ts"
 import { type App, noCompilers, type RouteDoc } from "./routes.ts"
@@ -56,6 +56,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   parseJson(app)
   guard(app, context)
   refuseUnknown(app, context)
+  refuseIdempotencyKeys(app)
   letBodiesCome(app)
   refuseUnasked(app)
   const register = (on: App) => registerRoutes(on, context)

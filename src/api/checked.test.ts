@@ -160,3 +160,14 @@ test("a name of a mebibyte is not repeated whole", async () => {
   expect(answer.status).toBe(400)
   expect(answer.text.length).toBeLessThan(5_000)
 })
+
+test("an Idempotency-Key is refused where it would not be kept, and ignored where repeating does nothing twice", async () => {
+  const key = { "idempotency-key": "k" }
+  for (const path of ["/v1/topics", "/v1/destinations/warehouse/test", "/v1/dead-letters/redrive"]) {
+    const answer = await api.call("POST", path, { id: "keyed" }, key)
+    expect([path, answer.status, fieldsOf(answer)]).toEqual([path, 400, ["idempotency-key"]])
+  }
+  expect((await api.call("GET", "/v1/topics/keyed")).status).toBe(404)
+  expect((await api.call("GET", "/v1/topics/orders", undefined, key)).status).toBe(200)
+  expect((await api.call("PATCH", "/v1/topics/orders", {}, key)).status).toBe(200)
+})

@@ -22,6 +22,7 @@ const description = `Every request but those for this page and the two probes ca
 - Lists come in pages: send \`nextPageToken\` back as \`pageToken\` until there is none.
 - A change takes \`If-Match\` with the resource's \`etag\`, and \`validate_only=true\` to try it first.
 - Durations are texts such as \`10s\` or \`7d\`, or whole milliseconds.
+- \`Idempotency-Key\` is kept for raw events; on every other POST it is refused, since it would not be.
 - Unknown fields and parameters are refused, by name.`
 
 const tags = [

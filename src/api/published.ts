@@ -115,6 +115,20 @@ export const publishOperation = {
       description: "Store only if this cursor is the address's last event; `none`: only if it has none.",
       schema: { type: "string" },
     },
+    {
+      name: "idempotency-key",
+      in: "header",
+      description:
+        "For raw input: becomes the event's id, so that a repeat within the topic's dedupe window is answered as a duplicate. " +
+        "Refused beside events that have an id of their own, by which a repeat is known anyway.",
+      schema: { type: "string", minLength: 1, maxLength: 512 },
+    },
+    ...["traceparent", "tracestate", "baggage"].map((name) => ({
+      name,
+      in: "header",
+      description: "Kept as an extension attribute of events that have no such one, and sent with each delivery.",
+      schema: { type: "string" },
+    })),
   ],
   requestBody: {
     required: true,

@@ -31,6 +31,15 @@ export function parseJson(app: App): void {
   })
 }
 
+/** An Idempotency-Key is kept for raw events alone; elsewhere it is refused where repeating could do something twice. */
+export function refuseIdempotencyKeys(app: App): void {
+  app.addHook("onRequest", (request, _, done) => {
+    if (request.method !== "POST" || request.headers["idempotency-key"] === undefined) return done()
+    const message = "is kept for raw events alone; name an id, and a repeat is answered 409, or send If-Match"
+    throw invalidFields([{ field: "idempotency-key", message }])
+  })
+}
+
 /** A body that its sender asks about first is let come where the head is in order. */
 export function letBodiesCome(app: App): void {
   app.addHook("preParsing", (request, reply, payload, done) => {

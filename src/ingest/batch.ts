@@ -10,6 +10,8 @@ export interface BatchOptions {
   readonly publisher: Publisher
   readonly address: Address
   readonly expectedLast: ExpectedLast | undefined
+  /** What is done to each event before it is published. */
+  readonly prepare: (event: Event) => Event
   /** Every item has its result; `invalid` of them were no events. */
   onDone(tally: Tally, invalid: number): void
   onBug(error: unknown): void
@@ -28,7 +30,7 @@ export function publishItems(items: readonly (Event | InvalidEvent)[], options: 
       if (item instanceof InvalidEvent) {
         tally.refuse(place, item.id, refusalOfInvalid(item))
         invalid++
-      } else feed.add(place, item)
+      } else feed.add(place, options.prepare(item))
     }
     if (next === items.length) feed.finish()
   }

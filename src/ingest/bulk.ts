@@ -22,6 +22,8 @@ export interface BulkOptions {
   readonly budget: Budget
   readonly address: Address
   readonly expectedLast: ExpectedLast | undefined
+  /** What is done to each event before it is published. */
+  readonly prepare: (event: Event) => Event
   /** Its share of the budget is taken. */
   readonly heldBytes: number
   onRefused(events: number): void
@@ -116,7 +118,7 @@ class Bulk {
     if (this.#feed.stopped !== undefined) return this.#refuse(undefined, this.#feed.stopped)
     const event: Event | InvalidEvent = decoder.decode(bytes, start, end)
     if (event instanceof InvalidEvent) return this.#refuse(event.id, refusalOfInvalid(event))
-    this.#feed.add(this.#tally.next(), event)
+    this.#feed.add(this.#tally.next(), this.#options.prepare(event))
     return true
   }
 

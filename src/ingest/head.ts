@@ -1,4 +1,5 @@
 import { isAttributeHeader } from "../formats/http-binding.ts"
+import { readTraceContext, type TraceContext } from "../formats/trace-context.ts"
 
 /** The headers of a request that publishing looks at. */
 export interface Head {
@@ -12,52 +13,59 @@ export interface Head {
   readonly asksFirst: boolean
   /** There is at least one `ce-…`. */
   readonly attributes: boolean
+  readonly idempotencyKey: string | undefined
+  readonly trace: TraceContext | undefined
 }
 
-/** Reads the raw headers once, without making an object of all of them. Of a repeated header the first counts. */
+const lists = ["baggage", "tracestate", "traceparent"] as const
+const once = [
+  "authorization",
+  "content-encoding",
+  "content-length",
+  "content-type",
+  "expect",
+  "idempotency-key",
+  "redcar-expected-last",
+] as const
+
+type Name = (typeof lists | typeof once)[number]
+
+// By length first: nearly no other header gets further.
+const byLength: readonly (readonly Name[])[] = Array.from({ length: 21 }, (_, length) =>
+  [...lists, ...once].filter((name) => name.length === length),
+)
+
+/**
+ * Reads the raw headers once, without making an object of all of them. Of a repeated header the first counts; those of a
+ * trace are lists.
+ */
 export function readHead(rawHeaders: readonly string[]): Head {
-  let authorization: string | undefined
-  let contentType: string | undefined
-  let contentLength: string | undefined
-  let contentEncoding: string | undefined
-  let expectedLast: string | undefined
-  let asksFirst = false
+  const found: Partial<Record<Name, string>> = {}
   let attributes = false
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i]!
-    // By length first: nearly no header gets further.
-    switch (name.length) {
-      case 6:
-        if (is(name, "expect")) asksFirst ||= is(rawHeaders[i + 1]!, "100-continue")
-        break
-      case 12:
-        if (is(name, "content-type")) contentType ??= rawHeaders[i + 1]
-        break
-      case 13:
-        if (is(name, "authorization")) authorization ??= rawHeaders[i + 1]
-        break
-      case 14:
-        if (is(name, "content-length")) contentLength ??= rawHeaders[i + 1]
-        break
-      case 16:
-        if (is(name, "content-encoding")) contentEncoding ??= rawHeaders[i + 1]
-        break
-      case 20:
-        if (is(name, "redcar-expected-last")) expectedLast ??= rawHeaders[i + 1]
-    }
-    attributes ||= isAttributeHeader(name)
+    const header = rawHeaders[i]!
+    const name = nameOf(header)
+    if (name === undefined) attributes ||= isAttributeHeader(header)
+    else if (found[name] === undefined) found[name] = rawHeaders[i + 1]!
+    else if ((lists as readonly Name[]).includes(name)) found[name] += `,${rawHeaders[i + 1]!}`
   }
+  const length = found["content-length"]
   return {
-    authorization,
-    contentType: contentType || undefined,
-    contentLength: contentLength === undefined ? Number.NaN : Number(contentLength),
-    contentEncoding,
-    expectedLast,
-    asksFirst,
+    authorization: found.authorization,
+    contentType: found["content-type"] || undefined,
+    contentLength: length === undefined ? Number.NaN : Number(length),
+    contentEncoding: found["content-encoding"],
+    expectedLast: found["redcar-expected-last"],
+    asksFirst: found.expect?.toLowerCase() === "100-continue",
     attributes,
+    idempotencyKey: found["idempotency-key"],
+    trace: readTraceContext(found),
   }
 }
 
-function is(name: string, lowerCase: string): boolean {
-  return name === lowerCase || name.toLowerCase() === lowerCase
+function nameOf(header: string): Name | undefined {
+  const names = byLength[header.length]
+  if (names === undefined) return undefined
+  for (const name of names) if (header === name || header.toLowerCase() === name) return name
+  return undefined
 }

@@ -6,12 +6,14 @@ import { InvalidEvent } from "../formats/invalid-event.ts"
 import { JsonDecoder } from "../formats/json-decode.ts"
 import { type ContentMode, contentMode, type MediaType, parseMediaType } from "../formats/media-type.ts"
 import { Memo } from "../formats/memo.ts"
+import { withTraceContext } from "../formats/trace-context.ts"
 import { answerJson, answerProblem, appendedJson, drain } from "./answer.ts"
 import { publishItems } from "./batch.ts"
 import { noRoom, readBody } from "./body.ts"
 import { Budget } from "./budget.ts"
 import { bulkWindowBytes, takeLines } from "./bulk.ts"
 import { type Head, readHead } from "./head.ts"
+import { parseIdempotencyKey, superfluousKey } from "./idempotency.ts"
 import type { IngestLimits } from "./limits.ts"
 import { type ExpectedLast, type Publisher, type PublishObserver, tooLarge } from "./publish.ts"
 import { Refusal, refusalOfInvalid } from "./refusal.ts"
@@ -63,6 +65,10 @@ interface Request {
   readonly type: MediaType | undefined
   readonly mode: ContentMode
   readonly expectedLast: ExpectedLast | undefined
+  /** The id of raw input; undefined: a fresh one. */
+  readonly id: string | undefined
+  /** What is done to each event before it is published. */
+  readonly prepare: (event: Event) => Event
 }
 
 class HttpIngest implements Ingest {
@@ -114,8 +120,16 @@ class HttpIngest implements Ingest {
       return encoded(head.contentEncoding)
     }
     const known = head.contentType === undefined ? undefined : this.#types.of(head.contentType)
+    const mode = known?.mode ?? "binary"
+    const id = idOf(head, mode)
+    if (id instanceof Refusal) return id
     const expectedLast = head.expectedLast as ExpectedLast | undefined
-    return { req, res, head, address, type: known?.type, mode: known?.mode ?? "binary", expectedLast }
+    return { req, res, head, address, type: known?.type, mode, expectedLast, id, prepare: this.#preparation(head) }
+  }
+
+  #preparation({ trace }: Head): (event: Event) => Event {
+    const { eventBytesMax } = this.#options.limits
+    return trace === undefined ? (event) => event : (event) => withTraceContext(event, trace, eventBytesMax)
   }
 
   /** Begins to read the body, unless it is refused at once. */
@@ -171,16 +185,16 @@ class HttpIngest implements Ingest {
     return undefined
   }
 
-  #decodeBinary({ req, head, address, type }: Request, body: Buffer): Event | InvalidEvent {
+  #decodeBinary({ req, head, address, type, id }: Request, body: Buffer): Event | InvalidEvent {
     if (head.attributes) return this.#binary.decode(req.rawHeaders, type, body)
     if (type !== undefined && !type.valid) return new InvalidEvent("the Content-Type header is no media type")
-    return this.#options.publisher.wrap(address, type, body, this.#binary.kindOf(type, body))
+    return this.#options.publisher.wrap(address, type, body, this.#binary.kindOf(type, body), id)
   }
 
   #publishOne(request: Request, event: Event | InvalidEvent, release: () => void): Refusal | undefined {
     if (event instanceof InvalidEvent) return refusalOfInvalid(event)
-    const { req, res, address, expectedLast } = request
-    this.#options.publisher.publish(address, [event], expectedLast).then(
+    const { req, res, address, expectedLast, prepare } = request
+    this.#options.publisher.publish(address, [prepare(event)], expectedLast).then(
       (published) => {
         release()
         const one = published instanceof Refusal ? published : published[0]!
@@ -200,11 +214,12 @@ class HttpIngest implements Ingest {
     const batch = this.#json.decodeBatch(body, limits.batchEventsMax)
     if (batch.kind === "too-many") return tooMany(limits.batchEventsMax)
     if (batch.kind === "invalid") return noBatch(batch.detail)
-    const { req, res, address, expectedLast } = request
+    const { req, res, address, expectedLast, prepare } = request
     publishItems(batch.items, {
       publisher,
       address,
       expectedLast,
+      prepare,
       onDone: (tally, invalid) => {
         release()
         if (invalid > 0) this.#observeRefused(invalid)
@@ -218,7 +233,7 @@ class HttpIngest implements Ingest {
     return undefined
   }
 
-  #takeLines({ req, res, head, address, expectedLast }: Request): Refusal | undefined {
+  #takeLines({ req, res, head, address, expectedLast, prepare }: Request): Refusal | undefined {
     const { publisher, limits } = this.#options
     const { bodyBytesMax } = limits.bulk
     if (head.contentLength > bodyBytesMax) return bodyTooLarge(bodyBytesMax)
@@ -232,6 +247,7 @@ class HttpIngest implements Ingest {
       budget: this.#budget,
       address,
       expectedLast,
+      prepare,
       heldBytes,
       onRefused: (events) => this.#observeRefused(events),
       onBug: (error) => this.#bug(req, res, error),
@@ -255,6 +271,12 @@ class HttpIngest implements Ingest {
     answerProblem(res, failed)
     if (!req.complete) drain(req, res)
   }
+}
+
+/** The id that an Idempotency-Key gives to raw input. */
+function idOf({ idempotencyKey, attributes }: Head, mode: ContentMode): string | undefined | Refusal {
+  if (idempotencyKey === undefined) return undefined
+  return mode === "binary" && !attributes ? parseIdempotencyKey(idempotencyKey) : superfluousKey
 }
 
 function decodeTopic(part: string): string | Refusal {

@@ -51,8 +51,8 @@ export type ExpectedLast = Cursor | "none"
 export interface Publisher {
   /** The address that a topic's text names (`orders`, `orders:123`), if events may be published there. */
   address(tenant: string, topic: string): Address | Refusal
-  /** Raw input as an event, by the topic's settings; `kind` says how its body reads in JSON. */
-  wrap(address: Address, type: MediaType | undefined, body: Uint8Array, kind: Event["dataKind"]): Event
+  /** Raw input as an event, by the topic's settings; `kind` says how its body reads in JSON. Default `id`: a fresh one. */
+  wrap(address: Address, type: MediaType | undefined, body: Uint8Array, kind: Event["dataKind"], id?: string): Event
   /**
    * Resolves when the events are on disk: what became of each, in order, or one refusal where nothing was stored.
    * With `expectedLast` it is all or none. Rejects only for bugs.
@@ -84,12 +84,17 @@ class TopicPublisher implements Publisher {
     return this.#addresses.of(`${tenant} ${text}`)
   }
 
-  wrap(address: Address, type: MediaType | undefined, body: Uint8Array, kind: Event["dataKind"]): Event {
-    const { topics, clock, chance } = this.#options
+  wrap(
+    address: Address,
+    type: MediaType | undefined,
+    body: Uint8Array,
+    kind: Event["dataKind"],
+    id = this.#options.chance.id(),
+  ): Event {
+    const { topics, clock } = this.#options
     const { tenant, topic } = address
     const now = clock.now()
     const { wrap } = topics.get(tenant, topic) ?? newTopic(tenant, topic, now, 0)
-    const id = chance.id()
     const time = new Date(now).toISOString()
     const contentType = type?.given ?? "application/octet-stream"
     const json =

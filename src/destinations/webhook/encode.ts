@@ -1,6 +1,8 @@
 import type { Dispatch } from "../../core/destination.ts"
+import type { Event } from "../../core/event.ts"
 import { encodeBinary } from "../../formats/http-binding.ts"
 import { encodeEvent } from "../../formats/json-encode.ts"
+import { traceHeaders } from "../../formats/trace-context.ts"
 import type { Signer } from "../signing.ts"
 import type { WebhookConfig } from "./config.ts"
 
@@ -23,12 +25,18 @@ export function createEncode(config: WebhookConfig, signer: Signer): Encode {
     const message = structured ? { headers: [], body: encodeEvent(event) } : encodeBinary(event)
     const id = webhookId(delivery.id)
     const timestamp = Math.floor(at / 1000).toString()
-    const headers = fixed.concat(message.headers)
+    const headers = fixed.concat(message.headers, traceOf(event, fixed))
     headers.push("webhook-id", id, "webhook-timestamp", timestamp)
     const signature = signer.sign(id, timestamp, message.body ?? noBytes, at)
     if (signature !== "") headers.push("webhook-signature", signature)
     return { headers, body: message.body ?? null }
   }
+}
+
+/** The trace that the event is part of goes on at the receiver, but for what the destination's own headers say. */
+function traceOf(event: Event, own: readonly string[]): readonly string[] {
+  const trace = traceHeaders(event)
+  return trace.filter((_, i) => !own.some((name, at) => at % 2 === 0 && name === trace[i - (i % 2)]))
 }
 
 /** A delivery's id as `webhook-id`, which must hold no dot: the same for every attempt. */
