@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config"
 
 export default defineConfig({
   test: {
-    include: ["{src,sim,bench,faults,tidy,examples}/**/*.test.ts"],
+    include: ["{src,sim,bench,faults,damage,tidy,examples}/**/*.test.ts"],
     testTimeout: 30_000,
     hookTimeout: 30_000,
     pool: "forks",

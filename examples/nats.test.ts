@@ -6,8 +6,8 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
-import { HubProcess } from "../faults/hub.ts"
 import { runCli } from "../src/cli/terminal.fixture.ts"
+import { HubProcess } from "../src/testing/hub-process.ts"
 import { type Nats, natsAvailable, startNats } from "../src/testing/nats.ts"
 
 const page = readFileSync(new URL("../docs/nats.md", import.meta.url), "utf8")

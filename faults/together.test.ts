@@ -5,8 +5,8 @@ import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
+import { HubProcess } from "../src/testing/hub-process.ts"
 import { type Nats, natsAvailable, startNats } from "../src/testing/nats.ts"
-import { HubProcess } from "./hub.ts"
 
 const there = natsAvailable() !== undefined
 const title = (text: string) => (there ? text : `${text} (skipped: there is no nats-server)`)

@@ -134,7 +134,7 @@ function wrongWay(path: string, to: string | undefined): readonly Finding[] {
 }
 
 const entryPoints =
-  /^(src\/(main|cli\/main)\.ts|(sim|bench|faults)\/main\.ts|bench\/baseline\/.*|.*\.config\.ts|examples\/.*|tidy\/.*)$/
+  /^(src\/(main|cli\/main)\.ts|(sim|bench|faults|damage)\/main\.ts|bench\/baseline\/.*|.*\.config\.ts|examples\/.*|tidy\/.*)$/
 
 const unused: Rule = (sources) => {
   const wanted = new Set(sources.flatMap(({ path, imports }) => imports.flatMap((spec) => target(path, spec) ?? [])))

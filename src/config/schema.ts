@@ -116,7 +116,7 @@ export const settingsSchema = group({
       { minimum: MiB, maximum: 16 * GiB },
       "Events waiting to be written to the log. More are answered 503 with Retry-After.",
     ),
-    segmentBytes: bytes(64 * MiB, { minimum: 4 * MiB, maximum: GiB }, "The size of one file of the log."),
+    segmentBytes: bytes(64 * MiB, { minimum: MiB, maximum: GiB }, "The size of one file of the log."),
     diskReserveBytes: bytes(
       64 * MiB,
       { minimum: 0, maximum: 1024 * GiB },

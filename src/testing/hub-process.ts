@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 
-const bin = fileURLToPath(new URL("../bin/redcar.js", import.meta.url))
+const bin = fileURLToPath(new URL("../../bin/redcar.js", import.meta.url))
 const startMsMax = 60_000
 
 export interface HubOptions {
@@ -17,6 +17,24 @@ export interface HubOptions {
   readonly key: string
   /** More flags of `redcar serve`. */
   readonly flags: readonly string[]
+  /** The user that it runs as; default: this process's. */
+  readonly uid?: number
+  /** How long a start may take, milliseconds; default 60,000. */
+  readonly startMsMax?: number
+}
+
+/** A hub did not come to listen. */
+export class HubStartError extends Error {
+  override readonly name = "HubStartError"
+  /** Its exit code, or the signal that ended it; undefined where it hung and was killed. */
+  readonly end: number | NodeJS.Signals | undefined
+  /** What it said that is no log line, and its log lines of level error. */
+  readonly said: readonly string[]
+  constructor(message: string, end: number | NodeJS.Signals | undefined, said: readonly string[]) {
+    super(`${message}; it said: ${said.join(" ")}`)
+    this.end = end
+    this.said = said
+  }
 }
 
 /** A hub in a process of its own, which can be killed and started again on its data. */
@@ -58,13 +76,14 @@ export class HubProcess {
     return this.#complaints
   }
 
-  /** Resolves when it listens; rejects when it ends before, or is too slow. */
+  /** Resolves when it listens; rejects with HubStartError when it ends before, or is too slow. */
   async start(): Promise<void> {
-    const { name, roles, key, flags } = this.#options
+    const { name, roles, key, flags, uid } = this.#options
     const fixed = ["--port", "0", "--data", this.dataPath, "--log-format", "json", "--roles", roles.join(",")]
     const child = spawn(process.execPath, [bin, "serve", ...fixed, ...flags], {
       env: { ...process.env, REDCAR_ADMIN_KEY: key },
       stdio: ["ignore", "pipe", "pipe"],
+      ...(uid !== undefined && { uid, gid: uid }),
     })
     this.#child = child
     const end = () => child.kill("SIGKILL")
@@ -81,12 +100,15 @@ export class HubProcess {
   }
 
   #addressOf(child: ChildProcess): Promise<string> {
+    const { startMsMax: waitMs = startMsMax } = this.#options
     return new Promise((resolve, reject) => {
-      const fail = (why: string) => reject(new Error(`${this.name} ${why}; it said: ${this.#complaints.join(" ")}`))
-      const timer = setTimeout(() => fail(`has not started in ${startMsMax / 1000} s`), startMsMax)
-      child.once("exit", (code) => {
+      const fail = (why: string, end?: number | NodeJS.Signals) =>
+        reject(new HubStartError(`${this.name} ${why}`, end, this.#complaints))
+      const timer = setTimeout(() => fail(`has not started in ${waitMs / 1000} s`), waitMs)
+      // What it said is all heard once its output has closed.
+      child.once("close", (code, signal) => {
         clearTimeout(timer)
-        fail(`ended with ${code} before it listened`)
+        fail(`ended with ${signal ?? code} before it listened`, signal ?? code ?? undefined)
       })
       createInterface(child.stdout!).on("line", (line) => {
         this.#hear(line)
@@ -104,15 +126,17 @@ export class HubProcess {
     if (isComplaint && this.#complaints.length < 20) this.#complaints.push(line)
   }
 
-  /** Resolves when it is gone. */
-  async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+  /** Resolves when it is gone, with its exit code or the signal that ended it; undefined where it did not run. */
+  async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<number | NodeJS.Signals | undefined> {
     const child = this.#child
     this.#child = undefined
     this.#address = undefined
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
-    const gone = new Promise((resolve) => child.once("exit", resolve))
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return undefined
+    const gone = new Promise<number | NodeJS.Signals>((resolve) =>
+      child.once("exit", (code, by) => resolve(by ?? code ?? 0)),
+    )
     child.kill(signal)
-    await gone
+    return gone
   }
 
   /** Kills it, and closes its log. */

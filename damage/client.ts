@@ -1,0 +1,81 @@
+import type { HubProcess } from "../src/testing/hub-process.ts"
+import type { Resources } from "./oracle.ts"
+import { bodyOf, type DamageEvent, type Read } from "./workload.ts"
+
+/** Where an event was stored, and whether it was there before. */
+export interface Stored {
+  readonly id: string
+  readonly cursor: string
+  readonly duplicate?: boolean
+}
+
+/** Publishes events of one topic and key, in one request; throws where not all are acknowledged. */
+export async function publish(
+  hub: HubProcess,
+  key: string,
+  events: readonly DamageEvent[],
+): Promise<readonly Stored[]> {
+  const [first] = events
+  const topic = first!.key === undefined ? first!.topic : `${first!.topic}:${first!.key}`
+  const single = events.length === 1
+  const answer = await fetch(`${hub.address}/v1/topics/${topic}/events`, {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${key}`,
+      "content-type": single ? "application/cloudevents+json" : "application/cloudevents-batch+json",
+    },
+    body: single ? bodyOf(first!) : `[${events.map(bodyOf).join(",")}]`,
+  })
+  const text = await answer.text()
+  if (answer.status !== 202) throw new Error(`publishing to ${topic} was answered ${answer.status}: ${text}`)
+  if (single) return [JSON.parse(text) as Stored]
+  const { results } = JSON.parse(text) as { readonly results: readonly Stored[] }
+  if (results.some(({ cursor }) => cursor === undefined)) throw new Error(`not all were accepted: ${text}`)
+  return results
+}
+
+/** All that a topic holds. */
+export async function readTopic(hub: HubProcess, topic: string): Promise<readonly Read[]> {
+  const answer = await hub.call("GET", `/v1/topics/${topic}/events?from=oldest&limit=all&format=ndjson`)
+  const lines = (await answer.text()).split("\n").filter((line) => line !== "")
+  return lines.map((line) => JSON.parse(line) as Read)
+}
+
+/** A dead letter as the API shows it, as far as it is looked at. */
+export interface Letter {
+  readonly id: string
+  readonly trigger: string
+  readonly cursor: string
+  readonly reason: string
+}
+
+const kinds = ["topics", "destinations", "triggers"] as const
+
+/** The resources without what changes by itself. */
+export async function readResources(hub: HubProcess): Promise<Resources> {
+  const all = await Promise.all(kinds.map((kind) => listAll<{ readonly id: string }>(hub, kind)))
+  const settled = all.map((items) => items.map(({ stats: _, ...item }: { id: string; stats?: unknown }) => item))
+  return Object.fromEntries(kinds.map((kind, i) => [kind, settled[i]!]))
+}
+
+/** Every page of a list. */
+export async function listAll<T>(hub: HubProcess, path: string): Promise<readonly T[]> {
+  const items: T[] = []
+  let token: string | undefined
+  do {
+    const query = new URLSearchParams({ pageSize: "200", ...(token !== undefined && { pageToken: token }) })
+    const page = (await (await hub.call("GET", `/v1/${path}?${query}`)).json()) as {
+      readonly items: readonly T[]
+      readonly nextPageToken?: string
+    }
+    items.push(...page.items)
+    token = page.nextPageToken
+  } while (token !== undefined)
+  return items
+}
+
+/** What the hub says is wrong with it: from its status, and from what probes see. */
+export async function readHealth(hub: HubProcess): Promise<readonly string[]> {
+  const status = (await (await hub.call("GET", "/v1/status")).json()) as { readonly health: readonly string[] }
+  return status.health
+}

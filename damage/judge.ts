@@ -1,0 +1,224 @@
+import { type Account, namedIn } from "./account.ts"
+import type { Resources } from "./oracle.ts"
+import { type DamageEvent, eventOf, eventOfId, isAsPublished, type Read, triggersOf, trimmedMax } from "./workload.ts"
+
+/** Holds what a hub showed against what was promised; empty where all held. */
+export function judge(account: Account): readonly string[] {
+  return [
+    ...lostEvents(account),
+    ...wrongReads(account),
+    ...resourcesLost(account),
+    ...healthWithoutReason(account),
+    ...freshEvents(account),
+    ...wrongArrivals(account),
+    ...owedDeliveries(account),
+    ...deadLettersLost(account),
+    ...parkedLost(account),
+    ...(account.shown.end === 0 ? [] : [`the hub did not stop in order (${account.shown.end})`]),
+  ]
+}
+
+const examplesMax = 3
+
+/** One line about all that are wrong in one way; nothing where none is. */
+function fault(what: string, wrong: readonly string[]): readonly string[] {
+  if (wrong.length === 0) return []
+  const more = wrong.length > examplesMax ? ", …" : ""
+  return [`${wrong.length} ${what} (${wrong.slice(0, examplesMax).join(", ")}${more})`]
+}
+
+/** Promised events that retention cannot have ended, by cursor. */
+export function keptEvents({ promised }: Account): ReadonlyMap<string, DamageEvent> {
+  const trimmed = [...promised.events].filter(([, { topic }]) => topic === "trimmed")
+  const known = new Set(trimmed.map(([, { number }]) => number))
+  const unsure = [...promised.possible].filter((number) => eventOf(number).topic === "trimmed" && !known.has(number))
+  const kept = Math.max(0, trimmedMax - unsure.length)
+  const ended = new Set(trimmed.slice(0, Math.max(0, trimmed.length - kept)).map(([cursor]) => cursor))
+  return new Map([...promised.events].filter(([cursor]) => !ended.has(cursor)))
+}
+
+/** Promised events that cannot be read, by cursor. */
+export function missingEvents(account: Account): ReadonlyMap<string, DamageEvent> {
+  const there = new Set([...account.shown.read.values()].flat().map(({ redcarcursor }) => redcarcursor))
+  return new Map([...keptEvents(account)].filter(([cursor]) => !there.has(cursor)))
+}
+
+function lostEvents(account: Account): readonly string[] {
+  const missing = [...missingEvents(account)]
+  const show = ([cursor, { id, topic }]: readonly [string, DamageEvent]) => `${topic} ${id} at ${cursor}`
+  const named = namedIn(account.shown.health)
+  const isNamed = (cursor: string) => named.some(({ from, to }) => from <= cursor && cursor <= to)
+  const { touched } = account.damage
+  const lastRead = lastOf([...account.shown.read.values()].flat().map(({ redcarcursor }) => redcarcursor))
+  // Of a hub that was not stopped, the last commit may as well be one that was never acknowledged.
+  const isTail = (cursor: string) => !account.clean && cursor > lastRead
+  const untouched = missing.filter(([cursor]) => !touched.has(cursor))
+  const unnamed = missing.filter(([cursor]) => touched.has(cursor) && !isNamed(cursor) && !isTail(cursor))
+  return [
+    ...fault("events that were not damaged cannot be read", untouched.map(show)),
+    ...fault("damaged events are missing, and nothing names them", unnamed.map(show)),
+  ]
+}
+
+function lastOf(cursors: readonly string[]): string {
+  return cursors.toSorted().at(-1) ?? ""
+}
+
+function wrongReads(account: Account): readonly string[] {
+  const { promised, shown } = account
+  const cursors = new Map([...promised.events].map(([cursor, { number }]) => [number, cursor]))
+  const all = [...shown.read].flatMap(([topic, reads]) => reads.map((read) => ({ topic, read })))
+  const event = (read: Read) => eventOfId(read.id)
+  const unknown = all.filter(({ read, topic }) => {
+    const known = event(read)
+    return known === undefined || known.topic !== topic || !promised.possible.has(known.number)
+  })
+  const changed = all.filter(({ read }) => event(read) !== undefined && !isAsPublished(event(read)!, read))
+  const elsewhere = all.filter(({ read }) => {
+    const cursor = cursors.get(event(read)?.number ?? -1)
+    return cursor !== undefined && cursor !== read.redcarcursor
+  })
+  const show = ({ topic, read }: { readonly topic: string; readonly read: Read }) =>
+    `${topic} ${read.id} at ${read.redcarcursor}`
+  return [
+    ...fault("events are read that were never published there", unknown.map(show)),
+    ...fault("events are read with other content", changed.map(show)),
+    ...fault("events are read at another place than they were stored", elsewhere.map(show)),
+    ...[...shown.read, ...shown.readAtEnd].flatMap(([topic, reads]) => outOfOrder(topic, reads)),
+  ]
+}
+
+function outOfOrder(topic: string, reads: readonly Read[]): readonly string[] {
+  const wrong = reads.filter((read, i) => i > 0 && reads[i - 1]!.redcarcursor >= read.redcarcursor)
+  const seen = new Set<string>()
+  const twice = reads.filter(({ id }) => seen.size === seen.add(id).size)
+  return [
+    ...fault(
+      `events of ${topic} are out of order`,
+      wrong.map(({ id }) => id),
+    ),
+    ...fault(
+      `events of ${topic} are there twice`,
+      twice.map(({ id }) => id),
+    ),
+  ]
+}
+
+function resourcesLost({ promised, shown }: Account): readonly string[] {
+  const differs = (kind: string): readonly string[] => {
+    const now = byId(shown.resources, kind)
+    const before = byId(promised.resources, kind)
+    return [...before].filter(([id, text]) => now.get(id) !== text).map(([id]) => `${kind}/${id}`)
+  }
+  return fault("resources are gone or not what they were", Object.keys(promised.resources).flatMap(differs))
+}
+
+function byId(resources: Resources, kind: string): ReadonlyMap<string, string> {
+  return new Map((resources[kind] ?? []).map((one) => [one.id, JSON.stringify(one)]))
+}
+
+function healthWithoutReason({ damage, clean, shown }: Account): readonly string[] {
+  const intact = clean && !damage.logDiffers && !damage.stateDiffers && damage.what.join() === "nothing"
+  return intact ? shown.health.map((line) => `nothing is damaged, and the hub says: ${line}`) : []
+}
+
+function freshEvents(account: Account): readonly string[] {
+  const { promised, damage, shown } = account
+  const known = damage.logDiffers && damage.stateDiffers ? [] : [...promised.events.keys()]
+  const places = [...known, ...[...shown.read.values()].flat().map(({ redcarcursor }) => redcarcursor)]
+  const last = lastOf(places)
+  const used = shown.fresh.filter(({ cursor, duplicate }) => duplicate || cursor <= last)
+  const atEnd = new Map([...shown.readAtEnd.values()].flat().map((read) => [read.redcarcursor, read]))
+  const unread = shown.fresh.filter(({ cursor, number }) => {
+    const read = atEnd.get(cursor)
+    return read?.id !== eventOf(number).id || !isAsPublished(eventOf(number), read)
+  })
+  const before = new Map([...promised.events].map(([cursor, { number }]) => [number, cursor]))
+  const again = shown.again.filter(({ cursor, number }) => before.get(number) !== cursor)
+  const show = ({ number, cursor }: { readonly number: number; readonly cursor: string }) => `d${number} at ${cursor}`
+  return [
+    ...fault(`new events have places that were used before, up to ${last}`, used.map(show)),
+    ...fault("new events cannot be read as they were published", unread.map(show)),
+    ...fault("events are stored again though they are there", again.map(show)),
+  ]
+}
+
+/** The cursor that each event has, by its number. */
+function cursorsOf({ promised, shown }: Account): ReadonlyMap<number, string> {
+  return new Map([
+    ...[...promised.events].map(([cursor, { number }]) => [number, cursor] as const),
+    ...shown.fresh.map(({ number, cursor }) => [number, cursor] as const),
+  ])
+}
+
+function wrongArrivals(account: Account): readonly string[] {
+  const { promised, shown, damage, own } = account
+  const cursors = cursorsOf(account)
+  const fresh = new Set(shown.fresh.map(({ number }) => number))
+  const wrong: string[] = []
+  const repeated: string[] = []
+  for (const { trigger, id, cursor, wrong: what } of shown.arrivals) {
+    const event = eventOfId(id)
+    const name = `${trigger} ${id} at ${cursor}`
+    if (what !== undefined) wrong.push(`${name}: ${what}`)
+    else if (!triggersOf(event!).some((one) => one.name === trigger)) wrong.push(`${name}: not this trigger's`)
+    else if (!promised.possible.has(event!.number) && !fresh.has(event!.number)) wrong.push(`${name}: never published`)
+    else if ((cursors.get(event!.number) ?? cursor) !== cursor) wrong.push(`${name}: another event's delivery`)
+    const notes = own.get(`${cursor}.${trigger}`) ?? []
+    const noteLost = damage.logDiffers && (notes.length === 0 || notes.some((note) => damage.touched.has(note)))
+    if (promised.done.has(`${trigger} ${id}`) && !noteLost) repeated.push(name)
+  }
+  return [
+    ...fault("deliveries came that must not come", wrong),
+    ...fault("deliveries came again that were done", repeated),
+  ]
+}
+
+/** Deliveries that nothing has ended, of events that can be read, as `<trigger> <id>`; those that wait for hours left out. */
+export function owed(account: Account): readonly string[] {
+  const { promised, shown } = account
+  const missing = missingEvents(account)
+  const kept = [...keptEvents(account)].filter(([cursor]) => !missing.has(cursor))
+  const open = kept.flatMap(([cursor, event]) =>
+    triggersOf(event)
+      .filter(({ name }) => name !== "later" && !promised.dead.has(`${cursor}.${name}`))
+      .map(({ name }) => `${name} ${event.id}`),
+  )
+  const fresh = shown.fresh.flatMap(({ number }) =>
+    triggersOf(eventOf(number)).map(({ name }) => `${name} ${eventOf(number).id}`),
+  )
+  return [...open, ...fresh].filter((name) => !promised.done.has(name) && !promised.unsure.has(name))
+}
+
+function owedDeliveries(account: Account): readonly string[] {
+  const come = new Set(account.shown.arrivals.map(({ trigger, id }) => `${trigger} ${id}`))
+  const cursors = cursorsOf(account)
+  const letters = new Set(account.shown.letters.map(({ id }) => id))
+  const isDead = (name: string) => {
+    const [trigger, id] = name.split(" ")
+    return letters.has(`${cursors.get(eventOfId(id!)!.number)}.${trigger}`)
+  }
+  const lost = owed(account).filter((name) => !come.has(name))
+  // Of a hub that was not stopped some died after their letters were counted.
+  const unknown = lost.filter((name) => !(name.startsWith("dead ") && isDead(name)))
+  return fault("deliveries that are owed have not come", unknown)
+}
+
+function deadLettersLost(account: Account): readonly string[] {
+  const { promised, shown, damage } = account
+  const there = new Set(shown.letters.map(({ id }) => id))
+  const come = new Set(shown.arrivals.map(({ trigger, cursor }) => `${cursor}.${trigger}`))
+  const excused = (id: string) => damage.logDiffers && damage.stateDiffers && come.has(id)
+  return fault(
+    "dead letters are gone",
+    [...promised.dead].filter((id) => !there.has(id) && !excused(id)),
+  )
+}
+
+function parkedLost({ shown }: Account): readonly string[] {
+  const wrong = [...shown.later].filter(([, state]) => state !== "parked")
+  return fault(
+    "deliveries do not wait for their retry any more",
+    wrong.map(([id, state]) => `${id}: ${state}`),
+  )
+}
