@@ -194,6 +194,7 @@ function checkLetters(world: World, letters: ReadonlyMap<string, DeadLetter>): v
     if (reason === "permanent" && known.refused === 0) {
       throw new InvariantError(3, `${id} was given up as permanent, and no destination refused it`)
     }
+    if (reason === "damaged") throw new InvariantError(3, `${id} was given up as damaged, and nothing was`)
     if (reason === "exhausted" && attempts < policy.attemptsMax) {
       throw new InvariantError(3, `${id} was given up after ${attempts} of ${policy.attemptsMax} attempts`)
     }

@@ -1,7 +1,10 @@
 import Type, { type Static } from "typebox"
 import { formatTopic } from "../core/address.ts"
-import type { DeadLetter } from "../core/delivery.ts"
+import { type DeadLetter, deadReasons } from "../core/delivery.ts"
 import type { Item } from "../core/engine.ts"
+import { DamagedError, InvalidCursorError } from "../core/errors.ts"
+import type { Event } from "../core/event.ts"
+import { isEventOf } from "../core/fingerprint.ts"
 import type { Trigger } from "../core/resources.ts"
 import type { ApiContext } from "./context.ts"
 import { AttemptSchema, attemptsOf, OutcomeSchema, showOutcome } from "./deliveries.ts"
@@ -19,7 +22,7 @@ const atOnce = 50
 const which = {
   trigger: Type.Optional(Type.String({ description: "Only those of this trigger." })),
   destination: Type.Optional(Type.String({ description: "Only those of this destination." })),
-  reason: Type.Optional(choice(["permanent", "exhausted", "expired"], { description: "Only those of this reason." })),
+  reason: Type.Optional(choice(deadReasons, { description: "Only those of this reason." })),
 }
 const ListQuery = strict({ ...which, ...PageQuery })
 
@@ -46,7 +49,11 @@ const letterFields = {
   destination: Type.String(),
   cursor: Type.String({ description: "The event's." }),
   topic: Type.String({ description: "The event's, with its key." }),
-  reason: choice(["permanent", "exhausted", "expired"]),
+  reason: choice(deadReasons, {
+    description:
+      "permanent: refused for good, or retention has dropped the event; exhausted: no attempts are left; expired: too old; " +
+      "damaged: the log does not have the event as it was stored, and nothing was sent.",
+  }),
   attempts: Type.Integer({ description: "How many there were." }),
   diedAt: Timestamp,
   lastOutcome: OutcomeSchema,
@@ -65,7 +72,7 @@ const DeadLetterDetail = component(
     event: Type.Optional(
       Type.Object(
         { id: Type.String(), source: Type.String(), type: Type.String() },
-        { description: "Absent once retention has dropped the event." },
+        { description: "Absent where the event is not there any more, or is damaged." },
       ),
     ),
   }),
@@ -89,7 +96,7 @@ export function deadLetterRoutes(app: App, context: ApiContext): void {
   app.get("/v1/dead-letters/:id", documented(docs.get), async (request) => {
     const letter = await find(context, tenantOf(request), pathPart(request, "id"))
     const tried = await attemptsOf(context, letter.tenant, letter.cursor)
-    const event = (await context.engine.log.get(letter.cursor))?.event
+    const event = await eventOf(context, letter)
     return {
       ...showLetter(letter),
       attempts: tried.get(letter.id)?.attempts ?? [],
@@ -163,6 +170,17 @@ async function find(context: ApiContext, tenant: string, id: string): Promise<De
   const letter = mayBeId(id) ? await context.engine.queue.deadLetter(tenant, id) : undefined
   if (letter !== undefined) return letter
   throw notFound(`there is no dead letter ${JSON.stringify(id)}; it may have been redriven`)
+}
+
+/** Undefined where the log has no event that it can be of. */
+async function eventOf({ engine }: ApiContext, letter: DeadLetter): Promise<Event | undefined> {
+  try {
+    const stored = await engine.log.get(letter.cursor)
+    return stored && isEventOf(stored, letter) ? stored.event : undefined
+  } catch (error) {
+    if (error instanceof DamagedError || error instanceof InvalidCursorError) return undefined
+    throw error
+  }
 }
 
 function showLetter(letter: DeadLetter): Static<typeof DeadLetterSchema> {

@@ -1,7 +1,7 @@
 import { attemptsTopic, deadLettersTopic, formatTopic, isReservedTopic } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { From, StoredEvent } from "../core/engine.ts"
-import { InvalidCursorError } from "../core/errors.ts"
+import { DamagedError, InvalidCursorError } from "../core/errors.ts"
 import type { ApiContext } from "./context.ts"
 import { createPace } from "./pace.ts"
 
@@ -247,7 +247,7 @@ async function tryGet({ engine }: ApiContext, cursor: Cursor): Promise<StoredEve
   try {
     return await engine.log.get(cursor)
   } catch (error) {
-    if (error instanceof InvalidCursorError) return undefined
+    if (error instanceof InvalidCursorError || error instanceof DamagedError) return undefined
     throw error
   }
 }

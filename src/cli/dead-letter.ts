@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander"
+import { deadReasons } from "../core/delivery.ts"
 import { type CommonOptions, type Context, examples, subcommand, wholeNumber, withHub } from "./command.ts"
 import { UsageError } from "./failures.ts"
 import type { Query } from "./hub.ts"
@@ -67,9 +68,7 @@ function withWhich(command: Command): Command {
   return command
     .option("--trigger <id>", "only those of this trigger")
     .option("--destination <id>", "only those of this destination")
-    .addOption(
-      new Option("--reason <reason>", "only those of this reason").choices(["permanent", "exhausted", "expired"]),
-    )
+    .addOption(new Option("--reason <reason>", "only those of this reason").choices(deadReasons))
 }
 
 function whichOf({ trigger, destination, reason }: Which): Query {

@@ -71,7 +71,12 @@ export interface Attempt {
   readonly outcome: Outcome
 }
 
-export type DeadReason = "permanent" | "exhausted" | "expired"
+/**
+ * Why a delivery is given up: the destination refuses it for good, or its event is gone; attempts are used up; it became too
+ * old; its event is not in the log as it was stored, so that there is nothing to send.
+ */
+export const deadReasons = ["permanent", "exhausted", "expired", "damaged"] as const
+export type DeadReason = (typeof deadReasons)[number]
 
 /** What we do next. */
 export type Verdict =

@@ -102,6 +102,10 @@ export interface ReadOptions {
   readonly batchMax?: number
 }
 
+export interface GetOptions {
+  readonly of?: { readonly tenant: string; readonly topic: string }
+}
+
 /** Events in log order; `next` is where reading on begins, also where the last part held nothing that matched. */
 export interface Batch {
   readonly events: readonly StoredEvent[]
@@ -121,8 +125,12 @@ export interface EventLog {
    */
   append(address: Address, events: readonly Event[], options?: AppendOptions): Promise<readonly Appended[]>
   read(options: ReadOptions): AsyncIterable<Batch>
-  /** Undefined where no event is (any more). Throws DamagedError, InvalidCursorError. */
-  get(cursor: Cursor): Promise<StoredEvent | undefined>
+  /**
+   * Undefined where no event is (any more). `of`: the topic whose event was at this cursor; then it is undefined only where
+   * retention has dropped that, or at {@link EventLog.oldest}. Throws DamagedError, also where it should be there; and
+   * InvalidCursorError. Throws UnavailableError where the log does not show so much yet as was read of it before.
+   */
+  get(cursor: Cursor, options?: GetOptions): Promise<StoredEvent | undefined>
   /** The newest event of a tenant's topic with this `source` and `id`. */
   find(address: Address, identity: { readonly source: string; readonly id: string }): Promise<StoredEvent | undefined>
   /** The end of a partition (default: the first): reading from here sees what is appended from now on. */

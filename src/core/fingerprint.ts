@@ -1,4 +1,5 @@
 import { isReservedTopic } from "./address.ts"
+import type { Delivery } from "./delivery.ts"
 import type { StoredEvent } from "./engine.ts"
 
 const [offset, prime] = [0x811c9dc5, 0x01000193]
@@ -21,4 +22,9 @@ export function fingerprintOf({ address, event }: Pick<StoredEvent, "address" | 
     hash = Math.imul(hash ^ 0x1_00_00, prime)
   }
   return hash >>> 0 || 1
+}
+
+/** Whether this is the event that the delivery was made for. */
+export function isEventOf(stored: StoredEvent, { tenant, fingerprint }: Delivery): boolean {
+  return stored.address.tenant === tenant && (fingerprint === 0 || fingerprint === fingerprintOf(stored))
 }

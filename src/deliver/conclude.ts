@@ -1,10 +1,9 @@
 import type { Address } from "../core/address.ts"
-import { parseTopic } from "../core/address.ts"
 import type { Attempt, DeadLetter, DeadReason, Outcome } from "../core/delivery.ts"
-import type { EventLog, Lease, StoredEvent } from "../core/engine.ts"
-import { DamagedError, InvalidCursorError, UnavailableError } from "../core/errors.ts"
+import type { Lease, StoredEvent } from "../core/engine.ts"
 import type { Trigger } from "../core/resources.ts"
 import { decide } from "./decide.ts"
+import { addressOf, eventOf } from "./event.ts"
 import type { Hub } from "./hub.ts"
 import type { Job } from "./job.ts"
 import { told } from "./records.ts"
@@ -12,7 +11,7 @@ import { told } from "./records.ts"
 /** A delivery to be given up. */
 export interface Death {
   readonly address: Address
-  /** Undefined where the event is no longer there. */
+  /** Undefined where the event is not there. */
   readonly stored: StoredEvent | undefined
   readonly reason: DeadReason
   readonly attempts: number
@@ -40,11 +39,12 @@ export async function prepare(job: Job, hub: Hub): Promise<Prepared> {
     const trigger = known instanceof Promise ? await known : known
     if (!trigger) return over(() => gate.end(lease, (lease) => engine.queue.settle(lease, { kind: "done" })))
     if (trigger.paused || directory.isPaused(delivery)) return over(() => hold(lease, hub))
-    const stored = await fetch(lease, trigger, hub)
-    if (stored.event) return { kind: "ready", stored: stored.event, trigger }
-    const outcome: Outcome = { kind: "failed", detail: stored.detail, permanent: true }
+    const event = await eventOf(delivery, trigger, engine)
+    if (event.kind === "there") return { kind: "ready", stored: event.stored, trigger }
+    const { reason, detail } = event
+    const outcome: Outcome = { kind: "failed", detail, permanent: true }
     const address = addressOf(trigger)
-    return { kind: "dead", stored: undefined, address, reason: "permanent", attempts: lease.attempt - 1, outcome }
+    return { kind: "dead", stored: undefined, address, reason, attempts: lease.attempt - 1, outcome }
   } catch (error) {
     gate.trouble(error, `reading ${delivery.cursor}`)
     return over(() => gate.end(lease, (lease) => engine.queue.release(lease, unreadableDelayMs)))
@@ -58,35 +58,6 @@ function over(end: () => Promise<unknown>): Prepared {
       await end()
     },
   }
-}
-
-type Fetched =
-  | { readonly event: StoredEvent }
-  /** Why it never will be there. */
-  | { readonly event: undefined; readonly detail: string }
-
-async function fetch(lease: Lease, trigger: Trigger, { engine }: Hub): Promise<Fetched> {
-  const { delivery } = lease
-  try {
-    const event = await engine.log.get(delivery.cursor)
-    if (event === undefined) await checkPassed(lease, trigger, engine.log)
-    return event ? { event } : { event, detail: "the event is no longer stored: its topic's retention has dropped it" }
-  } catch (error) {
-    if (!(error instanceof DamagedError || error instanceof InvalidCursorError)) throw error
-    return { event: undefined, detail: `the event cannot be read: ${error.message}` }
-  }
-}
-
-/** Throws UnavailableError where the log does not show so much yet as was read of it before: what is not there may come. */
-async function checkPassed({ delivery }: Lease, trigger: Trigger, log: EventLog): Promise<void> {
-  const head = await log.head(log.partitionOf(addressOf(trigger)))
-  if (log.compare(delivery.cursor, head) > 0) throw new UnavailableError(`the log ends before ${delivery.cursor}`)
-}
-
-/** Where the trigger listens: the nearest there is to the address of an event that is gone. */
-function addressOf(trigger: Trigger): Address {
-  const parsed = parseTopic(trigger.topic)
-  return { tenant: trigger.tenant, ...(typeof parsed === "string" ? { topic: trigger.topic } : parsed) }
 }
 
 /** An attempt that has ended. */

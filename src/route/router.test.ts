@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest"
 import type { Cursor } from "../core/cursor.ts"
 import { deliveryId } from "../core/delivery.ts"
 import type { Engine } from "../core/engine.ts"
+import { fingerprintOf } from "../core/fingerprint.ts"
 import type { Trigger } from "../core/resources.ts"
 import type { Power } from "../testing/power.ts"
 import { createEvent, createMemoryLog, createRig, createTrigger, ordersAddress, type Rig } from "../testing/rig.ts"
@@ -228,6 +229,8 @@ describe("the router", () => {
     await make("i1")
     await hub.settle()
     const [first, second] = await hub.rig.run(queue.lease({ lane: "default/there", max: 9, leaseMs: 60_000 }))
+    const fingerprint = fingerprintOf((await hub.engine.log.get(dead!))!)
+    expect(first!.delivery).toMatchObject({ incarnation: "i1", cursor: dead, fingerprint })
     const lastOutcome = { kind: "failed", detail: "404", permanent: true } as const
     const death = { reason: "permanent", attempts: 1, diedAt: 0, lastOutcome } as const
     await hub.rig.run(queue.bury(first!, { ...first!.delivery, ...death, address: ordersAddress }))

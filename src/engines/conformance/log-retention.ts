@@ -1,5 +1,6 @@
 import { expect } from "vitest"
-import type { Engine } from "../../core/engine.ts"
+import type { Engine, EventLog } from "../../core/engine.ts"
+import { DamagedError } from "../../core/errors.ts"
 import type { Declare } from "./harness.ts"
 import { all, append, event, events, orders, read, users } from "./log-fixture.ts"
 
@@ -83,6 +84,23 @@ export function logRetention(it: Declare<Engine>): void {
     expect(await log.stats(orders)).toMatchObject({ events: 10 })
     expect(await log.stats(users)).toMatchObject({ events: 3 })
     expect(log.compare(cursors[49]!, await append(log, orders, event("next")))).toBeLessThan(0)
+  })
+
+  it("tells what it dropped of a topic from what should be there", async (engine, harness) => {
+    const { log } = engine
+    const cursors = (await log.append(orders, events(4))).map((one) => one.cursor)
+    const other = await append(log, users, event("other"))
+    await log.trim(orders, { eventsMax: 2 })
+    const check = async (log: EventLog) => {
+      expect(await log.get(cursors[1]!, { of: orders })).toBeUndefined()
+      expect((await log.get(cursors[2]!, { of: orders }))?.event.id).toBe("e2")
+      expect((await log.get(other, { of: users }))?.event.id).toBe("other")
+      expect(await log.get(log.oldest(log.partitionOf(orders)), { of: orders })).toBeUndefined()
+      // Of that topic nothing was dropped.
+      await expect(log.get(cursors[1]!, { of: { tenant: "acme", topic: "never" } })).rejects.toThrow(DamagedError)
+    }
+    await check(log)
+    await check((await harness.crash(engine)).log)
   })
 
   it("lets a reader go on whose place has been dropped", async ({ log }) => {

@@ -6,6 +6,7 @@ import type {
   AppendOptions,
   Batch,
   EventLog,
+  GetOptions,
   ReadOptions,
   StoredEvent,
   TopicStats,
@@ -17,7 +18,7 @@ import type { Store } from "../store.ts"
 import { Appender } from "./appender.ts"
 import { cursorBefore, formatCursor, parseCursor } from "./cursor.ts"
 import { LogIndex } from "./log-index.ts"
-import { find, lastOf } from "./lookup.ts"
+import { dropped, find, lastOf } from "./lookup.ts"
 import { atTime, readLog } from "./read.ts"
 import { type Damage, Reader } from "./reader.ts"
 import { RecentIds } from "./recent-ids.ts"
@@ -102,8 +103,12 @@ export class SegmentLog implements EventLog {
     return readLog(this.#state, options)
   }
 
-  async get(cursor: Cursor): Promise<StoredEvent | undefined> {
+  async get(cursor: Cursor, { of }: GetOptions = {}): Promise<StoredEvent | undefined> {
     const position = parseCursor(cursor)
+    return (await this.#at(position)) ?? (of && position > 0 ? dropped(this.#state, position, of) : undefined)
+  }
+
+  async #at(position: number): Promise<StoredEvent | undefined> {
     const { reader, writer } = this.#state
     if (position >= writer.durable) return undefined
     const record = await reader.record(position, writer.durable)

@@ -2,6 +2,7 @@ import type { Address } from "../../../core/address.ts"
 import type { StoredEvent } from "../../../core/engine.ts"
 import { DamagedError } from "../../../core/errors.ts"
 import type { Event } from "../../../core/event.ts"
+import { formatCursor } from "./cursor.ts"
 import { type Hash, hashInto, hashKey } from "./hash.ts"
 import type { StoredRecord } from "./record.ts"
 import type { LogState } from "./state.ts"
@@ -49,6 +50,19 @@ async function recordAt(state: LogState, position: number): Promise<StoredRecord
     if (error instanceof DamagedError) return undefined
     throw error
   }
+}
+
+/** Undefined where retention has dropped what the topic had at a position. Throws DamagedError where it should be there. */
+export async function dropped(
+  { index, reader, writer }: LogState,
+  position: number,
+  { tenant, topic }: Pick<Address, "tenant" | "topic">,
+): Promise<undefined> {
+  if (position < index.topic(tenant, topic).trimmedTo) return undefined
+  if (position < writer.durable) await reader.record(position, writer.durable, true)
+  throw new DamagedError(
+    `the log at ${formatCursor(position)}, where an event of ${tenant}/${topic} was and is no more`,
+  )
 }
 
 /** The newest event of the topic (of any key) with this source and id. */

@@ -1,5 +1,6 @@
 import { headers } from "@nats-io/nats-core"
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest"
+import { UnavailableError } from "../../../core/errors.ts"
 import { systemClock } from "../../../telemetry/clock.ts"
 import { type Nats, natsAvailable, startNats } from "../../../testing/nats.ts"
 import { append, event, events, key, orders, users } from "../../conformance/log-fixture.ts"
@@ -8,6 +9,7 @@ import { createNames } from "../names.ts"
 import { auditPartition } from "./audit.ts"
 import { type MissingNumbers, WriterNumbers } from "./audit-writers.ts"
 import { type OpenLog, openLog } from "./bed.fixture.ts"
+import { formatCursor } from "./cursor.ts"
 
 describe.skipIf(natsAvailable() === undefined)("audits of a partition", () => {
   let nats: Nats
@@ -89,6 +91,21 @@ describe.skipIf(natsAvailable() === undefined)("audits of a partition", () => {
     expect(findings).toEqual([expect.objectContaining({ kind: "gap", from: 12, to: 13, count: 2 })])
     await log.trim(orders, { eventsMax: 1 })
     expect((await audit()).findings).toEqual([expect.objectContaining({ kind: "gap", count: 2 })])
+  })
+
+  test("an event that is asked for, and is gone though retention has not dropped it, is damage", async () => {
+    const log = await open()
+    const cursors = (await log.append(orders, events(5))).map(({ cursor }) => cursor)
+    await log.trim(orders, { eventsMax: 4 })
+    await api(`STREAM.MSG.DELETE.A${named}_LOG_0`, { seq: 3 })
+    expect(await log.get(cursors[0]!, { of: orders })).toBeUndefined()
+    expect(await log.get(cursors[2]!)).toBeUndefined()
+    await expect(log.get(cursors[2]!, { of: orders })).rejects.toThrow(
+      `A${named}_LOG_0, sequence 3: no message is there, and retention has not dropped it from acme/orders`,
+    )
+    expect(log.health()).toEqual([expect.stringContaining("sequence 3")])
+    const beyond = formatCursor(0, 6)
+    await expect(log.get(beyond, { of: orders })).rejects.toBeInstanceOf(UnavailableError)
   })
 
   test("find what a writer stored and the stream never had", async () => {

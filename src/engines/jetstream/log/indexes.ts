@@ -79,6 +79,12 @@ export class Indexes {
     return undefined
   }
 
+  /** What the topic had before this sequence retention has dropped. */
+  async trimmedTo({ tenant, topic }: Pick<Address, "tenant" | "topic">): Promise<number> {
+    const partition = partitionOf({ tenant, topic }, this.#options.streams.length)
+    return (await (await this.#openTrims()).fetch(partition, tenant, topic))?.sequence ?? 0
+  }
+
   /** See EventLog.trim. It is told before it is done, so that an audit never finds missing what it was not told of. */
   async trim(address: Address, keep: Retention): Promise<number> {
     const { tenant, topic } = address

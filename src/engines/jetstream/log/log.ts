@@ -7,11 +7,12 @@ import type {
   AppendOptions,
   Batch,
   EventLog,
+  GetOptions,
   ReadOptions,
   StoredEvent,
   TopicStats,
 } from "../../../core/engine.ts"
-import { DamagedError, InvalidCursorError } from "../../../core/errors.ts"
+import { DamagedError, InvalidCursorError, UnavailableError } from "../../../core/errors.ts"
 import type { Event } from "../../../core/event.ts"
 import type { Logger } from "../../../core/logger.ts"
 import type { Retention } from "../../../core/resources.ts"
@@ -19,7 +20,7 @@ import { statsOf } from "../../embedded/log/retention.ts"
 import { type Names, partitionOf } from "../names.ts"
 import { Appender } from "./appender.ts"
 import { Conditions } from "./condition.ts"
-import { formatCursor, parseCursor } from "./cursor.ts"
+import { formatCursor, type Place, parseCursor } from "./cursor.ts"
 import { Damages } from "./damages.ts"
 import { Indexes } from "./indexes.ts"
 import { Link } from "./link.ts"
@@ -122,10 +123,23 @@ class StreamLog implements JetStreamLog {
     return readLog(this.#reading, options)
   }
 
-  async get(cursor: Cursor): Promise<StoredEvent | undefined> {
+  async get(cursor: Cursor, { of }: GetOptions = {}): Promise<StoredEvent | undefined> {
     const { partition, sequence } = parseCursor(cursor, this.partitions)
     if (sequence === 0) return undefined
-    return this.#event(partition, await this.#streams[partition]!.message({ seq: sequence }))
+    const found = this.#event(partition, await this.#streams[partition]!.message({ seq: sequence }))
+    if (found === undefined && of !== undefined) await this.#checkDropped({ partition, sequence }, of)
+    return found
+  }
+
+  /** Throws where retention is not why the topic has nothing at this place. */
+  async #checkDropped({ partition, sequence }: Place, { tenant, topic }: Address): Promise<void> {
+    const stream = this.#streams[partition]!
+    const { name } = stream
+    if (sequence < (await this.#indexes.trimmedTo({ tenant, topic }))) return
+    if ((await stream.state()).last_seq < sequence) throw new UnavailableError(`${name} ends before ${sequence}`)
+    const reason = `no message is there, and retention has not dropped it from ${tenant}/${topic}`
+    this.#damages.add(name, sequence, reason)
+    throw new DamagedError(`${name}, sequence ${sequence}: ${reason}`)
   }
 
   #event(partition: number, message: Delivered | undefined): StoredEvent | undefined {

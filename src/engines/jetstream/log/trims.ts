@@ -41,6 +41,12 @@ export class Trims {
     return entry && (JSON.parse(entry.text) as Trim)
   }
 
+  /** As the servers have it now. Throws UnavailableError. */
+  async fetch(partition: number, tenant: string, topic: string): Promise<Trim | undefined> {
+    const entry = await this.#bucket.fetch(keyOf(partition, tenant, topic))
+    return entry && (JSON.parse(entry.text) as Trim)
+  }
+
   async put(partition: number, trim: Trim): Promise<void> {
     await this.#bucket.put(keyOf(partition, trim.tenant, trim.topic), JSON.stringify(trim))
   }
