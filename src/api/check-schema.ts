@@ -16,6 +16,17 @@ export function checkSchema(schema: object, value: unknown, faults: Faults, pref
   if (faults.count === before && !Check(schema, value)) faults.add(prefix, wanted(schema as Schema, undefined))
 }
 
+/** Gathers what a JSON merge patch would remove that the schema does not know: nothing of it is seen in what it makes. */
+export function checkRemovals(schema: object, patch: unknown, faults: Faults, prefix = ""): void {
+  if (!isStrict(schema as Schema) || !isObject(patch)) return
+  const { properties } = schema as Strict
+  for (const [name, value] of Object.entries(patch)) {
+    const field = joinPath(prefix, named(name))
+    if (Object.hasOwn(properties, name)) checkRemovals(properties[name]!, value, faults, field)
+    else if (value === null) faults.add(field, unknownField(schema as Schema))
+  }
+}
+
 /** A JSON path out of its parts: `filters[0].exact`, `labels["a.b"]`. */
 export function formatPath(parts: readonly string[]): string {
   return parts.reduce((path, part) => joinPath(path, /^\d+$/.test(part) ? `[${part}]` : named(part)), "")

@@ -5,6 +5,7 @@ import type { Destination, SigningKey, Trigger } from "../core/resources.ts"
 import { issueSigningKey } from "../destinations/signing.ts"
 import { checkSchema, formatPath, joinPath } from "./check-schema.ts"
 import type { ApiContext } from "./context.ts"
+import { patchSchemaOf } from "./patch-schema.ts"
 import { redact, redacted, restore } from "./redaction.ts"
 import { type Draft, type ResourceType, resourceKey } from "./resource-store.ts"
 import {
@@ -65,6 +66,10 @@ export function destinationType(context: ApiContext): ResourceType<Destination> 
     idPrefix: "dst",
     input: component("DestinationInput", AnyDestinationInput),
     output: component("Destination", Type.Object({})),
+    inputOf: ({ kind }) => {
+      const config = context.kinds.get(kind)?.config as TSchema | undefined
+      return strict({ ...inputFields, kind: Type.String(), config: config ?? Type.Unknown() })
+    },
     readOnly: ["signingKeys"],
     read: (body, draft) => readDestination(context, body as Body, draft),
     show: (destination, previous) => showDestination(context, destination, previous),
@@ -79,26 +84,30 @@ export function destinationType(context: ApiContext): ResourceType<Destination> 
   }
 }
 
+const forms = ["DestinationInput", "DestinationPatch", "Destination"] as const
+type Form = (typeof forms)[number]
+
 /** The components of the document that depend on which kinds there are: one form per kind, told apart by `kind`. */
 export function destinationComponents(kinds: ReadonlyMap<string, DestinationKind>): Record<string, object> {
   const components: Record<string, object> = {}
-  for (const form of ["DestinationInput", "Destination"] as const) {
+  for (const form of forms) {
     const names = new Map<string, string>()
     for (const kind of kinds.values()) {
       const name = `${kind.kind.charAt(0).toUpperCase()}${kind.kind.slice(1)}${form}`
       components[name] = { ...formOf(form, kind), [componentKeyword]: name }
       names.set(kind.kind, name)
     }
-    components[form] = {
-      [componentKeyword]: form,
-      oneOf: [...names.values()].map((name) => ({ [componentKeyword]: name })),
-      discriminator: {
-        propertyName: "kind",
-        mapping: Object.fromEntries([...names].map(([kind, name]) => [kind, `#/components/schemas/${name}`])),
-      },
-    }
+    components[form] = unionOf(form, names)
   }
   return components
+}
+
+/** A patch need not say of which kind it is, so that several may fit. */
+function unionOf(form: Form, names: ReadonlyMap<string, string>): object {
+  const branches = [...names.values()].map((name) => ({ [componentKeyword]: name }))
+  if (form === "DestinationPatch") return { [componentKeyword]: form, anyOf: branches }
+  const mapping = Object.fromEntries([...names].map(([kind, name]) => [kind, `#/components/schemas/${name}`]))
+  return { [componentKeyword]: form, oneOf: branches, discriminator: { propertyName: "kind", mapping } }
 }
 
 /** One signing key as JSON; its secret only where it is `fresh`. A v1a secret never leaves. */
@@ -113,9 +122,11 @@ export function showSigningKey(key: SigningKey, fresh: boolean): Static<typeof S
   }
 }
 
-function formOf(form: "DestinationInput" | "Destination", kind: DestinationKind): object {
+function formOf(form: Form, kind: DestinationKind): object {
   const own = { kind: Type.Literal(kind.kind), config: kind.config as unknown as TSchema }
-  if (form === "DestinationInput") return strict({ ...inputFields, ...own }, { description: kind.description })
+  const input = strict({ ...inputFields, ...own }, { description: kind.description })
+  if (form === "DestinationInput") return input
+  if (form === "DestinationPatch") return patchSchemaOf(input)
   const output = {
     ...inputFields,
     ...own,

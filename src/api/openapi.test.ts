@@ -1,3 +1,6 @@
+import { Validator } from "@seriousme/openapi-schema-validator"
+import { Ajv2020 } from "ajv/dist/2020.js"
+import addFormats from "ajv-formats"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { openTestApi, type TestApi } from "./api.fixture.ts"
 
@@ -14,6 +17,7 @@ interface Operation {
 interface Document {
   readonly openapi: string
   readonly info: { readonly title: string; readonly version: string }
+  readonly servers: readonly object[]
   readonly tags: readonly { readonly name: string }[]
   readonly security: readonly object[]
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>
@@ -47,6 +51,35 @@ test("it is OpenAPI 3.1 with a title, a version and a key", () => {
     security: [{ key: [] }],
     components: { securitySchemes: { key: { type: "http", scheme: "bearer" } } },
   })
+})
+
+test("a validator of OpenAPI documents has nothing against it", async () => {
+  expect(await new Validator().validate({ ...structuredClone(document) })).toEqual({ valid: true })
+})
+
+test("it says where the hub is", () => {
+  expect(document.servers).toEqual([{ url: "/", description: "This hub." }])
+})
+
+test("every schema in it compiles, as JSON Schema 2020-12", () => {
+  const ajv = new Ajv2020({ strict: true, strictTypes: false, strictRequired: false })
+  addFormats.default(ajv)
+  ajv.addVocabulary(["discriminator", "openapi", "info", "servers", "tags", "security", "paths", "components"])
+  ajv.addKeyword("unit")
+  ajv.addSchema(document, "hub")
+  for (const name of Object.keys(document.components.schemas)) {
+    expect([name, typeof ajv.compile({ $ref: `hub#/components/schemas/${name}` })]).toEqual([name, "function"])
+  }
+})
+
+test("patterns are understood whatever the flags", () => {
+  const keys = (valuesOf(document, "patternProperties") as object[]).flatMap(Object.keys)
+  const patterns = [...(valuesOf(document, "pattern").filter((each) => typeof each === "string") as string[]), ...keys]
+  expect(patterns.length).toBeGreaterThan(3)
+  for (const pattern of patterns) {
+    expect([pattern, /\\p\{/.test(pattern)]).toEqual([pattern, false])
+    expect([new RegExp(pattern, "u").flags, new RegExp(pattern).flags]).toEqual(["u", ""])
+  }
 })
 
 test("every reference leads somewhere", () => {
@@ -144,7 +177,9 @@ test("a body and its example are there where one is sent", () => {
   })
   expect(document.components.schemas.TriggerInput.examples[0]).toHaveProperty("topic")
   const patch = operations.find(({ operationId }) => operationId === "updateTrigger")!
-  expect(Object.keys(patch.requestBody!.content)).toEqual(["application/merge-patch+json"])
+  expect(patch.requestBody!.content).toEqual({
+    "application/merge-patch+json": { schema: { $ref: "#/components/schemas/TriggerPatch" } },
+  })
   const publish = operations.find(({ operationId }) => operationId === "publishEvents")!
   expect(Object.keys(publish.requestBody!.content)).toContain("application/cloudevents-batch+json")
 })

@@ -19,6 +19,7 @@ const root = "#/components/schemas/"
 const description = `Every request but those for this page and the two probes carries a key: \`Authorization: Bearer rck_…\`.
 
 - A refusal is a problem (RFC 9457): \`code\` says which, \`detail\` what to do, and \`errors\` names every wrong field.
+- HEAD is answered wherever GET is.
 - Lists come in pages: send \`nextPageToken\` back as \`pageToken\` until there is none.
 - A change takes \`If-Match\` with the resource's \`etag\`, and \`validate_only=true\` to try it first.
 - Durations are texts such as \`10s\` or \`7d\`, or whole milliseconds.
@@ -86,6 +87,7 @@ function frameOf(context: ApiContext) {
       description,
       license: { name: "Apache-2.0", identifier: "Apache-2.0" },
     } as never,
+    servers: [{ url: "/", description: "This hub." }],
     tags,
     security: [{ key: [] }],
     components: {
@@ -123,7 +125,7 @@ function createComponents(context: ApiContext): Components {
         define(name, schema)
       return referenceTo(name, schema, found.get(name))
     }
-    const members = Object.entries(schema).filter(([key]) => !ownKeywords.includes(key))
+    const members = Object.entries(withNames(schema)).filter(([key]) => !ownKeywords.includes(key))
     return Object.fromEntries(members.map(([key, value]) => [key, refer(value)]))
   }
   const define = (name: string, schema: Record<string, unknown>) => {
@@ -146,6 +148,15 @@ function createComponents(context: ApiContext): Components {
     define(name, schema as Record<string, unknown>)
   }
   return { refer, all: () => [...found.values()] }
+}
+
+/** A record's one pattern of names, in words that the document keeps. */
+function withNames(schema: Record<string, unknown>): Record<string, unknown> {
+  const { patternProperties, ...rest } = schema
+  const [[pattern, of] = [], more] = isObject(patternProperties) ? Object.entries(patternProperties) : []
+  if (pattern === undefined || more !== undefined) return schema
+  const names = pattern === "^.*$" ? {} : { propertyNames: { pattern } }
+  return { ...rest, ...names, additionalProperties: of }
 }
 
 const Filters = {

@@ -4,6 +4,7 @@ import type { Labels } from "../core/resources.ts"
 import { invalidFields } from "./errors.ts"
 import { readQuery } from "./fields.ts"
 import { pageSizeDefault } from "./paging.ts"
+import { patchSchemaOf } from "./patch-schema.ts"
 import type { ChangeOptions, ResourceStore, ResourceType, Shown, Stored } from "./resource-store.ts"
 import { type App, documented, headerOf, pathPart, type RouteDoc, tenantOf } from "./routes.ts"
 import { PageQuery, pageOf, strict, ValidateOnlyQuery } from "./schemas.ts"
@@ -118,7 +119,7 @@ function changeDocs({ name, tag, input, output }: Described): Pick<Docs, "replac
   const Name = capital(name)
   const one = { tag, params: idParams(name), query: ValidateOnlyQuery, headers: IfMatchHeader }
   const problems = ["invalid-argument", "not-found", "conflict", "precondition-failed"] as const
-  const patch = { schema: { type: "object", description: "The members to change." } }
+  const patch = { schema: patchSchemaOf(input) }
   return {
     replace: {
       ...one,

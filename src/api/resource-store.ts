@@ -2,7 +2,7 @@ import type { TSchema } from "typebox"
 import type { Catalog, Item } from "../core/engine.ts"
 import { ConflictError } from "../core/errors.ts"
 import type { Labels } from "../core/resources.ts"
-import { checkSchema } from "./check-schema.ts"
+import { checkRemovals, checkSchema } from "./check-schema.ts"
 import type { ApiContext } from "./context.ts"
 import { notFound, ProblemError } from "./errors.ts"
 import { etagMatches, formatEtag } from "./etag.ts"
@@ -41,6 +41,8 @@ export interface ResourceType<Resource extends Stored> {
   /** A body of POST and PUT. */
   readonly input: TSchema
   readonly output: TSchema
+  /** The input of a resource that is there, where that says more. */
+  inputOf?(resource: Resource): TSchema
   /** Members of an answer that the hub sets: PUT ignores them, so that what was read can be sent back. */
   readonly readOnly: readonly string[]
   /** The resource that a body asks for. Fields that `faults` already holds are of any type. */
@@ -185,6 +187,7 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
       const patch = bodyObject(body)
       const fields = mergePatch({ id, ...this.type.show(previous, previous) }, patch) as Record<string, unknown>
       const faults = idFaults(fields, id, readOnlyFaults(patch, this.#readOnly))
+      checkRemovals(this.type.inputOf?.(previous) ?? this.type.input, without(patch, this.#readOnly), faults)
       return this.#read(fields, { tenant, id, previous, faults })
     })
   }

@@ -68,7 +68,7 @@ export const LabelsInput = component(
     Type.String({ pattern: labelName }),
     // Commas part the pairs of a list's labels parameter.
     Type.String({
-      pattern: "^[^,\\p{Cc}]{0,255}$",
+      pattern: "^[^,\\x00-\\x1f\\x7f-\\x9f]{0,255}$",
       errorMessage: "must be at most 255 characters with no comma among them",
     }),
     {
@@ -86,11 +86,13 @@ export const resourceFields = {
   tenant: Type.String({ readOnly: true, examples: ["default"] }),
   createdAt: Type.String({ format: "date-time", readOnly: true }),
   updatedAt: Type.String({ format: "date-time", readOnly: true }),
-  etag: Type.String({
-    readOnly: true,
-    description: "Send it as If-Match to change only this revision.",
-    examples: ['"3"'],
-  }),
+  etag: Type.Optional(
+    Type.String({
+      readOnly: true,
+      description: "Send it as If-Match to change only this revision. Absent where nothing is stored (validate_only).",
+      examples: ['"3"'],
+    }),
+  ),
 }
 
 export const ProblemSchema = component(
