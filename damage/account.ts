@@ -39,8 +39,20 @@ export interface Shown {
   readonly letters: readonly Letter[]
   /** The states of deliveries that wait for hours, by delivery id. */
   readonly later: ReadonlyMap<string, string>
+  /** Events that were asked for alone, by cursor; undefined where the hub has none there. */
+  readonly alone: ReadonlyMap<string, Read | undefined>
+  /** What it showed at another start, after all of this. */
+  readonly second?: SecondStart
   /** Its exit code, or the signal that ended it, once it was told to stop. */
   readonly end: number | NodeJS.Signals | undefined
+}
+
+/** What a hub showed that had been stopped and started again. */
+export interface SecondStart {
+  readonly health: readonly string[]
+  readonly resources: Resources
+  readonly read: ReadonlyMap<string, readonly Read[]>
+  readonly arrivals: readonly Arrival[]
 }
 
 /** All that is known after a trial. */

@@ -36,6 +36,7 @@ const shown: Shown = {
   ),
   letters: [{ id: `${stored[2]![0]}.dead`, trigger: "dead", cursor: stored[2]![0], reason: "exhausted" }],
   later: new Map([[`${stored[1]![0]}.later`, "parked"]]),
+  alone: new Map([[stored[0]![0], readOf(0, stored[0]![0])]]),
   end: 0,
 }
 
@@ -73,7 +74,8 @@ test("a hub on which nothing is wrong has no fault", () => {
 })
 
 test("an event that is missing has to be damaged, and named", () => {
-  const gone = { read: without(second), arrivals: notOf(second) }
+  const letters = [...shown.letters, { id: `${second}.parked`, trigger: "parked", cursor: second, reason: "damaged" }]
+  const gone = { read: without(second), arrivals: notOf(second), letters }
   expect(judged(gone)).toEqual([`1 events that were not damaged cannot be read (payments d1 at ${second})`])
   const unnamed = `1 damaged events are missing, and nothing names them (payments d1 at ${second})`
   expect(judged(gone, damaged(second))).toEqual([unnamed])
@@ -145,6 +147,41 @@ test("resources, dead letters and what waits for its retry are there", () => {
   expect(judged({ letters: [] })).toEqual([`1 dead letters are gone (${third}.dead)`])
   const later = new Map([[`${second}.later`, "due"]])
   expect(judged({ later })).toEqual([`1 deliveries do not wait for their retry any more (${second}.later: due)`])
+})
+
+test("the delivery of an event that cannot be read any more is a dead letter that says so", () => {
+  const [cursor, event] = stored.find(([, one]) => triggersOf(one).some(({ name }) => name === "parked"))!
+  const health = [`damaged: x (cursors ${cursor} to ${cursor})`]
+  const gone = { health, read: without(cursor), arrivals: notOf(cursor) }
+  const letter = (reason: string) => ({ id: `${cursor}.parked`, trigger: "parked", cursor, reason })
+  const what = "1 deliveries of events that cannot be read are no dead letters of the reason damaged"
+  expect(event.type).toBe("even")
+  expect(judged(gone, damaged(cursor))).toEqual([`${what} (${cursor}.parked: no letter)`])
+  expect(judged({ ...gone, letters: [...shown.letters, letter("expired")] }, damaged(cursor))).toEqual([
+    `${what} (${cursor}.parked: expired)`,
+  ])
+  expect(judged({ ...gone, letters: [...shown.letters, letter("damaged")] }, damaged(cursor))).toEqual([])
+})
+
+test("an event that is read alone is the same", () => {
+  expect(judged({ alone: new Map([[second, readOf(2, second)]]) })).toEqual([
+    `1 events are other ones when read alone (d1 at ${second})`,
+  ])
+  expect(judged({ alone: new Map([[second, undefined]]) })).toEqual([
+    `1 events can be read in their topic and not alone (d1 at ${second})`,
+  ])
+})
+
+test("another start changes nothing", () => {
+  const same = { health: [], resources: shown.resources, read: shown.readAtEnd, arrivals: [] }
+  expect(judged({ second: same })).toEqual([])
+  expect(
+    judged({ second: { ...same, read: shown.read, resources: {}, arrivals: shown.arrivals.slice(0, 1) } }),
+  ).toEqual([
+    "1 events are gone after another start (d50000)",
+    "1 resources are gone after another start (topics/orders)",
+    "1 deliveries came again after another start (even d0)",
+  ])
 })
 
 test("a hub that is whole has nothing to say, and stops in order", () => {

@@ -13,7 +13,10 @@ export function judge(account: Account): readonly string[] {
     ...wrongArrivals(account),
     ...owedDeliveries(account),
     ...deadLettersLost(account),
+    ...damagedLetters(account),
     ...parkedLost(account),
+    ...readAlone(account),
+    ...secondStart(account),
     ...(account.shown.end === 0 ? [] : [`the hub did not stop in order (${account.shown.end})`]),
   ]
 }
@@ -43,17 +46,21 @@ export function missingEvents(account: Account): ReadonlyMap<string, DamageEvent
   return new Map([...keptEvents(account)].filter(([cursor]) => !there.has(cursor)))
 }
 
+/** Whether a health line names where it is. */
+function isNamed(health: readonly string[], cursor: string): boolean {
+  return namedIn(health).some(({ from, to }) => from <= cursor && cursor <= to)
+}
+
 function lostEvents(account: Account): readonly string[] {
   const missing = [...missingEvents(account)]
   const show = ([cursor, { id, topic }]: readonly [string, DamageEvent]) => `${topic} ${id} at ${cursor}`
-  const named = namedIn(account.shown.health)
-  const isNamed = (cursor: string) => named.some(({ from, to }) => from <= cursor && cursor <= to)
+  const { health } = account.shown
   const { touched } = account.damage
   const lastRead = lastOf([...account.shown.read.values()].flat().map(({ redcarcursor }) => redcarcursor))
   // Of a hub that was not stopped, the last commit may as well be one that was never acknowledged.
   const isTail = (cursor: string) => !account.clean && cursor > lastRead
   const untouched = missing.filter(([cursor]) => !touched.has(cursor))
-  const unnamed = missing.filter(([cursor]) => touched.has(cursor) && !isNamed(cursor) && !isTail(cursor))
+  const unnamed = missing.filter(([cursor]) => touched.has(cursor) && !isNamed(health, cursor) && !isTail(cursor))
   return [
     ...fault("events that were not damaged cannot be read", untouched.map(show)),
     ...fault("damaged events are missing, and nothing names them", unnamed.map(show)),
@@ -215,10 +222,74 @@ function deadLettersLost(account: Account): readonly string[] {
   )
 }
 
+/** A delivery that was tried before, and whose event cannot be read any more, says so by a dead letter. */
+function damagedLetters(account: Account): readonly string[] {
+  const { damage, clean, shown } = account
+  if (damage.stateDiffers || !clean) return []
+  const reasons = new Map(shown.letters.map(({ id, reason }) => [id, reason]))
+  const expected = [...missingEvents(account)]
+    .filter(([, event]) => triggersOf(event).some(({ name }) => name === "parked"))
+    .map(([cursor]) => `${cursor}.parked`)
+  return fault(
+    "deliveries of events that cannot be read are no dead letters of the reason damaged",
+    expected.filter((id) => reasons.get(id) !== "damaged").map((id) => `${id}: ${reasons.get(id) ?? "no letter"}`),
+  )
+}
+
 function parkedLost({ shown }: Account): readonly string[] {
   const wrong = [...shown.later].filter(([, state]) => state !== "parked")
   return fault(
     "deliveries do not wait for their retry any more",
     wrong.map(([id, state]) => `${id}: ${state}`),
   )
+}
+
+function readAlone(account: Account): readonly string[] {
+  const missing = missingEvents(account)
+  const asked = [...account.shown.alone].map(([cursor, read]) => ({
+    cursor,
+    read,
+    event: account.promised.events.get(cursor)!,
+  }))
+  const show = ({ cursor, event }: { readonly cursor: string; readonly event: DamageEvent }) =>
+    `${event.id} at ${cursor}`
+  const wrong = asked.filter(({ read, event }) => read && !(read.id === event.id && isAsPublished(event, read)))
+  const unread = asked.filter(({ cursor, read, event }) => !read && !missing.has(cursor) && event.topic !== "trimmed")
+  return [
+    ...fault("events are other ones when read alone", wrong.map(show)),
+    ...fault("events can be read in their topic and not alone", unread.map(show)),
+  ]
+}
+
+function secondStart(account: Account): readonly string[] {
+  const { second, readAtEnd, resources } = account.shown
+  if (second === undefined) return []
+  const there = new Set([...second.read.values()].flat().map(({ redcarcursor }) => redcarcursor))
+  const before = [...readAtEnd].flatMap(([topic, reads]) => (topic === "trimmed" ? [] : reads))
+  const gone = before.filter(({ redcarcursor }) => !there.has(redcarcursor))
+  const unnamed = [...missingEvents(account)].filter(
+    ([cursor]) => isNamed(account.shown.health, cursor) && !isNamed(second.health, cursor),
+  )
+  const ids = (all: Resources) => Object.entries(all).flatMap(([kind, items]) => items.map(({ id }) => `${kind}/${id}`))
+  const left = new Set(ids(second.resources))
+  const name = ({ trigger, id }: { readonly trigger: string; readonly id: string }) => `${trigger} ${id}`
+  const come = new Set(account.shown.arrivals.map(name))
+  return [
+    ...fault(
+      "events are gone after another start",
+      gone.map(({ id }) => id),
+    ),
+    ...fault(
+      "missing events are named no more after another start",
+      unnamed.map(([, { id }]) => id),
+    ),
+    ...fault(
+      "resources are gone after another start",
+      ids(resources).filter((id) => !left.has(id)),
+    ),
+    ...fault(
+      "deliveries came again after another start",
+      second.arrivals.map(name).filter((one) => come.has(one)),
+    ),
+  ]
 }

@@ -2,15 +2,15 @@ import { chmodSync, cpSync, lstatSync, mkdirSync, readdirSync, rmSync } from "no
 import { join } from "node:path"
 import { createSimulatedChance, type SimulatedChance } from "../src/testing/chance.ts"
 import { HubProcess, HubStartError } from "../src/testing/hub-process.ts"
-import { type Account, cursorAt, type Damage, type Fresh, positionOf, type Shown } from "./account.ts"
+import { type Account, cursorAt, type Damage, type Fresh, positionOf, type SecondStart, type Shown } from "./account.ts"
 import { type Bed, nobody } from "./bed.ts"
 import { differences } from "./bytes.ts"
-import { type Letter, listAll, publish, readHealth, readResources, readTopic } from "./client.ts"
+import { type Letter, listAll, publish, readAlone, readHealth, readResources, readTopic } from "./client.ts"
 import { allRoles, hubFlags } from "./generate.ts"
 import { judge, missingEvents, owed } from "./judge.ts"
 import { type Kind, kinds } from "./kinds.ts"
 import { type Oracle, type Promised, promisedBy, type Resources, type Variant, variants } from "./oracle.ts"
-import { eventOf, eventOfId, freshFrom, topics, triggersOf } from "./workload.ts"
+import { eventOf, eventOfId, freshFrom, type Read, topics, triggersOf } from "./workload.ts"
 
 export interface TrialOptions {
   readonly seed: number
@@ -41,6 +41,8 @@ const laterCount = 6
 const stallMs = 8_000
 const startMsMax = 20_000
 const secondDamage = 0.2
+const secondStart = 0.2
+const aloneCount = 6
 
 /** Copies a folder, damages it, starts a hub on it, and holds what it does against what was promised. */
 export async function runTrial(bed: Bed, options: TrialOptions): Promise<TrialResult> {
@@ -51,7 +53,7 @@ export async function runTrial(bed: Bed, options: TrialOptions): Promise<TrialRe
   const promised = promisedBy(bed.oracle, variant)
   const folder = join(bed.work, "hub")
   const inflicted = inflict(bed, { source, folder, promised, chance, kind: options.kind })
-  const trial = new Trial(bed, promised, chance, inflicted.readOnly)
+  const trial = new Trial(bed, promised, chance, inflicted)
   const outcome = await trial.run()
   const { seed } = options
   const fixed = { seed, variant, kinds: inflicted.kinds, damage: inflicted.damage, crashes: trial.crashes }
@@ -165,10 +167,12 @@ class Trial {
   readonly #bed: Bed
   readonly #promised: Promised
   readonly #chance: SimulatedChance
+  readonly #touched: ReadonlySet<string>
   readonly #hub: HubProcess
 
-  constructor(bed: Bed, promised: Promised, chance: SimulatedChance, readOnly: boolean) {
+  constructor(bed: Bed, promised: Promised, chance: SimulatedChance, { readOnly, damage }: Inflicted) {
     this.#bed = bed
+    this.#touched = damage.touched
     this.#promised = promised
     this.#chance = chance
     if (readOnly) protect(bed.work)
@@ -216,6 +220,7 @@ class Trial {
     const health = await this.#asked("its health", [], readHealth(hub))
     const resources = await this.#asked<Resources, Resources>("its resources", {}, readResources(hub))
     const read = await this.#readAll()
+    const alone = await this.#readAlone()
     const later = await this.#later()
     const fresh = await this.#publishFresh()
     const again = await this.#publishAgain(new Set([...read.values()].flat().map(({ redcarcursor }) => redcarcursor)))
@@ -226,10 +231,40 @@ class Trial {
     const readAtEnd = await this.#readAll()
     const healthAtEnd = await this.#asked("its health at the end", [], readHealth(hub))
     const end = await hub.kill("SIGTERM")
-    this.faults.push(...hub.faults.filter((text) => this.crashes === 0 || !text.includes("SIG")))
     const arrivals = [...this.#bed.receiver.arrivals]
+    const second = this.#chance.happens(secondStart) ? await this.#startAgain() : undefined
+    this.faults.push(...hub.faults.filter((text) => this.crashes === 0 || !text.includes("SIG")))
     const all = [...new Set([...health, ...healthAtEnd])]
-    return { health: all, resources, read, later, fresh, again, arrivals, letters, readAtEnd, end }
+    const seen = { health: all, resources, read, alone, later, fresh, again, arrivals, letters, readAtEnd, end }
+    return { ...seen, ...(second !== undefined && { second }) }
+  }
+
+  async #startAgain(): Promise<SecondStart | undefined> {
+    const [hub, { receiver, oracle }] = [this.#hub, this.#bed]
+    receiver.begin(() => "takes", oracle.secrets)
+    const started = await hub.start().then(
+      () => true,
+      (error: unknown) => this.faults.push(`its next start: ${String(error)}`) < 0,
+    )
+    if (!started) return undefined
+    const health = await this.#asked("its health later", [], readHealth(hub))
+    const resources = await this.#asked<Resources, Resources>("its resources later", {}, readResources(hub))
+    const read = await this.#readAll()
+    await hub.kill("SIGTERM")
+    return { health, resources, read, arrivals: [...receiver.arrivals] }
+  }
+
+  /** Some events by their cursors, damaged ones above all. */
+  async #readAlone(): Promise<ReadonlyMap<string, Read | undefined>> {
+    const cursors = [...this.#promised.events.keys()]
+    const damaged = cursors.filter((cursor) => this.#touched.has(cursor))
+    const read = new Map<string, Read | undefined>()
+    for (let i = 0; i < aloneCount; i++) {
+      const cursor = this.#chance.pick(i % 2 === 0 && damaged.length > 0 ? damaged : cursors)
+      const answer = readAlone(this.#hub, this.#bed.oracle.key, cursor)
+      read.set(cursor, await this.#asked(`the event at ${cursor}`, undefined, answer))
+    }
+    return read
   }
 
   /** What the hub answers; what it refuses is a fault, and `otherwise` stands for it. */
