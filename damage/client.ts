@@ -53,6 +53,7 @@ export async function readAlone(hub: HubProcess, key: string, cursor: string): P
 
 /** A dead letter as the API shows it, as far as it is looked at. */
 export interface Letter {
+  /** The delivery's, without what tells a trigger from an earlier one of its name: none of these is made anew. */
   readonly id: string
   readonly trigger: string
   readonly cursor: string
@@ -69,7 +70,7 @@ export async function readResources(hub: HubProcess): Promise<Resources> {
 }
 
 /** Every page of a list. */
-export async function listAll<T>(hub: HubProcess, path: string): Promise<readonly T[]> {
+async function listAll<T>(hub: HubProcess, path: string): Promise<readonly T[]> {
   const items: T[] = []
   let token: string | undefined
   do {
@@ -82,6 +83,16 @@ export async function listAll<T>(hub: HubProcess, path: string): Promise<readonl
     token = page.nextPageToken
   } while (token !== undefined)
   return items
+}
+
+export async function readLetters(hub: HubProcess): Promise<readonly Letter[]> {
+  const letters = await listAll<Letter>(hub, "dead-letters")
+  return letters.map((letter) => ({ ...letter, id: shortId(letter.id) }))
+}
+
+/** `<cursor>.<trigger>` of a delivery's id. */
+export function shortId(delivery: string): string {
+  return delivery.split(".").slice(0, 2).join(".")
 }
 
 /** What the hub says is wrong with it: from its status, and from what probes see. */

@@ -3,7 +3,7 @@ import { cp, mkdir, rm } from "node:fs/promises"
 import { join } from "node:path"
 import { createSimulatedChance, type SimulatedChance } from "../src/testing/chance.ts"
 import { HubProcess } from "../src/testing/hub-process.ts"
-import { type Letter, listAll, publish, readResources, readTopic } from "./client.ts"
+import { publish, readLetters, readResources, readTopic, shortId } from "./client.ts"
 import { type Acknowledged, type Oracle, type Snapshot, type Variant, writeOracle } from "./oracle.ts"
 import type { Receiver } from "./receiver.ts"
 import { type DamageEvent, eventOf, foreignFrom, topics, triggers, triggersOf, trimmedMax } from "./workload.ts"
@@ -184,7 +184,7 @@ class Generation {
     if (!(await this.#receiver.until(allCame, settleMs))) throw new Error("deliveries of the hub have not come")
     const dying = due.filter(({ name }) => name === "dead").length
     const until = performance.now() + settleMs
-    while ((await listAll<Letter>(this.#hub, "dead-letters")).length < dying)
+    while ((await readLetters(this.#hub)).length < dying)
       if (performance.now() > until) throw new Error("dead letters of the hub are missing")
     // What was answered last is noted soon after.
     await new Promise((resolve) => setTimeout(resolve, 200))
@@ -198,7 +198,7 @@ class Generation {
   }
 
   async #look(): Promise<Pick<Snapshot, "resources" | "dead">> {
-    const letters = await listAll<Letter>(this.#hub, "dead-letters")
+    const letters = await readLetters(this.#hub)
     return { resources: await readResources(this.#hub), dead: letters.map(({ id }) => id) }
   }
 
@@ -210,7 +210,10 @@ class Generation {
     await this.#acknowledgements(betweenCopies)
     for (const topic of ["redcar.attempts", "redcar.dead-letters"])
       for (const read of await readTopic(this.#hub, topic))
-        this.#own.push({ cursor: read.redcarcursor, delivery: (read.data as { delivery?: string }).delivery ?? "" })
+        this.#own.push({
+          cursor: read.redcarcursor,
+          delivery: shortId((read.data as { delivery?: string }).delivery ?? ""),
+        })
     const known = await this.#look()
     await this.#acknowledgements(betweenCopies)
     this.#over = true

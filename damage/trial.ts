@@ -5,7 +5,7 @@ import { HubProcess, HubStartError } from "../src/testing/hub-process.ts"
 import { type Account, cursorAt, type Damage, type Fresh, positionOf, type SecondStart, type Shown } from "./account.ts"
 import { type Bed, nobody } from "./bed.ts"
 import { differences } from "./bytes.ts"
-import { type Letter, listAll, publish, readAlone, readHealth, readResources, readTopic } from "./client.ts"
+import { publish, readAlone, readHealth, readLetters, readResources, readTopic } from "./client.ts"
 import { allRoles, hubFlags } from "./generate.ts"
 import { judge, missingEvents, owed } from "./judge.ts"
 import { type Kind, kinds } from "./kinds.ts"
@@ -227,7 +227,7 @@ class Trial {
     for (const { id, paused } of resources.triggers ?? [])
       if (paused === true) await this.#asked("resuming", undefined, hub.call("POST", `/v1/triggers/${id}/resume`))
     await this.#untilDelivered(read, fresh)
-    const letters = await this.#asked("its dead letters", [], listAll<Letter>(hub, "dead-letters"))
+    const letters = await this.#asked("its dead letters", [], readLetters(hub))
     const readAtEnd = await this.#readAll()
     const healthAtEnd = await this.#asked("its health at the end", [], readHealth(hub))
     const end = await hub.kill("SIGTERM")
