@@ -54,10 +54,10 @@ export async function startHub(settings: Settings): Promise<Hub> {
   }
   try {
     const log = await openLog({ level: settings.logLevel, format: settings.logFormat })
-    const engine = await openEngine(settings, log)
+    const engine = await openEngine(settings, log, (warnings) => refuseUndurable(settings, warnings))
     closing.push(() => engine.close())
     await refuseHalfMoved(engine)
-    tellWarnings(settings, engine, log)
+    for (const warning of engine.warnings()) log.warn({}, warning)
     const server = await startStages(settings, engine, log, closing)
     const address = await listen(server, settings)
     log.info({ address, data: settings.data }, "redcar is ready")
@@ -69,7 +69,12 @@ export async function startHub(settings: Settings): Promise<Hub> {
   }
 }
 
-function openEngine(settings: Settings, log: Logger): Promise<Engine> {
+/** `accept` is told what could be lost before anything is made or claimed; what it throws is why nothing is opened. */
+function openEngine(
+  settings: Settings,
+  log: Logger,
+  accept: (warnings: readonly string[]) => void = () => {},
+): Promise<Engine> {
   const { data, limits, nats, roles } = settings
   const servers = natsServers(settings.engine)
   if (servers !== undefined) {
@@ -88,6 +93,7 @@ function openEngine(settings: Settings, log: Logger): Promise<Engine> {
       eventBytesMax: limits.eventBytesMax,
       clock,
       log,
+      accept,
     })
   }
   return openEmbeddedDirectory(data, {
@@ -108,11 +114,9 @@ async function refuseHalfMoved({ catalog }: Engine): Promise<void> {
   ])
 }
 
-/** Says what the engine promises less of than it could; throws NotDurableError where that is not to be. */
-function tellWarnings({ requireDurable }: Settings, engine: Engine, log: Logger): void {
-  const warnings = engine.warnings()
+/** Throws NotDurableError where the engine promises less than it could, and that is not to be. */
+function refuseUndurable({ requireDurable }: Settings, warnings: readonly string[]): void {
   if (requireDurable && warnings.length > 0) throw new NotDurableError(warnings)
-  for (const warning of warnings) log.warn({}, warning)
 }
 
 /** The engine is not as durable as it was asked to be. */

@@ -3,8 +3,10 @@ import { type Clock, sleep } from "../../core/clock.ts"
 import { ClosedError, ConflictError, UnavailableError } from "../../core/errors.ts"
 import type { Logger } from "../../core/logger.ts"
 import { follow, type Latest } from "./follow.ts"
+import { bucketPlan, bucketStream } from "./plans.ts"
 import { isWrongLastSequence, reasons } from "./reasons.ts"
-import { ask, ensureStream, JetStreamError, type Stored, store } from "./request.ts"
+import { ask, JetStreamError, type Stored, store } from "./request.ts"
+import { ensureStream } from "./streams.ts"
 
 /** What a bucket holds under a key. */
 export interface Entry {
@@ -54,7 +56,7 @@ export class Bucket {
     this.#done = follow({
       nats,
       clock,
-      stream: streamOf(name),
+      stream: bucketStream(name),
       subjects: `$KV.${name}.>`,
       stop: this.#stop.signal,
       seen: (latest) => this.#take(latest),
@@ -70,19 +72,7 @@ export class Bucket {
   /** Makes the bucket where it is missing; resolves when all that it holds is in memory. */
   static async open(options: BucketOptions): Promise<Bucket> {
     const { nats, clock, name, replicas } = options
-    await ensureStream(nats, clock, {
-      name: streamOf(name),
-      subjects: [`$KV.${name}.>`],
-      storage: "file",
-      num_replicas: replicas,
-      max_msgs_per_subject: 1,
-      discard: "new",
-      allow_rollup_hdrs: true,
-      allow_direct: true,
-      allow_msg_ttl: true,
-      deny_delete: true,
-      duplicate_window: 120_000_000_000,
-    })
+    await ensureStream(nats, clock, bucketPlan(name, replicas))
     const bucket = new Bucket(options)
     await bucket.#current.promise
     return bucket
@@ -207,7 +197,7 @@ export class Bucket {
     try {
       const { message } = await ask<{ message: { seq: number; hdrs?: string; data?: string } }>(
         nats,
-        `STREAM.MSG.GET.${streamOf(name)}`,
+        `STREAM.MSG.GET.${bucketStream(name)}`,
         { last_by_subj: this.#subject(key) },
       )
       const lines = Buffer.from(message.hdrs ?? "", "base64")
@@ -289,10 +279,6 @@ interface Newest {
 
 function isConflict(error: unknown): boolean {
   return error instanceof JetStreamError && isWrongLastSequence(error.code)
-}
-
-function streamOf(bucket: string): string {
-  return `KV_${bucket}`
 }
 
 /** Keys of NATS are made of letters, digits and `-/_=.`; a dot separates, and `=` escapes here. */

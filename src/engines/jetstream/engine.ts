@@ -2,7 +2,6 @@ import { mkdir, readFile } from "node:fs/promises"
 import { join } from "node:path"
 import type { Clock } from "../../core/clock.ts"
 import type { Engine, TenantCredentials } from "../../core/engine.ts"
-import { ConflictError } from "../../core/errors.ts"
 import type { Logger } from "../../core/logger.ts"
 import { lockDirectory } from "../embedded/lock.ts"
 import { Bucket } from "./bucket.ts"
@@ -15,8 +14,11 @@ import { openInbox } from "./log/inbox.ts"
 import { openJetStreamLog } from "./log/log.ts"
 import type { ShareTimes } from "./members.ts"
 import { createNames } from "./names.ts"
+import { agreeOnPartitions, findPartitions, refuseOtherPartitions } from "./partitions.ts"
+import { plannedStreams } from "./plans.ts"
 import { openJetStreamQueue } from "./queue/queue.ts"
 import { openShares } from "./shares.ts"
+import { refuseOtherStreams } from "./streams.ts"
 
 export interface JetStreamOptions {
   /** `nats://host:4222`, `tls://…` */
@@ -43,6 +45,8 @@ export interface JetStreamOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly shareTimes?: ShareTimes
+  /** Told what could be lost before anything is made or claimed; what it throws is why the engine does not open. */
+  accept?(warnings: readonly string[]): void
 }
 
 /** Closes what was opened, in reverse. */
@@ -67,12 +71,15 @@ export async function openJetStreamEngine(options: JetStreamOptions): Promise<En
 
 async function open(options: JetStreamOptions, closing: Closing): Promise<Omit<Engine, "close">> {
   const { clock, log, prefix, partitions, replicas, directory, dedupeWindowMsMax, pendingBytesMax } = options
-  await mkdir(directory, { recursive: true })
-  closing.push(await lockDirectory(directory))
   const nats = await connectNats({ ...options, messageBytesMax: (options.eventBytesMax ?? 0) + headerBytesMax })
   closing.push(() => nats.close())
   const warnings = await durabilityWarnings(options)
+  options.accept?.(warnings)
   const names = createNames(prefix)
+  refuseOtherPartitions(await findPartitions(nats, clock, names), partitions)
+  await refuseOtherStreams(nats, clock, plannedStreams({ names, partitions, replicas, dedupeWindowMsMax }))
+  await mkdir(directory, { recursive: true })
+  closing.push(await lockDirectory(directory))
   const bucket = { nats, clock, log, replicas }
   const catalog = await openCatalog({ ...bucket, name: names.catalogBucket })
   closing.push(() => catalog.close())
@@ -131,20 +138,3 @@ async function readSecret(path: string): Promise<string> {
 
 /** What the headers of a message come to at most; servers take no more than 64 KiB. */
 const headerBytesMax = 64 << 10
-
-const partitionsKey = "partitions"
-
-/** Another number would look for topics where they are not. */
-async function agreeOnPartitions(bucket: Bucket, partitions: number): Promise<void> {
-  try {
-    await bucket.put(partitionsKey, String(partitions), 0)
-  } catch (error) {
-    if (!(error instanceof ConflictError)) throw error
-    const made = bucket.get(partitionsKey)?.text
-    if (made === String(partitions)) return
-    throw new NatsRefusedError(`the log was made with ${made} partitions, and the settings say ${partitions}`, [
-      `Set nats.partitions to ${made}.`,
-      "To have another number, move to another nats.prefix: redcar migrate",
-    ])
-  }
-}

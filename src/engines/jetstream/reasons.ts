@@ -1,6 +1,7 @@
 /** JetStream's own numbers of the reasons why it refuses, as far as they are told apart. */
 export const reasons = {
   noMessage: 10037,
+  noStream: 10059,
   nameInUse: 10058,
   noSuitablePeers: 10005,
   wrongLastSequence: 10071,

@@ -1,7 +1,7 @@
 import { headers, type MsgHdrs, type NatsConnection, type Payload } from "@nats-io/nats-core"
 import { type Clock, sleep } from "../../core/clock.ts"
 import { OverloadError, UnavailableError } from "../../core/errors.ts"
-import { isPassing, reasons } from "./reasons.ts"
+import { isPassing } from "./reasons.ts"
 
 /** JetStream refused a request; `code` is its own number of the reason. */
 export class JetStreamError extends Error {
@@ -92,33 +92,4 @@ function answerOf<T>(message: { json<A>(): A }): T {
   if (answer.error === undefined) return answer
   const { code, err_code = code, description = "refused" } = answer.error
   throw new JetStreamError(err_code, description)
-}
-
-/** Makes a stream, or brings one that is there to this configuration. Throws JetStreamError where it cannot be brought there. */
-export async function ensureStream(
-  nats: NatsConnection,
-  clock: Clock,
-  config: { readonly name: string } & Record<string, unknown>,
-): Promise<void> {
-  const until = clock.now() + 20_000
-  // Ends: after the 20 s at the latest.
-  for (;;) {
-    try {
-      await ask(nats, `STREAM.CREATE.${config.name}`, config)
-      return
-    } catch (error) {
-      if (error instanceof JetStreamError && error.code === reasons.nameInUse) {
-        await ask(nats, `STREAM.UPDATE.${config.name}`, config)
-        return
-      }
-      // A cluster that has just started has no leader yet.
-      const passes = error instanceof NoAnswerError || (error instanceof JetStreamError && isStarting(error))
-      if (!passes || clock.now() >= until) throw error
-      await sleep(clock, againAfterMs)
-    }
-  }
-}
-
-function isStarting(error: JetStreamError): boolean {
-  return isPassing(error.code) || error.code === reasons.noSuitablePeers
 }

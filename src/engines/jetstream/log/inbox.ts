@@ -4,7 +4,9 @@ import type { Inbox, InboxMessage } from "../../../core/engine.ts"
 import type { Logger } from "../../../core/logger.ts"
 import { percentEncode } from "../../../formats/percent.ts"
 import type { Names } from "../names.ts"
-import { ask, ensureStream } from "../request.ts"
+import { inboxPlan, nanosPerMs, refusedPlan } from "../plans.ts"
+import { ask } from "../request.ts"
+import { ensureStream } from "../streams.ts"
 import { answerOf } from "./answer.ts"
 import { headersOf, InboxDecoder } from "./inbox-message.ts"
 import { Link } from "./link.ts"
@@ -23,38 +25,20 @@ const consumer = "hub"
 /** Given and not settled for so long, a message is given to somebody else. */
 const settledMsMax = 30_000
 const openMax = 5_000
-const refusedMsMax = 30 * 86_400_000
 const pullMax = 256
 const expiresMs = 5_000
 const silenceMsMax = 8_000
 const giveBackMs = 1_000
 const answerMsMax = 3_000
-const nanosPerMs = 1_000_000
 
 /**
  * Opens what others publish on the tenants' subjects: a stream keeps it until it is settled, another one what was refused,
  * with the reason in its header `redcar-refusal`, for thirty days. Throws as {@link ensureStream}.
  */
 export async function openInbox(options: InboxOptions): Promise<Inbox & { close(): Promise<void> }> {
-  const { nats, clock, names, replicas } = options
-  const stream = { storage: "file", num_replicas: replicas }
-  await ensureStream(nats, clock, {
-    ...stream,
-    name: names.inboxStream,
-    subjects: [names.inboxSubjects],
-    retention: "workqueue",
-    // The least there is: a message id of one tenant must not make another's message a duplicate.
-    duplicate_window: 100 * nanosPerMs,
-  })
-  await ensureStream(nats, clock, {
-    ...stream,
-    name: names.refusedStream,
-    subjects: [names.refusedSubjects],
-    retention: "limits",
-    discard: "old",
-    max_age: refusedMsMax * nanosPerMs,
-    allow_direct: true,
-  })
+  const { nats, clock, names } = options
+  await ensureStream(nats, clock, inboxPlan(options))
+  await ensureStream(nats, clock, refusedPlan(options))
   await ask(nats, `CONSUMER.DURABLE.CREATE.${names.inboxStream}.${consumer}`, {
     stream_name: names.inboxStream,
     config: {

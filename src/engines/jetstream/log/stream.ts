@@ -2,8 +2,10 @@ import type { NatsConnection } from "@nats-io/nats-core"
 import { type Clock, sleep } from "../../../core/clock.ts"
 import { ClosedError, UnavailableError } from "../../../core/errors.ts"
 import type { Names } from "../names.ts"
+import { logPlan } from "../plans.ts"
 import { isPassing, reasons } from "../reasons.ts"
-import { ask, ensureStream, JetStreamError, NoAnswerError } from "../request.ts"
+import { ask, JetStreamError, NoAnswerError } from "../request.ts"
+import { ensureStream } from "../streams.ts"
 import { deliveredOf } from "./direct.ts"
 import { rawOf, statusOf } from "./raw-message.ts"
 
@@ -15,23 +17,9 @@ export interface StreamOptions {
   readonly dedupeWindowMsMax: number
 }
 
-const nanosPerMs = 1_000_000
-
-/** Makes a partition's stream, or brings one that is there to this configuration. */
+/** Makes a partition's stream where it is missing; throws as {@link ensureStream}. */
 export function ensureLogStream(options: StreamOptions, partition: number): Promise<void> {
-  const { nats, clock, names, replicas, dedupeWindowMsMax } = options
-  return ensureStream(nats, clock, {
-    name: names.logStream(partition),
-    subjects: [names.logSubjects(partition)],
-    subject_transform: { src: names.logSubjects(partition), dest: `${names.prefix}.>` },
-    retention: "limits",
-    storage: "file",
-    discard: "old",
-    num_replicas: replicas,
-    allow_direct: true,
-    allow_atomic: true,
-    duplicate_window: dedupeWindowMsMax * nanosPerMs,
-  })
+  return ensureStream(options.nats, options.clock, logPlan(options, partition))
 }
 
 /** What a stream holds. */

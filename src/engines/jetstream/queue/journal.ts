@@ -2,8 +2,10 @@ import { createInbox, headers, type Msg, type NatsConnection, nuid, TimeoutError
 import { type Clock, sleep } from "../../../core/clock.ts"
 import { UnavailableError } from "../../../core/errors.ts"
 import type { Logger } from "../../../core/logger.ts"
+import { journalPlan } from "../plans.ts"
 import { reasons } from "../reasons.ts"
-import { ask, ensureStream, JetStreamError, NoAnswerError } from "../request.ts"
+import { ask, JetStreamError, NoAnswerError } from "../request.ts"
+import { ensureStream } from "../streams.ts"
 
 export interface JournalOptions {
   readonly nats: NatsConnection
@@ -33,30 +35,19 @@ export interface JournalMessage {
   readonly data: Uint8Array
 }
 
-const windowNanos = 120_000_000_000
 const answerMsMax = 2_500
 const [againMinMs, againMaxMs] = [50, 2_000]
 const readMessagesMax = 256
 const readBytesMax = 4 << 20
 const readMsMax = 10_000
-/** Another of the same identity is on its way to the disk. */
 
-/** Makes the stream of a journal where it is missing. Others may do so at the same time. */
+/** Makes the stream of a journal where it is missing. Others may do so at the same time. Throws as {@link ensureStream}. */
 export async function ensureJournal(
   nats: NatsConnection,
   clock: Clock,
   config: { readonly stream: string; readonly subject: string; readonly replicas: number },
 ): Promise<void> {
-  await ensureStream(nats, clock, {
-    name: config.stream,
-    subjects: [config.subject],
-    retention: "limits",
-    storage: "file",
-    discard: "old",
-    num_replicas: config.replicas,
-    duplicate_window: windowNanos,
-    allow_direct: true,
-  })
+  await ensureStream(nats, clock, journalPlan(config))
 }
 
 /**
