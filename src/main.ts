@@ -19,6 +19,7 @@ import { destinationKinds } from "./destinations/index.ts"
 import { openEmbeddedDirectory } from "./engines/embedded/engine.ts"
 import { DirectoryLockedError } from "./engines/embedded/lock.ts"
 import { openJetStreamEngine } from "./engines/jetstream/engine.ts"
+import { planScaling, type ScaleOptions, type Scaling } from "./engines/jetstream/scale.ts"
 import { leaveContinueTo } from "./ingest/expectation.ts"
 import { createIngest } from "./ingest/http.ts"
 import { startInbox } from "./ingest/inbox.ts"
@@ -171,6 +172,11 @@ export async function openToMove(from: Settings, log: Logger): Promise<Engine> {
 
 function running({ directory }: DirectoryLockedError): MigrationRefusedError {
   return new MigrationRefusedError(`a hub runs on ${directory}`, ["Stop it first: what is moved has to be at rest."])
+}
+
+/** Plans a change of how NATS keeps what a hub has. Throws as {@link planScaling}. */
+export function openScaling(asked: Omit<ScaleOptions, "clock">): Promise<Scaling> {
+  return planScaling({ ...asked, clock })
 }
 
 /** What the parts of one hub share. */

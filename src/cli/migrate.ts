@@ -5,14 +5,13 @@ import { loadSettings } from "../config/load.ts"
 import { type Settings, settingsList } from "../config/schema.ts"
 import type { Engine } from "../core/engine.ts"
 import { StartRefusedError } from "../core/errors.ts"
-import type { Logger } from "../core/logger.ts"
 import type { Inventory } from "../migrate/inventory.ts"
 import type { MigrationReport, MigrationStep } from "../migrate/migrate.ts"
 import { MigrationStoppedError } from "../migrate/refusal.ts"
 import { type Context, examples } from "./command.ts"
 import { exitCodes, FailedError, ToldError, UsageError } from "./failures.ts"
 import { planText, reportText, StepProgress } from "./migrate-report.ts"
-import { faulty, flagsOf, optionOf, readIfThere } from "./serve.ts"
+import { faulty, flagsOf, loggerOf, optionOf, readIfThere } from "./serve.ts"
 import type { Terminal } from "./terminal.ts"
 
 interface MigrateOptions {
@@ -99,12 +98,6 @@ function check(from: Place, to: Place): void {
   if (from.directory !== undefined && !existsSync(join(from.directory, "state"))) {
     throw new UsageError(`there is no hub's data in ${from.directory}`, ["Name its data directory with --from."])
   }
-}
-
-/** What engines say goes beside what the command says. */
-function loggerOf(terminal: Terminal): Logger {
-  const say = (_: object, text: string) => terminal.err(`${text}\n`)
-  return { info: () => {}, warn: say, error: say }
 }
 
 async function plan({ terminal }: Context, { json }: MigrateOptions, from: Place, to: Place): Promise<void> {

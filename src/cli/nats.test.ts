@@ -3,7 +3,9 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
-import { natsAvailable } from "../testing/nats.ts"
+import { openJetStreamEngine } from "../engines/jetstream/engine.ts"
+import { systemClock } from "../telemetry/clock.ts"
+import { natsAvailable, startNats } from "../testing/nats.ts"
 import { exitCodes } from "./failures.ts"
 import { runCli, shellWords } from "./terminal.fixture.ts"
 
@@ -101,5 +103,62 @@ describe("redcar nats init", () => {
     }
     writeFileSync(join(out, "accounts.conf"), "operator: nonsense")
     expect((await check(join(out, "nats.conf"))).code).not.toBe(0)
+  })
+})
+
+describe("redcar nats scale", () => {
+  test.each([
+    [[], /embedded has no streams/],
+    [["--engine", "nats://127.0.0.1:1", "--replicas", "2"], /--replicas: an even number/],
+    [["--engine", "nats://127.0.0.1:1", "--replicas", "many"], /--replicas: "many" is not a whole number/],
+    [["--engine", "nats://127.0.0.1:1", "--dedupe-window", "1s"], /--dedupe-window: "1s" has to be from 2m to 7d/],
+  ])("%j is refused before anything is asked", async (flags, message) => {
+    const { code, err } = await runCli(["nats", "scale", ...flags])
+    expect([code, err]).toEqual([exitCodes.usage, expect.stringMatching(message)])
+  })
+
+  const title = `shows a plan, asks, and changes${program === undefined ? ": SKIPPED, there is no nats-server" : ""}`
+  test.skipIf(program === undefined)(title, async () => {
+    const nats = await startNats()
+    try {
+      const engine = await openJetStreamEngine({
+        servers: [nats.url],
+        prefix: "redcar",
+        partitions: 1,
+        replicas: 1,
+        dedupeWindowMsMax: 3_600_000,
+        directory: join(home, "scaled"),
+        serveQueue: false,
+        pendingBytesMax: 1 << 20,
+        clock: systemClock,
+        log: { info() {}, warn() {}, error() {} },
+      })
+      await engine.close()
+      const scale = (...flags: string[]) => runCli(["nats", "scale", "--engine", nats.url, ...flags])
+      const asked = ["--dedupe-window", "10m"]
+      const plan = await scale(...asked, "--dry-run")
+      expect([plan.code, plan.err]).toEqual([0, ""])
+      expect(plan.out).toMatch(/REDCAR_LOG_0 +duplicate_window +3600s +600s/)
+      const unasked = await scale(...asked)
+      expect(unasked).toMatchObject({ code: exitCodes.usage, err: expect.stringContaining("give --yes") })
+      const done = await scale(...asked, "--yes", "--json")
+      const change = { stream: "REDCAR_LOG_0", setting: "duplicate_window", from: 3_600e9, to: 600e9 }
+      expect(JSON.parse(done.out)).toEqual({ changes: [change], changed: true, behind: [] })
+      expect((await scale(...asked, "--yes")).out).toContain("nothing is to be changed")
+      const refused = await runCli([
+        "serve",
+        "--engine",
+        nats.url,
+        "--data",
+        join(home, "scaled"),
+        "--nats-partitions",
+        "1",
+      ])
+      expect(refused.code).toBe(exitCodes.failed)
+      expect(refused.err).toContain("duplicate_window of REDCAR_LOG_0 is 600s, not 3600s")
+      expect(refused.err).toContain("redcar nats scale --dedupe-window 3600s")
+    } finally {
+      await nats.stop()
+    }
   })
 })

@@ -3,6 +3,7 @@ import { join, resolve } from "node:path"
 import { type Command, InvalidArgumentError } from "commander"
 import { type CommonOptions, type Context, examples, subcommand } from "./command.ts"
 import { UsageError } from "./failures.ts"
+import { configureScale } from "./nats-scale.ts"
 import { printDone } from "./output.ts"
 
 interface InitOptions extends Pick<CommonOptions, "json"> {
@@ -36,6 +37,7 @@ export function configure(command: Command, context: Context): void {
     .option("--prefix <text>", "before the names of subjects, as the hub's nats.prefix", prefix, "redcar")
     .option("--json", "print JSON, for programs")
     .action((options: InitOptions) => initialise(context, options))
+  configureScale(command, context)
   examples(init, [
     ["redcar nats init --out nats", "One server on this machine"],
     [

@@ -4,6 +4,7 @@ import { defaultText } from "../config/docs.ts"
 import { loadSettings, type SettingsFault } from "../config/load.ts"
 import { type Setting, type Settings, settingsList } from "../config/schema.ts"
 import { StartRefusedError } from "../core/errors.ts"
+import type { Logger } from "../core/logger.ts"
 import { type Context, examples } from "./command.ts"
 import { FailedError, UsageError } from "./failures.ts"
 import { coloursFor, type Terminal } from "./terminal.ts"
@@ -84,6 +85,12 @@ export function readIfThere(path: string): string | undefined {
     if (code === "ENOENT") return undefined
     throw new UsageError(`${path} cannot be read (${code})`, ["Check the path and its permissions."], { cause: error })
   }
+}
+
+/** What engines say goes beside what the command says. */
+export function loggerOf(terminal: Terminal): Logger {
+  const say = (_: object, text: string) => terminal.err(`${text}\n`)
+  return { info: () => {}, warn: say, error: say }
 }
 
 /** Everything that is wrong with the settings, as one error. */

@@ -157,12 +157,12 @@ export const settingsSchema = group({
     replicas: count(
       1,
       { minimum: 1, maximum: 5 },
-      "Servers that hold each stream. 3 survive the loss of one. Fixed by the first start.",
+      "Servers that hold each stream. 3 survive the loss of one. Fixed by the first start; `redcar nats scale` changes it.",
     ),
     dedupeWindow: duration(
       3600 * second,
       { minimum: 120 * second, maximum: 7 * day },
-      "The longest dedupe window a topic can have. The servers hold the ids of so much time in memory, about 200 bytes each.",
+      "The longest dedupe window a topic can have. The servers hold the ids of so much time in memory, about 200 bytes each. Fixed by the first start; `redcar nats scale` changes it.",
     ),
     credentials: text("", "The file with the hub's NATS credentials (`.creds`)."),
     issuer: text("", "The file that signs NATS credentials of tenants: the `issuer.json` of `redcar nats init`."),
