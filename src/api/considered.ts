@@ -133,7 +133,7 @@ async function consider(
     sentence,
     ...(explanation && { clause: explanation.clause }),
     asOf: version.updatedAt,
-    ...(removedAt !== undefined && { removed: true }),
+    ...((removedAt !== undefined || version.incarnation !== versions.at(-1)!.incarnation) && { removed: true }),
   }
 }
 

@@ -156,6 +156,17 @@ test("what has no trigger or destination any more is not redriven", async () => 
   expect((await api.call("POST", "/v1/dead-letters/redrive", { destination: "old" })).body).toEqual(none)
 })
 
+test("a damaged event's letter is told by its reason, and another event at its place is not shown", async () => {
+  const [cursor] = await api.append("orders", ["another"])
+  const delivery = { ...deliveryOf(cursor!, "shop"), fingerprint: 1 }
+  await die(delivery, "damaged")
+  const { items } = (await api.call("GET", "/v1/dead-letters?reason=damaged")).body
+  expect(items).toMatchObject([{ id: delivery.id, reason: "damaged" }])
+  const detail = await api.call("GET", `/v1/dead-letters/${delivery.id}`)
+  expect([detail.status, detail.body.event]).toEqual([200, undefined])
+  expect((await api.call("POST", `/v1/dead-letters/${delivery.id}/redrive`)).body.redriven).toBe(1)
+})
+
 test("an event tells what became of it", async () => {
   const cursor = (await api.append("orders", ["told"]))[0]!
   const [shop, bank] = [deliveryOf(cursor, "shop"), deliveryOf(cursor, "bank")]

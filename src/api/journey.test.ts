@@ -170,6 +170,33 @@ test("a deleted trigger is told of, with what it tried", async () => {
   expect((await journey(later)).body.triggers).toEqual([])
 })
 
+test("a trigger made anew under its old id is told of beside the one before it", async () => {
+  const first = { topic: "anew", destination: "nowhere", retry: "none" }
+  await make("anew", first)
+  const cursor = await publish("anew", "a")
+  await expect.poll(async () => trigger(await journey(cursor), "anew")?.delivery?.state).toBe("dead")
+  await api.call("DELETE", "/v1/triggers/anew")
+  await make("anew", { topic: "anew", start: "now" })
+  const removed = async () => trigger(await journey(cursor), "anew")?.removed
+  await expect.poll(removed, { timeout: 8_000 }).toBe(true)
+  expect(trigger(await journey(cursor), "anew")).toMatchObject({ destination: "nowhere", delivery: { state: "dead" } })
+  await api.call("DELETE", "/v1/triggers/anew")
+  await make("anew", { topic: "anew", start: "oldest" })
+  await expect
+    .poll(async () => trigger(await journey(cursor), "anew")?.delivery?.state, { timeout: 8_000 })
+    .toBe("done")
+  const its = (await journey(cursor)).body.triggers.filter((each: { trigger: string }) => each.trigger === "anew")
+  expect(its).toMatchObject([
+    { verdict: "fires", destination: "copy", delivery: { state: "done" } },
+    { verdict: "fires", removed: true, destination: "nowhere", delivery: { state: "dead" } },
+  ])
+  expect(its[0].removed).toBeUndefined()
+  expect(its[1].sentence).toContain("an earlier trigger of this id")
+  const { items } = (await api.call("GET", `/v1/events/${cursor}/deliveries`)).body
+  expect(items.map(({ state }: { state: string }) => state)).toEqual(["dead", "done"])
+  expect(new Set(items.map(({ id }: { id: string }) => id)).size).toBe(2)
+})
+
 test("what applications cause is found by causationid, the rest of the flow by correlationid", async () => {
   const root = await publish("flows", "begin", { id: "f1", correlationid: "c-1" })
   const child = await publish("elsewhere", "next", { id: "f2", source: "/b", causationid: "f1", correlationid: "c-1" })

@@ -122,13 +122,13 @@ async function triggersOf(
   // Those that are left were made by triggers of which nothing is kept, or that others of their id came after.
   for (const delivery of deliveries.values()) {
     const { trigger, destination } = delivery
-    const sentence = known.has(trigger) ? earlier : forgotten
-    shown.push({ trigger, destination, verdict: "fires", sentence, delivery })
+    const why = known.has(trigger) ? ({ sentence: earlier, removed: true } as const) : { sentence: forgotten }
+    shown.push({ trigger, destination, verdict: "fires", ...why, delivery })
   }
   return shown.sort((a, b) => order.indexOf(a.verdict) - order.indexOf(b.verdict))
 }
 
-const earlier = "The event fired an earlier trigger of this id, which was deleted since."
+const earlier = "The event fired an earlier trigger of this id, which was deleted since; how it was then is not shown."
 const forgotten = "The event fired it; how the trigger was then is not kept any more."
 
 const doc = {
