@@ -131,8 +131,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "acknowledged before it is durable",
     file: `${engine}/log/appender.ts`,
-    before: "return writer.commit().then(() => appended)",
-    after: "return (void writer.commit(), Promise.resolve(appended))",
+    before: "stored ? writer.commit() : writer.settled(wait)",
+    after: "stored ? (void writer.commit(), Promise.resolve()) : writer.settled(wait)",
   },
   {
     name: "a catalog change is acknowledged before it is durable",

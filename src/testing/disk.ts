@@ -26,6 +26,8 @@ export interface SimulatedDisk {
   readonly bytesUsed: number
   /** The next so many writes throw StorageError and leave any part of themselves. */
   failWrites(count: number): void
+  /** The next so many questions for free room throw StorageError. */
+  failFree(count: number): void
   /** Inverts one bit (0 to 7) of a file. */
   flipBit(name: string, at: number, bit: number): void
   /** Cuts a file short. */
@@ -44,6 +46,7 @@ export function createSimulatedDisk(options: SimulatedDiskOptions): SimulatedDis
     files: new Map(),
     bytesMax: options.bytesMax ?? Number.MAX_SAFE_INTEGER,
     failures: 0,
+    freeFailures: 0,
   }
   const existing = (name: string): Content => {
     const content = state.files.get(name)
@@ -64,6 +67,9 @@ export function createSimulatedDisk(options: SimulatedDiskOptions): SimulatedDis
     failWrites(count) {
       state.failures = count
     },
+    failFree(count) {
+      state.freeFailures = count
+    },
     flipBit(name, at, bit) {
       const byte = existing(name).read(at, 1)
       byte[0]! ^= 1 << bit
@@ -81,6 +87,7 @@ interface DiskState {
   readonly files: Map<string, Content>
   bytesMax: number
   failures: number
+  freeFailures: number
 }
 
 function usualLatency(chance: SimulatedChance): () => number {
@@ -166,7 +173,11 @@ class MountedDisk implements Disk {
   }
 
   freeBytes(): Promise<number> {
-    return this.#perform("free", nothing, () => Math.max(0, this.#state.bytesMax - bytesUsed(this.#state)))
+    const state = this.#state
+    return this.#perform("free", nothing, () => {
+      if (state.freeFailures-- > 0) throw new StorageError("the free room cannot be told")
+      return Math.max(0, state.bytesMax - bytesUsed(state))
+    })
   }
 
   /** Does `effect` after a while; a cut before that does `torn`. */

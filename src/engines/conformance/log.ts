@@ -5,6 +5,7 @@ import type { Engine, EventLog } from "../../core/engine.ts"
 import { ExpectedLastError, InvalidCursorError } from "../../core/errors.ts"
 import type { Event } from "../../core/event.ts"
 import { type Declare, type Exemptions, type Harness, suite } from "./harness.ts"
+import { logAgain } from "./log-again.ts"
 import { logCopies } from "./log-copies.ts"
 import { all, append, event, events, key, orders, read, users } from "./log-fixture.ts"
 import { logFollowing, logReading } from "./log-reading.ts"
@@ -15,6 +16,7 @@ export function logConformance(name: string, make: () => Promise<Harness<Engine>
   suite(`${name}: log, appending`, make, exempt, appending)
   suite(`${name}: log, copies`, make, exempt, logCopies)
   suite(`${name}: log, duplicates`, make, exempt, duplicates)
+  suite(`${name}: log, again`, make, exempt, logAgain)
   suite(`${name}: log, conditions`, make, exempt, conditions)
   suite(`${name}: log, reading`, make, exempt, logReading)
   suite(`${name}: log, following`, make, exempt, logFollowing)

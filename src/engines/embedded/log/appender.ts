@@ -1,22 +1,29 @@
 import type { Address } from "../../../core/address.ts"
+import { sleep } from "../../../core/clock.ts"
 import type { Appended, AppendOptions } from "../../../core/engine.ts"
-import { ExpectedLastError, StorageFullError } from "../../../core/errors.ts"
+import { ExpectedLastError, OverloadError, StorageFullError } from "../../../core/errors.ts"
 import type { Event } from "../../../core/event.ts"
 import type { Disk } from "../disk.ts"
-import { formatCursor } from "./cursor.ts"
+import { formatCursor, parseCursor } from "./cursor.ts"
 import { type Hash, hashInto, hashKey } from "./hash.ts"
 import { isDuplicate, lastOf } from "./lookup.ts"
 import { type EncodedAddress, encodeAddress, recordBytes } from "./record.ts"
+import { Repeats } from "./repeats.ts"
 import type { LogState } from "./state.ts"
 import type { TopicIndex } from "./topic-index.ts"
+import { Turns } from "./turns.ts"
 
 const checkDiskMs = 2_000
 const targetsMax = 10_000
+const triesMax = 10
+/** The turn of copies; no topic is named so. */
+const copies = ""
 /** Appends of more than this are written in parts. */
 const partBytesMax = 2 << 20
 
 /** What is known of an address that is appended to. */
 interface Target {
+  readonly topic: string
   readonly encoded: EncodedAddress
   readonly index: TopicIndex
   readonly key: number
@@ -31,11 +38,14 @@ export class Appender {
   /** By the address object itself: callers keep one for each address. */
   readonly #known = new WeakMap<Address, Target>()
   readonly #hash: Hash = { low: 0, high: 0 }
-  /** Appends that had to look something up go one after another. */
-  #turn: Promise<unknown> = Promise.resolve()
+  /** Appends that must look something up first, or are written in parts: what comes after them on their topic waits. */
+  readonly #turns = new Turns()
+  /** How often a failed write took back what had been put. */
+  #discards = 0
   #touched = new Set<TopicIndex>()
   #lastStoredAt = 0
   #full = false
+  #blind: string | undefined
   #stopped = false
   #cancelCheck: (() => void) | undefined
   windowMaxMs = 0
@@ -52,10 +62,20 @@ export class Appender {
     return this.#full
   }
 
+  /** Why it is not known at present whether the disk has room. */
+  get blind(): string | undefined {
+    return this.#blind
+  }
+
+  /** Looks how much room the disk has, now and ever again; where it cannot be told, what was known last holds. */
   async start(): Promise<void> {
-    this.#full = (await this.#disk.freeBytes()) < this.#reserveBytes
-    if (!this.#stopped)
-      this.#cancelCheck = this.#state.clock.after(checkDiskMs, () => void this.start().catch(() => {}))
+    try {
+      this.#full = (await this.#disk.freeBytes()) < this.#reserveBytes
+      this.#blind = undefined
+    } catch (error) {
+      this.#blind = error instanceof Error ? error.message : String(error)
+    }
+    if (!this.#stopped) this.#cancelCheck = this.#state.clock.after(checkDiskMs, () => void this.start())
   }
 
   stop(): void {
@@ -72,17 +92,41 @@ export class Appender {
     }
   }
 
+  /** What had been put last could not be written, and is gone. */
+  onDiscard(): void {
+    this.#discards++
+  }
+
   append(address: Address, events: readonly Event[], options: AppendOptions): Promise<readonly Appended[]> {
-    const { dedupeWindowMs = 0, expectedLast } = options
+    const { dedupeWindowMs = 0, expectedLast, storedAt } = options
     if (dedupeWindowMs > this.windowMaxMs) this.windowMaxMs = dedupeWindowMs
     if (this.#full) return Promise.reject(new StorageFullError("the disk is nearly full"))
     const target = this.#target(address)
-    if (expectedLast === undefined && (dedupeWindowMs === 0 || this.#allNew(address, events))) {
-      return this.#put(address, target, events, options)
+    const waits =
+      expectedLast !== undefined ||
+      this.#turns.busy(target.topic) ||
+      (storedAt !== undefined && this.#turns.busy(copies))
+    if (!waits && (dedupeWindowMs === 0 || this.#allNew(address, events)) && !this.#isLarge(target, events)) {
+      return this.#put(new Putting(address, events, options), events.length)
     }
-    const turn = this.#turn.then(() => this.#appendChecked(address, target, events, options))
-    this.#turn = turn.catch(() => {})
+    const take = () => this.#turns.take(target.topic, () => this.#appendInTurn(new Putting(address, events, options)))
+    // Copies keep the order of calls beyond their topic.
+    const turn = storedAt === undefined ? take() : this.#turns.take(copies, take)
     return turn.then(({ appended }) => appended)
+  }
+
+  #isLarge(target: Target, events: readonly Event[]): boolean {
+    return events.length > 1 && this.#partEnd(target, events, 0) < events.length
+  }
+
+  /** How many of the events, from the first `from` on, are written as one. */
+  #partEnd({ encoded }: Target, events: readonly Event[], from: number): number {
+    let bytes = 0
+    for (let i = from; i < events.length; i++) {
+      bytes += recordBytes(encoded.bytes.length, events[i]!)
+      if (bytes > partBytesMax && i > from) return i
+    }
+    return events.length
   }
 
   #target(address: Address): Target {
@@ -100,7 +144,7 @@ export class Appender {
     const index = this.#state.index.topic(address.tenant, address.topic)
     if (target === undefined || target.index !== index) {
       const key = address.key === undefined ? 0 : hashKey(address.key)
-      target = { encoded: encodeAddress(address), index, key }
+      target = { topic: `${address.tenant}/${address.topic}`, encoded: encodeAddress(address), index, key }
       if (this.#targets.size >= targetsMax) this.#targets.clear()
       this.#targets.set(name, target)
     }
@@ -118,97 +162,93 @@ export class Appender {
     return this.#state.ids.isNew(this.#hash.low, this.#hash.high)
   }
 
-  /** Answers inside an object, so that whoever takes the next turn need not wait for this one's disk. */
-  async #appendChecked(address: Address, target: Target, events: readonly Event[], options: AppendOptions) {
-    const { dedupeWindowMs = 0, expectedLast } = options
-    for (;;) {
-      const seen = target.index.last ?? -1
-      const known = dedupeWindowMs === 0 ? new Map() : await this.#duplicates(address, target, events, dedupeWindowMs)
-      const conditional = expectedLast !== undefined && known.size < events.length
-      const last = conditional ? await lastOf(this.#state, address) : undefined
-      // Other appends had their turn meanwhile: what they put may answer both questions anew.
-      if (conditional && target.index.hasSince(seen, target.key)) continue
-      if (dedupeWindowMs > 0 && this.#hasTwinSince(address, events, seen)) continue
-      const cursor = last === undefined ? undefined : formatCursor(last)
-      if (conditional && (cursor ?? "none") !== expectedLast) {
-        if (last === undefined || (await this.#state.writer.isKept(last))) throw new ExpectedLastError(cursor)
-        continue
-      }
-      return { appended: this.#put(address, target, events, options, known) }
+  /**
+   * While this goes on, nothing else is put on the topic: what was looked up holds, unless a failed write took it back.
+   * Answers inside an object, so that whoever takes the next turn need not wait for this one's disk.
+   */
+  async #appendInTurn(putting: Putting): Promise<{ readonly appended: Promise<readonly Appended[]> }> {
+    for (let tries = 0; tries < triesMax; tries++) {
+      const discards = this.#discards
+      putting.known = await this.#duplicates(putting)
+      const holds = await this.#meetsCondition(putting)
+      if (holds && discards === this.#discards) return this.#putAll(putting)
+      await sleep(this.#state.clock, tries)
     }
+    throw new OverloadError(1_000, "what is on the topic cannot be told while writing to the disk fails")
+  }
+
+  /** False where what decides it was taken back meanwhile. Throws ExpectedLastError. */
+  async #meetsCondition({ address, events, known, options: { expectedLast } }: Putting): Promise<boolean> {
+    if (expectedLast === undefined || known.size === events.length) return true
+    const last = await lastOf(this.#state, address)
+    const cursor = last === undefined ? undefined : formatCursor(last)
+    if ((cursor ?? "none") === expectedLast) return true
+    if (last !== undefined && !(await this.#state.writer.isKept(last))) return false
+    throw new ExpectedLastError(cursor)
   }
 
   /** Where the events are that were stored within the window, by their place in the call. */
-  async #duplicates(
-    address: Address,
-    target: Target,
-    events: readonly Event[],
-    windowMs: number,
-  ): Promise<Map<number, number>> {
+  async #duplicates({ address, events, options: { dedupeWindowMs = 0 } }: Putting): Promise<Map<number, number>> {
     const known = new Map<number, number>()
+    if (dedupeWindowMs === 0) return known
+    const since = this.#state.clock.now() - dedupeWindowMs
     for (const [i, event] of events.entries()) {
       if (this.#isNew(address, event)) continue
-      const position = await isDuplicate(
-        this.#state,
-        target.index,
-        { ...this.#hash },
-        event,
-        this.#state.clock.now() - windowMs,
-      )
+      const position = await isDuplicate(this.#state, this.#target(address).index, { ...this.#hash }, event, since)
       if (position !== undefined) known.set(i, position)
     }
     return known
   }
 
-  /** Whether an event with the hash of one of these was put after `position`. */
-  #hasTwinSince(address: Address, events: readonly Event[], position: number): boolean {
-    return events.some((event) => {
-      if (this.#isNew(address, event)) return false
-      const { positions } = this.#state.ids.find(this.#hash.low, this.#hash.high)
-      return positions.some((at) => at > position)
-    })
+  /** In parts where it is large: each when the one before it is durable, the last one in this turn's answer. */
+  async #putAll(putting: Putting): Promise<{ readonly appended: Promise<readonly Appended[]> }> {
+    const { address, events, appended } = putting
+    const next = () => this.#partEnd(this.#target(address), events, appended.length)
+    while (next() < events.length) await this.#put(putting, next())
+    return { appended: this.#put(putting, events.length) }
   }
 
-  /** Without an await before the last event is in its place, so that what was checked still holds. */
-  #put(
-    address: Address,
-    target: Target,
-    events: readonly Event[],
-    options: AppendOptions,
-    known?: ReadonlyMap<number, number>,
-  ): Promise<readonly Appended[]> {
+  /**
+   * Puts the call's events up to the `end`th. Without an await before the last of them is in its place, so that what was
+   * checked still holds.
+   */
+  #put(putting: Putting, end: number): Promise<readonly Appended[]> {
     const { writer, ids, clock } = this.#state
-    const { dedupeWindowMs = 0, storedAt = clock.now() } = options
-    const addressBytes = target.encoded.bytes.length
+    const { address, events, appended } = putting
+    const target = this.#target(address)
     let bytes = 0
-    for (const event of events) bytes += recordBytes(addressBytes, event)
-    if (bytes > partBytesMax && events.length > 1) return this.#putParts(address, target, events, options, known)
+    for (let i = appended.length; i < end; i++) bytes += recordBytes(target.encoded.bytes.length, events[i]!)
     try {
       writer.reserve(bytes)
     } catch (error) {
       return Promise.reject(error)
     }
-    this.#lastStoredAt = Math.max(this.#lastStoredAt, storedAt)
+    this.#lastStoredAt = Math.max(this.#lastStoredAt, putting.options.storedAt ?? clock.now())
     ids.turn(this.#lastStoredAt)
-    const appended: Appended[] = []
-    let wait: number | undefined
-    for (let i = 0; i < events.length; i++) {
-      const position = known?.get(i) ?? this.#repeated(address, events, i, appended, dedupeWindowMs)
-      if (position !== undefined) {
-        wait = Math.max(wait ?? 0, position)
-        appended.push({ cursor: formatCursor(position), duplicate: true })
-      } else {
-        appended.push({
-          cursor: formatCursor(this.#putOne(address, target, events[i]!, dedupeWindowMs)),
-          duplicate: false,
-        })
-      }
+    let wait = 0
+    let stored = false
+    while (appended.length < end) {
+      const position = putting.known.get(appended.length) ?? this.#repeated(putting, appended.length)
+      stored ||= position === undefined
+      if (position !== undefined) wait = Math.max(wait, position)
+      appended.push({
+        cursor: formatCursor(position ?? this.#putOne(putting, target, events[appended.length]!)),
+        duplicate: position !== undefined,
+      })
     }
-    if (known === undefined || known.size < events.length) return writer.commit().then(() => appended)
-    return writer.settled(wait ?? 0).then(() => appended)
+    const durable = stored ? writer.commit() : writer.settled(wait)
+    return durable.then(
+      () => appended,
+      (error) => this.#failed(error),
+    )
   }
 
-  #putOne(address: Address, target: Target, event: Event, dedupeWindowMs: number): number {
+  #failed(error: unknown): never {
+    if (error instanceof StorageFullError) this.#full = true
+    throw error
+  }
+
+  #putOne({ address, options: { dedupeWindowMs = 0 } }: Putting, target: Target, event: Event): number {
     const { writer, ids, index } = this.#state
     const hash = this.#hash
     hashInto(hash, address.tenant, address.topic, event.source, event.id)
@@ -223,36 +263,29 @@ export class Appender {
   }
 
   /** The position of an equal event earlier in the same call. */
-  #repeated(
-    address: Address,
-    events: readonly Event[],
-    i: number,
-    appended: readonly Appended[],
-    dedupeWindowMs: number,
-  ): number | undefined {
-    if (i === 0 || dedupeWindowMs === 0 || this.#isNew(address, events[i]!)) return undefined
-    const { id, source } = events[i]!
-    for (let earlier = 0; earlier < i; earlier++) {
-      const other = events[earlier]!
-      if (other.id === id && other.source === source) return Number.parseInt(appended[earlier]!.cursor, 36)
-    }
-    return undefined
+  #repeated({ address, events, options, appended, repeats }: Putting, i: number): number | undefined {
+    if (i === 0 || !options.dedupeWindowMs || this.#isNew(address, events[i]!)) return undefined
+    const earlier = repeats.before(i)
+    return earlier === undefined ? undefined : parseCursor(appended[earlier]!.cursor)
   }
+}
 
-  async #putParts(
-    address: Address,
-    target: Target,
-    events: readonly Event[],
-    options: AppendOptions,
-    known?: ReadonlyMap<number, number>,
-  ): Promise<readonly Appended[]> {
-    const middle = events.length >> 1
-    const half = (from: number, to: number) => {
-      const part =
-        known && new Map([...known].flatMap(([i, at]) => (i >= from && i < to ? [[i - from, at] as const] : [])))
-      return this.#put(address, target, events.slice(from, to), options, part)
-    }
-    const first = await half(0, middle)
-    return [...first, ...(await half(middle, events.length))]
+const nothing: ReadonlyMap<number, number> = new Map()
+
+/** One call, and how far it has come. */
+class Putting {
+  readonly address: Address
+  readonly events: readonly Event[]
+  readonly options: AppendOptions
+  readonly appended: Appended[] = []
+  readonly repeats: Repeats
+  /** Where events of it are that were there before, by their place in the call. */
+  known = nothing
+
+  constructor(address: Address, events: readonly Event[], options: AppendOptions) {
+    this.address = address
+    this.events = events
+    this.options = options
+    this.repeats = new Repeats(events)
   }
 }

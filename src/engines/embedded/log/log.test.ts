@@ -1,7 +1,7 @@
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import type { Appended, StoredEvent } from "../../../core/engine.ts"
-import { DamagedError, StorageFullError } from "../../../core/errors.ts"
+import { DamagedError, StorageError, StorageFullError } from "../../../core/errors.ts"
 import { Event } from "../../../core/event.ts"
 import { createSimulatedChance } from "../../../testing/chance.ts"
 import { createSimulatedClock, quiesce, runUntil } from "../../../testing/clock.ts"
@@ -30,7 +30,7 @@ function machine(seed: string, segmentBytes = 16 * 1024) {
     lines,
     run,
     cut: () => power.cut(),
-    async open(): Promise<SegmentLog> {
+    async open(reserveBytes = 0): Promise<SegmentLog> {
       power = createPower({ clock })
       return run(
         SegmentLog.open({
@@ -39,7 +39,7 @@ function machine(seed: string, segmentBytes = 16 * 1024) {
           clock: power.clock,
           segmentBytes,
           pendingBytesMax: 1 << 20,
-          reserveBytes: 0,
+          reserveBytes,
           defer: queueMicrotask,
           onDamage: ({ segment, from, to }) => lines.push(`${segment} ${from}-${to}`),
         }),
@@ -190,6 +190,27 @@ describe("damage", () => {
   })
 })
 
+test("a condition that a failed write decides is looked at again, and what it took back is not the last", async () => {
+  const host = machine("conditional")
+  const log = await host.open()
+  host.disk.failWrites(1)
+  const calls = Promise.allSettled([
+    log.append(orders, [event("lost")]),
+    log.append(orders, [event("kept")], { expectedLast: "none", dedupeWindowMs: 60_000 }),
+  ])
+  expect((await host.run(calls)).map(({ status }) => status)).toEqual(["rejected", "fulfilled"])
+  expect(ids(await host.all(log))).toEqual(["kept"])
+})
+
+test("a condition ends with a refusal while every write fails and others go on trying", async () => {
+  const host = machine("failing for good")
+  const log = await host.open()
+  host.disk.failWrites(1_000)
+  const noise = Array.from({ length: 50 }, () => log.append(orders, [event("noise")]).catch(() => {}))
+  await expect(host.run(log.append(orders, [event("a")], { expectedLast: "none" }))).rejects.toThrow(StorageError)
+  await host.run(Promise.all(noise))
+})
+
 test("a full disk refuses events, and takes them again when there is room", async () => {
   const host = machine("full")
   host.disk.bytesMax = 40 * 1024
@@ -208,6 +229,58 @@ test("a full disk refuses events, and takes them again when there is room", asyn
   await host.clock.advance(5_000)
   await host.run(log.append(orders, [event("later", 1000)], { dedupeWindowMs: 60_000 }))
   expect(ids(await host.all(log))).toEqual([...kept, "later"])
+})
+
+describe("a disk whose room cannot be told at first", () => {
+  async function blinded(name: string) {
+    const host = machine(name)
+    const log = await host.open(64 * 1024)
+    const publish = (id: string) =>
+      host.run(
+        log.append(orders, [event(id)]).then(
+          () => "stored",
+          (error: Error) => error.name,
+        ),
+      )
+    return { host, log, publish }
+  }
+
+  test("takes events again once there is room", async () => {
+    const { host, log, publish } = await blinded("room again")
+    host.disk.bytesMax = 60 * 1024
+    await host.clock.advance(5_000)
+    expect(await publish("a")).toBe("StorageFullError")
+    host.disk.failFree(2)
+    await host.clock.advance(2_500)
+    expect(log.health().join()).toContain("how much room the disk has cannot be told")
+    host.disk.bytesMax = 4 << 20
+    await host.clock.advance(10_000)
+    expect(await publish("b")).toBe("stored")
+    expect(log.health()).toEqual([])
+  })
+
+  test("refuses events once there is none", async () => {
+    const { host, log, publish } = await blinded("no room")
+    expect(await publish("a")).toBe("stored")
+    host.disk.failFree(2)
+    await host.clock.advance(2_500)
+    host.disk.bytesMax = 40 * 1024
+    await host.clock.advance(10_000)
+    expect(await publish("b")).toBe("StorageFullError")
+    expect(log.health().join()).toContain("nearly full")
+  })
+})
+
+test("a write that finds no room is the last one that is tried until there is some", async () => {
+  const host = machine("no room")
+  host.disk.bytesMax = 20 * 1024
+  const log = await host.open()
+  const refusals: string[] = []
+  for (let i = 0; refusals.length < 1 && i < 100; i++) {
+    await host.run(log.append(orders, [event(`e${i}`, 1000)]).catch(({ name }: Error) => refusals.push(name)))
+  }
+  expect(refusals).toEqual(["StorageFullError"])
+  expect(log.health()).toEqual(["the disk is nearly full: publishing is refused"])
 })
 
 describe("retention", () => {

@@ -18,7 +18,7 @@ import type { Store } from "../store.ts"
 import { Appender } from "./appender.ts"
 import { cursorBefore, formatCursor, parseCursor } from "./cursor.ts"
 import { LogIndex } from "./log-index.ts"
-import { dropped, find, lastOf } from "./lookup.ts"
+import { dropped, find, lastKept } from "./lookup.ts"
 import { atTime, readLog } from "./read.ts"
 import { type Damage, Reader } from "./reader.ts"
 import { RecentIds } from "./recent-ids.ts"
@@ -85,7 +85,10 @@ export class SegmentLog implements EventLog {
         appenderOf.appender?.onDurable()
         waiters.wake()
       },
-      onDiscard: (from) => index.rollback(from),
+      onDiscard(from) {
+        index.rollback(from)
+        appenderOf.appender?.onDiscard()
+      },
     })
     const reader = new Reader(segments, writer.ring, onDamage)
     const state: LogState = { segments, writer, reader, index, ids, clock, store, waiters, damages }
@@ -148,12 +151,8 @@ export class SegmentLog implements EventLog {
 
   /** Only what is durable: after a crash another event could be at a cursor that was named too early. */
   async last(address: Address): Promise<Cursor | undefined> {
-    // Ends: what was not kept is out of the index, and the next look finds an earlier one.
-    for (;;) {
-      const position = await lastOf(this.#state, address)
-      if (position === undefined) return undefined
-      if (await this.#state.writer.isKept(position)) return formatCursor(position)
-    }
+    const position = await lastKept(this.#state, address)
+    return position === undefined ? undefined : formatCursor(position)
   }
 
   compare(a: Cursor, b: Cursor): number {
@@ -182,6 +181,9 @@ export class SegmentLog implements EventLog {
     const lines = this.#state.damages.map(
       ({ segment, from, to }) => `damaged: ${segment}, bytes ${from} to ${to}; the events in them cannot be read`,
     )
+    if (this.#appender.blind !== undefined) {
+      lines.push(`how much room the disk has cannot be told: ${this.#appender.blind}`)
+    }
     if (this.#appender.full) lines.push("the disk is nearly full: publishing is refused")
     if (this.#state.index.failure !== undefined) lines.push("the indexes cannot be written: the disk may be full")
     return lines

@@ -1,12 +1,15 @@
 import type { Address } from "../../../core/address.ts"
+import { sleep } from "../../../core/clock.ts"
 import type { StoredEvent } from "../../../core/engine.ts"
-import { DamagedError } from "../../../core/errors.ts"
+import { DamagedError, OverloadError } from "../../../core/errors.ts"
 import type { Event } from "../../../core/event.ts"
 import { formatCursor } from "./cursor.ts"
 import { type Hash, hashInto, hashKey } from "./hash.ts"
 import type { StoredRecord } from "./record.ts"
 import type { LogState } from "./state.ts"
 import type { TopicIndex } from "./topic-index.ts"
+
+const triesMax = 10
 
 /** Where an equal event is, stored at or after `since`; undefined where there is none. Events not yet durable count. */
 export async function isDuplicate(
@@ -101,4 +104,14 @@ export async function lastOf(state: LogState, address: Address): Promise<number 
     }
   }
   return undefined
+}
+
+/** As {@link lastOf}, and durable. Throws OverloadError where writes fail again and again. */
+export async function lastKept(state: LogState, address: Address): Promise<number | undefined> {
+  for (let tries = 0; tries < triesMax; tries++) {
+    const position = await lastOf(state, address)
+    if (position === undefined || (await state.writer.isKept(position))) return position
+    await sleep(state.clock, tries)
+  }
+  throw new OverloadError(1_000, "what is last on the topic cannot be told while writing to the disk fails")
 }
