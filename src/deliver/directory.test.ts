@@ -101,6 +101,24 @@ describe("the directory", () => {
     expect(item!.value).toMatchObject({ description: "changed", paused: { reason: "gone" } })
   })
 
+  it("does not hold what was owed to a trigger that is gone, or whose id another one has", async () => {
+    const { rig, engine, power, watch } = await start()
+    const paused = { since: 0, reason: "a test" }
+    await rig.run(engine.catalog.put(key, createTrigger("t", engine.log.oldest(), { incarnation: "i2", paused })))
+    const directory = await watch(engine.catalog)
+    const hub = { engine, directory, gate: new Gate(power.clock, createMemoryLog()) } as unknown as Hub
+    const cursor = await engine.log.head()
+    for (const trigger of ["t", "gone"]) {
+      const of = { ...named(trigger, "i1"), destination: "d", cursor, fingerprint: 0 }
+      const delivery = { ...of, id: `${cursor}.${trigger}.i1` }
+      await rig.run(engine.queue.enqueue([delivery]))
+      const [lease] = await engine.queue.lease({ lane: "default/d", max: 1, leaseMs: 100_000 })
+      await rig.run(hold(lease!, hub))
+      expect(await engine.queue.open(delivery)).toMatchObject({ state: "due" })
+      await engine.queue.lease({ lane: "default/d", max: 1, leaseMs: 100_000 })
+    }
+  })
+
   it("does not hold for ever what was resumed meanwhile", async () => {
     const { rig, engine, power, watch } = await start()
     await rig.run(engine.catalog.put(key, createTrigger("t", await engine.log.head())))

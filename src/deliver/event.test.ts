@@ -63,6 +63,7 @@ describe("the event of a delivery", () => {
     await hub.empty("a")
     expect(hub.sentTo("a")).toBe(2)
     expect(await hub.letters()).toMatchObject([{ id: letter!.id, reason: "damaged" }])
+    expect(hub.log.lines).toEqual(Array(2).fill("error: a delivery's event is damaged"))
   })
 
   it("is not another one that is at its place", async () => {

@@ -250,12 +250,14 @@ describe("the router", () => {
     const { log } = hub.engine
     const partitionOf = log.partitionOf.bind(log)
     log.partitionOf = (address) => (address.topic === "others" ? 1 : partitionOf(address))
+    const anothers = { of: "i2", partition: 1 }
+    await hub.rig.run(hub.engine.catalog.put("routing/default/t", anothers))
     // As it comes by where the deletion between was not seen.
     await hub.put(createTrigger("t", await log.head(), { topic: "others", incarnation: "i2" }))
     await hub.settle()
     await hub.publish(1)
     expect(await hub.routed()).toEqual([])
-    expect(await hub.engine.catalog.list("routing/")).toEqual([])
+    expect(await hub.engine.catalog.list("routing/")).toMatchObject([{ value: anothers }])
   })
 
   it("lets a trigger rest that cannot be matched, until it is put right", async () => {

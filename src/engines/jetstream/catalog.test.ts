@@ -82,5 +82,22 @@ describe.skipIf(!there).each([1, 3] as const)(
       await Promise.all([one.close(), two.close()])
       await Promise.all(connections.map((each) => each.close()))
     })
+
+    test("the newest is what another process has just put, before this one has heard of it", async () => {
+      const connect = () => connectNats({ servers: nats.url.split(","), log: silentLog })
+      const connections = [await connect(), await connect()] as const
+      const [one, two] = [
+        await openCatalog(options(connections[0], "newest", servers)),
+        await openCatalog(options(connections[1], "newest", servers)),
+      ]
+      for (let n = 0; n < 20; n++) {
+        const revision = await one.put("a", n)
+        expect(await two.get("a", { newest: true })).toEqual({ key: "a", value: n, revision })
+      }
+      await one.delete("a")
+      expect(await two.get("a", { newest: true })).toBeUndefined()
+      await Promise.all([one.close(), two.close()])
+      await Promise.all(connections.map((each) => each.close()))
+    })
   },
 )
