@@ -1,4 +1,5 @@
 import Type from "typebox"
+import { jsonDepthMax } from "../formats/json-scan.ts"
 import { checkedElsewhere, component, componentKeyword, ProblemSchema, Timestamp } from "./schemas.ts"
 
 const attributes = {
@@ -10,8 +11,12 @@ const attributes = {
   time: { type: "string", format: "date-time" },
   datacontenttype: { type: "string", minLength: 1 },
   dataschema: { type: "string", format: "uri", minLength: 1 },
-  data: { description: "Any JSON; a string where datacontenttype is not JSON." },
-  data_base64: { type: "string", contentEncoding: "base64", description: "Instead of data, for bytes." },
+  data: { description: `Any JSON, nested ${jsonDepthMax} levels at most; a string where datacontenttype is not JSON.` },
+  data_base64: {
+    type: "string",
+    contentEncoding: "base64",
+    description: "Instead of data, for bytes; of JSON where datacontenttype says so and they are.",
+  },
 }
 const required = ["specversion", "id", "source", "type"]
 const extension = { type: ["string", "integer", "boolean"], description: "An extension attribute." }

@@ -1,4 +1,5 @@
 import type { FastifyRequest } from "fastify"
+import { isDeeper } from "../formats/depth.ts"
 import { jsonDepthMax } from "../formats/json-scan.ts"
 import { formatPath } from "./check-schema.ts"
 import { bodyTooLarge, invalidFields, ProblemError, unsupportedType } from "./errors.ts"
@@ -83,17 +84,4 @@ function refuseDeep(body: unknown): void {
     }
   }
   faults.refuse()
-}
-
-function isDeeper(value: unknown, levels: number): boolean {
-  let layer = containers([value])
-  for (let left = levels; layer.length > 0; left--) {
-    if (left === 0) return true
-    layer = containers(layer.flatMap((each) => Object.values(each)))
-  }
-  return false
-}
-
-function containers(values: readonly unknown[]): readonly object[] {
-  return values.filter((value) => typeof value === "object" && value !== null)
 }

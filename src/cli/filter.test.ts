@@ -91,6 +91,100 @@ test("as a process: an answer comes before the next line is there", async () => 
   }
 })
 
+/** What the command answers to a file. */
+async function evaluated(text: string) {
+  const directory = mkdtempSync(join(tmpdir(), "redcar-cli-"))
+  try {
+    const path = join(directory, "lines.ndjson")
+    writeFileSync(path, text)
+    const { code, out, err } = await runCli(["filter", "eval", path])
+    return {
+      code,
+      err,
+      answers: out
+        .split("\n")
+        .filter(Boolean)
+        .map((each) => JSON.parse(each)),
+    }
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
+}
+
+test("data that nests too deep is an error of its line, and all others are answered", async () => {
+  const deep = (levels: number) => `${"[".repeat(levels)}${"]".repeat(levels)}`
+  const filters = [
+    '{"sql":"data.a.b = 1"}',
+    '{"sql":"data[0]"}',
+    '{"pattern":{"data":{"a":{"b":[1],"c":[1]}}}}',
+    '{"query":"data.a == 1"}',
+  ]
+  const lines = [128, 129, 10_000, 100_000].flatMap((levels) =>
+    filters.map((filter) => `{"filter":${filter},"event":{"type":"t","data":${deep(levels)}}}`),
+  )
+  const { code, answers } = await evaluated(`${lines.join("\n")}\n`)
+  expect([code, answers.length]).toEqual([0, lines.length])
+  expect(answers.slice(0, 4).map(({ errors }) => errors.map((each: { kind: string }) => each.kind))).toEqual([
+    ["missingAttribute"],
+    [],
+    [],
+    [],
+  ])
+  for (const { pass, errors } of answers.slice(4)) {
+    expect([pass, errors]).toEqual([
+      false,
+      [{ kind: "parse", message: "event.data is nested deeper than 128 levels", line: 1, column: 1 }],
+    ])
+  }
+})
+
+test("a line that is too large ends it, once what came before it is answered", async () => {
+  const first = `${line({ exact: { type: "order.paid" } })}\n`.repeat(3)
+  const { code, err, answers } = await evaluated(`${first}{"filter":${" ".repeat(17 * 2 ** 20)}`)
+  expect([code, err]).toEqual([1, expect.stringContaining("larger than 16 MiB")])
+  expect(answers.map(({ pass }) => pass)).toEqual([true, true, true])
+})
+
+test("data means what it does where events are published", async () => {
+  const base64 = (text: string) => Buffer.from(text).toString("base64")
+  const { answers } = await evaluated(
+    [
+      { datacontenttype: "application/json", data_base64: base64('{"a":1}') },
+      { datacontenttype: "application/vnd.x+json; charset=utf-8", data_base64: base64('{"a":1}') },
+      { data_base64: base64('{"a":1}') },
+      { datacontenttype: "text/plain", data_base64: base64('{"a":1}') },
+      { datacontenttype: "application/json", data_base64: base64('{"a":1') },
+      { datacontenttype: "application/json", data_base64: "a" },
+      { datacontenttype: "application/json", data_base64: base64(`${"[".repeat(129)}${"]".repeat(129)}`) },
+      { data_base64: base64("{}"), data: { a: 1 } },
+      { datacontenttype: "text/plain", data: { a: 1 } },
+      { datacontenttype: "application/json", data: { a: 1 } },
+      { data_base64: null, data: { a: 1 } },
+    ]
+      .map((data) => line({ query: "data.a == 1" }, { type: "t", ...data }))
+      .join("\n"),
+  )
+  expect(answers.map(({ pass }) => pass)).toEqual([
+    true,
+    true,
+    false,
+    false,
+    false,
+    false,
+    false,
+    false,
+    false,
+    true,
+    true,
+  ])
+  expect(answers.flatMap(({ errors }) => errors.map((each: { message: string }) => each.message))).toEqual([
+    "event.data_base64 must be a string in base64, padded",
+    expect.stringContaining("event.data_base64 is nested deeper than 128 levels"),
+    "event.data_base64 must not stand beside data",
+    "event.data must be a string, for datacontenttype is no JSON type",
+  ])
+})
+
 test("a file may be named", async () => {
   const directory = mkdtempSync(join(tmpdir(), "redcar-cli-"))
   try {

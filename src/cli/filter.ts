@@ -3,7 +3,7 @@ import type { Command } from "commander"
 import { evaluateLine } from "../filters/index.ts"
 import { type Context, examples, subcommand } from "./command.ts"
 import { UsageError } from "./failures.ts"
-import { splitLines } from "./input.ts"
+import { type Piece, splitLines } from "./input.ts"
 
 export function configure(command: Command, context: Context): void {
   command
@@ -42,13 +42,17 @@ async function evaluate({ terminal }: Context, file: string | undefined): Promis
   const splitter = splitLines()
   const decoder = new TextDecoder()
   let answered = 0
-  const answer = async (pieces: ReturnType<typeof splitter.push>) => {
+  const answer = async (pieces: Iterable<Piece>) => {
     const lines: string[] = []
-    for (const { json, place } of pieces) {
-      for (answered++; answered < place; answered++) lines.push(evaluateLine(""))
-      lines.push(evaluateLine(decoder.decode(json)))
+    try {
+      for (const { json, place } of pieces) {
+        for (answered++; answered < place; answered++) lines.push(evaluateLine(""))
+        lines.push(evaluateLine(decoder.decode(json)))
+      }
+    } finally {
+      // Whatever ends the input, what came before it is answered.
+      if (lines.length > 0) await terminal.out(`${lines.join("\n")}\n`)
     }
-    if (lines.length > 0) await terminal.out(`${lines.join("\n")}\n`)
   }
   try {
     for await (const part of file === undefined || file === "-" ? terminal.stdin : createReadStream(file)) {

@@ -78,7 +78,7 @@ describe("NDJSON", () => {
     const splitter = splitLines()
     const part = new Uint8Array(1 << 20).fill(0x61)
     expect(() => {
-      for (let i = 0; i < 32; i++) splitter.push(part)
+      for (let i = 0; i < 32; i++) for (const _ of splitter.push(part));
     }).toThrow(FailedError)
   })
 })

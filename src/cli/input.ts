@@ -27,8 +27,8 @@ const closeBrace = 0x7d
 
 /** Splits an input into the events of each part that was read, so that what has come can go on at once. */
 export interface Splitter {
-  /** What is complete now. */
-  push(part: Uint8Array): readonly Piece[]
+  /** What is complete now, to be taken to its end: what is too large is thrown once everything before it was taken. */
+  push(part: Uint8Array): Iterable<Piece>
   /** What is left at the end. */
   end(): readonly Piece[]
 }
@@ -42,15 +42,13 @@ export function splitLines(): Splitter {
     return isBlank(bytes) ? [] : [{ json: bytes, place: line }]
   }
   return {
-    push(part) {
-      const pieces: Piece[] = []
+    *push(part) {
       let from = 0
       for (let at = part.indexOf(newline); at >= 0; at = part.indexOf(newline, from)) {
-        pieces.push(...piece(rest.take(part.subarray(from, at))))
+        yield* piece(rest.take(part.subarray(from, at)))
         from = at + 1
       }
       rest.keep(part.subarray(from))
-      return pieces
     },
     end: () => piece(rest.take(new Uint8Array(0))),
   }
@@ -67,18 +65,16 @@ export function splitJson(): Splitter {
     return [{ json: onOneLine(bytes), place }]
   }
   return {
-    push(part) {
-      const pieces: Piece[] = []
+    *push(part) {
       let from = 0
       for (let at = 0; at < part.length; at++) {
         const step = scan(part[at]!)
         if (step === "inside") continue
         const until = step === "last" ? at + 1 : at
-        pieces.push(...piece(rest.take(part.subarray(from, until))))
+        yield* piece(rest.take(part.subarray(from, until)))
         from = at + 1
       }
       rest.keep(part.subarray(from))
-      return pieces
     },
     end: () => piece(rest.take(new Uint8Array(0))),
   }

@@ -164,7 +164,7 @@ async function* read(terminal: Terminal, path: string, options: PublishOptions):
     const start = splitter === undefined ? withoutByteOrderMark(part) : part
     splitter ??= splitterFor(options, start, path)
     bytes += part.length
-    yield { pieces: splitter.push(start), bytes }
+    yield { pieces: [...splitter.push(start)], bytes }
   }
   if (splitter === undefined)
     throw new UsageError(`${path === "-" ? "standard input" : path} is empty`, ["There is nothing to publish."])

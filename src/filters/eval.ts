@@ -1,4 +1,9 @@
 import { type Attributes, Event } from "../core/event.ts"
+import { decodeBase64 } from "../formats/base64.ts"
+import { isDeeper } from "../formats/depth.ts"
+import { jsonDepthMax } from "../formats/json-scan.ts"
+import { parseMediaType } from "../formats/media-type.ts"
+import { jsonKindOf } from "../formats/payload.ts"
 import { compileNode } from "./compile.ts"
 import { readFilters } from "./parse.ts"
 import { describe, type Fault, isObject } from "./reading.ts"
@@ -46,7 +51,8 @@ export function evaluateInput(input: unknown): Evaluated {
   if (wrong.length > 0) return failed(wrong)
   const read = readFilters([filter])
   if (!read.ok) return { pass: false, value: false, errors: read.faults.map(errorOf) }
-  return evaluateNode(read.node, viewOfJson(event as Record<string, unknown>))
+  const view = viewOfJson(event as Record<string, unknown>)
+  return typeof view === "string" ? failed([view]) : evaluateNode(read.node, view)
 }
 
 function evaluateNode(node: Node, view: EventView): Evaluated {
@@ -73,25 +79,33 @@ function errorOf({ field, message, line = 1, column = 1 }: Fault): EvaluatedErro
 }
 
 /**
- * A CloudEvent of the JSON format as filters see it. Whether it is a valid one is not asked: attributes are its members
- * that are texts, integers and booleans.
+ * A CloudEvent of the JSON format as filters see it, or what is wrong with its data, which means here what it does where
+ * events are published. Whether its attributes are valid is not asked: they are its members that are texts, integers and
+ * booleans.
  */
-export function viewOfJson(json: Readonly<Record<string, unknown>>): EventView {
+export function viewOfJson(json: Readonly<Record<string, unknown>>): EventView | string {
   const attributes: Record<string, string | number | boolean> = {}
   for (const [name, value] of Object.entries(json)) {
     if (name === "data" || name === "data_base64") continue
     if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") attributes[name] = value
   }
-  const event = Event.of(attributes as Attributes)
-  if (json.data_base64 === undefined) return EventView.withData(event, json.data as Json | undefined)
-  return new EventView(Event.of(attributes as Attributes, ...dataOfBase64(json)))
+  const { data, data_base64: base64, datacontenttype } = json
+  const type = typeof datacontenttype === "string" ? parseMediaType(datacontenttype) : undefined
+  if (base64 !== undefined && base64 !== null) {
+    if (data !== undefined) return "event.data_base64 must not stand beside data"
+    return viewOfBase64(attributes, base64, type?.json === true)
+  }
+  if (data !== undefined && type?.json === false && typeof data !== "string") {
+    return "event.data must be a string, for datacontenttype is no JSON type"
+  }
+  if (isDeeper(data, jsonDepthMax)) return `event.data is nested deeper than ${jsonDepthMax} levels`
+  return EventView.withData(Event.of(attributes as Attributes), data as Json | undefined)
 }
 
-/** JSON in base64 is data as well, where the content type says so. */
-function dataOfBase64(json: Readonly<Record<string, unknown>>): [Uint8Array, "json" | "binary"] {
-  const type = String(json.datacontenttype ?? "")
-    .split(";")[0]!
-    .trim()
-    .toLowerCase()
-  return [Buffer.from(String(json.data_base64), "base64"), /[/+]json$/.test(type) ? "json" : "binary"]
+function viewOfBase64(attributes: Attributes, base64: unknown, json: boolean): EventView | string {
+  const data = typeof base64 === "string" ? decodeBase64(base64) : undefined
+  if (data === undefined) return "event.data_base64 must be a string in base64, padded"
+  const kind = json ? jsonKindOf(data) : "binary"
+  if (typeof kind !== "string") return `event.data_base64 ${kind.message}`
+  return new EventView(Event.of(attributes, data, kind))
 }

@@ -117,6 +117,17 @@ describe("decoding the binary mode", () => {
     expect(event.data === undefined).toBe(kind === "none")
   })
 
+  it("refuses JSON that nests deeper than 128 levels, and takes it under another type", () => {
+    const nested = (levels: number) => `${"[".repeat(levels)}${"]".repeat(levels)}`
+    expect(decoded(required, "application/json", nested(128)).dataKind).toBe("json")
+    expect(decoded(required, "text/plain", nested(129)).dataKind).toBe("text")
+    for (const levels of [129, 100_000]) {
+      expect(decode(required, "application/json", nested(levels))).toMatchObject({
+        faults: [{ field: "data", message: expect.stringContaining("is nested deeper than 128 levels; nest it less") }],
+      })
+    }
+  })
+
   it("drops what the hub itself adds", () => {
     expect(Object.keys(decoded([...required, "ce-redcarcursor", "1", "ce-redcartime", "x"]).attributes)).toHaveLength(4)
   })

@@ -12,9 +12,9 @@ import {
 } from "./attributes.ts"
 import { InvalidEvent } from "./invalid-event.ts"
 import { quoteJson } from "./json-encode.ts"
-import { JsonScanner } from "./json-scan.ts"
 import type { MediaType } from "./media-type.ts"
 import { Memo } from "./memo.ts"
+import { jsonKindOf } from "./payload.ts"
 import { percentDecode, percentEncode } from "./percent.ts"
 import { isUriReference } from "./uri.ts"
 
@@ -43,7 +43,6 @@ interface Reading {
  * as data. The body is kept, not copied. Remembers sources that it has seen.
  */
 export class BinaryDecoder {
-  readonly #scanner = new JsonScanner()
   readonly #sources = new Memo(isUriReference)
 
   /** `rawHeaders` as node:http gives them: name, value, name, value …; `type` is their content type, where one is. */
@@ -59,17 +58,18 @@ export class BinaryDecoder {
     }
     const { faults, names } = reading
     for (const name of requiredAttributes) if (!names.includes(name)) faults.push(missing(name))
-    if (faults.length > 0) return InvalidEvent.of(faults, reading.id)
     const kind = this.kindOf(type, body)
+    if (typeof kind !== "string") faults.push(kind)
+    if (faults.length > 0 || typeof kind !== "string") return InvalidEvent.of(faults, reading.id)
     const attributes = Buffer.from(`${reading.json}}`)
     const { id, source } = reading
     return Event.fromJson(attributes, kind === "none" ? undefined : body, kind, { id, source })
   }
 
-  /** How data of this content type reads in JSON. */
-  kindOf(type: MediaType | undefined, data: Buffer): DataKind {
+  /** How data of this content type reads in JSON; a fault where it is JSON that no event may hold. */
+  kindOf(type: MediaType | undefined, data: Buffer): DataKind | Fault {
     if (data.length === 0) return "none"
-    if (type?.json) return this.#scanner.scanText(data, 0, data.length) < 0 ? "binary" : "json"
+    if (type?.json) return jsonKindOf(data)
     return type?.text && isUtf8(data) ? "text" : "binary"
   }
 

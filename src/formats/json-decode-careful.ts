@@ -12,7 +12,7 @@ import {
 import { InvalidEvent } from "./invalid-event.ts"
 import { type JsonScanner, jsonBits, jsonKind } from "./json-scan.ts"
 import { parseMediaType } from "./media-type.ts"
-import { payloadOf } from "./payload.ts"
+import { payloadOf, type Rules } from "./payload.ts"
 
 /** What the members of an envelope come to, one by one. */
 interface Reading {
@@ -30,7 +30,7 @@ interface Reading {
  * The event of the object that was last scanned in `bytes`, by every rule, one member after the other; where it is none,
  * everything that is wrong with it. Understands whatever the quick decoder leaves: whitespace, escapes, other scripts.
  */
-export function decodeCarefully(bytes: Buffer, scanner: JsonScanner): Event | InvalidEvent {
+export function decodeCarefully(bytes: Buffer, scanner: JsonScanner, rules: Rules): Event | InvalidEvent {
   const reading: Reading = { faults: [], names: new Set(), values: new Map(), parts: [], data: -1, base64: -1 }
   if (scanner.count > attributesMax) reading.faults.push(tooManyAttributes)
   else for (let i = 0; i < scanner.count; i++) readMember(bytes, scanner.members, i, reading)
@@ -38,8 +38,8 @@ export function decodeCarefully(bytes: Buffer, scanner: JsonScanner): Event | In
   for (const name of requiredAttributes)
     if (!values.has(name) && scanner.count <= attributesMax) faults.push(missing(name))
   const type = values.get("datacontenttype")
-  const json = typeof type !== "string" || parseMediaType(type).json
-  const payload = payloadOf(bytes, scanner.members, reading, json)
+  const declared = typeof type !== "string" ? "absent" : parseMediaType(type).json ? "json" : "other"
+  const payload = payloadOf(bytes, scanner.members, reading, declared, rules)
   if ("message" in payload) faults.push(payload)
   if (faults.length > 0 || "message" in payload) return InvalidEvent.of(faults, values.get("id"))
   const attributes = Buffer.from(`{${reading.parts.join(",")}}`)

@@ -6,7 +6,7 @@ import { JsonScanner, jsonBits, jsonKind, skipSpace } from "./json-scan.ts"
 import { parseMediaType } from "./media-type.ts"
 import { memberCode, memberCodes } from "./member-names.ts"
 import { ByteMemo } from "./memo.ts"
-import { type DataPlaces, payloadOf } from "./payload.ts"
+import { type DataPlaces, type DeclaredType, payloadOf, type Rules } from "./payload.ts"
 import { isUri, isUriReference } from "./uri.ts"
 
 /** What a JSON batch holds, in its order. */
@@ -28,13 +28,19 @@ const required =
  */
 export class JsonDecoder {
   readonly #scanner = new JsonScanner()
-  readonly #quick = new QuickReader()
+  readonly #quick: QuickReader
+  readonly #rules: Rules
+
+  constructor(rules: Rules = "published") {
+    this.#rules = rules
+    this.#quick = new QuickReader(rules)
+  }
 
   /** The event that the bytes from `start` to `end` are. */
   decode(bytes: Buffer, start = 0, end = bytes.length): Event | InvalidEvent {
     const scanner = this.#scanner
     if (scanner.scanWhole(bytes, start, end) < 0) return new InvalidEvent(this.#reason(start))
-    return this.#quick.read(bytes, scanner) ?? decodeCarefully(bytes, scanner)
+    return this.#quick.read(bytes, scanner) ?? decodeCarefully(bytes, scanner, this.#rules)
   }
 
   /** The events of a JSON array; one that is invalid does not spoil the others, broken JSON spoils all. */
@@ -53,7 +59,7 @@ export class JsonDecoder {
       if (at < 0) return { kind: "invalid", detail: this.#reason(0) }
       items.push(
         isObject
-          ? (this.#quick.read(bytes, scanner) ?? decodeCarefully(bytes, scanner))
+          ? (this.#quick.read(bytes, scanner) ?? decodeCarefully(bytes, scanner, this.#rules))
           : new InvalidEvent("not a JSON object"),
       )
       at = skipSpace(bytes, at, end)
@@ -81,7 +87,12 @@ class QuickReader implements DataPlaces {
   data = -1
   base64 = -1
   #source = ""
-  #json = true
+  #type: DeclaredType = "absent"
+  readonly #rules: Rules
+
+  constructor(rules: Rules) {
+    this.#rules = rules
+  }
 
   /** The event of the object that was last scanned; undefined where it takes a closer look. */
   read(bytes: Buffer, scanner: JsonScanner): Event | undefined {
@@ -89,7 +100,7 @@ class QuickReader implements DataPlaces {
     if (count > attributesMax) return undefined
     this.data = -1
     this.base64 = -1
-    this.#json = true
+    this.#type = "absent"
     let seen = 0
     let present = 0
     let idAt = 0
@@ -121,7 +132,7 @@ class QuickReader implements DataPlaces {
       }
     }
     if ((present & required) !== required) return undefined
-    const payload = payloadOf(bytes, members, this, this.#json)
+    const payload = payloadOf(bytes, members, this, this.#type, this.#rules)
     if ("message" in payload) return undefined
     const attributes =
       prefix === kept && scanner.compact
@@ -196,7 +207,7 @@ class QuickReader implements DataPlaces {
       json = parseMediaType(text).json
       this.#contentTypes.keep(bytes, start, end, json)
     }
-    this.#json = json
+    this.#type = json ? "json" : "other"
     return true
   }
 

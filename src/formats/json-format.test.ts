@@ -6,6 +6,7 @@ import { attributeFaults } from "./attributes.ts"
 import { InvalidEvent } from "./invalid-event.ts"
 import { JsonDecoder } from "./json-decode.ts"
 import { EventWriter, encodeBatch, encodeEvent, encodeLines, quoteJson } from "./json-encode.ts"
+import { jsonDepthMax } from "./json-scan.ts"
 import { parseMediaType } from "./media-type.ts"
 
 const decoder = new JsonDecoder()
@@ -74,7 +75,12 @@ const anyData = fc.oneof(
   fc.record({ data: fc.oneof(fc.jsonValue(), fc.string({ unit: "binary" }), fc.string()) }),
   fc.record({
     data_base64: mostly(
-      fc.uint8Array().map((bytes) => Buffer.from(bytes).toString("base64")),
+      fc
+        .oneof(
+          fc.uint8Array(),
+          fc.json().map((json) => Buffer.from(json)),
+        )
+        .map((bytes) => Buffer.from(bytes).toString("base64")),
       fc.constantFrom("=", "a", 7),
     ),
   }),
@@ -84,6 +90,15 @@ const anyData = fc.oneof(
 const anyEnvelope: fc.Arbitrary<Record<string, unknown>> = fc
   .tuple(anyAttributes, anyData, mostly(fc.constant({}), fc.constantFrom({ BAD: "x" }, { "": 1 })))
   .map(([attributes, data, more]) => ({ ...attributes, ...data, ...more }))
+
+function isJson(bytes: Buffer): boolean {
+  try {
+    JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes))
+    return true
+  } catch {
+    return false
+  }
+}
 
 /** The rules, written the long way: what a valid envelope comes to. */
 function expected(
@@ -100,14 +115,18 @@ function expected(
   if (base64 !== undefined && base64 !== null) {
     if ("data" in envelope || typeof base64 !== "string") return undefined
     const bytes = Buffer.from(base64, "base64")
-    return bytes.toString("base64") === base64
-      ? { attributes, data: bytes.toString("latin1"), kind: "binary" }
-      : undefined
+    if (bytes.toString("base64") !== base64) return undefined
+    const type = attributes.datacontenttype as string | undefined
+    return type !== undefined && parseMediaType(type).json && isJson(bytes)
+      ? { attributes, data: bytes.toString(), kind: "json" }
+      : { attributes, data: bytes.toString("latin1"), kind: "binary" }
   }
   if (!("data" in envelope)) return { attributes, data: undefined, kind: "none" }
   const type = attributes.datacontenttype as string | undefined
-  if (typeof envelope.data === "string" && type !== undefined && !parseMediaType(type).json) {
-    return /\p{Cs}/u.test(envelope.data) ? undefined : { attributes, data: envelope.data, kind: "text" }
+  if (type !== undefined && !parseMediaType(type).json) {
+    return typeof envelope.data !== "string" || /\p{Cs}/u.test(envelope.data)
+      ? undefined
+      : { attributes, data: envelope.data, kind: "text" }
   }
   return { attributes, data: JSON.stringify(envelope.data), kind: "json" }
 }
@@ -180,11 +199,57 @@ describe("decoding", () => {
     expect(kind({ data: "a\n", datacontenttype: "application/vnd.x+JSON" })).toEqual(["json", '"a\\n"'])
     expect(kind({ data: "a\né", datacontenttype: "application/xml" })).toEqual(["text", "a\né"])
     expect(kind({ data: "", datacontenttype: "text/plain" })).toEqual(["text", ""])
-    expect(kind({ data: { a: 1 }, datacontenttype: "text/plain" })).toEqual(["json", '{"a":1}'])
     expect(kind({ data_base64: "aGk=" })).toEqual(["binary", "hi"])
     expect(kind({ data_base64: "", datacontenttype: "application/json" })).toEqual(["binary", ""])
     expect(kind({ data: 1, data_base64: null })).toEqual(["json", "1"])
+    const base64 = (value: string) => ({ data_base64: Buffer.from(value).toString("base64") })
+    expect(kind({ ...base64('{"a":1}'), datacontenttype: "application/json" })).toEqual(["json", '{"a":1}'])
+    expect(kind({ ...base64(" [1]\n"), datacontenttype: "a/b+json; charset=utf-8" })).toEqual(["json", " [1]\n"])
+    expect(kind({ ...base64('{"a":'), datacontenttype: "application/json" })).toEqual(["binary", '{"a":'])
+    expect(kind(base64('{"a":1}'))).toEqual(["binary", '{"a":1}'])
+    expect(kind({ ...base64('{"a":1}'), datacontenttype: "text/plain" })).toEqual(["binary", '{"a":1}'])
     expect(kind({})).toEqual(["none", undefined])
+  })
+
+  it.each([{ a: 1 }, [1], 5, true, null])("refuses %j as data of a type that is not JSON", (data) => {
+    const { faults } = refused({ ...valid, data, datacontenttype: "text/plain" })
+    expect(faults).toEqual([
+      {
+        field: "data",
+        message: expect.stringMatching(/^must be a string, .* send another datacontenttype, or data_base64$/),
+      },
+    ])
+  })
+
+  it("takes data of 128 levels in every form, and no deeper", () => {
+    const json = (levels: number) =>
+      `${'[{"a":'.repeat(levels / 2)}${levels % 2 === 0 ? "1" : "[]"}${"}]".repeat(levels / 2)}`
+    const start = JSON.stringify({ ...valid, datacontenttype: "application/json" }).slice(0, -1)
+    const forms = (levels: number) => {
+      const base64 = `${start},"data_base64":"${Buffer.from(json(levels)).toString("base64")}"}`
+      const plain = `${start},"data":${json(levels)}}`
+      const batch = decoder.decodeBatch(Buffer.from(`[${plain}]`), 9)
+      return [decode(plain), decode(base64), batch.kind === "events" ? batch.items[0] : batch]
+    }
+    expect(json(jsonDepthMax + 1).length).toBeGreaterThan(json(jsonDepthMax).length)
+    for (const event of forms(jsonDepthMax)) expect(event).toMatchObject({ dataKind: "json" })
+    const [plain, base64, batch] = forms(jsonDepthMax + 1)
+    expect(plain).toMatchObject({ detail: expect.stringContaining("nested deeper than 128 levels") })
+    expect(base64).toMatchObject({
+      faults: [{ field: "data_base64", message: expect.stringMatching(/^is nested deeper than 128 levels; /) }],
+    })
+    expect(batch).toMatchObject({ kind: "invalid", detail: expect.stringContaining("nested deeper than 128 levels") })
+  })
+
+  it("reads what was stored as it was, whatever the rules are now", () => {
+    const stored = new JsonDecoder("stored")
+    const kind = (more: object) => {
+      const event = stored.decode(Buffer.from(JSON.stringify({ ...valid, ...more })))
+      return event instanceof Event ? [event.dataKind, text(event.data)] : event
+    }
+    expect(kind({ data: { a: 1 }, datacontenttype: "text/plain" })).toEqual(["json", '{"a":1}'])
+    const data_base64 = Buffer.from("[1]").toString("base64")
+    expect(kind({ data_base64, datacontenttype: "application/json" })).toEqual(["binary", "[1]"])
   })
 
   it("understands escaped slashes in base64", () => {

@@ -3,6 +3,8 @@ import { isUtf8 } from "node:buffer"
 /** Levels of arrays and objects that a JSON text may nest. */
 export const jsonDepthMax = 128
 
+const tooDeep = `nested deeper than ${jsonDepthMax} levels`
+
 /** Members of an object whose places are kept. More are checked all the same, and counted. */
 export const jsonMembersMax = 512
 
@@ -71,7 +73,8 @@ export class JsonScanner {
     this.count = 0
     this.compact = true
     this.#seen = 0
-    this.#depth = 1
+    // The object itself does not count: its members may nest as deep as values that stand alone.
+    this.#depth = 0
     let high = 0
     if (start >= end || bytes[start] !== 0x7b) return this.#unexpected(start, end)
     let at = start + 1
@@ -164,7 +167,7 @@ export class JsonScanner {
   }
 
   #object(bytes: Uint8Array, start: number, end: number): number {
-    if (++this.#depth > jsonDepthMax) return this.#fail(`nested deeper than ${jsonDepthMax} levels`, start - 1)
+    if (++this.#depth > jsonDepthMax) return this.#fail(tooDeep, start - 1)
     let at = start
     if (at < end && bytes[at]! <= 0x20) at = skipSpace(bytes, at, end)
     if (at < end && bytes[at] === 0x7d) {
@@ -195,7 +198,7 @@ export class JsonScanner {
   }
 
   #array(bytes: Uint8Array, start: number, end: number): number {
-    if (++this.#depth > jsonDepthMax) return this.#fail(`nested deeper than ${jsonDepthMax} levels`, start - 1)
+    if (++this.#depth > jsonDepthMax) return this.#fail(tooDeep, start - 1)
     let at = start
     if (at < end && bytes[at]! <= 0x20) at = skipSpace(bytes, at, end)
     if (at < end && bytes[at] === 0x5d) {
@@ -276,6 +279,11 @@ export class JsonScanner {
       at = digits
     }
     return at
+  }
+
+  /** Whether the last scan that failed did so for the depth alone. */
+  get tooDeep(): boolean {
+    return this.fault.message === tooDeep
   }
 
   #unexpected(at: number, end: number): number {

@@ -129,6 +129,43 @@ describe("raw input", () => {
     expect(text(stored)).toEqual([kind, body])
   })
 
+  it("of JSON that nests too deep is refused in every mode, with the field", async () => {
+    const nested = (levels: number) => `${"[".repeat(levels)}${"]".repeat(levels)}`
+    const json = (levels: number) =>
+      `{"specversion":"1.0","id":"${levels}","source":"/a","type":"t","data":${nested(levels)}}`
+    const modes: readonly (readonly [Record<string, string>, (levels: number) => string])[] = [
+      [{ "content-type": "application/json" }, nested],
+      [
+        {
+          "content-type": "application/json",
+          "ce-id": "1",
+          "ce-source": "/a",
+          "ce-type": "t",
+          "ce-specversion": "1.0",
+        },
+        nested,
+      ],
+      [{ "content-type": "application/cloudevents+json" }, json],
+      [{ "content-type": "application/cloudevents-batch+json" }, (levels) => `[${json(levels)}]`],
+    ]
+    for (const [at, [headers, body]] of modes.entries()) {
+      expect((await hub.post(`deep${at}`, headers, body(128))).status).toBeLessThan(300)
+      const refused = await hub.post(`deep${at}`, headers, body(129))
+      expect([refused.status, JSON.stringify(refused.body)]).toEqual([
+        400,
+        expect.stringContaining("nested deeper than 128 levels"),
+      ])
+      expect((await hub.stored(`deep${at}`)).length).toBe(1)
+    }
+    const lines = await hub.post(
+      "deeplines",
+      { "content-type": "application/x-ndjson" },
+      `${json(128)}\n${json(129)}\n`,
+    )
+    expect(JSON.stringify(lines.body)).toContain("nested deeper than 128 levels")
+    expect((await hub.stored("deeplines")).length).toBe(1)
+  })
+
   it("may be empty", async () => {
     expect((await hub.post("rawempty", {})).status).toBe(202)
     expect(text((await hub.stored("rawempty"))[0])).toEqual(["none", undefined])

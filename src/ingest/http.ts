@@ -188,7 +188,9 @@ class HttpIngest implements Ingest {
   #decodeBinary({ req, head, address, type, id }: Request, body: Buffer): Event | InvalidEvent {
     if (head.attributes) return this.#binary.decode(req.rawHeaders, type, body)
     if (type !== undefined && !type.valid) return new InvalidEvent("the Content-Type header is no media type")
-    return this.#options.publisher.wrap(address, type, body, this.#binary.kindOf(type, body), id)
+    const kind = this.#binary.kindOf(type, body)
+    if (typeof kind !== "string") return InvalidEvent.of([kind])
+    return this.#options.publisher.wrap(address, type, body, kind, id)
   }
 
   #publishOne(request: Request, event: Event | InvalidEvent, release: () => void): Refusal | undefined {

@@ -104,5 +104,6 @@ function eventOf(
   const type = content.contentType === undefined ? undefined : parseMediaType(content.contentType)
   if (type !== undefined && !type.valid) return `its Content-Type is no media type: ${content.contentType}`
   const body = Buffer.from(content.data.buffer, content.data.byteOffset, content.data.byteLength)
-  return publisher.wrap(address, type, body, binary.kindOf(type, body))
+  const kind = binary.kindOf(type, body)
+  return typeof kind === "string" ? publisher.wrap(address, type, body, kind) : `its ${kind.field} ${kind.message}`
 }

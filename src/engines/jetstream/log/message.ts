@@ -116,7 +116,7 @@ export class DamagedMessage {
 
 /** Reads stored messages; total: what does not check is answered as damaged. */
 export class MessageDecoder {
-  readonly #json = new JsonDecoder()
+  readonly #json = new JsonDecoder("stored")
 
   /** `subjectCrc` is that of the subject as it is stored. */
   decode(header: Uint8Array, payload: Uint8Array, subjectCrc: number): DecodedMessage | DamagedMessage {
