@@ -5,6 +5,7 @@ import { join } from "node:path"
 import { loadAdminKey } from "./access/admin-key.ts"
 import { type Authorize, createAuthorizer } from "./access/authorize.ts"
 import { createApi } from "./api/api.ts"
+import { type PipeliningOptions, pipelined } from "./api/pipelining.ts"
 import { natsServers } from "./config/relations.ts"
 import type { Settings } from "./config/schema.ts"
 import type { Address } from "./core/address.ts"
@@ -242,7 +243,7 @@ function startLoops(shared: Shared, closing: Closing): void {
   const router = roles.includes("route") ? startRoutes(shared, closing) : undefined
   const worker = roles.includes("deliver") ? startDeliveries(shared, closing) : undefined
   if (roles.includes("ingest")) startTakingIn(shared, closing)
-  metrics.watchEngine(() => ({
+  metrics.watchFigures("redcar_engine", "What the engine holds, by figure.", () => ({
     ...engine.figures(),
     ...worker?.figures(),
     ...(router && { catching_up: router.catching() }),
@@ -320,11 +321,16 @@ async function startServer(shared: Shared, closing: Closing): Promise<Server> {
     metrics: { open: settings.metricsOpen, render: metrics.render },
     roles,
     readiness: () => [...failures],
+    watch: (read) =>
+      metrics.watchFigures("redcar_api", "What the clients of the API cost at present, by figure.", read),
     serverFactory: (handler) =>
-      makeServer((request, response) => {
-        if (takesEvents && ingest.handles(request)) ingest.handle(request, response)
-        else handler(request, response)
-      }),
+      makeServer(
+        (request, response) => {
+          if (takesEvents && ingest.handles(request)) ingest.handle(request, response)
+          else handler(request, response)
+        },
+        { isSmall: (request) => takesEvents && ingest.handles(request) },
+      ),
   })
   closing.push(() => closeServer(api.server, streams, delivery.shutdownGraceMs))
   return api.server
@@ -359,10 +365,14 @@ function tellFailures(failures: Set<string>, log: Logger, loops: Readonly<Record
   }
 }
 
-function makeServer(listener: RequestListener): Server {
-  const server = createServer({ keepAliveTimeout: 65_000, noDelay: true }, listener)
-  leaveContinueTo(server, listener)
-  return server
+/** A client that neither sends nor takes anything for this long is cut off; what streams says something more often. */
+const idleMs = 120_000
+
+function makeServer(listener: RequestListener, options: PipeliningOptions): Server {
+  const inTurn = pipelined(listener, options)
+  const server = createServer({ keepAliveTimeout: 65_000, noDelay: true }, inTurn)
+  leaveContinueTo(server, inTurn)
+  return server.setTimeout(idleMs)
 }
 
 function listen(server: Server, { host, port }: Settings): Promise<string> {

@@ -31,6 +31,8 @@ export interface TestApi {
   call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>
   /** Appends events of the ids given to a topic (`orders` or `orders:1`), which is made where it is not there. */
   append(topic: string, ids: readonly string[], data?: Uint8Array): Promise<readonly Cursor[]>
+  /** What its clients cost at present. */
+  figures(): Readonly<Record<string, number>>
   /** The server's routes as a tree. */
   routes(): string
   close(): Promise<void>
@@ -55,6 +57,7 @@ export async function openTestApi({ credentials, ...options }: TestApiOptions = 
   const embedded = await openEmbeddedDirectory(directory, { clock, segmentBytes: 4 << 20 })
   const engine: Engine = credentials === undefined ? embedded : { ...embedded, credentials }
   const stop = new AbortController()
+  const watched: (() => Readonly<Record<string, number>>)[] = []
   const guard = { allowLoopback: true, allowPrivate: false, allow: [] }
   const api = await createApi({
     engine,
@@ -65,6 +68,7 @@ export async function openTestApi({ credentials, ...options }: TestApiOptions = 
     version: "0.0.0-test",
     stop: stop.signal,
     topics: { autoCreate: true, dedupeWindowMs: 86_400_000 },
+    watch: (read) => watched.push(read),
     ...options,
   })
   await api.listen({ host: "127.0.0.1", port: 0 })
@@ -85,6 +89,7 @@ export async function openTestApi({ credentials, ...options }: TestApiOptions = 
       )
       return appended.map(({ cursor }) => cursor)
     },
+    figures: () => watched[0]!(),
     routes: () => api.printRoutes({ commonPrefix: false }),
     async close() {
       stop.abort()

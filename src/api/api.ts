@@ -6,6 +6,7 @@ import fastify, {
   type FastifyReply,
   type FastifyRequest,
 } from "fastify"
+import { Budget } from "../core/budget.ts"
 import { auditRoutes } from "./audit.ts"
 import { type ApiContext, type ApiOptions, createTurns } from "./context.ts"
 import { deadLetterRoutes } from "./dead-letters.ts"
@@ -23,6 +24,7 @@ import { natsCredentialsRoutes } from "./nats-credentials.ts"
 import { bodyBytesMax, letBodiesCome, parseJson, refuseIdempotencyKeys, refuseUnasked } from "./requests.ts"
 import { resourceRoutes } from "./resource-routes.ts"
 import { createResourceStore } from "./resource-store.ts"
+import { answersBytesMax, boundAnswers } from "./room.ts"
 import { type App, noCompilers, type RouteDoc } from "./routes.ts"
 import { statusRoutes } from "./status.ts"
 import { streamRoutes } from "./stream.ts"
@@ -40,7 +42,9 @@ const pathPartCharactersMax = 4096
  * `serverFactory` to have it answer the requests of a server of yours.
  */
 export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
-  const context: ApiContext = { ...options, startedAt: options.clock.now(), inTurn: createTurns() }
+  const room = new Budget(answersBytesMax)
+  const context: ApiContext = { ...options, room, startedAt: options.clock.now(), inTurn: createTurns() }
+  options.watch?.(() => ({ answer_bytes: room.taken }))
   const { serverFactory } = options
   const answerError = (error: unknown, _: FastifyRequest, reply: FastifyReply) => answerProblem(context, error, reply)
   const settings: FastifyHttpOptions<Server> = {
@@ -55,6 +59,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   app.setErrorHandler((error: FastifyError, request, reply) => answerError(error, request, reply))
   parseJson(app)
   guard(app, context)
+  boundAnswers(app, room, context.clock)
   refuseUnknown(app, context)
   refuseIdempotencyKeys(app)
   letBodiesCome(app)

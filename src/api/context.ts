@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http"
 import type { Caller } from "../access/authorize.ts"
+import type { Budget } from "../core/budget.ts"
 import type { Chance, Clock } from "../core/clock.ts"
 import type { DestinationKind } from "../core/destination.ts"
 import type { Engine } from "../core/engine.ts"
@@ -28,12 +29,16 @@ export interface ApiOptions {
   readonly readiness?: () => readonly string[]
   /** Makes or takes the server whose requests `handler` answers; absent: fastify makes its own. */
   readonly serverFactory?: (handler: (request: IncomingMessage, response: ServerResponse) => void) => Server
+  /** Is given what reads, in figures by name, what clients cost at present. */
+  readonly watch?: (read: () => Readonly<Record<string, number>>) => void
   /** Where errors that nobody expected are written. */
   readonly log?: Logger
 }
 
 /** What the handlers share. */
 export interface ApiContext extends ApiOptions {
+  /** What answers that are being made, or wait for their clients, hold together. */
+  readonly room: Budget
   /** When the API was made, in Unix milliseconds. */
   readonly startedAt: number
   /**

@@ -46,10 +46,14 @@ const page = `<!doctype html>
 
 const open = { config: { open: true } }
 
-/** `/v1/openapi.json`, and `/docs`, the page that shows it. Both are made when first asked for. */
+/**
+ * `/v1/openapi.json`, and `/docs`, the page that shows it. All is made when first asked for, once: they need no key, and
+ * one buffer for everyone keeps what clients leave unread from costing memory.
+ */
 export function docsRoutes(app: App, context: ApiContext, register: (app: App) => void): void {
-  const document = lazy(() => createDocument(context, register))
-  const script = lazy(loadScript)
+  const document = lazy(async () => Buffer.from(await createDocument(context, register)))
+  const gzipped = lazy(loadScript)
+  const plain = lazy(async () => promisify(gunzip)(await gzipped()))
   app.get("/v1/openapi.json", open, async (_, reply) =>
     reply
       .type("application/json; charset=utf-8")
@@ -62,13 +66,14 @@ export function docsRoutes(app: App, context: ApiContext, register: (app: App) =
     )
   }
   app.get("/docs/scalar.js", open, async (request, reply) => {
-    const gzipped = await script()
+    const packed = /\bgzip\b/.test(headerOf(request, "accept-encoding") ?? "")
+    const script = await (packed ? gzipped : plain)()
     reply
       .type("text/javascript; charset=utf-8")
       .header("cache-control", "public, max-age=3600")
       .header("vary", "accept-encoding")
-    const plain = !/\bgzip\b/.test(headerOf(request, "accept-encoding") ?? "")
-    return plain ? reply.send(await promisify(gunzip)(gzipped)) : reply.header("content-encoding", "gzip").send(gzipped)
+    if (packed) reply.header("content-encoding", "gzip")
+    return reply.send(script)
   })
 }
 

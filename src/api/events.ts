@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify"
 import Type from "typebox"
 import { type Address, formatTopic } from "../core/address.ts"
+import type { Budget } from "../core/budget.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { StoredEvent } from "../core/engine.ts"
 import { EventWriter, encodeBatch, encodeEvent, encodeLines } from "../formats/json-encode.ts"
@@ -10,6 +11,7 @@ import { notFound } from "./errors.ts"
 import { EventsQuery, eventAt, findAddress, readEventsQuery, type Selection } from "./event-query.ts"
 import { readQuery } from "./fields.ts"
 import { bufferBytes, flushBytes, write } from "./outflow.ts"
+import { noRoom } from "./room.ts"
 import { type App, documented, headerOf, pathPart, tenantOf } from "./routes.ts"
 import { checkedElsewhere, strict } from "./schemas.ts"
 
@@ -19,6 +21,8 @@ const eventType = "application/cloudevents+json"
 
 /** A page ends with the event that reaches this, so that a page of large events stays small in memory. */
 const pageBytesMax = 16 * 1024 * 1024
+/** What each takes besides its own bytes. */
+const eventOverheadBytes = 256
 /** A page whose filters let little through ends after this many events; its cursor goes on. */
 const pageScanMax = 200_000
 /** An export to a client that takes nothing for this long is cut off. */
@@ -36,11 +40,11 @@ export function eventRoutes(app: App, context: ApiContext): void {
     const selection = { address, from, passes }
     if (limit === "all" && request.method === "HEAD") return reply.type(linesType).send()
     if (limit === "all") return exportEvents(context, reply, selection)
-    const page = await readPage(context, selection, limit)
     const lines = params.format === "ndjson" || (params.format === undefined && acceptsLines(request))
+    const page = await readPage(context, selection, limit, lines ? encodeLines : encodeBatch)
     reply.header("redcar-next-cursor", page.next)
     if (page.more) reply.header("link", `<${nextUrl(request, page.next)}>; rel="next"`)
-    return reply.type(lines ? linesType : batchType).send(lines ? encodeLines(page.events) : encodeBatch(page.events))
+    return reply.type(lines ? linesType : batchType).send(page.body)
   })
   app.get("/v1/topics/:topic/events/:id", documented(findDoc), async (request, reply) => {
     const { source } = readQuery(EventQuery, request.query)
@@ -62,31 +66,81 @@ export function eventRoutes(app: App, context: ApiContext): void {
 }
 
 interface EventPage {
-  readonly events: readonly StoredEvent[]
+  readonly body: Uint8Array
   readonly next: Cursor
   /** Whether it ended before the log did. */
   readonly more: boolean
 }
 
-async function readPage(context: ApiContext, selection: Selection, limit: number): Promise<EventPage> {
+/** What is read counts against the room for answers; where that is full the page ends early, or there is none. */
+async function readPage(
+  context: ApiContext,
+  selection: Selection,
+  limit: number,
+  encode: (events: readonly StoredEvent[]) => Uint8Array,
+): Promise<EventPage> {
+  const share = new Share(context.room)
+  try {
+    const { events, ...page } = await readEvents(context, selection, limit, share)
+    return { ...page, body: encode(events) }
+  } finally {
+    share.giveBack()
+  }
+}
+
+/** One reader's part of a budget. */
+class Share {
+  readonly #room: Budget
+  bytes = 0
+
+  constructor(room: Budget) {
+    this.#room = room
+  }
+
+  take(bytes: number): boolean {
+    if (!this.#room.take(bytes, this.bytes)) return false
+    this.bytes += bytes
+    return true
+  }
+
+  giveBack(): void {
+    this.#room.give(this.bytes)
+  }
+}
+
+async function readEvents(
+  context: ApiContext,
+  selection: Selection,
+  limit: number,
+  share: Share,
+): Promise<Omit<EventPage, "body"> & { readonly events: readonly StoredEvent[] }> {
   const { log } = context.engine
   const { address, from, passes } = selection
   const events: StoredEvent[] = []
-  let [scanned, bytes] = [0, 0]
+  let scanned = 0
   const given = typeof from === "string" && from !== "oldest" && from !== "newest"
   let next: Cursor = given ? from : await log.head(log.partitionOf(address))
   for await (const batch of log.read({ where: address, from, batchMax: passes ? 1_000 : Math.min(limit, 1_000) })) {
     for (const stored of batch.events) {
       if (passes !== undefined && !passes(stored.event)) continue
+      if (!share.take(bytesOf(stored))) {
+        const last = events.at(-1)
+        if (last === undefined) throw noRoom()
+        return { events, next: last.cursor, more: true }
+      }
       events.push(stored)
-      bytes += stored.event.attributesJson.length + (stored.event.data?.length ?? 0)
-      if (events.length === limit || bytes >= pageBytesMax) return { events, next: stored.cursor, more: true }
+      if (events.length === limit || share.bytes >= pageBytesMax) return { events, next: stored.cursor, more: true }
     }
     next = batch.next
     scanned += batch.events.length
     if (scanned >= pageScanMax) return { events, next, more: true }
   }
   return { events, next, more: false }
+}
+
+/** What an event holds in memory, about. */
+function bytesOf({ event }: StoredEvent): number {
+  return event.attributesJson.length + (event.data?.length ?? 0) + eventOverheadBytes
 }
 
 /** Streams every event up to the present end. Nothing is awaited per event; a slow client slows only its own reading. */

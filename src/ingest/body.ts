@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http"
+import type { Budget } from "../core/budget.ts"
 import { Collector } from "../formats/collector.ts"
-import type { Budget } from "./budget.ts"
 import { Refusal } from "./refusal.ts"
 
 export interface BodyOptions {

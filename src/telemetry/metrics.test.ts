@@ -36,7 +36,7 @@ test("what is counted is on the page, by its labels", async () => {
   metrics.route.routed({ events: 5, deliveries: 7, storedAt: 1_500 })
   metrics.deliver.attempt(attempt(20))
   metrics.deliver.breaker("default/hook", "open")
-  metrics.watchEngine(() => ({ bytes: 4096 }))
+  metrics.watchFigures("redcar_engine", "What it holds.", () => ({ bytes: 4096 }))
   const page = await samples(metrics)
   expect(page.get('redcar_published_events_total{outcome="accepted"}')).toBe(4)
   expect(page.get('redcar_published_events_total{outcome="duplicate"}')).toBe(1)

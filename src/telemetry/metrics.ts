@@ -36,7 +36,7 @@ export interface Metrics {
   readonly route: RouteMetrics
   readonly deliver: DeliverMetrics
   /** Adds figures that are read when the page is asked for: `redcar_engine{figure="bytes"}`. */
-  watchEngine(read: () => Readonly<Record<string, number>>): void
+  watchFigures(name: string, help: string, read: () => Readonly<Record<string, number>>): void
   /** Adds a gauge that is read when the page is asked for; a figure's labels are in the order of `options.labels`. */
   watch(options: InstrumentOptions, read: () => readonly Figure[]): void
   /** The page for Prometheus. */
@@ -58,10 +58,10 @@ export function createMetrics(): Metrics {
     route: routeMetrics(add),
     deliver: deliverMetrics(add),
     watch,
-    watchEngine: (read) => {
-      const options = { name: "redcar_engine", help: "What the engine holds, by figure.", labels: ["figure"] }
-      watch(options, () => Object.entries(read()).map(([figure, value]) => ({ value, labels: [figure] })))
-    },
+    watchFigures: (name, help, read) =>
+      watch({ name, help, labels: ["figure"] }, () =>
+        Object.entries(read()).map(([figure, value]) => ({ value, labels: [figure] })),
+      ),
     render: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
   }
 }
