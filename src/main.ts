@@ -297,6 +297,7 @@ async function startServer(shared: Shared, closing: Closing): Promise<Server> {
   const dedupeWindowMs = defaultWindowMs(settings, engine)
   const ingest = createIngest({
     publisher,
+    clock,
     authorize,
     limits: {
       ...limits,
@@ -329,7 +330,7 @@ async function startServer(shared: Shared, closing: Closing): Promise<Server> {
           if (takesEvents && ingest.handles(request)) ingest.handle(request, response)
           else handler(request, response)
         },
-        { isSmall: (request) => takesEvents && ingest.handles(request) },
+        { isSmall: (request) => takesEvents && ingest.isSmall(request) },
       ),
   })
   closing.push(() => closeServer(api.server, streams, delivery.shutdownGraceMs))

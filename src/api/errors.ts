@@ -17,6 +17,7 @@ export const statusOf = {
   "permission-denied": 403,
   "not-found": 404,
   "method-not-allowed": 405,
+  "too-slow": 408,
   "already-exists": 409,
   conflict: 409,
   "precondition-failed": 412,

@@ -9,7 +9,7 @@ export const waitingMax = 64
 const queuedMax = 16_384
 
 export interface PipeliningOptions {
-  /** Whether a request may be answered while others of its connection are: its answer is small. */
+  /** Whether a request may be answered while others of its connection are: its answer is small. Asked only where some are. */
   isSmall(request: IncomingMessage): boolean
 }
 
@@ -34,7 +34,6 @@ export function pipelined(listener: RequestListener, options: PipeliningOptions)
 interface Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
-  readonly small: boolean
 }
 
 class Connection {
@@ -43,8 +42,8 @@ class Connection {
   readonly #options: PipeliningOptions
   #waiting: Exchange[] = []
   #running = 0
-  /** The one that runs is not small. */
-  #alone = false
+  /** The last that was begun. */
+  #last: IncomingMessage | undefined
   #paused = false
 
   constructor(socket: Socket, listener: RequestListener, options: PipeliningOptions) {
@@ -57,7 +56,7 @@ class Connection {
   }
 
   take(request: IncomingMessage, response: ServerResponse): void {
-    const exchange = { request, response, small: this.#options.isSmall(request) }
+    const exchange = { request, response }
     if (this.#waiting.length === 0 && this.#mayBegin(exchange)) {
       this.#begin(exchange)
       return
@@ -67,20 +66,21 @@ class Connection {
     else if (this.#waiting.length >= waitingMax && !this.#paused) this.#pauseSoon()
   }
 
-  #mayBegin({ small }: Exchange): boolean {
-    return small ? !this.#alone && this.#running < togetherMax : this.#running === 0
+  #mayBegin({ request }: Exchange): boolean {
+    if (this.#running === 0) return true
+    const { isSmall } = this.#options
+    return this.#running < togetherMax && isSmall(this.#last!) && isSmall(request)
   }
 
-  #begin({ request, response, small }: Exchange): void {
+  #begin({ request, response }: Exchange): void {
     this.#running++
-    this.#alone = !small
+    this.#last = request
     response.once("close", this.#over)
     this.#listener(request, response)
   }
 
   readonly #over = (): void => {
     this.#running--
-    if (this.#running === 0) this.#alone = false
     if (this.#socket.destroyed) return
     while (this.#waiting.length > 0 && this.#mayBegin(this.#waiting[0]!)) this.#begin(this.#waiting.shift()!)
     if (this.#paused && this.#waiting.length < waitingMax) this.#resume()

@@ -155,6 +155,7 @@ export const publishOperation = {
     },
     400: problem("None is valid. A batch's problem has its `results`.", ProblemSchema),
     401: problem("unauthenticated", ProblemSchema),
+    408: problem("too-slow: the body came too slowly, or not at all.", ProblemSchema),
     409: problem("The address has another last event than redcar-expected-last says.", ConflictProblem),
     413: problem("too-large", ProblemSchema),
     415: problem("unsupported-media-type", ProblemSchema),

@@ -23,6 +23,11 @@ export class LineSplitter {
     this.#onLong = onLong
   }
 
+  /** What is held of a line whose end has not come. */
+  get begunBytes(): number {
+    return this.#begun.length
+  }
+
   /** The lines keep the chunk: it must not be changed afterwards. */
   push(chunk: Buffer): void {
     let start = 0

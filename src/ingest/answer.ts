@@ -40,6 +40,7 @@ export function answerProblem(res: ServerResponse, refusal: Refusal, body = prob
   const headers = ["content-type", problemJson]
   const { retryAfterMs } = refusal.more
   if (retryAfterMs !== undefined) headers.push("retry-after", String(Math.max(1, Math.ceil(retryAfterMs / 1_000))))
+  if (refusal.code === "too-slow") headers.push("connection", "close")
   if (refusal.code === "unauthenticated") headers.push("www-authenticate", "Bearer")
   write(res, refusal.status, headers, body)
 }
@@ -52,6 +53,14 @@ function write(res: ServerResponse, status: number, headers: string[], body: str
   res.end(body)
 }
 
+/** Reads no more of a body, and ends the connection once its answer is sent. */
+export function cut(req: IncomingMessage, res: ServerResponse): void {
+  req.removeAllListeners("data")
+  req.pause()
+  if (res.writableFinished) req.destroy()
+  else res.once("finish", () => req.destroy())
+}
+
 /**
  * Lets the rest of a body run off after its answer, so that the connection can be used again and the answer is not lost
  * to a reset; cuts the connection when it is more than {@link drainBytesMax}.
@@ -61,10 +70,7 @@ export function drain(req: IncomingMessage, res: ServerResponse): void {
   req.removeAllListeners("data")
   req.on("data", (chunk: Buffer) => {
     left -= chunk.length
-    if (left >= 0) return
-    req.pause()
-    if (res.writableFinished) req.destroy()
-    else res.once("finish", () => req.destroy())
+    if (left < 0) cut(req, res)
   })
   req.resume()
 }

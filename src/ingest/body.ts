@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http"
 import type { Budget } from "../core/budget.ts"
 import { Collector } from "../formats/collector.ts"
+import { type Paces, tooSlow } from "./pace.ts"
 import { Refusal } from "./refusal.ts"
 
 export interface BodyOptions {
@@ -10,6 +11,7 @@ export interface BodyOptions {
   /** What to answer when there is more. */
   readonly tooLarge: Refusal
   readonly budget: Budget
+  readonly paces: Paces
   /** The body, whole. Its bytes count against the budget until `release` is called. */
   onBody(body: Buffer, release: () => void): void
   /** Called once instead, as soon as it is known; the rest of the body is still to come. */
@@ -26,8 +28,10 @@ export function readBody(req: IncomingMessage, options: BodyOptions): void {
     budget.give(held)
     held = 0
   }
+  const pace = options.paces.watch({ holds: true, onSlow: () => refuse(tooSlow) })
   const refuse = (refusal: Refusal) => {
     ended = true
+    pace.end()
     collector.drop()
     release()
     options.onRefused(refusal)
@@ -35,7 +39,8 @@ export function readBody(req: IncomingMessage, options: BodyOptions): void {
   req.on("data", (chunk: Buffer) => {
     if (ended) return
     if (collector.length + chunk.length > options.bytesMax) return refuse(options.tooLarge)
-    if (!budget.take(chunk.length)) return refuse(noRoom)
+    if (!budget.take(chunk.length, held)) return refuse(noRoom)
+    pace.took(chunk.length)
     held += chunk.length
     collector.push(chunk)
     if (collector.length === options.contentLength) finish()
@@ -43,12 +48,14 @@ export function readBody(req: IncomingMessage, options: BodyOptions): void {
   const finish = () => {
     if (ended) return
     ended = true
+    pace.end()
     options.onBody(collector.take(), release)
   }
   req.on("end", finish)
   req.on("close", () => {
     if (ended) return
     ended = true
+    pace.end()
     collector.drop()
     release()
   })

@@ -5,27 +5,25 @@ import type { Event } from "../core/event.ts"
 import { InvalidEvent } from "../formats/invalid-event.ts"
 import type { JsonDecoder } from "../formats/json-decode.ts"
 import { LineSplitter } from "../formats/ndjson.ts"
-import { drain } from "./answer.ts"
-import { Feed, pieceBytesMax } from "./feed.ts"
+import { cut, drain } from "./answer.ts"
+import { noRoom } from "./body.ts"
+import { Feed } from "./feed.ts"
 import type { IngestLimits } from "./limits.ts"
+import { type Pace, type Paced, type Paces, tooSlow } from "./pace.ts"
 import { type ExpectedLast, type Publisher, tooLarge } from "./publish.ts"
 import { Refusal, refusalOfInvalid } from "./refusal.ts"
 import { Tally } from "./tally.ts"
-
-/** What one bulk request holds at most: a piece being written, one filling, and a line. */
-export const bulkWindowBytes = 3 * pieceBytesMax
 
 export interface BulkOptions {
   readonly publisher: Publisher
   readonly decoder: JsonDecoder
   readonly limits: IngestLimits
   readonly budget: Budget
+  readonly paces: Paces
   readonly address: Address
   readonly expectedLast: ExpectedLast | undefined
   /** What is done to each event before it is published. */
   readonly prepare: (event: Event) => Event
-  /** Its share of the budget is taken. */
-  readonly heldBytes: number
   onRefused(events: number): void
   onBug(error: unknown): void
 }
@@ -35,7 +33,7 @@ export function takeLines(req: IncomingMessage, res: ServerResponse, options: Bu
   new Bulk(req, res, options).start()
 }
 
-class Bulk {
+class Bulk implements Paced {
   readonly #req: IncomingMessage
   readonly #res: ServerResponse
   readonly #options: BulkOptions
@@ -48,6 +46,9 @@ class Bulk {
   /** Nothing more is read: the body has ended, or is too much. */
   #ended = false
   #released = false
+  /** What it has of the budget: events, the beginning of a line, and the answer. */
+  #held = 0
+  readonly #pace: Pace
 
   constructor(req: IncomingMessage, res: ServerResponse, options: BulkOptions) {
     this.#req = req
@@ -60,6 +61,7 @@ class Bulk {
       tally: this.#tally,
       expectedLast,
       onRoom: () => {
+        this.#account()
         if (!this.#ended) req.resume()
       },
       onDone: () => this.#answer(),
@@ -70,6 +72,17 @@ class Bulk {
       (bytes, start, end) => this.#line(bytes, start, end),
       () => this.#refuse(undefined, tooLarge(limits.eventBytesMax)),
     )
+    this.#pace = options.paces.watch(this)
+  }
+
+  /** While the feed is full the hub is what it waits for. */
+  get holds(): boolean {
+    return this.#lines.begunBytes > 0
+  }
+
+  onSlow(): void {
+    if (this.#ended) return
+    this.#cutOff(tooSlow)
   }
 
   start(): void {
@@ -77,7 +90,7 @@ class Bulk {
     this.#req.on("end", () => this.#end())
     this.#req.on("close", () => {
       if (this.#ended) return
-      this.#ended = true
+      this.#stopReading()
       this.#feed.abandon()
       this.#release()
     })
@@ -86,15 +99,21 @@ class Bulk {
   #chunk(chunk: Buffer): void {
     const { bodyBytesMax } = this.#options.limits.bulk
     this.#bytes += chunk.length
+    this.#pace.took(chunk.length)
     try {
       if (this.#bytes > bodyBytesMax) {
-        this.#cutOff(`a request may have ${bodyBytesMax} bytes at most (limits.bulk.bodyBytesMax)`)
-      } else this.#lines.push(chunk)
+        this.#cutOff(tooMuch(`a request may have ${bodyBytesMax} bytes at most (limits.bulk.bodyBytesMax)`))
+      } else if (this.#take(chunk.length)) this.#lines.push(chunk)
+      else this.#cutOff(noRoom)
     } catch (error) {
       this.#fail(error)
     }
     if (this.#ended) return
-    if (this.#feed.full) this.#req.pause()
+    this.#account()
+    if (this.#feed.full) {
+      this.#pace.excuse()
+      this.#req.pause()
+    }
     this.#flushSoon()
   }
 
@@ -112,7 +131,7 @@ class Bulk {
     const { decoder, limits } = this.#options
     const place = this.#tally.length
     if (place >= limits.bulk.eventsMax) {
-      this.#cutOff(`a request may have ${limits.bulk.eventsMax} events at most (limits.bulk.eventsMax)`)
+      this.#cutOff(tooMuch(`a request may have ${limits.bulk.eventsMax} events at most (limits.bulk.eventsMax)`))
       return false
     }
     if (this.#feed.stopped !== undefined) return this.#refuse(undefined, this.#feed.stopped)
@@ -128,14 +147,36 @@ class Bulk {
     return true
   }
 
-  /** Too much: what came before is stored, the rest is not read. */
-  #cutOff(detail: string): void {
-    const refusal = new Refusal("too-large", `${detail}; this line and those after it were not read: send them apart`)
-    if (this.#options.expectedLast !== undefined) this.#tally.stop(refusal)
+  #take(bytes: number): boolean {
+    if (!this.#options.budget.take(bytes, this.#held)) return false
+    this.#held += bytes
+    return true
+  }
+
+  /** Brings what it has of the budget to what it holds; where there is no room for that, the next chunk finds none. */
+  #account(): void {
+    if (this.#released) return
+    const more = this.#feed.heldBytes + this.#lines.begunBytes + this.#tally.bytes - this.#held
+    if (more > 0) this.#take(more)
+    else {
+      this.#options.budget.give(-more)
+      this.#held += more
+    }
+  }
+
+  /** What came before is stored, the rest is not read. */
+  #cutOff(refusal: Refusal): void {
+    if (refusal.code !== "too-large" || this.#options.expectedLast !== undefined) this.#tally.stop(refusal)
     this.#refuse(undefined, refusal)
-    this.#ended = true
-    drain(this.#req, this.#res)
+    this.#stopReading()
+    if (refusal.code === "too-slow") cut(this.#req, this.#res)
+    else drain(this.#req, this.#res)
     this.#feed.finish()
+  }
+
+  #stopReading(): void {
+    this.#ended = true
+    this.#pace.end()
   }
 
   #end(): void {
@@ -143,21 +184,23 @@ class Bulk {
     try {
       this.#lines.end()
       if (this.#ended) return
-      this.#ended = true
+      this.#stopReading()
       this.#feed.finish()
     } catch (error) {
       this.#fail(error)
     }
   }
 
+  /** The answer may be large: it counts until it is sent. */
   #answer(): void {
-    this.#release()
+    this.#account()
+    this.#res.once("close", () => this.#release())
     if (this.#invalid > 0) this.#options.onRefused(this.#invalid)
     this.#tally.answer(this.#res)
   }
 
   #fail(error: unknown): void {
-    this.#ended = true
+    this.#stopReading()
     this.#feed.abandon()
     this.#release()
     this.#options.onBug(error)
@@ -166,6 +209,10 @@ class Bulk {
   #release(): void {
     if (this.#released) return
     this.#released = true
-    this.#options.budget.give(this.#options.heldBytes)
+    this.#options.budget.give(this.#held)
   }
+}
+
+function tooMuch(detail: string): Refusal {
+  return new Refusal("too-large", `${detail}; this line and those after it were not read: send them apart`)
 }

@@ -1,8 +1,10 @@
 import { once } from "node:events"
 import { afterEach, describe, expect, it, vi } from "vitest"
 import { ClosedError, OverloadError } from "../core/errors.ts"
+import { createSimulatedClock, type SimulatedClock } from "../testing/clock.ts"
 import { drainBytesMax } from "./answer.ts"
 import { type Fixture, type FixtureOptions, openFixture } from "./fixture.ts"
+import { idlePacesMax, paceBytes, paceMs } from "./pace.ts"
 
 const head = (lines: readonly string[]) =>
   ["POST /v1/topics/a/events HTTP/1.1", "host: x", "authorization: Bearer good", ...lines, "", ""].join("\r\n")
@@ -115,7 +117,9 @@ describe("a connection", () => {
     socket.write(`${head([ndjson, "content-length: 100000"])}${event("1")}\n{"spec`)
     // What has come is stored although the rest has not.
     await vi.waitFor(async () => expect(await hub.stored("a")).toHaveLength(1), { interval: 2 })
-    expect(hub.ingest.bodyBytes).toBe(100_000)
+    // What is held is what has come and is not on disk: the begun line, and the answer.
+    await vi.waitFor(() => expect(hub.ingest.bodyBytes).toBeLessThan(100), { interval: 1 })
+    expect(hub.ingest.bodyBytes).toBeGreaterThan(6)
     socket.destroy()
     await nothingHeld(hub)
     expect(hub.bugs).toEqual([])
@@ -230,7 +234,126 @@ describe("lines", () => {
   })
 })
 
+describe("a slow body", () => {
+  /** Time passes for bodies, a pace at a time, while sockets work. */
+  async function pass(clock: SimulatedClock, times: number): Promise<void> {
+    for (let i = 0; i < times; i++) {
+      await clock.advance(paceMs)
+      for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate)
+    }
+  }
+
+  it.each([
+    ["whose rest does not come", `{"specversion":"1.0"`],
+    ["of which nothing comes", ""],
+  ])("%s is answered 408, and its connection ends", async (_, begin) => {
+    const clock = createSimulatedClock(Date.now())
+    const hub = await start({ clock })
+    const { socket, read } = await hub.socket()
+    socket.write(head([structured, "content-length: 100000"]) + begin)
+    await vi.waitFor(() => expect(hub.ingest.bodyBytes).toBe(begin.length), { interval: 1 })
+    const closed = once(socket, "close")
+    await pass(clock, 3)
+    const text = await read("too-slow")
+    expect(text).toContain("HTTP/1.1 408 Request Timeout")
+    expect(text.toLowerCase()).toContain("connection: close")
+    await closed
+    expect(hub.ingest.bodyBytes).toBe(0)
+  })
+
+  it("that keeps the least rate is taken", async () => {
+    const clock = createSimulatedClock(Date.now())
+    const hub = await start({ clock })
+    const { socket, read } = await hub.socket()
+    const body = event("1", "x".repeat(300_000))
+    socket.write(head([structured, `content-length: ${body.length}`]))
+    let sent = 0
+    while (sent < body.length) {
+      socket.write(body.slice(sent, sent + paceBytes))
+      sent = Math.min(sent + paceBytes, body.length)
+      const held = sent
+      if (sent < body.length) await vi.waitFor(() => expect(hub.ingest.bodyBytes).toBe(held), { interval: 1 })
+      await pass(clock, 1)
+    }
+    expect(await read('"cursor"')).toContain("202 Accepted")
+  })
+
+  it("of lines keeps what came, and says what did not", async () => {
+    const clock = createSimulatedClock(Date.now())
+    const hub = await start({ clock })
+    const { socket, read } = await hub.socket()
+    socket.write(`${head([ndjson, "content-length: 100000"])}${event("1")}\n{"spec`)
+    await vi.waitFor(async () => expect(await hub.stored("a")).toHaveLength(1), { interval: 2 })
+    const closed = once(socket, "close")
+    await pass(clock, 3)
+    const text = await read("too-slow")
+    expect(text).toContain("207 Multi-Status")
+    expect(text).toContain('{"accepted":1,"rejected":1,"results":[{"id":"1"')
+    await closed
+    await nothingHeld(hub)
+  })
+
+  it("of lines that come now and then is waited for, while nothing is held of it", async () => {
+    const clock = createSimulatedClock(Date.now())
+    const hub = await start({ clock })
+    const { socket, read } = await hub.socket()
+    socket.write(head([ndjson, "transfer-encoding: chunked"]))
+    const line = (id: string) => `${(event(id).length + 1).toString(16)}\r\n${event(id)}\n\r\n`
+    for (let i = 1; i <= 5; i++) {
+      socket.write(line(String(i)))
+      await vi.waitFor(async () => expect(await hub.stored("a")).toHaveLength(i), { interval: 2 })
+      await pass(clock, idlePacesMax)
+    }
+    await pass(clock, 2)
+    expect(await read("too-slow")).toContain('{"accepted":5,"rejected":1,')
+  })
+})
+
 describe("the hub", () => {
+  it("takes events while many uploads bring nothing, or part of what they said", async () => {
+    const hub = await start({ limits: { bodiesInFlightBytesMax: 4 << 20 } })
+    for (let i = 0; i < 44; i++) {
+      const { socket } = await hub.socket()
+      socket.write(head([ndjson, "content-length: 60000000"]))
+      if (i === 0) socket.write("x".repeat(1 << 20))
+    }
+    await vi.waitFor(() => expect(hub.ingest.bodyBytes).toBe(1 << 20), { interval: 2 })
+    expect((await hub.post("a", { "content-type": "application/x-ndjson" }, event("1"))).status).toBe(202)
+    expect((await hub.post("a", { "content-type": "application/cloudevents+json" }, event("2"))).status).toBe(202)
+  })
+
+  it("has room for small events where large bodies hold all that they may", async () => {
+    const hub = await start({ limits: { bodiesInFlightBytesMax: 1 << 20 } })
+    for (const [i, bytes] of [390_000, 390_000].entries()) {
+      const { socket } = await hub.socket()
+      socket.write(`${head([structured, "content-length: 500000"])}${"x".repeat(bytes)}`)
+      await vi.waitFor(() => expect(hub.ingest.bodyBytes).toBe((i + 1) * bytes), { interval: 1 })
+    }
+    const large = await hub.post(
+      "a",
+      { "content-type": "application/cloudevents+json" },
+      event("1", "x".repeat(200_000)),
+    )
+    expect(large.status).toBe(503)
+    const small = await hub.post(
+      "a",
+      { "content-type": "application/cloudevents+json" },
+      event("1", "x".repeat(50_000)),
+    )
+    expect(small.status).toBe(202)
+  })
+
+  it("counts the answer to lines until it is taken", async () => {
+    const hub = await start()
+    const { socket } = await hub.socket()
+    socket.pause()
+    const lines = "{}\n".repeat(90_000)
+    socket.write(head([ndjson, `content-length: ${lines.length}`]) + lines)
+    await vi.waitFor(() => expect(hub.ingest.bodyBytes).toBeGreaterThan(9_000_000), { interval: 5, timeout: 10_000 })
+    socket.destroy()
+    await nothingHeld(hub)
+  })
+
   it("holds so many bodies and no more", async () => {
     const hub = await start({ limits: { bodiesInFlightBytesMax: 1_000 } })
     const { socket } = await hub.socket()
@@ -242,7 +365,7 @@ describe("the hub", () => {
       event("1") + " ".repeat(200),
     )
     expect(refused).toMatchObject({ status: 503, headers: { "retry-after": "1" }, body: { code: "overloaded" } })
-    const lines = await hub.post("a", { "content-type": "application/x-ndjson" }, event("1").repeat(10))
+    const lines = await hub.post("a", { "content-type": "application/x-ndjson" }, `${event("1")}\n`.repeat(10))
     expect(lines.status).toBe(503)
     socket.destroy()
     await nothingHeld(hub)

@@ -29,6 +29,7 @@ export class Feed {
   #events: Event[] = []
   #places: number[] = []
   #bytes = 0
+  #writingBytes = 0
   #writing = false
   /** Flush again after what is being written. */
   #wanted = false
@@ -43,6 +44,11 @@ export class Feed {
   /** The next piece is complete and the one before it is not written yet: bring no more for now. */
   get full(): boolean {
     return this.#writing && this.#isComplete
+  }
+
+  /** What of the events is in memory. */
+  get heldBytes(): number {
+    return this.#bytes + this.#writingBytes
   }
 
   /** Why nothing more is stored. */
@@ -73,12 +79,14 @@ export class Feed {
     if (this.#writing) return
     const events = this.#events
     const places = this.#places
+    this.#writingBytes = this.#bytes
     this.#clear()
     this.#writing = true
     const { publisher, address, expectedLast } = this.#options
     publisher.publish(address, events, expectedLast).then(
       (published) => {
         this.#writing = false
+        this.#writingBytes = 0
         this.#settle(events, places, published)
         this.#goOn()
       },

@@ -5,6 +5,7 @@ import { type AddressInfo, connect, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Agent, request } from "undici"
+import type { Clock } from "../core/clock.ts"
 import type { Engine, StoredEvent } from "../core/engine.ts"
 import { openEmbeddedDirectory } from "../engines/embedded/engine.ts"
 import { createSystemChance, systemClock } from "../telemetry/clock.ts"
@@ -17,6 +18,8 @@ import { openTopics, type Topics } from "./topics.ts"
 /** What the tests of publishing differ in. */
 export interface FixtureOptions {
   readonly limits?: Partial<IngestLimits>
+  /** What bodies are timed by; default: the system's. */
+  readonly clock?: Clock
   /** Room on the disk that publishing leaves free. */
   readonly reserveBytes?: number
   /** Stands before each append: what it answers is awaited, what it throws is what the engine throws. */
@@ -101,7 +104,14 @@ function openIngest(
     observe,
   })
   const authorize = (header: string | undefined) => (header === authorization ? { tenant: "default" } : undefined)
-  return createIngest({ publisher, authorize, limits, observe, onBug: (error) => told.bugs.push(error) })
+  return createIngest({
+    publisher,
+    authorize,
+    limits,
+    clock: options.clock ?? systemClock,
+    observe,
+    onBug: (error) => told.bugs.push(error),
+  })
 }
 
 async function openServer(ingest: Ingest): Promise<Pick<Fixture, "post" | "socket" | "close">> {

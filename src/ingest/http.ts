@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http"
 import type { Address } from "../core/address.ts"
 import { Budget } from "../core/budget.ts"
+import type { Clock } from "../core/clock.ts"
 import type { Event } from "../core/event.ts"
 import { BinaryDecoder } from "../formats/http-binding.ts"
 import { InvalidEvent } from "../formats/invalid-event.ts"
@@ -8,19 +9,21 @@ import { JsonDecoder } from "../formats/json-decode.ts"
 import { type ContentMode, contentMode, type MediaType, parseMediaType } from "../formats/media-type.ts"
 import { Memo } from "../formats/memo.ts"
 import { withTraceContext } from "../formats/trace-context.ts"
-import { answerJson, answerProblem, appendedJson, drain } from "./answer.ts"
+import { answerJson, answerProblem, appendedJson, cut, drain } from "./answer.ts"
 import { publishItems } from "./batch.ts"
-import { noRoom, readBody } from "./body.ts"
-import { bulkWindowBytes, takeLines } from "./bulk.ts"
+import { readBody } from "./body.ts"
+import { takeLines } from "./bulk.ts"
 import { type Head, readHead } from "./head.ts"
 import { parseIdempotencyKey, superfluousKey } from "./idempotency.ts"
 import type { IngestLimits } from "./limits.ts"
+import { Paces } from "./pace.ts"
 import { type ExpectedLast, type Publisher, type PublishObserver, tooLarge } from "./publish.ts"
 import { Refusal, refusalOfInvalid } from "./refusal.ts"
 
 export interface IngestOptions {
   readonly publisher: Publisher
   readonly limits: IngestLimits
+  readonly clock: Clock
   /** Who publishes, by the Authorization header; undefined: nobody who may. */
   authorize(header: string | undefined): { readonly tenant: string } | undefined
   readonly observe?: PublishObserver
@@ -32,6 +35,8 @@ export interface IngestOptions {
 export interface Ingest {
   /** Whether this request is for here, by its method and path. */
   handles(req: IncomingMessage): boolean
+  /** Whether its answer is small, being about one event. */
+  isSmall(req: IncomingMessage): boolean
   /** Reads the request and answers it; never throws. */
   handle(req: IncomingMessage, res: ServerResponse): void
   /** Bytes of bodies in memory. */
@@ -74,6 +79,7 @@ interface Request {
 class HttpIngest implements Ingest {
   readonly #options: IngestOptions
   readonly #budget: Budget
+  readonly #paces: Paces
   readonly #tooLarge: Refusal
   readonly #json = new JsonDecoder()
   readonly #binary = new BinaryDecoder()
@@ -86,6 +92,7 @@ class HttpIngest implements Ingest {
   constructor(options: IngestOptions) {
     this.#options = options
     this.#budget = new Budget(options.limits.bodiesInFlightBytesMax)
+    this.#paces = new Paces(options.clock)
     this.#tooLarge = tooLarge(options.limits.eventBytesMax)
   }
 
@@ -95,6 +102,13 @@ class HttpIngest implements Ingest {
 
   handles(req: IncomingMessage): boolean {
     return req.method === "POST" && topicPart(req.url!) !== undefined
+  }
+
+  isSmall(req: IncomingMessage): boolean {
+    if (!this.handles(req)) return false
+    const { contentType } = readHead(req.rawHeaders)
+    const mode = contentType === undefined ? "binary" : this.#types.of(contentType).mode
+    return mode !== "batch" && mode !== "ndjson"
   }
 
   handle(req: IncomingMessage, res: ServerResponse): void {
@@ -169,6 +183,7 @@ class HttpIngest implements Ingest {
       bytesMax,
       tooLarge,
       budget: this.#budget,
+      paces: this.#paces,
       onBody: (body, release) => {
         try {
           const refusal = onBody(body, release)
@@ -239,18 +254,16 @@ class HttpIngest implements Ingest {
     const { publisher, limits } = this.#options
     const { bodyBytesMax } = limits.bulk
     if (head.contentLength > bodyBytesMax) return bodyTooLarge(bodyBytesMax)
-    const heldBytes = Number.isNaN(head.contentLength) ? bulkWindowBytes : Math.min(head.contentLength, bulkWindowBytes)
-    if (!this.#budget.take(heldBytes)) return noRoom
     if (head.asksFirst) res.writeContinue()
     takeLines(req, res, {
       publisher,
       decoder: this.#json,
       limits,
       budget: this.#budget,
+      paces: this.#paces,
       address,
       expectedLast,
       prepare,
-      heldBytes,
       onRefused: (events) => this.#observeRefused(events),
       onBug: (error) => this.#bug(req, res, error),
     })
@@ -261,7 +274,9 @@ class HttpIngest implements Ingest {
   #refuse(req: IncomingMessage, res: ServerResponse, refusal: Refusal): void {
     this.#observeRefused(1)
     answerProblem(res, refusal)
-    if (!req.complete) drain(req, res)
+    if (req.complete) return
+    if (refusal.code === "too-slow") cut(req, res)
+    else drain(req, res)
   }
 
   #observeRefused(refused: number): void {

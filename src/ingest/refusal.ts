@@ -17,6 +17,7 @@ export const refusalStatus = {
   unauthenticated: 401,
   "permission-denied": 403,
   "not-found": 404,
+  "too-slow": 408,
   conflict: 409,
   "too-large": 413,
   "unsupported-media-type": 415,

@@ -9,8 +9,14 @@ export class Tally {
   readonly #results: string[] = []
   #accepted = 0
   #rejected = 0
+  #bytes = 0
   /** Why events were not stored although they were valid. */
   #stopped: Refusal | undefined
+
+  /** What the answer will have, about. */
+  get bytes(): number {
+    return this.#bytes
+  }
 
   get rejected(): number {
     return this.#rejected
@@ -26,7 +32,7 @@ export class Tally {
   }
 
   accept(index: number, id: string, appended: Appended): void {
-    this.#results[index] = appendedJson(id, appended)
+    this.#set(index, appendedJson(id, appended))
     this.#accepted++
   }
 
@@ -34,8 +40,13 @@ export class Tally {
     const { code, detail, more } = refusal
     const name = id === undefined ? "" : `,"id":${quoteJson(id)}`
     const errors = more.errors === undefined ? "" : `,"errors":${JSON.stringify(more.errors)}`
-    this.#results[index] = `{"index":${index}${name},"error":{"code":"${code}","detail":${quoteJson(detail)}${errors}}}`
+    this.#set(index, `{"index":${index}${name},"error":{"code":"${code}","detail":${quoteJson(detail)}${errors}}}`)
     this.#rejected++
+  }
+
+  #set(index: number, result: string): void {
+    this.#results[index] = result
+    this.#bytes += result.length
   }
 
   /** Valid events could not be stored: if none was, this is the answer. */
