@@ -41,13 +41,13 @@ export async function readTopic(hub: HubProcess, topic: string): Promise<readonl
   return lines.map((line) => JSON.parse(line) as Read)
 }
 
-/** The event at a cursor; undefined where the hub says that there is none. Throws for every other answer. */
+/** The event at a cursor; undefined where the hub says that there is none, or that it is damaged. Throws for every other answer. */
 export async function readAlone(hub: HubProcess, key: string, cursor: string): Promise<Read | undefined> {
   const headers = { authorization: `Bearer ${key}` }
   const answer = await fetch(`${hub.address}/v1/events/${cursor}`, { headers })
   const text = await answer.text()
   if (answer.ok) return JSON.parse(text) as Read
-  if (answer.status === 404 || answer.status === 410) return undefined
+  if (answer.status === 404 || /"detail":"damaged: /.test(text)) return undefined
   throw new Error(`GET /v1/events/${cursor}: ${answer.status} ${text}`)
 }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto"
-import { cp, mkdir, rm } from "node:fs/promises"
+import { copyFile, mkdir, readdir, rm } from "node:fs/promises"
 import { join } from "node:path"
 import { createSimulatedChance, type SimulatedChance } from "../src/testing/chance.ts"
 import { HubProcess } from "../src/testing/hub-process.ts"
@@ -77,14 +77,14 @@ class Generation {
     await this.#settle()
     await this.#pause()
     await this.#hub.kill("SIGTERM")
-    await this.#copy("early", "log", "state", "admin.key")
+    await this.#copy("early", "log", "state")
     await this.#hub.start()
     await this.#publishUntil(stages.clean)
     await this.#settle()
     const clean = await this.#look()
     await this.#hub.kill("SIGTERM")
     const at = performance.now()
-    await this.#copy("clean", "log", "state", "admin.key")
+    await this.#copy("clean", "log", "state")
     await this.#hub.start()
     const snapshots = {
       clean: { ...clean, logFrom: at, logUntil: at, doneFrom: at + settleMs },
@@ -221,7 +221,7 @@ class Generation {
     await this.#hub.kill()
     const killed = { ...known, logFrom: at, logUntil: performance.now(), doneFrom: at }
     await working
-    await this.#copy("killed", "log", "state", "admin.key")
+    await this.#copy("killed", "log", "state")
     return { "log-first": logFirst, "state-first": stateFirst, killed }
   }
 
@@ -242,7 +242,7 @@ class Generation {
     const known = await this.#look()
     const times: Record<string, number> = {}
     const firstFrom = performance.now()
-    await this.#copy(name, first, "admin.key")
+    await this.#copy(name, first)
     times[first] = performance.now()
     await this.#acknowledgements(betweenCopies)
     const secondFrom = performance.now()
@@ -266,12 +266,17 @@ class Generation {
   }
 
   async #copy(name: string, ...parts: readonly string[]): Promise<void> {
-    await mkdir(join(this.#folder, name), { recursive: true })
-    for (const part of parts)
-      await cp(join(this.#hub.dataPath, part), join(this.#folder, name, part), { recursive: true }).catch(
-        (error: NodeJS.ErrnoException) => {
-          if (part !== "admin.key" || error.code !== "ENOENT") throw error
-        },
-      )
+    const [from, to] = [this.#hub.dataPath, join(this.#folder, name)]
+    await mkdir(to, { recursive: true })
+    for (const part of parts) {
+      await mkdir(join(to, part), { recursive: true })
+      for (const file of await readdir(join(from, part)))
+        await copyFile(join(from, part, file), join(to, part, file)).catch(unlessGone)
+    }
   }
+}
+
+/** A hub that runs gives a file that it held ready its name meanwhile; who copies goes on. */
+function unlessGone(error: NodeJS.ErrnoException): void {
+  if (error.code !== "ENOENT") throw error
 }

@@ -1,4 +1,4 @@
-import { type Account, namedIn } from "./account.ts"
+import { type Account, namedIn, positionOf, type Shown } from "./account.ts"
 import type { Resources } from "./oracle.ts"
 import { type DamageEvent, eventOf, eventOfId, isAsPublished, type Read, triggersOf, trimmedMax } from "./workload.ts"
 
@@ -21,7 +21,15 @@ export function judge(account: Account): readonly string[] {
   ]
 }
 
+/** Of a hub on the log of another one: it is the other one now, and has to say so. */
+export function judgeElsewhere({ health, end }: Shown): readonly string[] {
+  const silent = health.length > 0 ? [] : ["the log and the state are of two hubs, and nothing says so"]
+  return [...silent, ...(end === 0 ? [] : [`the hub did not stop in order (${end})`])]
+}
+
 const examplesMax = 3
+/** No commit of the hub that is damaged is larger. */
+const commitBytes = 128 * 1024
 
 /** One line about all that are wrong in one way; nothing where none is. */
 function fault(what: string, wrong: readonly string[]): readonly string[] {
@@ -55,10 +63,15 @@ function lostEvents(account: Account): readonly string[] {
   const missing = [...missingEvents(account)]
   const show = ([cursor, { id, topic }]: readonly [string, DamageEvent]) => `${topic} ${id} at ${cursor}`
   const { health } = account.shown
-  const { touched } = account.damage
+  const { damage } = account
+  const { touched } = damage
   const lastRead = lastOf([...account.shown.read.values()].flat().map(({ redcarcursor }) => redcarcursor))
-  // Of a hub that was not stopped, the last commit may as well be one that was never acknowledged.
-  const isTail = (cursor: string) => !account.clean && cursor > lastRead
+  // What comes last is known by the log and the state alone; and of a hub that was not stopped, the last commit may as
+  // well be one that was never acknowledged.
+  const tailBytes =
+    damage.logDiffers && damage.stateDiffers ? Number.POSITIVE_INFINITY : account.clean ? 0 : commitBytes
+  const tailFrom = positionOf(lastOf([...account.promised.events.keys()])) - tailBytes
+  const isTail = (cursor: string) => cursor > lastRead && positionOf(cursor) > tailFrom
   const untouched = missing.filter(([cursor]) => !touched.has(cursor))
   const unnamed = missing.filter(([cursor]) => touched.has(cursor) && !isNamed(health, cursor) && !isTail(cursor))
   return [

@@ -23,6 +23,8 @@ export interface Kind {
   readonly name: string
   readonly about: string
   readonly inflict: Inflict
+  /** Comes with no other damage: what is left beside it is all that can tell of it. */
+  readonly alone?: true
   /** The hub runs as a user that may not write here. */
   readonly readOnly?: true
 }
@@ -190,10 +192,10 @@ export const kinds: readonly Kind[] = [
   { name: "log-older-segment", about: "a segment as it was earlier", inflict: replacedFrom("early") },
   { name: "log-foreign-segment", about: "another hub's segment", inflict: replacedFrom("foreign") },
   { name: "log-rename", about: "a segment under another name", inflict: renameSegment },
-  { name: "log-delete", about: "the whole log deleted", inflict: deleteLog },
+  { name: "log-delete", about: "the whole log deleted", inflict: deleteLog, alone: true },
   { name: "log-spare", about: "the spare file damaged", inflict: damagedSpare },
-  { name: "log-stale", about: "the log of an earlier time", inflict: stale("log", "early") },
-  { name: "log-foreign", about: "the log of another hub", inflict: stale("log", "foreign") },
+  { name: "log-stale", about: "the log of an earlier time", inflict: stale("log", "early"), alone: true },
+  { name: "log-foreign", about: "the log of another hub", inflict: stale("log", "foreign"), alone: true },
   { name: "foreign-file", about: "a file that is not the hub's", inflict: foreignFile },
   { name: "state-delete", about: "the state, or one of its files, deleted", inflict: deleteState },
   { name: "state-bit", about: "one bit of the state", inflict: inState(change.bit) },
@@ -207,6 +209,12 @@ export const kinds: readonly Kind[] = [
   { name: "state-extend", about: "bytes appended to the state", inflict: inState(change.extended) },
   { name: "state-lock", about: "the state's lock file overwritten", inflict: garbledLock },
   { name: "state-stale", about: "the state of an earlier time", inflict: stale("state", "early") },
-  { name: "state-foreign", about: "the state of another hub", inflict: stale("state", "foreign") },
-  { name: "read-only", about: "a folder that may not be written", inflict: () => "not writable", readOnly: true },
+  { name: "state-foreign", about: "the state of another hub", inflict: stale("state", "foreign"), alone: true },
+  {
+    name: "read-only",
+    about: "a folder that may not be written",
+    inflict: () => "not writable",
+    alone: true,
+    readOnly: true,
+  },
 ]

@@ -7,7 +7,7 @@ import { type Bed, nobody } from "./bed.ts"
 import { differences } from "./bytes.ts"
 import { publish, readAlone, readHealth, readLetters, readResources, readTopic } from "./client.ts"
 import { allRoles, hubFlags } from "./generate.ts"
-import { judge, missingEvents, owed } from "./judge.ts"
+import { judge, judgeElsewhere, missingEvents, owed } from "./judge.ts"
 import { type Kind, kinds } from "./kinds.ts"
 import { type Oracle, type Promised, promisedBy, type Resources, type Variant, variants } from "./oracle.ts"
 import { eventOf, eventOfId, freshFrom, type Read, topics, triggersOf } from "./workload.ts"
@@ -75,7 +75,7 @@ export async function runTrial(bed: Bed, options: TrialOptions): Promise<TrialRe
     said: outcome.health,
     missing: missingEvents(account).size,
     repeated: outcome.arrivals.filter(({ trigger, id }) => promised.done.has(`${trigger} ${id}`)).length,
-    faults: [...trial.faults, ...judge(account)],
+    faults: [...trial.faults, ...(inflicted.kinds.includes("log-foreign") ? judgeElsewhere(outcome) : judge(account))],
     ms: ms(),
   }
 }
@@ -121,12 +121,11 @@ function inflict(bed: Bed, { source, folder, promised, chance, kind }: Inflictin
   const done: { kind: Kind; what: string }[] = []
   const count = kind === undefined && chance.happens(secondDamage) ? 2 : 1
   while (done.length < count) {
-    const next = kind ?? chance.pick(mayBe)
+    const next = kind ?? chance.pick(done.length === 0 ? mayBe : mayBe.filter(({ alone }) => !alone))
     const what = next.inflict(place)
     if (what === undefined && kind !== undefined) return inflictNothing()
     if (what !== undefined) done.push({ kind: next, what })
-    // A whole log of elsewhere says nothing about this hub: there is nothing to hold it against but the state.
-    if (next.name.endsWith("-foreign") || next.readOnly) break
+    if (next.alone) break
   }
   const readOnly = done.some((one) => one.kind.readOnly)
   const log = differences(join(source, "log"), join(folder, "log"))

@@ -1,0 +1,31 @@
+import { chmodSync, mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterAll, beforeAll, expect, test } from "vitest"
+import { type OpenBed, openBed } from "./bed.ts"
+import { kinds } from "./kinds.ts"
+import { runTrial } from "./trial.ts"
+
+const folder = mkdtempSync(join(tmpdir(), "redcar-damage-"))
+chmodSync(folder, 0o755)
+let bed: OpenBed | undefined
+
+beforeAll(async () => {
+  bed = await openBed(folder, 0)
+})
+
+afterAll(async () => {
+  await bed?.close()
+  rmSync(folder, { recursive: true })
+})
+
+test("a hub that is not what was promised is found out", { timeout: 30_000 }, async () => {
+  const kind = kinds.find(({ name }) => name === "none")!
+  const snapshots = { ...bed!.oracle.snapshots, clean: { ...bed!.oracle.snapshots.clean, dead: ["00000000000.dead"] } }
+  const number = 9_997
+  const acknowledged = [...bed!.oracle.acknowledged, { number, cursor: "00000000010", at: 0 }]
+  const oracle = { ...bed!.oracle, snapshots, acknowledged }
+  const { faults } = await runTrial({ ...bed!, oracle }, { seed: 1, kind, variant: "clean" })
+  expect(faults).toContainEqual("1 dead letters are gone (00000000000.dead)")
+  expect(faults).toContainEqual("1 events that were not damaged cannot be read (invoices d9997 at 00000000010)")
+})
