@@ -1,4 +1,5 @@
 import { expect, test } from "vitest"
+import { StorageError, UnavailableError } from "../core/errors.ts"
 import { openLog } from "./log.ts"
 
 function lines(): { readonly written: string[]; write(line: string): void } {
@@ -38,4 +39,16 @@ test("silent writes nothing", async () => {
   const log = await openLog({ level: "silent", format: "json", to })
   log.fatal("the end")
   expect(to.written).toEqual([])
+})
+
+test("a failure that is expected is told without a stack, and a bug with it", async () => {
+  const to = lines()
+  const log = await openLog({ level: "warn", format: "json", to })
+  log.warn({ err: new UnavailableError("nobody answers", { cause: new Error("ECONNREFUSED") }) }, "tried again")
+  log.error({ err: new TypeError("undefined is not a function") }, "a bug")
+  log.error(new StorageError("the disk fails"))
+  const [passing, bug, alone] = to.written.map((line) => (JSON.parse(line) as { err: unknown }).err)
+  expect(passing).toEqual({ type: "UnavailableError", message: "nobody answers", cause: "ECONNREFUSED" })
+  expect(bug).toMatchObject({ type: "TypeError", stack: expect.stringContaining("log.test.ts") })
+  expect(alone).toEqual({ type: "StorageError", message: "the disk fails" })
 })

@@ -1,4 +1,15 @@
-import { type DestinationStream, destination, type Logger, pino } from "pino"
+import { type DestinationStream, destination, type Logger, pino, stdSerializers } from "pino"
+import {
+  ClosedError,
+  ConflictError,
+  DamagedError,
+  LeaseLostError,
+  OverloadError,
+  PublishRefusedError,
+  ShareLostError,
+  StorageError,
+  StorageFullError,
+} from "../core/errors.ts"
 
 /** The hub's log: `log.info({ topic }, "topic made")`. */
 export type Log = Logger
@@ -31,9 +42,34 @@ export async function openLog(options: LogOptions): Promise<Log> {
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: secrets, censor: "***" },
+      serializers: { err: told },
     },
     pretty ? await prettyStream(to, isTerminal) : to,
   )
+}
+
+/** What happens in the best of hubs and passes, or is somebody else's doing: where in the code it was noticed says nothing. */
+const expected = [
+  ClosedError,
+  ConflictError,
+  DamagedError,
+  LeaseLostError,
+  OverloadError,
+  PublishRefusedError,
+  ShareLostError,
+  StorageError,
+  StorageFullError,
+]
+
+/** What a line says of an error: all of it where it may be a bug, else what has happened. */
+function told(error: unknown): unknown {
+  if (!expected.some((kind) => error instanceof kind)) return stdSerializers.err(error as Error)
+  const { message, cause } = error as Error
+  return {
+    type: (error as Error).constructor.name,
+    message,
+    ...(cause instanceof Error && cause.message !== message && { cause: cause.message }),
+  }
 }
 
 /** pino-pretty is loaded only here: it costs more than the rest of the log together. */

@@ -65,7 +65,7 @@ export class Bucket {
       },
       current: () => this.#isCurrent(),
       failed: (error) =>
-        log.warn({ err: error, bucket: name }, "a bucket of NATS cannot be followed; it is tried again"),
+        log.warn({ why: String(error), bucket: name }, "a bucket of NATS cannot be followed; it is tried again"),
     })
   }
 

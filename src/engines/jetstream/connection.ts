@@ -108,7 +108,7 @@ async function tellChanges(nats: NatsConnection, log: Logger): Promise<void> {
         log.info({ server: status.server }, "connected to NATS again")
         break
       case "error":
-        log.warn({ err: status.error }, "NATS reports an error")
+        log.warn({ why: String(status.error) }, "NATS reports an error")
         break
       default:
         break

@@ -101,7 +101,7 @@ class BucketShares implements JetStreamShares {
       await Promise.race([beat, sleep(clock, this.#times.beatMs, this.#stop.signal)])
       if (this.#members.isAlive) {
         await this.#balance().catch((error) =>
-          log.warn({ err: error }, "shares of the work cannot be seen to at present"),
+          log.warn({ why: String(error) }, "shares of the work cannot be seen to at present"),
         )
       } else {
         for (const share of this.#held.values()) share.lose()

@@ -122,7 +122,7 @@ class StreamInbox implements Inbox {
       if (answer.kind === "stored" || answer.kind === "duplicate") return true
       log.warn({ answer }, "a refused message cannot be set aside; it is given again later")
     } catch (error) {
-      log.warn({ err: error }, "a refused message cannot be set aside; it is given again later")
+      log.warn({ why: String(error) }, "a refused message cannot be set aside; it is given again later")
     }
     return false
   }

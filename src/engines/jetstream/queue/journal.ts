@@ -198,7 +198,7 @@ export class Journal {
     if (!(error instanceof NoAnswerError || error instanceof JetStreamError)) throw error
     const { clock, log, stream } = this.#options
     if (this.#trouble === undefined)
-      log.warn({ err: error, stream }, "a queue's journal does not answer; it is tried again")
+      log.warn({ why: String(error), stream }, "a queue's journal does not answer; it is tried again")
     this.#trouble = error.message
     // A request that timed out has waited already.
     if (error.cause instanceof TimeoutError) return
