@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest"
 import type { Catalog, Change, Item } from "../core/engine.ts"
+import { ConflictError, OverloadError } from "../core/errors.ts"
 import type { Trigger } from "../core/resources.ts"
 import { createDestination, createMemoryLog, createRig, createTrigger } from "../testing/rig.ts"
 import { hold } from "./conclude.ts"
@@ -117,6 +118,27 @@ describe("the directory", () => {
       expect(await engine.queue.open(delivery)).toMatchObject({ state: "due" })
       await engine.queue.lease({ lane: "default/d", max: 1, leaseMs: 100_000 })
     }
+  })
+
+  it("gives a pause up where others are always first, and what it held goes on", async () => {
+    const { rig, engine, power, active } = await start()
+    const conflicting: Catalog = {
+      ...engine.catalog,
+      get: (name) => engine.catalog.get(name),
+      watch: (prefix, stop) => engine.catalog.watch(prefix, stop),
+      put: (name) => Promise.reject(new ConflictError(name, 1, 2)),
+    }
+    await rig.run(engine.catalog.put(key, createTrigger("t", await engine.log.head())))
+    const listener = { active: ({ id }: Trigger) => active.push(id), destination: () => {} }
+    const directory = new Directory({ catalog: conflicting, clock: power.clock, listener })
+    const current = Promise.withResolvers<void>()
+    void directory.watch(new AbortController().signal, current.resolve)
+    await rig.run(current.promise)
+    active.length = 0
+    const pausing = directory.pause(named("t"), "gone")
+    expect(directory.isPaused(named("t"))).toBe(true)
+    await expect(rig.run(pausing)).rejects.toThrow(OverloadError)
+    expect([directory.isPaused(named("t")), active]).toEqual([false, ["t"]])
   })
 
   it("does not hold for ever what was resumed meanwhile", async () => {

@@ -1,7 +1,7 @@
 import type { Clock } from "../core/clock.ts"
+import { changeAgainst } from "../core/conflicts.ts"
 import type { Delivery } from "../core/delivery.ts"
 import type { Catalog, Change } from "../core/engine.ts"
-import { ConflictError } from "../core/errors.ts"
 import type { Destination, Trigger } from "../core/resources.ts"
 
 const triggerPrefix = "trigger/"
@@ -76,7 +76,7 @@ export class Directory {
     if (this.#pausing.get(path) === of.incarnation) return
     this.#pausing.set(path, of.incarnation)
     try {
-      while (!(await this.#tryPause(of, reason))) {}
+      await changeAgainst(this.#clock, `trigger ${of.trigger}`, () => this.#tryPause(of, reason))
     } catch (error) {
       this.#pausing.delete(path)
       // Some may have been held already, for a pause that is none.
@@ -86,23 +86,17 @@ export class Directory {
     }
   }
 
-  /** False where another write came first. */
-  async #tryPause(of: TriggerName, reason: string): Promise<boolean> {
+  /** Throws ConflictError where another write came first. */
+  async #tryPause(of: TriggerName, reason: string): Promise<void> {
     const path = pathOf(of)
     const item = await this.#catalog.get<Trigger>(triggerPrefix + path)
     if (!item || item.value.paused || !isOf(item.value, of)) {
       this.#pausing.delete(path)
-      return true
+      return
     }
     const since = this.#clock.now()
-    try {
-      const paused = { ...item.value, updatedAt: since, paused: { since, reason } }
-      await this.#catalog.put(triggerPrefix + path, paused, item.revision)
-      return true
-    } catch (error) {
-      if (error instanceof ConflictError) return false
-      throw error
-    }
+    const paused = { ...item.value, updatedAt: since, paused: { since, reason } }
+    await this.#catalog.put(triggerPrefix + path, paused, item.revision)
   }
 
   async #watchTriggers(stop: AbortSignal, current: () => void): Promise<void> {

@@ -1,11 +1,15 @@
 import { describe, expect, it } from "vitest"
 import type { Cursor } from "../core/cursor.ts"
 import { deliveryId } from "../core/delivery.ts"
-import type { Engine } from "../core/engine.ts"
+import type { Catalog, Engine } from "../core/engine.ts"
+import { ConflictError } from "../core/errors.ts"
 import type { Filter, Trigger } from "../core/resources.ts"
 import { type RoutedAs, type RoutedVersion, routedAsKey, versionFor } from "../core/routing.ts"
+import { createSimulatedClock } from "../testing/clock.ts"
 import type { Power } from "../testing/power.ts"
 import { createEvent, createMemoryLog, createRig, createTrigger, ordersAddress, type Rig } from "../testing/rig.ts"
+import { Histories } from "./histories.ts"
+import { StoppedError } from "./persist.ts"
 import { type Router, startRouter } from "./router.ts"
 
 const only = (type: string): Filter[] => [{ exact: { type } }]
@@ -243,3 +247,29 @@ async function expectRight(hub: Hub, cursors: readonly Cursor[]): Promise<void> 
 function isB({ filters }: RoutedVersion): boolean {
   return JSON.stringify(filters) === JSON.stringify(only("b"))
 }
+
+describe("keeping a version that others are always before", () => {
+  it("rests between tries, says so, and ends when the router stops", async () => {
+    const clock = createSimulatedClock(0)
+    const stop = new AbortController()
+    const log = createMemoryLog()
+    let tries = 0
+    const catalog = {
+      get: async () => undefined,
+      put: async (key: string) => {
+        tries++
+        throw new ConflictError(key, 0, tries)
+      },
+    } as unknown as Catalog
+    const histories = new Histories({ catalog, partition: 0, patience: { clock, log, stop: stop.signal } })
+    const keeping = expect(histories.keep(createTrigger("t", "a" as Cursor), "a" as Cursor)).rejects.toThrow(
+      StoppedError,
+    )
+    for (let ms = 0; ms < 10_000; ms += 100) await clock.advance(100)
+    expect(tries).toBeGreaterThan(10)
+    expect(tries).toBeLessThan(60)
+    expect(JSON.stringify(log)).toContain("tried again")
+    stop.abort()
+    await keeping
+  })
+})

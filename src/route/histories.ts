@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto"
+import { changeAgainst } from "../core/conflicts.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { Catalog, Item } from "../core/engine.ts"
 import { ConflictError } from "../core/errors.ts"
@@ -135,20 +136,14 @@ export class Histories {
   /** Writes what `next` makes of what is there; nothing where that is undefined. */
   async #write(what: string, key: string, next: (before: RoutedAs | undefined) => RoutedAs | undefined): Promise<void> {
     const { catalog, patience, partition } = this.#options
-    await persist(patience, what, async () => {
-      for (;;) {
-        const before = await catalog.get<RoutedAs>(key)
-        const after = next(before?.value)
-        if (after === undefined) return
-        const value = partition === 0 ? after : { ...after, partition }
-        try {
-          await catalog.put(key, value, before?.revision ?? 0)
-          return
-        } catch (error) {
-          if (!(error instanceof ConflictError)) throw error
-        }
-      }
-    })
+    const write = async () => {
+      const before = await catalog.get<RoutedAs>(key)
+      const after = next(before?.value)
+      if (after === undefined) return
+      const value = partition === 0 ? after : { ...after, partition }
+      await catalog.put(key, value, before?.revision ?? 0)
+    }
+    await persist(patience, what, () => changeAgainst(patience.clock, key, write, patience.stop))
   }
 
   #isOurs({ partition = 0 }: RoutedAs): boolean {

@@ -1,6 +1,6 @@
 import { type NatsConnection, nuid } from "@nats-io/nats-core"
 import { type Clock, sleep } from "../../core/clock.ts"
-import { ClosedError, ConflictError, UnavailableError } from "../../core/errors.ts"
+import { ClosedError, ConflictError, OverloadError, UnavailableError } from "../../core/errors.ts"
 import type { Logger } from "../../core/logger.ts"
 import { follow, type Latest } from "./follow.ts"
 import { bucketPlan, bucketStream } from "./plans.ts"
@@ -31,6 +31,9 @@ export interface BucketOptions {
 const markerTtl = "1h"
 const operation = "KV-Operation"
 const onItsWayMs = 5
+/** How long a write is tried against those of others, and how long what was written may take to come by. */
+const conflictsMsMax = 8_000
+const seenMsMax = 10_000
 
 /**
  * A key-value bucket of NATS, with all that it holds in memory. What is read may be a moment old, but never older than what
@@ -109,7 +112,8 @@ export class Bucket {
    */
   async put(key: string, text: string, expected?: number, msMax?: number): Promise<number> {
     if (expected === undefined) return this.#write(key, text, undefined, msMax)
-    for (let last = expected; ; ) {
+    const until = this.#options.clock.now() + (msMax ?? conflictsMsMax)
+    for (let last = expected; this.#options.clock.now() < until; ) {
       try {
         return await this.#write(key, text, last, msMax)
       } catch (error) {
@@ -124,11 +128,13 @@ export class Bucket {
         last = found.revision
       }
     }
+    throw busy(key)
   }
 
   /** Resolves when it is durable; false where nothing was there. Throws ConflictError, OverloadError. */
   async delete(key: string, expected?: number): Promise<boolean> {
-    for (;;) {
+    const until = this.#options.clock.now() + conflictsMsMax
+    while (this.#options.clock.now() < until) {
       const found = await this.#newest(key)
       const actual = found.live ? found.revision : 0
       if (expected !== undefined && expected !== actual) return this.#refuse(key, expected, found)
@@ -141,6 +147,7 @@ export class Bucket {
         await sleep(this.#options.clock, onItsWayMs)
       }
     }
+    throw busy(key)
   }
 
   /** What the servers have under a key now; 0 where they have nothing. */
@@ -246,9 +253,22 @@ export class Bucket {
     this.#wake()
   }
 
+  /** Throws UnavailableError where the bucket cannot be followed so far. */
   #seenUpTo(revision: number): Promise<void> {
     if (revision <= this.#seen || this.#stop.signal.aborted) return Promise.resolve()
-    return new Promise((resolve) => this.#waiting.add({ revision, resolve }))
+    const { clock, name } = this.#options
+    return new Promise((resolve, reject) => {
+      const seen = () => {
+        cancel()
+        resolve()
+      }
+      const waiting = { revision, resolve: seen }
+      const cancel = clock.after(seenMsMax, () => {
+        this.#waiting.delete(waiting)
+        reject(new UnavailableError(`NATS does not tell what ${name} holds; what was written may be there`))
+      })
+      this.#waiting.add(waiting)
+    })
   }
 
   #wake(): void {
@@ -275,6 +295,10 @@ interface Newest {
   readonly live: boolean
   readonly text: string
   readonly messageId: string | undefined
+}
+
+function busy(key: string): OverloadError {
+  return new OverloadError(1_000, `others keep changing ${key}`)
 }
 
 function isConflict(error: unknown): boolean {

@@ -1,5 +1,7 @@
-import type { NatsConnection } from "@nats-io/nats-core"
+import type { Msg, NatsConnection } from "@nats-io/nats-core"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import type { Clock } from "../../core/clock.ts"
+import { UnavailableError } from "../../core/errors.ts"
 import { systemClock } from "../../telemetry/clock.ts"
 import { type Nats, natsAvailable, startNats } from "../../testing/nats.ts"
 import { catalogConformance } from "../conformance/catalog.ts"
@@ -99,5 +101,66 @@ describe.skipIf(!there).each([1, 3] as const)(
       await Promise.all([one.close(), two.close()])
       await Promise.all(connections.map((each) => each.close()))
     })
+
+    test("a write that is refused for ever, by what nobody can read, is given up", async () => {
+      const connection = await connectNats({ servers: nats.url.split(","), log: silentLog })
+      const bucket = await Bucket.open({
+        ...options(refusingWrites(connection), `refused-${buckets++}`, servers),
+        clock: hastyClock(),
+      })
+      await expect(bucket.put("a", "1", 0)).rejects.toThrow("others keep changing a")
+      await bucket.close()
+      await connection.close()
+    })
+
+    test("a write that is stored and never told is not waited for without end", async () => {
+      const connection = await connectNats({ servers: nats.url.split(","), log: silentLog })
+      const bucket = await Bucket.open({
+        ...options(deaf(connection), `deaf-${buckets++}`, servers),
+        clock: hastyClock(),
+      })
+      await expect(bucket.put("a", "1")).rejects.toThrow(UnavailableError)
+      await bucket.close()
+      await connection.close()
+    })
   },
 )
+
+/** A connection on which every write is answered that another one came first. */
+function refusingWrites(connection: NatsConnection): NatsConnection {
+  const refusal = { error: { code: 400, err_code: 10_071, description: "wrong last sequence" } }
+  return withRequest(connection, (subject, ask) =>
+    subject.startsWith("$KV.") ? Promise.resolve({ json: () => refusal } as unknown as Msg) : ask(),
+  )
+}
+
+/** A connection that never says what a bucket has come to hold. */
+function deaf(connection: NatsConnection): NatsConnection {
+  return withRequest(connection, async (subject, ask) => {
+    const answer = await ask()
+    return subject.startsWith("$KV.") ? ({ json: () => ({ seq: 1_000_000 }) } as unknown as Msg) : answer
+  })
+}
+
+function withRequest(
+  connection: NatsConnection,
+  request: (subject: string, ask: () => Promise<Msg>) => Promise<Msg>,
+): NatsConnection {
+  return new Proxy(connection, {
+    get(target, name) {
+      const value = Reflect.get(target, name) as unknown
+      if (name === "request")
+        return (subject: string, ...rest: unknown[]) => request(subject, () => target.request(subject, ...(rest as [])))
+      return typeof value === "function" ? (value as (...args: unknown[]) => unknown).bind(target) : value
+    },
+  })
+}
+
+/** A hundred times as fast as the world's. */
+function hastyClock(): Clock {
+  const since = systemClock.now()
+  return {
+    now: () => since + 100 * (systemClock.now() - since),
+    after: (ms, run) => systemClock.after(ms / 100, run),
+  }
+}

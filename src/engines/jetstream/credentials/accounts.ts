@@ -1,5 +1,7 @@
+import type { Clock } from "../../../core/clock.ts"
+import { changeAgainst } from "../../../core/conflicts.ts"
 import type { Catalog, Item } from "../../../core/engine.ts"
-import { ConflictError, OverloadError } from "../../../core/errors.ts"
+import { OverloadError } from "../../../core/errors.ts"
 import type { Names } from "../names.ts"
 import { type AccountRefusal, announceAccount } from "./announce.ts"
 import type { Issuer } from "./issuer.ts"
@@ -11,6 +13,7 @@ export interface AccountsOptions {
   readonly names: Names
   readonly catalog: Catalog
   readonly issuer: Issuer
+  readonly clock: Clock
 }
 
 /** The accounts of tenants: what they are is in the catalog, and the servers are told. */
@@ -39,22 +42,17 @@ export function openAccounts(options: AccountsOptions): Accounts {
 }
 
 async function edit(
-  { catalog }: AccountsOptions,
+  { catalog, clock }: AccountsOptions,
   key: string,
   change: (known: TenantAccount | undefined) => TenantAccount | undefined,
 ): Promise<Item<TenantAccount> | undefined> {
-  for (let tries = 0; tries < triesMax; tries++) {
+  return changeAgainst(clock, key, async () => {
     const item = await catalog.get<TenantAccount>(key)
     const value = change(item?.value)
     if (value === undefined) return undefined
     if (item !== undefined && value === item.value) return item
-    try {
-      return { key, value, revision: await catalog.put(key, value, item?.revision ?? 0) }
-    } catch (error) {
-      if (!(error instanceof ConflictError)) throw error
-    }
-  }
-  throw busy(key)
+    return { key, value, revision: await catalog.put(key, value, item?.revision ?? 0) }
+  })
 }
 
 async function announce(

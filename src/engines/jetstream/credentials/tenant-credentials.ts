@@ -1,7 +1,7 @@
 import { AckPolicy, DeliverPolicy, jetstreamManager } from "@nats-io/jetstream"
 import type { NatsConnection } from "@nats-io/nats-core"
 import { createAccount } from "@nats-io/nkeys"
-import { type Clock, sleep } from "../../../core/clock.ts"
+import { sleep } from "../../../core/clock.ts"
 import type {
   CredentialsOptions,
   IssuedCredentials,
@@ -18,7 +18,6 @@ export interface TenantCredentialsOptions extends AccountsOptions {
   /** In the hub's account. */
   readonly nats: NatsConnection
   readonly partitions: number
-  readonly clock: Clock
 }
 
 /** A tenant's consumers at most: each costs the servers memory, on every partition. */

@@ -37,6 +37,8 @@ export interface JournalMessage {
 
 const answerMsMax = 2_500
 const [againMinMs, againMaxMs] = [50, 2_000]
+const claimTriesMax = 20
+const claimRestMs = 10
 const readMessagesMax = 256
 const readBytesMax = 4 << 20
 const readMsMax = 10_000
@@ -79,10 +81,13 @@ export class Journal {
     this.#stop.abort()
   }
 
-  /** Appends a first message: from then on nobody else's is taken. Answers its number. */
+  /**
+   * Appends a first message: from then on nobody else's is taken. Answers its number. Rejects with JournalLostError also where
+   * somebody else is first each time.
+   */
   async claim(data: Uint8Array): Promise<number> {
-    // Ends: of all who claim at once one succeeds, and the others' shares are lost then.
-    for (;;) {
+    const { clock, stream } = this.#options
+    for (let tries = 0; tries < claimTriesMax; tries++) {
       this.#last = (await this.state()).last
       try {
         return await this.append(data)
@@ -90,7 +95,9 @@ export class Journal {
         // Whoever had it before was just appending.
         if (!(error instanceof JournalLostError) || this.#stop.signal.aborted) throw error
       }
+      await sleep(clock, tries * claimRestMs, this.#stop.signal)
     }
+    throw new JournalLostError(stream)
   }
 
   /**

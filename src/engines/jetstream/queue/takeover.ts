@@ -1,5 +1,6 @@
 import { rm } from "node:fs/promises"
 import { type Clock, sleep } from "../../../core/clock.ts"
+import { DamagedError } from "../../../core/errors.ts"
 import { type Store, tables, type Write } from "../../embedded/store.ts"
 import { openLmdbStore } from "../../embedded/store-lmdb.ts"
 import type { Journal } from "./journal.ts"
@@ -27,6 +28,8 @@ const ownerKey = "owner"
 /** Rows that are counted in one step. */
 const stepRows = 5_000
 const againAfterMs = 100
+/** Without anything new in the journal. */
+const triesMax = 50
 
 /**
  * Makes this process the journal's only writer, and its rows anew from what others have written. Undefined where a later
@@ -53,11 +56,14 @@ export async function takeOver(options: TakeoverOptions): Promise<Takeover | und
   return undefined
 }
 
-/** Replays until nothing was dropped from under it. */
+/** Replays until nothing was dropped from under it. Throws DamagedError where it is not for that that messages are missing. */
 async function replayWhole(options: TakeoverOptions, to: number): Promise<Store> {
-  const { directory, clock } = options
-  // Ends: the server comes to have what the journal's leader says, or leave() was called.
-  for (;;) {
+  const { directory, clock, stream } = options
+  for (let tries = 0, first = -1; tries < triesMax; tries++) {
+    const before = first
+    first = (await options.journal.state()).first
+    // What is dropped meanwhile makes it another journal, to be tried anew.
+    if (first !== before) tries = 0
     await rm(directory, { recursive: true, force: true })
     const local = openLmdbStore(directory, { durable: false })
     try {
@@ -69,6 +75,7 @@ async function replayWhole(options: TakeoverOptions, to: number): Promise<Store>
     await local.close()
     await sleep(clock, againAfterMs)
   }
+  throw new DamagedError(`${stream}: messages between its first and its last are missing`)
 }
 
 /**
