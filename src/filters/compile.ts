@@ -84,7 +84,8 @@ function compilePlace({ path }: DataField, test: Test, within: boolean): Predica
   }
 }
 
-function compileEach({ path }: DataField, test: Test, within: boolean): Predicate {
+function compileEach({ path, whole }: DataField, test: Test, inObject: boolean): Predicate {
+  const within = inObject && whole !== true
   const absent = test.is === "absent"
   const passes = compileValueTest(absent ? { is: "present" } : test)
   return (view, object) => someLeaf(within ? object : view.data(), path, 0, passes) !== absent

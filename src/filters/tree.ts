@@ -61,6 +61,8 @@ export interface DataField {
   readonly from: "data"
   readonly path: DataPath
   readonly each: boolean
+  /** Within an object node: a place in the event's data all the same. */
+  readonly whole?: true
 }
 
 export type Field = AttributeField | DataField
