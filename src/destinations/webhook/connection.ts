@@ -5,6 +5,12 @@ import type { Connect } from "./connect.ts"
 /** How long an idle connection is kept where the receiver does not say. */
 const keepAliveMs = 30_000
 
+/**
+ * What a connection may bring for one request: heads, interim answers, how a body is cut into chunks and what is said about
+ * the chunks included, which nobody is told of otherwise.
+ */
+export const answerBytesMax = 256 * 1024
+
 /** A request under way. Each of these may end it, and with it the connection. */
 export interface Carried {
   /** The signal it was sent with. */
@@ -13,6 +19,8 @@ export interface Carried {
   abort(): void
   /** Its time is over. */
   expire(): void
+  /** More has come than {@link answerBytesMax}. */
+  overflow(): void
 }
 
 /** One keep-alive connection, opened when first used and again when it was closed; carries one request at a time. */
@@ -25,12 +33,18 @@ export class Connection {
   #carried: Carried | undefined
   #signal: AbortSignal | undefined
   #socket: Socket | undefined
+  /** What the socket had read when its request began. */
+  #readBefore = 0
 
   constructor(origin: string, connect: Connect) {
     this.client = new Client(origin, {
       connect: (_options, callback) => {
         this.reused = false
-        const socket = connect((error) => (error ? callback(error, null) : callback(null, socket)))
+        const socket = connect((error) => {
+          if (error) return callback(error, null)
+          this.#watch(socket)
+          callback(null, socket)
+        })
         this.#socket = socket
       },
       headersTimeout: 0,
@@ -48,6 +62,7 @@ export class Connection {
   carry(carried: Carried, since: number): void {
     this.#carried = carried
     this.since = since
+    this.#readBefore = this.#socket?.bytesRead ?? 0
     if (carried.signal !== this.#signal) this.#listen(carried.signal)
   }
 
@@ -61,6 +76,13 @@ export class Connection {
     this.#listen(undefined)
     void this.client.destroy()
     this.#socket?.destroy()
+  }
+
+  #watch(socket: Socket): void {
+    this.#readBefore = socket.bytesRead
+    socket.on("readable", () => {
+      if (socket.bytesRead - this.#readBefore > answerBytesMax) this.#carried?.overflow()
+    })
   }
 
   #listen(signal: AbortSignal | undefined): void {

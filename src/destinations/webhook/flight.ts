@@ -2,11 +2,13 @@ import { type Dispatcher, errors } from "undici"
 import type { Clock } from "../../core/clock.ts"
 import type { Outcome } from "../../core/delivery.ts"
 import { type Answer, bodyKeptBytes, oneLine, outcomeOf } from "./answer.ts"
-import type { Carried, Connection } from "./connection.ts"
+import { answerBytesMax, type Carried, type Connection } from "./connection.ts"
 import type { Connections } from "./connections.ts"
 
 /** More of an answer's body than this is not waited for. */
 const bodyDrainedBytes = 65_536
+/** Interim answers (1xx) that are passed over before the answer. */
+export const interimMax = 16
 
 /** What all requests of a sender share. */
 export interface FlightContext {
@@ -31,6 +33,7 @@ export class Flight implements Dispatcher.DispatchHandler, Carried {
   readonly #done: (outcome: Outcome) => void
   #connection: Connection
   #over = false
+  #interim = 0
   #status = 0
   #reason = ""
   #headers: Readonly<Record<string, string>> = {}
@@ -59,6 +62,10 @@ export class Flight implements Dispatcher.DispatchHandler, Carried {
     this.#giveUp(`no answer within ${this.#context.timeoutMs / 1000} s`)
   }
 
+  overflow(): void {
+    this.#giveUp(`more than ${answerBytesMax / 1_024} KiB came, and no end of the answer`)
+  }
+
   onRequestStart(): void {}
 
   onResponseStart(
@@ -67,7 +74,11 @@ export class Flight implements Dispatcher.DispatchHandler, Carried {
     headers: Record<string, string | string[] | undefined>,
     reason?: string,
   ): void {
-    if (status < 200) return
+    if (status < 200) {
+      this.#interim++
+      if (this.#interim > interimMax) this.#giveUp(`more than ${interimMax} interim answers came before an answer`)
+      return
+    }
     this.#status = status
     this.#reason = reason ?? ""
     for (const name in headers) {
