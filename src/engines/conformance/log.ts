@@ -257,4 +257,25 @@ function conditions(it: Declare<Engine>): void {
     expect(await last(log.append(key("7"), [event("d")], { expectedLast: b }))).toBe(a)
     await log.append(key("7"), [event("d")], { expectedLast: a })
   })
+
+  it("knows the last event of each of many keys, old and new ones, through retention and a crash", async (engine, harness) => {
+    const cursors: Cursor[] = []
+    for (let i = 0; i < 60; i++) {
+      const calls = Array.from({ length: 50 }, (_, j) => append(engine.log, key(`k${i * 50 + j}`), event(`e${i}.${j}`)))
+      cursors.push(...(await Promise.all(calls)))
+    }
+    const check = async (log: EventLog) => {
+      for (const i of [1_500, 2_047, 2_048, 2_999]) expect(await log.last(key(`k${i}`))).toBe(cursors[i])
+      expect(await log.last(key("k3000"))).toBeUndefined()
+      expect(await last(log.append(key("k1600"), [event("x")], { expectedLast: "none" }))).toBe(cursors[1_600])
+    }
+    await check(engine.log)
+    await engine.log.trim(orders, { eventsMax: 1_500 })
+    await check(engine.log)
+    const { log } = await harness.crash(engine)
+    await check(log)
+    expect(await log.last(key("k1499"))).toBeUndefined()
+    const again = await log.append(key("k1499"), [event("y")], { expectedLast: "none" })
+    expect(await log.last(key("k1499"))).toBe(again[0]!.cursor)
+  })
 }

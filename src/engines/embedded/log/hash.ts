@@ -33,7 +33,8 @@ export function hashKey(key: string): number {
   return avalanche(hash) || 1
 }
 
-function avalanche(value: number): number {
+/** Spreads 32 bits over 32 bits. */
+export function avalanche(value: number): number {
   let mixed = value
   mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b)
   mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35)

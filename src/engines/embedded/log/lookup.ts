@@ -3,6 +3,7 @@ import { sleep } from "../../../core/clock.ts"
 import type { StoredEvent } from "../../../core/engine.ts"
 import { DamagedError, OverloadError } from "../../../core/errors.ts"
 import type { Event } from "../../../core/event.ts"
+import { hashOfKey } from "./block-filters.ts"
 import { formatCursor } from "./cursor.ts"
 import { type Hash, hashInto, hashKey } from "./hash.ts"
 import type { StoredRecord } from "./record.ts"
@@ -10,6 +11,8 @@ import type { LogState } from "./state.ts"
 import type { TopicIndex } from "./topic-index.ts"
 
 const triesMax = 10
+/** Blocks that are looked through in one turn: about a millisecond. */
+const blocksAtOnce = 16
 
 /** Where an equal event is, stored at or after `since`; undefined where there is none. Events not yet durable count. */
 export async function isDuplicate(
@@ -27,16 +30,23 @@ export async function isDuplicate(
     )
   }
   for (const position of positions) if (await equal(position)) return position
+  const pace = createPace(state)
   for (const { from, to } of suspects) {
-    for (const block of index.blocks(from)) {
-      if (block.first > to) break
+    for (const block of index.holding(hash, from, to)) {
       for (let i = block.lowerBound(from); i < block.count && block.positions[i]! <= to; i++) {
         if (block.lows[i] !== hash.low || block.highs[i] !== hash.high) continue
         if (await equal(block.positions[i]!)) return block.positions[i]
       }
+      await pace()
     }
   }
   return undefined
+}
+
+/** Lets others have their turn now and then: to be called after each block. */
+function createPace({ clock }: LogState): () => Promise<void> | undefined {
+  let blocks = 0
+  return () => (++blocks % blocksAtOnce === 0 ? sleep(clock, 0) : undefined)
 }
 
 function isEqual(record: StoredRecord, index: TopicIndex, event: Event): boolean {
@@ -77,7 +87,8 @@ export async function find(
   const index = state.index.topic(address.tenant, address.topic)
   const hash: Hash = { low: 0, high: 0 }
   hashInto(hash, address.tenant, address.topic, identity.source, identity.id)
-  for (const block of index.blocksBackwards()) {
+  const pace = createPace(state)
+  for (const block of index.holding(hash)) {
     for (let i = block.count - 1; i >= 0; i--) {
       if (block.lows[i] !== hash.low || block.highs[i] !== hash.high) continue
       const position = block.positions[i]!
@@ -85,6 +96,7 @@ export async function find(
       const record = await recordAt(state, position)
       if (record?.event.id === identity.id && record.event.source === identity.source) return record
     }
+    await pace()
   }
   return undefined
 }
@@ -92,16 +104,21 @@ export async function find(
 /** The position of the address's newest event, not yet durable ones included. */
 export async function lastOf(state: LogState, address: Address): Promise<number | undefined> {
   const index = state.index.topic(address.tenant, address.topic)
-  const wanted = address.key === undefined ? undefined : hashKey(address.key)
-  for (const block of index.blocksBackwards()) {
+  if (address.key === undefined) {
+    const { last } = index
+    return last === undefined || last < index.trimmedTo ? undefined : last
+  }
+  const wanted = hashKey(address.key)
+  const pace = createPace(state)
+  for (const block of index.holding(hashOfKey(wanted))) {
     for (let i = block.count - 1; i >= 0; i--) {
-      if (wanted !== undefined && block.keys[i] !== wanted) continue
+      if (block.keys[i] !== wanted) continue
       const position = block.positions[i]!
       if (position < index.trimmedTo) return undefined
-      if (wanted === undefined) return position
       const record = await recordAt(state, position)
       if (record?.address.key === address.key) return position
     }
+    await pace()
   }
   return undefined
 }

@@ -1,5 +1,7 @@
 import type { Store, Write } from "../store.ts"
+import { BlockFilters, groupBlocks } from "./block-filters.ts"
 import { formatCursor, parseCursor } from "./cursor.ts"
+import type { Hash } from "./hash.ts"
 import { Waiters } from "./waiters.ts"
 
 /** Entries of a closed block. */
@@ -106,6 +108,13 @@ export interface IndexFlush {
   readonly failed: () => void
 }
 
+interface HeadRange {
+  readonly from?: number
+  /** Of blocks that begin before this. */
+  readonly before?: number
+  readonly reverse?: boolean
+}
+
 /** What is known of a block without reading it. */
 export interface BlockHead {
   readonly first: number
@@ -124,6 +133,7 @@ export class TopicIndex {
   readonly tenant: string
   readonly topic: string
   readonly #store: Store
+  readonly #filters: BlockFilters
   /** Blocks that the store does not hold as they are now, oldest first; the last one is the open one. */
   #recent: Block[] = []
   #dirty = false
@@ -136,6 +146,7 @@ export class TopicIndex {
     this.#store = store
     this.tenant = tenant
     this.topic = topic
+    this.#filters = new BlockFilters(store, tenant, topic)
     const trimmed = store.get("meta", this.#trimKey)
     this.trimmedTo = trimmed === undefined ? 0 : parseCursor(Buffer.from(trimmed).toString("latin1"))
     const newest = firstOf(this.#heads({ reverse: true }), () => true)
@@ -172,15 +183,6 @@ export class TopicIndex {
     return !this.#dirty && !this.waiters.any
   }
 
-  /** Whether an event came after `position` that has this key's hash; with 0, whether any came. */
-  hasSince(position: number, key: number): boolean {
-    for (const block of this.#recent) {
-      for (let i = block.lowerBound(position + 1); i < block.count; i++)
-        if (key === 0 || block.keys[i] === key) return true
-    }
-    return false
-  }
-
   /** The newest entry's position; undefined where there is none. */
   get last(): number | undefined {
     const newest = this.#recent.at(-1)
@@ -206,6 +208,8 @@ export class TopicIndex {
       if (count > 0) writes.push(...this.#writesOf(block, count))
     }
     const stored = new Set(this.#recent.filter((block) => block.count >= blockEntries && block.last < durable))
+    for (const block of stored) writes.push(this.#filters.ofBlock(block.first, block))
+    if (stored.size > 0) writes.push(...this.#groupWrites())
     this.#dirty = later
     const done = () => {
       this.#recent = this.#recent.filter((block) => !stored.has(block))
@@ -225,11 +229,25 @@ export class TopicIndex {
     ]
   }
 
+  /** The filter of the next group, once there are blocks enough in the store that are in none. */
+  #groupWrites(): readonly Write[] {
+    const memoryFirst = this.#recent[0]?.first ?? Number.POSITIVE_INFINITY
+    const group: BlockHead[] = []
+    for (const head of this.#heads({ from: this.#filters.grouped + 1, before: memoryFirst })) {
+      if (head.last <= this.#filters.grouped) continue
+      if (group.push(head) === groupBlocks) break
+    }
+    if (group.length < groupBlocks) return []
+    const range = { first: group[0]!.first, last: group.at(-1)!.last }
+    const blocks = group.map(({ first }) => this.#load(first))
+    return this.#filters.ofGroup(range, blocks)
+  }
+
   /** Stored heads: from the block that may hold `from` on, or from the newest back. */
-  *#heads(range: { readonly from?: number; readonly reverse?: boolean } = {}): Iterable<BlockHead> {
+  *#heads(range: HeadRange = {}): Iterable<BlockHead> {
     const prefix = this.#key("h")
-    const end = `${prefix}~`
-    const { from, reverse = false } = range
+    const { from, before = Number.POSITIVE_INFINITY, reverse = false } = range
+    const end = before === Number.POSITIVE_INFINITY ? `${prefix}~` : this.#key("h", before)
     let start = from === undefined ? prefix : this.#key("h", from)
     if (from !== undefined) {
       for (const { key } of this.#store.range("index", { start: prefix, end: `${start}~`, reverse: true, limit: 1 }))
@@ -264,12 +282,25 @@ export class TopicIndex {
     }
   }
 
-  /** As {@link blocks}, newest first. */
-  *blocksBackwards(): Iterable<Block> {
-    const memory = this.#recent.filter(({ count }) => count > 0).reverse()
-    const memoryFirst = memory.at(-1)?.first ?? Number.POSITIVE_INFINITY
-    yield* memory
-    for (const { first } of this.#heads({ reverse: true })) if (first < memoryFirst) yield this.#load(first)
+  /** The blocks that may hold an event with this hash (of its id, or {@link hashOfKey}) between two places, newest first. */
+  *holding(hash: Hash, from = 0, to = Number.POSITIVE_INFINITY): Iterable<Block> {
+    const memory = this.#recent.filter(({ count }) => count > 0)
+    for (const block of memory.toReversed()) if (block.first <= to && block.last >= from) yield block
+    const end = Math.min(memory[0]?.first ?? Number.POSITIVE_INFINITY, to + 1)
+    const groups = [...this.#filters.groups()]
+    yield* this.#holding(hash, Math.max(from, (groups[0]?.last ?? -1) + 1), end)
+    for (const group of groups) {
+      if (group.last < from) return
+      if (group.first >= end || !this.#filters.groupMayHold(group, hash)) continue
+      yield* this.#holding(hash, Math.max(from, group.first), Math.min(end, group.last + 1))
+    }
+  }
+
+  *#holding(hash: Hash, from: number, end: number): Iterable<Block> {
+    if (from >= end) return
+    for (const { first, last } of [...this.#heads({ from, before: end, reverse: true })]) {
+      if (last >= from && this.#filters.blockMayHold(first, hash)) yield this.#load(first)
+    }
   }
 
   /** All blocks' heads, in log order, the newest ones' as they are in memory. */
@@ -290,7 +321,9 @@ export class TopicIndex {
       if (head.last >= position) break
       writes.push({ table: "index", key: this.#key("h", head.first), value: undefined })
       writes.push({ table: "index", key: this.#key("b", head.first), value: undefined })
+      writes.push(this.#filters.withoutBlock(head.first))
     }
+    writes.push(...this.#filters.without(position))
     await this.#store.write(writes)
     await this.#store.flushed()
     this.trimmedTo = Math.max(this.trimmedTo, position)

@@ -3,6 +3,7 @@ import type { Address } from "../../../core/address.ts"
 import type { Clock } from "../../../core/clock.ts"
 import type { Logger } from "../../../core/logger.ts"
 import type { Retention } from "../../../core/resources.ts"
+import { hashOfKey } from "../../embedded/log/block-filters.ts"
 import { type Hash, hashInto, hashKey } from "../../embedded/log/hash.ts"
 import { trimPoint } from "../../embedded/log/retention.ts"
 import type { TopicIndex } from "../../embedded/log/topic-index.ts"
@@ -50,7 +51,7 @@ export class Indexes {
     const index = await this.topic(address)
     const hash: Hash = { low: 0, high: 0 }
     hashInto(hash, address.tenant, address.topic, identity.source, identity.id)
-    for (const block of index.blocksBackwards()) {
+    for (const block of index.holding(hash)) {
       for (let i = block.count - 1; i >= 0; i--) {
         if (block.lows[i] !== hash.low || block.highs[i] !== hash.high) continue
         if (block.positions[i]! >= index.trimmedTo) yield block.positions[i]!
@@ -71,7 +72,7 @@ export class Indexes {
   async lastOf(address: Address): Promise<number | undefined> {
     const index = await this.topic(address)
     const key = hashKey(address.key!)
-    for (const block of index.blocksBackwards()) {
+    for (const block of index.holding(hashOfKey(key))) {
       for (let i = block.count - 1; i >= 0; i--) {
         if (block.keys[i] === key && block.positions[i]! >= index.trimmedTo) return block.positions[i]!
       }

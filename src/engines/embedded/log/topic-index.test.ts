@@ -1,0 +1,164 @@
+import fc from "fast-check"
+import { expect, test } from "vitest"
+import { createSimulatedChance } from "../../../testing/chance.ts"
+import { createSimulatedClock, runUntil } from "../../../testing/clock.ts"
+import { createPower } from "../../../testing/power.ts"
+import { createSimulatedStore } from "../../../testing/store.ts"
+import type { Store } from "../store.ts"
+import { groupBlocks, hashOfKey } from "./block-filters.ts"
+import { avalanche, type Hash } from "./hash.ts"
+import { type Block, blockEntries, type IndexEntry, TopicIndex } from "./topic-index.ts"
+
+const recordBytes = 512
+const entry = (n: number, key: number): IndexEntry => ({
+  position: 8 + n * recordBytes,
+  storedAt: n,
+  hashLow: avalanche(n + 1),
+  hashHigh: avalanche(n ^ 0x55555555),
+  key,
+  bytes: recordBytes,
+})
+
+/** A store that counts the rows and bytes that are read from it. */
+function counted(store: Store) {
+  const read = { rows: 0, bytes: 0 }
+  const count = (value: Uint8Array | undefined) => {
+    read.rows++
+    read.bytes += value?.length ?? 0
+    return value
+  }
+  const counting: Store = {
+    get: (table, key) => count(store.get(table, key)),
+    *range(table, range) {
+      for (const entry of store.range(table, range)) {
+        count(entry.value)
+        yield entry
+      }
+    },
+    write: (writes) => store.write(writes),
+    flushed: () => store.flushed(),
+    close: () => store.close(),
+  }
+  return { counting, read }
+}
+
+function bed() {
+  const clock = createSimulatedClock()
+  const store = createSimulatedStore({ chance: createSimulatedChance("index"), latencyMs: () => 0.1 })
+  const { counting, read } = counted(store.mount(createPower({ clock })))
+  const open = () => new TopicIndex(counting, "acme", "orders")
+  const flush = async (index: TopicIndex, durable = Number.MAX_SAFE_INTEGER) => {
+    const flush = index.flush(durable)
+    if (flush === undefined) return
+    await runUntil(clock, counting.write(flush.writes))
+    flush.done()
+  }
+  const trim = (index: TopicIndex, position: number) => runUntil(clock, index.trim(position))
+  return { open, flush, trim, read, rows: () => store.entries("index") }
+}
+
+/** As a hub fills it, and starts anew then. */
+async function filled(events: number) {
+  const { open, flush, ...rest } = bed()
+  const index = open()
+  for (let n = 0; n < events; n++) {
+    index.add(entry(n, avalanche(n) || 1))
+    if (n % 16_384 === 0) await flush(index)
+  }
+  await flush(index)
+  return { ...rest, flush, index: open() }
+}
+
+const positions = (blocks: Iterable<Block>, wanted: (block: Block, i: number) => boolean): number[] => {
+  const found: number[] = []
+  for (const block of blocks) {
+    for (let i = block.count - 1; i >= 0; i--) if (wanted(block, i)) found.push(block.positions[i]!)
+  }
+  return found
+}
+const withKey = (index: TopicIndex, key: number) =>
+  positions(index.holding(hashOfKey(key)), (block, i) => block.keys[i] === key)
+const withId = (index: TopicIndex, { low, high }: Hash, from?: number, to?: number) =>
+  positions(index.holding({ low, high }, from, to), (block, i) => block.lows[i] === low && block.highs[i] === high)
+
+test("a key or an id that is not there costs no more in a large topic than in a small one", async () => {
+  const cost = async (events: number) => {
+    const { index, read } = await filled(events)
+    const before = { ...read }
+    for (let n = 0; n < 100; n++) {
+      expect(withKey(index, avalanche(1_000_000 + n))).toEqual([])
+      expect(withId(index, { low: avalanche(5_000_000 + n), high: n })).toEqual([])
+    }
+    return { rows: (read.rows - before.rows) / 200, bytes: (read.bytes - before.bytes) / 200 }
+  }
+  const perGroup = groupBlocks * blockEntries
+  const small = await cost(perGroup - blockEntries)
+  const large = await cost(8 * perGroup - blockEntries)
+  expect(large.rows).toBeLessThan(1.5 * small.rows)
+  expect(large.bytes).toBeLessThan(1.5 * small.bytes)
+})
+
+test("the filters go with the events they are over", async () => {
+  const events = 3 * groupBlocks * blockEntries
+  const { index, trim, flush, rows } = await filled(events)
+  await trim(index, entry(2 * groupBlocks * blockEntries + 5, 0).position)
+  expect(withKey(index, avalanche(events - 1))).toEqual([entry(events - 1, 0).position])
+  expect(rows().filter(({ key }) => key.startsWith("g/"))).toHaveLength(0)
+  await trim(index, entry(events, 0).position)
+  await flush(index)
+  expect(rows()).toEqual([])
+})
+
+test("finds every event by key and by id, whatever is flushed, trimmed, taken back and opened anew between", async () => {
+  const step = fc.oneof(
+    { weight: 6, arbitrary: fc.record({ kind: fc.constant("add" as const), count: fc.nat(30_000) }) },
+    { weight: 3, arbitrary: fc.record({ kind: fc.constant("flush" as const), behind: fc.nat(3_000) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("trim" as const), share: fc.nat(100) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("open" as const) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("rollback" as const), count: fc.nat(3_000) }) },
+  )
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 8, maxLength: 24 }), fc.nat(), async (steps, seed) => {
+      const { open, flush, trim } = bed()
+      let index = open()
+      let kept: IndexEntry[] = []
+      let durable = 0
+      let next = 0
+      for (const step of steps) {
+        if (step.kind === "add") {
+          for (let i = 0; i < step.count; i++, next++) {
+            const added = entry(next, avalanche(seed + (next % 997)) || 1)
+            kept.push(added)
+            index.add(added)
+          }
+        } else if (step.kind === "flush") {
+          durable = Math.max(durable, entry(next - step.behind, 0).position)
+          await flush(index, durable)
+        } else if (step.kind === "trim") {
+          const position = Math.min(durable, kept[Math.floor((kept.length * step.share) / 101)]?.position ?? durable)
+          await trim(index, position)
+          kept = kept.filter((one) => one.position >= position)
+        } else if (step.kind === "rollback") {
+          const position = Math.max(durable, entry(next - step.count, 0).position)
+          index.rollback(position)
+          kept = kept.filter((one) => one.position < position)
+        } else {
+          await flush(index, durable)
+          index = open()
+          for (const one of kept) if (one.position >= durable) index.add(one)
+        }
+      }
+      for (let i = 0; i < 20; i++) {
+        const one = kept[avalanche(seed + i) % Math.max(1, kept.length)]
+        if (one === undefined) break
+        const sameKey = kept.filter(({ key }) => key === one.key).map(({ position }) => position)
+        const found = withKey(index, one.key).filter((position) => position >= index.trimmedTo)
+        expect(found).toEqual(sameKey.reverse())
+        const hash = { low: one.hashLow, high: one.hashHigh }
+        expect(withId(index, hash)).toEqual([one.position])
+        expect(withId(index, hash, one.position, one.position)).toEqual([one.position])
+      }
+    }),
+    { numRuns: 15 },
+  )
+})
