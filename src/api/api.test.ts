@@ -105,10 +105,23 @@ test("status tells version and figures; readiness tells why not", async () => {
   const sick = await openTestApi({ readiness: () => ["router has stopped"] })
   try {
     const answer = await sick.call("GET", "/readyz")
-    expect([answer.status, answer.body]).toEqual([503, { ready: false, reasons: ["router has stopped"], warnings: [] }])
+    const body = { ready: false, reasons: ["router has stopped"], degraded: [], warnings: [] }
+    expect([answer.status, answer.body]).toEqual([503, body])
     expect((await sick.call("GET", "/healthz")).status).toBe(200)
   } finally {
     await sick.close()
+  }
+})
+
+test("readiness tells what is wrong though the hub works", async () => {
+  const degraded = await openTestApi()
+  const line = "the NATS server n3 is away or behind"
+  Object.assign(degraded.engine, { health: () => [line] })
+  try {
+    const answer = await degraded.call("GET", "/readyz")
+    expect([answer.status, answer.body]).toEqual([200, { ready: true, reasons: [], degraded: [line], warnings: [] }])
+  } finally {
+    await degraded.close()
   }
 })
 

@@ -21,7 +21,14 @@ const Status = component(
 )
 const Readiness = component(
   "Readiness",
-  Type.Object({ ready: Type.Boolean(), reasons: Type.Array(Type.String()), warnings }),
+  Type.Object({
+    ready: Type.Boolean(),
+    reasons: Type.Array(Type.String(), { description: "Why it is not ready." }),
+    degraded: Type.Array(Type.String(), {
+      description: "What is wrong though it can work, such as a server that is away; empty when all is well.",
+    }),
+    warnings,
+  }),
 )
 
 /** How the hub is: for people, for what restarts it, and for Prometheus. */
@@ -36,7 +43,7 @@ export function statusRoutes(app: App, context: ApiContext): void {
   app.get("/readyz", documented(docs.ready), async (_, reply) => {
     const why = reasons()
     if (why.length > 0) reply.code(503).header("retry-after", "5")
-    return { ready: why.length === 0, reasons: why, warnings: engine.warnings() }
+    return { ready: why.length === 0, reasons: why, degraded: engine.health(), warnings: engine.warnings() }
   })
   app.get("/v1/status", documented(docs.status), async () => {
     const why = reasons()

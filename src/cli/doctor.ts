@@ -124,7 +124,12 @@ async function checkReady(hub: Hub): Promise<Check> {
   const name = "ready"
   const response = await hub.fetch("GET", "/readyz", { timeoutMs: 5_000 })
   const text = await response.text()
-  if (response.ok) return { name, result: "good", detail: "it takes events" }
+  if (response.ok) {
+    const { degraded = [] } = JSON.parse(text) as { readonly degraded?: readonly string[] }
+    if (degraded.length === 0) return { name, result: "good", detail: "it takes events" }
+    const next = "Mend it before more is lost than the hub can do without."
+    return { name, result: "warning", detail: `it takes events, but is degraded: ${degraded.join("; ")}`, next }
+  }
   return { name, result: "bad", detail: `it is not ready: ${reasonsIn(text)}`, next: "Look at its log." }
 }
 

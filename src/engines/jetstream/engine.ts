@@ -7,6 +7,7 @@ import { lockDirectory } from "../embedded/lock.ts"
 import { Bucket } from "./bucket.ts"
 import { openCatalog } from "./catalog.ts"
 import { connectNats, durabilityWarnings, isCut, NatsRefusedError } from "./connection.ts"
+import { Copies } from "./copies.ts"
 import { parseIssuer } from "./credentials/issuer.ts"
 import { createTenantCredentials, type TenantCredentialsOptions } from "./credentials/tenant-credentials.ts"
 import { auditStream } from "./log/audit-report.ts"
@@ -45,6 +46,8 @@ export interface JetStreamOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly shareTimes?: ShareTimes
+  /** Between two looks at whether streams have all their copies; default 5 s. */
+  readonly copiesLookMs?: number
   /** Told what could be lost before anything is made or claimed; what it throws is why the engine does not open. */
   accept?(warnings: readonly string[]): void
 }
@@ -70,14 +73,8 @@ export async function openJetStreamEngine(options: JetStreamOptions): Promise<En
 }
 
 async function open(options: JetStreamOptions, closing: Closing): Promise<Omit<Engine, "close">> {
-  const { clock, log, prefix, partitions, replicas, directory, dedupeWindowMsMax, pendingBytesMax } = options
-  const nats = await connectNats({ ...options, messageBytesMax: (options.eventBytesMax ?? 0) + headerBytesMax })
-  closing.push(() => nats.close())
-  const warnings = await durabilityWarnings(options)
-  options.accept?.(warnings)
-  const names = createNames(prefix)
-  refuseOtherPartitions(await findPartitions(nats, clock, names), partitions)
-  await refuseOtherStreams(nats, clock, plannedStreams({ names, partitions, replicas, dedupeWindowMsMax }))
+  const { clock, log, partitions, replicas, directory, dedupeWindowMsMax, pendingBytesMax } = options
+  const { nats, names, streams, warnings } = await enter(options, closing)
   await mkdir(directory, { recursive: true })
   closing.push(await lockDirectory(directory))
   const bucket = { nats, clock, log, replicas }
@@ -102,6 +99,9 @@ async function open(options: JetStreamOptions, closing: Closing): Promise<Omit<E
     directory: join(directory, "queue"),
   })
   closing.push(() => queue.close())
+  const { copiesLookMs: lookMs } = options
+  const copies = new Copies({ nats, clock, log, streams, ...(lookMs !== undefined && { lookMs }) })
+  closing.push(() => copies.close())
   return {
     log: events,
     queue,
@@ -111,11 +111,25 @@ async function open(options: JetStreamOptions, closing: Closing): Promise<Omit<E
     ...(credentials && { credentials }),
     dedupeWindowMsMax,
     outage: () => (isCut(nats) ? "no NATS server answers" : undefined),
-    health: () => [...events.health(), ...queue.health()],
+    health: () => [...events.health(), ...queue.health(), ...copies.health()],
     warnings: () => warnings,
     audit: (partition, asked) => auditStream({ nats, names, partition, clock, log, ...asked }),
     figures: () => ({ ...events.figures(), ...queue.figures() }),
   }
+}
+
+/** Connects, and sees that what the settings say can be had there. Makes nothing. */
+async function enter(options: JetStreamOptions, closing: Closing) {
+  const { clock, prefix, partitions } = options
+  const nats = await connectNats({ ...options, messageBytesMax: (options.eventBytesMax ?? 0) + headerBytesMax })
+  closing.push(() => nats.close())
+  const warnings = await durabilityWarnings(options)
+  options.accept?.(warnings)
+  const names = createNames(prefix)
+  refuseOtherPartitions(await findPartitions(nats, clock, names), partitions)
+  const plans = plannedStreams({ ...options, names })
+  await refuseOtherStreams(nats, clock, plans)
+  return { nats, names, warnings, streams: plans.map(({ name }) => name) }
 }
 
 /** Undefined where nothing was set up that signs them. */
