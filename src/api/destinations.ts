@@ -170,7 +170,6 @@ function readKind(
     faults.add("kind", `must be one of ${[...context.kinds.keys()].map((name) => JSON.stringify(name)).join(", ")}`)
   } else if (previous !== undefined && previous.kind !== body.kind) {
     faults.add("kind", `cannot be changed from ${JSON.stringify(previous.kind)}; create another destination`)
-    return undefined
   }
   return kind
 }
@@ -178,9 +177,14 @@ function readKind(
 function readConfig(kind: DestinationKind, body: Body, { previous, faults }: Draft<Destination>): unknown {
   if (faults.clean("config")) checkSchema(kind.config, body.config, faults, "config")
   if (!faults.clean("config")) return undefined
-  const config = restore(kind.config, body.config, previous?.config, (path) => {
-    faults.add(joinPath("config", formatPath(path)), 'is "***", which stands for a stored secret; there is none yet')
-  })
+  const config = restore(
+    kind.config,
+    body.config,
+    previous?.kind === kind.kind ? previous.config : undefined,
+    (path) => {
+      faults.add(joinPath("config", formatPath(path)), 'is "***", which stands for a stored secret; there is none yet')
+    },
+  )
   for (const fault of kind.check(config)) faults.add(joinPath("config", fault.field), fault.message)
   return config
 }

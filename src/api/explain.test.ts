@@ -96,7 +96,7 @@ test("a trigger that is not saved", async () => {
 
 test("every fault names its field", async () => {
   expect(fields(await explain("first", {}))).toEqual([""])
-  expect(fields(await explain("first", { cursor: cursors[0], event }))).toEqual([""])
+  expect(fields(await explain("first", { cursor: cursors[0], event }))).toEqual(["cursor", "event"])
   expect(fields(await explain("first", { event: { ...event, id: "", type: 1 } }))).toEqual(["event.id", "event.type"])
   expect(fields(await explain("first", { event: [], topic: "NO" }))).toEqual(["event", "topic"])
   expect(fields(await explain("first", { cursor: 1, x: 1 }))).toEqual(["cursor", "x"])

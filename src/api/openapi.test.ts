@@ -98,7 +98,7 @@ test("components have names of their own, and are used", () => {
 })
 
 test("no keyword of the hub's own is left in it", () => {
-  for (const key of ["x-component", "errorMessage", "unknownMessage", "$id", "~kind"]) {
+  for (const key of ["x-component", "x-patch", "errorMessage", "unknownMessage", "$id", "~kind"]) {
     expect([key, valuesOf(document, key)]).toEqual([key, []])
   }
 })

@@ -5,6 +5,7 @@ import { destinationComponents } from "./destinations.ts"
 import { type ProblemCode, statusOf } from "./errors.ts"
 import { CausedEventSchema } from "./journey.ts"
 import { isObject } from "./merge-patch.ts"
+import { patchKeyword } from "./patch-schema.ts"
 import { EventSchema, publishOperation, StoredEventSchema } from "./published.ts"
 import { type App, noCompilers, type RouteDoc } from "./routes.ts"
 import { componentKeyword, Filter, ProblemSchema } from "./schemas.ts"
@@ -12,7 +13,7 @@ import { RetryInput } from "./triggers.ts"
 import { ClauseSchema } from "./verdict.ts"
 
 /** Keywords of the schemas that are for the hub alone. */
-const ownKeywords: readonly string[] = [componentKeyword, "errorMessage", "unknownMessage"]
+const ownKeywords: readonly string[] = [componentKeyword, patchKeyword, "errorMessage", "unknownMessage"]
 const annotations: readonly string[] = ["description", "default", "examples", "readOnly", "writeOnly", "title"]
 const root = "#/components/schemas/"
 

@@ -4,15 +4,23 @@ import { componentKeyword } from "./schemas.ts"
 
 type Schema = Readonly<Record<string, unknown>>
 
+/** The keyword of a schema that stands for another one: what a patch of that is. */
+export const patchKeyword = "x-patch"
+
 /**
  * The schema of a JSON merge patch (RFC 7396) of what `input` describes: any member may be left out, and null removes
  * those that `input` does not require. The id is no member to remove.
  */
 export function patchSchemaOf(input: TSchema): TSchema {
-  return patchOf(input as unknown as Schema) as unknown as TSchema
+  const { anyOf } = input as Schema
+  const patch = Array.isArray(anyOf)
+    ? named(input as Schema, { ...input, anyOf: anyOf.map((branch) => patchOf(branch as Schema)) })
+    : patchOf(input as Schema)
+  return patch as unknown as TSchema
 }
 
 function patchOf(schema: Schema): Schema {
+  if (isObject(schema[patchKeyword])) return schema[patchKeyword]
   if (isObject(schema.properties)) return named(schema, patchOfObject(schema, schema.properties))
   if (isObject(schema.patternProperties)) {
     const patterns = Object.entries(schema.patternProperties)

@@ -19,7 +19,16 @@ const attributes = {
   },
 }
 const required = ["specversion", "id", "source", "type"]
-const extension = { type: ["string", "integer", "boolean"], description: "An extension attribute." }
+const int32 = { minimum: -2_147_483_648, maximum: 2_147_483_647 }
+const extension = { type: ["string", "integer", "boolean"], ...int32, description: "An extension attribute." }
+/** What is sent may say null for what is not there. */
+const orNull = { ...extension, type: [...extension.type, "null"] }
+const sent = Object.fromEntries(
+  Object.entries(attributes).map(([name, schema]) => [
+    name,
+    required.includes(name) || !("type" in schema) ? schema : { ...schema, type: [schema.type, "null"] },
+  ]),
+)
 
 const example = {
   specversion: "1.0",
@@ -35,9 +44,9 @@ export const EventSchema = {
   [componentKeyword]: "Event",
   type: "object",
   description: "A CloudEvents 1.0 event in the JSON format.",
-  properties: attributes,
+  properties: sent,
   required,
-  additionalProperties: extension,
+  additionalProperties: orNull,
   examples: [example],
 }
 

@@ -7,7 +7,7 @@ import { pageSizeDefault } from "./paging.ts"
 import { patchSchemaOf } from "./patch-schema.ts"
 import type { ChangeOptions, ResourceStore, ResourceType, Shown, Stored } from "./resource-store.ts"
 import { type App, documented, headerOf, pathPart, type RouteDoc, tenantOf } from "./routes.ts"
-import { PageQuery, pageOf, strict, ValidateOnlyQuery } from "./schemas.ts"
+import { component, PageQuery, pageOf, strict, ValidateOnlyQuery } from "./schemas.ts"
 
 const ListQuery = strict({
   ...PageQuery,
@@ -125,7 +125,7 @@ function changeDocs({ name, tag, input, output }: Described): Pick<Docs, "replac
       ...one,
       operationId: `replace${Name}`,
       summary: `Replace a ${name}`,
-      body: input,
+      body: replacementOf(Name, input),
       answers: { 200: output },
       problems,
     },
@@ -146,6 +146,13 @@ function changeDocs({ name, tag, input, output }: Described): Pick<Docs, "replac
       problems,
     },
   }
+}
+
+/** Where the path names the resource, the body need not. */
+function replacementOf(name: string, input: TSchema): TSchema {
+  const { required } = input as { readonly required?: readonly string[] }
+  if (!required?.includes("id")) return input
+  return component(`${name}Replacement`, { ...input, required: required.filter((each) => each !== "id") } as TSchema)
 }
 
 function capital(word: string): string {

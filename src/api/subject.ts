@@ -60,8 +60,12 @@ export async function readSubject(
   faults: Faults,
 ): Promise<Subject | undefined> {
   if (!faults.clean("cursor")) return undefined
-  if ((cursor === undefined) === (event === undefined)) {
+  if (cursor === undefined && event === undefined) {
     faults.add("", "give either cursor, of a stored event, or event, a CloudEvent in JSON")
+    return undefined
+  }
+  if (cursor !== undefined && event !== undefined) {
+    for (const field of ["cursor", "event"]) faults.add(field, "is there beside the other; give either cursor or event")
     return undefined
   }
   if (cursor !== undefined) {
@@ -75,9 +79,10 @@ export async function readSubject(
 
 function readAddress(tenant: string, topic: string | undefined, faults: Faults): Address | undefined {
   if (topic === nowhere) return { tenant, topic }
+  if (!faults.clean("topic")) return undefined
   const parsed = topic === undefined ? "is required where the event is not a stored one" : parseTopic(topic)
   if (typeof parsed !== "string") return { tenant, ...parsed }
-  if (faults.clean("topic")) faults.add("topic", parsed)
+  faults.add("topic", parsed)
   return undefined
 }
 

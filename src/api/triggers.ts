@@ -10,6 +10,7 @@ import { isTimestamp } from "../formats/attributes.ts"
 import { joinPath } from "./check-schema.ts"
 import type { ApiContext } from "./context.ts"
 import { formatDuration } from "./durations.ts"
+import { patchKeyword, patchSchemaOf } from "./patch-schema.ts"
 import { type Draft, mayBeId, type ResourceType, resourceKey } from "./resource-store.ts"
 import {
   checkedElsewhere,
@@ -67,6 +68,12 @@ const StartInput = component(
   ),
 )
 
+/** A trigger that is there stays where it began. */
+const StartPatch = strict(
+  { cursor: Type.Optional(Type.String()), time: Type.Optional(Type.Null()) },
+  { description: "Where it began, which cannot be changed." },
+)
+
 /** The members of a trigger as it is sent. */
 export const inputFields = {
   id: Type.Optional(ResourceId),
@@ -77,8 +84,10 @@ export const inputFields = {
     checkedElsewhere("Filters", { description: "All of them have to hold. None: every event.", default: [] }),
   ),
   destination: Type.String({ description: "A destination's id.", examples: ["warehouse"] }),
-  retry: Type.Optional(checkedElsewhere("RetryInput", { default: defaultRetry })),
-  start: Type.Optional(StartInput),
+  retry: Type.Optional(
+    checkedElsewhere("RetryInput", { default: defaultRetry, [patchKeyword]: patchSchemaOf(RetryInput) }),
+  ),
+  start: Type.Optional({ ...StartInput, [patchKeyword]: StartPatch } as typeof StartInput),
   paused: Type.Optional(
     Type.Boolean({ description: "A paused trigger loses nothing: its events wait. Absent in a PUT: as it was." }),
   ),
@@ -222,7 +231,7 @@ async function readStart(context: ApiContext, body: Body, draft: Draft<Trigger>)
   const { log } = context.engine
   const { previous, faults } = draft
   if (previous !== undefined) {
-    const start = body.start
+    const start = faults.clean("start") ? body.start : undefined
     const same =
       start === undefined || (typeof start === "object" && "cursor" in start && start.cursor === previous.from)
     if (!same) faults.add("start", "cannot be changed; create another trigger that starts there")

@@ -1,15 +1,17 @@
 import Type, { type Static } from "typebox"
 import { parseTopic } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
+import { isFaulty, parseRetry } from "../deliver/policies.ts"
 import { parseFilters } from "../filters/index.ts"
 import { isTimestamp } from "../formats/attributes.ts"
+import { joinPath } from "./check-schema.ts"
 import type { Faults } from "./faults.ts"
 import { inputFields } from "./triggers.ts"
 import type { Judge } from "./verdict.ts"
 
 const { id, description, labels, retry, start, paused } = inputFields
 
-/** The members of a trigger that is not saved. What only says where its deliveries go may be there, and is not looked at. */
+/** The members of a trigger that is not saved. What only says where its deliveries go may be there, and decides nothing. */
 export const unsavedFields = {
   id,
   description,
@@ -32,6 +34,8 @@ function unsavedObject() {
 export function readUnsaved(body: Unsaved, now: number, faults: Faults): Judge {
   const parsed = parseFilters(body.filters)
   if (!parsed.ok) for (const fault of parsed.faults) faults.add(fault.field, fault.message)
+  const retry = parseRetry(body.retry)
+  if (isFaulty(retry)) for (const fault of retry) faults.add(joinPath("retry", fault.field), fault.message)
   const topic = faults.clean("topic") && body.topic !== undefined ? parseTopic(body.topic) : {}
   if (typeof topic === "string") faults.add("topic", topic)
   const from = faults.clean("start") ? readStart(body.start, faults) : undefined

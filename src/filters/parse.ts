@@ -10,8 +10,9 @@ export type ParsedFilters =
 
 /** Checks an array of filters as it came from outside; names every fault at once. Nothing given means no filters. */
 export function parseFilters(input: unknown): ParsedFilters {
-  const read = readFilters(input ?? [])
-  return read.ok ? { ok: true, filters: (input ?? []) as readonly Filter[] } : read
+  const given = input === undefined ? [] : input
+  const read = readFilters(given)
+  return read.ok ? { ok: true, filters: given as readonly Filter[] } : read
 }
 
 /** The tree of an array of filters, all of which must hold, or every fault in it. */

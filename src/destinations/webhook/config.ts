@@ -11,6 +11,7 @@ export const webhookConfig = Type.Object(
       minLength: 1,
       maxLength: 2048,
       description: "Where events are POSTed to: http or https, without user name, password and fragment.",
+      examples: ["https://example.com/hook"],
     }),
     mode: Type.Optional(
       Type.Enum(["binary", "structured"], {
