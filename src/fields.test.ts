@@ -285,9 +285,9 @@ function value({ schema }: Parameter): string {
   return encodeURIComponent(String(requests.sample(schema)))
 }
 
-/** The probes take what probes send, and publishing has no parameters in its query. */
-function isOpen({ path, operationId }: Operation): boolean {
-  return path === "/healthz" || path === "/readyz" || operationId === "publishEvents"
+/** The probes take what probes send. */
+function isOpen({ path }: Operation): boolean {
+  return path === "/healthz" || path === "/readyz"
 }
 
 function bodyOf(operation: Operation): Sent {

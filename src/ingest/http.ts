@@ -50,6 +50,8 @@ export function createIngest(options: IngestOptions): Ingest {
 
 const before = "/v1/topics/"
 const after = "/events"
+/** Parameters that are named in one answer at most. */
+const errorsMax = 100
 
 /** The topic's part of the path, as it is coded; undefined where the path is another one. */
 function topicPart(url: string): string | undefined {
@@ -127,6 +129,8 @@ class HttpIngest implements Ingest {
     const head = readHead(req.rawHeaders)
     const account = authorize(head.authorization)
     if (account === undefined) return unauthenticated
+    const unasked = unaskedParameters(req.url!)
+    if (unasked !== undefined) return unasked
     const topic = this.#topics.of(topicPart(req.url!) ?? "")
     const address = topic instanceof Refusal ? topic : publisher.address(account.tenant, topic)
     if (address instanceof Refusal) return address
@@ -288,6 +292,17 @@ class HttpIngest implements Ingest {
     answerProblem(res, failed)
     if (!req.complete) drain(req, res)
   }
+}
+
+/** Whoever sends `validate_only` means that nothing be stored; a parameter that is not known is not passed over. */
+function unaskedParameters(url: string): Refusal | undefined {
+  const query = url.indexOf("?")
+  if (query < 0 || query === url.length - 1) return undefined
+  const names = [...new Set(new URLSearchParams(url.slice(query + 1)).keys())]
+  const errors = names
+    .slice(0, errorsMax)
+    .map((field) => ({ field, message: "is not known here; publishing has none" }))
+  return new Refusal("invalid-argument", `${names[0]} is not known here: publishing has no parameters`, { errors })
 }
 
 /** The id that an Idempotency-Key gives to raw input. */
