@@ -45,7 +45,7 @@ describe.skipIf(program === undefined)(title, () => {
       config: (folder) =>
         `resolver { type: full, dir: "${join(folder, "accounts")}", allow_delete: true }\n${accounts}`,
     })
-    const engine = ["--engine", nats.url, "--nats-partitions", "2"]
+    const engine = ["--engine", nats.url]
     const secrets = ["--nats-credentials", join(files, "hub.creds"), "--nats-issuer", join(files, "issuer.json")]
     hub = new HubProcess({
       name: "hub",

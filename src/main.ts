@@ -87,6 +87,7 @@ function openEngine(
       replicas: nats.replicas,
       dedupeWindowMsMax: nats.dedupeWindowMs,
       ...(nats.credentials !== "" && { credentialsFile: nats.credentials }),
+      ...(nats.ca !== "" && { caFile: nats.ca }),
       ...(nats.issuer !== "" && { issuerFile: nats.issuer }),
       ...(nats.monitor !== "" && { monitor: nats.monitor }),
       directory: join(data, "nats"),

@@ -22,7 +22,7 @@ interface ScaleOptions {
 }
 
 /** What of the settings it takes: where the hub's streams are. */
-const placeSettings = ["engine", "nats.prefix", "nats.credentials"]
+const placeSettings = ["engine", "nats.prefix", "nats.credentials", "nats.ca"]
 const settledMsMax = 60_000
 
 export function configureScale(parent: Command, context: Context): void {
@@ -82,6 +82,7 @@ interface Place {
   readonly servers: readonly string[]
   readonly prefix: string
   readonly credentialsFile?: string
+  readonly caFile?: string
 }
 
 function placeOf({ engine, nats }: Settings): Place {
@@ -91,7 +92,12 @@ function placeOf({ engine, nats }: Settings): Place {
       "Name the servers of one on NATS: --engine nats://host:4222",
     ])
   }
-  return { servers, prefix: nats.prefix, ...(nats.credentials !== "" && { credentialsFile: nats.credentials }) }
+  return {
+    servers,
+    prefix: nats.prefix,
+    ...(nats.credentials !== "" && { credentialsFile: nats.credentials }),
+    ...(nats.ca !== "" && { caFile: nats.ca }),
+  }
 }
 
 async function scale(

@@ -165,6 +165,10 @@ export const settingsSchema = group({
       "The longest dedupe window a topic can have. The servers hold the ids of so much time in memory, about 200 bytes each. Fixed by the first start; `redcar nats scale` changes it.",
     ),
     credentials: text("", "The file with the hub's NATS credentials (`.creds`)."),
+    ca: text(
+      "",
+      "The file with the certificates (PEM) of who signed those of the NATS servers, for `tls://`. Default: whom Node.js trusts.",
+    ),
     issuer: text("", "The file that signs NATS credentials of tenants: the `issuer.json` of `redcar nats init`."),
     monitor: text("", "The address of a server's monitoring port (`http://host:8222`), to see how it writes to disk."),
   }),

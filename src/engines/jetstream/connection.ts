@@ -9,6 +9,8 @@ export interface ConnectionOptions {
   readonly servers: readonly string[]
   /** A file of credentials, as `nsc` and `redcar nats init` make them. */
   readonly credentialsFile?: string
+  /** Certificates of who signed the servers' own; default: whom Node trusts. */
+  readonly caFile?: string
   /** The largest message that will be sent; servers that take less are refused. */
   readonly messageBytesMax?: number
   readonly log: Logger
@@ -26,6 +28,7 @@ const serverMin = [2, 12] as const
 export async function connectNats({
   servers,
   credentialsFile,
+  caFile,
   messageBytesMax = 0,
   log,
 }: ConnectionOptions): Promise<NatsConnection> {
@@ -41,10 +44,9 @@ export async function connectNats({
     timeout: 5_000,
     ignoreClusterUpdates: false,
     ...(credentialsFile !== undefined && { authenticator: credsAuthenticator(await readFile(credentialsFile)) }),
-    ...(servers.some((server) => server.startsWith("tls://")) && { tls: {} }),
+    ...(await tlsOf(servers, caFile)),
   }).catch((error: unknown) => {
-    const next = ["Start one: nats-server -js", "Or say where it is: --engine nats://host:4222"]
-    throw new NatsRefusedError(`no NATS server answers at ${servers.join(", ")}: ${reasonOf(error)}`, next, {
+    throw new NatsRefusedError(`no NATS server answers at ${servers.join(", ")}: ${reasonOf(error)}`, nextOf(error), {
       cause: error,
     })
   })
@@ -55,6 +57,30 @@ export async function connectNats({
   }
   void tellChanges(nats, log)
   return nats
+}
+
+/** How servers are spoken to: `tls://` never without TLS. Throws NatsRefusedError where the file cannot be read. */
+export async function tlsOf(
+  servers: readonly string[],
+  caFile: string | undefined,
+): Promise<{ readonly tls?: { readonly ca?: string } }> {
+  if (caFile === undefined) return servers.some((server) => server.startsWith("tls://")) ? { tls: {} } : {}
+  try {
+    return { tls: { ca: await readFile(caFile, "utf8") } }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new NatsRefusedError(`${caFile} cannot be read: ${code}`, ["Check nats.ca."], { cause: error })
+  }
+}
+
+/** What to do where no server can be had. */
+function nextOf(error: unknown): readonly string[] {
+  const { code = "" } = (error instanceof Error ? error : {}) as NodeJS.ErrnoException
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID")
+    return ["Name the server by a host name that its certificate holds: --engine tls://<name>:4222"]
+  if (/CERT|_CA$|ISSUER|SELF_SIGNED|VERIFY_LEAF/.test(code))
+    return ["Name the certificates of who signed the servers' own: --nats-ca <file>"]
+  return ["Start one: nats-server -js", "Or say where it is: --engine nats://host:4222"]
 }
 
 function reasonOf(error: unknown): string {

@@ -32,6 +32,8 @@ export interface JetStreamOptions {
   readonly replicas: number
   readonly dedupeWindowMsMax: number
   readonly credentialsFile?: string
+  /** Certificates of who signed the servers' own. */
+  readonly caFile?: string
   /** What signs the credentials of tenants: made by `redcar nats init`. */
   readonly issuerFile?: string
   /** Where a server tells how it writes to disk: `http://host:8222`. */
@@ -134,12 +136,19 @@ async function enter(options: JetStreamOptions, closing: Closing) {
 
 /** Undefined where nothing was set up that signs them. */
 async function openCredentials(
-  { servers, partitions, clock, issuerFile }: JetStreamOptions,
+  { servers, partitions, clock, issuerFile, caFile }: JetStreamOptions,
   parts: Pick<TenantCredentialsOptions, "nats" | "names" | "catalog">,
 ): Promise<TenantCredentials | undefined> {
   if (issuerFile === undefined) return undefined
   const issuer = parseIssuer(await readSecret(issuerFile))
-  return createTenantCredentials({ ...parts, servers, partitions, issuer, clock })
+  return createTenantCredentials({
+    ...parts,
+    servers,
+    partitions,
+    issuer,
+    clock,
+    ...(caFile !== undefined && { caFile }),
+  })
 }
 
 async function readSecret(path: string): Promise<string> {

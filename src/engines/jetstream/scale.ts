@@ -11,6 +11,7 @@ import { type Difference, differences, findStream, type StreamFound } from "./st
 export interface ScaleOptions {
   readonly servers: readonly string[]
   readonly credentialsFile?: string
+  readonly caFile?: string
   readonly prefix: string
   /** Servers that are to hold each stream; default: as many as now. */
   readonly replicas?: number

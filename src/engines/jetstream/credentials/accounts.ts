@@ -10,6 +10,8 @@ import { encodeTenantAccount, type TenantAccount } from "./tenant-account.ts"
 export interface AccountsOptions {
   /** The servers' addresses, to enter their system account. */
   readonly servers: readonly string[]
+  /** Certificates of who signed the servers' own. */
+  readonly caFile?: string
   readonly names: Names
   readonly catalog: Catalog
   readonly issuer: Issuer
@@ -56,13 +58,13 @@ async function edit(
 }
 
 async function announce(
-  { catalog, issuer, names, servers }: AccountsOptions,
+  { catalog, issuer, names, servers, caFile }: AccountsOptions,
   known: Item<TenantAccount>,
 ): Promise<TenantAccount | AccountRefusal> {
   let item = known
   for (let tries = 0; tries < triesMax; tries++) {
     const jwt = await encodeTenantAccount(issuer, names, item.value)
-    const refusal = await announceAccount(servers, issuer.systemCredentials, jwt)
+    const refusal = await announceAccount(servers, issuer.systemCredentials, jwt, caFile)
     if (refusal !== undefined) return refusal
     const now = await catalog.get<TenantAccount>(known.key)
     if (now === undefined || now.revision <= item.revision) return item.value

@@ -1,6 +1,7 @@
 import { NoRespondersError } from "@nats-io/nats-core"
 import { connect, credsAuthenticator, type NatsConnection } from "@nats-io/transport-node"
 import { OverloadError } from "../../../core/errors.ts"
+import { tlsOf } from "../connection.ts"
 
 const subject = "$SYS.REQ.CLAIMS.UPDATE"
 const connectMs = 5_000
@@ -30,8 +31,9 @@ export async function announceAccount(
   servers: readonly string[],
   systemCredentials: string,
   account: string,
+  caFile?: string,
 ): Promise<AccountRefusal | undefined> {
-  const connection = await enter(servers, systemCredentials)
+  const connection = await enter(servers, systemCredentials, caFile)
   try {
     const answers = await askAll(connection, account)
     const refusal = answers.find(({ data }) => data?.code !== 200)
@@ -42,7 +44,11 @@ export async function announceAccount(
   }
 }
 
-async function enter(servers: readonly string[], systemCredentials: string): Promise<NatsConnection> {
+async function enter(
+  servers: readonly string[],
+  systemCredentials: string,
+  caFile: string | undefined,
+): Promise<NatsConnection> {
   try {
     return await connect({
       servers: [...servers],
@@ -50,6 +56,7 @@ async function enter(servers: readonly string[], systemCredentials: string): Pro
       authenticator: credsAuthenticator(new TextEncoder().encode(systemCredentials)),
       timeout: connectMs,
       reconnect: false,
+      ...(await tlsOf(servers, caFile)),
     })
   } catch (error) {
     // Busy servers refuse in the same way as those that do not know the issuer.
