@@ -56,21 +56,24 @@ export async function consideredFor(
     of: readonly Pick<Trigger, "topic">[],
     judge: () => Promise<Considered | undefined>,
   ) => {
+    await pace()
     if (met.has(id) || !of.some((each) => isOn(each, stored))) return true
     if (met.size === judgedMax) return false
     met.add(id)
     const considered = await judge()
     if (considered !== undefined) items.push(considered)
-    await pace()
     return true
   }
   const histories = await scan<RoutedAs>(context, `${routedAsPrefix}${tenant}/`, async (id, value) => {
-    if ((value.partition ?? 0) !== partition) return true
+    if ((value.partition ?? 0) !== partition) {
+      await pace()
+      return true
+    }
     return take(id, value.versions, () => consider(context, { tenant, id }, value, stored, frontiers))
   })
   // What the router has not heard of yet.
   const triggers = await scan<Trigger>(context, resourceKey("trigger", tenant, ""), (id, trigger) =>
-    take(id, [trigger], async () => considerNew(context, trigger, stored)),
+    take(id, [trigger], () => considerNew(context, trigger, stored)),
   )
   return { items, complete: histories && triggers }
 }
@@ -94,11 +97,11 @@ async function scan<Value>(
   return false
 }
 
-function considerNew({ engine }: ApiContext, trigger: Trigger, stored: StoredEvent): Considered {
+async function considerNew(context: ApiContext, trigger: Trigger, stored: StoredEvent): Promise<Considered> {
   const { id, incarnation = "", topic, destination, paused } = trigger
   const { event, address } = stored
-  const judge = createJudge({ ...trigger, ...(paused === undefined && { behind: true }) }, engine.log)
-  const { verdict, sentence, explanation } = judge({ event, address, stored })
+  const judge = createJudge({ ...trigger, ...(paused === undefined && { behind: true }) }, context)
+  const { verdict, sentence, explanation } = await judge({ event, address, stored })
   const clause = explanation && { clause: explanation.clause }
   return { trigger: id, incarnation, topic, destination, verdict, sentence, ...clause }
 }
@@ -126,7 +129,7 @@ async function consider(
   const isLast = version === versions.at(-1) && removedAt === undefined
   const rest = isLast && log.compare(await frontierOf(name, version), stored.cursor) < 0
   const judge: Judge = { ...version, ...(rest && (await restOf(context, name))) }
-  const { verdict, sentence, explanation } = createJudge(judge, log)({ event, address, stored })
+  const { verdict, sentence, explanation } = await createJudge(judge, context)({ event, address, stored })
   return {
     ...shown(name, version),
     verdict,

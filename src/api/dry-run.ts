@@ -211,7 +211,7 @@ async function* linesOf(
 ): AsyncGenerator<Line, void, undefined> {
   const { clock, stop, engine } = context
   const { address, from, eventsMax } = asked
-  const tally = new Tally(createJudge(asked.judge, engine.log), asked.sampleMax)
+  const tally = new Tally(createJudge(asked.judge, context), asked.sampleMax)
   const pace = createPace(clock)
   let next = typeof from === "string" && from !== "oldest" ? (from as Cursor) : end.cursor
   let toldAt = clock.now()
@@ -219,11 +219,11 @@ async function* linesOf(
   for await (const batch of engine.log.read({ where: address, from, until: end.cursor, batchMax })) {
     for (const stored of batch.events) {
       if (tally.events === eventsMax) return yield tally.result(next, false)
-      tally.take(stored)
+      await tally.take(stored)
+      await pace()
       next = stored.cursor
     }
     if (gone() || stop.aborted) return
-    await pace()
     if (clock.now() - toldAt < progressMs) continue
     toldAt = clock.now()
     yield tally.progress(end)
@@ -250,12 +250,12 @@ class Tally {
     this.#sampleMax = sampleMax
   }
 
-  take(stored: StoredEvent): void {
+  async take(stored: StoredEvent): Promise<void> {
     const { event, address, storedAt, cursor } = stored
     this.events++
     this.#firstAt ??= storedAt
     this.#lastAt = storedAt
-    const { verdict, sentence, explanation } = this.#judge({ event, address, stored })
+    const { verdict, sentence, explanation } = await this.#judge({ event, address, stored })
     if (verdict === "rejects") this.#count(explanation?.clause ?? sentence)
     else {
       this.#match(storedAt)

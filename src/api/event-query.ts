@@ -1,15 +1,18 @@
 import Type, { type Static } from "typebox"
 import { type Address, isReservedTopic, parseTopic } from "../core/address.ts"
+import { type Clock, sleep } from "../core/clock.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { From, StoredEvent } from "../core/engine.ts"
 import { InvalidCursorError } from "../core/errors.ts"
 import type { Event } from "../core/event.ts"
-import { compileFilters, parseFilters } from "../filters/index.ts"
+import type { Filter } from "../core/resources.ts"
+import { compileFilters, EventView, inTurns, parseFilters } from "../filters/index.ts"
 import { isTimestamp } from "../formats/attributes.ts"
 import type { ApiContext } from "./context.ts"
 import { notFound } from "./errors.ts"
 import type { Faults } from "./faults.ts"
 import { readQuery } from "./fields.ts"
+import { createPace, turnSteps } from "./pace.ts"
 import { resourceKey } from "./resource-store.ts"
 import { strict } from "./schemas.ts"
 
@@ -50,7 +53,7 @@ export interface Selection {
   readonly address: Address
   readonly from: From
   /** Undefined: every event. */
-  readonly passes: ((event: Event) => boolean) | undefined
+  readonly passes: ((event: Event) => Promise<boolean>) | undefined
 }
 
 /** The query of a read, checked. Throws ProblemError. */
@@ -67,7 +70,7 @@ export function readEventsQuery(
     if (limit !== "all" && !(limit >= 1 && limit <= limitMax)) faults.add("limit", `must be 1 to ${limitMax}, or all`)
     if (limit === "all" && params.format === "json") faults.add("format", "must be ndjson where limit is all")
     const from = parseFrom(context, partition, params.from ?? "oldest", faults)
-    return { params, limit, from, passes: parseFilterText(params.filters, faults) }
+    return { params, limit, from, passes: parseFilterText(context, params.filters, faults) }
   })
 }
 
@@ -79,7 +82,7 @@ export function readStreamQuery(
   lastEventId: string | undefined,
 ): Pick<Selection, "from" | "passes"> {
   return readQuery(StreamQuery, query, (params, faults) => {
-    const passes = parseFilterText(params.filters, faults)
+    const passes = parseFilterText(context, params.filters, faults)
     const from = lastEventId
       ? parseCursor(context, partition, lastEventId, "Last-Event-ID", notCursor, faults)
       : parseFrom(context, partition, params.from ?? "newest", faults)
@@ -138,12 +141,24 @@ function parseCursor(
   return cursor
 }
 
-function parseFilterText(text: string | undefined, faults: Faults): Selection["passes"] {
+function parseFilterText({ clock }: ApiContext, text: string | undefined, faults: Faults): Selection["passes"] {
   if (text === undefined || text === "") return undefined
   const parsed = parseFilters(parseJson(text))
-  if (parsed.ok) return parsed.filters.length === 0 ? undefined : compileFilters(parsed.filters)
+  if (parsed.ok) return parsed.filters.length === 0 ? undefined : decideInTurns(parsed.filters, clock)
   for (const fault of parsed.faults) faults.add(fault.field, fault.message)
   return undefined
+}
+
+/** Others have their turn between events, and within one that takes long to decide. */
+function decideInTurns(filters: readonly Filter[], clock: Clock): NonNullable<Selection["passes"]> {
+  const passes = compileFilters(filters)
+  const pace = createPace(clock)
+  const rest = () => sleep(clock, 0)
+  return async (event) => {
+    await pace()
+    const view = new EventView(event)
+    return inTurns(view, turnSteps, () => passes(event, view), rest)
+  }
 }
 
 /** What is no JSON stays text, which is no array of filters. */

@@ -122,7 +122,7 @@ async function readEvents(
   let next: Cursor = given ? from : await log.head(log.partitionOf(address))
   for await (const batch of log.read({ where: address, from, batchMax: passes ? 1_000 : Math.min(limit, 1_000) })) {
     for (const stored of batch.events) {
-      if (passes !== undefined && !passes(stored.event)) continue
+      if (passes !== undefined && !(await passes(stored.event))) continue
       if (!share.take(bytesOf(stored))) {
         const last = events.at(-1)
         if (last === undefined) throw noRoom()
@@ -155,7 +155,7 @@ async function exportEvents(context: ApiContext, reply: FastifyReply, selection:
   try {
     for await (const { events } of log.read({ where: address, from, until })) {
       for (const stored of events) {
-        if (passes !== undefined && !passes(stored.event)) continue
+        if (passes !== undefined && !(await passes(stored.event))) continue
         writer.line(stored.event, stored)
         if (writer.length < flushBytes) continue
         if (!(await write(response, writer.take(), context.clock, stallMs))) return

@@ -60,7 +60,7 @@ export function explainRoutes(app: App, context: ApiContext, store: ResourceStor
     const { value: trigger } = await store.find(tenant, pathPart(request, "id"))
     return readBodyWith(ExplainInput, request.body, async (body, faults) => {
       const subject = await readSubject(context, tenant, body, body.topic ?? trigger.topic, faults)
-      return subject && { trigger: trigger.id, ...explain(context, trigger, subject) }
+      return subject && { trigger: trigger.id, ...(await explain(context, trigger, subject)) }
     })
   })
   // The doubled colon stands for one.
@@ -75,9 +75,9 @@ export function explainRoutes(app: App, context: ApiContext, store: ResourceStor
 }
 
 /** The start of an unsaved trigger has not been checked against the log yet. */
-function explainUnsaved(context: ApiContext, judge: Judge, subject: Subject, faults: Faults) {
+async function explainUnsaved(context: ApiContext, judge: Judge, subject: Subject, faults: Faults) {
   try {
-    return explain(context, judge, subject)
+    return await explain(context, judge, subject)
   } catch (error) {
     if (!(error instanceof InvalidCursorError)) throw error
     faults.add("start.cursor", "is no cursor of the event's topic")
@@ -85,8 +85,8 @@ function explainUnsaved(context: ApiContext, judge: Judge, subject: Subject, fau
   }
 }
 
-function explain(context: ApiContext, judge: Judge, subject: Subject): Static<typeof Explained> {
-  const { verdict, sentence, reasons, explanation } = createJudge(judge, context.engine.log)(subject)
+async function explain(context: ApiContext, judge: Judge, subject: Subject): Promise<Static<typeof Explained>> {
+  const { verdict, sentence, reasons, explanation } = await createJudge(judge, context)(subject)
   const warnings = warningsOf(judge.filters)
   return {
     event: showSubject(subject) as Static<typeof SubjectSchema>,

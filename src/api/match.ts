@@ -4,6 +4,7 @@ import type { Item } from "../core/engine.ts"
 import type { Trigger } from "../core/resources.ts"
 import type { ApiContext } from "./context.ts"
 import { readBodyWith } from "./fields.ts"
+import { createPace } from "./pace.ts"
 import { formatPageToken, pageSizeDefault, pageSizeMax, parsePageToken } from "./paging.ts"
 import { resourceKey } from "./resource-store.ts"
 import { type App, documented, tenantOf } from "./routes.ts"
@@ -77,6 +78,7 @@ async function matchPage(context: ApiContext, tenant: string, subject: Subject, 
   const prefix = resourceKey("trigger", tenant, "")
   const items: Static<typeof Matched>[] = []
   let after = parsePageToken(query, body.pageToken)
+  const pace = createPace(context.clock)
   // Ends: with the triggers, or at scannedMax of them.
   for (let [scanned, judged] = [0, 0]; ; ) {
     const page: readonly Item<Trigger>[] = await context.engine.catalog.list<Trigger>(prefix, {
@@ -84,11 +86,12 @@ async function matchPage(context: ApiContext, tenant: string, subject: Subject, 
       ...(after !== undefined && { after: prefix + after }),
     })
     for (const { value: trigger } of page) {
+      await pace()
       after = trigger.id
       scanned++
       if (!isOn(trigger, subject)) continue
       judged++
-      const { verdict, sentence, explanation } = createJudge(trigger, context.engine.log)(subject)
+      const { verdict, sentence, explanation } = await createJudge(trigger, context)(subject)
       if (!explain && verdict === "rejects") continue
       const { id, destination } = trigger
       items.push({ id, destination, verdict, sentence, ...(explanation && { clause: explanation.clause }) })

@@ -102,7 +102,7 @@ async function writeBatch(
 ): Promise<boolean> {
   const writer = new EventWriter()
   for (const stored of events) {
-    if (passes !== undefined && !passes(stored.event)) continue
+    if (passes !== undefined && !(await passes(stored.event))) continue
     writer.text(`id: ${stored.cursor}\ndata: `)
     writer.event(stored.event, stored, true)
     writer.text("\n\n")

@@ -1,9 +1,12 @@
 import Type, { type Static } from "typebox"
 import { parseTopic } from "../core/address.ts"
+import { sleep } from "../core/clock.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { EventLog } from "../core/engine.ts"
 import type { Trigger } from "../core/resources.ts"
-import { type Clause, compileExplainer, type Explanation, parseFilters } from "../filters/index.ts"
+import { type Clause, compileExplainer, EventView, type Explanation, inTurns, parseFilters } from "../filters/index.ts"
+import type { ApiContext } from "./context.ts"
+import { turnSteps } from "./pace.ts"
 import { checkedElsewhere, choice, component, componentKeyword } from "./schemas.ts"
 import type { Subject } from "./subject.ts"
 
@@ -86,11 +89,20 @@ function explanationObject() {
   return Type.Object(ExplanationFields)
 }
 
-/** Judges many events by one trigger: its filters are compiled once. */
-export function createJudge(judge: Judge, log: Pick<EventLog, "compare">): (subject: Subject) => Judgement {
+/**
+ * Judges many events by one trigger: its filters are compiled once. An event that takes long is judged in turns, with a rest
+ * on the clock between them.
+ */
+export function createJudge(
+  judge: Judge,
+  { engine: { log }, clock }: Pick<ApiContext, "engine" | "clock">,
+): (subject: Subject) => Promise<Judgement> {
   const explain = parseFilters(judge.filters).ok ? compileExplainer(judge.filters) : undefined
-  return (subject) => {
-    const explanation = explain?.(subject.event)
+  const pause = () => sleep(clock, 0)
+  return async (subject) => {
+    const { event } = subject
+    const view = new EventView(event)
+    const explanation = explain && (await inTurns(view, turnSteps, () => explain(event, view), pause))
     const reasons = reasonsOf(judge, subject, log, explanation !== undefined)
     const against = reasons.find(({ kind }) => kind !== "paused" && kind !== "behind")
     if (against !== undefined || explanation === undefined) {

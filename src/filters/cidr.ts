@@ -30,8 +30,12 @@ function parseBlock(text: string): Block | undefined {
   return bits <= words.length * 16 ? { words, bits } : undefined
 }
 
+/** Characters of the longest address. */
+const addressMax = 45
+
 /** An address as 16-bit words: two of IPv4, eight of IPv6. */
 function wordsOf(text: string): readonly number[] | undefined {
+  if (text.length > addressMax) return undefined
   if (isIPv4(text)) return wordsOfV4(text)
   if (!isIPv6(text) || text.includes("%")) return undefined
   const dotted = text.lastIndexOf(":")

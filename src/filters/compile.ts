@@ -12,12 +12,13 @@ export type Predicate = (view: EventView, object?: Json) => boolean
 const always: Predicate = () => true
 
 /**
- * Compiles filters, all of which must hold, once; the answer is asked per event.
+ * Compiles filters, all of which must hold, once; the answer is asked per event, with the event's view where it is to be
+ * decided in turns.
  * They must have passed {@link parseFilters}: throws where they have not, for a filter is never skipped.
  */
-export function compileFilters(filters: readonly Filter[]): (event: Event) => boolean {
+export function compileFilters(filters: readonly Filter[]): (event: Event, view?: EventView) => boolean {
   const predicate = compileNode(treeOf(filters))
-  return predicate === always ? () => true : (event) => predicate(new EventView(event))
+  return predicate === always ? () => true : (event, view = new EventView(event)) => predicate(view)
 }
 
 /** The tree of filters that have passed parseFilters; throws where they have not. */
@@ -68,7 +69,7 @@ function compileAttributeTest(name: string, test: Test): Predicate {
       const passes = compileTextTest(test)
       return (view) => {
         const text = view.text(name)
-        return text !== undefined && passes(text)
+        return text !== undefined && passes(text, view)
       }
     }
   }
@@ -80,7 +81,7 @@ function compilePlace({ path }: DataField, test: Test, within: boolean): Predica
   const passes = compileValueTest(test)
   return (view, object) => {
     const value = read(within ? object : view.data())
-    return value !== undefined && passes(value)
+    return value !== undefined && passes(value, view)
   }
 }
 
@@ -88,44 +89,57 @@ function compileEach({ path, whole }: DataField, test: Test, inObject: boolean):
   const within = inObject && whole !== true
   const absent = test.is === "absent"
   const passes = compileValueTest(absent ? { is: "present" } : test)
-  return (view, object) => someLeaf(within ? object : view.data(), path, 0, passes) !== absent
+  const leaves = new Leaves(path, passes)
+  return (view, object) => leaves.some(within ? object : view.data(), 0, view) !== absent
 }
 
-/** Whether any value at the path passes that is not an object or an array; arrays stand for their elements. */
-function someLeaf(value: Json | undefined, path: DataPath, at: number, passes: (leaf: Json) => boolean): boolean {
-  if (value === undefined) return false
-  if (Array.isArray(value)) return (value as readonly Json[]).some((element) => someLeaf(element, path, at, passes))
-  if (at < path.length) return someLeaf(memberOf(value, path[at]!), path, at + 1, passes)
-  return (typeof value !== "object" || value === null) && passes(value)
+/** The values at a path that are not objects or arrays; arrays stand for their elements. */
+class Leaves {
+  readonly #path: DataPath
+  readonly #passes: ReturnType<typeof compileValueTest>
+
+  constructor(path: DataPath, passes: ReturnType<typeof compileValueTest>) {
+    this.#path = path
+    this.#passes = passes
+  }
+
+  /** Whether any of them passes. */
+  some(value: Json | undefined, at: number, view: EventView): boolean {
+    if (value === undefined) return false
+    if (Array.isArray(value)) {
+      return view.some(this, value as readonly Json[], (element) => this.some(element, at, view)) === true
+    }
+    if (at < this.#path.length) return this.some(memberOf(value, this.#path[at]!), at + 1, view)
+    if (typeof value === "object" && value !== null) return false
+    if (typeof value === "string") view.spent += value.length
+    return this.#passes(value, view)
+  }
 }
 
 /** Where there is no object at all, `of` is asked of nothing, so that tests for absence hold. */
 function compileObject({ path, of }: ObjectNode, within: boolean): Predicate {
-  const passes = compileNode(of, true)
-  return (view, object) => {
-    const root = within ? object : view.data()
-    const found = someObject(root, path, 0, (candidate) => passes(view, candidate))
-    return found ?? passes(view, undefined)
-  }
+  const objects = new Objects(path, compileNode(of, true))
+  return (view, object) => objects.some(within ? object : view.data(), 0, view) ?? objects.passes(view, undefined)
 }
 
-/** Whether any object at the path passes; undefined where there is none. */
-function someObject(
-  value: Json | undefined,
-  path: DataPath,
-  at: number,
-  passes: (object: Json) => boolean,
-): boolean | undefined {
-  if (typeof value !== "object" || value === null) return undefined
-  if (Array.isArray(value)) {
-    let found: boolean | undefined
-    for (const element of value as readonly Json[]) {
-      found = someObject(element, path, at, passes) ?? found
-      if (found) return true
-    }
-    return found
+/** The objects at a path; arrays stand for their elements. */
+class Objects {
+  readonly #path: DataPath
+  readonly passes: Predicate
+
+  constructor(path: DataPath, passes: Predicate) {
+    this.#path = path
+    this.passes = passes
   }
-  return at < path.length ? someObject(memberOf(value, path[at]!), path, at + 1, passes) : passes(value)
+
+  /** Whether any of them passes; undefined where there is none. */
+  some(value: Json | undefined, at: number, view: EventView): boolean | undefined {
+    if (typeof value !== "object" || value === null) return undefined
+    if (Array.isArray(value)) {
+      return view.some(this, value as readonly Json[], (element) => this.some(element, at, view))
+    }
+    return at < this.#path.length ? this.some(memberOf(value, this.#path[at]!), at + 1, view) : this.passes(view, value)
+  }
 }
 
 /** All of the predicates as one, the first few without a loop. */

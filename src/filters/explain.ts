@@ -49,13 +49,15 @@ export function explainFilters(filters: readonly Filter[], event: Event): Explan
   return compileExplainer(filters)(event)
 }
 
-/** The same for many events: filters are compiled once. Throws where they have not passed parseFilters. */
-export function compileExplainer(filters: readonly Filter[]): (event: Event) => Explanation {
+/**
+ * The same for many events: filters are compiled once. Throws where they have not passed parseFilters. `view` is the event's,
+ * where it is to be explained in turns.
+ */
+export function compileExplainer(filters: readonly Filter[]): (event: Event, view?: EventView) => Explanation {
   const node = treeOf(filters)
   const passes = compileNode(node)
   const explain = compileClause(node)
-  return (event) => {
-    const view = new EventView(event)
+  return (event, view = new EventView(event)) => {
     const pass = passes(view)
     const errors: ClauseError[] = []
     const tree = explain(view, errors)

@@ -6,9 +6,11 @@ import { compileSearch } from "./search.ts"
 import { toBoolean, toNumber, toText } from "./sql/values.ts"
 import type { Comparison, InstantTest, RangeTest, Test } from "./tree.ts"
 import type { Json } from "./view.ts"
+import { longMin, type Work } from "./work.ts"
 
-type ValueTest = (value: Json) => boolean
-type TextTest = (text: string) => boolean
+/** `work` is the event's, for tests of long texts. */
+type ValueTest = (value: Json, work: Work) => boolean
+type TextTest = (text: string, work: Work) => boolean
 
 /** A test of an attribute's canonical text. */
 export function compileTextTest(test: Test): TextTest {
@@ -23,11 +25,11 @@ export function compileTextTest(test: Test): TextTest {
     }
     case "contains": {
       const search = compileSearch(String(test.value))
-      return (text) => search(text, 0) >= 0
+      return onLong((text) => search(text, 0) >= 0)
     }
     case "except": {
       const tests = test.tests.map(compileTextTest)
-      return (text) => !tests.some((passes) => passes(text))
+      return (text, work) => !tests.some((passes) => passes(text, work))
     }
     default:
       return compileValueTest(test)
@@ -51,7 +53,7 @@ export function compileValueTest(test: Test): ValueTest {
       return compileContains(test.value)
     case "except": {
       const tests = test.tests.map(compileValueTest)
-      return (value) => !tests.some((passes) => passes(value))
+      return (value, work) => !tests.some((passes) => passes(value, work))
     }
     case "present":
       return () => true
@@ -65,7 +67,7 @@ export function compileValueTest(test: Test): ValueTest {
     }
     default: {
       const passes = compileText(test)
-      return (value) => typeof value === "string" && passes(value)
+      return (value, work) => typeof value === "string" && passes(value, work)
     }
   }
 }
@@ -74,26 +76,31 @@ function never(): boolean {
   return false
 }
 
+/** A test that reads all of a text, as one that can be made in turns where the text is long. */
+export function onLong(passes: (text: string) => boolean): TextTest {
+  return (text, work) => (text.length < longMin ? passes(text) : work.once(passes, text, text.length, passes))
+}
+
 type TextOnly = Extract<Test, { is: "prefix" | "suffix" | "fold" | "glob" | "path" | "order" | "instant" | "cidr" }>
 
 function compileText(test: TextOnly): TextTest {
   switch (test.is) {
     case "prefix": {
       const text = test.fold ? test.text.toLowerCase() : test.text
-      return test.fold ? (value) => value.toLowerCase().startsWith(text) : (value) => value.startsWith(text)
+      return test.fold ? onLong((value) => value.toLowerCase().startsWith(text)) : (value) => value.startsWith(text)
     }
     case "suffix": {
       const text = test.fold ? test.text.toLowerCase() : test.text
-      return test.fold ? (value) => value.toLowerCase().endsWith(text) : (value) => value.endsWith(text)
+      return test.fold ? onLong((value) => value.toLowerCase().endsWith(text)) : (value) => value.endsWith(text)
     }
     case "fold": {
       const text = test.text.toLowerCase()
-      return (value) => value.toLowerCase() === text
+      return onLong((value) => value.toLowerCase() === text)
     }
     case "glob":
-      return compileGlob(test.glob)
+      return onLong(compileGlob(test.glob))
     case "path":
-      return compilePathPattern(test.pattern)
+      return onLong(compilePathPattern(test.pattern))
     case "order": {
       const { operator, text } = test
       return (value) => compare(operator, value, text)
@@ -139,17 +146,18 @@ function compileRange({ low, lowOpen, high, highOpen }: RangeTest): (value: numb
 
 /** A text contains a part, an array an element. */
 function compileContains(wanted: string | number | boolean | null): ValueTest {
-  const search = typeof wanted === "string" ? compileSearch(wanted) : undefined
-  return (value) => {
-    if (typeof value === "string") return search !== undefined && search(value, 0) >= 0
-    return Array.isArray(value) && value.includes(wanted)
+  const search = compileSearch(typeof wanted === "string" ? wanted : "")
+  const contains = onLong((text) => search(text, 0) >= 0)
+  return (value, work) => {
+    if (typeof value === "string") return typeof wanted === "string" && contains(value, work)
+    return Array.isArray(value) && work.some(contains, value, (element: Json) => element === wanted) === true
   }
 }
 
 function compileCast(to: "number" | "text" | "boolean", passes: ValueTest): ValueTest {
   const cast = to === "number" ? toNumber : to === "text" ? toText : toBoolean
-  return (value) => {
+  return (value, work) => {
     const form = cast(value)
-    return form !== undefined && passes(form)
+    return form !== undefined && passes(form, work)
   }
 }

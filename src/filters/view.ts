@@ -1,5 +1,6 @@
 import type { AttributeValue, Event } from "../core/event.ts"
 import { skim, type Wanted } from "./skim.ts"
+import { Work } from "./work.ts"
 
 /** A parsed JSON value. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json }
@@ -13,7 +14,7 @@ const skimmedBytesMin = 160
  * An event as filters see it while it is being decided: made per event, thrown away after. Data is parsed at most once, and
  * only if what was skimmed of it before does not do.
  */
-export class EventView {
+export class EventView extends Work {
   readonly event: Event
   #data: Json | undefined
   #dataRead = false
@@ -21,6 +22,7 @@ export class EventView {
   #skimmed: Json | undefined
 
   constructor(event: Event) {
+    super()
     this.event = event
   }
 
@@ -48,6 +50,7 @@ export class EventView {
   data(): Json | undefined {
     if (!this.#dataRead) {
       this.#dataRead = true
+      this.spent += this.event.data?.length ?? 0
       this.#data = readData(this.event)
     }
     return this.#data
@@ -64,6 +67,7 @@ export class EventView {
     if (data === undefined || dataKind !== "json" || data.length < skimmedBytesMin) return this.data()
     // Skimming twice costs as much as parsing.
     if (this.#wanted !== undefined) return this.data()
+    this.spent += data.length
     const found = skim(data, wanted)
     if (found === undefined) return this.data()
     this.#wanted = wanted

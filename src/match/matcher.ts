@@ -4,7 +4,7 @@ import type { Trigger } from "../core/resources.ts"
 import { EventView } from "../filters/view.ts"
 import { entryOf, TriggerIndex } from "./index.ts"
 import type { Ref } from "./matching.ts"
-import { Postings } from "./postings.ts"
+import { type Matching, Postings } from "./postings.ts"
 import { WideMap } from "./wide-map.ts"
 
 /** Which triggers an event fires. Triggers come and go while it runs. */
@@ -18,8 +18,21 @@ export interface Matcher {
    * event's, where there is one already, so that its data is parsed once.
    */
   match(stored: StoredEvent, view?: EventView): readonly Trigger[]
+  /** The same in turns of about so many steps, of a few nanoseconds each: this is the first. No trigger may change meanwhile. */
+  begin(stored: StoredEvent, steps: number): Decision
   /** Whether any trigger is on this topic or on a key of it. */
   any(tenant: string, topic: string): boolean
+}
+
+/** Which triggers an event fires, as far as it is decided. */
+export interface Decision {
+  readonly found: readonly Trigger[]
+  /** Whether nothing is left to decide. */
+  readonly done: boolean
+  /** Steps until now. */
+  readonly steps: number
+  /** Takes another turn of about so many steps. */
+  goOn(steps: number): void
 }
 
 /** The triggers of one topic: those on all of it, and those on one key. */
@@ -35,6 +48,12 @@ interface Place {
 }
 
 const none: readonly Trigger[] = []
+const nothingToDecide: Decision = decided(none)
+
+/** A decision that took no time. */
+export function decided(found: readonly Trigger[]): Decision {
+  return { found, done: true, steps: 0, goOn() {} }
+}
 
 /** A matcher whose time depends on the triggers that an event fires, hardly on how many there are. */
 export function createMatcher(): Matcher {
@@ -89,16 +108,26 @@ class IndexMatcher implements Matcher {
     return this.#topics.get(tenant)?.has(topic) === true
   }
 
-  match({ address, event }: StoredEvent, view = new EventView(event)): readonly Trigger[] {
+  match(stored: StoredEvent, view = new EventView(stored.event)): readonly Trigger[] {
+    return this.#collect(stored, view)?.found ?? none
+  }
+
+  begin(stored: StoredEvent, steps: number): Decision {
+    const view = new EventView(stored.event)
+    view.turn(steps)
+    return this.#collect(stored, view) ?? nothingToDecide
+  }
+
+  #collect({ address }: StoredEvent, view: EventView): Matching | undefined {
     const triggers = this.#topics.get(address.tenant)?.get(address.topic)
-    if (triggers === undefined) return none
+    if (triggers === undefined) return undefined
     const keyed = address.key === undefined ? undefined : triggers.byKey.get(address.key)
-    if (keyed === undefined && triggers.everyKey.empty) return none
+    if (keyed === undefined && triggers.everyKey.empty) return undefined
     const matching = this.#postings.matching(view)
     triggers.everyKey.collect(matching)
     keyed?.collect(matching)
     this.#postings.thrift.learn(view)
-    return matching.found
+    return matching
   }
 }
 

@@ -2,24 +2,26 @@ import { formatTopic } from "../core/address.ts"
 import type { StoredEvent } from "../core/engine.ts"
 import type { Trigger } from "../core/resources.ts"
 import { compileFilters } from "../filters/compile.ts"
-import type { Matcher } from "./matcher.ts"
+import { decided, type Matcher } from "./matcher.ts"
 
 /** A matcher that asks every trigger: what the others are held against. */
 export function createNaiveMatcher(): Matcher {
   const all = new Map<string, { readonly trigger: Trigger; readonly passes: ReturnType<typeof compileFilters> }>()
+  const match: Matcher["match"] = (stored) => {
+    const found: Trigger[] = []
+    for (const { trigger, passes } of all.values()) {
+      if (listens(trigger, stored) && passes(stored.event)) found.push(trigger)
+    }
+    return found
+  }
   return {
+    match,
+    begin: (stored) => decided(match(stored)),
     set(trigger) {
       all.set(`${trigger.tenant}/${trigger.id}`, { trigger, passes: compileFilters(trigger.filters) })
     },
     delete(tenant, id) {
       all.delete(`${tenant}/${id}`)
-    },
-    match(stored) {
-      const found: Trigger[] = []
-      for (const { trigger, passes } of all.values()) {
-        if (listens(trigger, stored) && passes(stored.event)) found.push(trigger)
-      }
-      return found
     },
     any(tenant, topic) {
       return [...all.values()].some(

@@ -1,6 +1,7 @@
 import type { Trigger } from "../core/resources.ts"
 import type { Predicate } from "../filters/compile.ts"
 import type { EventView } from "../filters/view.ts"
+import { TurnOver } from "../filters/work.ts"
 import type { Cover } from "./keys.ts"
 import { type Collector, nothing, type Ref } from "./matching.ts"
 import { Runs } from "./runs.ts"
@@ -218,8 +219,17 @@ export class Postings {
       if (this.#seen[number] === matching.serial) return false
       this.#seen[number] = matching.serial
     }
-    return (entry & checked) === 0 || this.#checks[number]!(matching.view)
+    return (entry & checked) === 0 || matching.decide(this.#triggers[number]!, this.#checks[number]!)
   }
+}
+
+/** Steps that asking a trigger takes at least. */
+const checkSteps = 32
+
+/** A trigger that may be fired, and what is to be asked for it. */
+interface Candidate {
+  readonly trigger: Trigger
+  readonly check: Predicate
 }
 
 /** One event on its way through an index. */
@@ -231,6 +241,8 @@ export class Matching implements Collector {
   /** Arrays of the data that the way leads through now. */
   arrays = 0
   readonly #postings: Postings
+  /** Left for later turns, for this one is over. */
+  #later: Candidate[] | undefined
 
   constructor(postings: Postings, view: EventView, serial: number) {
     this.#postings = postings
@@ -240,6 +252,55 @@ export class Matching implements Collector {
 
   take(ref: Ref): void {
     this.#postings.collect(ref, this)
+  }
+
+  /** Whether the event fires a trigger that it met; false too where that is left for later. */
+  decide(trigger: Trigger, check: Predicate): boolean {
+    const { view } = this
+    if (this.#later === undefined) {
+      view.spent += checkSteps
+      if (!view.over) {
+        const passes = this.#ask(check)
+        if (passes !== undefined) return passes
+      }
+      this.#later = []
+    }
+    this.#later.push({ trigger, check })
+    return false
+  }
+
+  /** Asks, in a turn of so many steps, for triggers that were left. */
+  goOn(steps: number): void {
+    const { view } = this
+    view.turn(steps)
+    const later = this.#later ?? []
+    for (let next = later.at(-1); next !== undefined; next = later.at(-1)) {
+      view.spent += checkSteps
+      const passes = this.#ask(next.check)
+      if (passes === undefined) return
+      later.pop()
+      if (passes) this.found.push(next.trigger)
+      if (view.over) return
+    }
+  }
+
+  get steps(): number {
+    return this.view.spent
+  }
+
+  /** Whether none are left. */
+  get done(): boolean {
+    return this.#later === undefined || this.#later.length === 0
+  }
+
+  /** Undefined where the turn was over before there was an answer. */
+  #ask(check: Predicate): boolean | undefined {
+    try {
+      return check(this.view)
+    } catch (error) {
+      if (error instanceof TurnOver) return undefined
+      throw error
+    }
   }
 }
 

@@ -5,6 +5,7 @@ import type { Delivery } from "../core/delivery.ts"
 import type { Engine, Fence } from "../core/engine.ts"
 import type { Trigger } from "../core/resources.ts"
 import type { Matcher } from "../match/matcher.ts"
+import { Pace } from "./pace.ts"
 import { isPassing, type Patience, persist, rereadAfterMs } from "./persist.ts"
 import { deliveriesOf } from "./record.ts"
 
@@ -42,12 +43,16 @@ export async function readTowards(
 ): Promise<boolean> {
   const { log, queue } = engine
   if (log.compare(catchUp.position, until) >= 0) return true
+  const pace = new Pace(patience)
   let batches = 0
   const options = { where: addressOf(catchUp.trigger), from: catchUp.position, until, batchMax: limits.batchMax }
   for await (const batch of log.read(options)) {
     const deliveries: Delivery[] = []
     for (const stored of batch.events) {
-      for (const delivery of deliveriesOf(stored, catchUp.matcher.match(stored))) deliveries.push(delivery)
+      const fired = pace.match(catchUp.matcher, stored)
+      for (const delivery of deliveriesOf(stored, fired instanceof Promise ? await fired : fired)) {
+        deliveries.push(delivery)
+      }
     }
     // A batch may reach beyond `until`, but not all that lies there has been looked at.
     const cursor = log.compare(batch.next, until) > 0 ? until : batch.next

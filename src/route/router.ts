@@ -8,6 +8,7 @@ import type { Logger } from "../core/logger.ts"
 import type { Trigger } from "../core/resources.ts"
 import { mainReaderOf } from "../core/routing.ts"
 import { createMatcher, type Matcher } from "../match/matcher.ts"
+import { Pace } from "./pace.ts"
 import { isPassing, type Patience, persist, rereadAfterMs, StoppedError } from "./persist.ts"
 import { deliveriesOf, triggerPrefix } from "./record.ts"
 import { Roster } from "./roster.ts"
@@ -84,6 +85,7 @@ class MainReader {
   readonly #matcher: Matcher
   readonly #stop = new AbortController()
   readonly #patience: Patience
+  readonly #pace: Pace
   readonly #turns = new Turns()
   readonly #roster: Roster
   readonly #partition: number
@@ -105,6 +107,7 @@ class MainReader {
     this.#here = engine.log.oldest(partition)
     this.#matcher = options.matcher ?? createMatcher()
     this.#patience = { clock, log, stop: this.#stop.signal }
+    this.#pace = new Pace(this.#patience)
     this.#roster = new Roster({
       engine,
       partition,
@@ -197,7 +200,9 @@ class MainReader {
     let deliveries: Delivery[] = []
     let count = 0
     for (const stored of batch.events) {
-      const fired = this.#matcher.match(stored).filter((trigger) => this.#roster.admits(trigger, stored.cursor))
+      const matched = this.#pace.match(this.#matcher, stored)
+      const all = matched instanceof Promise ? await matched : matched
+      const fired = all.filter((trigger) => this.#roster.admits(trigger, stored.cursor))
       for (const delivery of deliveriesOf(stored, fired)) deliveries.push(delivery)
       if (deliveries.length < this.#limits.enqueueMax) continue
       count += deliveries.length

@@ -1,4 +1,5 @@
 import { compileGlob } from "../glob.ts"
+import { onLong } from "../tests.ts"
 import { compilePath, type EventView, type Json } from "../view.ts"
 import { arithmetic, compareNumbers } from "./arithmetic.ts"
 import { castElement } from "./evaluate.ts"
@@ -13,7 +14,7 @@ import {
   isWide,
   type Unary,
 } from "./expression.ts"
-import { FunctionFailure, findFunction, typeOf } from "./functions.ts"
+import { callFunction, FunctionFailure, findFunction, typeOf } from "./functions.ts"
 import { likeGlob } from "./like.ts"
 import { equalByRight, toBoolean, toInteger, toNumber, toText } from "./values.ts"
 
@@ -71,11 +72,11 @@ function compileBoolean(expression: Expression): Compiled<boolean> {
       return compileComparison(expression)
     case "like": {
       const of = compileText(expression.of)
-      const matches = compileGlob(likeGlob(expression.pattern))
+      const matches = onLong(compileGlob(likeGlob(expression.pattern)))
       const { negated } = expression
       return (view) => {
         const text = of(view)
-        return text === undefined ? undefined : matches(text) !== negated
+        return text === undefined ? undefined : matches(text, view) !== negated
       }
     }
     case "in":
@@ -282,7 +283,7 @@ function compileCall(call: Call): Compiled {
       if (argument === undefined) return undefined
       read.push(argument)
     }
-    const result = found.evaluate(...(read as never[]))
+    const result = callFunction(call, found, read, view)
     return result instanceof FunctionFailure ? undefined : result
   }
 }

@@ -1,4 +1,5 @@
 import { compileGlob } from "../glob.ts"
+import { onLong } from "../tests.ts"
 import { type EventView, formatPath, type Json, memberOf } from "../view.ts"
 import { arithmetic, compareNumbers } from "./arithmetic.ts"
 import {
@@ -12,7 +13,7 @@ import {
   type LikeExpression,
   type Unary,
 } from "./expression.ts"
-import { FunctionFailure, findFunction, typeOf } from "./functions.ts"
+import { callFunction, FunctionFailure, findFunction, typeOf } from "./functions.ts"
 import { likeGlob } from "./like.ts"
 import { castLike, equalByRight, toBoolean, toInteger, toNumber, toText } from "./values.ts"
 
@@ -187,7 +188,7 @@ class Evaluation {
     const { of, negated } = expression
     return this.#with([of], false, ([value]) => {
       const text = this.#cast(toText(value!), value!, "text", of.at)
-      return text === undefined ? false : likeMatcher(expression)(text) !== negated
+      return text === undefined ? false : likeMatcher(expression)(text, this.#view) !== negated
     })
   }
 
@@ -228,7 +229,7 @@ class Evaluation {
         return this.#argument(value, type, argument)
       })
       if (this.errors.length > before) return zero
-      const result = found.evaluate(...(cast as never[]))
+      const result = callFunction(call, found, cast as readonly Json[], this.#view)
       if (!(result instanceof FunctionFailure)) return result
       this.#error(result.kind, call.at, result.message)
       return result.value
@@ -256,13 +257,13 @@ export function castElement(element: Json, target: Json, wide: boolean): Json | 
   return castLike(element, target, wide)
 }
 
-const matchers = new WeakMap<LikeExpression, (text: string) => boolean>()
+const matchers = new WeakMap<LikeExpression, ReturnType<typeof onLong>>()
 
 /** Made once for each expression. */
-function likeMatcher(like: LikeExpression): (text: string) => boolean {
+function likeMatcher(like: LikeExpression): ReturnType<typeof onLong> {
   const known = matchers.get(like)
   if (known !== undefined) return known
-  const made = compileGlob(likeGlob(like.pattern))
+  const made = onLong(compileGlob(likeGlob(like.pattern)))
   matchers.set(like, made)
   return made
 }

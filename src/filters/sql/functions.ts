@@ -1,4 +1,5 @@
 import type { Json } from "../view.ts"
+import { longMin, type Work } from "../work.ts"
 import { type Call, type Expression, isWide, type StaticType, staticType } from "./expression.ts"
 import { integerMax, integerMin } from "./values.ts"
 
@@ -183,6 +184,19 @@ export function returnType(call: Call): StaticType {
 /** What an expression can be known to yield. */
 export function typeOf(expression: Expression): StaticType {
   return staticType(expression, returnType)
+}
+
+/** What a function makes of its arguments; in turns where their texts are long. */
+export function callFunction(
+  call: Call,
+  { evaluate }: SqlFunction,
+  values: readonly Json[],
+  work: Work,
+): FunctionResult {
+  const characters = values.reduce<number>((sum, value) => sum + (typeof value === "string" ? value.length : 0), 0)
+  if (characters < longMin) return evaluate(...(values as never[]))
+  // The arguments of a call follow from the event, so that it has one result.
+  return work.once(call, "", characters, () => evaluate(...(values as never[])))
 }
 
 /** Characters are code points; a text without surrogates has one for each code unit. */
