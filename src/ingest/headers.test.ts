@@ -54,6 +54,30 @@ describe("an Idempotency-Key", () => {
   })
 })
 
+describe("attributes that are none", () => {
+  it.each([99, 100, 101, 300])("are refused, %i of them, and hide no other", async (count) => {
+    const members = Array.from({ length: count }, (_, n) => [`Wrong${n}`, "x"])
+    const sent = { ...event("1"), specversion: "0.3", ...Object.fromEntries(members) }
+    const { status, body } = await hub.post("wrong", structured, JSON.stringify(sent))
+    expect(status).toBe(400)
+    const fields = body.errors.map(({ field }: { field: string }) => field)
+    if (count < 256) expect(fields).toEqual(expect.arrayContaining(["specversion", "Wrong0", `Wrong${count - 1}`]))
+    const headers = Object.fromEntries(members.map(([name, value]) => [`ce-x_${name}`, value!]))
+    const binary = { ...headers, "ce-specversion": "0.3", "ce-id": "1", "ce-source": "/a", "ce-type": "t" }
+    expect((await hub.post("wrong", binary, "x")).status).toBe(400)
+    expect(await hub.stored("wrong")).toEqual([])
+  })
+
+  it("are refused when they are called __proto__", async () => {
+    const { status, body } = await hub.post(
+      "wrong",
+      structured,
+      `${JSON.stringify(event("1")).slice(0, -1)},"__proto__":1}`,
+    )
+    expect([status, body.errors[0].field]).toEqual([400, "__proto__"])
+  })
+})
+
 describe("the trace of a request", () => {
   it.each([
     ["structured", structured, JSON.stringify(event("1"))],
