@@ -4,6 +4,7 @@ import type { Clock } from "../../../core/clock.ts"
 import type { Appended, AppendOptions } from "../../../core/engine.ts"
 import { ClosedError, OverloadError, StorageError, StorageFullError, UnavailableError } from "../../../core/errors.ts"
 import type { Event } from "../../../core/event.ts"
+import { Repeats } from "../../embedded/log/repeats.ts"
 import { type Names, partitionOf } from "../names.ts"
 import { isFull } from "../reasons.ts"
 import type { Answer } from "./answer.ts"
@@ -187,8 +188,11 @@ export class Appender {
     const { dedupeWindowMs = 0 } = options
     const storedAt = this.#timeOf(target, options)
     return new Promise((resolve, reject) => {
-      const call = new Call(events.length, resolve, reject)
+      const repeats = dedupeWindowMs > 0 && events.length > 1 ? new Repeats(events) : undefined
+      const earlier = events.map((_, i) => repeats?.before(i))
+      const call = new Call(earlier, resolve, reject)
       events.forEach((event, i) => {
+        if (earlier[i] !== undefined) return
         const messageId = dedupeWindowMs > 0 ? eventId(target.address, event) : ""
         this.#send(target, { event, messageId, storedAt }, dedupeWindowMs, (result) => call.settle(i, result))
       })
@@ -266,7 +270,13 @@ export class Appender {
   }
 
   /** Sends several as one; for conditions. `held`: whoever asks holds the lane. */
-  sendWhole(target: Target, sendings: readonly Sending[], lines: string, held: boolean): Promise<[Outgoing, Answer]> {
+  sendWhole(
+    target: Target,
+    sendings: readonly Sending[],
+    lines: string,
+    held: boolean,
+    asBatch = sendings.length > 1,
+  ): Promise<[Outgoing, Answer]> {
     return new Promise((resolve, reject) => {
       const done = (answer: Answer) => {
         this.#pendingBytes -= outgoing.bytes
@@ -274,10 +284,9 @@ export class Appender {
       }
       const [only] = sendings
       const options = this.sending(target)
-      const outgoing: Outgoing =
-        sendings.length === 1
-          ? single(options, { ...only!, lines }, done)
-          : batch(options, sendings, lines, () => nuid.next(), done)
+      const outgoing: Outgoing = asBatch
+        ? batch(options, sendings, lines, () => nuid.next(), done)
+        : single(options, { ...only!, lines }, done)
       const refusal = this.#tooLarge(target, outgoing)
       if (refusal !== undefined) return reject(refusal)
       this.#pendingBytes += outgoing.bytes
@@ -315,13 +324,20 @@ export function errorOf(answer: Answer): Error {
 /** One append: all of it is answered at once. */
 class Call {
   readonly #results: Appended[]
+  /** Which event each one repeats, of the same call. */
+  readonly #earlier: readonly (number | undefined)[]
   #left: number
   readonly #resolve: (appended: readonly Appended[]) => void
   readonly #reject: (error: Error) => void
 
-  constructor(count: number, resolve: (appended: readonly Appended[]) => void, reject: (error: Error) => void) {
-    this.#results = new Array<Appended>(count)
-    this.#left = count
+  constructor(
+    earlier: readonly (number | undefined)[],
+    resolve: (appended: readonly Appended[]) => void,
+    reject: (error: Error) => void,
+  ) {
+    this.#results = new Array<Appended>(earlier.length)
+    this.#earlier = earlier
+    this.#left = earlier.filter((i) => i === undefined).length
     this.#resolve = resolve
     this.#reject = reject
   }
@@ -332,6 +348,10 @@ class Call {
       return
     }
     this.#results[i] = result
-    if (--this.#left === 0) this.#resolve(this.#results)
+    if (--this.#left === 0) this.#resolve(this.#earlier.map((first, at) => this.#resultOf(at, first)))
+  }
+
+  #resultOf(i: number, first: number | undefined): Appended {
+    return first === undefined ? this.#results[i]! : { cursor: this.#results[first]!.cursor, duplicate: true }
   }
 }

@@ -33,7 +33,12 @@ export interface ConditionOptions {
 /** Events that the server stores whole or not at all. */
 const wholeMax = 1_000
 const triesMax = 30
+/** How often an event may have been stored and dropped within the server's window. */
 const restMs = 10
+const beforeMax = 100
+/** Conditions that never hold. */
+const neverInSequence = `Nats-Expected-Last-Sequence: ${Number.MAX_SAFE_INTEGER}\r\n`
+const neverAfterId = "Nats-Expected-Last-Msg-Id: -\r\n"
 
 /** What became of one try. */
 type Outcome =
@@ -64,10 +69,11 @@ export class Conditions {
   async #append(target: Target, events: readonly Event[], options: AppendOptions): Promise<readonly Appended[]> {
     const { dedupeWindowMs = 0, expectedLast } = options
     let known: Known = new Map()
+    const renamed = new Map<number, string>()
     let looked = events.length === 1 || dedupeWindowMs === 0
     if (!looked) known = await this.#known(target, events, dedupeWindowMs)
     for (let tries = 0; tries < triesMax; tries++) {
-      const { todo, twins } = this.#todo(target, events, known, options)
+      const { todo, twins, places } = this.#todo(target, events, known, renamed, options)
       if (todo.length === 0) return answer(target, events.length, known, twins, [])
       const outcome = await this.#try(target, todo, expectedLast!)
       if (outcome.kind === "stored") return answer(target, events.length, known, twins, outcome.sequences)
@@ -76,6 +82,11 @@ export class Conditions {
         known = await this.#known(target, events, dedupeWindowMs)
         looked = true
         if (known.size > before) continue
+      }
+      if (outcome.kind === "duplicates") {
+        const ids = await this.#rename(target, todo)
+        for (const [i, id] of ids) renamed.set(places[i]!, id)
+        if (ids.size > 0) continue
       }
       if (outcome.kind === "conflict") await this.#refuse(target, expectedLast!)
       await sleep(this.#options.clock, restMs)
@@ -101,8 +112,15 @@ export class Conditions {
   }
 
   /** What is to be stored, and which of the call's events repeats which. */
-  #todo(target: Target, events: readonly Event[], known: Known, { dedupeWindowMs = 0 }: AppendOptions) {
+  #todo(
+    target: Target,
+    events: readonly Event[],
+    known: Known,
+    renamed: ReadonlyMap<number, string>,
+    { dedupeWindowMs = 0 }: AppendOptions,
+  ) {
     const todo: Sending[] = []
+    const places: number[] = []
     const twins: (number | undefined)[] = []
     const seen = new Map<string, number>()
     events.forEach((event, i) => {
@@ -114,10 +132,51 @@ export class Conditions {
         return
       }
       if (id !== "") seen.set(id, i)
-      const messageId = earlier === undefined ? id : nextId(id, earlier.sequence)
+      const messageId = earlier === undefined ? (renamed.get(i) ?? id) : nextId(id, earlier.sequence)
+      places.push(i)
       todo.push({ event, messageId, storedAt: undefined })
     })
-    return { todo, twins }
+    return { todo, twins, places }
+  }
+
+  /** New ids for those of which the server knows the id while the log no longer has the event; by their place in `todo`. */
+  async #rename(target: Target, todo: readonly Sending[]): Promise<ReadonlyMap<number, string>> {
+    const renamed = new Map<number, string>()
+    const [only, ...others] = todo.slice(0, wholeMax)
+    // What the server says of a whole batch does not name those that it knows; of a single one it does.
+    const asked =
+      others.length === 0 ? [true] : await Promise.all(todo.slice(0, wholeMax).map((one) => this.#isKnown(target, one)))
+    const rename = async (sending: Sending, i: number) => {
+      let { messageId } = sending
+      for (let before = 0, known = asked[i]!; known && before < beforeMax; before++) {
+        const sequence = await this.#goneAt(target, { ...sending, messageId })
+        if (sequence === undefined) return
+        messageId = nextId(messageId, sequence)
+        renamed.set(i, messageId)
+        known = await this.#isKnown(target, { ...sending, messageId })
+      }
+    }
+    await Promise.all([only!, ...others].map(rename))
+    return renamed
+  }
+
+  /** Whether the server knows the message's id: it looks for that first in a batch, and then finds that it cannot be stored. */
+  async #isKnown(target: Target, sending: Sending): Promise<boolean> {
+    if (sending.messageId === "") return false
+    const [, answer] = await this.#options.appender.sendWhole(target, [sending], neverInSequence, false, true)
+    return answer.kind === "refused" && answer.code === reasons.batchHoldsDuplicate
+  }
+
+  /**
+   * Where the message was whose id the server knows; undefined where it is still there. Never asked of an id that is new: a
+   * cluster would take it for one that is being stored.
+   */
+  async #goneAt(target: Target, sending: Sending): Promise<number | undefined> {
+    const { appender, streams } = this.#options
+    const [, answer] = await appender.sendWhole(target, [sending], neverAfterId, false)
+    if (answer.kind !== "duplicate") return undefined
+    const message = await streams[target.partition]!.message({ seq: answer.sequence })
+    return message === undefined ? answer.sequence : undefined
   }
 
   async #try(target: Target, todo: readonly Sending[], expected: Cursor | "none"): Promise<Outcome> {
