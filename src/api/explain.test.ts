@@ -186,3 +186,23 @@ test("long values are cut", async () => {
   const answer = await api.call("POST", "/v1/triggers:explain", { filters, event: long })
   expect(answer.body.tree.of[0].actual).toMatch(/^y{1000}…$/)
 })
+
+test("an event whose data nests too deep is refused, and one at the limit is judged", async () => {
+  const deep = (levels: number) => `${"[".repeat(levels)}${"]".repeat(levels)}`
+  const bodies = (levels: number) => {
+    const event = `{"specversion":"1.0","id":"1","source":"/a","type":"t","data":${deep(levels)}}`
+    return [
+      ["/v1/triggers:explain", `{"filters":[{"pattern":{"data":{"a":[1],"b":[{"exists":false}]}}}],"event":${event}}`],
+      ["/v1/triggers:explain", `{"filters":[{"sql":"data[0] = 1"}],"event":${event}}`],
+      ["/v1/triggers:match", `{"topic":"orders","event":${event}}`],
+    ] as const
+  }
+  for (const [path, body] of bodies(128)) expect((await api.call("POST", path, body)).status).toBe(200)
+  for (const levels of [129, 10_000]) {
+    for (const [path, body] of bodies(levels)) {
+      const answer = await api.call("POST", path, body)
+      expect([answer.status, fields(answer)]).toEqual([400, ["event"]])
+      expect(answer.text).toMatch(/nested (deeper|more) than \d+ levels/)
+    }
+  }
+})

@@ -1,3 +1,4 @@
+import { limits } from "./limits.ts"
 import type { Reading } from "./reading.ts"
 import { nameToken, placeOf, type Token } from "./scanner.ts"
 
@@ -64,14 +65,20 @@ export class TokenCursor {
     this.#faultedAt = token.at
     const found = nameToken(token)
     this.faults.push({ at: token.at, message: message ?? `found ${found}, expected ${expected}`, found, expected })
+    if (this.faults.length === limits.faultsMax) this.#giveUp()
+  }
+
+  /** Leaves the rest of the text unread. */
+  #giveUp(): void {
+    this.#index = this.#tokens.length - 1
+    this.#faultedAt = this.peek().at
   }
 
   /** Runs `parse` one level deeper; past the limit notes a fault, gives up on the rest of the text and answers undefined. */
   nested<T>(parse: () => T): T | undefined {
     if (this.#depth >= this.#depthMax) {
       this.fail("a flatter expression", `expressions are nested more than ${this.#depthMax} deep`)
-      this.#index = this.#tokens.length - 1
-      this.#faultedAt = this.peek().at
+      this.#giveUp()
       return undefined
     }
     this.#depth++

@@ -86,6 +86,41 @@ describe("a long pattern takes little more time than a short one", () => {
   })
 })
 
+describe("a filter that does not parse is refused in about twice the time where it is twice as long", () => {
+  const names = (size: number, value: unknown) =>
+    Object.fromEntries(Array.from({ length: size * 4 }, (_, at) => [`m${at}`, value]))
+  it.each<[string, (size: number) => unknown]>([
+    ["sql full of faults", (size) => ({ sql: ") AND ".repeat(size / 6) })],
+    ["query full of faults", (size) => ({ query: "a ) or ".repeat(size / 7) })],
+    ["a pattern of names", (size) => ({ pattern: { data: names(size, 5) } })],
+    ["operators", (size) => ({ pattern: { type: [names(size, 5)] } })],
+    ["dialects", (size) => names(size, 5)],
+    ["alternatives", (size) => ({ any: Array.from({ length: size * 4 }, () => ({ exact: { type: "a" } })) })],
+  ])("%s", (_, filterOf) => {
+    const prepare = (size: number) => {
+      const filter = filterOf(size)
+      const parsed = parseFilters([filter])
+      expect(parsed.ok ? 0 : parsed.faults.length).toBeGreaterThan(0)
+      expect(JSON.stringify(parsed).length).toBeLessThan(100_000)
+      return () => parseFilters([filter])
+    }
+    expect(growthOf(prepare, 8_000)).toBeLessThan(3)
+  })
+
+  it("faults are told up to a limit, and then nothing more is read", () => {
+    const reads = { count: 0 }
+    const filters = Array.from({ length: 64 }, () => ({
+      get sql() {
+        reads.count++
+        return ") AND ".repeat(2_000)
+      },
+    }))
+    const parsed = parseFilters(filters)
+    expect(parsed.ok ? [] : parsed.faults).toHaveLength(limits.faultsMax)
+    expect(reads.count).toBe(1)
+  })
+})
+
 function faultOf(filter: unknown): string | undefined {
   const parsed = parseFilters([filter])
   return parsed.ok ? undefined : parsed.faults[0]!.message

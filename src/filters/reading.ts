@@ -49,24 +49,41 @@ export class Reading {
     return false
   }
 
+  /** Whether there is no room for more faults, or too many clauses: nothing that is read now changes the answer. */
+  get full(): boolean {
+    return this.faults.length >= limits.faultsMax || this.#nodes > limits.nodesMax
+  }
+
+  /** What `read` makes of each item; undefined where it makes nothing of any. Ends early where it is full. */
+  each<Item, Read>(items: Iterable<Item>, read: (item: Item, index: number) => Read | undefined): Read[] | undefined {
+    const all: Read[] = []
+    let index = 0
+    for (const item of items) {
+      if (this.full) return undefined
+      const one = read(item, index++)
+      if (one !== undefined) all.push(one)
+    }
+    return all.length === index ? all : undefined
+  }
+
   /** A filter object: exactly one dialect. */
   filter(value: unknown, field: string): Node | undefined {
     if (!isObject(value)) return this.fault(field, `a filter is an object with one dialect, not ${describe(value)}`)
     if (!this.count(field)) return undefined
     const names = Object.keys(value)
-    const unknown = names.filter((name) => !this.#dialects.has(name))
-    for (const name of unknown) this.fault(member(field, name), `unknown dialect; known are ${this.#known()}`)
     if (names.length === 0) return this.fault(field, `names no dialect; give one of ${this.#known()}`)
     if (names.length > 1) {
-      this.fault(field, `has ${names.length} dialects (${names.join(", ")}); give each its own filter`)
+      const some = names.slice(0, 8).map((name) => name.slice(0, shownMax))
+      const list = names.length > some.length ? `${some.join(", ")}, …` : some.join(", ")
+      this.fault(field, `has ${names.length} dialects (${list}); give each its own filter`)
     }
-    const nodes = names.map((name) => this.#read(name, value[name], field))
-    return names.length === 1 ? nodes[0] : undefined
+    const nodes = this.each(names, (name) => this.#read(name, value[name], field))
+    return names.length === 1 ? nodes?.[0] : undefined
   }
 
   #read(name: string, value: unknown, field: string): Node | undefined {
     const dialect = this.#dialects.get(name)
-    if (dialect === undefined) return undefined
+    if (dialect === undefined) return this.fault(member(field, name), `unknown dialect; known are ${this.#known()}`)
     return this.nested(field, () => dialect.read(value, member(field, name), this))
   }
 
@@ -83,12 +100,7 @@ export class Reading {
 
   /** The filters of an array, each read; undefined where any is wrong. */
   filters(value: readonly unknown[], field: string): readonly Node[] | undefined {
-    const nodes: Node[] = []
-    for (const [index, item] of value.entries()) {
-      const node = this.filter(item, `${field}[${index}]`)
-      if (node !== undefined) nodes.push(node)
-    }
-    return nodes.length === value.length ? nodes : undefined
+    return this.each(value, (item, index) => this.filter(item, `${field}[${index}]`))
   }
 
   /** A text within the limit and not empty; otherwise a fault. */

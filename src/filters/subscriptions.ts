@@ -28,15 +28,13 @@ function attributes(name: string, testOf: (text: string) => Test): Dialect {
       const entries = Object.entries(value)
       if (entries.length === 0) return reading.fault(field, "must name at least one attribute")
       if (entries.length > 1 && !reading.count(field, entries.length)) return undefined
-      const nodes: Node[] = []
-      for (const [attribute, text] of entries) {
+      const nodes = reading.each(entries, ([attribute, text]): Node | undefined => {
         const at = member(field, attribute)
         const named = reading.attributeName(attribute, at)
-        if (reading.text(text, at) && named) {
-          nodes.push({ kind: "test", field: { from: "attribute", name: attribute }, test: testOf(text) })
-        }
-      }
-      return nodes.length === entries.length ? allOf(nodes) : undefined
+        if (!reading.text(text, at) || !named) return undefined
+        return { kind: "test", field: { from: "attribute", name: attribute }, test: testOf(text) }
+      })
+      return nodes && allOf(nodes)
     },
   }
 }

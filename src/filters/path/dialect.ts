@@ -14,8 +14,8 @@ export const pathDialect: Dialect = {
     const entries = Object.entries(value)
     if (entries.length === 0) return reading.fault(field, "must name at least one attribute")
     if (!reading.count(field, entries.length)) return undefined
-    const nodes = entries.map(([name, text]) => readOne(name, text, member(field, name), reading))
-    return nodes.includes(undefined) ? undefined : allOf(nodes as Node[])
+    const nodes = reading.each(entries, ([name, text]) => readOne(name, text, member(field, name), reading))
+    return nodes && allOf(nodes)
   },
 }
 

@@ -76,7 +76,7 @@ function readMembers(
 ): Node | undefined {
   const names = Object.keys(pattern)
   if (names.length === 0) return reading.fault(field, "must name at least one field")
-  const nodes = names.map((name) => {
+  const nodes = reading.each(names, (name) => {
     const value = pattern[name]
     const at = member(field, name)
     if (name.length > limits.nameCharactersMax) return reading.longName(at)
@@ -84,7 +84,7 @@ function readMembers(
       ? reading.nested(at, () => readOr(value as readonly Members[], at, reading, readOne))
       : readNamed(name, value, at)
   })
-  return nodes.includes(undefined) ? undefined : allOf(nodes as Node[])
+  return nodes && allOf(nodes)
 }
 
 function readOr(
@@ -94,8 +94,8 @@ function readOr(
   readOne: (pattern: Members, field: string, reading: Reading) => Node | undefined,
 ): Node | undefined {
   if (!reading.count(field, patterns.length)) return undefined
-  const nodes = patterns.map((pattern, index) => readOne(pattern, `${field}[${index}]`, reading))
-  return nodes.includes(undefined) ? undefined : anyOf(nodes as Node[])
+  const nodes = reading.each(patterns, (pattern, index) => readOne(pattern, `${field}[${index}]`, reading))
+  return nodes && anyOf(nodes)
 }
 
 /** `$or` is an alternative where it holds two or more objects without an operator; otherwise it is a field like any other. */
@@ -110,9 +110,10 @@ function readLeaf(field: Field, value: unknown, at: string, reading: Reading, wh
     return reading.fault(at, `must be an array of values and operators, not ${describe(value)}`)
   }
   if (value.length === 0) return reading.fault(at, "must hold at least one value or operator")
-  const tests = value.map((item, index) => readMatcher(item, `${at}[${index}]`, reading))
-  if (tests.includes(undefined)) return undefined
-  return anyOf((tests as Test[]).map((test) => leafOf(field, test, whole)))
+  const tests = reading.each(value as readonly unknown[], (item, index) =>
+    readMatcher(item, `${at}[${index}]`, reading),
+  )
+  return tests && anyOf(tests.map((test) => leafOf(field, test, whole)))
 }
 
 /** An attribute that is null is one that is not there; what is not there in data is nowhere at its place. */

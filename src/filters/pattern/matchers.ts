@@ -36,6 +36,9 @@ export function isOperator(name: string): boolean {
   return Object.hasOwn(operators, name)
 }
 
+/** Characters of what was found that a fault repeats. */
+const foundMax = 256
+
 /** One matcher of a field: a value, or an object with one operator. */
 export function readMatcher(value: unknown, field: string, reading: Reading): Test | undefined {
   if (!reading.count(field)) return undefined
@@ -46,11 +49,11 @@ export function readMatcher(value: unknown, field: string, reading: Reading): Te
   const names = Object.keys(value)
   const known = names.filter(isOperator)
   const list = operatorNames.join(", ")
-  for (const name of names) {
-    if (!isOperator(name)) {
-      reading.fault(member(field, name), `unknown operator; known are ${list}`, { found: name, expected: list })
-    }
-  }
+  reading.each(names, (name) => {
+    if (isOperator(name)) return name
+    const found = name.slice(0, foundMax)
+    return reading.fault(member(field, name), `unknown operator; known are ${list}`, { found, expected: list })
+  })
   if (names.length !== 1) return reading.fault(field, `must have one operator, not ${names.length}`)
   return known.length === 1 ? operators[known[0]!]!(value[known[0]!], member(field, known[0]!), reading) : undefined
 }
@@ -130,8 +133,10 @@ function listOf(value: unknown): readonly unknown[] {
 function exceptOf(values: readonly unknown[], field: string, reading: Reading, read: OperatorReader): Test | undefined {
   if (values.length === 0) return reading.fault(field, "must hold at least one value")
   if (!reading.count(field, values.length)) return undefined
-  const tests = values.map((value, index) => read(value, values.length > 1 ? `${field}[${index}]` : field, reading))
-  return tests.includes(undefined) ? undefined : { is: "except", tests: tests as Test[] }
+  const tests = reading.each(values, (value, index) =>
+    read(value, values.length > 1 ? `${field}[${index}]` : field, reading),
+  )
+  return tests && { is: "except", tests }
 }
 
 /** `["=", n]`, or one or two limits: `[">", 0, "<=", 5]`. */
