@@ -17,6 +17,7 @@ import { dryRunRoutes } from "./dry-run.ts"
 import { notFound, ProblemError, toProblem } from "./errors.ts"
 import { eventRoutes } from "./events.ts"
 import { explainRoutes } from "./explain.ts"
+import { Exports } from "./export.ts"
 import { filterRoutes } from "./filters.ts"
 import { journeyRoutes } from "./journey.ts"
 import { matchRoutes } from "./match.ts"
@@ -28,9 +29,11 @@ import { answersBytesMax, boundAnswers } from "./room.ts"
 import { type App, noCompilers, type RouteDoc } from "./routes.ts"
 import { statusRoutes } from "./status.ts"
 import { streamRoutes } from "./stream.ts"
+import { Streams } from "./streams.ts"
 import { topicType } from "./topics.ts"
 import { triggerRoutes } from "./trigger-routes.ts"
 import { triggerType } from "./triggers.ts"
+import { Turns } from "./turns.ts"
 
 export type { ApiOptions } from "./context.ts"
 
@@ -42,9 +45,8 @@ const pathPartCharactersMax = 4096
  * `serverFactory` to have it answer the requests of a server of yours.
  */
 export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
-  const room = new Budget(answersBytesMax)
-  const context: ApiContext = { ...options, room, startedAt: options.clock.now(), inTurn: createTurns() }
-  options.watch?.(() => ({ answer_bytes: room.taken }))
+  const context = createContext(options)
+  options.watch?.(() => figuresOf(context))
   const { serverFactory } = options
   const answerError = (error: unknown, _: FastifyRequest, reply: FastifyReply) => answerProblem(context, error, reply)
   const settings: FastifyHttpOptions<Server> = {
@@ -59,7 +61,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   app.setErrorHandler((error: FastifyError, request, reply) => answerError(error, request, reply))
   parseJson(app)
   guard(app, context)
-  boundAnswers(app, room, context.clock)
+  boundAnswers(app, context.room, context.clock)
   refuseUnknown(app, context)
   refuseIdempotencyKeys(app)
   letBodiesCome(app)
@@ -69,6 +71,19 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   docsRoutes(app, context, register)
   await app.ready()
   return app
+}
+
+function createContext(options: ApiOptions): ApiContext {
+  const { engine, clock, stop, log: logger } = options
+  const turns = new Turns()
+  const streams = new Streams({ log: engine.log, clock, stop, turns, logger })
+  const room = new Budget(answersBytesMax)
+  return { ...options, room, turns, streams, exports: new Exports(), startedAt: clock.now(), inTurn: createTurns() }
+}
+
+/** What clients cost at present. */
+function figuresOf({ room, streams, exports }: ApiContext): Readonly<Record<string, number>> {
+  return { answer_bytes: room.taken, exports_open: exports.open, ...streams.figures() }
 }
 
 /** The routes that the reference describes. */

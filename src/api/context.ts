@@ -5,6 +5,9 @@ import type { Chance, Clock } from "../core/clock.ts"
 import type { DestinationKind } from "../core/destination.ts"
 import type { Engine } from "../core/engine.ts"
 import type { Logger } from "../core/logger.ts"
+import type { Exports } from "./export.ts"
+import type { Streams } from "./streams.ts"
+import type { Turns } from "./turns.ts"
 
 export interface ApiOptions {
   readonly engine: Engine
@@ -39,6 +42,10 @@ export interface ApiOptions {
 export interface ApiContext extends ApiOptions {
   /** What answers that are being made, or wait for their clients, hold together. */
   readonly room: Budget
+  /** Lets large readings have their turn. */
+  readonly turns: Turns
+  readonly streams: Streams
+  readonly exports: Exports
   /** When the API was made, in Unix milliseconds. */
   readonly startedAt: number
   /**

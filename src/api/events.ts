@@ -4,13 +4,13 @@ import { type Address, formatTopic } from "../core/address.ts"
 import type { Budget } from "../core/budget.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { StoredEvent } from "../core/engine.ts"
-import { EventWriter, encodeBatch, encodeEvent, encodeLines } from "../formats/json-encode.ts"
+import { encodeBatch, encodeEvent, encodeLines } from "../formats/json-encode.ts"
 import type { ApiContext } from "./context.ts"
 import { deliveriesOf } from "./deliveries.ts"
 import { notFound } from "./errors.ts"
 import { EventsQuery, eventAt, findAddress, readEventsQuery, type Selection } from "./event-query.ts"
+import { exportEvents } from "./export.ts"
 import { readQuery } from "./fields.ts"
-import { bufferBytes, flushBytes, write } from "./outflow.ts"
 import { noRoom } from "./room.ts"
 import { type App, documented, headerOf, pathPart, tenantOf } from "./routes.ts"
 import { checkedElsewhere, strict } from "./schemas.ts"
@@ -25,8 +25,6 @@ const pageBytesMax = 16 * 1024 * 1024
 const eventOverheadBytes = 256
 /** A page whose filters let little through ends after this many events; its cursor goes on. */
 const pageScanMax = 200_000
-/** An export to a client that takes nothing for this long is cut off. */
-const stallMs = 60_000
 
 const EventQuery = strict({ source: Type.String({ description: "The event's source." }) })
 const eventAnswer = { content: { [eventType]: { schema: checkedElsewhere("StoredEvent") } } }
@@ -141,33 +139,6 @@ async function readEvents(
 /** What an event holds in memory, about. */
 function bytesOf({ event }: StoredEvent): number {
   return event.attributesJson.length + (event.data?.length ?? 0) + eventOverheadBytes
-}
-
-/** Streams every event up to the present end. Nothing is awaited per event; a slow client slows only its own reading. */
-async function exportEvents(context: ApiContext, reply: FastifyReply, selection: Selection): Promise<void> {
-  const { log } = context.engine
-  const { address, from, passes } = selection
-  const until = await log.head(log.partitionOf(address))
-  reply.hijack()
-  const response = reply.raw
-  response.writeHead(200, { "content-type": linesType, "cache-control": "no-store" })
-  const writer = new EventWriter(bufferBytes)
-  try {
-    for await (const { events } of log.read({ where: address, from, until })) {
-      for (const stored of events) {
-        if (passes !== undefined && !(await passes(stored.event))) continue
-        writer.line(stored.event, stored)
-        if (writer.length < flushBytes) continue
-        if (!(await write(response, writer.take(), context.clock, stallMs))) return
-      }
-      if (response.destroyed) return
-    }
-    response.end(writer.take())
-  } catch (error) {
-    // The status is sent: breaking off is all that tells the client.
-    context.log?.error({ err: error }, "an export broke off")
-    response.destroy()
-  }
 }
 
 function sendEvent(reply: FastifyReply, stored: StoredEvent): FastifyReply {

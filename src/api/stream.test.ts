@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest"
 import type { Cursor } from "../core/cursor.ts"
 import { createSimulatedClock } from "../testing/clock.ts"
 import { openTestApi, type TestApi, testEvent } from "./api.fixture.ts"
-import { heartbeatMs, stallMs } from "./stream.ts"
+import { heartbeatMs, stallMs } from "./listener.ts"
 
 let api: TestApi
 beforeAll(async () => {
