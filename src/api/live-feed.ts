@@ -260,7 +260,7 @@ class Frames {
   take(stored: StoredEvent, verdicts: Verdicts): void {
     if (!verdicts.includes(true)) return
     const frame = this.#ends.length - 1
-    verdicts.forEach((wanted, i) => wanted && this.#wanted[i]!.push(frame))
+    for (const [i, frames] of this.#wanted.entries()) if (verdicts[i]) frames.push(frame)
     writeFrame(this.#writer, stored)
     this.#ends.push(this.#writer.length)
   }
