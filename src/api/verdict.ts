@@ -4,7 +4,16 @@ import { sleep } from "../core/clock.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { EventLog } from "../core/engine.ts"
 import type { Trigger } from "../core/resources.ts"
-import { type Clause, compileExplainer, EventView, type Explanation, inTurns, parseFilters } from "../filters/index.ts"
+import {
+  type Clause,
+  compileExplainer,
+  EventView,
+  type Explanation,
+  inTurns,
+  type Json,
+  parseFilters,
+  showJson,
+} from "../filters/index.ts"
 import type { ApiContext } from "./context.ts"
 import { turnSteps } from "./pace.ts"
 import { checkedElsewhere, choice, component, componentKeyword } from "./schemas.ts"
@@ -174,8 +183,11 @@ function showClause(clause: Clause): Clause {
   }
 }
 
-function cut<Value>(value: Value): Value | string {
-  if (typeof value === "number" || typeof value === "boolean" || value === null) return value
-  const text = typeof value === "string" ? value : JSON.stringify(value)
-  return text.length <= valueCharactersMax ? value : `${text.slice(0, valueCharactersMax)}…`
+function cut(value: Json): Json {
+  if (typeof value === "string") {
+    return value.length <= valueCharactersMax ? value : `${value.slice(0, valueCharactersMax)}…`
+  }
+  if (typeof value !== "object" || value === null) return value
+  const text = showJson(value, valueCharactersMax)
+  return text.length <= valueCharactersMax ? value : text
 }

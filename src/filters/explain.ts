@@ -2,6 +2,7 @@ import type { Event } from "../core/event.ts"
 import type { Filter } from "../core/resources.ts"
 import { compileNode, treeOf } from "./compile.ts"
 import { describeNode } from "./describe.ts"
+import { showJson } from "./shown.ts"
 import { evaluateSql, type SqlError, type SqlErrorKind } from "./sql/evaluate.ts"
 import type { Expression } from "./sql/expression.ts"
 import { printSql } from "./sql/print.ts"
@@ -195,17 +196,16 @@ function sentenceOf(pass: boolean, { clause, value, actual, absent, error, of }:
   if (of?.length === 0) return pass ? "The event passes: every event does." : `${verdict}: no event does.`
   if (absent) return `${verdict}: ${clause} is ${value}, for it is not there.`
   if (of === undefined && actual !== undefined) {
-    return `${verdict}: ${clause} is ${value}, for it is ${shorten(JSON.stringify(actual))}.`
+    return `${verdict}: ${clause} is ${value}, for it is ${showJson(actual, shownMax)}.`
   }
   const reads = (of ?? []).filter((part) => part.of === undefined && part.value !== undefined)
   if (typeof value === "boolean" && reads.length > 0 && !/^(not|any|all)\b/.test(clause)) {
-    const has = reads.map((part) => `${part.clause} is ${shorten(JSON.stringify(part.value))}`).join(" and ")
+    const has = reads.map((part) => `${part.clause} is ${showJson(part.value!, shownMax)}`).join(" and ")
     return `${verdict}: ${clause} is ${value}, for ${has}.`
   }
   if (typeof value === "boolean") return `${verdict}: ${clause}: ${value}.`
-  return `${verdict}: ${clause} is ${shorten(JSON.stringify(value))}, which is not true.`
+  return `${verdict}: ${clause} is ${showJson(value!, shownMax)}, which is not true.`
 }
 
-function shorten(text: string): string {
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text
-}
+/** Characters of a value in a sentence. */
+const shownMax = 80

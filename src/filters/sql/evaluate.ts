@@ -1,4 +1,5 @@
 import { compileGlob } from "../glob.ts"
+import { showJson } from "../shown.ts"
 import { onLong } from "../tests.ts"
 import { type EventView, formatPath, type Json, memberOf } from "../view.ts"
 import { arithmetic, compareNumbers } from "./arithmetic.ts"
@@ -269,6 +270,5 @@ function likeMatcher(like: LikeExpression): ReturnType<typeof onLong> {
 }
 
 function show(value: Json): string {
-  const text = JSON.stringify(value)
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text
+  return showJson(value, 60)
 }
