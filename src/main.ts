@@ -9,7 +9,7 @@ import { type PipeliningOptions, pipelined } from "./api/pipelining.ts"
 import { natsServers } from "./config/relations.ts"
 import type { Settings } from "./config/schema.ts"
 import type { Address } from "./core/address.ts"
-import type { Chance, Clock } from "./core/clock.ts"
+import type { Chance } from "./core/clock.ts"
 import type { DestinationKind } from "./core/destination.ts"
 import type { Engine } from "./core/engine.ts"
 import { PublishRefusedError, StartRefusedError } from "./core/errors.ts"
@@ -17,17 +17,14 @@ import type { Event } from "./core/event.ts"
 import type { Logger } from "./core/logger.ts"
 import { type DeliveryWorker, startDelivery } from "./deliver/worker.ts"
 import { destinationKinds } from "./destinations/index.ts"
-import { openEmbeddedDirectory } from "./engines/embedded/engine.ts"
-import { DirectoryLockedError } from "./engines/embedded/lock.ts"
+import { type EmbeddedOptions, openEmbeddedDirectory } from "./engines/embedded/engine.ts"
 import { openJetStreamEngine } from "./engines/jetstream/engine.ts"
-import { planScaling, type ScaleOptions, type Scaling } from "./engines/jetstream/scale.ts"
 import { leaveContinueTo } from "./ingest/expectation.ts"
 import { createIngest } from "./ingest/http.ts"
 import { startInbox } from "./ingest/inbox.ts"
 import { createPublisher, type Publisher } from "./ingest/publish.ts"
 import { Refusal } from "./ingest/refusal.ts"
 import { openTopics } from "./ingest/topics.ts"
-import { Ledger } from "./migrate/ledger.ts"
 import { unfinishedMigration } from "./migrate/mark.ts"
 import { MigrationRefusedError } from "./migrate/refusal.ts"
 import { startRetention } from "./retention/retention.ts"
@@ -71,8 +68,8 @@ export async function startHub(settings: Settings): Promise<Hub> {
   }
 }
 
-/** `accept` is told what could be lost before anything is made or claimed; what it throws is why nothing is opened. */
-function openEngine(
+/** Opens what the settings name. `accept` is told what could be lost before anything is made or claimed; what it throws is why nothing is opened. */
+export function openEngine(
   settings: Settings,
   log: Logger,
   accept: (warnings: readonly string[]) => void = () => {},
@@ -99,13 +96,18 @@ function openEngine(
       accept,
     })
   }
-  return openEmbeddedDirectory(data, {
+  return openEmbeddedDirectory(data, embeddedOptions(settings, log))
+}
+
+/** What the settings say of the embedded engine. */
+export function embeddedOptions({ limits }: Settings, log: Logger): Omit<EmbeddedOptions, "disk" | "store"> {
+  return {
     clock,
     segmentBytes: limits.segmentBytes,
     pendingBytesMax: limits.pendingBytesMax,
     reserveBytes: limits.diskReserveBytes,
     onDamage: (where) => log.error({ where }, "the log is damaged; the events there cannot be read"),
-  })
+  }
 }
 
 /** Throws MigrationRefusedError where a migration into this engine has not come to its end. */
@@ -128,57 +130,6 @@ export class NotDurableError extends StartRefusedError {
   constructor(warnings: readonly string[]) {
     super(`requireDurable is set, but ${warnings.join("; and ")}`)
   }
-}
-
-/** What a migration works on: both engines open, and the ledger. */
-export interface OpenMigration {
-  readonly source: Engine
-  readonly target: Engine
-  readonly ledger: Ledger
-  readonly clock: Clock
-  readonly chance: Chance
-  close(): Promise<void>
-}
-
-/** Opens what is moved from and what is moved to. `work`: the ledger's directory. Throws MigrationRefusedError where a hub runs there. */
-export async function openMigration(from: Settings, to: Settings, work: string, log: Logger): Promise<OpenMigration> {
-  const closing: (() => Promise<unknown>)[] = []
-  const close = async () => {
-    for (const each of closing.splice(0).reverse()) await each()
-  }
-  const open = async (settings: Settings) => {
-    const engine = await openEngine(settings, log)
-    closing.push(() => engine.close())
-    return engine
-  }
-  try {
-    const source = await open(from)
-    const target = await open(to)
-    const ledger = Ledger.open(work)
-    closing.push(() => ledger.close())
-    return { source, target, ledger, clock, chance: createSystemChance(clock), close }
-  } catch (error) {
-    await close()
-    throw error instanceof DirectoryLockedError ? running(error) : error
-  }
-}
-
-/** Opens what would be moved, and nothing else. Throws MigrationRefusedError where a hub runs there. */
-export async function openToMove(from: Settings, log: Logger): Promise<Engine> {
-  try {
-    return await openEngine(from, log)
-  } catch (error) {
-    throw error instanceof DirectoryLockedError ? running(error) : error
-  }
-}
-
-function running({ directory }: DirectoryLockedError): MigrationRefusedError {
-  return new MigrationRefusedError(`a hub runs on ${directory}`, ["Stop it first: what is moved has to be at rest."])
-}
-
-/** Plans a change of how NATS keeps what a hub has. Throws as {@link planScaling}. */
-export function openScaling(asked: Omit<ScaleOptions, "clock">): Promise<Scaling> {
-  return planScaling({ ...asked, clock })
 }
 
 /** What the parts of one hub share. */

@@ -1,9 +1,11 @@
+import { createHash } from "node:crypto"
 import { once } from "node:events"
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { connect } from "@nats-io/transport-node"
 import { afterEach, beforeEach, expect, test } from "vitest"
 import { loadSettings } from "../config/load.ts"
 import { type Hub, startHub } from "../main.ts"
@@ -186,6 +188,71 @@ test.skipIf(natsAvailable() === undefined)(
     await moveAndGoOn(nats.url, () => start(join(home, "b"), { engine: nats.url }))
   },
   120_000,
+)
+
+/** Every file under a directory, by what is in it. */
+function bytesOf(directory: string): Readonly<Record<string, string>> {
+  const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((each) => each.isFile())
+  return Object.fromEntries(
+    files.map(({ parentPath, name }) => {
+      const path = join(parentPath, name)
+      return [path, createHash("sha256").update(readFileSync(path)).digest("hex")]
+    }),
+  )
+}
+
+test("a dry run changes no byte of a hub's directory", async () => {
+  const receiver = await startReceiver()
+  const a = join(home, "a")
+  const hub = await start(a)
+  await makeResources(hub, receiver.port)
+  await publish(hub, 0, 30)
+  await until(() => settled(hub, 35))
+  await closing.pop()!()
+  const before = bytesOf(home)
+  const planned = await runCli(["migrate", "--from", a, "--to", join(home, "b"), "--dry-run", "--json"])
+  expect(JSON.parse(planned.out)).toMatchObject({ openDeliveries: 10, deadLetters: 10 })
+  expect(bytesOf(home)).toEqual(before)
+}, 60_000)
+
+/** All that the streams are and hold. */
+async function streamsOf(url: string): Promise<unknown> {
+  const nats = await connect({ servers: url })
+  const answer = await nats.request("$JS.API.STREAM.LIST", "{}")
+  await nats.close()
+  const { streams } = answer.json<{ streams: { config: { name: string }; state: { consumer_count?: number } }[] }>()
+  return streams
+    .map(({ config, state: { consumer_count: _, ...state } }) => ({ config, state }))
+    .sort((a, b) => (a.config.name < b.config.name ? -1 : 1))
+}
+
+test.skipIf(natsAvailable() === undefined)(
+  "what is moved from NATS is read as it is, and nothing of it is changed (skipped where there is no nats-server)",
+  async () => {
+    const nats = await startNats()
+    closing.push(() => nats.stop())
+    const receiver = await startReceiver()
+    const hub = await start(join(home, "a"), { engine: nats.url, "nats.partitions": "2", "nats.dedupeWindow": "10m" })
+    await makeResources(hub, receiver.port)
+    await publish(hub, 0, 30)
+    await until(() => settled(hub, 35))
+    const moving = ["migrate", "--from", nats.url, "--to", join(home, "b"), "--work", join(home, "work")]
+    expect(await runCli(moving)).toMatchObject({ code: 1, err: expect.stringContaining("a process of the hub runs") })
+    await closing.pop()!()
+    const before = await streamsOf(nats.url)
+    const files = bytesOf(home)
+    const planned = await runCli([...moving, "--dry-run", "--json"])
+    expect(JSON.parse(planned.out)).toMatchObject({ openDeliveries: 10, deadLetters: 10 })
+    expect(await streamsOf(nats.url)).toEqual(before)
+    expect(bytesOf(home)).toEqual(files)
+    const moved = await runCli(moving, { columns: 200 })
+    expect(moved.code, moved.out + moved.err).toBe(0)
+    expect(await streamsOf(nats.url)).toEqual(before)
+    const elsewhere = await runCli(["migrate", "--from", nats.url, "--to", join(home, "c"), "--nats-prefix", "other"])
+    expect(elsewhere).toMatchObject({ code: 1, err: expect.stringContaining("under nats.prefix other") })
+    expect(await streamsOf(nats.url)).toEqual(before)
+  },
+  90_000,
 )
 
 test("says what is wrong with what it is given", async () => {

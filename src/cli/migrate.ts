@@ -1,4 +1,6 @@
 import { constants, copyFileSync, existsSync } from "node:fs"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { type Command, Option } from "commander"
 import { loadSettings } from "../config/load.ts"
@@ -101,10 +103,16 @@ function check(from: Place, to: Place): void {
 }
 
 async function plan({ terminal }: Context, { json }: MigrateOptions, from: Place, to: Place): Promise<void> {
-  const { openToMove } = await import("../main.ts")
+  const { openToMove } = await import("../main-offline.ts")
   const { takeInventory } = await import("../migrate/inventory.ts")
-  const source: Engine = await openToMove(from.settings, loggerOf(terminal))
-  const inventory: Inventory = await takeInventory(source).finally(() => source.close())
+  const work = await mkdtemp(join(tmpdir(), "redcar-plan-"))
+  let inventory: Inventory
+  try {
+    const source: Engine = await openToMove(from.settings, work, loggerOf(terminal))
+    inventory = await takeInventory(source).finally(() => source.close())
+  } finally {
+    await rm(work, { recursive: true, force: true })
+  }
   if (json) return terminal.out(`${JSON.stringify({ from: from.name, to: to.name, ...inventory }, null, 2)}\n`)
   return terminal.out(planText(terminal, inventory, from.name, to.name))
 }
@@ -116,7 +124,7 @@ interface Move {
 }
 
 async function move({ terminal }: Context, options: MigrateOptions, { from, to, work }: Move): Promise<void> {
-  const { openMigration } = await import("../main.ts")
+  const { openMigration } = await import("../main-offline.ts")
   const { migrate, verifyMigration } = await import("../migrate/migrate.ts")
   const startedAt = performance.now()
   const opened = await openMigration(from.settings, to.settings, work, loggerOf(terminal))

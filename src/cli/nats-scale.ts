@@ -107,7 +107,7 @@ async function scale(
 ): Promise<void> {
   const { terminal } = context
   const [{ openScaling }, { shown }] = await Promise.all([
-    import("../main.ts"),
+    import("../main-offline.ts"),
     import("../engines/jetstream/streams.ts"),
   ])
   const scaling = await openScaling({ ...asked, log: loggerOf(terminal) })

@@ -24,7 +24,8 @@ export interface BucketOptions {
   readonly log: Logger
   /** As the key-value stores of NATS name it. */
   readonly name: string
-  readonly replicas: number
+  /** Of one that is missing; undefined: it has to be there. */
+  readonly replicas: number | undefined
 }
 
 /** How long a deletion is told to those who were away; who was away longer reads all anew. */
@@ -75,7 +76,7 @@ export class Bucket {
   /** Makes the bucket where it is missing; resolves when all that it holds is in memory. */
   static async open(options: BucketOptions): Promise<Bucket> {
     const { nats, clock, name, replicas } = options
-    await ensureStream(nats, clock, bucketPlan(name, replicas))
+    if (replicas !== undefined) await ensureStream(nats, clock, bucketPlan(name, replicas))
     const bucket = new Bucket(options)
     await bucket.#current.promise
     return bucket

@@ -22,6 +22,7 @@ export interface IndexesOptions {
   readonly log: Logger
   readonly streams: readonly LogStream[]
   readonly replicas: number
+  readonly readOnly?: boolean
   readonly messages: Messages
   readonly directory: string
 }

@@ -36,6 +36,8 @@ export interface JetStreamLogOptions {
   readonly names: Names
   readonly partitions: number
   readonly replicas: number
+  /** Its streams are there, and nothing is written; appends and trims are not asked for. */
+  readonly readOnly?: boolean
   readonly dedupeWindowMsMax: number
   /** For what can be made again at any time: the indexes. */
   readonly directory: string
@@ -54,7 +56,8 @@ export interface JetStreamLog extends EventLog {
 
 /** Opens the log, and makes its streams where they are missing. The connection stays the caller's. */
 export async function openJetStreamLog(options: JetStreamLogOptions): Promise<JetStreamLog> {
-  for (let partition = 0; partition < options.partitions; partition++) await ensureLogStream(options, partition)
+  const toMake = options.readOnly ? 0 : options.partitions
+  for (let partition = 0; partition < toMake; partition++) await ensureLogStream(options, partition)
   return new StreamLog(options)
 }
 

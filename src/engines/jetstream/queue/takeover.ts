@@ -39,7 +39,7 @@ export async function takeOver(options: TakeoverOptions): Promise<Takeover | und
   const { journal, epoch } = options
   const owner: Write = { table: "meta", key: ownerKey, value: Buffer.from(String(epoch)) }
   const claimed = await journal.claim(encodeRecord([encodeWrites([owner])], { more: false, claim: true }))
-  const local = await replayWhole(options, claimed - 1)
+  const local = await replayJournal(options, claimed - 1)
   try {
     const before = local.get("meta", ownerKey)
     if (before === undefined || Number(Buffer.from(before).toString()) <= epoch) {
@@ -56,8 +56,11 @@ export async function takeOver(options: TakeoverOptions): Promise<Takeover | und
   return undefined
 }
 
-/** Replays until nothing was dropped from under it. Throws DamagedError where it is not for that that messages are missing. */
-async function replayWhole(options: TakeoverOptions, to: number): Promise<Store> {
+/**
+ * The rows that the journal tells, up to its message `to`. Replays until nothing was dropped from under it; throws DamagedError
+ * where it is not for that that messages are missing.
+ */
+export async function replayJournal(options: Omit<TakeoverOptions, "epoch">, to: number): Promise<Store> {
   const { directory, clock, stream } = options
   for (let tries = 0, first = -1; tries < triesMax; tries++) {
     const before = first
@@ -82,7 +85,7 @@ async function replayWhole(options: TakeoverOptions, to: number): Promise<Store>
  * Answers false where messages were missing: whoever had the journal before was just dropping old ones, or the server that
  * was asked has not got them yet.
  */
-async function replay({ journal, stream }: TakeoverOptions, local: Store, to: number): Promise<boolean> {
+async function replay({ journal, stream }: Omit<TakeoverOptions, "epoch">, local: Store, to: number): Promise<boolean> {
   let next = (await journal.state()).first
   let parts: Buffer[] = []
   /** What was read is written while more is read. */
