@@ -10,14 +10,11 @@ import type { ApiContext } from "./context.ts"
 import { AttemptSchema, attemptsOf, OutcomeSchema, showOutcome } from "./deliveries.ts"
 import { notFound, ProblemError } from "./errors.ts"
 import { readBody, readQuery } from "./fields.ts"
-import { pageSizeDefault, parsePageToken, toPage } from "./paging.ts"
+import { formatPageToken, pageSizeDefault, parsePageToken, toPage } from "./paging.ts"
+import { redriveMax, redrivePart } from "./redrive.ts"
 import { mayBeId, resourceKey } from "./resource-store.ts"
 import { type App, documented, pathPart, tenantOf } from "./routes.ts"
 import { choice, component, PageQuery, pageOf, strict, Timestamp } from "./schemas.ts"
-
-/** Dead letters read at once while many are redriven, and redriven at once. */
-const scanLetters = 500
-const atOnce = 50
 
 const which = {
   trigger: Type.Optional(Type.String({ description: "Only those of this trigger." })),
@@ -29,7 +26,14 @@ const ListQuery = strict({ ...which, ...PageQuery })
 const RedriveInput = component(
   "RedriveInput",
   strict(
-    { ...which, dryRun: Type.Optional(Type.Boolean({ default: false, description: "Only count." })) },
+    {
+      ...which,
+      dryRun: Type.Optional(Type.Boolean({ default: false, description: "Only count." })),
+      limit: Type.Optional(
+        Type.Integer({ minimum: 1, maximum: redriveMax, default: redriveMax, description: "So many at most." }),
+      ),
+      pageToken: Type.Optional(Type.String({ description: "The `nextPageToken` of the answer before, to go on." })),
+    },
     { examples: [{ destination: "warehouse", dryRun: true }] },
   ),
 )
@@ -39,6 +43,9 @@ const Redriven = component(
   Type.Object({
     matched: Type.Integer(),
     redriven: Type.Integer({ description: "Fewer than matched where a trigger or destination is gone." }),
+    nextPageToken: Type.Optional(
+      Type.String({ description: "There may be more: send the same with this as `pageToken`. Absent at the end." }),
+    ),
   }),
 )
 
@@ -110,40 +117,21 @@ export function deadLetterRoutes(app: App, context: ApiContext): void {
     const redriven = await queue.redrive(letter.tenant, letter.id)
     return { matched: 1, redriven: redriven ? 1 : 0 }
   })
-  app.post("/v1/dead-letters/redrive", documented(docs.redriveMany), async (request) => {
-    const { dryRun = false, ...filter } = readBody(RedriveInput, request.body)
-    return redriveAll(context, tenantOf(request), filter, dryRun)
+  app.post("/v1/dead-letters/redrive", documented(docs.redriveMany), async (request, reply) => {
+    const { dryRun = false, limit = redriveMax, pageToken, ...filter } = readBody(RedriveInput, request.body)
+    const tenant = tenantOf(request)
+    const query = [tenant, "redrive", filter.trigger, filter.destination, filter.reason, dryRun]
+    const { after, ...counts } = await redrivePart(context, {
+      tenant,
+      filter,
+      dryRun,
+      limit,
+      after: parsePageToken(query, pageToken),
+      gone: () => reply.raw.destroyed,
+      refusal: missing(context),
+    })
+    return { ...counts, ...(after !== undefined && { nextPageToken: formatPageToken(query, after) }) }
   })
-}
-
-type Filter = Pick<Static<typeof RedriveInput>, "trigger" | "destination" | "reason">
-
-/** Goes through the letters in order of id, so that one that dies again meanwhile is not met twice. */
-async function redriveAll(
-  context: ApiContext,
-  tenant: string,
-  filter: Filter,
-  dryRun: boolean,
-): Promise<Static<typeof Redriven>> {
-  const { queue } = context.engine
-  const isMissing = missing(context)
-  let [matched, redriven] = [0, 0]
-  let after: string | undefined
-  // Ends: with the letters: in order of id, so that one that dies again is not met twice.
-  for (;;) {
-    const from = after === undefined ? {} : { after }
-    const letters = await queue.deadLetters({ tenant, limit: scanLetters, ...filter, ...from })
-    matched += letters.length
-    for (let i = 0; i < letters.length && !dryRun; i += atOnce) {
-      const some = letters.slice(i, i + atOnce).map(async (letter) => {
-        if ((await isMissing(letter)) !== undefined) return false
-        return queue.redrive(tenant, letter.id)
-      })
-      redriven += (await Promise.all(some)).filter(Boolean).length
-    }
-    after = letters.at(-1)?.id
-    if (letters.length < scanLetters || context.stop.aborted) return { matched, redriven }
-  }
 }
 
 /** Tells what a letter's delivery would lack: its trigger or its destination. Asks the catalog once for each. */
@@ -232,7 +220,9 @@ const docs = {
     operationId: "redriveDeadLetters",
     tag,
     summary: "Deliver many dead letters again",
-    description: "All that match; every one where nothing is asked. `dryRun` counts them first.",
+    description:
+      "Those that match, every one where nothing is asked, some thousands at a time: while the answer has a `nextPageToken` " +
+      "there are more. A client that goes away ends it. `dryRun` counts first.",
     body: RedriveInput,
     bodyOptional: true,
     answers: { 200: Redriven },

@@ -5,6 +5,7 @@ import { UsageError } from "./failures.ts"
 import type { Query } from "./hub.ts"
 import { ago, confirmed, printDone, printList, printOne } from "./output.ts"
 import { plural } from "./progress.ts"
+import { redriveAll } from "./redrive.ts"
 import { collect } from "./resource.ts"
 import type { Column } from "./table.ts"
 
@@ -116,11 +117,6 @@ interface RedriveOptions extends CommonOptions, Which {
   readonly yes?: boolean
 }
 
-interface Redriven {
-  readonly matched: number
-  readonly redriven: number
-}
-
 function addRedrive(command: Command, context: Context): void {
   const redrive = withWhich(
     subcommand(command, "redrive [id]", "Deliver again: one, or all that the flags mean. Their attempts are forgiven."),
@@ -151,10 +147,7 @@ async function redriveMany(context: Context, options: RedriveOptions): Promise<v
   if (!options.all && Object.values(which).every((value) => value === undefined)) {
     throw new UsageError("which dead letters?", ["Name one, or say --trigger, --destination or --reason, or --all."])
   }
-  const hub = context.hub(options)
-  const send = (dryRun: boolean) =>
-    hub.json<Redriven>("POST", `${path}/redrive`, { json: { ...which, dryRun }, timeoutMs: dryRun ? 60_000 : 600_000 })
-  const { matched } = await send(true)
+  const { matched } = await redriveAll(context, options, { ...which, dryRun: true }, undefined)
   const letters = plural(matched, "dead letter")
   if (options.dryRun)
     return printDone(context, options, { matched, redriven: 0 }, `${letters} would be delivered again`)
@@ -164,6 +157,6 @@ async function redriveMany(context: Context, options: RedriveOptions): Promise<v
       "Say yes when asked, or give --yes.",
     ])
   }
-  const done = await send(false)
+  const done = await redriveAll(context, options, { ...which, dryRun: false }, matched)
   await printDone(context, options, done, `${plural(done.redriven, "dead letter")} on the way again`)
 }
