@@ -202,11 +202,11 @@ function startLoops(shared: Shared, closing: Closing): void {
   }))
 }
 
-function startRoutes({ engine, log, metrics, failures }: Shared, closing: Closing): Router {
+function startRoutes({ settings, engine, log, metrics, failures }: Shared, closing: Closing): Router {
   const router = startRouting({ engine, clock, log, observe: metrics.route })
   closing.push(() => router.stop())
-  const retention = startRetention({ engine, clock, log })
-  closing.push(() => retention.stop())
+  const topics = { autoCreate: settings.topicsAutoCreate, dedupeWindowMs: defaultWindowMs(settings, engine) }
+  closing.push(startRetention({ engine, clock, log, topics }).stop)
   tellFailures(failures, log, { router: router.done })
   return router
 }

@@ -265,7 +265,7 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
 }
 
 /** The new revision; undefined where another write came first. */
-async function putUnlessChanged(
+export async function putUnlessChanged(
   catalog: Catalog,
   { key, revision }: Pick<Item<unknown>, "key" | "revision">,
   value: unknown,

@@ -7,7 +7,7 @@ import type { ApiContext } from "./context.ts"
 import { formatDuration } from "./durations.ts"
 import { readDuration } from "./fields.ts"
 import { isObject } from "./merge-patch.ts"
-import { type Draft, type ResourceType, resourceKey } from "./resource-store.ts"
+import { type Draft, putUnlessChanged, type ResourceType, resourceKey } from "./resource-store.ts"
 import { component, Description, Duration, LabelsInput, resourceFields, strict, Timestamp, TopicId } from "./schemas.ts"
 
 const wholeNumber = { minimum: 1, maximum: Number.MAX_SAFE_INTEGER }
@@ -105,7 +105,18 @@ export function topicType(context: ApiContext): ResourceType<Topic> {
     async removing(topic) {
       await engine.log.trim({ tenant: topic.tenant, topic: topic.id }, { eventsMax: 0 })
     },
+    removed: (topic) => leaveNothing(context, topic),
   }
+}
+
+/** What was published between the topic's events and the topic itself being deleted: it counts as published after that. */
+async function leaveNothing({ engine, topics, clock }: ApiContext, { tenant, id }: Topic): Promise<void> {
+  const address = { tenant, topic: id }
+  if ((await engine.log.last(address)) === undefined) return
+  const fresh = newTopic(tenant, id, clock.now(), topics.dedupeWindowMs)
+  if (topics.autoCreate)
+    await putUnlessChanged(engine.catalog, { key: resourceKey("topic", tenant, id), revision: 0 }, fresh)
+  else await engine.log.trim(address, { eventsMax: 0 })
 }
 
 /** `trigger a, b and 3 more`. */

@@ -158,11 +158,35 @@ class TopicPublisher implements Publisher {
     const options = expectedLast === undefined ? { dedupeWindowMs } : { dedupeWindowMs, expectedLast }
     return this.#options.engine.log.append(address, events, options).then(
       (appended) => {
+        if (this.#options.topics.get(address.tenant, address.topic) === undefined) {
+          return this.#afterDeletion(address, events, appended, bytes)
+        }
         if (this.#options.observe !== undefined) this.#count(events, appended, bytes)
         return appended
       },
       (error: unknown) => this.#refuseError(events, error),
     )
+  }
+
+  /** The topic was deleted while this was being stored: it is there again before anything is acknowledged, or nothing is. */
+  async #afterDeletion(
+    { tenant, topic }: Address,
+    events: readonly Event[],
+    appended: readonly Appended[],
+    bytes: number,
+  ) {
+    const { limits, topics } = this.#options
+    if (!limits.topicsAutoCreate) {
+      const detail = `topic ${topic} was deleted while this was published; make it again with POST /v1/topics first`
+      return this.#refuse(events, new Refusal("not-found", detail))
+    }
+    try {
+      await topics.ensure(tenant, topic)
+    } catch (error) {
+      return this.#refuseError(events, error)
+    }
+    this.#count(events, appended, bytes)
+    return appended
   }
 
   async #appendFitting(topic: Topic, address: Address, events: readonly Event[], refusal: Refusal) {

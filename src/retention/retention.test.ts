@@ -1,11 +1,14 @@
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { expect, test } from "vitest"
+import { expect, test, vi } from "vitest"
 import { Event } from "../core/event.ts"
+import { newTopic, type Topic } from "../core/resources.ts"
 import { openEmbeddedDirectory } from "../engines/embedded/engine.ts"
 import { createSimulatedClock } from "../testing/clock.ts"
 import { startRetention } from "./retention.ts"
+
+const defaults = { autoCreate: true, dedupeWindowMs: 5_000 }
 
 test("drops what a topic no longer keeps, and leaves the others alone", async () => {
   const directory = await mkdtemp(join(tmpdir(), "retention-"))
@@ -21,7 +24,7 @@ test("drops what a topic no longer keeps, and leaves the others alone", async ()
   }
   const dropped = Promise.withResolvers<void>()
   const log = { info: () => dropped.resolve(), warn() {}, error: (fields: object) => dropped.reject(fields) }
-  const retention = startRetention({ engine, clock, log, everyMs: 1_000 })
+  const retention = startRetention({ engine, clock, log, everyMs: 1_000, topics: defaults })
   await clock.advance(1_001)
   await dropped.promise
   expect((await engine.log.stats({ tenant: "default", topic: "short" })).events).toBe(1)
@@ -30,3 +33,32 @@ test("drops what a topic no longer keeps, and leaves the others alone", async ()
   await engine.close()
   await rm(directory, { recursive: true })
 })
+
+test.each([true, false])(
+  "what was published while its topic was deleted is not left behind (made by publishing: %s)",
+  async (autoCreate) => {
+    const directory = await mkdtemp(join(tmpdir(), "retention-"))
+    const clock = createSimulatedClock(1_000_000)
+    const engine = await openEmbeddedDirectory(directory, { clock, reserveBytes: 0, segmentBytes: 1 << 20 })
+    const address = { tenant: "default", topic: "orders" }
+    await engine.catalog.put("topic/default/orders", newTopic("default", "orders", 1, 2))
+    const errors: object[] = []
+    const log = { info() {}, warn() {}, error: (fields: object) => errors.push(fields) }
+    const listed = vi.spyOn(engine.catalog, "list")
+    const retention = startRetention({ engine, clock, log, everyMs: 1_000, topics: { ...defaults, autoCreate } })
+    await clock.advance(1_001)
+    await vi.waitFor(() => expect(listed).toHaveBeenCalledTimes(1))
+    await engine.catalog.delete("topic/default/orders")
+    await engine.log.append(address, [Event.of({ specversion: "1.0", id: "late", source: "/s", type: "t" })])
+    await vi.waitFor(async () => {
+      await clock.advance(1_001)
+      const topic = (await engine.catalog.get<Topic>("topic/default/orders"))?.value
+      const { events } = await engine.log.stats(address)
+      expect({ made: topic?.dedupeWindowMs, events }).toEqual(autoCreate ? { made: 5_000, events: 1 } : { events: 0 })
+    })
+    expect(errors).toEqual([])
+    await retention.stop()
+    await engine.close()
+    await rm(directory, { recursive: true })
+  },
+)

@@ -1,8 +1,8 @@
 import { type Clock, sleep } from "../core/clock.ts"
-import type { Engine } from "../core/engine.ts"
-import { ClosedError } from "../core/errors.ts"
+import type { Catalog, Engine } from "../core/engine.ts"
+import { ClosedError, ConflictError } from "../core/errors.ts"
 import type { Logger } from "../core/logger.ts"
-import type { Topic } from "../core/resources.ts"
+import { newTopic, type Topic } from "../core/resources.ts"
 
 export interface RetentionOptions {
   readonly engine: Engine
@@ -10,7 +10,12 @@ export interface RetentionOptions {
   readonly log: Logger
   /** Between two rounds; default: a minute. */
   readonly everyMs?: number
+  /** What becomes of events that were stored on a topic while it was deleted: they make it anew, or they go as well. */
+  readonly topics: { readonly autoCreate: boolean; readonly dedupeWindowMs: number }
 }
+
+/** In so many rounds a topic that is gone is looked at: whoever published may have learned of it late. */
+const roundsAfter = 2
 
 /** Drops, round after round, what topics no longer keep: in one process of all. */
 export function startRetention(options: RetentionOptions): { stop(): Promise<void> } {
@@ -33,12 +38,61 @@ async function takeTurns(options: RetentionOptions, stop: AbortSignal): Promise<
 
 async function run(options: RetentionOptions, stop: AbortSignal): Promise<void> {
   const { engine, clock, log, everyMs = 60_000 } = options
+  const gone = new GoneTopics(options)
   while (!stop.aborted) {
     await sleep(clock, everyMs, stop)
-    for (const { value } of await topicsOf(engine, log)) {
+    const topics = await topicsOf(engine, log)
+    if (topics === undefined) continue
+    for (const { value } of topics) {
       if (stop.aborted) return
       await trim(engine, log, value)
     }
+    await gone.look(topics.map(({ value }) => value))
+  }
+}
+
+/** Topics that were there and are not any more. */
+class GoneTopics {
+  readonly #options: RetentionOptions
+  /** By key: the topics that were there, and in how many rounds they have been missing. */
+  readonly #known = new Map<string, { readonly topic: Topic; missing: number }>()
+
+  constructor(options: RetentionOptions) {
+    this.#options = options
+  }
+
+  async look(topics: readonly Topic[]): Promise<void> {
+    for (const known of this.#known.values()) known.missing++
+    for (const topic of topics) this.#known.set(`${topic.tenant}/${topic.id}`, { topic, missing: 0 })
+    for (const [name, { topic, missing }] of this.#known) {
+      if (missing === 0) continue
+      if (missing >= roundsAfter) this.#known.delete(name)
+      await this.#settle(topic)
+    }
+  }
+
+  async #settle({ tenant, id }: Topic): Promise<void> {
+    const { engine, clock, log, topics } = this.#options
+    const address = { tenant, topic: id }
+    try {
+      if ((await engine.log.last(address)) === undefined) return
+      if (topics.autoCreate) {
+        await makeAgain(engine.catalog, newTopic(tenant, id, clock.now(), topics.dedupeWindowMs))
+        log.info({ tenant, topic: id }, "a topic was published to while it was deleted: it is there again")
+      } else await engine.log.trim(address, { eventsMax: 0 })
+    } catch (error) {
+      if (!(error instanceof ClosedError))
+        log.error({ err: error, topic: id }, "what a deleted topic left was not found")
+    }
+  }
+}
+
+/** Stores a topic that has events and is not there, unless somebody has done so. */
+async function makeAgain(catalog: Catalog, topic: Topic): Promise<void> {
+  try {
+    await catalog.put(`topic/${topic.tenant}/${topic.id}`, topic, 0)
+  } catch (error) {
+    if (!(error instanceof ConflictError)) throw error
   }
 }
 
@@ -48,7 +102,7 @@ async function topicsOf(engine: Engine, log: Logger) {
   } catch (error) {
     if (!(error instanceof ClosedError))
       log.error({ err: error }, "retention could not list the topics; it tries again")
-    return []
+    return undefined
   }
 }
 
