@@ -33,6 +33,7 @@ import { startRouting } from "./route/routing.ts"
 import { createSystemChance, systemClock } from "./telemetry/clock.ts"
 import { openLog } from "./telemetry/log.ts"
 import { createMetrics, type Metrics } from "./telemetry/metrics.ts"
+import { startWatchdog } from "./telemetry/watchdog.ts"
 import { version } from "./version.ts"
 
 /** A hub that runs. */
@@ -163,6 +164,7 @@ async function openShared(settings: Settings, engine: Engine, log: Logger, closi
   const failures = new Set<string>()
   const chance = createSystemChance(clock)
   const metrics = createMetrics()
+  closing.push(watchLoop(settings, metrics))
   await ensureAdminKey(settings, engine, log)
   const authorize = await createAuthorizer({
     catalog,
@@ -182,6 +184,15 @@ async function openShared(settings: Settings, engine: Engine, log: Logger, closi
   tellFailures(failures, log, { "the view of topics": topics.watching })
   const kinds = destinationKinds({ clock, guard: settings.destinations })
   return { settings, engine, log, chance, metrics, kinds, publisher, authorize, failures }
+}
+
+/** Has the log and the metrics told when the event loop is blocked; answers what ends that. */
+function watchLoop({ logLevel: level, logFormat: format }: Settings, metrics: Metrics): () => Promise<void> {
+  const watchdog = startWatchdog({ level, format })
+  metrics.watchFigures("redcar_loop_blocked", "How often, and for how many seconds, the event loop was blocked.", () =>
+    watchdog.figures(),
+  )
+  return () => watchdog.stop()
 }
 
 /** The dedupe window of topics that name none. */
