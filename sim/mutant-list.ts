@@ -124,7 +124,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "duplicates are forgotten by a crash",
-    file: `${engine}/log/log.ts`,
+    file: `${engine}/log/open.ts`,
     before: "index.restoreIds(recovered.tail, clock.now())",
     after: "",
   },

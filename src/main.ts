@@ -34,6 +34,7 @@ import { createSystemChance, systemClock } from "./telemetry/clock.ts"
 import { openLog } from "./telemetry/log.ts"
 import { createMetrics, type Metrics } from "./telemetry/metrics.ts"
 import { startWatchdog } from "./telemetry/watchdog.ts"
+import { tellTenths } from "./telemetry/tenths.ts"
 import { version } from "./version.ts"
 
 /** A hub that runs. */
@@ -107,7 +108,8 @@ export function embeddedOptions({ limits }: Settings, log: Logger): Omit<Embedde
     segmentBytes: limits.segmentBytes,
     pendingBytesMax: limits.pendingBytesMax,
     reserveBytes: limits.diskReserveBytes,
-    onDamage: (where) => log.error({ where }, "the log is damaged; the events there cannot be read"),
+    onNotice: (line) => log.error({}, line),
+    onRebuild: tellTenths(log, "the state is made anew from the log"),
   }
 }
 
@@ -120,12 +122,12 @@ async function refuseHalfMoved({ catalog }: Engine): Promise<void> {
   ])
 }
 
-/** Throws NotDurableError where the engine promises less than it could, and that is not to be. */
+/** Throws NotDurableError. */
 function refuseUndurable({ requireDurable }: Settings, warnings: readonly string[]): void {
   if (requireDurable && warnings.length > 0) throw new NotDurableError(warnings)
 }
 
-/** The engine is not as durable as it was asked to be. */
+/** The engine promises less than it was asked to. */
 export class NotDurableError extends StartRefusedError {
   override readonly name = "NotDurableError"
   constructor(warnings: readonly string[]) {

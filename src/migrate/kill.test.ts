@@ -28,6 +28,8 @@ async function moveAndKill(places: readonly [from: string, to: string, work: str
     child.on("close", (code, signal) => resolve([code, signal])),
   )
   if (signal === "SIGKILL") return "killed"
+  // The one before was killed between its last word in the engines and its own end.
+  if (errors.includes("has been moved to there already")) return "same"
   expect(code, errors).toBe(0)
   return out.trim().split("\n").at(-1)!
 }

@@ -283,7 +283,7 @@ describe("the router", () => {
     await hub.rig.clock.advance(50)
     expect(await hub.engine.queue.position("router")).toBe(saved)
     // When nothing more comes it is saved all the same, for others to know what has been judged.
-    await hub.rig.clock.advance(1_000)
+    await hub.rig.clock.advance(1_010)
     expect(await hub.engine.queue.position("router")).toBe(await hub.engine.log.head())
     await hub.publish(1, "x", "unmatched")
     await hub.rig.clock.advance(50)

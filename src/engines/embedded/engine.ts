@@ -8,10 +8,13 @@ import type { Disk } from "./disk.ts"
 import { openNodeDisk } from "./disk-node.ts"
 import { lockDirectory } from "./lock.ts"
 import { SegmentLog } from "./log/log.ts"
+import type { RebuildStep } from "./log/open.ts"
 import { openQueue } from "./queue.ts"
 import { allShares } from "./shares.ts"
 import type { Store } from "./store.ts"
 import { openLmdbStore } from "./store-lmdb.ts"
+
+export type { RebuildStep } from "./log/open.ts"
 
 export interface EmbeddedOptions {
   readonly disk: Disk
@@ -25,8 +28,14 @@ export interface EmbeddedOptions {
   readonly reserveBytes?: number
   /** Runs once what is at hand in this turn has been seen; default setImmediate. */
   defer?(run: () => void): void
-  /** Told once of each stretch of the log that does not check, as one line for people. */
-  onDamage?(line: string): void
+  /** The journal of the state is written anew when it has grown by so much. Default 32 MiB. */
+  readonly compactBytesMin?: number
+  /** For the identity of a new log; default: the system's. */
+  random?(bytes: number): Uint8Array
+  /** Told once of each stretch of the log that does not check, and of what else is wrong with the files, one line each. */
+  onNotice?(line: string): void
+  /** The state is made anew from the log. Called now and then with how far it is. */
+  onRebuild?(step: RebuildStep): void
 }
 
 /** The engine that needs nothing beside it: a segmented log, and a transactional store for all that is small and mutable. */
@@ -40,10 +49,14 @@ export async function openEmbeddedEngine(options: EmbeddedOptions): Promise<Engi
     pendingBytesMax: options.pendingBytesMax ?? 16 << 20,
     reserveBytes: options.reserveBytes ?? 64 << 20,
     defer: options.defer ?? setImmediate,
-    onDamage: ({ segment, from, to }) => options.onDamage?.(`${segment}, bytes ${from} to ${to}`),
+    ...(options.compactBytesMin !== undefined && { compactBytesMin: options.compactBytesMin }),
+    ...(options.random && { random: options.random }),
+    ...(options.onNotice && { onNotice: options.onNotice }),
+    ...(options.onRebuild && { onRebuild: options.onRebuild }),
   })
-  const queue = await openQueue({ store, clock })
-  const catalog: Catalog & { close(): void | Promise<void> } = await openCatalog({ store })
+  const { tables } = log
+  const queue = await openQueue({ store: tables, clock })
+  const catalog: Catalog & { close(): void | Promise<void> } = await openCatalog({ store: tables })
   return {
     log,
     queue: queue as DeliveryQueue,

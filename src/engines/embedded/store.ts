@@ -1,7 +1,15 @@
-/** The tables of the small mutable state beside the log. */
+/**
+ * The tables of the small mutable state beside the log. What `index` holds follows from the events; every change of the
+ * others is a record of a journal before it is here. So all of them can be made again.
+ */
 export type Table = "catalog" | "deliveries" | "parked" | "dead" | "positions" | "index" | "meta"
 
 export const tables: readonly Table[] = ["catalog", "deliveries", "parked", "dead", "positions", "index", "meta"]
+
+/** Whether changes of this table are in the journal. */
+export function isJournaled(table: Table): boolean {
+  return table !== "index"
+}
 
 export type Write =
   | { readonly table: Table; readonly key: string; readonly value: Uint8Array }

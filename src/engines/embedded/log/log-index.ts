@@ -12,6 +12,21 @@ const flushAfterMs = 1_000
 const topicsMax = 5_000
 const rebuildStepBytes = 64 << 20
 
+/** How far the log is durable, and where its last event ends. */
+export interface Reached {
+  durable: number
+  eventsEnd: number
+}
+
+function readPlace(store: Store, key: string): number {
+  const stored = store.get("index", key)
+  return stored === undefined ? 0 : parseCursor(Buffer.from(stored).toString("latin1"))
+}
+
+function placeWrite(key: string, place: number): Write {
+  return { table: "index", key, value: Buffer.from(formatCursor(place), "latin1") }
+}
+
 /**
  * The indexes over the log: each topic's events, and the recent ids. They follow the log in memory at once and in the store
  * a little later; the watermark, stored with them, says from where the log is to be read again after a crash.
@@ -20,7 +35,7 @@ export class LogIndex {
   readonly #store: Store
   readonly #clock: Clock
   readonly #ids: RecentIds
-  readonly #durable: () => number
+  readonly #reached: Reached
   readonly #topics = new Map<string, TopicIndex>()
   readonly #unloaded = new WeakSet<TopicIndex>()
   #unflushed = 0
@@ -29,13 +44,13 @@ export class LogIndex {
   #watermark: number
   #failure: unknown
 
-  constructor(store: Store, clock: Clock, ids: RecentIds, durable: () => number) {
+  constructor(store: Store, clock: Clock, ids: RecentIds, reached: Reached) {
     this.#store = store
     this.#clock = clock
     this.#ids = ids
-    this.#durable = durable
-    const stored = store.get("meta", "watermark")
-    this.#watermark = stored === undefined ? 0 : parseCursor(Buffer.from(stored).toString("latin1"))
+    this.#reached = reached
+    this.#watermark = readPlace(store, "watermark")
+    reached.eventsEnd = readPlace(store, "events-end")
   }
 
   /** The store covers the log up to here. */
@@ -71,10 +86,15 @@ export class LogIndex {
   }
 
   /** As {@link add}, for a record found in the log after a start. */
-  restore(record: StoredRecord, bytes: number): void {
-    const { address, position, storedAt, hashLow, hashHigh } = record
+  restore(record: StoredRecord): void {
+    const { address, position, storedAt, hashLow, hashHigh, bytes } = record
     const key = address.key === undefined ? 0 : hashKey(address.key)
     this.add(this.topic(address.tenant, address.topic), { position, storedAt, hashLow, hashHigh, key, bytes })
+  }
+
+  /** Sees what the store has come to hold of retention since the topics were first asked for. */
+  reload(): void {
+    for (const index of this.#topics.values()) index.reload()
   }
 
   /** Tells the ids memory again, after a start, what is in the log since the last generation that was put away. */
@@ -143,10 +163,10 @@ export class LogIndex {
   /** Brings the store up to what is durable now. */
   async flush(): Promise<void> {
     this.#unflushed = 0
-    const durable = this.#durable()
+    const { durable, eventsEnd } = this.#reached
     const flushes = [...this.#topics.values()].flatMap((index) => index.flush(durable) ?? [])
     const writes: Write[] = flushes.flatMap(({ writes }) => writes)
-    writes.push({ table: "meta", key: "watermark", value: Buffer.from(formatCursor(durable), "latin1") })
+    writes.push(placeWrite("watermark", durable), placeWrite("events-end", eventsEnd))
     try {
       await this.#store.write(writes)
     } catch (error) {

@@ -41,7 +41,9 @@ function machine(seed: string, segmentBytes = 16 * 1024) {
           pendingBytesMax: 1 << 20,
           reserveBytes,
           defer: queueMicrotask,
-          onDamage: ({ segment, from, to }) => lines.push(`${segment} ${from}-${to}`),
+          onNotice: (line) => {
+            if (!line.includes("never finished")) lines.push(line)
+          },
         }),
       )
     },
@@ -143,13 +145,19 @@ describe("damage", () => {
     const name = host.disk
       .files()
       .map((file) => file.name)
+      .filter((name) => name.endsWith(".segment"))
       .sort()[0]!
-    host.disk.flipBit(name, 700, 3)
+    const at = Number.parseInt(appended[1]!.cursor, 36) - Number.parseInt(name, 36)
+    host.disk.flipBit(name, at + 200, 3)
     const again = await host.open()
     const kept = ids(await host.all(again))
     expect(kept).toEqual(Array.from({ length: 60 }, (_, i) => `e${i}`).filter((id) => id !== "e1"))
     expect(host.lines).toHaveLength(1)
-    expect(host.lines[0]).toMatch(new RegExp(`^${name} \\d+-\\d+$`))
+    expect(host.lines[0]).toMatch(
+      new RegExp(
+        `^damaged: log/${name}, bytes ${at} to \\d+ \\(cursors ${appended[1]!.cursor} to ${appended[2]!.cursor}\\)`,
+      ),
+    )
     expect(again.health()[0]).toContain(name)
     await expect(host.run(again.get(appended[1]!.cursor))).rejects.toBeInstanceOf(DamagedError)
     expect((await host.run(again.get(appended[2]!.cursor)))?.event.id).toBe("e2")
@@ -166,7 +174,9 @@ describe("damage", () => {
     host.disk.truncate(segments.at(-1)!, 100)
     const again = await host.open()
     expect(host.lines.length).toBeGreaterThan(0)
-    expect(host.lines.every((line) => line.startsWith(segments.at(-1)!))).toBe(true)
+    expect(host.lines.every((line) => /^(damaged|missing): log/.test(line) && line.includes(segments.at(-1)!))).toBe(
+      true,
+    )
     const [added] = await host.run(again.append(orders, [event("after")]))
     expect(appended.every(({ cursor }) => cursor < added!.cursor)).toBe(true)
     const kept = ids(await host.all(again))

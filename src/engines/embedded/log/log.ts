@@ -1,5 +1,4 @@
 import type { Address } from "../../../core/address.ts"
-import type { Clock } from "../../../core/clock.ts"
 import type { Cursor } from "../../../core/cursor.ts"
 import type {
   Appended,
@@ -13,89 +12,36 @@ import type {
 } from "../../../core/engine.ts"
 import type { Event } from "../../../core/event.ts"
 import type { Retention } from "../../../core/resources.ts"
-import type { Disk } from "../disk.ts"
-import type { Store } from "../store.ts"
-import { Appender } from "./appender.ts"
+import type { JournalStore } from "../journal/journal-store.ts"
+import type { Appender } from "./appender.ts"
 import { cursorBefore, formatCursor, parseCursor } from "./cursor.ts"
-import { LogIndex } from "./log-index.ts"
 import { dropped, find, lastKept } from "./lookup.ts"
+import { type LogOptions, type OpenedLog, openLog } from "./open.ts"
 import { atTime, readLog } from "./read.ts"
-import { type Damage, Reader } from "./reader.ts"
-import { RecentIds } from "./recent-ids.ts"
 import { Reclaimer } from "./reclaim.ts"
-import { recover } from "./recovery.ts"
 import { statsOf, trimPoint } from "./retention.ts"
-import { Segments } from "./segments.ts"
 import type { LogState } from "./state.ts"
-import { Waiters } from "./waiters.ts"
-import { Writer } from "./writer.ts"
 
-export interface LogOptions {
-  readonly disk: Disk
-  readonly store: Store
-  readonly clock: Clock
-  readonly segmentBytes: number
-  /** Memory for events that wait for the disk; more is refused. */
-  readonly pendingBytesMax: number
-  /** Appends are refused while less than this is free on the disk. */
-  readonly reserveBytes: number
-  defer(run: () => void): void
-  onDamage(damage: Damage): void
-}
-
-const damagesMax = 100
-
-/** The event log on segment files, with its indexes in the store. */
+/** The event log on segment files, with its indexes and the hub's other tables in the store. */
 export class SegmentLog implements EventLog {
   readonly partitions = 1
+  /** The tables of the hub: every change of them is in the log before it is there. */
+  readonly tables: JournalStore
   readonly #state: LogState
   readonly #appender: Appender
   readonly #reclaimer: Reclaimer
 
-  private constructor(state: LogState, appender: Appender, reclaimer: Reclaimer) {
+  private constructor({ state, appender, tables }: OpenedLog) {
     this.#state = state
     this.#appender = appender
-    this.#reclaimer = reclaimer
+    this.tables = tables
+    this.#reclaimer = new Reclaimer(state)
+    state.journal.onPurged = (from, to) => void this.#reclaimer.run(from, to).catch(() => {}) // At the next one.
   }
 
+  /** Throws LogRefusedError where the files are not to be read, StorageError, StorageFullError. */
   static async open(options: LogOptions): Promise<SegmentLog> {
-    const { disk, store, clock } = options
-    const segments = await Segments.open(disk, options)
-    const appenderOf: { appender?: Appender } = {}
-    const ids = new RecentIds(store, () => appenderOf.appender?.windowMaxMs ?? 0)
-    const position = { durable: 0 }
-    const index = new LogIndex(store, clock, ids, () => position.durable)
-    const recovered = await recover(segments, index.watermark, (record, bytes) => index.restore(record, bytes))
-    position.durable = recovered.tail
-    index.restoreIds(recovered.tail, clock.now())
-
-    const waiters = new Waiters()
-    const damages: Damage[] = [...recovered.damages]
-    const onDamage = (damage: Damage) => {
-      if (damages.some(({ position }) => position === damage.position)) return
-      if (damages.length < damagesMax) damages.push(damage)
-      options.onDamage(damage)
-    }
-    for (const damage of recovered.damages) options.onDamage(damage)
-    const writer = new Writer(segments, recovered.tail, {
-      pendingBytesMax: options.pendingBytesMax,
-      defer: options.defer,
-      onDurable(end) {
-        position.durable = end
-        appenderOf.appender?.onDurable()
-        waiters.wake()
-      },
-      onDiscard(from) {
-        index.rollback(from)
-        appenderOf.appender?.onDiscard()
-      },
-    })
-    const reader = new Reader(segments, writer.ring, onDamage)
-    const state: LogState = { segments, writer, reader, index, ids, clock, store, waiters, damages }
-    const appender = new Appender(state, disk, options.reserveBytes)
-    appenderOf.appender = appender
-    await appender.start()
-    return new SegmentLog(state, appender, new Reclaimer(state))
+    return new SegmentLog(await openLog(options))
   }
 
   append(address: Address, events: readonly Event[], options: AppendOptions = {}): Promise<readonly Appended[]> {
@@ -116,16 +62,10 @@ export class SegmentLog implements EventLog {
     if (position >= writer.durable) return undefined
     const record = await reader.record(position, writer.durable)
     if (record !== undefined) {
-      const { trimmedTo } = this.#state.index.topic(record.address.tenant, record.address.topic)
-      return position < trimmedTo ? undefined : record
+      const index = this.#state.index.topic(record.address.tenant, record.address.topic)
+      return position >= index.trimmedTo && index.has(position) ? record : undefined
     }
-    if (
-      this.#state.damages.some(
-        (damage) => position >= damage.position && position < damage.position + damage.to - damage.from,
-      )
-    ) {
-      await reader.record(position, writer.durable, true)
-    }
+    if (this.#state.health.covers(position)) await reader.record(position, writer.durable, true)
     return undefined
   }
 
@@ -137,8 +77,9 @@ export class SegmentLog implements EventLog {
     return 0
   }
 
+  /** Behind the last event: what the hub itself has written since is no event. */
   async head(): Promise<Cursor> {
-    return cursorBefore(this.#state.writer.durable)
+    return cursorBefore(this.#state.reached.eventsEnd)
   }
 
   oldest(): Cursor {
@@ -173,19 +114,14 @@ export class SegmentLog implements EventLog {
     return events
   }
 
-  get damages(): readonly Damage[] {
-    return this.#state.damages
-  }
-
   health(): readonly string[] {
-    const lines = this.#state.damages.map(
-      ({ segment, from, to }) => `damaged: ${segment}, bytes ${from} to ${to}; the events in them cannot be read`,
-    )
+    const lines = [...this.#state.health.lines()]
     if (this.#appender.blind !== undefined) {
       lines.push(`how much room the disk has cannot be told: ${this.#appender.blind}`)
     }
     if (this.#appender.full) lines.push("the disk is nearly full: publishing is refused")
     if (this.#state.index.failure !== undefined) lines.push("the indexes cannot be written: the disk may be full")
+    if (this.tables.localTrouble !== undefined) lines.push("the state cannot be written: the disk may be full")
     return lines
   }
 
@@ -196,12 +132,14 @@ export class SegmentLog implements EventLog {
       log_segments: segments.list.length,
       log_end_position: writer.durable,
       log_pending_bytes: writer.pendingBytes,
-      log_damages: this.#state.damages.length,
+      log_damages: this.#state.health.damages.length,
+      journal_bytes: this.tables.figures().grownBytes,
     }
   }
 
   async close(): Promise<void> {
     this.#appender.stop()
+    await this.tables.drain()
     await this.#state.writer.close()
     this.#state.waiters.close()
     await this.#state.index.close()

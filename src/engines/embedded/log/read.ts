@@ -15,6 +15,7 @@ export async function* readLog(state: LogState, options: ReadOptions): AsyncIter
   const { where = {}, follow, batchMax = batchMaxDefault } = options
   const until = options.until === undefined ? Number.POSITIVE_INFINITY : parseCursor(options.until)
   let position = await startOf(state, options.from ?? "oldest", where)
+  const began = position
   const { tenant, topic } = where
   // Asked for anew each time: an index that is not in use may be unloaded.
   const index = () => (tenant === undefined || topic === undefined ? undefined : state.index.topic(tenant, topic))
@@ -27,7 +28,11 @@ export async function* readLog(state: LogState, options: ReadOptions): AsyncIter
         ? state.reader.stretch(position, state.writer.durable)
         : readTopic(state, ofTopic, where.key, position, end))
       position = step.next
-      yield* inBatches(step.records.filter(accepts(state, where, until)), Math.min(position, until + 1), batchMax)
+      // Whoever follows need not hear of what held no events: hearing of it would lead to more of it.
+      if (step.records.length === 0 && follow !== undefined && until === Number.POSITIVE_INFINITY) continue
+      // Behind the last event there may be records of the hub's own: whoever reads on has not to know of them.
+      const next = Math.max(began, Math.min(position, until + 1, state.reached.eventsEnd))
+      yield* inBatches(step.records.filter(accepts(state, where, until)), next, batchMax)
     }
     if (follow === undefined || follow.aborted || position > until || state.waiters.closed) return
     if (position >= state.writer.durable) await more(state, index(), follow, position)

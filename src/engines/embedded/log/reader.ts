@@ -1,5 +1,21 @@
 import { DamagedError } from "../../../core/errors.ts"
-import { Addresses, checkRecord, claimedBytes, commitStartOf, gapKind, headerBytes, StoredRecord } from "./record.ts"
+import { headSalt } from "./head.ts"
+import {
+  Addresses,
+  checkRecord,
+  claimedBytes,
+  claimsGap,
+  commitStartOf,
+  gapKind,
+  headerBytes,
+  headKind,
+  isEvent,
+  journalKind,
+  numberOf,
+  payloadOf,
+  type RecordHead,
+  StoredRecord,
+} from "./record.ts"
 import type { Ring } from "./ring.ts"
 import type { Segment, Segments } from "./segments.ts"
 
@@ -7,8 +23,9 @@ const blockBytes = 256 * 1024
 const cachedBlockBytes = 64 * 1024
 const cachedBlocksMax = 64
 
-/** A stretch of the log that does not check; readers pass over it. */
+/** A stretch of the log that does not check, or whose file is not there; readers pass over it. */
 export interface Damage {
+  readonly kind: "damaged" | "missing"
   readonly segment: string
   /** In the file. */
   readonly from: number
@@ -16,11 +33,25 @@ export interface Damage {
   readonly position: number
 }
 
+/** A record of the journal. */
+export interface JournalRecord {
+  readonly position: number
+  readonly payload: Buffer
+  /** The journal's records are numbered without holes, modulo 2^32. */
+  readonly number: number
+  /** With the padding. */
+  readonly bytes: number
+}
+
 /** Records of one stretch of the log, and where reading goes on. */
 export interface Stretch {
+  /** Those that hold events. */
   readonly records: readonly StoredRecord[]
+  readonly journal: readonly JournalRecord[]
   readonly next: number
 }
+
+const none: readonly never[] = []
 
 /** Reads records by position, from memory where they are new. Never answers bytes that do not check. */
 export class Reader {
@@ -39,19 +70,21 @@ export class Reader {
   /** The records from `position` up to `until` that come with one read. `until` is a record's end. */
   async stretch(position: number, until: number): Promise<Stretch> {
     const segment = this.#segments.at(position) ?? this.#segments.after(position)
-    if (segment === undefined || segment.base >= until) return { records: [], next: until }
+    if (segment === undefined || segment.base >= until) return { records: none, journal: none, next: until }
     const from = Math.max(position, segment.base)
     const end = Math.min(until, segment.base + segment.bytes)
     const read = await this.checked(segment, from, end)
-    if (read.next > from) return { records: read.records, next: Math.min(read.next, until) }
-    return { records: [], next: Math.min(await this.#passOver(segment, from, end), until) }
+    if (read.next > from) return { ...read, next: Math.min(read.next, until) }
+    const gapEnd = this.#isGone(segment) ? end : await this.#gapOver(segment, from)
+    const next = gapEnd ?? (await this.#passOver(segment, from, end))
+    return { records: none, journal: none, next: Math.min(next, until) }
   }
 
   /** The records that check from `from` on; `next` is `from` where the first one does not. */
   async checked(segment: Segment, from: number, end: number): Promise<Stretch> {
     let block = await this.#load(segment, from, Math.min(blockBytes, end - from))
     const claimed = claimedBytes(block, 0)
-    if (claimed > block.length && claimed <= end - from && block[3] !== gapKind) {
+    if (claimed > block.length && claimed <= end - from && !claimsGap(block, 0)) {
       block = await this.#load(segment, from, claimed)
     }
     return this.#decode(block, from)
@@ -59,14 +92,33 @@ export class Reader {
 
   #decode(block: Buffer, from: number): Stretch {
     const records: StoredRecord[] = []
+    let journal: JournalRecord[] | undefined
     let at = 0
     while (at + headerBytes <= block.length) {
-      const head = checkRecord(block, at, from + at)
+      const head = this.#check(block, at, from + at)
       if (head === undefined) break
-      if (!head.gap) records.push(new StoredRecord(block, at, from + at, this.#addresses.at(block, at)))
+      if (isEvent(head)) records.push(new StoredRecord(block, at, from + at, this.#addresses.at(block, at)))
+      else if (head.kind === journalKind) {
+        journal ??= []
+        journal.push({
+          position: from + at,
+          payload: payloadOf(block, at),
+          number: numberOf(block, at),
+          bytes: head.bytes,
+        })
+      }
       at += head.bytes
     }
-    return { records, next: from + at }
+    return { records, journal: journal ?? none, next: from + at }
+  }
+
+  #check(block: Buffer, at: number, position: number): RecordHead | undefined {
+    const head = checkRecord(block, at, position, this.#segments.identity.salt)
+    if (head !== undefined) return head
+    // A segment's head is checked without the log's salt, and is nowhere but at its base.
+    if (this.#segments.at(position)?.base !== position) return undefined
+    const first = checkRecord(block, at, position, headSalt)
+    return first?.kind === headKind ? first : undefined
   }
 
   async #load(segment: Segment, position: number, bytes: number): Promise<Buffer> {
@@ -77,15 +129,32 @@ export class Reader {
     try {
       return block.subarray(0, await (await opened).read(block, position - segment.base))
     } catch (error) {
+      if (this.#isGone(segment)) return block.subarray(0, 0)
       // The file may have been replaced by a thinner one meanwhile.
       if (this.#segments.file(segment) === opened) throw error
       return block.subarray(0, await (await this.#segments.file(segment)).read(block, position - segment.base))
     }
   }
 
+  /** Whether retention has given it back since it was looked up. */
+  #isGone(segment: Segment): boolean {
+    return this.#segments.at(segment.base) === undefined
+  }
+
+  /** Where the gap ends that retention has laid over `position` while somebody was reading there. */
+  async #gapOver(segment: Segment, position: number): Promise<number | undefined> {
+    const end = segment.base + segment.bytes
+    for (let at = segment.base; at < position; ) {
+      const { next } = await this.checked(segment, at, end)
+      if (next > position) return next
+      at = next > at ? next : ((await this.findRecord(segment, at + 8, end))?.position ?? end)
+    }
+    return undefined
+  }
+
   async #passOver(segment: Segment, from: number, end: number): Promise<number> {
     const next = (await this.findRecord(segment, from + 8, end))?.position ?? end
-    this.#onDamage({ segment: segment.name, from: from - segment.base, to: next - segment.base, position: from })
+    if (!this.#isGone(segment)) this.#onDamage(damageIn(segment, from, next))
     return next
   }
 
@@ -102,11 +171,12 @@ export class Reader {
         const claimed = claimedBytes(block, at)
         if (claimed < headerBytes) continue
         const here = position + at
-        if (at + claimed <= block.length) {
-          if (checkRecord(block, at, here)) return { position: here, commitStart: commitStartOf(block, at, here) }
+        // Of a gap there is no more than its header to be read.
+        if (at + claimed <= block.length || claimsGap(block, at)) {
+          if (this.#check(block, at, here)) return { position: here, commitStart: commitStartOf(block, at, here) }
         } else if (claimed <= end - here) {
           const whole = await this.#load(segment, here, claimed)
-          if (checkRecord(whole, 0, here)) return { position: here, commitStart: commitStartOf(whole, 0, here) }
+          if (this.#check(whole, 0, here)) return { position: here, commitStart: commitStartOf(whole, 0, here) }
         }
       }
       position += block.length < blockBytes * 4 ? end - position : block.length - headerBytes + 8
@@ -128,9 +198,8 @@ export class Reader {
     const head = await this.#load(segment, position, Math.min(headerBytes, end - position))
     const claimed = claimedBytes(head, 0)
     if (claimed === 0 || claimed > end - position) return { next: position }
-    const isGap = head[3] === gapKind
-    const whole = isGap ? head : await this.#load(segment, position, claimed)
-    return { next: checkRecord(whole, 0, position) === undefined ? position : position + claimed }
+    const whole = claimsGap(head, 0) ? head : await this.#load(segment, position, claimed)
+    return { next: this.#check(whole, 0, position) === undefined ? position : position + claimed }
   }
 
   /**
@@ -141,12 +210,21 @@ export class Reader {
     if (position % 8 !== 0) return undefined
     const segment = this.#segments.at(position)
     const block = await this.#recordBytes(segment, position, durable)
-    const head = block === undefined ? undefined : checkRecord(block, 0, position)
-    if (block !== undefined && head !== undefined && !head.gap) {
+    const head = block === undefined ? undefined : this.#check(block, 0, position)
+    if (block !== undefined && head !== undefined && isEvent(head)) {
       return new StoredRecord(block, 0, position, this.#addresses.at(block, 0))
     }
-    if (!expected || head?.gap || segment === undefined) return undefined
+    if (!expected || head?.kind === gapKind || segment === undefined) return undefined
     throw new DamagedError(`${segment.name} at byte ${position - segment.base}`)
+  }
+
+  /** The journal's record at `position`; undefined where none checks. */
+  async journalRecord(position: number): Promise<JournalRecord | undefined> {
+    const segment = this.#segments.at(position)
+    const block = await this.#recordBytes(segment, position, Number.POSITIVE_INFINITY)
+    const head = block === undefined ? undefined : this.#check(block, 0, position)
+    if (block === undefined || head?.kind !== journalKind) return undefined
+    return { position, payload: payloadOf(block, 0), number: numberOf(block, 0), bytes: head.bytes }
   }
 
   /** A copy of the record's bytes alone, so that whoever keeps the event keeps no more. */
@@ -192,4 +270,10 @@ export class Reader {
       if (base >= segment.base && base < segment.base + segment.bytes) this.#blocks.delete(base)
     }
   }
+}
+
+/** What does not check of a segment between two places. */
+export function damageIn(segment: Segment, from: number, to: number): Damage {
+  const { base, name } = segment
+  return { kind: "damaged", segment: name, position: from, from: from - base, to: to - base }
 }

@@ -125,7 +125,7 @@ export class RecentIds {
   constructor(store: Store, windowMs: () => number) {
     this.#store = store
     this.#windowMs = windowMs
-    for (const { key, value } of store.range("meta", { start: prefix, end: `${prefix}~` })) {
+    for (const { key, value } of store.range("index", { start: prefix, end: `${prefix}~` })) {
       this.#blooms.push(decodeBloom(key, value))
     }
   }
@@ -178,7 +178,7 @@ export class RecentIds {
     const stale = this.#blooms.slice(0, -1).filter(({ newestAt }) => newestAt < oldestAt) // The last one says where to rebuild from.
     if (stale.length === 0) return
     this.#blooms = this.#blooms.filter((bloom) => !stale.includes(bloom))
-    const writes = stale.map((bloom) => ({ table: "meta" as const, key: keyOf(bloom), value: undefined }))
+    const writes = stale.map((bloom) => ({ table: "index" as const, key: keyOf(bloom), value: undefined }))
     this.#store.write(writes).catch(() => {}) // They go at the next turn.
   }
 
@@ -186,7 +186,7 @@ export class RecentIds {
     if (generation.count === 0) return
     const bloom = generation.bloom()
     this.#blooms.push(bloom)
-    this.#store.write([{ table: "meta", key: keyOf(bloom), value: encodeBloom(bloom) }]).catch(() => {}) // Rebuilt at a start.
+    this.#store.write([{ table: "index", key: keyOf(bloom), value: encodeBloom(bloom) }]).catch(() => {}) // Rebuilt at a start.
   }
 }
 

@@ -8,9 +8,9 @@ import { formatCursor } from "./cursor.ts"
 /*
  * A record, little-endian, beginning at a multiple of 8:
  *
- *    0  u16 magic    2  u8 format    3  u8 kind (data kind, or gap)
- *    4  u32 length of the record, without the padding to 8
- *    8  u32 CRC32 of all that follows, seeded with the record's position
+ *    0  u32 CRC32 of all that follows, seeded with the record's position and the log's salt
+ *    4  u16 magic    6  u8 format    7  u8 kind (data kind; or gap, journal, head)
+ *    8  u32 length of the record, without the padding to 8
  *   12  u8 tenant's length   13  u8 topic's length   14  u16 key's length (0: no key)
  *   16  f64 stored at, Unix milliseconds
  *   24  u32 length of the attributes' JSON
@@ -18,21 +18,26 @@ import { formatCursor } from "./cursor.ts"
  *   36  u32 distance back to the start of its commit
  *   40  tenant, topic, key, attributes' JSON, data
  *
- * The seed makes a record valid in one place only, so that what a recycled file held before never passes for an event.
- * A gap is a header whose length is what to skip; its CRC covers the header.
+ * The seed makes a record valid in one place of one log only, so that neither what a recycled file held before nor what
+ * somebody put into an event's data ever passes for an event.
+ * A gap is a header whose length is what to skip; its CRC covers the header. Of a journal's record and a segment's head,
+ * which are the hub's own, the payload follows the header, and between 12 and 36 there is only a running number, at 28.
  */
 export const headerBytes = 40
 const magic = 0xca52
-const format = 1
-/** In the kind's place of a gap. */
+const format = 2
+const [lengthAt, kindAt, magicAt] = [8, 7, 4]
+/** In the kind's place of records that hold no event. */
 export const gapKind = 0xff
+export const journalKind = 0xfe
+export const headKind = 0xfd
 const kinds: readonly DataKind[] = ["none", "json", "text", "binary"]
 
 /** What the log needs to know of a record without decoding its event. */
 export interface RecordHead {
   /** With the padding. */
   readonly bytes: number
-  readonly gap: boolean
+  readonly kind: number
 }
 
 /** The bytes a record of these parts takes, padding included. */
@@ -44,10 +49,16 @@ export function align(bytes: number): number {
   return (bytes + 7) & ~7
 }
 
-export interface RecordFields {
-  /** Where the record will be in the log. */
+/** Where a record will be in the log. */
+export interface Place {
   readonly position: number
   readonly commitStart: number
+  /** The log's own: without it nothing checks. */
+  readonly salt: number
+}
+
+export interface RecordFields {
+  readonly place: Place
   readonly address: EncodedAddress
   readonly storedAt: number
   readonly hashLow: number
@@ -80,25 +91,39 @@ export function writeRecord(into: Buffer, view: DataView, at: number, fields: Re
   view.setUint32(at + 24, attributes.length, true)
   view.setUint32(at + 28, fields.hashLow, true)
   view.setUint32(at + 32, fields.hashHigh, true)
-  view.setUint32(at + 36, fields.position - fields.commitStart, true)
   into.set(bytes, at + headerBytes)
   into.set(attributes, attributesAt)
   if (data !== undefined) into.set(data, dataAt)
   for (let padding = end; padding < at + align(end - at); padding++) into[padding] = 0
-  seal(into, view, at, {
-    kind: kinds.indexOf(event.dataKind),
-    length: end - at,
-    covered: end - at,
-    position: fields.position,
-  })
+  seal(into, view, at, { kind: kinds.indexOf(event.dataKind), length: end - at, covered: end - at }, fields.place)
+}
+
+/** The bytes that a record of the hub's own takes, padding included. */
+export function ownRecordBytes(payload: Uint8Array): number {
+  return align(headerBytes + payload.length)
+}
+
+/** Writes a record that holds no event; as {@link writeRecord}. */
+export function writeOwnRecord(
+  into: Buffer,
+  view: DataView,
+  at: number,
+  place: Place,
+  { kind, payload, number = 0 }: { readonly kind: number; readonly payload: Uint8Array; readonly number?: number },
+): void {
+  const length = headerBytes + payload.length
+  into.fill(0, at, at + headerBytes)
+  view.setUint32(at + 28, number, true)
+  into.set(payload, at + headerBytes)
+  into.fill(0, at + length, at + align(length))
+  seal(into, view, at, { kind, length, covered: length }, place)
 }
 
 /** Writes a gap of `bytes` (at least a header's) at `at`. */
-export function writeGap(into: Buffer, at: number, bytes: number, position: number, commitStart = position): void {
+export function writeGap(into: Buffer, at: number, bytes: number, place: Place): void {
   const view = new DataView(into.buffer, into.byteOffset, into.length)
   into.fill(0, at, at + headerBytes)
-  view.setUint32(at + 36, position - commitStart, true)
-  seal(into, view, at, { kind: gapKind, length: bytes, covered: headerBytes, position })
+  seal(into, view, at, { kind: gapKind, length: bytes, covered: headerBytes }, place)
 }
 
 interface Sealed {
@@ -106,36 +131,65 @@ interface Sealed {
   readonly length: number
   /** What the CRC is over, counted from the record's start. */
   readonly covered: number
-  readonly position: number
 }
 
-function seal(into: Buffer, view: DataView, at: number, { kind, length, covered, position }: Sealed): void {
-  view.setUint16(at, magic, true)
-  view.setUint8(at + 2, format)
-  view.setUint8(at + 3, kind)
-  view.setUint32(at + 4, length, true)
-  view.setUint32(at + 8, crc32(into.subarray(at + 12, at + covered), seed(position)), true)
+function seal(into: Buffer, view: DataView, at: number, { kind, length, covered }: Sealed, place: Place): void {
+  const { position, commitStart, salt } = place
+  view.setUint16(at + magicAt, magic, true)
+  view.setUint8(at + magicAt + 2, format)
+  view.setUint8(at + kindAt, kind)
+  view.setUint32(at + lengthAt, length, true)
+  view.setUint32(at + 36, position - commitStart, true)
+  view.setUint32(at, crc32(into.subarray(at + magicAt, at + covered), seed(position, salt)), true)
 }
 
-function seed(position: number): number {
-  return ((position / 8) ^ Math.imul(Math.floor(position / 2 ** 35), 0x9e3779b1)) >>> 0
+function seed(position: number, salt: number): number {
+  return ((position / 8) ^ Math.imul(Math.floor(position / 2 ** 35), 0x9e3779b1) ^ salt) >>> 0
 }
 
 /** How long the record at `at` says it is, padding included; 0 where no record begins. Nothing is checked. */
 export function claimedBytes(block: Buffer, at: number): number {
-  if (at + headerBytes > block.length || block.readUInt16LE(at) !== magic || block[at + 2] !== format) return 0
-  return align(block.readUInt32LE(at + 4))
+  if (at + headerBytes > block.length || block.readUInt16LE(at + magicAt) !== magic) return 0
+  if (block[at + magicAt + 2] !== format) return 0
+  return align(block.readUInt32LE(at + lengthAt))
+}
+
+/** Whether the record at `at` says that it is a gap, whose bytes need not be there. Nothing is checked. */
+export function claimsGap(block: Buffer, at: number): boolean {
+  return block[at + kindAt] === gapKind
 }
 
 /** Checks the record at `at`; undefined where it does not check, or does not end within the block. */
-export function checkRecord(block: Buffer, at: number, position: number): RecordHead | undefined {
+export function checkRecord(block: Buffer, at: number, position: number, salt: number): RecordHead | undefined {
   const bytes = claimedBytes(block, at)
   if (bytes < headerBytes) return undefined
-  const gap = block[at + 3] === gapKind
-  const covered = gap ? headerBytes : block.readUInt32LE(at + 4)
-  if (at + covered > block.length) return undefined
-  if (crc32(block.subarray(at + 12, at + covered), seed(position)) !== block.readUInt32LE(at + 8)) return undefined
-  return { bytes, gap }
+  const kind = block[at + kindAt]!
+  const covered = kind === gapKind ? headerBytes : block.readUInt32LE(at + lengthAt)
+  if (covered < headerBytes || at + covered > block.length) return undefined
+  if (crc32(block.subarray(at + magicAt, at + covered), seed(position, salt)) !== block.readUInt32LE(at)) {
+    return undefined
+  }
+  return { bytes, kind }
+}
+
+/** Whether a (checked) record holds an event. */
+export function isEvent({ kind }: RecordHead): boolean {
+  return kind < kinds.length
+}
+
+/** The payload of the (checked) record of the hub's own at `at`; a view of the block. */
+export function payloadOf(block: Buffer, at: number): Buffer {
+  return block.subarray(at + headerBytes, at + block.readUInt32LE(at + lengthAt))
+}
+
+/** The running number of the (checked) record of the hub's own at `at`. */
+export function numberOf(block: Buffer, at: number): number {
+  return block.readUInt32LE(at + 28)
+}
+
+/** Whether a record of the layout of before begins at `at`. */
+export function isOlderFormat(block: Buffer, at: number): boolean {
+  return at + headerBytes <= block.length && block.readUInt16LE(at) === magic && block[at + 2] === 1
 }
 
 /** Where the commit began that wrote the (checked) record at `at`. */
@@ -166,6 +220,11 @@ export class StoredRecord implements StoredEvent {
     return this.#block.readDoubleLE(this.#at + 16)
   }
 
+  /** What the record takes in the log, padding included. */
+  get bytes(): number {
+    return claimedBytes(this.#block, this.#at)
+  }
+
   get hashLow(): number {
     return this.#block.readUInt32LE(this.#at + 28)
   }
@@ -184,8 +243,8 @@ export class StoredRecord implements StoredEvent {
     const at = this.#at
     const attributesAt = at + headerBytes + addressBytesAt(block, at)
     const dataAt = attributesAt + block.readUInt32LE(at + 24)
-    const end = at + block.readUInt32LE(at + 4)
-    const kind = kinds[block[at + 3]!]!
+    const end = at + block.readUInt32LE(at + lengthAt)
+    const kind = kinds[block[at + kindAt]!]!
     return Event.fromJson(
       block.subarray(attributesAt, dataAt),
       kind === "none" ? undefined : block.subarray(dataAt, end),

@@ -1,5 +1,5 @@
-import { type Damage, Reader } from "./reader.ts"
-import type { StoredRecord } from "./record.ts"
+import { type Damage, damageIn, type JournalRecord, Reader } from "./reader.ts"
+import { headerBytes, type StoredRecord, writeGap } from "./record.ts"
 import type { Segment, Segments } from "./segments.ts"
 import { commitBytesMax } from "./writer.ts"
 
@@ -7,62 +7,150 @@ export interface Recovered {
   /** Where the next record goes. */
   readonly tail: number
   readonly damages: readonly Damage[]
-  /** What the last write left unfinished, and was never acknowledged: bytes cut off at the tail. */
-  readonly cutBytes: number
+  /** What the last write left unfinished, and was never acknowledged: bytes that were cut off or passed over. */
+  readonly unfinishedBytes: number
+  /** Places that were used, of which no file is there. */
+  readonly lost?: { readonly from: number; readonly to: number }
+}
+
+export interface RecoverOptions {
+  /** From where on records are wanted: a record's end that was durable. Earlier ones may be told as well. */
+  readonly from: number
+  /** The highest place that anything outside of the log's files knows of. */
+  readonly known: number
+  /** How many places are left out behind the log's end, where nobody can say which of them were used; default: none. */
+  readonly leaveOut?: number
+  onRecord(record: StoredRecord): void
+  onJournal(record: JournalRecord): void
+  /** What does not check; told as it is met, between the records around it. */
+  onDamage?(damage: Damage): void
+  /** Called between blocks, with the place it has come to. */
+  progress?(position: number): void | Promise<void>
 }
 
 /**
- * Reads the log from `watermark` (a record's end that was durable) to where it stops checking, and makes it ready for
- * writing there. What does not check at the very end, or within the last commit, was never acknowledged: it is cut off and
- * zeroed, so that it cannot come back. What does not check before that is damage, and stays where it is.
+ * Reads the log from `from` to where it stops checking, and makes it ready for writing there.
+ *
+ * What does not check at the very end, or within the last commit, and is not known from elsewhere to have been stored, was
+ * never acknowledged: it is cut off, or passed over where more of the same commit checks. What does not check before that
+ * is damage, and stays where it is. The next record goes beyond every place that is known, so that none is used twice.
  */
-export async function recover(
-  segments: Segments,
-  watermark: number,
-  onRecord: (record: StoredRecord, bytes: number) => void,
-): Promise<Recovered> {
-  const damages: Damage[] = []
-  const reader = new Reader(segments, undefined, () => {})
-  const last = segments.list.at(-1)
-  for (const segment of segments.list) {
-    const end = segment.base + segment.bytes
-    let position = Math.max(watermark, segment.base)
-    while (position < end) {
-      const { records, next } = await reader.checked(segment, position, end)
-      emit(records, Math.min(next, end), onRecord)
-      if (next > position) {
-        position = next
-        continue
-      }
-      const found = await reader.findRecord(segment, position + 8, end)
-      if (segment === last && (found === undefined || found.commitStart <= position)) {
-        return { tail: position, damages, cutBytes: await cut(segments, segment, position) }
-      }
-      const to = found?.position ?? end
-      damages.push({ segment: segment.name, position, from: position - segment.base, to: to - segment.base })
-      position = to
-    }
+export async function recover(segments: Segments, options: RecoverOptions): Promise<Recovered> {
+  return new Recovery(segments, options).run()
+}
+
+class Recovery {
+  readonly #segments: Segments
+  readonly #options: RecoverOptions
+  readonly #reader: Reader
+  readonly #damages: Damage[] = []
+  #unfinishedBytes = 0
+  #endsInDamage = false
+
+  constructor(segments: Segments, options: RecoverOptions) {
+    this.#segments = segments
+    this.#options = options
+    this.#reader = new Reader(segments, undefined, () => {})
   }
-  const tail = Math.max(segments.end, watermark)
-  if (watermark > segments.end) damages.push(missing(segments, watermark))
-  segments.skipTo(Math.ceil(tail / 8) * 8)
-  return { tail: segments.end, damages, cutBytes: 0 }
+
+  async run(): Promise<Recovered> {
+    const segments = this.#segments
+    const last = segments.list.at(-1)
+    let end = segments.end
+    for (const segment of segments.list) end = await this.#segment(segment, segment === last)
+    const { known, leaveOut = 0 } = this.#options
+    const used = Math.max(known, segments.list.length > 0 ? end + leaveOut : 0)
+    const found = { damages: this.#damages, unfinishedBytes: this.#unfinishedBytes }
+    if (used <= end) return { ...found, tail: segments.at(end) === undefined ? segments.end : end }
+    const from = this.#endsInDamage ? last!.base + last!.bytes : end
+    await this.#endLast(end)
+    segments.skipTo(Math.max(used, segments.end))
+    return { ...found, tail: segments.end, ...(known > from && { lost: { from, to: known } }) }
+  }
+
+  /** Ends the last segment where its records end, for all that follows is in another one. */
+  async #endLast(at: number): Promise<void> {
+    const segment = this.#segments.at(at)
+    if (segment === undefined || this.#endsInDamage || at === segment.base) return
+    const bytes = segment.base + segment.bytes - at
+    if (bytes >= headerBytes) await fill(this.#segments, segment, at, at + bytes)
+  }
+
+  /** Reads one segment; answers where its records end. */
+  async #segment(segment: Segment, isLast: boolean): Promise<number> {
+    const { from, onRecord, onJournal, progress } = this.#options
+    const end = segment.base + segment.bytes
+    let position = isLast ? Math.max(from, segment.base) : await this.#firstOf(segment, from)
+    while (position < end) {
+      const { records, journal, next } = await this.#reader.checked(segment, position, end)
+      for (const record of records) onRecord(record)
+      for (const record of journal) onJournal(record)
+      await progress?.(next)
+      if (next > position) position = next
+      else {
+        const behind = await this.#passOver(segment, position, isLast)
+        if (behind === undefined) return position
+        position = behind
+      }
+    }
+    return end
+  }
+
+  /** `from`, unless a gap has come to lie over it since: then the segment is read whole. */
+  async #firstOf(segment: Segment, from: number): Promise<number> {
+    const end = segment.base + segment.bytes
+    if (from <= segment.base) return segment.base
+    if (from >= end) return end
+    const { next } = await this.#reader.checked(segment, from, end)
+    return next > from ? from : segment.base
+  }
+
+  /** Something at `position` does not check. Where reading goes on; undefined where the log ends. */
+  async #passOver(segment: Segment, position: number, isLast: boolean): Promise<number | undefined> {
+    const end = segment.base + segment.bytes
+    const found = await this.#reader.findRecord(segment, position + 8, end)
+    const wasStored = this.#options.known > position
+    if (isLast && found === undefined && !wasStored) {
+      this.#unfinishedBytes += await cut(this.#segments, segment, position)
+      return undefined
+    }
+    const isUnfinished = isLast && !wasStored && found !== undefined && !(await this.#hasLaterCommit(segment, position))
+    if (isUnfinished && found.position - position >= headerBytes) {
+      this.#unfinishedBytes += found.position - position
+      await fill(this.#segments, segment, position, found.position)
+      return found.position
+    }
+    // What lies behind the last place that is known was never used.
+    const to = found?.position ?? (isLast ? Math.min(end, Math.max(position, this.#options.known)) : end)
+    this.#damage(damageIn(segment, position, to))
+    if (found !== undefined || !isLast) return to
+    this.#endsInDamage = true
+    return undefined
+  }
+
+  /** Whether a commit follows that began after `position`: then what is there had been acknowledged. */
+  async #hasLaterCommit(segment: Segment, position: number): Promise<boolean> {
+    const end = segment.base + segment.bytes
+    for (let at = position + 8; at < end; ) {
+      const found = await this.#reader.findRecord(segment, at, end)
+      if (found === undefined) return false
+      if (found.commitStart > position) return true
+      at = await this.#reader.after(found.position, end)
+    }
+    return false
+  }
+
+  #damage(damage: Damage): void {
+    this.#damages.push(damage)
+    this.#options.onDamage?.(damage)
+  }
 }
 
-function emit(
-  records: readonly StoredRecord[],
-  end: number,
-  onRecord: (record: StoredRecord, bytes: number) => void,
-): void {
-  records.forEach((record, i) => {
-    onRecord(record, (records[i + 1]?.position ?? end) - record.position)
-  })
-}
-
-function missing(segments: Segments, watermark: number): Damage {
-  const last: Segment | undefined = segments.list.at(-1)
-  const name = last === undefined ? "every segment" : last.name
-  return { segment: name, position: segments.end, from: last?.bytes ?? 0, to: watermark - (last?.base ?? 0) }
+/** A gap, so that readers need not look for what follows. */
+async function fill(segments: Segments, segment: Segment, from: number, to: number): Promise<void> {
+  const gap = Buffer.alloc(headerBytes)
+  writeGap(gap, 0, to - from, { position: from, commitStart: from, salt: segments.identity.salt })
+  await (await segments.file(segment)).write(gap, from - segment.base)
 }
 
 async function cut(segments: Segments, segment: Segment, position: number): Promise<number> {

@@ -1,20 +1,21 @@
 import { StorageFullError } from "../../../core/errors.ts"
 import type { Disk, DiskFile } from "../disk.ts"
-import { firstPosition, formatCursor, parseCursor } from "./cursor.ts"
+import { type Chain, type Missing, type Segment, spareName, suffix, writeIdentity } from "./chain.ts"
+import { firstPosition, formatCursor } from "./cursor.ts"
+import type { LogIdentity } from "./head.ts"
 
-/** A file that holds the log from `base` to `base + bytes`. */
-export interface Segment {
-  readonly base: number
-  readonly bytes: number
-  readonly name: string
-}
+export type { Segment } from "./chain.ts"
 
-const suffix = ".segment"
-const spareName = "spare"
 const openMax = 64
+/** What is wiped of a file before it is used again: its head would check in any place. */
+const wipedBytes = 4_096
 
 /** The files of the log, in order; the last one is written to. */
 export class Segments {
+  readonly identity: LogIdentity
+  /** What was noticed of the files when they were opened. */
+  readonly notes: readonly string[]
+  readonly shortened: readonly Missing[]
   readonly #disk: Disk
   readonly #segmentBytes: number
   readonly #reserveBytes: number
@@ -25,25 +26,26 @@ export class Segments {
   readonly #files = new Map<string, Promise<DiskFile>>()
   readonly #thinned = new Set<string>()
 
-  private constructor(disk: Disk, options: SegmentOptions, list: Segment[], hasSpare: boolean) {
+  private constructor(disk: Disk, options: SegmentOptions, chain: Chain, identity: LogIdentity) {
     this.#disk = disk
     this.#segmentBytes = options.segmentBytes
     this.#reserveBytes = options.reserveBytes
-    this.#list = list
-    this.#hasSpare = hasSpare
+    this.#list = [...chain.segments]
+    this.#hasSpare = chain.hasSpare
+    this.identity = identity
+    this.notes = chain.notes
+    this.shortened = chain.shortened
+    this.skipTo(chain.floor)
   }
 
-  static async open(disk: Disk, options: SegmentOptions): Promise<Segments> {
-    const files = await disk.list()
-    const list = files
-      .filter(({ name }) => name.endsWith(suffix))
-      .map(({ name, bytes }) => ({ name, bytes, base: parseCursor(name.slice(0, -suffix.length)) }))
-      .sort((a, b) => a.base - b.base)
-    for (const { name } of files) if (name.endsWith(".partial")) await disk.remove(name)
-    const spare = files.find(({ name }) => name === spareName)
-    const usable = spare !== undefined && spare.bytes === options.segmentBytes
-    if (spare !== undefined && !usable) await disk.remove(spareName)
-    return new Segments(disk, options, list, usable)
+  /** On the files that `chain` tells of; `fresh` is the identity of a log that begins here. */
+  static async open(disk: Disk, options: SegmentOptions, chain: Chain, fresh: () => LogIdentity): Promise<Segments> {
+    let { identity } = chain
+    if (identity === undefined) {
+      identity = fresh()
+      await writeIdentity(disk, identity)
+    }
+    return new Segments(disk, options, chain, identity)
   }
 
   get list(): readonly Segment[] {
@@ -58,7 +60,7 @@ export class Segments {
 
   /** The next segment begins at `position` or later: places that were given out once are not given out again. */
   skipTo(position: number): void {
-    this.#floor = position
+    this.#floor = Math.max(this.#floor, Math.ceil(position / 8) * 8)
   }
 
   /** Where the segment ends, or will end, that holds `position`. */
@@ -86,10 +88,13 @@ export class Segments {
     return this.#list.find(({ base }) => base > position)
   }
 
-  /** The file to write `position` to; made when the log has come to its base. Throws StorageFullError. */
-  async forWriting(position: number): Promise<{ readonly segment: Segment; readonly file: DiskFile }> {
+  /**
+   * The file to write `position` to; made when the log has come to its base. Throws StorageFullError, also where no room would
+   * be left to others; what is `needed` takes that as well.
+   */
+  async forWriting(position: number, needed: boolean): Promise<{ readonly segment: Segment; readonly file: DiskFile }> {
     // Ends: each turn adds a segment at the end.
-    while (this.at(position) === undefined) await this.#append()
+    while (this.at(position) === undefined) await this.#append(needed ? 0 : this.#reserveBytes)
     const segment = this.at(position)!
     return { segment, file: await this.file(segment) }
   }
@@ -97,16 +102,18 @@ export class Segments {
   /** Gets a file ready, so that the next segment need not be waited for. */
   prepare(): void {
     if (this.#hasSpare || this.#preparing !== undefined) return
-    this.#preparing = this.#makeSpare()
+    this.#preparing = this.#makeSpare(this.#reserveBytes)
       .catch(() => {}) // No room now: the append that needs the segment says so.
       .finally(() => {
         this.#preparing = undefined
       })
   }
 
-  async #append(): Promise<void> {
+  async #append(reserveBytes: number): Promise<void> {
     await this.#preparing
-    if (!this.#hasSpare) await this.#makeSpare()
+    if (!this.#hasSpare) await this.#makeSpare(reserveBytes)
+    const spare = await this.#disk.open(spareName)
+    await spare.write(Buffer.alloc(Math.min(wipedBytes, spare.bytes)), 0).finally(() => spare.close())
     const base = this.end
     const name = `${formatCursor(base)}${suffix}`
     await this.#disk.rename(spareName, name)
@@ -114,10 +121,10 @@ export class Segments {
     this.#list = [...this.#list, { base, bytes: this.#segmentBytes, name }]
   }
 
-  async #makeSpare(): Promise<void> {
+  async #makeSpare(reserveBytes: number): Promise<void> {
     const free = await this.#disk.freeBytes()
-    if (free < this.#segmentBytes + this.#reserveBytes) {
-      throw new StorageFullError(`${free} bytes are free, ${this.#segmentBytes + this.#reserveBytes} are needed`)
+    if (free < this.#segmentBytes + reserveBytes) {
+      throw new StorageFullError(`${free} bytes are free, ${this.#segmentBytes + reserveBytes} are needed`)
     }
     const partial = `${spareName}.partial`
     const file = await this.#disk.create(partial, this.#segmentBytes)
@@ -129,9 +136,12 @@ export class Segments {
   /** Gives a segment's room back: as the next segment's file where it fits, to the disk otherwise. */
   async drop(segment: Segment): Promise<void> {
     this.#list = this.#list.filter((other) => other !== segment)
-    await this.#forget(segment)
     const recycle = !this.#hasSpare && this.#preparing === undefined && segment.bytes === this.#segmentBytes
-    if (!recycle || this.#thinned.has(segment.name)) return this.#disk.remove(segment.name)
+    if (!recycle || this.#thinned.has(segment.name)) {
+      await this.#forget(segment)
+      return this.#disk.remove(segment.name)
+    }
+    await this.#forget(segment)
     await this.#disk.rename(segment.name, spareName)
     this.#hasSpare = true
   }

@@ -1,7 +1,9 @@
 import type { Clock } from "../../../core/clock.ts"
 import type { Store } from "../store.ts"
-import type { LogIndex } from "./log-index.ts"
-import type { Damage, Reader } from "./reader.ts"
+import type { LogHealth } from "./health.ts"
+import type { LogIndex, Reached } from "./log-index.ts"
+import type { LogJournal } from "./log-journal.ts"
+import type { Reader } from "./reader.ts"
 import type { RecentIds } from "./recent-ids.ts"
 import type { Segments } from "./segments.ts"
 import type { Waiters } from "./waiters.ts"
@@ -17,5 +19,7 @@ export interface LogState {
   readonly clock: Clock
   readonly store: Store
   readonly waiters: Waiters
-  readonly damages: readonly Damage[]
+  readonly health: LogHealth
+  readonly journal: LogJournal
+  readonly reached: Reached
 }

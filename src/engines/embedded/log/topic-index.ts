@@ -136,6 +136,7 @@ export class TopicIndex {
   readonly #filters: BlockFilters
   /** Blocks that the store does not hold as they are now, oldest first; the last one is the open one. */
   #recent: Block[] = []
+  #loaded: Block | undefined
   #dirty = false
   /** Events before this position are gone. */
   trimmedTo: number
@@ -147,10 +148,20 @@ export class TopicIndex {
     this.tenant = tenant
     this.topic = topic
     this.#filters = new BlockFilters(store, tenant, topic)
-    const trimmed = store.get("meta", this.#trimKey)
-    this.trimmedTo = trimmed === undefined ? 0 : parseCursor(Buffer.from(trimmed).toString("latin1"))
+    this.trimmedTo = this.#storedTrim()
     const newest = firstOf(this.#heads({ reverse: true }), () => true)
     if (newest !== undefined && newest.count < blockEntries) this.#recent = [this.#load(newest.first)]
+  }
+
+  #storedTrim(): number {
+    const trimmed = this.#store.get("meta", this.#trimKey)
+    return trimmed === undefined ? 0 : parseCursor(Buffer.from(trimmed).toString("latin1"))
+  }
+
+  /** Sees what the store has come to hold of retention since. */
+  reload(): void {
+    this.trimmedTo = this.#storedTrim()
+    this.#recent = this.#recent.filter(({ count, last }) => count > 0 && last >= this.trimmedTo)
   }
 
   get #trimKey(): string {
@@ -181,6 +192,15 @@ export class TopicIndex {
   /** Whether everything is in the store and nobody waits: it can be made again from there. */
   get idle(): boolean {
     return !this.#dirty && !this.waiters.any
+  }
+
+  /** Whether an event is at exactly this position. */
+  has(position: number): boolean {
+    for (const block of this.blocks(position)) {
+      const at = block.lowerBound(position)
+      return at < block.count && block.positions[at] === position
+    }
+    return false
   }
 
   /** The newest entry's position; undefined where there is none. */
@@ -258,9 +278,13 @@ export class TopicIndex {
     }
   }
 
+  /** Closed blocks never change, and one is often asked for several times in a row. */
   #load(first: number): Block {
+    if (this.#loaded?.first === first && this.#loaded.count >= blockEntries) return this.#loaded
     const encoded = this.#store.get("index", this.#key("b", first))
-    return encoded === undefined ? new Block() : Block.decode(encoded)
+    const block = encoded === undefined ? new Block() : Block.decode(encoded)
+    this.#loaded = block
+    return block
   }
 
   /** The blocks that may hold entries at or after `position`, in log order; each is read when it is its turn. */

@@ -1,6 +1,17 @@
 import { ClosedError, OverloadError } from "../../../core/errors.ts"
 import type { Event } from "../../../core/event.ts"
-import { type EncodedAddress, headerBytes, recordBytes, writeGap, writeRecord } from "./record.ts"
+import { encodeHead, headSalt, type SealedSegment } from "./head.ts"
+import {
+  type EncodedAddress,
+  headerBytes,
+  headKind,
+  journalKind,
+  ownRecordBytes,
+  recordBytes,
+  writeGap,
+  writeOwnRecord,
+  writeRecord,
+} from "./record.ts"
 import { type Extent, Ring } from "./ring.ts"
 import type { Segments } from "./segments.ts"
 
@@ -8,8 +19,24 @@ import type { Segments } from "./segments.ts"
 export const commitBytesMax = 1 << 20
 const retryAfterMs = 1_000
 
+/** What is kept free for the hub's own records, so that publishing never keeps them out. */
+const ownRoomBytes = 1 << 20
+
+/** The segment that is being filled. */
+interface Filling {
+  readonly base: number
+  readonly end: number
+  readonly previous: SealedSegment | undefined
+}
+
 interface Commit {
   readonly extent: Extent
+  /** What was being filled when it began. */
+  readonly filling: Filling
+  /** Holds a record of the hub's own, which may take the last room of the disk. */
+  needed: boolean
+  /** Where its last event ends; 0: it has none. */
+  eventsEnd: number
   readonly resolve: () => void
   readonly reject: (error: unknown) => void
   readonly done: Promise<void>
@@ -19,8 +46,8 @@ export interface WriterOptions {
   readonly pendingBytesMax: number
   /** Lets what is at hand in this turn come together before it is written. */
   defer(run: () => void): void
-  /** After each commit: the log is durable up to `end`. */
-  onDurable(end: number): void
+  /** After each commit: the log is durable up to `end`; its last event ends at `eventsEnd`, 0: there is none in this commit. */
+  onDurable(end: number, eventsEnd: number): void
   /** What was put at or after `position` could not be written and is gone. */
   onDiscard(position: number): void
 }
@@ -39,7 +66,7 @@ export class Writer {
   #current: Commit | undefined
   #tail: number
   #durable: number
-  #segmentEnd: number
+  #filling: Filling
   #writing = false
   #closed = false
   /** Bytes at the tail that a failed write may have left, to be cleared before the next write. */
@@ -49,10 +76,10 @@ export class Writer {
   constructor(segments: Segments, tail: number, options: WriterOptions) {
     this.#segments = segments
     this.#options = options
-    this.#ring = new Ring(Math.max(options.pendingBytesMax, 4 * commitBytesMax))
+    this.#ring = new Ring(Math.max(options.pendingBytesMax, 4 * commitBytesMax) + ownRoomBytes)
     this.#tail = tail
     this.#durable = tail
-    this.#segmentEnd = segments.endOf(tail)
+    this.#filling = fillingAt(segments, tail)
   }
 
   /** Everything before this position is on disk. */
@@ -71,25 +98,58 @@ export class Writer {
   /** Throws OverloadError where `bytes` more cannot wait, ClosedError after {@link close}. */
   reserve(bytes: number): void {
     if (this.#closed) throw new ClosedError()
-    if (!this.#ring.hasRoom(bytes, commitBytesMax)) throw new OverloadError(retryAfterMs)
+    if (!this.#ring.hasRoom(bytes + ownRoomBytes, commitBytesMax)) throw new OverloadError(retryAfterMs)
   }
 
   /** Puts a record into the current commit and answers its position. `reserve` was asked for its bytes. */
   put(event: Event, address: EncodedAddress, storedAt: number, hashLow: number, hashHigh: number): number {
     const bytes = recordBytes(address.bytes.length, event)
-    if (this.#tail + bytes + headerBytes > this.#segmentEnd) this.#endSegment()
-    const at = this.#grow(bytes)
+    const at = this.#place(bytes)
+    const commit = this.#open!
     const position = this.#tail
-    const commitStart = this.#open!.extent.position
-    writeRecord(
-      this.#ring.memory,
-      this.#ring.view,
-      at,
-      { position, commitStart, address, storedAt, hashLow, hashHigh },
-      event,
-    )
+    const place = { position, commitStart: commit.extent.position, salt: this.#segments.identity.salt }
+    writeRecord(this.#ring.memory, this.#ring.view, at, { place, address, storedAt, hashLow, hashHigh }, event)
     this.#tail += bytes
+    commit.eventsEnd = this.#tail
     return position
+  }
+
+  /**
+   * Puts a record of the journal into the current commit and answers its position. Throws OverloadError where it cannot wait,
+   * which publishing alone does not bring about; ClosedError.
+   */
+  putJournal(payload: Uint8Array, number: number): number {
+    if (this.#closed) throw new ClosedError()
+    if (!this.#ring.hasRoom(ownRecordBytes(payload), commitBytesMax)) throw new OverloadError(retryAfterMs)
+    const at = this.#place(ownRecordBytes(payload))
+    return this.#putOwn(at, this.#segments.identity.salt, { kind: journalKind, payload, number })
+  }
+
+  #putOwn(at: number, salt: number, record: { kind: number; payload: Uint8Array; number?: number }): number {
+    const { kind, payload } = record
+    const commit = this.#open!
+    const position = this.#tail
+    const place = { position, commitStart: commit.extent.position, salt }
+    writeOwnRecord(this.#ring.memory, this.#ring.view, at, place, record)
+    commit.needed = kind === journalKind
+    this.#tail += ownRecordBytes(payload)
+    return position
+  }
+
+  /** Where the next record of `bytes` goes in the memory; behind the head, where a segment begins. */
+  #place(bytes: number): number {
+    if (this.#tail === this.#filling.base) this.#putHead()
+    if (this.#tail + bytes + headerBytes > this.#filling.end) {
+      this.#endSegment()
+      this.#putHead()
+    }
+    return this.#grow(bytes)
+  }
+
+  #putHead(): void {
+    const { base, end, previous } = this.#filling
+    const payload = encodeHead({ ...this.#segments.identity, base, bytes: end - base, ...(previous && { previous }) })
+    this.#putOwn(this.#grow(ownRecordBytes(payload)), headSalt, { kind: headKind, payload })
   }
 
   /** Resolves when all that was put so far is durable; rejects when it could not be written. */
@@ -121,14 +181,18 @@ export class Writer {
   }
 
   #endSegment(): void {
-    const bytes = this.#segmentEnd - this.#tail
+    const { base, end } = this.#filling
+    const bytes = end - this.#tail
     if (bytes > 0) {
       const at = this.#grow(headerBytes)
-      writeGap(this.#ring.memory, at, bytes, this.#tail, this.#open!.extent.position)
+      const { salt } = this.#segments.identity
+      const place = { position: this.#tail, commitStart: this.#open!.extent.position, salt }
+      writeGap(this.#ring.memory, at, bytes, place)
     }
     this.#closeCommit()
-    this.#tail = this.#segmentEnd
-    this.#segmentEnd = this.#segments.endOf(this.#tail)
+    const previous = { base, bytes: end - base, end: this.#tail }
+    this.#tail = end
+    this.#filling = { base: end, end: this.#segments.endOf(end), previous }
   }
 
   #grow(bytes: number): number {
@@ -149,7 +213,8 @@ export class Writer {
   #openCommit(): Commit {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     promise.catch(() => {}) // Whoever waits has a handler of their own.
-    this.#open = { extent: this.#ring.begin(this.#tail), resolve, reject, done: promise }
+    const extent = this.#ring.begin(this.#tail)
+    this.#open = { extent, filling: this.#filling, needed: false, eventsEnd: 0, resolve, reject, done: promise }
     return this.#open
   }
 
@@ -167,7 +232,7 @@ export class Writer {
       return this.#idle?.()
     }
     try {
-      await this.#write(commit.extent)
+      await this.#write(commit)
       this.#settle(commit)
     } catch (error) {
       this.#discard(commit, error)
@@ -181,7 +246,7 @@ export class Writer {
     const following = this.#commits[0] ?? this.#open
     this.#durable = following?.extent.position ?? commit.extent.position + commit.extent.length
     this.#ring.settle(commit.extent)
-    this.#options.onDurable(this.#durable)
+    this.#options.onDurable(this.#durable, commit.eventsEnd)
     commit.resolve()
   }
 
@@ -190,8 +255,8 @@ export class Writer {
     return this.#commits.shift()
   }
 
-  async #write(extent: Extent): Promise<void> {
-    const { segment, file } = await this.#segments.forWriting(extent.position)
+  async #write({ extent, needed }: Commit): Promise<void> {
+    const { segment, file } = await this.#segments.forWriting(extent.position, needed)
     const at = extent.position - segment.base
     if (this.#stale > 0) {
       await file.write(Buffer.alloc(Math.min(this.#stale, segment.bytes - at)), at)
@@ -208,7 +273,7 @@ export class Writer {
     this.#stale = Math.max(this.#stale, failed.extent.length)
     this.#ring.discard(lost.map(({ extent }) => extent))
     this.#tail = failed.extent.position
-    this.#segmentEnd = this.#segments.endOf(this.#tail)
+    this.#filling = failed.filling
     this.#options.onDiscard(this.#tail)
     for (const { reject } of lost) reject(error)
   }
@@ -221,4 +286,12 @@ export class Writer {
         this.#idle = resolve
       })
   }
+}
+
+function fillingAt(segments: Segments, tail: number): Filling {
+  const segment = segments.at(tail)
+  const last = segments.list.filter(({ base }) => base < tail).at(-1)
+  // How far the one before was filled is not known here: all of it may have been.
+  const previous = last && { base: last.base, bytes: last.bytes, end: last.base + last.bytes }
+  return { base: segment?.base ?? tail, end: segments.endOf(tail), previous }
 }

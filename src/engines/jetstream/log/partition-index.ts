@@ -90,11 +90,11 @@ export class PartitionIndex {
       }
     }
     const path = join(directory, name)
-    const position = { durable: 0 }
+    const position = { durable: 0, eventsEnd: 0 }
     const openIndex = () => {
       const store = openLmdbStore(path)
       const ids = new RecentIds(store, () => 0)
-      return { store, index: new LogIndex(store, clock, ids, () => position.durable) }
+      return { store, index: new LogIndex(store, clock, ids, position) }
     }
     let { store, index } = openIndex()
     if (index.watermark > state.last_seq + 1) {

@@ -8,10 +8,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { OverloadError } from "../../../core/errors.ts"
 import { systemClock } from "../../../telemetry/clock.ts"
 import { type Nats, natsAvailable, startNats } from "../../../testing/nats.ts"
+import { JournalStore, type JournalStoreOptions } from "../../embedded/journal/journal-store.ts"
+import { decodeRecord, decodeWrites, encodeRecord, encodeWrites } from "../../embedded/journal/record.ts"
 import { type Table, tables, type Write } from "../../embedded/store.ts"
 import { ensureJournal, Journal, JournalLostError } from "./journal.ts"
-import { JournalStore, type JournalStoreOptions } from "./journal-store.ts"
-import { decodeRecord, decodeWrites, encodeRecord, encodeWrites } from "./record.ts"
 import { takeOver } from "./takeover.ts"
 
 const quiet = { info() {}, warn() {}, error() {} }
@@ -25,13 +25,13 @@ const write: fc.Arbitrary<Write> = fc.oneof(
 describe("a message of the journal", () => {
   test("holds any writes, whole or in parts", () => {
     fc.assert(
-      fc.property(fc.array(write), fc.integer({ min: 1, max: 500 }), fc.boolean(), (writes, partBytes, claim) => {
+      fc.property(fc.array(write), fc.integer({ min: 1, max: 500 }), fc.boolean(), (writes, partBytes, begins) => {
         const bytes = encodeWrites(writes)
         const parts: Buffer[] = []
         for (let at = 0; at < bytes.length; at += partBytes) {
-          const record = encodeRecord([bytes.subarray(at, at + partBytes)], { more: true, claim })
+          const record = encodeRecord([bytes.subarray(at, at + partBytes)], { more: true, begins })
           const decoded = decodeRecord(record, "here")
-          expect(decoded).toMatchObject({ more: true, claim })
+          expect(decoded).toMatchObject({ more: true, begins })
           parts.push(decoded.bytes)
         }
         expect(plain(decodeWrites(Buffer.concat(parts)))).toEqual(plain(writes))
@@ -42,7 +42,7 @@ describe("a message of the journal", () => {
   test("that was changed anywhere is refused", () => {
     const record = encodeRecord([encodeWrites([{ table: "dead", key: "k", value: Buffer.from("v") }])], {
       more: false,
-      claim: false,
+      begins: false,
     })
     for (let i = 0; i < record.length; i++) {
       const changed = Buffer.from(record)
@@ -183,7 +183,7 @@ if (natsAvailable() === undefined) {
       const { store, journal } = await open()
       await store.write([put("a")])
       const bytes = encodeWrites([put("b"), put("c")])
-      await journal.append(encodeRecord([bytes.subarray(0, 10)], { more: true, claim: false }))
+      await journal.append(encodeRecord([bytes.subarray(0, 10)], { more: true, begins: false }))
       const second = await open()
       await second.store.write([put("d")])
       expect(keysOf(second.store)).toEqual(["a", "d"])

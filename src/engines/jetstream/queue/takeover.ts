@@ -1,10 +1,10 @@
 import { rm } from "node:fs/promises"
 import { type Clock, sleep } from "../../../core/clock.ts"
 import { DamagedError } from "../../../core/errors.ts"
+import { decodeRecord, decodeWrites, encodeRecord, encodeWrites } from "../../embedded/journal/record.ts"
 import { type Store, tables, type Write } from "../../embedded/store.ts"
 import { openLmdbStore } from "../../embedded/store-lmdb.ts"
 import type { Journal } from "./journal.ts"
-import { decodeRecord, decodeWrites, encodeRecord, encodeWrites } from "./record.ts"
 
 export interface TakeoverOptions {
   readonly journal: Journal
@@ -38,7 +38,7 @@ const triesMax = 50
 export async function takeOver(options: TakeoverOptions): Promise<Takeover | undefined> {
   const { journal, epoch } = options
   const owner: Write = { table: "meta", key: ownerKey, value: Buffer.from(String(epoch)) }
-  const claimed = await journal.claim(encodeRecord([encodeWrites([owner])], { more: false, claim: true }))
+  const claimed = await journal.claim(encodeRecord([encodeWrites([owner])], { more: false, begins: true }))
   const local = await replayJournal(options, claimed - 1)
   try {
     const before = local.get("meta", ownerKey)
@@ -96,8 +96,8 @@ async function replay({ journal, stream }: Omit<TakeoverOptions, "epoch">, local
       for (const { sequence, data } of messages) {
         if (sequence !== next) return false
         next++
-        const { more, claim, bytes } = decodeRecord(data, `${stream}, message ${sequence}`)
-        if (claim) parts = []
+        const { more, begins, bytes } = decodeRecord(data, `${stream}, message ${sequence}`)
+        if (begins) parts = []
         parts.push(bytes)
         if (more) continue
         for (const write of decodeWrites(parts.length === 1 ? bytes : Buffer.concat(parts))) writes.push(write)

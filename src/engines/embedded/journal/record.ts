@@ -1,13 +1,14 @@
 import { crc32 } from "node:zlib"
 import { DamagedError } from "../../../core/errors.ts"
-import type { Table, Write } from "../../embedded/store.ts"
+import type { Table, Write } from "../store.ts"
 
 /*
- * A message of a queue shard's journal:
+ * A record of a journal:
  *
  *   1  format, 2; with 1, rows of deliveries are those from before incarnations and fingerprints
  *   1  flags
- *   …  a part of the writes' bytes, one write after another:
+ *   …  of a checkpoint, the place from which on the journal tells everything, as a double, little-endian; else
+ *      a part of the writes' bytes, one write after another:
  *        1  the table's number, + 128 for a deletion
  *        2  bytes of the key, little-endian
  *        4  bytes of the value, little-endian; not of a deletion
@@ -15,20 +16,20 @@ import type { Table, Write } from "../../embedded/store.ts"
  *   4  CRC-32 of all before it, little-endian
  */
 
-/** Of a message of the journal. */
+/** Of a record of the journal. */
 export interface RecordFlags {
-  /** What is written together goes on in the next message. */
+  /** What is written together goes on in the next record. */
   readonly more: boolean
-  /** The first message of a new owner: what the one before it began and did not end is void. */
-  readonly claim: boolean
+  /** The first of a new owner, or of another call: what began before it and did not end is void. */
+  readonly begins: boolean
 }
 
 const format = 2
 const formatsRead: readonly unknown[] = [1, format]
-const [moreFlag, claimFlag] = [1, 2]
+const [moreFlag, beginsFlag, checkpointFlag] = [1, 2, 4]
 const headBytes = 2
 const crcBytes = 4
-/** What a message has beside the writes' bytes. */
+/** What a record has beside the writes' bytes. */
 export const recordBytesMore = headBytes + crcBytes
 const deletedFlag = 128
 /** Never to be changed: journals hold them. */
@@ -43,7 +44,7 @@ const tableNumbers: Readonly<Record<Table, number>> = {
 }
 const tablesByNumber = new Map(Object.entries(tableNumbers).map(([table, number]) => [number, table as Table]))
 
-/** The bytes of writes, as a message, or several, hold them. */
+/** The bytes of writes, as a record, or several, hold them. */
 export function encodeWrites(writes: readonly Write[]): Buffer {
   let size = 0
   for (const { key, value } of writes) size += 3 + Buffer.byteLength(key) + (value === undefined ? 0 : 4 + value.length)
@@ -82,19 +83,38 @@ export function decodeWrites(bytes: Buffer): Write[] {
   return writes
 }
 
-/** A message with a part of the writes' bytes. */
-export function encodeRecord(parts: readonly Uint8Array[], { more, claim }: RecordFlags): Buffer {
+/** A record with a part of the writes' bytes. */
+export function encodeRecord(parts: readonly Uint8Array[], { more, begins }: RecordFlags): Buffer {
   let size = recordBytesMore
   for (const part of parts) size += part.length
   const record = Buffer.allocUnsafe(size)
   record[0] = format
-  record[1] = (more ? moreFlag : 0) | (claim ? claimFlag : 0)
+  record[1] = (more ? moreFlag : 0) | (begins ? beginsFlag : 0)
   let at = headBytes
   for (const part of parts) {
     record.set(part, at)
     at += part.length
   }
-  record.writeUInt32LE(crc32(record.subarray(0, at)), at)
+  return sealed(record)
+}
+
+/** A record that says from which place on the journal tells everything. */
+export function encodeCheckpoint(place: number): Buffer {
+  const record = Buffer.alloc(recordBytesMore + 8)
+  record[0] = format
+  record[1] = checkpointFlag
+  record.writeDoubleLE(place, headBytes)
+  return sealed(record)
+}
+
+/** The place that a checkpoint tells; undefined of other records. Nothing is checked. */
+export function checkpointOf(record: Buffer): number | undefined {
+  return (record[1]! & checkpointFlag) === 0 ? undefined : record.readDoubleLE(headBytes)
+}
+
+function sealed(record: Buffer): Buffer {
+  const end = record.length - crcBytes
+  record.writeUInt32LE(crc32(record.subarray(0, end)), end)
   return record
 }
 
@@ -110,5 +130,5 @@ export function decodeRecord(data: Uint8Array, where: string): RecordFlags & { r
     throw new DamagedError(where)
   }
   const flags = record[1]!
-  return { more: (flags & moreFlag) !== 0, claim: (flags & claimFlag) !== 0, bytes: record.subarray(headBytes, end) }
+  return { more: (flags & moreFlag) !== 0, begins: (flags & beginsFlag) !== 0, bytes: record.subarray(headBytes, end) }
 }

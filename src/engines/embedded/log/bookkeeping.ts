@@ -1,0 +1,42 @@
+import type { Growth } from "../journal/journal-store.ts"
+import type { Store, Write } from "../store.ts"
+import { tables } from "../store.ts"
+import type { LogIdentity } from "./head.ts"
+
+const key = "journal"
+const stepRows = 5_000
+
+/** How far the store has followed the log; in the store, and written in one step with what it speaks of. */
+export interface Bookkeeping extends Growth {
+  readonly identity: LogIdentity
+  /** The place of the newest record of the journal that is in the tables. */
+  readonly applied: number
+  /** From this place on the journal tells everything. */
+  readonly start: number
+  /** The number of the newest record. */
+  readonly number: number
+}
+
+/** Undefined where the store was never brought up to a log whole. */
+export function readBookkeeping(store: Store): Bookkeeping | undefined {
+  const stored = store.get("index", key)
+  return stored && (JSON.parse(Buffer.from(stored).toString("utf8")) as Bookkeeping)
+}
+
+export function bookkeepingWrite(bookkeeping: Bookkeeping): Write {
+  return { table: "index", key, value: Buffer.from(JSON.stringify(bookkeeping)) }
+}
+
+/** Empties tables. */
+export async function wipe(store: Store, which: typeof tables = tables): Promise<void> {
+  for (const table of which) {
+    let rows = stepRows
+    // Ends: each turn takes rows away.
+    while (rows === stepRows) {
+      const writes: Write[] = []
+      for (const { key } of store.range(table, { limit: stepRows })) writes.push({ table, key, value: undefined })
+      rows = writes.length
+      if (rows > 0) await store.write(writes)
+    }
+  }
+}

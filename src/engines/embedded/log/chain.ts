@@ -1,0 +1,231 @@
+import { StartRefusedError } from "../../../core/errors.ts"
+import type { Disk } from "../disk.ts"
+import { firstPosition, formatCursor, parseCursor } from "./cursor.ts"
+import { type FoundHead, type LogIdentity, readHead, type SealedSegment } from "./head.ts"
+
+/** A file that holds the log from `base` to `base + bytes`. */
+export interface Segment {
+  readonly base: number
+  readonly bytes: number
+  readonly name: string
+  /** The one before it, as its head tells; absent of the log's first, and where the head cannot be read. */
+  readonly previous?: SealedSegment
+}
+
+/** A stretch of places without what was there. */
+export interface Missing {
+  readonly from: number
+  readonly to: number
+  /** The files that should hold it, or do not hold all of it. */
+  readonly name: string
+}
+
+/** The files of a log, as their heads tell of each other. */
+export interface Chain {
+  /** Undefined where there is no log yet. */
+  readonly identity: LogIdentity | undefined
+  /** In order. */
+  readonly segments: readonly Segment[]
+  /** Of files that are shorter than they were. */
+  readonly shortened: readonly Missing[]
+  /** Files that are not what their names say, or not the log's: left alone. One line each, for people. */
+  readonly notes: readonly string[]
+  readonly hasSpare: boolean
+  /** Beyond the places whose files' names others have taken. */
+  readonly floor: number
+}
+
+/** Nothing of the directory's files can be read as a log. */
+export class LogRefusedError extends StartRefusedError {
+  override readonly name = "LogRefusedError"
+}
+
+export const suffix = ".segment"
+export const spareName = "spare"
+const identityName = "identity"
+const ownPartial = /^(spare|identity|[0-9a-z]{11}\.segment)\.partial$/
+const ownName = /^[0-9a-z]{11}\.segment$/
+
+interface SegmentFile {
+  readonly name: string
+  readonly bytes: number
+  readonly named: number
+  readonly found: FoundHead
+}
+
+/** Reads which files there are and whose they are. `known` is what the state remembers of the log's identity. */
+export async function readChain(disk: Disk, segmentBytes: number, known: LogIdentity | undefined): Promise<Chain> {
+  const files = await disk.list()
+  for (const { name } of files) if (ownPartial.test(name)) await disk.remove(name)
+  const own = files.filter(({ name }) => ownName.test(name)).sort((a, b) => (a.name < b.name ? -1 : 1))
+  const segmentFiles: SegmentFile[] = []
+  for (const { name, bytes } of own) {
+    const named = parseCursor(name.slice(0, -suffix.length))
+    segmentFiles.push({ name, bytes, named, found: await readHead(disk, name) })
+  }
+  refuseOlder(segmentFiles)
+  const stored = files.some(({ name }) => name === identityName) ? await readIdentity(disk) : undefined
+  const identity = chooseIdentity(segmentFiles, [stored, known])
+  if (identity === undefined && segmentFiles.some(({ found }) => found.kind !== "empty")) {
+    throw new LogRefusedError("the log cannot be read: no file of it says which log it is", [
+      "Bring back the file log/identity, or any segment, from a copy of the data directory",
+    ])
+  }
+  const notes = files
+    .filter(({ name }) => !isOwn(name))
+    .map(({ name }) => `log/${name} is no file of the hub's; it is left alone`)
+  const spare = files.find(({ name }) => name === spareName)
+  const hasSpare = spare !== undefined && spare.bytes === segmentBytes
+  if (spare !== undefined && !hasSpare) await disk.remove(spareName)
+  if (identity !== undefined && !isSame(stored, identity)) await writeIdentity(disk, identity)
+  return { identity, hasSpare, ...arrange(segmentFiles, identity, notes) }
+}
+
+/** Remembers a log's identity beside its segments. */
+export async function writeIdentity(disk: Disk, identity: LogIdentity): Promise<void> {
+  const data = Buffer.from(`${JSON.stringify(identity)}\n`)
+  async function* whole() {
+    yield { at: 0, data }
+  }
+  await disk.createSparse(`${identityName}.partial`, data.length, whole())
+  await disk.rename(`${identityName}.partial`, identityName)
+}
+
+async function readIdentity(disk: Disk): Promise<LogIdentity | undefined> {
+  const file = await disk.open(identityName)
+  try {
+    const block = Buffer.alloc(Math.min(file.bytes, 1_024))
+    const { id, salt } = JSON.parse(block.subarray(0, await file.read(block, 0)).toString("utf8"))
+    return typeof id === "string" && typeof salt === "number" ? { id, salt } : undefined
+  } catch {
+    return undefined
+  } finally {
+    await file.close()
+  }
+}
+
+function isOwn(name: string): boolean {
+  return name === spareName || name === identityName || ownName.test(name) || ownPartial.test(name)
+}
+
+function isSame(a: LogIdentity | undefined, b: LogIdentity): boolean {
+  return a?.id === b.id && a.salt === b.salt
+}
+
+function refuseOlder(files: readonly SegmentFile[]): void {
+  const older = files.find(({ found }) => found.kind === "older format")
+  if (older === undefined) return
+  throw new LogRefusedError(`log/${older.name} was written by Redcar 0.1`, [
+    "Start Redcar 0.1 on this data directory, and one of this version on another, and publish again what `redcar tail` of the old one tells",
+  ])
+}
+
+/** What most say: one file's word does not outweigh the others'. */
+function chooseIdentity(files: readonly SegmentFile[], others: readonly (LogIdentity | undefined)[]) {
+  const votes = new Map<string, { readonly identity: LogIdentity; count: number }>()
+  const told = files.map(({ found }) =>
+    found.kind === "head" ? { id: found.head.id, salt: found.head.salt } : undefined,
+  )
+  for (const identity of [...others, ...told]) {
+    if (identity === undefined) continue
+    const key = JSON.stringify([identity.id, identity.salt])
+    const vote = votes.get(key) ?? { identity, count: 0 }
+    vote.count++
+    votes.set(key, vote)
+  }
+  return [...votes.values()].sort((a, b) => b.count - a.count)[0]?.identity
+}
+
+function arrange(files: readonly SegmentFile[], identity: LogIdentity | undefined, foreign: readonly string[]) {
+  const notes = [...foreign]
+  const shortened: Missing[] = []
+  let floor = 0
+  const byBase = new Map<number, { readonly segment: Segment; readonly named: number }>()
+  for (const file of files) {
+    const { name, found, named, bytes } = file
+    if (found.kind === "head" && !isSame(found.head, identity!)) {
+      notes.push(`log/${name} is of another log; it is left alone`)
+      floor = Math.max(floor, named + 8)
+      continue
+    }
+    const segment = segmentOf(file)
+    if (segment.base !== named)
+      notes.push(`log/${name} holds what belongs to log/${formatCursor(segment.base)}${suffix}`)
+    const other = byBase.get(segment.base)
+    if (other !== undefined && other.named === segment.base) continue
+    byBase.set(segment.base, { segment, named })
+    if (bytes < segment.bytes) shortened.push({ from: segment.base + bytes, to: segment.base + segment.bytes, name })
+    if (bytes > segment.bytes) notes.push(`log/${name} is longer than it was made; what follows its end is passed over`)
+  }
+  const sorted = [...byBase.values()].map(({ segment }) => segment).sort((a, b) => a.base - b.base)
+  return { segments: sorted.map((segment, i) => clipped(segment, sorted[i + 1])), shortened, notes, floor }
+}
+
+function segmentOf({ name, bytes, named, found }: SegmentFile): Segment {
+  if (found.kind !== "head") return { base: named, bytes, name }
+  const { base, bytes: made, previous } = found.head
+  return { base, bytes: made, name, ...(previous && { previous }) }
+}
+
+/** Where its own head cannot tell how long it was, the next one's does. */
+function clipped(segment: Segment, next: Segment | undefined): Segment {
+  if (next === undefined) return segment
+  const told = next.previous?.base === segment.base ? next.previous.bytes : segment.bytes
+  return { ...segment, bytes: Math.min(told, next.base - segment.base) }
+}
+
+/** What lies between the segments that are there, and was not dropped by retention. */
+export function missingSegments(segments: readonly Segment[], dropped: readonly Dropped[]): readonly Missing[] {
+  const found: Missing[] = []
+  let end = firstPosition
+  for (const { base, bytes, previous } of segments) {
+    // Places between a segment and the one that it names as its predecessor were never used.
+    const to = previous === undefined ? base : previous.base + previous.bytes
+    for (const part of without({ from: end, to }, dropped)) found.push({ ...part, name: nameOf(part, previous) })
+    end = Math.max(end, base + bytes)
+  }
+  return found
+}
+
+function nameOf({ from }: Dropped, previous: SealedSegment | undefined): string {
+  if (previous === undefined) return "segments"
+  const last = `${formatCursor(previous.base)}${suffix}`
+  return from >= previous.base ? last : `segments up to ${last}`
+}
+
+/** A stretch of places that retention gave back. */
+export interface Dropped {
+  readonly from: number
+  readonly to: number
+}
+
+/** What retention was giving back when the process died. The last segment is written to. */
+export function droppedSegments(segments: readonly Segment[], dropped: readonly Dropped[]): readonly Segment[] {
+  return segments
+    .slice(0, -1)
+    .filter(({ base, bytes }) => without({ from: base, to: base + bytes }, dropped).length === 0)
+}
+
+/** The parts of a stretch that no other one covers. Both in order. */
+function without({ from, to }: Dropped, covered: readonly Dropped[]): readonly Dropped[] {
+  const parts: Dropped[] = []
+  let at = from
+  for (const part of covered) {
+    if (part.to <= at || part.from >= to) continue
+    if (part.from > at) parts.push({ from: at, to: part.from })
+    at = Math.max(at, part.to)
+  }
+  if (at < to) parts.push({ from: at, to })
+  return parts
+}
+
+/** With one stretch more; those that meet become one. */
+export function withDropped(dropped: readonly Dropped[], more: Dropped): readonly Dropped[] {
+  const merged: { from: number; to: number }[] = []
+  for (const part of [...dropped, more].sort((a, b) => a.from - b.from)) {
+    const last = merged.at(-1)
+    if (last !== undefined && part.from <= last.to) last.to = Math.max(last.to, part.to)
+    else merged.push({ ...part })
+  }
+  return merged
+}

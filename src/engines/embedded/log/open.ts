@@ -1,0 +1,283 @@
+import { randomBytes } from "node:crypto"
+import type { Clock } from "../../../core/clock.ts"
+import { sleep } from "../../../core/clock.ts"
+import { OverloadError, StorageError, StorageFullError } from "../../../core/errors.ts"
+import type { Disk } from "../disk.ts"
+import { JournalStore } from "../journal/journal-store.ts"
+import type { Store } from "../store.ts"
+import { Appender } from "./appender.ts"
+import { type Bookkeeping, bookkeepingWrite, readBookkeeping, wipe } from "./bookkeeping.ts"
+import { type Dropped, droppedSegments, missingSegments, readChain } from "./chain.ts"
+import { firstPosition, formatCursor } from "./cursor.ts"
+import type { LogIdentity } from "./head.ts"
+import { damageLine, LogHealth } from "./health.ts"
+import { LogIndex, type Reached } from "./log-index.ts"
+import { LogJournal } from "./log-journal.ts"
+import { type Damage, Reader } from "./reader.ts"
+import { RecentIds } from "./recent-ids.ts"
+import { droppedKey } from "./reclaim.ts"
+import { type Recovered, recover } from "./recovery.ts"
+import { Replay, type Replayed } from "./replay.ts"
+import { Segments } from "./segments.ts"
+import type { LogState } from "./state.ts"
+import { Waiters } from "./waiters.ts"
+import { Writer } from "./writer.ts"
+
+export interface LogOptions {
+  readonly disk: Disk
+  /** Holds what follows from the log: brought up to it, or made anew, when it opens. */
+  readonly store: Store
+  readonly clock: Clock
+  readonly segmentBytes: number
+  /** Memory for events that wait for the disk; more is refused. */
+  readonly pendingBytesMax: number
+  /** Appends are refused while less than this is free on the disk. */
+  readonly reserveBytes: number
+  /** The journal is written anew when it has grown by so much; default 32 MiB. */
+  readonly compactBytesMin?: number
+  /** For the identity of a new log; default: the system's. */
+  random?(bytes: number): Uint8Array
+  defer(run: () => void): void
+  /** Told once of each stretch that does not check, and of what else an operator should know of the files: one line each. */
+  onNotice?(line: string): void
+  /** The tables are made anew from the log: why, and how far. Called now and then. */
+  onRebuild?(step: RebuildStep): void
+}
+
+export interface RebuildStep {
+  readonly phase: "reading" | "replaying"
+  readonly done: number
+  readonly total: number
+}
+
+/** Behind the end of a log whose state was lost, so many places are left out: nobody can say which of them were used. */
+const leftOutPlaces = 2 ** 40
+const pendingJournalBytesMax = 16 << 20
+const recordBytesMax = 512 << 10
+const againAfterMs = 1_000
+/** What is read between two flushes of the index. */
+const flushEveryBytes = 32 << 20
+
+/** The parts of a log that has been opened. */
+export interface OpenedLog {
+  readonly state: LogState
+  readonly appender: Appender
+  readonly tables: JournalStore
+}
+
+/** Opens the files, brings the tables up to them, and makes everything ready for writing. */
+export function openLog(options: LogOptions): Promise<OpenedLog> {
+  return new Opening(options).run()
+}
+
+class Opening {
+  readonly #options: LogOptions
+  readonly #health = new LogHealth()
+  readonly #journal = new LogJournal()
+  readonly #reached: Reached = { durable: 0, eventsEnd: 0 }
+  readonly #closing = new AbortController()
+  #appender: Appender | undefined
+
+  constructor(options: LogOptions) {
+    this.#options = options
+  }
+
+  async run(): Promise<OpenedLog> {
+    const { disk, store, segmentBytes } = this.#options
+    const remembered = readBookkeeping(store)
+    const chain = await readChain(disk, segmentBytes, remembered?.identity)
+    const segments = await Segments.open(disk, this.#options, chain, () => this.#newIdentity())
+    try {
+      return await this.#recover(segments, remembered)
+    } catch (error) {
+      await segments.close()
+      throw error
+    }
+  }
+
+  async #recover(segments: Segments, remembered: Bookkeeping | undefined): Promise<OpenedLog> {
+    const { store, clock } = this.#options
+    const isLost = segments.list.length > 0 && remembered?.identity.id !== segments.identity.id
+    if (isLost) await wipe(store)
+    const told = isLost ? undefined : remembered
+    const tables = this.#makeTables(segments.identity, told)
+    const ids = new RecentIds(store, () => this.#appender?.windowMaxMs ?? 0)
+    const index = new LogIndex(tables, clock, ids, this.#reached)
+    const replay = new Replay({ reader: this.#readerOf(segments), local: store, identity: segments.identity, told })
+    const recovered = await this.#read(segments, { index, replay, told, isLost })
+    const replayed = await replay.run((done, total) => {
+      if (isLost) this.#options.onRebuild?.({ phase: "replaying", done, total })
+    })
+    await store.flushed()
+    this.#reached.durable = recovered.tail
+    this.#reached.eventsEnd = Math.min(recovered.tail, Math.max(firstPosition, this.#reached.eventsEnd))
+    index.reload()
+    index.restoreIds(recovered.tail, clock.now())
+    this.#journal.resume(replayed)
+    this.#note(segments, recovered, replayed, store)
+    for (const segment of droppedSegments(segments.list, readDropped(store))) await segments.drop(segment)
+    const opened = await this.#start(segments, { recovered, index, ids, tables })
+    // What the journal no longer tells whole, it is told anew.
+    if (replayed.holes.length > 0 || (recovered.lost !== undefined && told !== undefined)) tables.compact()
+    return opened
+  }
+
+  #makeTables(identity: LogIdentity, told: Bookkeeping | undefined): JournalStore {
+    const { store, clock, segmentBytes, compactBytesMin = 32 << 20 } = this.#options
+    const journal = this.#journal
+    return new JournalStore({
+      journal,
+      local: store,
+      liveBytes: told?.liveBytes ?? 0,
+      grownBytes: told?.grownBytes ?? 0,
+      pendingBytesMax: pendingJournalBytesMax,
+      recordBytesMax: Math.min(recordBytesMax, segmentBytes >> 2),
+      compactBytesMin,
+      // What comes while a record is on its way makes the next one: there is no more to wait for.
+      defer: queueMicrotask,
+      passes: isPassing,
+      alongside: (applied, growth) => [
+        bookkeepingWrite({ identity, applied, start: journal.start, number: journal.number, ...growth }),
+      ],
+      localAgain: () => sleep(clock, againAfterMs, this.#closing.signal),
+      lost: () => this.#closing.abort(),
+    })
+  }
+
+  async #read(segments: Segments, { index, replay, told, isLost }: Reading): Promise<Recovered> {
+    const { onRebuild } = this.#options
+    const total = segments.end
+    const watermark = index.watermark
+    let flushedAt = 0
+    return recover(segments, {
+      from: Math.min(watermark, told?.applied ?? 0),
+      known: Math.max(watermark, told === undefined ? 0 : told.applied + 8),
+      ...(isLost && { leaveOut: leftOutPlaces }),
+      onRecord: (record) => {
+        this.#reached.eventsEnd = Math.max(this.#reached.eventsEnd, record.position + record.bytes)
+        if (record.position >= watermark) index.restore(record)
+      },
+      onJournal: (record) => replay.found(record),
+      onDamage: (damage) => this.#damaged(damage),
+      progress: async (position) => {
+        this.#reached.durable = Math.max(watermark, position)
+        if (position - flushedAt < flushEveryBytes) return
+        flushedAt = position
+        if (!isLost) return
+        await index.flush()
+        onRebuild?.({ phase: "reading", done: position, total })
+      },
+    })
+  }
+
+  async #start(segments: Segments, parts: Parts): Promise<OpenedLog> {
+    const { disk, clock, pendingBytesMax, reserveBytes, defer } = this.#options
+    const { recovered, index, ids, tables } = parts
+    const waiters = new Waiters()
+    const writer = new Writer(segments, recovered.tail, {
+      pendingBytesMax,
+      defer,
+      onDurable: (end, eventsEnd) => {
+        this.#reached.durable = end
+        if (eventsEnd === 0) return
+        this.#reached.eventsEnd = eventsEnd
+        this.#appender?.onDurable()
+        waiters.wake()
+      },
+      onDiscard: (from) => {
+        index.rollback(from)
+        this.#appender?.onDiscard()
+      },
+    })
+    this.#journal.attach(writer)
+    const reader = new Reader(segments, writer.ring, (damage) => this.#damaged(damage))
+    const journal = this.#journal
+    const [health, reached] = [this.#health, this.#reached]
+    const state: LogState = {
+      segments,
+      writer,
+      reader,
+      index,
+      ids,
+      clock,
+      store: tables,
+      waiters,
+      health,
+      journal,
+      reached,
+    }
+    const appender = new Appender(state, disk, reserveBytes)
+    this.#appender = appender
+    await appender.start()
+    return { state, appender, tables }
+  }
+
+  #readerOf(segments: Segments): Reader {
+    return new Reader(segments, undefined, (damage) => this.#damaged(damage))
+  }
+
+  #damaged(damage: Damage): void {
+    if (this.#health.damaged(damage)) this.#options.onNotice?.(damageLine(damage))
+  }
+
+  #note(segments: Segments, { lost, unfinishedBytes }: Recovered, { holes }: Replayed, store: Store): void {
+    const note = (line: string) => {
+      this.#health.note(line)
+      this.#options.onNotice?.(line)
+    }
+    for (const line of segments.notes) note(line)
+    for (const { from, to, name } of segments.shortened) this.#damaged({ ...missing(from, to, name), kind: "damaged" })
+    const dropped = readDropped(store)
+    for (const { from, to, name } of missingSegments(segments.list, dropped)) this.#damaged(missing(from, to, name))
+    if (lost !== undefined) this.#damaged(missing(lost.from, lost.to, this.#nameOfLost(segments, lost)))
+    for (const { from, to } of holes) {
+      note(
+        `the hub's own records between cursors ${formatCursor(from)} and ${formatCursor(to)} are damaged: changes of resources, and of deliveries, that were made then may be as they were before`,
+      )
+    }
+    if (unfinishedBytes > 0) {
+      this.#options.onNotice?.(
+        `${unfinishedBytes} bytes at the log's end were never finished writing; they are left out`,
+      )
+    }
+  }
+
+  #nameOfLost({ list }: Segments, { from }: { readonly from: number }): string {
+    const before = list.filter(({ base }) => base < from).at(-1)
+    if (before === undefined) return "segments"
+    return from - before.base < this.#options.segmentBytes ? before.name : `segments after ${before.name}`
+  }
+
+  #newIdentity(): LogIdentity {
+    const bytes = Buffer.from(this.#options.random?.(12) ?? randomBytes(12))
+    return { id: bytes.toString("hex", 0, 8), salt: bytes.readUInt32LE(8) }
+  }
+}
+
+interface Reading {
+  readonly index: LogIndex
+  readonly replay: Replay
+  readonly told: Bookkeeping | undefined
+  readonly isLost: boolean
+}
+
+interface Parts {
+  readonly recovered: Recovered
+  readonly index: LogIndex
+  readonly ids: RecentIds
+  readonly tables: JournalStore
+}
+
+function missing(position: number, to: number, segment: string): Damage {
+  return { kind: "missing", segment, position, from: 0, to: to - position }
+}
+
+function readDropped(store: Store): readonly Dropped[] {
+  const stored = store.get("meta", droppedKey)
+  return stored === undefined ? [] : (JSON.parse(Buffer.from(stored).toString("utf8")) as readonly Dropped[])
+}
+
+/** What failed may be tried again later; what comes after it is not refused. */
+function isPassing(error: unknown): boolean {
+  return error instanceof StorageFullError || error instanceof StorageError || error instanceof OverloadError
+}

@@ -1,0 +1,125 @@
+import type { Growth } from "../journal/journal-store.ts"
+import { checkpointOf, decodeRecord, decodeWrites } from "../journal/record.ts"
+import { isJournaled, type Store, tables, type Write } from "../store.ts"
+import { type Bookkeeping, bookkeepingWrite, wipe } from "./bookkeeping.ts"
+import { formatCursor } from "./cursor.ts"
+import type { LogIdentity } from "./head.ts"
+import type { JournalPlace } from "./log-journal.ts"
+import type { JournalRecord, Reader } from "./reader.ts"
+
+/** Writes that are applied in one step. */
+const stepWrites = 10_000
+
+export interface ReplayOptions {
+  readonly reader: Reader
+  readonly local: Store
+  readonly identity: LogIdentity
+  /** What the tables hold; undefined where they are empty. */
+  readonly told: Bookkeeping | undefined
+}
+
+export interface Replayed extends JournalPlace, Growth {
+  /** Between which records of the journal others are missing, by their places. */
+  readonly holes: readonly { readonly from: number; readonly to: number }[]
+}
+
+/**
+ * Brings the tables up to the journal's records that were found in the log. Where a later checkpoint makes superfluous what
+ * the tables have not seen, and retention may have given its room back, they are made anew from that checkpoint on.
+ */
+export class Replay {
+  readonly #options: ReplayOptions
+  readonly #found: number[] = []
+  readonly #growth: { liveBytes: number; grownBytes: number }
+  #checkpoint: number | undefined
+  #parts: Buffer[] = []
+  #writes: Write[] = []
+  /** Readers' positions as they were at the first hole. */
+  #positions: Map<string, Uint8Array> | undefined
+  readonly #holes: { from: number; to: number }[] = []
+
+  constructor(options: ReplayOptions) {
+    this.#options = options
+    const { liveBytes = 0, grownBytes = 0 } = options.told ?? {}
+    this.#growth = { liveBytes, grownBytes }
+  }
+
+  /** A record that was found in the log; each once, in order. */
+  found({ position, payload }: JournalRecord): void {
+    if (position > (this.#options.told?.applied ?? -1)) this.#found.push(position)
+    this.#checkpoint = checkpointOf(payload) ?? this.#checkpoint
+  }
+
+  /** `total` is how many records are to be read, `done` how many were. */
+  async run(progress: (done: number, total: number) => void): Promise<Replayed> {
+    const { told, local } = this.#options
+    const { isKnown, ...place } = await this.#begin()
+    const wanted = this.#found.filter((position) => position > place.applied)
+    let { applied, number } = place
+    for (const [i, position] of wanted.entries()) {
+      const record = await this.#options.reader.journalRecord(position)
+      if (record === undefined) continue
+      if ((i > 0 || isKnown) && record.number !== (number + 1) >>> 0) await this.#hole(applied, position)
+      this.#take(record)
+      applied = position
+      number = record.number
+      if (this.#writes.length >= stepWrites) await this.#apply({ ...place, applied, number })
+      if (i % 1_000 === 0) progress(i, wanted.length)
+    }
+    if (wanted.length > 0 || told === undefined) await this.#apply({ ...place, applied, number })
+    await this.#setBack(local)
+    return { ...place, ...this.#growth, applied, number, holes: this.#holes }
+  }
+
+  /** Where replaying begins, and whether it is known which record comes next. */
+  async #begin(): Promise<JournalPlace & { readonly isKnown: boolean }> {
+    const { told, local } = this.#options
+    const checkpoint = this.#checkpoint
+    const start = checkpoint ?? told?.start ?? 0
+    if (told !== undefined && (checkpoint === undefined || checkpoint <= told.applied + 1)) {
+      return { start, applied: told.applied, number: told.number, isKnown: true }
+    }
+    if (told !== undefined) await wipe(local, tables.filter(isJournaled))
+    return { start, applied: start - 1, number: 0, isKnown: checkpoint === undefined }
+  }
+
+  #take({ position, payload }: JournalRecord): void {
+    const { more, begins, bytes } = decodeRecord(payload, `the journal at ${formatCursor(position)}`)
+    if (checkpointOf(payload) !== undefined) return
+    this.#growth.grownBytes += payload.length
+    if (begins) this.#parts = []
+    else if (this.#parts.length === 0) return
+    this.#parts.push(bytes)
+    if (more) return
+    const whole = this.#parts.length === 1 ? bytes : Buffer.concat(this.#parts)
+    for (const write of decodeWrites(whole)) this.#writes.push(write)
+    this.#parts = []
+  }
+
+  async #apply(place: JournalPlace): Promise<void> {
+    const { local, identity } = this.#options
+    const writes = this.#writes
+    this.#writes = []
+    await local.write([...writes, bookkeepingWrite({ identity, ...place, ...this.#growth })])
+  }
+
+  /** Records are missing: what they enqueued has to be found again, by reading on from where readers were before. */
+  async #hole(from: number, to: number): Promise<void> {
+    this.#holes.push({ from, to })
+    this.#parts = []
+    if (this.#positions !== undefined) return
+    const { local } = this.#options
+    if (this.#writes.length > 0) await local.write(this.#writes.splice(0))
+    this.#positions = new Map(Array.from(local.range("positions"), ({ key, value }) => [key, Buffer.from(value)]))
+  }
+
+  /** What was enqueued twice is found to be there; what was done in between comes again. */
+  async #setBack(local: Store): Promise<void> {
+    if (this.#positions === undefined) return
+    const writes: Write[] = []
+    for (const [key, value] of this.#positions) {
+      if (local.get("positions", key) !== undefined) writes.push({ table: "positions", key, value })
+    }
+    await local.write(writes)
+  }
+}
