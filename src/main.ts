@@ -33,8 +33,8 @@ import { startRouting } from "./route/routing.ts"
 import { createSystemChance, systemClock } from "./telemetry/clock.ts"
 import { openLog } from "./telemetry/log.ts"
 import { createMetrics, type Metrics } from "./telemetry/metrics.ts"
-import { startWatchdog } from "./telemetry/watchdog.ts"
 import { tellTenths } from "./telemetry/tenths.ts"
+import { startWatchdog } from "./telemetry/watchdog.ts"
 import { version } from "./version.ts"
 
 /** A hub that runs. */
