@@ -2,12 +2,14 @@ import Type, { type Static } from "typebox"
 import { attemptsTopic, parseTopic } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
 import { type Attempt, type Delivery, deliveryId, type Outcome, type Verdict } from "../core/delivery.ts"
-import type { Item, OpenDelivery, StoredEvent } from "../core/engine.ts"
+import type { OpenDelivery, StoredEvent } from "../core/engine.ts"
 import type { Event } from "../core/event.ts"
 import { fingerprintOf } from "../core/fingerprint.ts"
 import type { Trigger } from "../core/resources.ts"
 import type { ApiContext } from "./context.ts"
+import { createPace } from "./pace.ts"
 import { resourceKey } from "./resource-store.ts"
+import { scanFor } from "./scan.ts"
 import { choice, component, Timestamp } from "./schemas.ts"
 
 /** Attempts shown of one event at most, its first ones. */
@@ -105,7 +107,12 @@ export async function deliveriesFor(
   const { address, cursor } = stored
   const { tenant } = address
   const tried = await attemptsOf(context, tenant, cursor)
-  const candidates = new Map(fired.map((each) => [deliveryId(cursor, each.trigger, each.incarnation), each]))
+  const pace = createPace(context.clock)
+  const candidates = new Map<string, Fired>()
+  for (const each of fired) {
+    candidates.set(deliveryId(cursor, each.trigger, each.incarnation), each)
+    await pace()
+  }
   for (const [id, each] of tried) candidates.set(id, each)
   const shown: ShownDelivery[] = []
   const fingerprint = fingerprintOf(stored)
@@ -115,6 +122,7 @@ export async function deliveriesFor(
   for (let i = 0; i < all.length; i += atOnce) {
     const some = all.slice(i, i + atOnce).map((delivery) => showDelivery(context, delivery, tried.get(delivery.id)))
     for (const each of await Promise.all(some)) if (each !== undefined) shown.push(each)
+    await pace()
   }
   return shown.sort((a, b) => (a.id < b.id ? -1 : 1))
 }
@@ -151,15 +159,11 @@ export function showOutcome(outcome: Outcome): Static<typeof OutcomeSchema> {
   return { kind, detail, ...(response !== undefined && { response }) }
 }
 
-async function triggersFor(context: ApiContext, { address }: StoredEvent): Promise<readonly Trigger[]> {
-  const prefix = resourceKey("trigger", address.tenant, "")
-  const items: readonly Item<Trigger>[] = await context.engine.catalog.list<Trigger>(prefix)
-  return items
-    .map((item) => item.value)
-    .filter(({ topic }) => {
-      const of = parseTopic(topic)
-      return typeof of !== "string" && of.topic === address.topic && (of.key === undefined || of.key === address.key)
-    })
+function triggersFor(context: ApiContext, { address }: StoredEvent): Promise<readonly Trigger[]> {
+  return scanFor<Trigger>(context, resourceKey("trigger", address.tenant, ""), ({ topic }) => {
+    const of = parseTopic(topic)
+    return typeof of !== "string" && of.topic === address.topic && (of.key === undefined || of.key === address.key)
+  })
 }
 
 async function showDelivery(

@@ -1,6 +1,5 @@
 import Type, { type Static, type TSchema } from "typebox"
 import type { DestinationKind } from "../core/destination.ts"
-import type { Item } from "../core/engine.ts"
 import type { Destination, SigningKey, Trigger } from "../core/resources.ts"
 import { issueSigningKey } from "../destinations/signing.ts"
 import { checkSchema, formatPath, joinPath } from "./check-schema.ts"
@@ -8,6 +7,7 @@ import type { ApiContext } from "./context.ts"
 import { patchSchemaOf } from "./patch-schema.ts"
 import { redact, redacted, restore } from "./redaction.ts"
 import { type Draft, type ResourceType, resourceKey } from "./resource-store.ts"
+import { scanFor } from "./scan.ts"
 import {
   choice,
   component,
@@ -74,10 +74,8 @@ export function destinationType(context: ApiContext): ResourceType<Destination> 
     read: (body, draft) => readDestination(context, body as Body, draft),
     show: (destination, previous) => showDestination(context, destination, previous),
     async inUse({ tenant, id }) {
-      const items: readonly Item<Trigger>[] = await context.engine.catalog.list<Trigger>(
-        resourceKey("trigger", tenant, ""),
-      )
-      const triggers = items.map((item) => item.value).filter((trigger) => trigger.destination === id)
+      const prefix = resourceKey("trigger", tenant, "")
+      const triggers = await scanFor<Trigger>(context, prefix, ({ destination }) => destination === id)
       if (triggers.length === 0) return undefined
       return `destination ${id} is used by ${names(triggers)}; delete or change them first`
     },

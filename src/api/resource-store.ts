@@ -9,6 +9,7 @@ import { etagMatches, formatEtag } from "./etag.ts"
 import { createFaults, type Faults } from "./faults.ts"
 import { isObject, mergePatch } from "./merge-patch.ts"
 import { type Page, parsePageToken, toPage } from "./paging.ts"
+import { scan } from "./scan.ts"
 
 /** What every stored resource has. */
 export interface Stored {
@@ -100,7 +101,6 @@ export interface ResourceStore<Resource extends Stored> {
 
 /** How often a change begins anew because another came first, before it gives up. */
 const triesMax = 8
-const scanItems = 500
 const commonReadOnly: readonly string[] = ["tenant", "createdAt", "updatedAt", "etag"]
 
 export function resourceKey(name: string, tenant: string, id: string): string {
@@ -163,14 +163,11 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
     const wanted = Object.entries(labels)
     const found: Item<Resource>[] = []
     const from = parsePageToken(query, pageToken)
-    let after = from === undefined ? undefined : prefix + from
-    while (found.length <= pageSize) {
-      const options = { limit: scanItems, ...(after !== undefined && { after }) }
-      const items = await this.#catalog.list<Resource>(prefix, options)
-      found.push(...items.filter(({ value }) => wanted.every(([name, text]) => labelOf(value.labels, name) === text)))
-      if (items.length < scanItems) break
-      after = items.at(-1)!.key
+    const take = (item: Item<Resource>): boolean => {
+      if (wanted.every(([name, text]) => labelOf(item.value.labels, name) === text)) found.push(item)
+      return found.length <= pageSize
     }
+    await scan<Resource>(this.#context, prefix, take, from === undefined ? undefined : prefix + from)
     const page = toPage(query, found, pageSize, (item) => item.value.id)
     return { ...page, items: page.items.map(({ value, revision }) => this.#show(value, revision, value).body) }
   }

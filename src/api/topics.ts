@@ -1,6 +1,5 @@
 import Type, { type Static } from "typebox"
 import { isReservedTopic, parseTopic } from "../core/address.ts"
-import type { Item } from "../core/engine.ts"
 import { newTopic, type Retention, type Topic, type Trigger } from "../core/resources.ts"
 import { checkAgainstRetention } from "../deliver/policies.ts"
 import type { ApiContext } from "./context.ts"
@@ -8,6 +7,7 @@ import { formatDuration } from "./durations.ts"
 import { readDuration } from "./fields.ts"
 import { isObject } from "./merge-patch.ts"
 import { type Draft, putUnlessChanged, type ResourceType, resourceKey } from "./resource-store.ts"
+import { scanFor } from "./scan.ts"
 import { component, Description, Duration, LabelsInput, resourceFields, strict, Timestamp, TopicId } from "./schemas.ts"
 
 const wholeNumber = { minimum: 1, maximum: Number.MAX_SAFE_INTEGER }
@@ -72,9 +72,8 @@ const TopicOutput = component(
 )
 
 /** Triggers of a tenant that read this topic or a key of it. */
-export async function triggersOn(context: ApiContext, tenant: string, topic: string): Promise<readonly Trigger[]> {
-  const items: readonly Item<Trigger>[] = await context.engine.catalog.list<Trigger>(resourceKey("trigger", tenant, ""))
-  return items.map((item) => item.value).filter((trigger) => topicOf(trigger.topic) === topic)
+export function triggersOn(context: ApiContext, tenant: string, topic: string): Promise<readonly Trigger[]> {
+  return scanFor<Trigger>(context, resourceKey("trigger", tenant, ""), (trigger) => topicOf(trigger.topic) === topic)
 }
 
 /** The topic's resource type: how it is read, checked and shown. */

@@ -50,6 +50,19 @@ test("a look at many triggers lets others have their turn", async () => {
   expect(await restsOf("GET", `/v1/events/${cursor}/journey`)).toBeGreaterThan(triggers / 20)
 })
 
+test("a question that all triggers are read for lets others have their turn", async () => {
+  const enough = triggers / 20
+  expect(await restsOf("GET", `/v1/events/${cursor}/deliveries`)).toBeGreaterThan(2 * enough)
+  expect(await restsOf("GET", "/v1/triggers?labels=none%3Dhere")).toBeGreaterThan(enough)
+  await api.call("POST", "/v1/destinations", { id: "spare", kind: "webhook", config: { url: "https://example.com/" } })
+  await api.call("POST", "/v1/topics", { id: "spare" })
+  expect(await restsOf("DELETE", "/v1/destinations/spare?validate_only=true")).toBeGreaterThan(enough)
+  expect(await restsOf("DELETE", "/v1/topics/spare?validate_only=true")).toBeGreaterThan(enough)
+  const used = await api.call("DELETE", "/v1/topics/orders")
+  expect(used.body.detail).toContain(`and ${triggers / 2 - 5} more`)
+  expect(await restsOf("PATCH", "/v1/topics/spare", { retention: { ageMax: "1d" } })).toBeGreaterThan(enough)
+})
+
 test("an event that takes long to decide lets others have their turn", async () => {
   const steps = 30 * event.data.s.length
   const turns = steps / 500_000 / 2

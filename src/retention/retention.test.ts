@@ -34,6 +34,29 @@ test("drops what a topic no longer keeps, and leaves the others alone", async ()
   await rm(directory, { recursive: true })
 })
 
+test("comes to every topic where there are many", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "retention-"))
+  const clock = createSimulatedClock(1_000_000)
+  const engine = await openEmbeddedDirectory(directory, { clock, reserveBytes: 0, segmentBytes: 1 << 20 })
+  const many = Array.from({ length: 600 }, (_, i) => `topic${i}`)
+  const topicOf = (id: string) => ({ ...newTopic("default", id, 1, 2), retention: { eventsMax: 1 } })
+  await Promise.all(many.map((id) => engine.catalog.put(`topic/default/${id}`, topicOf(id))))
+  const event = (id: string) => Event.of({ specversion: "1.0", id, source: "/s", type: "t" })
+  for (const topic of ["topic0", "topic599", "topic99"]) {
+    await engine.log.append({ tenant: "default", topic }, [event("a"), event("b")])
+  }
+  const trimmed = new Set<unknown>()
+  const log = { info: ({ topic }: { topic?: unknown }) => trimmed.add(topic), warn() {}, error() {} }
+  const retention = startRetention({ engine, clock, log, everyMs: 1_000, topics: defaults })
+  await vi.waitFor(async () => {
+    await clock.advance(500)
+    expect([...trimmed].sort()).toEqual(["topic0", "topic599", "topic99"])
+  })
+  await retention.stop()
+  await engine.close()
+  await rm(directory, { recursive: true })
+})
+
 test.each([true, false])(
   "what was published while its topic was deleted is not left behind (made by publishing: %s)",
   async (autoCreate) => {

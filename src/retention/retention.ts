@@ -1,5 +1,5 @@
 import { type Clock, sleep } from "../core/clock.ts"
-import type { Catalog, Engine } from "../core/engine.ts"
+import type { Catalog, Engine, Item } from "../core/engine.ts"
 import { ClosedError, ConflictError } from "../core/errors.ts"
 import type { Logger } from "../core/logger.ts"
 import { newTopic, type Topic } from "../core/resources.ts"
@@ -14,6 +14,8 @@ export interface RetentionOptions {
   readonly topics: { readonly autoCreate: boolean; readonly dedupeWindowMs: number }
 }
 
+/** Topics read in one turn: a few milliseconds' worth. */
+const listedAtOnce = 256
 /** In so many rounds a topic that is gone is looked at: whoever published may have learned of it late. */
 const roundsAfter = 2
 
@@ -41,13 +43,13 @@ async function run(options: RetentionOptions, stop: AbortSignal): Promise<void> 
   const gone = new GoneTopics(options)
   while (!stop.aborted) {
     await sleep(clock, everyMs, stop)
-    const topics = await topicsOf(engine, log)
+    const topics = await topicsOf(options, stop)
     if (topics === undefined) continue
     for (const { value } of topics) {
       if (stop.aborted) return
       await trim(engine, log, value)
     }
-    await gone.look(topics.map(({ value }) => value))
+    if (!stop.aborted) await gone.look(topics.map(({ value }) => value))
   }
 }
 
@@ -75,7 +77,8 @@ class GoneTopics {
     const { engine, clock, log, topics } = this.#options
     const address = { tenant, topic: id }
     try {
-      if ((await engine.log.last(address)) === undefined) return
+      const isThere = (await engine.catalog.get(`topic/${tenant}/${id}`, { newest: true })) !== undefined
+      if (isThere || (await engine.log.last(address)) === undefined) return
       if (topics.autoCreate) {
         await makeAgain(engine.catalog, newTopic(tenant, id, clock.now(), topics.dedupeWindowMs))
         log.info({ tenant, topic: id }, "a topic was published to while it was deleted: it is there again")
@@ -96,9 +99,21 @@ async function makeAgain(catalog: Catalog, topic: Topic): Promise<void> {
   }
 }
 
-async function topicsOf(engine: Engine, log: Logger) {
+async function topicsOf(
+  { engine, clock, log }: RetentionOptions,
+  stop: AbortSignal,
+): Promise<readonly Item<Topic>[] | undefined> {
+  const topics: Item<Topic>[] = []
+  let page: readonly Item<Topic>[]
   try {
-    return await engine.catalog.list<Topic>("topic/")
+    // Ends: at the last topic, which the next page always comes nearer to.
+    do {
+      const after = topics.at(-1)?.key
+      page = await engine.catalog.list<Topic>("topic/", { limit: listedAtOnce, ...(after !== undefined && { after }) })
+      topics.push(...page)
+      if (page.length === listedAtOnce) await sleep(clock, 0, stop)
+    } while (page.length === listedAtOnce && !stop.aborted)
+    return topics
   } catch (error) {
     if (!(error instanceof ClosedError))
       log.error({ err: error }, "retention could not list the topics; it tries again")
