@@ -31,6 +31,8 @@ export interface Shown {
   /** By topic, as it was before anything was published. */
   readonly read: ReadonlyMap<string, readonly Read[]>
   readonly fresh: readonly Fresh[]
+  /** Numbers of events that were published before it crashed, and may be there or not. */
+  readonly earlier: ReadonlySet<number>
   /** Events of before, published again. */
   readonly again: readonly Fresh[]
   /** By topic, at the end. */

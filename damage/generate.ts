@@ -87,7 +87,7 @@ class Generation {
     await this.#copy("clean", "log", "state")
     await this.#hub.start()
     const snapshots = {
-      clean: { ...clean, logFrom: at, logUntil: at, doneFrom: at + settleMs },
+      clean: { ...clean, logFrom: at, logUntil: at, doneFrom: at + settleMs, doneUntil: at },
       ...(await this.#live()),
     }
     const taken = this.#receiver.arrivals.filter((one) => one.taken)
@@ -98,6 +98,7 @@ class Generation {
       sent: this.#sent,
       acknowledged: this.#acknowledged,
       taken: taken.map(({ trigger, id, at }) => ({ trigger, id, at })),
+      waiting: this.#receiver.arrivals.filter(({ trigger }) => trigger === "later").map(({ id, at }) => ({ id, at })),
       own: this.#own,
       snapshots,
     }
@@ -219,7 +220,8 @@ class Generation {
     this.#over = true
     const at = performance.now()
     await this.#hub.kill()
-    const killed = { ...known, logFrom: at, logUntil: performance.now(), doneFrom: at }
+    const gone = performance.now()
+    const killed = { ...known, logFrom: at, logUntil: gone, doneFrom: at, doneUntil: gone }
     await working
     await this.#copy("killed", "log", "state")
     return { "log-first": logFirst, "state-first": stateFirst, killed }
@@ -249,7 +251,7 @@ class Generation {
     await this.#copy(name, second)
     times[second] = performance.now()
     const logFrom = first === "log" ? firstFrom : secondFrom
-    return { ...known, logFrom, logUntil: times.log!, doneFrom: firstFrom }
+    return { ...known, logFrom, logUntil: times.log!, doneFrom: firstFrom, doneUntil: performance.now() }
   }
 
   /** Resolves when so many more events are acknowledged. */

@@ -26,6 +26,7 @@ const shown: Shown = {
   resources: { topics: [{ id: "orders", labels: {} }] },
   read: byTopic(places),
   fresh: [{ number: 50_000, id: "d50000", cursor: freshAt }],
+  earlier: new Set(),
   again: [{ number: 0, id: "d0", cursor: stored[0]![0], duplicate: true }],
   readAtEnd: byTopic([...places, [freshAt, 50_000]]),
   arrivals: [...places, [freshAt, 50_000] as const].flatMap(([cursor, number]) =>
@@ -49,6 +50,8 @@ function judged(change: Partial<Shown>, damage: Partial<Damage> = {}, clean = tr
       possible: new Set(stored.map(([, { number }]) => number)),
       done: new Set(["ship d0"]),
       unsure: new Set(),
+      waiting: new Set(),
+      stateEnd: stored.at(-1)![0],
       dead: new Set([`${stored[2]![0]}.dead`]),
       resources: shown.resources,
     },

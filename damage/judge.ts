@@ -1,5 +1,5 @@
-import { type Account, namedIn, positionOf, type Shown } from "./account.ts"
-import type { Resources } from "./oracle.ts"
+import { type Account, cursorAt, namedIn, positionOf, type Shown } from "./account.ts"
+import { lastOf, type Resources } from "./oracle.ts"
 import { type DamageEvent, eventOf, eventOfId, isAsPublished, type Read, triggersOf, trimmedMax } from "./workload.ts"
 
 /** Holds what a hub showed against what was promised; empty where all held. */
@@ -66,12 +66,7 @@ function lostEvents(account: Account): readonly string[] {
   const { damage } = account
   const { touched } = damage
   const lastRead = lastOf([...account.shown.read.values()].flat().map(({ redcarcursor }) => redcarcursor))
-  // What comes last is known by the log and the state alone; and of a hub that was not stopped, the last commit may as
-  // well be one that was never acknowledged.
-  const tailBytes =
-    damage.logDiffers && damage.stateDiffers ? Number.POSITIVE_INFINITY : account.clean ? 0 : commitBytes
-  const tailFrom = positionOf(lastOf([...account.promised.events.keys()])) - tailBytes
-  const isTail = (cursor: string) => cursor > lastRead && positionOf(cursor) > tailFrom
+  const isTail = (cursor: string) => cursor > lastRead && positionOf(cursor) > knownByState(account)
   const untouched = missing.filter(([cursor]) => !touched.has(cursor))
   const unnamed = missing.filter(([cursor]) => touched.has(cursor) && !isNamed(health, cursor) && !isTail(cursor))
   return [
@@ -80,8 +75,13 @@ function lostEvents(account: Account): readonly string[] {
   ]
 }
 
-function lastOf(cursors: readonly string[]): string {
-  return cursors.toSorted().at(-1) ?? ""
+/**
+ * Up to where the state tells of events that the log has lost. What comes later is nowhere; of a hub that was not stopped,
+ * the last commit may as well be one that was never acknowledged.
+ */
+function knownByState({ promised, damage, clean }: Account): number {
+  if (damage.logDiffers && damage.stateDiffers) return 0
+  return positionOf(promised.stateEnd) - (clean ? 0 : commitBytes)
 }
 
 function wrongReads(account: Account): readonly string[] {
@@ -91,7 +91,11 @@ function wrongReads(account: Account): readonly string[] {
   const event = (read: Read) => eventOfId(read.id)
   const unknown = all.filter(({ read, topic }) => {
     const known = event(read)
-    return known === undefined || known.topic !== topic || !promised.possible.has(known.number)
+    return (
+      known === undefined ||
+      known.topic !== topic ||
+      !(promised.possible.has(known.number) || shown.earlier.has(known.number))
+    )
   })
   const changed = all.filter(({ read }) => event(read) !== undefined && !isAsPublished(event(read)!, read))
   const elsewhere = all.filter(({ read }) => {
@@ -144,9 +148,9 @@ function healthWithoutReason({ damage, clean, shown }: Account): readonly string
 
 function freshEvents(account: Account): readonly string[] {
   const { promised, damage, shown } = account
-  const known = damage.logDiffers && damage.stateDiffers ? [] : [...promised.events.keys()]
-  const places = [...known, ...[...shown.read.values()].flat().map(({ redcarcursor }) => redcarcursor)]
-  const last = lastOf(places)
+  const lastRead = lastOf([...shown.read.values()].flat().map(({ redcarcursor }) => redcarcursor))
+  const known = damage.logDiffers ? knownByState(account) : positionOf(lastOf([...promised.events.keys()]))
+  const last = lastOf([lastRead, cursorAt(known)])
   const used = shown.fresh.filter(({ cursor, duplicate }) => duplicate || cursor <= last)
   const atEnd = new Map([...shown.readAtEnd.values()].flat().map((read) => [read.redcarcursor, read]))
   const unread = shown.fresh.filter(({ cursor, number }) => {
@@ -174,7 +178,7 @@ function cursorsOf({ promised, shown }: Account): ReadonlyMap<number, string> {
 function wrongArrivals(account: Account): readonly string[] {
   const { promised, shown, damage, own } = account
   const cursors = cursorsOf(account)
-  const fresh = new Set(shown.fresh.map(({ number }) => number))
+  const fresh = new Set([...shown.earlier, ...shown.fresh.map(({ number }) => number)])
   const wrong: string[] = []
   const repeated: string[] = []
   for (const { trigger, id, cursor, wrong: what } of shown.arrivals) {

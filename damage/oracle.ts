@@ -18,6 +18,8 @@ export interface Snapshot {
   readonly logUntil: number
   /** What was done well before this was noted as done. */
   readonly doneFrom: number
+  /** What was done after this cannot have been noted. */
+  readonly doneUntil: number
   /** The resources as the API showed them before. */
   readonly resources: Resources
   /** Ids of the dead letters there were before. */
@@ -37,6 +39,8 @@ export interface Oracle {
   readonly acknowledged: readonly Acknowledged[]
   /** What the receiver answered 2xx. */
   readonly taken: readonly { readonly trigger: string; readonly id: string; readonly at: number }[]
+  /** First attempts that failed of deliveries that then wait for hours. */
+  readonly waiting: readonly { readonly id: string; readonly at: number }[]
   /** The hub's own events, as far as they were read: attempts and dead letters. */
   readonly own: readonly { readonly cursor: string; readonly delivery: string }[]
   readonly snapshots: Readonly<Record<Variant, Snapshot>>
@@ -71,6 +75,10 @@ export interface Promised {
   /** Deliveries that may be over, and may come again. */
   readonly unsure: ReadonlySet<string>
   readonly dead: ReadonlySet<string>
+  /** The last cursor of which the state knew; of a hub that was not stopped the last commits may be missing in it. */
+  readonly stateEnd: string
+  /** Ids of events whose delivery waits for hours. */
+  readonly waiting: ReadonlySet<string>
   readonly resources: Resources
 }
 
@@ -78,9 +86,9 @@ export interface Promised {
 const noteMs = 1_000
 
 export function promisedBy(oracle: Oracle, variant: Variant): Promised {
-  const { logFrom, logUntil, doneFrom, dead, resources } = oracle.snapshots[variant]
+  const { logFrom, logUntil, doneFrom, doneUntil, dead, resources } = oracle.snapshots[variant]
   const stored = oracle.acknowledged.filter(({ at }) => at < logFrom)
-  const taken = oracle.taken.filter(({ at }) => at < logUntil)
+  const taken = oracle.taken.filter(({ at }) => at < doneUntil)
   const name = ({ trigger, id }: { readonly trigger: string; readonly id: string }) => `${trigger} ${id}`
   const isDone = ({ at }: { readonly at: number }) => at < doneFrom - noteMs
   return {
@@ -91,6 +99,13 @@ export function promisedBy(oracle: Oracle, variant: Variant): Promised {
     done: new Set(taken.filter(isDone).map(name)),
     unsure: new Set(taken.filter((one) => !isDone(one)).map(name)),
     dead: new Set(dead),
+    stateEnd: lastOf(stored.filter(({ at }) => at < doneFrom).map(({ cursor }) => cursor)),
+    waiting: new Set(oracle.waiting.filter(isDone).map(({ id }) => id)),
     resources,
   }
+}
+
+/** The last of them along the log. */
+export function lastOf(cursors: readonly string[]): string {
+  return cursors.toSorted().at(-1) ?? ""
 }

@@ -10,7 +10,7 @@ import { allRoles, hubFlags } from "./generate.ts"
 import { judge, judgeElsewhere, missingEvents, owed } from "./judge.ts"
 import { type Kind, kinds } from "./kinds.ts"
 import { type Oracle, type Promised, promisedBy, type Resources, type Variant, variants } from "./oracle.ts"
-import { eventOf, eventOfId, freshFrom, type Read, topics, triggersOf } from "./workload.ts"
+import { eventOf, eventOfId, freshFrom, type Read, topics } from "./workload.ts"
 
 export interface TrialOptions {
   readonly seed: number
@@ -163,6 +163,8 @@ function touchedBy(
 class Trial {
   readonly faults: string[] = []
   crashes = 0
+  /** Ends of the hub by itself that are dealt with. */
+  #endsSeen = 0
   readonly #bed: Bed
   readonly #promised: Promised
   readonly #chance: SimulatedChance
@@ -191,10 +193,26 @@ class Trial {
     try {
       this.#bed.receiver.begin(() => "takes", this.#bed.oracle.secrets)
       const refusal = await this.#start()
-      return refusal === undefined ? await this.#look() : { refusal }
+      if (refusal !== undefined) return { refusal }
+      const shown = await this.#look()
+      const crashed = this.#hub.faults.slice(this.#endsSeen).some((text) => text.includes("SIG"))
+      return crashed && this.crashes === 0 ? await this.#lookAgain(shown) : shown
     } finally {
       await this.#hub.close()
     }
+  }
+
+  /** After a crash in native code the next start is the one that counts. */
+  async #lookAgain(before: Shown): Promise<Shown | { readonly refusal: readonly string[] }> {
+    this.crashes++
+    this.faults.length = 0
+    this.#endsSeen = this.#hub.faults.length
+    const refusal = await this.#start()
+    if (refusal !== undefined) return { refusal }
+    const earlier = new Set(before.fresh.map(({ number }) => number))
+    const shown = await this.#look(earlier)
+    // What it was told before it crashed changed them.
+    return before.resources.triggers === undefined ? shown : { ...shown, resources: before.resources }
   }
 
   /** A crash in native code may happen once. Answers what it said where it refused. */
@@ -207,6 +225,7 @@ class Trial {
         if (!(error instanceof HubStartError)) throw error
         if (typeof error.end === "number" && error.end < 128) return error.said
         this.crashes++
+        this.#endsSeen = this.#hub.faults.length
         if (start === 2) return [`it did not start, twice: ${error.message}`]
         if (error.end === undefined) this.faults.push(`it hung at its start: ${error.message}`)
         await this.#hub.kill()
@@ -214,14 +233,14 @@ class Trial {
     }
   }
 
-  async #look(): Promise<Shown> {
+  async #look(earlier: ReadonlySet<number> = new Set()): Promise<Shown> {
     const hub = this.#hub
     const health = await this.#asked("its health", [], readHealth(hub))
     const resources = await this.#asked<Resources, Resources>("its resources", {}, readResources(hub))
     const read = await this.#readAll()
     const alone = await this.#readAlone()
     const later = await this.#later()
-    const fresh = await this.#publishFresh()
+    const fresh = await this.#publishFresh(freshFrom + 2 * earlier.size)
     const again = await this.#publishAgain(new Set([...read.values()].flat().map(({ redcarcursor }) => redcarcursor)))
     for (const { id, paused } of resources.triggers ?? [])
       if (paused === true) await this.#asked("resuming", undefined, hub.call("POST", `/v1/triggers/${id}/resume`))
@@ -232,9 +251,22 @@ class Trial {
     const end = await hub.kill("SIGTERM")
     const arrivals = [...this.#bed.receiver.arrivals]
     const second = this.#chance.happens(secondStart) ? await this.#startAgain() : undefined
-    this.faults.push(...hub.faults.filter((text) => this.crashes === 0 || !text.includes("SIG")))
+    this.faults.push(...hub.faults.slice(this.#endsSeen))
     const all = [...new Set([...health, ...healthAtEnd])]
-    const seen = { health: all, resources, read, alone, later, fresh, again, arrivals, letters, readAtEnd, end }
+    const seen = {
+      health: all,
+      resources,
+      read,
+      alone,
+      later,
+      fresh,
+      earlier,
+      again,
+      arrivals,
+      letters,
+      readAtEnd,
+      end,
+    }
     return { ...seen, ...(second !== undefined && { second }) }
   }
 
@@ -285,12 +317,10 @@ class Trial {
 
   /** The states of some deliveries that have hours to wait. */
   async #later(): Promise<ReadonlyMap<string, string>> {
-    const waiting = [...this.#promised.events].filter(([, event]) =>
-      triggersOf(event).some(({ name }) => name === "later"),
-    )
+    const waiting = [...this.#promised.events].filter(([, { id }]) => this.#promised.waiting.has(id))
     const states = new Map<string, string>()
     for (let i = 0; i < laterCount; i++) {
-      const [cursor] = this.#chance.pick(waiting.slice(0, -20))
+      const [cursor] = this.#chance.pick(waiting)
       const answer = await this.#hub.call("GET", `/v1/events/${cursor}/deliveries`).catch(() => undefined)
       if (answer === undefined) continue
       const { items } = (await answer.json()) as { readonly items: readonly { trigger: string; state: string }[] }
@@ -299,9 +329,9 @@ class Trial {
     return states
   }
 
-  async #publishFresh(): Promise<readonly Fresh[]> {
+  async #publishFresh(from: number): Promise<readonly Fresh[]> {
     const fresh: Fresh[] = []
-    for (let number = freshFrom; number < freshFrom + freshCount; number++) {
+    for (let number = from; number < from + freshCount; number++) {
       const stored = await this.#publish(number)
       if (stored === undefined) break
       fresh.push(stored)
