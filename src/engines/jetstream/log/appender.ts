@@ -40,6 +40,8 @@ const topicsMax = 10_000
 /** What was not answered for so long is refused. */
 const answeredMsMax = 5_000
 const retryAfterMs = 1_000
+/** How often an event may have been stored, and dropped or grown old, while the server knows its ids. */
+const knownMax = 1_000
 /** What an event takes beside its data, about. */
 const eventBytes = 300
 
@@ -211,16 +213,27 @@ export class Appender {
     return { target, writer: this.writer, deadline: this.clock.now() + answeredMsMax }
   }
 
-  #send(target: Target, sending: Sending, windowMs: number, settle: (result: Appended | Error) => void): void {
+  /** `known`: where the last event was that the server knew by an earlier id of this one, and how many there were. */
+  #send(
+    target: Target,
+    sending: Sending,
+    windowMs: number,
+    settle: (result: Appended | Error) => void,
+    known = { sequence: 0, count: 0 },
+  ): void {
     const outgoing = single(this.sending(target), sending, (answer) => {
       this.#pendingBytes -= outgoing.bytes
       if (answer.kind === "stored")
         return settle({ cursor: formatCursor(target.partition, answer.sequence), duplicate: false })
       if (answer.kind !== "duplicate") return settle(errorOf(answer))
       this.#recognise(target, outgoing, sending, answer.sequence, windowMs).then(
-        (known) => {
-          if (typeof known !== "string") settle(known)
-          else this.#send(target, { ...sending, messageId: known }, windowMs, settle)
+        (result) => {
+          if (typeof result !== "string") return settle(result)
+          const { sequence } = answer
+          // Each id leads to a later event, or somebody is answering what is not so.
+          if (sequence <= known.sequence || known.count >= knownMax) return settle(tooOften())
+          const next = { sequence, count: known.count + 1 }
+          this.#send(target, { ...sending, messageId: result }, windowMs, settle, next)
         },
         (error: Error) => settle(error instanceof UnavailableError ? notStored() : error),
       )
@@ -311,6 +324,13 @@ export function notStored(): OverloadError {
   return new OverloadError(
     retryAfterMs,
     "NATS stores nothing at present: it has no leader or quorum, or does not answer",
+  )
+}
+
+function tooOften(): OverloadError {
+  return new OverloadError(
+    retryAfterMs,
+    "the event was stored and dropped too often of late to be told from a duplicate",
   )
 }
 

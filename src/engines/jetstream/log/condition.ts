@@ -33,8 +33,8 @@ export interface ConditionOptions {
 /** Events that the server stores whole or not at all. */
 const wholeMax = 1_000
 const triesMax = 30
-/** How often an event may have been stored and dropped within the server's window. */
 const restMs = 10
+/** How often an event may have been stored and dropped within the server's window. */
 const beforeMax = 100
 /** Conditions that never hold. */
 const neverInSequence = `Nats-Expected-Last-Sequence: ${Number.MAX_SAFE_INTEGER}\r\n`
