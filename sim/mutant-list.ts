@@ -119,8 +119,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "what a pause held is not resumed",
     file: `${deliver}/worker.ts`,
-    before: "await engine.queue.resume(tenant, id, incarnation)",
-    after: "",
+    before: "queue.resume(tenant, trigger, incarnation)",
+    after: "Promise.resolve()",
   },
   {
     name: "duplicates are forgotten by a crash",

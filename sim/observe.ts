@@ -82,6 +82,7 @@ function forward(queue: DeliveryQueue): DeliveryQueue {
     bury: (lease, letter) => queue.bury(lease, letter),
     release: (lease, delayMs) => queue.release(lease, delayMs),
     hold: (lease) => queue.hold(lease),
+    held: () => queue.held(),
     resume: (tenant, trigger, incarnation) => queue.resume(tenant, trigger, incarnation),
     drop: (tenant, trigger, incarnation) => queue.drop(tenant, trigger, incarnation),
     open: (delivery) => queue.open(delivery),

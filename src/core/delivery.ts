@@ -16,6 +16,9 @@ export interface Delivery {
   readonly fingerprint: number
 }
 
+/** Which trigger: one that was deleted and made anew under its id is another one. */
+export type TriggerName = Pick<Delivery, "tenant" | "trigger" | "incarnation">
+
 /**
  * The id of the delivery of the event at `cursor` for this trigger. A trigger that was deleted and made anew is another one,
  * and owes anew what the one before it has delivered or given up.

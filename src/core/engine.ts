@@ -1,6 +1,6 @@
 import type { Address } from "./address.ts"
 import type { Cursor } from "./cursor.ts"
-import type { DeadLetter, DeadReason, Delivery, Verdict } from "./delivery.ts"
+import type { DeadLetter, DeadReason, Delivery, TriggerName, Verdict } from "./delivery.ts"
 import type { Event } from "./event.ts"
 import type { Retention } from "./resources.ts"
 
@@ -216,6 +216,8 @@ export interface DeliveryQueue {
   hold(lease: Lease): Promise<void>
   /** Makes due what was held for this trigger, of this incarnation alone; answers how many. */
   resume(tenant: string, trigger: string, incarnation: string): Promise<number>
+  /** Every trigger that something is held for, once each. */
+  held(): Promise<readonly TriggerName[]>
   /** Drops the open deliveries of this trigger (it was deleted), of this incarnation alone; answers how many. */
   drop(tenant: string, trigger: string, incarnation: string): Promise<number>
   /** The open delivery, if it is one. */

@@ -106,9 +106,11 @@ async function concludeGone({ job, stored, attempt, lane }: Concluded, hub: Hub)
 export async function hold(lease: Lease, { engine, directory, gate }: Hub): Promise<void> {
   const { delivery } = lease
   await gate.end(lease, (lease) => engine.queue.hold(lease))
-  const trigger = await directory.trigger(delivery)
-  if (trigger?.paused || directory.isPaused(delivery)) return
-  await engine.queue.resume(delivery.tenant, delivery.trigger, delivery.incarnation)
+  await gate.persist("resuming a trigger", async () => {
+    const trigger = await directory.trigger(delivery)
+    if (trigger?.paused || directory.isPaused(delivery)) return
+    await engine.queue.resume(delivery.tenant, delivery.trigger, delivery.incarnation)
+  })
 }
 
 /** Tells of the dead letter, then makes it one: a crash in between tells twice, under one id. */

@@ -1,6 +1,6 @@
 import type { Clock } from "../core/clock.ts"
 import { changeAgainst } from "../core/conflicts.ts"
-import type { Delivery } from "../core/delivery.ts"
+import type { TriggerName } from "../core/delivery.ts"
 import type { Catalog, Change } from "../core/engine.ts"
 import type { Destination, Trigger } from "../core/resources.ts"
 
@@ -8,13 +8,10 @@ const triggerPrefix = "trigger/"
 const destinationPrefix = "destination/"
 
 export interface DirectoryListener {
-  /** The trigger is there and not paused: it is new, was resumed, or was otherwise changed. */
+  /** The trigger was resumed: it is not paused, and something may have been held here that believed it was. */
   active(trigger: Trigger): void
   destination(lane: string, destination: Destination | undefined): void
 }
-
-/** Which trigger: one that was deleted and made anew under its id is another one. */
-export type TriggerName = Pick<Delivery, "tenant" | "trigger" | "incarnation">
 
 /**
  * The triggers and destinations as the catalog has them, kept in memory. What it does not know it looks up: the router
@@ -28,6 +25,8 @@ export class Directory {
   readonly #destinations = new Map<string, Destination>()
   /** Triggers being paused from here, until the change comes by: the incarnation of each. */
   readonly #pausing = new Map<string, string>()
+  /** Triggers that were found to be paused before that change came by: it may come together with the next one. */
+  readonly #foundPaused = new Set<string>()
 
   constructor(options: { catalog: Catalog; clock: Clock; listener: DirectoryListener }) {
     this.#catalog = options.catalog
@@ -53,7 +52,9 @@ export class Directory {
   /** Memory may still have the one that had the id before. */
   async #find(of: TriggerName): Promise<Trigger | undefined> {
     const item = await this.#catalog.get<Trigger>(triggerPrefix + pathOf(of), { newest: true })
-    return item && isOf(item.value, of) ? item.value : undefined
+    if (item === undefined || !isOf(item.value, of)) return undefined
+    if (item.value.paused) this.#foundPaused.add(pathOf(of))
+    return item.value
   }
 
   /** As {@link Directory.trigger}; a destination's lane has its tenant and id. */
@@ -108,14 +109,18 @@ export class Directory {
 
   #triggerChanged(change: Exclude<Change<Trigger>, { kind: "current" }>): void {
     const path = (change.kind === "put" ? change.item.key : change.key).slice(triggerPrefix.length)
-    this.#pausing.delete(path)
+    const wasPaused = [
+      this.#triggers.get(path)?.paused !== undefined,
+      this.#pausing.delete(path),
+      this.#foundPaused.delete(path),
+    ].includes(true)
     if (change.kind === "delete") {
       this.#triggers.delete(path)
       return
     }
     const trigger = change.item.value
     this.#triggers.set(path, trigger)
-    if (!trigger.paused) this.#listener.active(trigger)
+    if (wasPaused && !trigger.paused) this.#listener.active(trigger)
   }
 
   async #watchDestinations(stop: AbortSignal, current: () => void): Promise<void> {

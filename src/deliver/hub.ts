@@ -112,4 +112,17 @@ export class Gate {
     }
     return false
   }
+
+  /** Does what may be done twice until the engine takes it, or the end comes: else nobody would come back to it. */
+  async persist(what: string, work: () => Promise<void>): Promise<void> {
+    // Ends: the engine does it, or the worker stops; meanwhile it rests, longer each time.
+    for (let delayMs = writeDelayMinMs; !this.stopped; delayMs = Math.min(2 * delayMs, writeDelayMaxMs)) {
+      try {
+        return await work()
+      } catch (error) {
+        this.trouble(error, what)
+        await sleep(this.#clock, delayMs)
+      }
+    }
+  }
 }

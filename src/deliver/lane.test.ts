@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest"
+import { describe, expect, it, vi } from "vitest"
 import { attemptsTopic } from "../core/address.ts"
 import { deliveryId } from "../core/delivery.ts"
 import type { Trigger } from "../core/resources.ts"
@@ -51,6 +51,35 @@ describe("triggers and destinations that change", () => {
     await hub.boot()
     await hub.empty("a")
     expect(hub.sentTo("a")).toBe(1)
+  })
+
+  it("asks for the resuming of what is held at the start, and then of what was resumed, and of nothing else", async () => {
+    const hub = await Delivering.start()
+    for (let n = 0; n < 20; n++) await hub.trigger(`t${n}`)
+    await hub.connect("a", () => ok, { paused: { since: 0, reason: "a test" } })
+    await hub.connect("b", () => ok, { paused: { since: 0, reason: "a test" } })
+    await hub.owe(1, "a")
+    await hub.owe(1, "b")
+    await hub.rig.clock.advance(1_000)
+    await hub.rig.run(hub.worker.stop())
+    await hub.trigger("a")
+    const resume = vi.spyOn(Object.getPrototypeOf(hub.engine.queue) as typeof hub.engine.queue, "resume")
+    try {
+      await hub.rig.run(hub.engine.close())
+      hub.power.cut()
+      await hub.boot()
+      await hub.empty("a")
+      expect(resume.mock.calls).toEqual([["default", "a", ""]])
+      await hub.trigger("t3", { description: "changed" })
+      await hub.trigger("new")
+      await hub.rig.clock.advance(1_000)
+      expect(resume.mock.calls).toHaveLength(1)
+      await hub.trigger("b")
+      await hub.empty("b")
+      expect(resume.mock.calls.slice(1)).toEqual([["default", "b", ""]])
+    } finally {
+      resume.mockRestore()
+    }
   })
 
   it("pauses the trigger of a destination that is gone, and loses nothing", async () => {

@@ -1,6 +1,7 @@
 import type { Address } from "../core/address.ts"
 import type { Chance, Clock } from "../core/clock.ts"
 import { sleep } from "../core/clock.ts"
+import type { TriggerName } from "../core/delivery.ts"
 import type { DestinationKind } from "../core/destination.ts"
 import type { Engine } from "../core/engine.ts"
 import { ClosedError } from "../core/errors.ts"
@@ -57,7 +58,8 @@ class Worker {
   readonly #hub: Hub
   readonly #lanes = new Map<string, Lane>()
   readonly #stop = new AbortController()
-  readonly #resuming = new Map<string, Trigger>()
+  readonly #resuming = new Map<string, TriggerName>()
+  #findingHeld = false
   #resumes: Promise<void> | undefined
   #sweeping = false
 
@@ -65,7 +67,7 @@ class Worker {
     const { engine, clock, chance, log, kinds, observe = {} } = options
     const limits = { ...deliveryLimits, ...options.limits }
     const listener = {
-      active: (trigger: Trigger) => this.#resume(trigger),
+      active: ({ tenant, id, incarnation = "" }: Trigger) => this.#resume({ tenant, trigger: id, incarnation }),
       destination: (lane: string, destination: Destination | undefined) => this.#lanes.get(lane)?.change(destination),
     }
     this.#hub = {
@@ -103,6 +105,7 @@ class Worker {
     const ready = Promise.withResolvers<void>()
     const watching = this.#hub.directory.watch(signal, ready.resolve).catch(fail)
     await Promise.race([ready.promise, watching])
+    if (!signal.aborted) this.#resumeHeld()
     if (!signal.aborted) await this.#listen(signal).catch(fail)
     await this.#close()
     await watching
@@ -160,26 +163,50 @@ class Worker {
     })
   }
 
-  /** Makes due what a pause held, one trigger after another. */
-  #resume(trigger: Trigger): void {
-    this.#resuming.set(`${trigger.tenant}/${trigger.id}`, trigger)
-    this.#resumes ??= this.#resumeAll().finally(() => {
-      this.#resumes = undefined
-    })
+  /** Makes due what a pause held. */
+  #resume({ tenant, trigger, incarnation }: TriggerName): void {
+    this.#resuming.set(`${tenant}/${trigger}.${incarnation}`, { tenant, trigger, incarnation })
+    this.#resumes ??= this.#resumeAll()
   }
 
+  /** At the start: what is held though its trigger is not paused any more, or gone. */
+  #resumeHeld(): void {
+    this.#findingHeld = true
+    this.#resumes ??= this.#resumeAll()
+  }
+
+  /** One trigger after another. */
   async #resumeAll(): Promise<void> {
-    const { engine, clock, gate } = this.#hub
-    for (const [path, { tenant, id, incarnation = "" }] of this.#resuming) {
+    const { queue } = this.#hub.engine
+    if (this.#findingHeld) {
+      this.#findingHeld = false
+      await this.#untilDone("finding what is held", async () => {
+        for (const of of await queue.held()) if (!(await this.#isPaused(of))) this.#resume(of)
+      })
+    }
+    for (const [path, { tenant, trigger, incarnation }] of this.#resuming) {
       this.#resuming.delete(path)
-      for (let done = false; !done && !this.#stop.signal.aborted; ) {
-        try {
-          await engine.queue.resume(tenant, id, incarnation)
-          done = true
-        } catch (error) {
-          gate.trouble(error, "resuming a trigger")
-          await sleep(clock, 1_000, this.#stop.signal)
-        }
+      await this.#untilDone("resuming a trigger", () => queue.resume(tenant, trigger, incarnation))
+    }
+    // In the turn in which nothing was left: who comes from now on begins anew.
+    this.#resumes = undefined
+  }
+
+  async #isPaused(of: TriggerName): Promise<boolean> {
+    const { directory } = this.#hub
+    return directory.isPaused(of) || (await directory.trigger(of))?.paused !== undefined
+  }
+
+  /** Tries until the engine does it, or the worker stops. */
+  async #untilDone(what: string, work: () => Promise<unknown>): Promise<void> {
+    const { clock, gate } = this.#hub
+    for (let done = false; !done && !this.#stop.signal.aborted; ) {
+      try {
+        await work()
+        done = true
+      } catch (error) {
+        gate.trouble(error, what)
+        await sleep(clock, 1_000, this.#stop.signal)
       }
     }
   }

@@ -138,6 +138,28 @@ export function queueRest(it: Declare<QueueBed>): void {
     expect(await queue.open(other)).toMatchObject({ state: "held" })
   })
 
+  it("names the triggers that something is held for, through a crash, until they are resumed", async (bed, harness) => {
+    const { queue } = bed
+    expect(await queue.held()).toEqual([])
+    const [a, b, c, d] = await bed.cursors(4)
+    const of = (trigger: string, incarnation: string) => ({ tenant: "acme", trigger, incarnation })
+    const all = [
+      delivery(a!),
+      delivery(b!),
+      delivery(c!, { trigger: "t2" }),
+      delivery(d!, { trigger: "t1", incarnation: "i2" }),
+    ]
+    await queue.enqueue(all)
+    for (const lease of await take(queue)) await queue.hold(lease)
+    const names = (found: readonly object[]) => found.map((each) => JSON.stringify(each)).sort()
+    const everyone = names([of("t1", "i1"), of("t1", "i2"), of("t2", "i1")])
+    expect(names(await queue.held())).toEqual(everyone)
+    const again = await harness.crash(bed)
+    expect(names(await again.queue.held())).toEqual(everyone)
+    await again.queue.resume("acme", "t1", "i1")
+    expect(names(await again.queue.held())).toEqual(names([of("t1", "i2"), of("t2", "i1")]))
+  })
+
   it("resumes what was being held when it was asked", async ({ queue, cursors }) => {
     await queue.enqueue([delivery((await cursors(1))[0]!)])
     const lease = await takeOne(queue)

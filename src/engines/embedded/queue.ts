@@ -1,13 +1,13 @@
 import type { Clock } from "../../core/clock.ts"
 import type { Cursor } from "../../core/cursor.ts"
-import { type DeadLetter, type Delivery, laneOf, type Verdict } from "../../core/delivery.ts"
+import { type DeadLetter, type Delivery, laneOf, type TriggerName, type Verdict } from "../../core/delivery.ts"
 import type { Carried, DeadLetterQuery, DeliveryQueue, Lease, OpenDelivery, Position } from "../../core/engine.ts"
 import { ClosedError, LeaseLostError } from "../../core/errors.ts"
 import { type CarryPlace, carryIn, readCarried } from "./queue/carry.ts"
 import { deadKey, findDead, listDead, putDead } from "./queue/dead.ts"
 import { Drop } from "./queue/drop.ts"
 import { Enqueuing } from "./queue/enqueue.ts"
-import { resumeHeld } from "./queue/held.ts"
+import { heldTriggers, resumeHeld } from "./queue/held.ts"
 import type { Row } from "./queue/lane.ts"
 import { type LaneLimits, Lanes } from "./queue/lanes.ts"
 import { Leases } from "./queue/leases.ts"
@@ -168,6 +168,11 @@ class StoredQueue implements EmbeddedQueue {
     if (this.#closed) return Promise.reject(new ClosedError())
     const place = { store: this.#store, clock: this.#clock, lanes: this.#lanes }
     return this.#turns.run(() => resumeHeld(place, { tenant, trigger, incarnation }))
+  }
+
+  held(): Promise<readonly TriggerName[]> {
+    if (this.#closed) return Promise.reject(new ClosedError())
+    return this.#turns.run(() => heldTriggers(this.#store))
   }
 
   drop(tenant: string, trigger: string, incarnation: string): Promise<number> {

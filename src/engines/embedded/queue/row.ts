@@ -51,7 +51,9 @@ export const parkedPrefix = "="
 export const pastParked = String.fromCharCode(parkedPrefix.charCodeAt(0) + 1)
 export const timePrefix = "@"
 const timeDigits = 14
-const heldPrefix = "#"
+export const heldPrefix = "#"
+/** Past the keys by which held rows are found. */
+export const pastHeld = String.fromCharCode(heldPrefix.charCodeAt(0) + 1)
 const present = Uint8Array.of(1)
 
 /** The first key of the time index at or after `at`. */

@@ -36,6 +36,7 @@ export type Operation =
   | "claim"
   | "forget"
   | "resume"
+  | "held"
   | "drop"
   | "open"
   | "depth"
@@ -130,6 +131,8 @@ export class Answering {
         return shard.forget(first)
       case "resume":
         return shard.resume(first, second, third)
+      case "held":
+        return shard.held()
       case "drop":
         return shard.drop(first, second, third)
       case "open":

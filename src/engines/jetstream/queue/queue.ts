@@ -3,7 +3,7 @@ import { join } from "node:path"
 import type { NatsConnection } from "@nats-io/nats-core"
 import type { Clock } from "../../../core/clock.ts"
 import type { Cursor } from "../../../core/cursor.ts"
-import { type DeadLetter, type Delivery, laneOf, type Verdict } from "../../../core/delivery.ts"
+import { type DeadLetter, type Delivery, laneOf, type TriggerName, type Verdict } from "../../../core/delivery.ts"
 import type {
   Carried,
   DeadLetterQuery,
@@ -156,6 +156,12 @@ class ShardedQueue implements JetStreamQueue {
 
   async resume(tenant: string, trigger: string, incarnation: string): Promise<number> {
     return sum(await this.#everywhere((shard) => shard.resume(tenant, trigger, incarnation)))
+  }
+
+  /** Of several shards each may hold something for the same one. */
+  async held(): Promise<readonly TriggerName[]> {
+    const found = (await this.#everywhere((shard) => shard.held())).flat()
+    return [...new Map(found.map((of) => [`${of.tenant}/${of.trigger}/${of.incarnation}`, of])).values()]
   }
 
   async drop(tenant: string, trigger: string, incarnation: string): Promise<number> {

@@ -1,6 +1,6 @@
 import { type NatsConnection, RequestError } from "@nats-io/nats-core"
 import type { Cursor } from "../../../core/cursor.ts"
-import type { DeadLetter, Delivery } from "../../../core/delivery.ts"
+import type { DeadLetter, Delivery, TriggerName } from "../../../core/delivery.ts"
 import type { Carried, DeadLetterQuery, Fence, OpenDelivery } from "../../../core/engine.ts"
 import { UnavailableError } from "../../../core/errors.ts"
 import type { CarriedPage, LetterPage, Operation } from "./answering.ts"
@@ -61,6 +61,10 @@ export class RemoteShard implements ShardCalls {
 
   async resume(tenant: string, trigger: string, incarnation: string): Promise<number> {
     return (await this.#ask("resume", [tenant, trigger, incarnation], longAnswerMsMax)) as number
+  }
+
+  async held(): Promise<readonly TriggerName[]> {
+    return (await this.#ask("held", [], longAnswerMsMax)) as readonly TriggerName[]
   }
 
   async drop(tenant: string, trigger: string, incarnation: string): Promise<number> {

@@ -1,6 +1,6 @@
 import type { Clock } from "../../../core/clock.ts"
 import type { Cursor } from "../../../core/cursor.ts"
-import type { DeadLetter, Delivery } from "../../../core/delivery.ts"
+import type { DeadLetter, Delivery, TriggerName } from "../../../core/delivery.ts"
 import type { Carried, DeadLetterQuery, Fence, OpenDelivery } from "../../../core/engine.ts"
 import { ClosedError, ShareLostError, UnavailableError } from "../../../core/errors.ts"
 import { JournalStore } from "../../embedded/journal/journal-store.ts"
@@ -18,6 +18,7 @@ export interface ShardCalls {
   claim(fence: Fence): Promise<void>
   forget(reader: string): Promise<void>
   resume(tenant: string, trigger: string, incarnation: string): Promise<number>
+  held(): Promise<readonly TriggerName[]>
   drop(tenant: string, trigger: string, incarnation: string): Promise<number>
   open(delivery: Delivery): Promise<OpenDelivery | undefined>
   depth(lane: string): Promise<number>
@@ -130,6 +131,10 @@ export class Shard implements ShardCalls {
 
   resume(tenant: string, trigger: string, incarnation: string): Promise<number> {
     return this.#do(() => this.#queue.resume(tenant, trigger, incarnation))
+  }
+
+  held(): Promise<readonly TriggerName[]> {
+    return this.#do(() => this.#queue.held())
   }
 
   drop(tenant: string, trigger: string, incarnation: string): Promise<number> {
