@@ -119,6 +119,7 @@ async function readEvents(
   const given = typeof from === "string" && from !== "oldest" && from !== "newest"
   let next: Cursor = given ? from : await log.head(log.partitionOf(address))
   for await (const batch of log.read({ where: address, from, batchMax: passes ? 1_000 : Math.min(limit, 1_000) })) {
+    await context.turns.next()
     for (const stored of batch.events) {
       if (passes !== undefined && !(await passes(stored.event))) continue
       if (!share.take(bytesOf(stored))) {

@@ -2,9 +2,8 @@
  * A worker that looks whether the main thread's beats go on. Where they do not, it asks that thread, which cannot say it
  * itself, what it is doing, and writes the log line at once: a loop without an end never comes to it.
  */
-import { type Debugger, type InspectorNotification, Session } from "node:inspector"
+import type { Debugger, InspectorNotification, Session } from "node:inspector"
 import { workerData } from "node:worker_threads"
-import { openLog } from "./log.ts"
 import { blockedMs, checkMs, type WatchdogData } from "./watchdog-data.ts"
 
 /** A thread that is in native code has no place in JavaScript; it is not waited for longer. */
@@ -24,14 +23,16 @@ setInterval(() => {
   void tell()
 }, checkMs)
 
+/** What it needs for that is loaded only now: 20 MB that most processes never want. */
 async function tell(): Promise<void> {
-  const stack = await stackOfMain()
+  const { Session } = await import("node:inspector")
+  const stack = await stackOfMain(new Session())
+  const { openLog } = await import("./log.ts")
   const lines = await openLog(log)
   lines.warn({ blockedMs, stack }, "the event loop is blocked: nothing else is served until this is over")
 }
 
-function stackOfMain(): Promise<readonly string[]> {
-  const session = new Session()
+function stackOfMain(session: Session): Promise<readonly string[]> {
   session.connectToMainThread()
   const files = new Map<string, string>()
   return new Promise((resolve) => {
