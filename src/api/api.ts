@@ -8,6 +8,7 @@ import fastify, {
 } from "fastify"
 import { Budget } from "../core/budget.ts"
 import { auditRoutes } from "./audit.ts"
+import { boundBodies } from "./body-room.ts"
 import { type ApiContext, type ApiOptions, createTurns } from "./context.ts"
 import { deadLetterRoutes } from "./dead-letters.ts"
 import { destinationRoutes } from "./destination-routes.ts"
@@ -65,6 +66,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   refuseUnknown(app, context)
   refuseIdempotencyKeys(app)
   letBodiesCome(app)
+  boundBodies(app, context.clock)
   refuseUnasked(app)
   const register = (on: App) => registerRoutes(on, context)
   register(app)
