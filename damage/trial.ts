@@ -195,8 +195,8 @@ class Trial {
       const refusal = await this.#start()
       if (refusal !== undefined) return { refusal }
       const shown = await this.#look()
-      const crashed = this.#hub.faults.slice(this.#endsSeen).some((text) => text.includes("SIG"))
-      return crashed && this.crashes === 0 ? await this.#lookAgain(shown) : shown
+      const ended = this.#hub.faults.slice(this.#endsSeen).some((text) => text.includes("SIG"))
+      return (ended || typeof shown.end === "string") && this.crashes === 0 ? await this.#lookAgain(shown) : shown
     } finally {
       await this.#hub.close()
     }
@@ -209,7 +209,7 @@ class Trial {
     this.#endsSeen = this.#hub.faults.length
     const refusal = await this.#start()
     if (refusal !== undefined) return { refusal }
-    const earlier = new Set(before.fresh.map(({ number }) => number))
+    const earlier = new Set(Array.from({ length: freshCount }, (_, i) => freshFrom + i))
     const shown = await this.#look(earlier)
     // What it was told before it crashed changed them.
     return before.resources.triggers === undefined ? shown : { ...shown, resources: before.resources }
@@ -240,7 +240,7 @@ class Trial {
     const read = await this.#readAll()
     const alone = await this.#readAlone()
     const later = await this.#later()
-    const fresh = await this.#publishFresh(freshFrom + 2 * earlier.size)
+    const fresh = await this.#publishFresh(freshFrom + earlier.size)
     const again = await this.#publishAgain(new Set([...read.values()].flat().map(({ redcarcursor }) => redcarcursor)))
     for (const { id, paused } of resources.triggers ?? [])
       if (paused === true) await this.#asked("resuming", undefined, hub.call("POST", `/v1/triggers/${id}/resume`))
