@@ -95,8 +95,9 @@ export function shortId(delivery: string): string {
   return delivery.split(".").slice(0, 2).join(".")
 }
 
-/** What the hub says is wrong with it: from its status, and from what probes see. */
+/** What the hub says is wrong with it, in its status and to whoever probes it; it has to be ready all the same. */
 export async function readHealth(hub: HubProcess): Promise<readonly string[]> {
-  const status = (await (await hub.call("GET", "/v1/status")).json()) as { readonly health: readonly string[] }
-  return status.health
+  const { degraded } = (await (await hub.call("GET", "/readyz")).json()) as { readonly degraded: readonly string[] }
+  const { health } = (await (await hub.call("GET", "/v1/status")).json()) as { readonly health: readonly string[] }
+  return health.filter((line) => degraded.includes(line))
 }
