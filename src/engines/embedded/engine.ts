@@ -1,9 +1,9 @@
 import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
 import type { Clock } from "../../core/clock.ts"
-import type { Catalog, DeliveryQueue, Engine } from "../../core/engine.ts"
+import type { DeliveryQueue, Engine } from "../../core/engine.ts"
 import { auditLog } from "./audit.ts"
-import { openCatalog } from "./catalog.ts"
+import { type EmbeddedCatalog, openCatalog } from "./catalog.ts"
 import type { Disk } from "./disk.ts"
 import { openNodeDisk } from "./disk-node.ts"
 import { lockDirectory } from "./lock.ts"
@@ -55,8 +55,24 @@ export async function openEmbeddedEngine(options: EmbeddedOptions): Promise<Engi
     ...(options.onRebuild && { onRebuild: options.onRebuild }),
   })
   const { tables } = log
-  const queue = await openQueue({ store: tables, clock })
-  const catalog: Catalog & { close(): void | Promise<void> } = await openCatalog({ store: tables })
+  try {
+    const queue = await openQueue({ store: tables, clock })
+    const catalog = await openCatalog({ store: tables })
+    return engineOf({ log, queue, catalog, store })
+  } catch (error) {
+    await log.close()
+    throw error
+  }
+}
+
+interface Parts {
+  readonly log: SegmentLog
+  readonly queue: Awaited<ReturnType<typeof openQueue>>
+  readonly catalog: EmbeddedCatalog
+  readonly store: Store
+}
+
+function engineOf({ log, queue, catalog, store }: Parts): Engine {
   return {
     log,
     queue: queue as DeliveryQueue,
@@ -88,8 +104,11 @@ export async function openEmbeddedDirectory(
   const unlock = await lockDirectory(directory)
   try {
     const disk = await openNodeDisk(join(directory, "log"))
-    const store = await openLmdbStore(join(directory, "state"), {})
-    const engine = await openEmbeddedEngine({ ...options, disk, store })
+    const store = openLmdbStore(join(directory, "state"), {})
+    const engine = await openEmbeddedEngine({ ...options, disk, store }).catch(async (error: unknown) => {
+      await store.close()
+      throw error
+    })
     const close = async () => {
       await engine.close()
       await unlock()

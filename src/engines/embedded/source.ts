@@ -26,7 +26,12 @@ export async function openEmbeddedSource(
     await rm(state, { recursive: true, force: true })
     await mkdir(work, { recursive: true, mode: 0o700 })
     await cp(join(directory, "state"), state, { recursive: true })
-    const engine = await openEmbeddedEngine({ ...options, reserveBytes: 0, disk, store: openLmdbStore(state) })
+    const store = openLmdbStore(state)
+    const opening = openEmbeddedEngine({ ...options, reserveBytes: 0, disk, store })
+    const engine = await opening.catch(async (error: unknown) => {
+      await store.close()
+      throw error
+    })
     const close = async () => {
       await engine.close()
       await rm(state, { recursive: true, force: true })

@@ -41,6 +41,7 @@ export class LogIndex {
   #unflushed = 0
   #flushing: Promise<void> | undefined
   #cancelTimer: (() => void) | undefined
+  #abandoned = false
   #watermark: number
   #failure: unknown
 
@@ -150,10 +151,11 @@ export class LogIndex {
   }
 
   #startFlush(): void {
+    if (this.#abandoned) return
     this.#flushing ??= this.flush()
       .catch((error: unknown) => {
         this.#failure = error
-        this.#cancelTimer ??= this.#clock.after(flushAfterMs, () => this.#onTimer())
+        if (!this.#abandoned) this.#cancelTimer ??= this.#clock.after(flushAfterMs, () => this.#onTimer())
       })
       .finally(() => {
         this.#flushing = undefined
@@ -187,6 +189,13 @@ export class LogIndex {
       this.#topics.delete(name)
       this.#unloaded.add(index)
     }
+  }
+
+  /** Ends without bringing the store up to date. */
+  async abandon(): Promise<void> {
+    this.#abandoned = true
+    this.#cancelTimer?.()
+    await this.#flushing
   }
 
   async close(): Promise<void> {

@@ -8,6 +8,7 @@ import { createSimulatedClock, quiesce, runUntil } from "../../../testing/clock.
 import { createSimulatedDisk } from "../../../testing/disk.ts"
 import { createPower } from "../../../testing/power.ts"
 import { createSimulatedStore } from "../../../testing/store.ts"
+import type { Disk, DiskFile } from "../disk.ts"
 import { SegmentLog } from "./log.ts"
 
 const orders = { tenant: "acme", topic: "orders" }
@@ -30,11 +31,11 @@ function machine(seed: string, segmentBytes = 16 * 1024) {
     lines,
     run,
     cut: () => power.cut(),
-    async open(reserveBytes = 0): Promise<SegmentLog> {
+    async open(reserveBytes = 0, through = (disk: Disk) => disk): Promise<SegmentLog> {
       power = createPower({ clock })
       return run(
         SegmentLog.open({
-          disk: disk.mount(power),
+          disk: through(disk.mount(power)),
           store: store.mount(power),
           clock: power.clock,
           segmentBytes,
@@ -291,6 +292,52 @@ test("a write that finds no room is the last one that is tried until there is so
   }
   expect(refusals).toEqual(["StorageFullError"])
   expect(log.health()).toEqual(["the disk is nearly full: publishing is refused"])
+})
+
+/** The disk whose `nth` operation (from 0) fails, and the files of it that are open. */
+function failing(disk: Disk, nth: number, open: Set<DiskFile>): Disk {
+  let operations = 0
+  const perform = <T>(work: () => Promise<T>): Promise<T> =>
+    operations++ === nth ? Promise.reject(new StorageError("this one fails")) : work()
+  const track = (file: DiskFile): DiskFile => {
+    const tracked: DiskFile = {
+      ...file,
+      read: (into, at) => perform(() => file.read(into, at)),
+      write: (data, at) => perform(() => file.write(data, at)),
+      close() {
+        open.delete(tracked)
+        return file.close()
+      },
+    }
+    open.add(tracked)
+    return tracked
+  }
+  return {
+    list: () => perform(() => disk.list()),
+    create: (name, bytes) => perform(() => disk.create(name, bytes).then(track)),
+    createSparse: (name, bytes, parts) => perform(() => disk.createSparse(name, bytes, parts)),
+    open: (name) => perform(() => disk.open(name).then(track)),
+    rename: (from, to) => perform(() => disk.rename(from, to)),
+    remove: (name) => perform(() => disk.remove(name)),
+    freeBytes: () => disk.freeBytes(),
+  }
+}
+
+test("an open that fails leaves no file open, and nothing that goes on", async () => {
+  const host = machine("failing to open")
+  const log = await host.open()
+  for (let i = 0; i < 60; i++) await host.run(log.append(orders, [event(`e${i}`, 500)]))
+  let failed = 0
+  for (let nth = 0; nth < 60; nth++) {
+    host.cut()
+    const open = new Set<DiskFile>()
+    const outcome = await host.open(0, (disk) => failing(disk, nth, open)).catch((error: unknown) => error)
+    if (outcome instanceof SegmentLog) continue
+    failed++
+    expect(outcome).toBeInstanceOf(Error)
+    expect([nth, open.size, host.clock.waiting]).toEqual([nth, 0, 0])
+  }
+  expect(failed).toBeGreaterThan(10)
 })
 
 describe("retention", () => {

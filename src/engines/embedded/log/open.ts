@@ -77,6 +77,7 @@ class Opening {
   readonly #reached: Reached = { durable: 0, eventsEnd: 0 }
   readonly #closing = new AbortController()
   #appender: Appender | undefined
+  #index: LogIndex | undefined
 
   constructor(options: LogOptions) {
     this.#options = options
@@ -90,6 +91,9 @@ class Opening {
     try {
       return await this.#recover(segments, remembered)
     } catch (error) {
+      this.#closing.abort()
+      this.#appender?.stop()
+      await this.#index?.abandon()
       await segments.close()
       throw error
     }
@@ -103,6 +107,7 @@ class Opening {
     const tables = this.#makeTables(segments.identity, told)
     const ids = new RecentIds(store, () => this.#appender?.windowMaxMs ?? 0)
     const index = new LogIndex(tables, clock, ids, this.#reached)
+    this.#index = index
     const replay = new Replay({ reader: this.#readerOf(segments), local: store, identity: segments.identity, told })
     const recovered = await this.#read(segments, { index, replay, told, isLost })
     const replayed = await replay.run((done, total) => {
