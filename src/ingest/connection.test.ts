@@ -171,6 +171,8 @@ describe("lines", () => {
     }
     // What the hub's memory and the sockets' buffers do not hold is still with the sender.
     expect(held).toBe(true)
+    // The topic is made before the first piece goes to the log.
+    await gated.begun(1)
     expect(gated.pieces).toHaveLength(1)
     gated.letGo()
     socket.write(all.subarray(taken + 65_536))
