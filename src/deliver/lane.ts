@@ -183,6 +183,8 @@ export class Lane {
     const ahead = Math.min(this.#concurrency, limits.aheadMax)
     if (waiting > ahead >> 1) return 0
     let room = this.#concurrency + ahead - waiting - this.#sending
+    // More are being sent than the destination is to have at once, since it was changed.
+    if (room <= 0) return 0
     if (this.#rate) {
       room = Math.min(room, Math.max(1, this.#rate.available(now)) - waiting)
       if (room <= 0) return 0

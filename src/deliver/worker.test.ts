@@ -34,6 +34,22 @@ describe("delivery", () => {
     expect(hub.log.lines).toEqual([])
   })
 
+  it("goes on where a destination is given less at once than is being sent to it", async () => {
+    const hub = await Delivering.start()
+    const answer = Promise.withResolvers<Outcome>()
+    await hub.connect("a", () => answer.promise, {}, { concurrency: 8 })
+    await hub.owe(8, "a")
+    await hub.rig.until(() => hub.sentTo("a") === 8)
+    await hub.destination("a", { concurrency: 1 })
+    await hub.owe(8, "a")
+    await hub.rig.clock.advance(1_000)
+    hub.behaviours.set("a", () => ok)
+    answer.resolve(ok)
+    await hub.empty("a")
+    expect(hub.sentTo("a")).toBe(16)
+    expect(hub.worker.figures().inFlight).toBe(0)
+  })
+
   it("tries again by the trigger's policy, then gives up with a dead letter that can be redriven", async () => {
     const hub = await Delivering.start()
     const retry = { delaysMs: [1_000, 5_000], jitter: 0, attemptsMax: 3, ageMaxMs: 60_000 }

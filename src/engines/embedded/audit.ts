@@ -16,7 +16,7 @@ export async function auditLog(log: SegmentLog, { progress, stop }: AuditOptions
     if (stop.aborted) break
     progress(Math.min(total, parseCursor(batch.next)), total)
   }
-  const damaged = log.health()
+  const damaged = log.damaged()
   return {
     name: "log",
     complete: !stop.aborted,

@@ -8,6 +8,7 @@ import { createSimulatedClock, quiesce, runUntil } from "../../../testing/clock.
 import { createSimulatedDisk } from "../../../testing/disk.ts"
 import { createPower } from "../../../testing/power.ts"
 import { createSimulatedStore } from "../../../testing/store.ts"
+import { auditLog } from "../audit.ts"
 import type { Disk, DiskFile } from "../disk.ts"
 import { SegmentLog } from "./log.ts"
 
@@ -292,6 +293,8 @@ test("a write that finds no room is the last one that is tried until there is so
   }
   expect(refusals).toEqual(["StorageFullError"])
   expect(log.health()).toEqual(["the disk is nearly full: publishing is refused"])
+  const audit = auditLog(log, { progress: () => {}, stop: new AbortController().signal })
+  expect((await host.run(audit)).findings, "and that is no damage").toEqual([])
 })
 
 /** The disk whose `nth` operation (from 0) fails, and the files of it that are open. */
@@ -380,4 +383,28 @@ describe("retention", () => {
     expect(await host.run(log.trim(orders, { bytesMax: bytes / 2 }))).toBe(3)
     expect(ids(await host.all(log, orders))).toEqual(["e8", "e9"])
   })
+})
+
+test("an event counts as many bytes after a start as before, also where the rest of its segment is empty", async () => {
+  const host = machine("sizes")
+  const log = await host.open()
+  for (let i = 0; i < 12; i++) await host.run(log.append(orders, [event(`e${i}`, 5_000)]))
+  const before = await host.run(log.stats(orders))
+  host.cut()
+  expect(await host.run((await host.open()).stats(orders))).toEqual(before)
+})
+
+test("of two trims at once the one that reaches further holds, after a start too", async () => {
+  const host = machine("trims")
+  const log = await host.open()
+  await host.run(
+    log.append(
+      orders,
+      ["a", "b", "c", "d"].map((id) => event(id)),
+    ),
+  )
+  await host.run(Promise.all([log.trim(orders, { eventsMax: 0 }), log.trim(orders, { eventsMax: 3 })]))
+  expect(await host.all(log, orders)).toEqual([])
+  host.cut()
+  expect(await host.all(await host.open(), orders)).toEqual([])
 })

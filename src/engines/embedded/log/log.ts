@@ -15,6 +15,7 @@ import type { Retention } from "../../../core/resources.ts"
 import type { JournalStore } from "../journal/journal-store.ts"
 import type { Appender } from "./appender.ts"
 import { cursorBefore, formatCursor, parseCursor } from "./cursor.ts"
+import { damageLine } from "./health.ts"
 import { dropped, find, lastKept } from "./lookup.ts"
 import { type LogOptions, type OpenedLog, openLog } from "./open.ts"
 import { atTime, readLog } from "./read.ts"
@@ -112,6 +113,11 @@ export class SegmentLog implements EventLog {
     await index.trim(position)
     await this.#reclaimer.run(from, position)
     return events
+  }
+
+  /** What of the log cannot be read: one line each. */
+  damaged(): readonly string[] {
+    return this.#state.health.damages.map(damageLine)
   }
 
   health(): readonly string[] {

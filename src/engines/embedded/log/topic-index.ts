@@ -140,6 +140,8 @@ export class TopicIndex {
   #dirty = false
   /** Events before this position are gone. */
   trimmedTo: number
+  /** Where trims that are being written reach. */
+  readonly #trimming = new Set<number>()
   /** Readers at the end of the topic. */
   readonly waiters = new Waiters()
 
@@ -336,7 +338,18 @@ export class TopicIndex {
   }
 
   /** Forgets what lies before `position`; a refusal or a crash changes nothing. */
-  async trim(position: number): Promise<void> {
+  async trim(wanted: number): Promise<void> {
+    // One that is on its way may reach further, and must not be taken back by what is written after it.
+    const position = Math.max(wanted, ...this.#trimming)
+    this.#trimming.add(position)
+    try {
+      await this.#trim(position)
+    } finally {
+      this.#trimming.delete(position)
+    }
+  }
+
+  async #trim(position: number): Promise<void> {
     const writes: Write[] = [
       { table: "meta", key: this.#trimKey, value: Buffer.from(formatCursor(position), "latin1") },
     ]
