@@ -1,20 +1,34 @@
+import { createApi } from "../src/api/api.ts"
 import type { Address } from "../src/core/address.ts"
-import type { Appended, AppendOptions, DeliveryQueue, Engine } from "../src/core/engine.ts"
+import type { Cursor } from "../src/core/cursor.ts"
+import type { DeliveryQueue, Engine } from "../src/core/engine.ts"
 import type { Event } from "../src/core/event.ts"
 import type { Logger } from "../src/core/logger.ts"
 import { startDelivery } from "../src/deliver/worker.ts"
 import { openEmbeddedEngine } from "../src/engines/embedded/engine.ts"
+import { createPublisher, type Published } from "../src/ingest/publish.ts"
+import type { Refusal } from "../src/ingest/refusal.ts"
+import { openTopics } from "../src/ingest/topics.ts"
+import { startRetention } from "../src/retention/retention.ts"
 import { startRouter } from "../src/route/router.ts"
 import type { Power } from "../src/testing/power.ts"
+import { type Answer, answerOf, type Call, injectionOf } from "./calls.ts"
 import { observeQueue } from "./observe.ts"
+import { dedupeWindowMs } from "./scenario.ts"
 import type { World } from "./world.ts"
 
-/** One life of the hub: the real engine, router and delivery on what the world has of disk, store, network and time. */
+/** One life of the hub: all its real parts, on what the world has of disk, store, network and time. */
 export interface Hub {
   readonly engine: Engine
   /** The engine's queue, watched. */
   readonly queue: DeliveryQueue
-  publish(address: Address, events: readonly Event[], options: AppendOptions): Promise<readonly Appended[]>
+  publish(
+    address: Address,
+    events: readonly Event[],
+    expectedLast?: Cursor | "none",
+  ): Promise<readonly Published[] | Refusal>
+  /** Asks the API. */
+  call(request: Call): Promise<Answer>
   alive(): boolean
   close(): Promise<void>
 }
@@ -25,48 +39,79 @@ const segmentBytesOf = [32 * 1024, 128 * 1024] as const
 /** Shorter than in life, so that leases lapse and slots run out within a run. */
 const limits = { inFlightMax: 64, leaseMs: 15_000, attemptMsMax: 20_000, stopMs: 3_000 }
 
+/** Between two rounds of retention. */
+export const retentionEveryMs = 1_500
+
+/** The key of whoever runs the hub. */
+export const operatorTenant = "operator"
+
 export async function openHub(world: World, power: Power, incarnation: number): Promise<Hub> {
   const { clock } = power
-  const segmentBytes = segmentBytesOf[world.seed % 2]!
-  const opened = await openEmbeddedEngine({
-    disk: world.disk.mount(power),
-    store: world.store.mount(power),
-    clock,
-    segmentBytes,
-    pendingBytesMax: 1 << 20,
-    reserveBytes: segmentBytes,
+  const engine = await openEngine(world, power, incarnation)
+  const log = logger(world)
+  const chance = world.chance.fork(`hub ${incarnation}`)
+  const stop = new AbortController()
+  const own = { autoCreate: true, dedupeWindowMs }
+  const topics = await openTopics({ catalog: engine.catalog, clock, dedupeWindowMs, stop: stop.signal })
+  const publisher = createPublisher({
+    ...{ engine, topics, clock, chance: chance.fork("publisher") },
+    limits: { eventBytesMax: 1 << 20, topicsAutoCreate: true },
   })
-  const alive = () => power.on
+  const router = startRouter({ engine, clock, log })
+  const retention = startRetention({ ...{ engine, clock, log, topics: own }, everyMs: retentionEveryMs })
+  const kind = world.network.kind(power)
+  const kinds = new Map([[kind.kind, kind]])
+  const delivery = startDelivery({
+    ...{ engine, clock, chance, log, limits, kinds },
+    publish: async (address, event) => void (await engine.log.append(address, [event])),
+  })
+  const api = await createApi({
+    ...{ engine, clock, log, kinds, chance: chance.fork("api"), stop: stop.signal, version: "simulated" },
+    authorize: (header) => callerOf(header),
+    topics: own,
+    metrics: { open: true, render: async () => ({ contentType: "text/plain", body: "" }) },
+  })
+  for (const loop of [router.done, delivery.done, topics.watching]) loop.catch(world.fail)
+  return {
+    engine,
+    queue: engine.queue,
+    publish: (address, events, expectedLast) => publisher.publish(address, events, expectedLast),
+    call: async (request) => answerOf(await api.inject(injectionOf(request))),
+    alive: () => power.on,
+    async close() {
+      stop.abort()
+      await delivery.stop()
+      await retention.stop()
+      await router.stop()
+      await engine.close()
+    },
+  }
+}
+
+/** The engine, with its queue watched. */
+async function openEngine(world: World, power: Power, incarnation: number): Promise<Engine> {
+  const segmentBytes = segmentBytesOf[world.seed % 2]!
+  const { clock } = power
+  const random = world.chance.fork(`random ${incarnation}`)
+  const opened = await openEmbeddedEngine({
+    ...{ disk: world.disk.mount(power), store: world.store.mount(power), clock },
+    ...{ segmentBytes, pendingBytesMax: 1 << 20, reserveBytes: segmentBytes },
+    random: (bytes) => Uint8Array.from({ length: bytes }, () => random.between(0, 255)),
+  })
   const queue = observeQueue({
-    ...{ record: world.record, trace: world.trace, clock, alive },
+    ...{ record: world.record, trace: world.trace, clock, alive: () => power.on },
     queue: opened.queue,
     storeCalls: () => world.store.applied,
     stutter: stutterer(world, power, incarnation),
     onViolation: world.violate,
   })
-  const engine: Engine = { ...opened, queue }
-  const log = logger(world)
-  const chance = world.chance.fork(`hub ${incarnation}`)
-  const router = startRouter({ engine, clock, log })
-  const kind = world.network.kind(power)
-  const delivery = startDelivery({
-    ...{ engine, clock, chance, log, limits },
-    kinds: new Map([[kind.kind, kind]]),
-    publish: async (address, event) => void (await engine.log.append(address, [event])),
-  })
-  router.done.catch(world.fail)
-  delivery.done.catch(world.fail)
-  return {
-    engine,
-    queue,
-    publish: (address, events, options) => engine.log.append(address, events, options),
-    alive,
-    async close() {
-      await router.stop()
-      await delivery.stop()
-      await opened.close()
-    },
-  }
+  return { ...opened, queue }
+}
+
+function callerOf(header: string | undefined) {
+  const tenant = header?.slice("Bearer ".length)
+  if (tenant === undefined) return undefined
+  return { tenant, key: tenant, rights: tenant === operatorTenant ? (["operate"] as const) : [] }
 }
 
 function stutterer({ chance, trace }: World, { clock }: Power, incarnation: number) {

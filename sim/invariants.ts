@@ -1,12 +1,13 @@
-import { type Address, attemptsTopic, deadLettersTopic, isReservedTopic } from "../src/core/address.ts"
+import { attemptsTopic, deadLettersTopic, isReservedTopic } from "../src/core/address.ts"
 import type { Cursor } from "../src/core/cursor.ts"
-import type { DeadLetter, Delivery, Verdict } from "../src/core/delivery.ts"
+import type { DeadLetter, Verdict } from "../src/core/delivery.ts"
 import { deliveryId } from "../src/core/delivery.ts"
-import type { EventLog, StoredEvent } from "../src/core/engine.ts"
+import type { DeliveryQueue, EventLog, StoredEvent } from "../src/core/engine.ts"
 import { fingerprintOf } from "../src/core/fingerprint.ts"
 import type { Hub } from "./hub.ts"
-import { InvariantError, identityOf, isSame } from "./record.ts"
-import { dedupeWindowMs, keys, type Scenario, tenants, topics, trimmedEventsMax, trimmedTopic } from "./scenario.ts"
+import { Keeping } from "./keeping.ts"
+import { type Acknowledged, InvariantError, identityOf, isSame, type RunRecord, type TriggerRecord } from "./record.ts"
+import { keys, type Scenario, sideTopics, tenants, topics } from "./scenario.ts"
 import { firesSurely } from "./triggers.ts"
 import type { World } from "./world.ts"
 
@@ -17,13 +18,17 @@ const promptMs = 1_000
 export async function checkInvariants(world: World, hub: Hub, scenario: Scenario): Promise<void> {
   const events = await readAll(hub.engine.log)
   const letters = await readLetters(hub)
-  checkLog(world, events)
-  checkRepeats(events)
+  const keeping = new Keeping(world)
+  checkLog(world, events, keeping)
+  checkRepeats(events, keeping)
+  checkDuplicates(world, keeping)
+  keeping.check(events)
+  await checkKeepers(hub, events)
   checkConditions(world, events)
   checkNamed(world, events)
   await checkTopics(hub.engine.log, events)
   await checkDeliveries(world, hub, events, letters)
-  checkLetters(world, letters)
+  checkLetters(world, letters, events)
   checkTold(world, events, letters)
   checkSpeed(world, scenario, events)
   world.record.count("stored", events.length)
@@ -49,18 +54,12 @@ async function readLetters({ queue }: Hub): Promise<ReadonlyMap<string, DeadLett
   return letters
 }
 
-/** 1: what was acknowledged is there, as it was published, in order; nothing else is. */
-function checkLog(world: World, events: readonly StoredEvent[]): void {
+/** 1: what was acknowledged is there, as it was published, in order, unless its topic keeps it no longer; nothing else is. */
+function checkLog(world: World, events: readonly StoredEvent[], keeping: Keeping): void {
   const { record } = world
   const byCursor = new Map(events.map((stored) => [stored.cursor, stored]))
-  for (const { cursor, address, event } of record.acknowledged) {
-    const stored = byCursor.get(cursor)
-    if (!stored && isTrimmed(events, address, cursor)) continue
-    if (!stored) throw new InvariantError(1, `the event acknowledged at ${cursor} is not in the log`)
-    if (identityOf(stored.address, stored.event) !== identityOf(address, event)) {
-      throw new InvariantError(1, `another event is at ${cursor} than was acknowledged there`)
-    }
-  }
+  for (const acknowledged of record.acknowledged) checkAcknowledged(acknowledged, byCursor, keeping)
+  checkGone(record, events, byCursor)
   const stored = new Set<string>()
   for (const [i, { cursor, storedAt, address, event }] of events.entries()) {
     const before = events[i - 1]
@@ -81,23 +80,63 @@ function checkLog(world: World, events: readonly StoredEvent[]): void {
   }
 }
 
-/** Whether retention may have dropped this event: its topic has as many newer ones as it keeps. */
-function isTrimmed(events: readonly StoredEvent[], { tenant, topic }: Address, cursor: Cursor): boolean {
-  if (topic !== trimmedTopic) return false
-  const newer = events.filter(
-    (stored) => stored.cursor > cursor && stored.address.topic === topic && stored.address.tenant === tenant,
-  )
-  return newer.length >= trimmedEventsMax
+function checkAcknowledged(
+  acknowledged: Acknowledged,
+  byCursor: ReadonlyMap<Cursor, StoredEvent>,
+  keeping: Keeping,
+): void {
+  const { cursor, address, event } = acknowledged
+  const stored = byCursor.get(cursor)
+  if (!stored) {
+    if (keeping.mayBeGone(acknowledged)) return
+    throw new InvariantError(1, `the event acknowledged at ${cursor} is not in the log`)
+  }
+  if (identityOf(stored.address, stored.event) !== identityOf(address, event)) {
+    throw new InvariantError(1, `another event is at ${cursor} than was acknowledged there`)
+  }
+  if (keeping.mustBeGone(acknowledged, Number.POSITIVE_INFINITY)) {
+    throw new InvariantError(1, `the event at ${cursor} is in the log, and its topic was deleted`)
+  }
+}
+
+/** 1: a topic loses its oldest events, and none after one that it keeps; what is gone is nobody's duplicate. */
+function checkGone(
+  record: RunRecord,
+  events: readonly StoredEvent[],
+  byCursor: ReadonlyMap<Cursor, StoredEvent>,
+): void {
+  const oldest = new Map<string, Cursor>()
+  for (const { address, cursor } of events) {
+    const path = `${address.tenant}/${address.topic}`
+    if (!oldest.has(path)) oldest.set(path, cursor)
+  }
+  for (const { address, cursor } of record.acknowledged) {
+    const first = oldest.get(`${address.tenant}/${address.topic}`)
+    if (first === undefined || cursor < first || byCursor.has(cursor)) continue
+    throw new InvariantError(1, `the event at ${cursor} is gone, and one before it is kept`)
+  }
+}
+
+/** 1: what is deleted is gone: a repeated event after that is a new one. */
+function checkDuplicates({ record }: World, keeping: Keeping): void {
+  const first = new Map<Cursor, Acknowledged>()
+  for (const acknowledged of record.acknowledged) {
+    const known = first.get(acknowledged.cursor)
+    if (known === undefined) first.set(acknowledged.cursor, acknowledged)
+    else if (keeping.mustBeGone(known, acknowledged.at)) {
+      throw new InvariantError(1, `an event was acknowledged at ${known.cursor}, where it had been deleted before`)
+    }
+  }
 }
 
 /** 1: a repeated event within the window is one event. */
-function checkRepeats(events: readonly StoredEvent[]): void {
+function checkRepeats(events: readonly StoredEvent[], keeping: Keeping): void {
   const last = new Map<string, StoredEvent>()
   for (const stored of events) {
     if (isReservedTopic(stored.address.topic)) continue
     const identity = identityOf(stored.address, stored.event)
     const earlier = last.get(identity)
-    if (earlier && stored.storedAt - earlier.storedAt < dedupeWindowMs) {
+    if (earlier && stored.storedAt - earlier.storedAt < keeping.dedupeWindowMs(stored.address)) {
       throw new InvariantError(1, `${identity} is stored at ${earlier.cursor} and again at ${stored.cursor}`)
     }
     last.set(identity, stored)
@@ -115,29 +154,40 @@ function checkConditions(world: World, events: readonly StoredEvent[]): void {
     )
     const at = there.findIndex((stored) => stored.cursor === cursor)
     const before = there[at - 1]?.cursor ?? "none"
-    if (before !== expected)
-      throw new InvariantError(1, `${cursor} expected ${expected} before it, and follows ${before}`)
+    // What was there may have been dropped since.
+    if (at < 0 || before === expected || (before === "none" && expected < cursor)) continue
+    throw new InvariantError(1, `${cursor} expected ${expected} before it, and follows ${before}`)
   }
 }
 
-/** 1: what was named as an address's last event is one of its events. */
+/** 1: what was named as an address's last event is one of its events, or was. */
 function checkNamed({ record }: World, events: readonly StoredEvent[]): void {
-  const byCursor = new Map(events.map((stored) => [stored.cursor, stored]))
+  const byCursor = new Map([...record.acknowledged, ...events].map((each) => [each.cursor, each.address]))
   for (const { address, cursor } of record.named) {
-    const there = byCursor.get(cursor)?.address
+    const there = byCursor.get(cursor)
+    const isDropped = there === undefined && (sideTopics as readonly string[]).includes(address.topic)
     const same = there?.tenant === address.tenant && there.topic === address.topic
-    if (same && (address.key === undefined || there.key === address.key)) continue
-    throw new InvariantError(
-      1,
-      `${cursor} was named as the last of ${address.tenant}/${address.topic}, and is not there`,
-    )
+    if (isDropped || (same && (address.key === undefined || there.key === address.key))) continue
+    const named = `${address.tenant}/${address.topic}`
+    throw new InvariantError(1, `${cursor} was named as the last of ${named}, and is not there`)
+  }
+}
+
+/** 1: every topic that has events is there, so that its retention is seen to. */
+async function checkKeepers({ engine }: Hub, events: readonly StoredEvent[]): Promise<void> {
+  for (const { address, cursor } of new Map(
+    events.map((stored) => [`${stored.address.tenant}/${stored.address.topic}`, stored]),
+  ).values()) {
+    const { tenant, topic } = address
+    if (isReservedTopic(topic) || (await engine.catalog.get(`topic/${tenant}/${topic}`))) continue
+    throw new InvariantError(1, `${cursor} is on ${tenant}/${topic}, which is not there: no retention ends it`)
   }
 }
 
 /** 1, 5: reading one topic, or one key of it, finds what reading everything finds there. */
 async function checkTopics(log: EventLog, events: readonly StoredEvent[]): Promise<void> {
   for (const tenant of tenants) {
-    for (const topic of [...topics, trimmedTopic, attemptsTopic]) {
+    for (const topic of [...topics, ...sideTopics, attemptsTopic]) {
       for (const key of keys) {
         const where = { tenant, topic, ...(key === undefined ? {} : { key }) }
         const read = (await readAll(log, where)).map(({ cursor }) => cursor)
@@ -160,47 +210,65 @@ async function checkDeliveries(
   letters: ReadonlyMap<string, DeadLetter>,
 ): Promise<void> {
   const { record } = world
-  for (const trigger of record.triggers.values()) {
+  for (const trigger of record.triggers) {
     for (const stored of events) {
       if (!firesSurely(record, trigger, stored)) continue
       record.count("owed")
-      const { tenant, id, incarnation = "", destination } = trigger.versions[0]!.trigger
-      const delivery: Delivery = {
-        id: deliveryId(stored.cursor, id, incarnation),
-        tenant,
-        trigger: id,
-        incarnation,
-        destination,
-        cursor: stored.cursor,
-        fingerprint: fingerprintOf(stored),
+      const id = deliveryId(stored.cursor, trigger.id, trigger.incarnation ?? "")
+      const open = await openOf(queue, trigger, stored)
+      if (open) throw new InvariantError(3, `${id} is still ${open.state}`)
+      if (letters.has(id)) continue
+      if (!record.deliveries.get(id)?.taken) {
+        throw new InvariantError(2, `${id} was owed, and neither delivered nor given up`)
       }
-      const known = record.deliveries.get(delivery.id)
-      const open = await queue.open(delivery)
-      if (open) throw new InvariantError(3, `${delivery.id} is still ${open.state}`)
-      if (letters.has(delivery.id)) continue
-      if (!known?.taken) throw new InvariantError(2, `${delivery.id} was owed, and neither delivered nor given up`)
     }
   }
 }
 
-/** 3: a delivery is given up for the reason that it says. */
-function checkLetters(world: World, letters: ReadonlyMap<string, DeadLetter>): void {
-  const { record } = world
-  for (const { id, tenant, trigger, reason, attempts } of letters.values()) {
-    const known = record.deliveries.get(id)
-    const policy = record.triggers.get(`${tenant}/${trigger}`)?.versions[0]?.trigger.retry
-    if (!known || !policy) throw new InvariantError(2, `the dead letter ${id} is of a delivery that never was`)
-    if (known.ended?.kind === "done") throw new InvariantError(2, `${id} is done, and a dead letter`)
-    if (reason === "permanent" && known.refused === 0) {
-      throw new InvariantError(3, `${id} was given up as permanent, and no destination refused it`)
-    }
-    if (reason === "damaged") throw new InvariantError(3, `${id} was given up as damaged, and nothing was`)
-    if (reason === "exhausted" && attempts < policy.attemptsMax) {
-      throw new InvariantError(3, `${id} was given up after ${attempts} of ${policy.attemptsMax} attempts`)
-    }
+/** The open delivery of an event, to whatever destination the trigger had. */
+async function openOf(
+  queue: DeliveryQueue,
+  { tenant, id: trigger, incarnation = "", versions }: TriggerRecord,
+  stored: StoredEvent,
+) {
+  const { cursor } = stored
+  const fingerprint = fingerprintOf(stored)
+  const id = deliveryId(cursor, trigger, incarnation)
+  for (const destination of new Set(versions.map((version) => version.trigger.destination))) {
+    const open = await queue.open({ id, tenant, trigger, incarnation, destination, cursor, fingerprint })
+    if (open) return open
   }
+  return undefined
+}
+
+/** 3: a delivery is given up for the reason that it says. */
+function checkLetters(world: World, letters: ReadonlyMap<string, DeadLetter>, events: readonly StoredEvent[]): void {
+  const { record } = world
+  const kept = new Set(events.map(({ cursor }) => cursor))
+  for (const letter of letters.values()) checkLetter(record, letter, kept)
   for (const { id, ended } of record.deliveries.values()) {
     if (ended?.kind === "dead" && !letters.has(id)) throw new InvariantError(3, `the dead letter ${id} is lost`)
+  }
+}
+
+function checkLetter(record: RunRecord, letter: DeadLetter, kept: ReadonlySet<Cursor>): void {
+  const { id, tenant, destination, reason, attempts, cursor } = letter
+  const known = record.deliveries.get(id)
+  const policies = record.triggersFor(letter).flatMap(({ versions }) => versions.map(({ trigger }) => trigger.retry))
+  if (!known || policies.length === 0) {
+    throw new InvariantError(2, `the dead letter ${id} is of a delivery that never was`)
+  }
+  if (known.ended?.kind === "done") throw new InvariantError(2, `${id} is done, and a dead letter`)
+  const mayBeNowhere = record.models
+    .get(`destination/${tenant}/${destination}`)
+    ?.spans.some(({ fields, from }) => fields === undefined && from < letter.diedAt)
+  if (reason === "permanent" && known.refused === 0 && kept.has(cursor) && !mayBeNowhere) {
+    throw new InvariantError(3, `${id} was given up as permanent, and no destination refused it`)
+  }
+  if (reason === "damaged") throw new InvariantError(3, `${id} was given up as damaged, and nothing was`)
+  const attemptsMax = Math.min(...policies.map((policy) => policy.attemptsMax))
+  if (reason === "exhausted" && attempts < attemptsMax) {
+    throw new InvariantError(3, `${id} was given up after ${attempts} of ${attemptsMax} attempts`)
   }
 }
 
@@ -228,10 +296,10 @@ function checkSpeed(world: World, { triggers }: Scenario, events: readonly Store
   const { record } = world
   for (const { tenant, id, destination } of triggers) {
     if (!destination.startsWith("steady")) continue
-    const trigger = record.triggers.get(`${tenant}/${id}`)
+    const trigger = record.triggersOf({ tenant, id })[0]
     const since = trigger?.versions[0]?.acknowledgedAt
     if (!trigger || since === undefined) continue
-    const { incarnation = "" } = trigger.versions[0]!.trigger
+    const { incarnation = "" } = trigger
     for (const { cursor, storedAt } of events.filter((stored) => firesSurely(record, trigger, stored))) {
       const receivedAt = record.deliveries.get(deliveryId(cursor, id, incarnation))?.firstReceiptAt
       if (receivedAt === undefined || storedAt < since || record.disturbed(storedAt, receivedAt)) continue

@@ -99,6 +99,8 @@ function leased(options: ObserverOptions, lease: Lease, untilMs: number): void {
   const { record, trace, clock } = options
   const now = clock.now()
   const delivery = record.delivery(lease.delivery.id)
+  // With a trigger its reader's position is forgotten: what is enqueued again then is found to be owed no more.
+  if (record.isDeleted(lease.delivery)) delete delivery.ended
   const wrong = whyNot(delivery, now)
   trace.line(`lease ${delivery.id} attempt ${lease.attempt} token ${lease.token}`)
   record.count("leases")

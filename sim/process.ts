@@ -4,8 +4,9 @@ import type { SimulatedChance } from "../src/testing/chance.ts"
 import { createPower, type Power } from "../src/testing/power.ts"
 import type { Hub } from "./hub.ts"
 import { openHub } from "./hub.ts"
+import { checkResources } from "./models.ts"
+import type { Operations } from "./operations.ts"
 import { type Disturbance, InvariantError } from "./record.ts"
-import { checkCatalog } from "./triggers.ts"
 import type { World } from "./world.ts"
 
 /** After it is up again, a hub may take this long before invariant 6 holds it to its speed. */
@@ -20,6 +21,7 @@ export type Asked<T> =
 /** The hub's process, again and again: it dies at any step and is started anew on what it left. */
 export class Processes {
   readonly #world: World
+  readonly #operations: Operations
   readonly #chance: SimulatedChance
   #hub: Hub | undefined
   #power: Power | undefined
@@ -29,8 +31,9 @@ export class Processes {
   #ended = false
 
   /** Starts the first process. */
-  constructor(world: World, chance: SimulatedChance) {
+  constructor(world: World, operations: Operations, chance: SimulatedChance) {
     this.#world = world
+    this.#operations = operations
     this.#chance = chance
     this.#boot(1).catch(world.fail)
   }
@@ -119,7 +122,7 @@ export class Processes {
     const hub = await Promise.race([opening, died])
     if (!hub) return
     const notice = (error: Error) => (error instanceof InvariantError ? violate(error) : fail(error))
-    await Promise.race([checkCatalog(record, hub.engine.catalog).catch(notice), died])
+    await Promise.race([checkResources(this.#world, hub, this.#operations).catch(notice), died])
     if (!power.on) return
     trace.line(`hub ${incarnation} is up`)
     this.#hub = hub

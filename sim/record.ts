@@ -1,11 +1,14 @@
 import type { Address } from "../src/core/address.ts"
+import type { Clock } from "../src/core/clock.ts"
 import type { Cursor } from "../src/core/cursor.ts"
+import type { Delivery } from "../src/core/delivery.ts"
 import type { Event } from "../src/core/event.ts"
 import type { Trigger } from "../src/core/resources.ts"
 import type { Matcher } from "../src/match/matcher.ts"
+import type { Fields, ResourceModel } from "./model.ts"
 
-/** The numbers of DESIGN.md part 6. */
-export type Invariant = 1 | 2 | 3 | 4 | 5 | 6
+/** The numbers of ARCHITECTURE.md. */
+export type Invariant = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8
 
 /** The hub broke a promise. Caught by the run, which prints it with its seed. */
 export class InvariantError extends Error {
@@ -46,9 +49,12 @@ export interface TriggerVersion {
   acknowledgedAt?: number
 }
 
+/** One trigger; another one that is made under its id later has a record of its own. */
 export interface TriggerRecord {
   readonly tenant: string
   readonly id: string
+  /** Known once it was seen. */
+  incarnation?: string | undefined
   /** In the order in which they were asked for; what was refused is not among them. */
   readonly versions: TriggerVersion[]
   /** When it was asked to go, and when that was acknowledged. */
@@ -89,6 +95,17 @@ export interface DeliveryRecord {
   rest?: { readonly untilMs: number; readonly calls: number }
 }
 
+/** A topic was asked to go, with all that was in it. */
+export interface Deletion {
+  readonly tenant: string
+  readonly topic: string
+  readonly askedAt: number
+  /** From here on it does nothing any more. */
+  overAt: number
+  /** It was acknowledged. */
+  sure: boolean
+}
+
 /** A time during which the hub owed nobody speed. */
 export interface Disturbance {
   readonly from: number
@@ -101,12 +118,18 @@ export class RunRecord {
   /** How often each was asked to be published. */
   readonly asked = new Map<string, number>()
   readonly acknowledged: Acknowledged[] = []
+  /** What was asked for once more without an answer: it may be stored. */
+  readonly unheard: Published[] = []
   /** What the hub said it did not store. */
   readonly refused: string[] = []
   readonly conditions: Conditional[] = []
   /** What the hub named as an address's last event: it may not be another event after a crash. */
   readonly named: { readonly address: Address; readonly cursor: Cursor }[] = []
-  readonly triggers = new Map<string, TriggerRecord>()
+  /** In the order in which they were asked for. */
+  readonly triggers: TriggerRecord[] = []
+  /** By their paths. */
+  readonly models = new Map<string, ResourceModel>()
+  readonly deletions: Deletion[] = []
   readonly deliveries = new Map<string, DeliveryRecord>()
   readonly disturbances: Disturbance[] = []
   readonly jumps: { readonly at: number; readonly ms: number }[] = []
@@ -126,9 +149,31 @@ export class RunRecord {
     return made
   }
 
+  /** All that had this id, one after the other. */
+  triggersOf({ tenant, id }: { readonly tenant: string; readonly id: string }): readonly TriggerRecord[] {
+    return this.triggers.filter((trigger) => trigger.tenant === tenant && trigger.id === id)
+  }
+
+  /** Those that a delivery may be of: one, as soon as it has been seen. */
+  triggersFor({ tenant, trigger: id, incarnation }: Pick<Delivery, "tenant" | "trigger" | "incarnation">) {
+    return this.triggersOf({ tenant, id }).filter((each) => (each.incarnation ?? incarnation) === incarnation)
+  }
+
   /** Whether the delivery's trigger was asked to go. */
-  isDeleted({ tenant, trigger }: { readonly tenant: string; readonly trigger: string }): boolean {
-    return this.triggers.get(`${tenant}/${trigger}`)?.deletionAt !== undefined
+  isDeleted(delivery: Delivery): boolean {
+    return this.triggersFor(delivery).some(({ deletionAt }) => deletionAt !== undefined)
+  }
+
+  /** A topic is asked to go; the answer takes whether it has. */
+  deleteTopic({ tenant, id: topic }: ResourceModel, clock: Clock): (made: boolean, shown?: Fields) => void {
+    const deletion: Deletion = { tenant, topic, askedAt: clock.now(), overAt: Number.POSITIVE_INFINITY, sure: false }
+    this.deletions.push(deletion)
+    return (made, shown) => {
+      deletion.overAt = clock.now()
+      deletion.sure = made
+      // Where it was refused, nothing of it was done.
+      if (!made && shown === undefined) this.deletions.splice(this.deletions.indexOf(deletion), 1)
+    }
   }
 
   /** The process died; the store kept `kept` of its calls. What rested on a lost call may happen again. */

@@ -5,8 +5,11 @@ import type { Behaviour, Endpoint } from "../src/testing/destinations.ts"
 import type { World } from "./world.ts"
 
 export const tenants = ["t1", "t2"] as const
+export type Tenant = (typeof tenants)[number]
 export const topics = ["orders", "ticks"] as const
-/** A topic that keeps its newest events only. */
+/** Topics that come and go, and keep what they are told to. */
+export const sideTopics = ["noise", "side"] as const
+/** The one of them that keeps its newest events only, at first. */
 export const trimmedTopic = "noise"
 export const trimmedEventsMax = 10
 export const keys = ["a", "b", undefined] as const
@@ -43,6 +46,10 @@ export interface DestinationPlan {
   readonly tenant: string
   readonly id: string
   readonly character: Character
+  /** It is made and deleted, by and by. */
+  readonly comesAndGoes?: boolean
+  /** What goes there is signed. */
+  readonly signed?: boolean
 }
 
 export interface TriggerPlan {
@@ -85,8 +92,11 @@ export function planScenario(chance: SimulatedChance): Scenario {
         })
       }
     })
+    for (const id of ["spare-0", "spare-1"]) {
+      destinations.push({ tenant, id, character: "steady", comesAndGoes: true, signed: id === "spare-1" })
+    }
   }
-  return { destinations, triggers, faultsMs: chance.between(10_000, 25_000), crashes: chance.between(0, 5) }
+  return { destinations, triggers, faultsMs: chance.between(8_000, 18_000), crashes: chance.between(0, 5) }
 }
 
 export function planFilters(chance: SimulatedChance): readonly Filter[] {
@@ -99,7 +109,7 @@ export function planFilters(chance: SimulatedChance): readonly Filter[] {
   ])
 }
 
-function planRetry(chance: SimulatedChance): RetryPolicy {
+export function planRetry(chance: SimulatedChance): RetryPolicy {
   return {
     delaysMs: chance.pick([[200, 1_000, 4_000], [500], [100, 200, 400, 800, 1_600], [3_000, 10_000]]),
     jitter: chance.pick([0, 0.2, 0.5]),

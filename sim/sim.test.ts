@@ -1,7 +1,10 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { expect, test } from "vitest"
+import { choicesOf } from "./caller.ts"
+import { doings } from "./doings.ts"
 import { mutants } from "./mutant-list.ts"
+import { listOperations } from "./operations.ts"
 import { simulate } from "./run.ts"
 
 const root = join(import.meta.dirname, "..")
@@ -10,6 +13,23 @@ test.each([1, 2, 3, 4, 5, 6])("seed %i: every invariant holds", async (seed) => 
   const { violation, counts } = await simulate({ seed })
   expect(violation).toBeUndefined()
   expect(counts.get("owed")).toBeGreaterThan(0)
+})
+
+test("every operation of the API is done by the workload, or exempt with a reason", async () => {
+  const operations = await listOperations()
+  const choices = choicesOf(operations)
+  const exempt = Object.entries(doings).filter(([, doing]) => "exempt" in doing)
+  expect(choices.length + exempt.length).toBe(operations.size)
+  expect(exempt.map(([id]) => id).sort()).toEqual(["issueNatsCredentials", "revokeNatsCredentials", "streamEvents"])
+  expect(choices.every(({ doing }) => doing.weight > 0)).toBe(true)
+})
+
+test("an operation that the workload leaves out, or knows and the API has not, is told of", async () => {
+  const operations = await listOperations()
+  const added = { id: "mergeTopics", method: "POST", path: "/v1/topics:merge", statuses: new Set([200]) } as const
+  expect(() => choicesOf(new Map([...operations, [added.id, added]]))).toThrow("leaves out mergeTopics")
+  const fewer = new Map([...operations].filter(([id]) => id !== "deleteTopic"))
+  expect(() => choicesOf(fewer)).toThrow("no operations deleteTopic")
 })
 
 test("a seed is lived through the same way every time, to the byte", async () => {

@@ -1,7 +1,7 @@
-import type { Catalog, StoredEvent } from "../src/core/engine.ts"
+import type { StoredEvent } from "../src/core/engine.ts"
 import type { Trigger } from "../src/core/resources.ts"
 import { createNaiveMatcher } from "../src/match/naive.ts"
-import { InvariantError, type RunRecord, type TriggerRecord, type TriggerVersion } from "./record.ts"
+import type { RunRecord, TriggerRecord, TriggerVersion } from "./record.ts"
 
 /** A version as it was asked for at `askedAt`. */
 export function versionOf(trigger: Trigger, askedAt: number): TriggerVersion {
@@ -37,29 +37,3 @@ function candidates(run: RunRecord, { versions }: TriggerRecord, storedAt: numbe
     acknowledgedAt !== undefined && run.smooth(acknowledgedAt) + lagMs < run.smooth(storedAt)
   return versions.slice(Math.max(0, versions.findLastIndex(holds)))
 }
-
-/** 2: triggers are as they were last acknowledged to be, or as they were asked to be since. Throws InvariantError. */
-export async function checkCatalog(run: RunRecord, catalog: Catalog): Promise<void> {
-  for (const { tenant, id, versions, deletionAt, deletedAt } of run.triggers.values()) {
-    const acknowledged = versions.findLastIndex(({ acknowledgedAt }) => acknowledgedAt !== undefined)
-    const item = await catalog.get<Trigger>(`trigger/${tenant}/${id}`)
-    if (item && deletedAt !== undefined)
-      throw new InvariantError(2, `trigger ${tenant}/${id} was deleted, and is there`)
-    if (acknowledged < 0 || (!item && deletionAt !== undefined)) continue
-    const possible = versions.slice(acknowledged).some((version) => item && isVersion(item.value, version.trigger))
-    if (!possible) throw new InvariantError(2, `trigger ${tenant}/${id} is not as it was last acknowledged to be`)
-  }
-}
-
-/** The hub itself pauses triggers too. */
-function isVersion(there: Trigger, version: Trigger): boolean {
-  const byHand = there.paused?.reason === pausedByHand
-  return (
-    there.createdAt === version.createdAt &&
-    JSON.stringify(there.filters) === JSON.stringify(version.filters) &&
-    (version.paused ? there.paused !== undefined : !byHand)
-  )
-}
-
-/** Why the operator pauses. */
-export const pausedByHand = "by hand"

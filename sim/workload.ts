@@ -3,25 +3,17 @@ import { sleep } from "../src/core/clock.ts"
 import type { Cursor } from "../src/core/cursor.ts"
 import { laneOf } from "../src/core/delivery.ts"
 import type { Appended } from "../src/core/engine.ts"
-import { ExpectedLastError, StorageFullError } from "../src/core/errors.ts"
 import { Event } from "../src/core/event.ts"
+import { Refusal } from "../src/ingest/refusal.ts"
 import type { SimulatedChance } from "../src/testing/chance.ts"
+import { call } from "./calls.ts"
+import type { Subject } from "./doings.ts"
 import type { Hub } from "./hub.ts"
-import type { Asked } from "./process.ts"
-import { InvariantError, identityOf, type Published } from "./record.ts"
-import { changeTrigger, createTrigger, deleteTrigger } from "./resources.ts"
-import {
-  dedupeWindowMs,
-  eventTypes,
-  keys,
-  planFilters,
-  type TriggerPlan,
-  tenants,
-  topics,
-  trimmedEventsMax,
-  trimmedTopic,
-} from "./scenario.ts"
+import { lettersOf } from "./letters.ts"
+import { InvariantError, identityOf } from "./record.ts"
+import { eventTypes, keys, type Tenant, tenants, topics, trimmedTopic } from "./scenario.ts"
 import { expectRefusal, type Workplace } from "./workplace.ts"
+import type { World } from "./world.ts"
 
 /** Publishes now and then: new events, repeated ones, batches, conditional ones. */
 export async function publisher(place: Workplace, name: string): Promise<void> {
@@ -32,7 +24,7 @@ export async function publisher(place: Workplace, name: string): Promise<void> {
     await sleep(world.clock, pauseMs * 2 * chance.next())
     const address = someAddress(chance)
     if (chance.happens(0.1)) await publishConditionally(place, address, makeEvent(chance, `/${name}`, number))
-    else if (chance.happens(0.15)) await publishAgain(place)
+    else if (chance.happens(0.15)) await publishAgain(place, address.tenant, topics)
     else {
       const size = chance.happens(0.2) ? chance.between(2, 12) : 1
       const events = Array.from({ length: size }, (_, i) => makeEvent(chance, `/${name}`, number, i))
@@ -41,7 +33,7 @@ export async function publisher(place: Workplace, name: string): Promise<void> {
   }
 }
 
-function someAddress(chance: SimulatedChance): Address {
+function someAddress(chance: SimulatedChance): Address & { readonly tenant: Tenant } {
   const key = chance.pick(keys)
   return { tenant: chance.pick(tenants), topic: chance.pick(topics), ...(key === undefined ? {} : { key }) }
 }
@@ -59,13 +51,13 @@ function makeEvent(chance: SimulatedChance, source: string, number: number, part
   return bytes === 0 ? Event.of(attributes) : Event.of(attributes, new Uint8Array(bytes).fill(number % 256))
 }
 
-/** Publishes and notes what was promised about it. */
+/** Publishes and notes what was promised about it. Undefined where nothing was. */
 export async function publish(
   { world, processes }: Workplace,
   address: Address,
   events: readonly Event[],
   expectedLast?: Cursor | "none",
-): Promise<Asked<readonly Appended[]>> {
+): Promise<readonly Appended[] | undefined> {
   const { record, clock, trace } = world
   const at = clock.now()
   for (const event of events) {
@@ -75,129 +67,124 @@ export async function publish(
   }
   const asked = await processes.ask(
     `publish ${events.map(({ source, id }) => `${source}#${id}`).join()} to ${address.tenant}/${address.topic}:${address.key ?? ""}`,
-    (hub) => hub.publish(address, events, { dedupeWindowMs, ...(expectedLast === undefined ? {} : { expectedLast }) }),
+    (hub) => hub.publish(address, events, expectedLast),
   )
-  if (asked.kind === "answered") {
-    record.count("events", events.length)
-    events.forEach((event, i) => {
-      const { cursor, duplicate } = asked.value[i]!
-      trace.line(`acknowledged ${cursor}${duplicate ? " again" : ""}`)
-      record.acknowledged.push({ address, event, at, cursor, duplicate, acknowledgedAt: clock.now() })
-    })
-  } else if (asked.kind === "refused") {
-    trace.line(`refused: ${asked.error.name}`)
-    record.count("refusals")
-    if (asked.error instanceof ExpectedLastError && asked.error.last !== undefined) {
-      record.named.push({ address, cursor: asked.error.last })
-    }
-    // Of several events a first part may be stored when there is room no more; of one, nothing.
-    if (events.length === 1 && (asked.error instanceof StorageFullError || asked.error instanceof ExpectedLastError)) {
-      record.refused.push(...events.map((event) => identityOf(address, event)))
-    }
-    expectRefusal(world, asked.error)
+  if (asked.kind === "refused") world.fail(asked.error)
+  if (asked.kind !== "answered" || (asked.value instanceof Refusal && asked.value.code !== "conflict")) {
+    record.unheard.push(...events.map((event) => ({ address, event, at })))
   }
-  return asked
+  if (asked.kind !== "answered") return undefined
+  if (asked.value instanceof Refusal)
+    return void refused(world, { address, events, expectedLast, refusal: asked.value })
+  record.count("events", events.length)
+  return asked.value.map((appended, i) => {
+    if (appended instanceof Refusal) throw new Error(`${events[i]!.id}: ${appended.detail}`)
+    const { cursor, duplicate } = appended
+    trace.line(`acknowledged ${cursor}${duplicate ? " again" : ""}`)
+    record.acknowledged.push({ address, event: events[i]!, at, cursor, duplicate, acknowledgedAt: clock.now() })
+    return appended
+  })
 }
 
-/** Repeats something, heard or unheard: the producer did not know either. */
-async function publishAgain(place: Workplace): Promise<void> {
+interface RefusedPublish {
+  readonly address: Address
+  readonly events: readonly Event[]
+  readonly expectedLast: Cursor | "none" | undefined
+  readonly refusal: Refusal
+}
+
+function refused(world: World, { address, events, expectedLast, refusal }: RefusedPublish): void {
+  const { record, trace } = world
+  const { code, more, detail } = refusal
+  trace.line(`refused: ${code}`)
+  record.count("refusals")
+  if (code === "conflict") {
+    if (more.last) record.named.push({ address, cursor: more.last })
+    if ((more.last ?? "none") === expectedLast) {
+      world.violate(
+        new InvariantError(1, `an append that expected ${expectedLast} was refused because that is the last`),
+      )
+    }
+  } else if (code !== "storage-full" && code !== "overloaded") world.fail(new Error(detail))
+  // Of several events a first part may be stored when there is room no more; of one, nothing.
+  if (events.length > 1 || code === "overloaded") return
+  record.refused.push(...events.map((event) => identityOf(address, event)))
+}
+
+/** Repeats something, heard or unheard, long ago or just now, alone or with what is new: the producer did not know either. */
+async function publishAgain(place: Workplace, tenant: Tenant, topics: readonly string[]): Promise<void> {
   const { world, chance } = place
-  const recent: Published[] = [...world.record.published.values()].slice(-50)
-  if (recent.length === 0) return
-  const { address, event } = chance.pick(recent)
+  const its = [...world.record.published.values()].filter(
+    ({ address }) => address.tenant === tenant && topics.includes(address.topic),
+  )
+  if (its.length === 0) return
+  const { address, event } = chance.pick(chance.happens(0.6) ? its.slice(-20) : its)
   world.record.count("repeats")
-  await publish(place, address, [event])
+  const fresh = chance.happens(0.3) ? [makeEvent(chance, "/again", its.length)] : []
+  const events = chance.happens(0.5) ? [event, ...fresh] : [...fresh, event]
+  if (chance.happens(0.1)) await publishExpecting(place, address, events, "none")
+  else await publish(place, address, events)
 }
 
-/** Appends to what it believes to be the last event; the belief may be old. */
+/** Appends to what it believes to be the last event; the belief may be old, or made up. */
 async function publishConditionally(place: Workplace, address: Address, event: Event): Promise<void> {
   const { world, chance, processes } = place
   const asked = await processes.ask("last", (hub) => hub.engine.log.last(address))
   if (asked.kind !== "answered") return
   if (asked.value) world.record.named.push({ address, cursor: asked.value })
   if (chance.happens(0.3)) await sleep(world.clock, 50 * chance.next())
-  const expected = asked.value ?? "none"
-  const before = await publish(place, address, [event], expected)
-  if (before.kind !== "answered" || before.value[0]!.duplicate) return
-  world.record.conditions.push({ address, cursor: before.value[0]!.cursor, expected })
+  const old = world.record.acknowledged.filter((each) => each.address.tenant === address.tenant).slice(-50)
+  const wrong =
+    chance.happens(0.2) && old.length > 0 ? chance.pick([chance.pick(old).cursor, "none" as const]) : undefined
+  await publishExpecting(place, address, [event], wrong ?? asked.value ?? "none")
 }
 
-/** Triggers that the operator makes at most. */
-const triggersMax = 12
-
-/** Pauses, resumes, changes and deletes the triggers that may change, and makes new ones. */
-export async function operator(place: Workplace): Promise<void> {
-  const { world, chance, scenario, processes } = place
-  const changing = scenario.triggers.filter(({ stable }) => !stable)
-  // What a change begins is done in steps: now and then the hub dies between them, or right after it said yes.
-  const mayDie = (probability: number, steps: number) => {
-    if (scenario.crashes > 0 && chance.happens(probability)) processes.cutAfter(chance.between(1, steps))
-  }
-  for (let number = 1; place.working() && changing.length > 0; number++) {
-    await sleep(world.clock, 2_500 * chance.next())
-    const plan = chance.pick(changing)
-    const record = world.record.triggers.get(`${plan.tenant}/${plan.id}`)
-    if (!record || record.deletionAt !== undefined) continue
-    mayDie(0.06, 60)
-    await changeSomething(place, plan, number)
-    mayDie(0.12, 5)
-  }
+async function publishExpecting(
+  place: Workplace,
+  address: Address,
+  events: readonly Event[],
+  expected: Cursor | "none",
+): Promise<void> {
+  const appended = await publish(place, address, events, expected)
+  const first = appended?.find(({ duplicate }) => !duplicate)
+  if (first) place.world.record.conditions.push({ address, cursor: first.cursor, expected })
 }
 
-async function changeSomething(place: Workplace, plan: TriggerPlan, number: number): Promise<void> {
-  const { world, chance, scenario } = place
-  switch (chance.pick(changes)) {
-    case "new":
-      if (world.record.triggers.size >= scenario.triggers.length + triggersMax) return
-      return createTrigger(place, { ...plan, id: `${plan.id}-${number}`, filters: planFilters(chance) })
-    case "delete":
-      return number % 3 === 0 ? deleteTrigger(place, plan) : undefined
-    case "pause":
-      return changeTrigger(place, plan, "pause")
-    case "resume":
-      return changeTrigger(place, plan, "resume")
-    case "filters":
-      return changeTrigger(place, plan, "filters")
-  }
+/** Something new, or something that was published before, to one topic or one key of it. */
+export async function publishSomething(place: Workplace, { tenant, topic }: Subject): Promise<void> {
+  const { chance, world } = place
+  if (chance.happens(0.4)) return publishAgain(place, tenant, [topic])
+  const key = chance.pick(keys)
+  const address = { tenant, topic, ...(key === undefined ? {} : { key }) }
+  const number = world.record.published.size
+  if (chance.happens(0.15)) return publishConditionally(place, address, makeEvent(chance, "/call", number))
+  const events = Array.from({ length: chance.pick([1, 1, 3]) }, (_, i) => makeEvent(chance, "/call", number, i))
+  await publish(place, address, events)
 }
-
-/** What an operator does, as often as it is here. */
-const changes = ["pause", "pause", "resume", "resume", "filters", "filters", "new", "new", "delete"] as const
 
 /** Puts dead letters back. */
-export async function redriver({ world, processes, chance, working }: Workplace): Promise<void> {
+export async function redriver(place: Workplace): Promise<void> {
+  const { world, chance, operations } = place
+  const operation = operations.get("redriveDeadLetter")!
   // Ends: with the time for faults.
-  while (working()) {
+  while (place.working()) {
     await sleep(world.clock, 6_000 * chance.next())
     const tenant = chance.pick(tenants)
-    const listed = await processes.ask("dead letters", (hub) => hub.queue.deadLetters({ tenant, limit: 20 }))
-    if (listed.kind !== "answered") continue
-    for (const letter of listed.value) {
-      if (letter.tenant !== tenant) {
-        world.violate(new InvariantError(5, `${tenant} was shown the dead letter ${letter.id}`))
-      }
-      if (!chance.happens(0.5)) continue
-      const asked = await processes.ask(`redrive ${letter.id}`, (hub) => hub.queue.redrive(tenant, letter.id))
-      if (asked.kind === "answered" && asked.value) world.record.count("redrives")
+    for (const id of await lettersOf(place, { tenant })) {
+      if (chance.happens(0.5)) await call(place, { operation, tenant, parameters: { id } })
     }
   }
 }
 
-/** Fills a topic that keeps little, and drops what is over: segments are emptied, rewritten and used again. */
-export async function trimmer(place: Workplace): Promise<void> {
-  const { world, processes, chance } = place
+/** Fills a topic that keeps little: what is over is dropped, segments are emptied, rewritten and used again. */
+export async function filler(place: Workplace): Promise<void> {
+  const { world, chance } = place
   // Ends: with the time for faults.
   for (let number = 1; place.working(); number++) {
     await sleep(world.clock, 600 * chance.next())
     const address = { tenant: chance.pick(tenants), topic: trimmedTopic }
     const events = Array.from({ length: chance.between(1, 6) }, (_, i) => makeEvent(chance, "/noise", number, i))
     await publish(place, address, events)
-    if (!chance.happens(0.3)) continue
-    const trimmed = await processes.ask(`trim ${address.tenant}/${trimmedTopic}`, (hub) =>
-      hub.engine.log.trim(address, { eventsMax: trimmedEventsMax }),
-    )
-    if (trimmed.kind === "answered") world.record.count("trimmed", trimmed.value)
-    if (trimmed.kind === "refused") expectRefusal(world, trimmed.error)
   }
 }
 

@@ -8,6 +8,7 @@ import {
   StorageFullError,
 } from "../src/core/errors.ts"
 import type { SimulatedChance } from "../src/testing/chance.ts"
+import type { Operations } from "./operations.ts"
 import type { Processes } from "./process.ts"
 import type { Scenario } from "./scenario.ts"
 import type { World } from "./world.ts"
@@ -17,6 +18,7 @@ export interface Workplace {
   readonly world: World
   readonly processes: Processes
   readonly scenario: Scenario
+  readonly operations: Operations
   readonly chance: SimulatedChance
   /** Whether they go on. */
   readonly working: () => boolean

@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers/promises"
 import type { Clock } from "../core/clock.ts"
+import type { WorkMeter } from "./work.ts"
 
 /** A clock that stands still until told to move. */
 export interface SimulatedClock extends Clock {
@@ -42,12 +43,13 @@ export async function runUntil<T>(clock: SimulatedClock, work: Promise<T>): Prom
 
 /**
  * A clock that begins at `startMs`. Timers of one time run in the order in which they were set. `after` takes fractions
- * of a millisecond; `now` answers whole ones.
+ * of a millisecond; `now` answers whole ones, and is counted by `meter`.
  */
-export function createSimulatedClock(startMs = 0): SimulatedClock {
+export function createSimulatedClock(startMs = 0, meter?: WorkMeter): SimulatedClock {
   const timers = new Timers()
   let time = startMs
   const step = (): boolean => {
+    meter?.step()
     const timer = timers.pop()
     if (!timer) return false
     time = Math.max(time, timer.at)
@@ -55,7 +57,10 @@ export function createSimulatedClock(startMs = 0): SimulatedClock {
     return true
   }
   return {
-    now: () => Math.floor(time),
+    now() {
+      meter?.ask()
+      return Math.floor(time)
+    },
     after(ms, run) {
       return timers.push(time + Math.max(0, ms), run)
     },

@@ -48,6 +48,8 @@ export interface SimulatedConfig {
   readonly endpoint: string
   /** After this long without an answer the attempt has failed. */
   readonly timeoutMs: number
+  /** What is sent there is signed. */
+  readonly signed?: boolean
 }
 
 export interface SimulatedNetwork {
@@ -74,12 +76,16 @@ export function createSimulatedNetwork(options: SimulatedNetworkOptions): Simula
       description: "An endpoint of the simulated network",
       config: {
         type: "object",
-        properties: { endpoint: { type: "string" }, timeoutMs: { type: "integer", minimum: 1 } },
+        properties: {
+          endpoint: { type: "string" },
+          timeoutMs: { type: "integer", minimum: 1 },
+          signed: { type: "boolean" },
+        },
         required: ["endpoint", "timeoutMs"],
         additionalProperties: false,
       },
       check: () => [],
-      signing: () => undefined,
+      signing: ({ signed = false }) => (signed ? "v1" : undefined),
       open: async ({ endpoint: name, timeoutMs }) => ({
         send(dispatch, signal) {
           const sending = { endpoint: name, dispatch }

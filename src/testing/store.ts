@@ -3,11 +3,14 @@ import type { Entry, Range, Store, Table, Write } from "../engines/embedded/stor
 import { tables } from "../engines/embedded/store.ts"
 import type { SimulatedChance } from "./chance.ts"
 import type { Power } from "./power.ts"
+import type { WorkMeter } from "./work.ts"
 
 export interface SimulatedStoreOptions {
   readonly chance: SimulatedChance
   /** How long a commit or a flush takes, in milliseconds; default: 0.1 to 2, now and then up to 30. */
   readonly latencyMs?: (operation: "commit" | "flush") => number
+  /** Counts the questions. */
+  readonly meter?: WorkMeter
 }
 
 /** A store that outlives the processes that use it. */
@@ -29,9 +32,18 @@ export interface SimulatedStore {
 
 /** An empty store. */
 export function createSimulatedStore(options: SimulatedStoreOptions): SimulatedStore {
-  const { chance } = options
+  const { chance, meter } = options
   const latencyMs = options.latencyMs ?? (() => (chance.happens(0.02) ? 30 * chance.next() : 0.1 + 2 * chance.next()))
-  const state: StoreState = { chance, latencyMs, data: new Tables(), full: false, applied: 0, onDisk: 0, undo: [] }
+  const state: StoreState = {
+    chance,
+    latencyMs,
+    data: new Tables(),
+    full: false,
+    applied: 0,
+    onDisk: 0,
+    undo: [],
+    ...(meter && { meter }),
+  }
   return {
     mount: (power) => new MountedStore(state, power),
     get full() {
@@ -53,6 +65,7 @@ export function createSimulatedStore(options: SimulatedStoreOptions): SimulatedS
 interface StoreState {
   readonly chance: SimulatedChance
   readonly latencyMs: (operation: "commit" | "flush") => number
+  readonly meter?: WorkMeter
   readonly data: Tables
   full: boolean
   /** Calls of `write` that were applied, of which safe. */
@@ -84,11 +97,13 @@ class MountedStore implements Store {
 
   get(table: Table, key: string): Uint8Array | undefined {
     this.#mustBeOpen()
+    this.#state.meter?.ask()
     return this.#state.data.get(table, key)?.slice()
   }
 
   range(table: Table, range: Range = {}): Iterable<Entry> {
     this.#mustBeOpen()
+    this.#state.meter?.ask()
     return [...this.#state.data.range(table, range)].map(({ key, value }) => ({ key, value: value.slice() }))
   }
 

@@ -1,0 +1,92 @@
+import { formatDuration } from "../src/api/durations.ts"
+import type { RetryPolicy } from "../src/core/delivery.ts"
+import type { SimulatedChance } from "../src/testing/chance.ts"
+import type { Fields, ResourceModel, ResourceName } from "./model.ts"
+import { type DestinationPlan, planFilters, planRetry, sideTopics, type TriggerPlan, topics } from "./scenario.ts"
+import type { Workplace } from "./workplace.ts"
+
+/** What a topic is that nobody has made. */
+export const selfMadeTopic: Fields = { labels: {}, retention: {}, dedupeWindow: "1m" }
+
+/** A retry policy, as the API shows it. */
+export function showRetry({ delaysMs, jitter, attemptsMax, ageMaxMs }: RetryPolicy): Fields {
+  return { delays: delaysMs.map(formatDuration), jitter, attemptsMax, ageMax: formatDuration(ageMaxMs) }
+}
+
+export function endpointOf({ tenant, id }: { readonly tenant: string; readonly id: string }): string {
+  return `${tenant}-${id}`
+}
+
+export function destinationBody(chance: SimulatedChance, plan: DestinationPlan): Fields {
+  return {
+    labels: {},
+    kind: "simulated",
+    config: { endpoint: endpointOf(plan), timeoutMs: 5_000, ...(plan.signed && { signed: true }) },
+    // One at a time cannot keep up with a slow disk.
+    concurrency: chance.pick(plan.character === "steady" ? [8, 32] : [1, 4, 32]),
+    ...(plan.character !== "steady" && chance.happens(0.2) ? { ratePerSecond: 5 } : {}),
+  }
+}
+
+export function triggerBody({ topic, filters, destination, retry }: TriggerPlan): Fields {
+  return { labels: {}, topic, filters, destination, retry: showRetry(retry) }
+}
+
+const labels = (chance: SimulatedChance): Fields => chance.pick([{}, { team: "a" }, { team: "b", tier: "1" }])
+
+/** A whole body, whatever may be said of such a resource. */
+export const bodies: Readonly<Record<ResourceName, (place: Workplace, model: ResourceModel) => Fields>> = {
+  topic: (place, model) => ({ labels: labels(place.chance), ...topicMembers(place, model) }),
+  trigger: ({ chance, scenario }, { tenant }) => ({
+    labels: labels(chance),
+    topic: chance.pick([...topics, ...sideTopics, `${topics[0]}:a`]),
+    filters: planFilters(chance),
+    destination: chance.pick(scenario.destinations.filter((plan) => plan.tenant === tenant)).id,
+    retry: showRetry(planRetry(chance)),
+  }),
+  destination: ({ chance, scenario }, { tenant, id }) => {
+    const plan = scenario.destinations.find((plan) => plan.tenant === tenant && plan.id === id)!
+    return { ...destinationBody(chance, plan), labels: labels(chance) }
+  },
+}
+
+/** What the topics of triggers that stay keep is not to change. */
+function topicMembers({ chance }: Workplace, { id }: ResourceModel): Fields {
+  if (!(sideTopics as readonly string[]).includes(id)) return { retention: {}, dedupeWindow: "1m" }
+  const retention = chance.pick<Fields>([
+    {},
+    { eventsMax: chance.between(1, 10) },
+    { eventsMax: chance.between(1, 10) },
+    { bytesMax: chance.between(1, 20_000) },
+    { ageMax: chance.pick(["2s", "5s", "20s", "3m"]) },
+    { ageMax: "10m", eventsMax: 20 },
+  ])
+  return { retention, dedupeWindow: chance.pick(["1m", "1m", "5s"]) }
+}
+
+/** Some members of a body, for a merge patch. */
+export function patchOf({ chance }: Workplace, body: Fields): Fields {
+  const names = Object.keys(body).filter((name) => name !== "kind" && name !== "config")
+  const some = names.filter(() => chance.happens(0.4))
+  return Object.fromEntries((some.length > 0 ? some : names.slice(0, 1)).map((name) => [name, body[name]]))
+}
+
+/** A resource after a merge patch of these members, none of which removes anything. */
+export function patched(fields: Fields, patch: Fields): Fields {
+  return Object.fromEntries(
+    Object.entries({ ...fields, ...patch }).map(([name, value]) => [name, merged(fields[name], value, name in patch)]),
+  )
+}
+
+/** RFC 7396: objects are merged, all else is replaced. */
+function merged(before: unknown, value: unknown, isPatched: boolean): unknown {
+  if (!isPatched || !isObject(before) || !isObject(value)) return value
+  return {
+    ...before,
+    ...Object.fromEntries(Object.entries(value).map(([name, each]) => [name, merged(before[name], each, true)])),
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,157 @@
+import { bodies, patched, patchOf } from "./bodies.ts"
+import { call } from "./calls.ts"
+import { change, look } from "./change.ts"
+import { letterDoings } from "./letters.ts"
+import type { Fields, ResourceModel, ResourceName } from "./model.ts"
+import { modelOf } from "./models.ts"
+import type { Operation } from "./operations.ts"
+import { readingDoings } from "./reading.ts"
+import { sideTopics, type Tenant, topics } from "./scenario.ts"
+import { publishSomething } from "./workload.ts"
+import type { Workplace } from "./workplace.ts"
+
+/** What a burst of operations is about. */
+export interface Subject {
+  readonly tenant: Tenant
+  readonly topic: string
+  /** May be changed; those that stay are no subject. */
+  readonly trigger: string
+  readonly destination: string
+}
+
+/** How an operation of the API is done now and then, and what is expected of it. */
+export interface Doing {
+  /** How often, beside the others. */
+  readonly weight: number
+  run(place: Workplace, subject: Subject, operation: Operation): Promise<void>
+}
+
+/** An operation that no run does. */
+export interface Exemption {
+  readonly exempt: string
+}
+
+/** Every operation of the API, by its id. */
+export const doings: Readonly<Record<string, Doing | Exemption>> = {
+  publishEvents: { weight: 10, run: (place, subject) => publishSomething(place, subject) },
+  ...resourceDoings("topic", "Topic", "Topics", [3, 3, 4, 3]),
+  ...resourceDoings("trigger", "Trigger", "Triggers", [5, 2, 5, 3]),
+  ...resourceDoings("destination", "Destination", "Destinations", [3, 2, 3, 2]),
+  pauseTrigger: { weight: 4, run: (place, subject, operation) => pause(place, subject, operation, true) },
+  resumeTrigger: { weight: 5, run: (place, subject, operation) => pause(place, subject, operation, false) },
+  rotateSecret: { weight: 1, run: rotate },
+  testDestination: {
+    weight: 1,
+    async run(place, { tenant, destination: id }, operation) {
+      await call(place, { operation, tenant, parameters: { id } })
+    },
+  },
+  ...letterDoings,
+  ...readingDoings,
+  issueNatsCredentials: { exempt: "the embedded engine, which runs here, has none" },
+  revokeNatsCredentials: { exempt: "the embedded engine, which runs here, has none" },
+}
+
+/** Create, replace, patch and delete, as often as the weights say; read one and list. */
+function resourceDoings(
+  name: ResourceName,
+  one: string,
+  many: string,
+  [create, replace, update, remove]: readonly [number, number, number, number],
+): Record<string, Doing> {
+  const model = (place: Workplace, subject: Subject) => modelOf(place.world, name, subject.tenant, subject[name])
+  const doing = (weight: number, run: (place: Workplace, model: ResourceModel, operation: Operation) => unknown) => ({
+    weight,
+    run: async (place: Workplace, subject: Subject, operation: Operation) =>
+      void (await run(place, model(place, subject), operation)),
+  })
+  return {
+    [`create${one}`]: doing(create, createOne),
+    [`replace${one}`]: doing(replace, replaceOne),
+    [`update${one}`]: doing(update, updateOne),
+    [`delete${one}`]: doing(remove, deleteOne),
+    [`get${one}`]: doing(1, (place, model) => model.inTurn(() => look(place, model))),
+    [`list${many}`]: {
+      weight: 1,
+      async run(place, { tenant }, operation) {
+        await call(place, { operation, tenant, query: { pageSize: String(place.chance.between(1, 5)) } })
+      },
+    },
+  }
+}
+
+function createOne(place: Workplace, model: ResourceModel, operation: Operation) {
+  const body = bodies[model.name](place, model)
+  const paused = model.name === "trigger" ? { paused: place.chance.happens(0.1) } : {}
+  const sent = { id: model.id, ...body, ...paused, ...startOf(place, model, body) }
+  return change(place, { model, kind: "create", operation, body: sent, next: () => ({ ...body, ...paused }) })
+}
+
+/** Where a new trigger starts: often at one of the newest events that it is for. */
+function startOf({ world, chance }: Workplace, { name, tenant }: ResourceModel, body: Fields): Fields {
+  if (name !== "trigger") return {}
+  const [topic] = String(body.topic).split(":")
+  const its = world.record.acknowledged.filter(({ address }) => address.tenant === tenant && address.topic === topic)
+  const start = chance.pick(["now", "oldest", "time", "cursor", "cursor"] as const)
+  if (start === "now" || start === "oldest" || its.length === 0) return { start: start === "now" ? "now" : "oldest" }
+  const { cursor, at } = chance.pick(chance.happens(0.5) ? its : its.slice(-2))
+  return { start: start === "cursor" ? { cursor } : { time: new Date(at).toISOString() } }
+}
+
+function replaceOne(place: Workplace, model: ResourceModel, operation: Operation) {
+  const body = bodies[model.name](place, model)
+  return change(place, {
+    ...{ model, kind: "change", operation, body, ...manner(place) },
+    ...{ parameters: { id: model.id } },
+    // Where a trigger's change says nothing of pause, what is stays.
+    next: ({ paused }) => ({ ...body, ...(paused === undefined ? {} : { paused }) }),
+  })
+}
+
+function updateOne(place: Workplace, model: ResourceModel, operation: Operation) {
+  const patch = patchOf(place, bodies[model.name](place, model))
+  const next = (fields: Fields) => patched(fields, patch)
+  const parameters = { id: model.id }
+  return change(place, { model, kind: "change", operation, body: patch, parameters, next, ...manner(place) })
+}
+
+function deleteOne(place: Workplace, model: ResourceModel, operation: Operation) {
+  const parameters = { id: model.id }
+  return change(place, { model, kind: "delete", operation, parameters, next: (fields) => fields, ...manner(place) })
+}
+
+/** Now and then a change is only tried, or is for a revision that never was. */
+function manner({ chance }: Workplace): { query?: { validate_only: string }; headers?: { "if-match": string } } {
+  if (chance.happens(0.05)) return { query: { validate_only: "true" } }
+  return chance.happens(0.05) ? { headers: { "if-match": '"none"' } } : {}
+}
+
+function pause(place: Workplace, { tenant, trigger }: Subject, operation: Operation, paused: boolean): Promise<void> {
+  return pauseOrResume(place, modelOf(place.world, "trigger", tenant, trigger), operation, paused)
+}
+
+/** Pauses a trigger, or lets it go on. */
+export async function pauseOrResume(place: Workplace, model: ResourceModel, operation: Operation, paused: boolean) {
+  const parameters = { id: model.id }
+  const next = (fields: Fields) => ({ ...fields, paused })
+  await change(place, { model, kind: "change", operation, parameters, next, ...manner(place) })
+}
+
+async function rotate(place: Workplace, { tenant, destination }: Subject, operation: Operation): Promise<void> {
+  const model = modelOf(place.world, "destination", tenant, destination)
+  const asked = { model, kind: "change", operation, parameters: { id: destination } } as const
+  await change(place, { ...asked, body: { overlap: "1m" }, next: (fields) => fields })
+}
+
+/** What a burst is about: things that may come and go, mostly. */
+export function someSubject({ chance, scenario }: Workplace, tenant: Tenant): Subject {
+  const changing = scenario.triggers.filter((plan) => plan.tenant === tenant && !plan.stable)
+  const spare = scenario.destinations.filter((plan) => plan.tenant === tenant && plan.comesAndGoes)
+  const troubled = scenario.destinations.filter((plan) => plan.tenant === tenant && plan.character !== "steady")
+  return {
+    tenant,
+    topic: chance.pick([...sideTopics, ...sideTopics, ...topics]),
+    trigger: chance.pick([...changing.map(({ id }) => id), "extra-0", "extra-1"]),
+    destination: chance.pick(chance.happens(0.8) ? spare : troubled).id,
+  }
+}

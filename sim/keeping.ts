@@ -1,0 +1,116 @@
+import { parseDuration } from "../src/config/quantities.ts"
+import type { Address } from "../src/core/address.ts"
+import type { StoredEvent } from "../src/core/engine.ts"
+import type { Event } from "../src/core/event.ts"
+import { retentionEveryMs } from "./hub.ts"
+import type { Span } from "./model.ts"
+import { modelOf } from "./models.ts"
+import { type Acknowledged, type Deletion, InvariantError, type RunRecord } from "./record.ts"
+import type { World } from "./world.ts"
+
+/** What a round of retention goes by may have been changed meanwhile. */
+const lagMs = 10_000
+
+type Retention = { readonly ageMax?: string; readonly eventsMax?: number; readonly bytesMax?: number }
+
+/** What may have been dropped from topics, and what must have been: by retention, or with the topic. */
+export class Keeping {
+  readonly #world: World
+  /** Events of each topic that somebody asked to store. */
+  readonly #asked = new Map<string, { readonly at: number; readonly bytes: number; readonly cursor?: string }[]>()
+
+  constructor(world: World) {
+    this.#world = world
+    const heard = new Set<string>()
+    for (const { address, event, at, cursor } of world.record.acknowledged) {
+      if (heard.has(cursor)) continue
+      heard.add(cursor)
+      this.#note(address, { at, cursor, bytes: bytesMax(event) })
+    }
+    for (const { address, event, at } of world.record.unheard) this.#note(address, { at, bytes: bytesMax(event) })
+  }
+
+  #note(address: Address, asked: { at: number; bytes: number; cursor?: string }): void {
+    const path = pathOf(address)
+    const known = this.#asked.get(path)
+    if (known) known.push(asked)
+    else this.#asked.set(path, [asked])
+  }
+
+  /** Whether this event may be gone. */
+  mayBeGone(event: Acknowledged): boolean {
+    const { record } = this.#world
+    if (deletionsOf(record, event.address).some(({ overAt }) => overAt >= event.at)) return true
+    return this.#spans(event.address).some(({ fields, until }) => {
+      return until + lagMs >= event.at && this.#isOver(event, fields?.retention as Retention | undefined, until + lagMs)
+    })
+  }
+
+  #isOver({ at, cursor, address, event }: Acknowledged, retention: Retention | undefined, until: number): boolean {
+    const {
+      ageMax,
+      eventsMax = Number.POSITIVE_INFINITY,
+      bytesMax: keptBytes = Number.POSITIVE_INFINITY,
+    } = retention ?? {}
+    const now = Math.min(until, this.#world.clock.now())
+    if (ageMax !== undefined && now - at >= (parseDuration(ageMax) as number)) return true
+    const newer = (this.#asked.get(pathOf(address)) ?? []).filter((each) => isNewer(each, cursor, at))
+    if (newer.length >= eventsMax) return true
+    return newer.reduce((sum, { bytes }) => sum + bytes, bytesMax(event)) > keptBytes
+  }
+
+  /** Whether this event must be gone: its topic went after it was acknowledged. */
+  mustBeGone({ address, acknowledgedAt }: Acknowledged, by: number): boolean {
+    const deletions = deletionsOf(this.#world.record, address)
+    return deletions.some(({ sure, askedAt, overAt }) => sure && askedAt > acknowledgedAt && overAt < by)
+  }
+
+  /** 1: topics keep what they are told to, and no more. */
+  check(events: readonly StoredEvent[]): void {
+    const { record, clock } = this.#world
+    for (const model of record.models.values()) {
+      const [fields, ...others] = model.possible
+      if (model.name !== "topic" || others.length > 0) continue
+      if (fields === undefined) continue
+      const kept = events.filter(({ address }) => pathOf(address) === `${model.tenant}/${model.id}`)
+      const { ageMax, eventsMax } = fields.retention as Retention
+      const oldest = clock.now() - ((parseDuration(ageMax ?? "") as number) ?? 0) - 4 * retentionEveryMs
+      if (eventsMax !== undefined && kept.length > eventsMax) {
+        throw new InvariantError(1, `${model.path} keeps ${kept.length} events, and is to keep ${eventsMax}`)
+      }
+      if (ageMax !== undefined && kept.some(({ storedAt }) => storedAt < oldest)) {
+        throw new InvariantError(1, `${model.path} keeps an event that is older than ${ageMax}`)
+      }
+    }
+  }
+
+  /** The shortest time within which a repeated event was one, while any of these were stored. */
+  dedupeWindowMs(address: Address): number {
+    const windows = this.#spans(address).map(
+      ({ fields }) => fields && (parseDuration(String(fields.dedupeWindow)) as number),
+    )
+    return Math.min(...windows.filter((each) => each !== undefined))
+  }
+
+  #spans({ tenant, topic }: Address): readonly Span[] {
+    return modelOf(this.#world, "topic", tenant, topic).spans
+  }
+}
+
+function pathOf({ tenant, topic }: Address): string {
+  return `${tenant}/${topic}`
+}
+
+function deletionsOf({ deletions }: RunRecord, { tenant, topic }: Address): readonly Deletion[] {
+  return deletions.filter((each) => each.tenant === tenant && each.topic === topic)
+}
+
+/** What was not acknowledged may be anywhere after it was asked for. */
+function isNewer(each: { readonly at: number; readonly cursor?: string }, cursor: string, at: number): boolean {
+  return each.cursor === undefined ? each.at >= at - lagMs : each.cursor > cursor
+}
+
+/** What an event takes in the log at most. */
+function bytesMax({ attributesJson, data }: Event): number {
+  return attributesJson.length + (data?.length ?? 0) + 400
+}

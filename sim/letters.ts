@@ -1,0 +1,57 @@
+import { call, type Json } from "./calls.ts"
+import type { Doing, Subject } from "./doings.ts"
+import type { Operation } from "./operations.ts"
+import { InvariantError } from "./record.ts"
+import type { Workplace } from "./workplace.ts"
+
+/** Dead letters: looked at and put back, one by one and many at once. What a redrive does is seen at the queue. */
+export const letterDoings: Readonly<Record<string, Doing>> = {
+  listDeadLetters: { weight: 1, run: async (place, subject) => void (await lettersOf(place, subject)) },
+  getDeadLetter: {
+    weight: 1,
+    async run(place, subject, operation) {
+      for (const id of (await lettersOf(place, subject)).slice(0, 2)) {
+        await call(place, { operation, tenant: subject.tenant, parameters: { id } })
+      }
+    },
+  },
+  redriveDeadLetter: {
+    weight: 3,
+    async run(place, subject, operation) {
+      for (const id of await lettersOf(place, subject)) {
+        if (place.chance.happens(0.5)) await redrive(place, subject, operation, { parameters: { id } })
+      }
+    },
+  },
+  redriveDeadLetters: {
+    weight: 2,
+    async run(place, subject, operation) {
+      const { chance } = place
+      const which = chance.pick<object>([
+        { trigger: subject.trigger },
+        { reason: "permanent" },
+        { reason: "exhausted" },
+        {},
+      ])
+      await redrive(place, subject, operation, { body: { ...which, ...(chance.happens(0.2) && { dryRun: true }) } })
+    },
+  },
+}
+
+async function redrive(place: Workplace, { tenant }: Subject, operation: Operation, what: object): Promise<void> {
+  const asked = await call(place, { operation, tenant, ...what })
+  if (asked.kind === "answered" && asked.value.status === 200) place.world.record.count(operation.id)
+}
+
+/** The ids of a page of a tenant's dead letters. */
+export async function lettersOf(place: Workplace, { tenant }: Pick<Subject, "tenant">): Promise<readonly string[]> {
+  const operation = place.operations.get("listDeadLetters")!
+  const asked = await call(place, { operation, tenant, query: { pageSize: "20" } })
+  if (asked.kind !== "answered" || asked.value.status !== 200) return []
+  const letters: readonly Json[] = asked.value.body.items
+  for (const letter of letters) {
+    if (letter.tenant === tenant) continue
+    place.world.violate(new InvariantError(5, `${tenant} was shown the dead letter ${letter.id}`))
+  }
+  return letters.map(({ id }) => id)
+}
