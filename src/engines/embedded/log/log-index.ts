@@ -1,11 +1,12 @@
 import type { Address } from "../../../core/address.ts"
 import type { Clock } from "../../../core/clock.ts"
 import type { Store, Write } from "../store.ts"
+import type { IndexEntry } from "./block.ts"
 import { formatCursor, parseCursor } from "./cursor.ts"
 import { hashKey } from "./hash.ts"
 import type { RecentIds } from "./recent-ids.ts"
 import type { StoredRecord } from "./record.ts"
-import { type IndexEntry, TopicIndex } from "./topic-index.ts"
+import { TopicIndex } from "./topic-index.ts"
 
 const flushAfterEntries = 32_768
 const flushAfterMs = 1_000

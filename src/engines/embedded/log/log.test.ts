@@ -343,6 +343,37 @@ test("an open that fails leaves no file open, and nothing that goes on", async (
   expect(failed).toBeGreaterThan(10)
 })
 
+test("a start reads every byte of the log a few times at most, damaged or whole, however long the log is", async () => {
+  const cost = async (events: number, flips: number) => {
+    const host = machine("reading")
+    const log = await host.open()
+    await host.run(Promise.all(Array.from({ length: events }, (_, i) => log.append(orders, [event(`e${i}`, 500)]))))
+    host.cut()
+    const files = host.disk.files().filter(({ name }) => name.endsWith(".segment"))
+    for (let i = 0; i < flips; i++) host.disk.flipBit(files[i % (files.length - 1)]!.name, 300 + 700 * (i >> 2), 1)
+    let bytes = 0
+    const through = (disk: Disk): Disk => ({
+      ...failing(disk, -1, new Set()),
+      async open(name) {
+        const file = await disk.open(name)
+        const read = async (into: Uint8Array, at: number) => {
+          const got = await file.read(into, at)
+          bytes += got
+          return got
+        }
+        return { name, bytes: file.bytes, read, write: (data, at) => file.write(data, at), close: () => file.close() }
+      },
+    })
+    const again = await host.open(0, through)
+    expect((await host.all(again)).length).toBeGreaterThanOrEqual(events - 3 * flips)
+    return bytes / (files.length * 16 * 1024)
+  }
+  expect(await cost(400, 0)).toBeLessThan(4)
+  expect(await cost(800, 0)).toBeLessThan(4)
+  const [few, many] = [await cost(400, 20), await cost(800, 40)]
+  expect(many).toBeLessThan(1.5 * few)
+})
+
 describe("retention", () => {
   test("gives back the room of dropped events, and every kept event keeps its cursor", async () => {
     const host = machine("retention")

@@ -20,7 +20,7 @@ import { dropped, find, lastKept } from "./lookup.ts"
 import { type LogOptions, type OpenedLog, openLog } from "./open.ts"
 import { atTime, readLog } from "./read.ts"
 import { Reclaimer } from "./reclaim.ts"
-import { statsOf, trimPoint } from "./retention.ts"
+import { countBytes, statsOf, trimPoint } from "./retention.ts"
 import type { LogState } from "./state.ts"
 
 /** The event log on segment files, with its indexes and the hub's other tables in the store. */
@@ -110,8 +110,10 @@ export class SegmentLog implements EventLog {
     const from = index.trimmedTo
     const { position, events } = trimPoint(index, keep, this.#state.clock.now(), this.#state.writer.durable)
     if (events === 0) return 0
+    const dropped = new Map<string, number>()
+    countBytes(dropped, index, this.#state.segments, { from, to: position })
     await index.trim(position)
-    await this.#reclaimer.run(from, position)
+    await this.#reclaimer.run(from, position, dropped)
     return events
   }
 

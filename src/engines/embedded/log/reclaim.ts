@@ -1,12 +1,16 @@
+import { sleep } from "../../../core/clock.ts"
 import { StorageFullError } from "../../../core/errors.ts"
 import { type Dropped, withDropped } from "./chain.ts"
 import { headerBytes, writeGap } from "./record.ts"
+import { countBytes } from "./retention.ts"
 import type { Segment } from "./segments.ts"
 import type { LogState } from "./state.ts"
 
 /** A segment is rewritten when less than this part of what it takes on the disk is still kept. */
 const thinBelow = 0.5
 const pieceBytes = 1 << 20
+/** Topics counted in one turn. */
+const topicsAtOnce = 50
 
 /** Under which the stretches are kept, in the journal's `meta`, that retention gave back. */
 export const droppedKey = "dropped"
@@ -22,7 +26,10 @@ interface Live {
  */
 export class Reclaimer {
   readonly #state: LogState
+  /** What was kept of a segment when it was rewritten. */
   readonly #kept = new Map<string, number>()
+  /** About what a sealed segment holds that is kept; less at worst, until it is looked into. */
+  readonly #held = new Map<string, number>()
   /** Where a sealed segment holds the journal. */
   readonly #journaled = new Map<string, readonly Live[]>()
   #running: Promise<void> = Promise.resolve()
@@ -31,27 +38,60 @@ export class Reclaimer {
     this.#state = state
   }
 
-  /** After events between `from` and `to` were dropped. */
-  run(from: number, to: number): Promise<void> {
-    this.#running = this.#running.catch(() => {}).then(() => this.#reclaim(from, to))
+  /**
+   * After events between `from` and `to` were dropped: so many bytes of each segment, by name, where that is known. Then a
+   * segment is looked into only when little of it may be kept.
+   */
+  run(from: number, to: number, dropped?: ReadonlyMap<string, number>): Promise<void> {
+    this.#running = this.#running.catch(() => {}).then(() => this.#reclaim(from, to, dropped))
     return this.#running
   }
 
-  async #reclaim(from: number, to: number): Promise<void> {
+  async #reclaim(from: number, to: number, dropped: ReadonlyMap<string, number> | undefined): Promise<void> {
     const { segments, writer } = this.#state
     const sealed = segments.list.slice(0, -1).filter(({ base, bytes }) => base + bytes <= writer.durable)
-    for (const segment of sealed) {
-      if (segment.base + segment.bytes <= from || segment.base >= to) continue
-      const live = await this.#live(segment)
-      const kept = live.reduce((sum, part) => sum + part.to - part.from, 0)
-      if (kept === 0) {
-        await this.#drop(segment)
-      } else if (kept < thinBelow * (this.#kept.get(segment.name) ?? segment.bytes)) {
-        await segments.thin(segment, this.#parts(segment, live))
-        this.#kept.set(segment.name, kept)
-      } else continue
-      this.#state.reader.forget(segment)
+    const touched = sealed.filter(({ base, bytes }) => base + bytes > from && base < to)
+    const known = touched.filter(({ name }) => this.#held.has(name))
+    for (const { name } of known) this.#held.set(name, this.#held.get(name)! - (dropped?.get(name) ?? 0))
+    if (known.length < touched.length) await this.#count(sealed)
+    for (const segment of touched) {
+      const held = this.#held.get(segment.name)!
+      if (dropped === undefined || held < this.#thinBelow(segment)) await this.#look(segment)
     }
+  }
+
+  async #look(segment: Segment): Promise<void> {
+    const live = await this.#live(segment)
+    const kept = live.reduce((sum, part) => sum + part.to - part.from, 0)
+    this.#held.set(segment.name, kept)
+    if (kept === 0) {
+      await this.#drop(segment)
+    } else if (kept < this.#thinBelow(segment)) {
+      await this.#state.segments.thin(segment, this.#parts(segment, live))
+      this.#kept.set(segment.name, kept)
+    } else return
+    this.#state.reader.forget(segment)
+  }
+
+  /** A segment is rewritten when it holds less than this. */
+  #thinBelow({ name, bytes }: Segment): number {
+    return thinBelow * (this.#kept.get(name) ?? bytes)
+  }
+
+  /** What the segments hold of events that are kept, of those where it is not known, in one walk over all topics. */
+  async #count(sealed: readonly Segment[]): Promise<void> {
+    const { index, segments, clock } = this.#state
+    const unknown = sealed.filter(({ name }) => !this.#held.has(name))
+    const counted = new Map(unknown.map(({ name }) => [name, 0]))
+    const end = unknown.at(-1)!
+    let topics = 0
+    for (const { tenant, topic } of index.topics()) {
+      const ofTopic = index.topic(tenant, topic)
+      const from = Math.max(unknown[0]!.base, ofTopic.trimmedTo)
+      countBytes(counted, ofTopic, segments, { from, to: end.base + end.bytes })
+      if (++topics % topicsAtOnce === 0) await sleep(clock, 0)
+    }
+    for (const { name } of unknown) this.#held.set(name, counted.get(name)!)
   }
 
   async #drop(segment: Segment): Promise<void> {
@@ -66,6 +106,7 @@ export class Reclaimer {
     })
     await segments.drop(segment)
     this.#kept.delete(name)
+    this.#held.delete(name)
     this.#journaled.delete(name)
     if (!said) await this.#noteDropped(segment)
   }
@@ -81,7 +122,7 @@ export class Reclaimer {
 
   /** The stretches of a segment that hold events that are kept, or what the journal needs, in order; none: nothing is. */
   async #live(segment: Segment): Promise<readonly Live[]> {
-    const kept = [...this.#events(segment), ...(await this.#journal(segment))]
+    const kept = [...(await this.#events(segment)), ...(await this.#journal(segment))]
     if (kept.length === 0) return []
     const { position, bytes } = await this.#head(segment)
     return joined([...(bytes > 0 ? [{ from: position, to: position + bytes }] : []), ...kept])
@@ -110,9 +151,10 @@ export class Reclaimer {
     return found
   }
 
-  #events(segment: Segment): readonly Live[] {
+  async #events(segment: Segment): Promise<readonly Live[]> {
     const end = segment.base + segment.bytes
     const found: Live[] = []
+    let topics = 0
     for (const { tenant, topic } of this.#state.index.topics()) {
       const index = this.#state.index.topic(tenant, topic)
       const from = Math.max(segment.base, index.trimmedTo)
@@ -122,6 +164,7 @@ export class Reclaimer {
           found.push({ from: block.positions[i]!, to: block.positions[i]! + block.sizes[i]! })
         }
       }
+      if (++topics % topicsAtOnce === 0) await sleep(this.#state.clock, 0)
     }
     return found
   }

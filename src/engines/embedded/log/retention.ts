@@ -1,6 +1,7 @@
 import type { TopicStats } from "../../../core/engine.ts"
 import type { Retention } from "../../../core/resources.ts"
-import type { Block, TopicIndex } from "./topic-index.ts"
+import type { Segment, Segments } from "./segments.ts"
+import type { BlockHead, TopicIndex } from "./topic-index.ts"
 
 /** What a topic holds, from its index. */
 export function statsOf(index: TopicIndex): TopicStats {
@@ -25,13 +26,11 @@ export function statsOf(index: TopicIndex): TopicStats {
 }
 
 function keptOf(index: TopicIndex, first: number) {
-  for (const block of index.blocks(first)) {
-    const from = block.lowerBound(index.trimmedTo)
-    let bytes = 0
-    for (let i = from; i < block.count; i++) bytes += block.sizes[i]!
-    return { count: block.count - from, bytes, firstAt: block.times[from]!, lastAt: block.times[block.count - 1]! }
-  }
-  throw new RangeError(`no block at ${first}`)
+  const block = index.block(first)
+  const from = block.lowerBound(index.trimmedTo)
+  let bytes = 0
+  for (let i = from; i < block.count; i++) bytes += block.sizes[i]!
+  return { count: block.count - from, bytes, firstAt: block.times[from]!, lastAt: block.times[block.count - 1]! }
 }
 
 /** Where what is kept begins, and how many events lie before it. Only what is durable goes. */
@@ -43,16 +42,53 @@ export function trimPoint(
 ): { readonly position: number; readonly events: number } {
   const { events, bytes } = statsOf(index)
   const oldest = keep.ageMaxMs === undefined ? Number.NEGATIVE_INFINITY : now - keep.ageMaxMs
+  const { eventsMax = events, bytesMax = bytes } = keep
   const left = { events, bytes }
-  const isOver = (block: Block, i: number) =>
-    block.times[i]! < oldest || left.events > (keep.eventsMax ?? events) || left.bytes > (keep.bytesMax ?? bytes)
-  for (const block of index.blocks(index.trimmedTo)) {
+  const isOver = (at: number) => at < oldest || left.events > eventsMax || left.bytes > bytesMax
+  // Of a whole block its last event is the last one that may stay.
+  const isWholeOver = ({ first, last, lastAt, count, bytes }: BlockHead) =>
+    first >= index.trimmedTo &&
+    last < durable &&
+    (lastAt < oldest || left.events - count >= eventsMax || left.bytes - bytes >= bytesMax)
+  for (const head of index.heads()) {
+    if (head.last < index.trimmedTo) continue
+    if (isWholeOver(head)) {
+      left.events -= head.count
+      left.bytes -= head.bytes
+      continue
+    }
+    const block = index.block(head.first)
     for (let i = block.lowerBound(index.trimmedTo); i < block.count; i++) {
       const position = block.positions[i]!
-      if (position >= durable || !isOver(block, i)) return { position, events: events - left.events }
+      if (position >= durable || !isOver(block.times[i]!)) return { position, events: events - left.events }
       left.events--
       left.bytes -= block.sizes[i]!
     }
   }
   return { position: durable, events: events - left.events }
+}
+
+/** Adds to each segment, by name, the bytes of the topic's records in it, of those from `from` on and before `to`. */
+export function countBytes(
+  into: Map<string, number>,
+  index: TopicIndex,
+  segments: Pick<Segments, "at">,
+  { from, to }: { readonly from: number; readonly to: number },
+): void {
+  const add = (segment: Segment | undefined, bytes: number) => {
+    if (segment !== undefined) into.set(segment.name, (into.get(segment.name) ?? 0) + bytes)
+  }
+  for (const head of index.heads()) {
+    if (head.last < from) continue
+    if (head.first >= to) return
+    const segment = segments.at(head.first)
+    const isWithin = head.first >= from && head.last < to
+    if (isWithin && segment !== undefined && segment === segments.at(head.last)) add(segment, head.bytes)
+    else {
+      const block = index.block(head.first)
+      for (let i = block.lowerBound(from); i < block.count && block.positions[i]! < to; i++) {
+        add(segments.at(block.positions[i]!), block.sizes[i]!)
+      }
+    }
+  }
 }

@@ -1,13 +1,16 @@
 import fc from "fast-check"
 import { expect, test } from "vitest"
+import type { Retention } from "../../../core/resources.ts"
 import { createSimulatedChance } from "../../../testing/chance.ts"
 import { createSimulatedClock, runUntil } from "../../../testing/clock.ts"
 import { createPower } from "../../../testing/power.ts"
 import { createSimulatedStore } from "../../../testing/store.ts"
 import type { Store } from "../store.ts"
+import { type Block, blockEntries, type IndexEntry } from "./block.ts"
 import { groupBlocks, hashOfKey } from "./block-filters.ts"
 import { avalanche, type Hash } from "./hash.ts"
-import { type Block, blockEntries, type IndexEntry, TopicIndex } from "./topic-index.ts"
+import { statsOf, trimPoint } from "./retention.ts"
+import { TopicIndex } from "./topic-index.ts"
 
 const recordBytes = 512
 const entry = (n: number, key: number): IndexEntry => ({
@@ -96,6 +99,61 @@ test("a key or an id that is not there costs no more in a large topic than in a 
   const large = await cost(8 * perGroup - blockEntries)
   expect(large.rows).toBeLessThan(1.5 * small.rows)
   expect(large.bytes).toBeLessThan(1.5 * small.bytes)
+})
+
+test("what a topic holds, and where it is to be trimmed, is told by the blocks' heads", async () => {
+  const cost = async (events: number) => {
+    const { index, read } = await filled(events)
+    const before = read.bytes
+    expect(statsOf(index)).toEqual({ events, bytes: events * recordBytes, oldestAt: 0, newestAt: events - 1 })
+    const durable = entry(events, 0).position
+    for (const keep of [{ eventsMax: 10 }, { bytesMax: 10 * recordBytes }, { ageMaxMs: 10 }]) {
+      const point = { position: entry(events - 10, 0).position, events: events - 10 }
+      expect(trimPoint(index, keep, events, durable)).toEqual(point)
+    }
+    return read.bytes - before
+  }
+  // A block takes 64 KiB, its head 40 bytes.
+  expect(await cost(40 * blockEntries + 100)).toBeLessThan(10 * (64 << 10))
+})
+
+test("trims where a naive reading of the retention does", async () => {
+  const { index } = await filled(3 * blockEntries + 700)
+  const all = Array.from({ length: 3 * blockEntries + 700 }, (_, n) => entry(n, 0))
+  const naive = (from: number, keep: Retention, now: number, durable: number) => {
+    const kept = all.slice(from)
+    let n = 0
+    while (
+      n < kept.length &&
+      kept[n]!.position < durable &&
+      (kept[n]!.storedAt < now - (keep.ageMaxMs ?? Number.POSITIVE_INFINITY) ||
+        kept.length - n > (keep.eventsMax ?? Number.POSITIVE_INFINITY) ||
+        (kept.length - n) * recordBytes > (keep.bytesMax ?? Number.POSITIVE_INFINITY))
+    )
+      n++
+    return { position: kept[n] === undefined ? durable : Math.min(kept[n]!.position, durable), events: n }
+  }
+  const limit = fc.option(fc.nat(all.length + 10), { nil: undefined })
+  const keeps = fc.record({
+    age: limit,
+    events: limit,
+    bytes: limit,
+    from: fc.nat(all.length - 1),
+    end: fc.nat(all.length),
+  })
+  fc.assert(
+    fc.property(keeps, ({ age, events, bytes, from, end }) => {
+      index.trimmedTo = all[from]!.position
+      const keep = {
+        ...(age !== undefined && { ageMaxMs: age }),
+        ...(events !== undefined && { eventsMax: events }),
+        ...(bytes !== undefined && { bytesMax: bytes * recordBytes }),
+      }
+      const durable = entry(Math.max(end, from), 0).position
+      expect(trimPoint(index, keep, all.length, durable)).toEqual(naive(from, keep, all.length, durable))
+    }),
+    { numRuns: 500 },
+  )
 })
 
 test("the filters go with the events they are over", async () => {

@@ -1,105 +1,13 @@
 import type { Store, Write } from "../store.ts"
+import { Block, blockEntries, type IndexEntry } from "./block.ts"
 import { BlockFilters, groupBlocks } from "./block-filters.ts"
 import { formatCursor, parseCursor } from "./cursor.ts"
 import type { Hash } from "./hash.ts"
 import { Waiters } from "./waiters.ts"
 
-/** Entries of a closed block. */
-export const blockEntries = 2048
 const headBytes = 40
-const entryBytes = 32
-
-/** What the index keeps of one event. */
-export interface IndexEntry {
-  readonly position: number
-  readonly storedAt: number
-  readonly hashLow: number
-  readonly hashHigh: number
-  /** hashKey of its key; 0: no key. */
-  readonly key: number
-  /** Of its record. */
-  readonly bytes: number
-}
-
-/** One run of a topic's entries, a column each. */
-export class Block {
-  count = 0
-  positions = new Float64Array(16)
-  times = new Float64Array(16)
-  lows = new Uint32Array(16)
-  highs = new Uint32Array(16)
-  keys = new Uint32Array(16)
-  sizes = new Uint32Array(16)
-
-  add(entry: IndexEntry): void {
-    if (this.count === this.positions.length) this.#widen()
-    const at = this.count++
-    this.positions[at] = entry.position
-    this.times[at] = entry.storedAt
-    this.lows[at] = entry.hashLow
-    this.highs[at] = entry.hashHigh
-    this.keys[at] = entry.key
-    this.sizes[at] = entry.bytes
-  }
-
-  #widen(): void {
-    const wider = <T extends Float64Array | Uint32Array>(column: T, empty: T): T => {
-      empty.set(column)
-      return empty
-    }
-    const length = this.positions.length * 2
-    this.positions = wider(this.positions, new Float64Array(length))
-    this.times = wider(this.times, new Float64Array(length))
-    this.lows = wider(this.lows, new Uint32Array(length))
-    this.highs = wider(this.highs, new Uint32Array(length))
-    this.keys = wider(this.keys, new Uint32Array(length))
-    this.sizes = wider(this.sizes, new Uint32Array(length))
-  }
-
-  get first(): number {
-    return this.positions[0]!
-  }
-
-  get last(): number {
-    return this.positions[this.count - 1]!
-  }
-
-  get bytes(): number {
-    let sum = 0
-    for (let i = 0; i < this.count; i++) sum += this.sizes[i]!
-    return sum
-  }
-
-  /** The first entry at or after `position`. */
-  lowerBound(position: number): number {
-    return lowerBound(this.positions, this.count, position)
-  }
-
-  encode(): Uint8Array {
-    const out = Buffer.allocUnsafeSlow(this.count * entryBytes)
-    let at = 0
-    for (const column of [this.positions, this.times, this.lows, this.highs, this.keys, this.sizes]) {
-      const bytes = Buffer.from(column.buffer, 0, this.count * column.BYTES_PER_ELEMENT)
-      out.set(bytes, at)
-      at += bytes.length
-    }
-    return out
-  }
-
-  static decode(encoded: Uint8Array): Block {
-    const block = new Block()
-    const count = encoded.length / entryBytes
-    const buffer = new Uint8Array(encoded).buffer
-    block.count = count
-    block.positions = new Float64Array(buffer, 0, count)
-    block.times = new Float64Array(buffer, count * 8, count)
-    block.lows = new Uint32Array(buffer, count * 16, count)
-    block.highs = new Uint32Array(buffer, count * 20, count)
-    block.keys = new Uint32Array(buffer, count * 24, count)
-    block.sizes = new Uint32Array(buffer, count * 28, count)
-    return block
-  }
-}
+/** Rows deleted in one turn: a few milliseconds' worth. */
+const rowsAtOnce = 600
 
 /** One bringing up to date of the store. */
 export interface IndexFlush {
@@ -289,6 +197,11 @@ export class TopicIndex {
     return block
   }
 
+  /** The block of one of the {@link heads}. */
+  block(first: number): Block {
+    return this.#recent.find((block) => block.count > 0 && block.first === first) ?? this.#load(first)
+  }
+
   /** The blocks that may hold entries at or after `position`, in log order; each is read when it is its turn. */
   *blocks(position = 0): Iterable<Block> {
     let from = position
@@ -337,7 +250,7 @@ export class TopicIndex {
     for (const block of memory) yield headOf(block)
   }
 
-  /** Forgets what lies before `position`; a refusal or a crash changes nothing. */
+  /** Forgets what lies before `position`; a refusal or a crash changes nothing, or leaves rows for the next time. */
   async trim(wanted: number): Promise<void> {
     // One that is on its way may reach further, and must not be taken back by what is written after it.
     const position = Math.max(wanted, ...this.#trimming)
@@ -350,21 +263,21 @@ export class TopicIndex {
   }
 
   async #trim(position: number): Promise<void> {
-    const writes: Write[] = [
-      { table: "meta", key: this.#trimKey, value: Buffer.from(formatCursor(position), "latin1") },
-    ]
+    const rows: Write[] = []
     // As memory has them: the store may not have seen yet how far a block reaches.
     for (const head of this.heads()) {
       if (head.last >= position) break
-      writes.push({ table: "index", key: this.#key("h", head.first), value: undefined })
-      writes.push({ table: "index", key: this.#key("b", head.first), value: undefined })
-      writes.push(this.#filters.withoutBlock(head.first))
+      rows.push({ table: "index", key: this.#key("h", head.first), value: undefined })
+      rows.push({ table: "index", key: this.#key("b", head.first), value: undefined })
+      rows.push(this.#filters.withoutBlock(head.first))
     }
-    writes.push(...this.#filters.without(position))
-    await this.#store.write(writes)
+    rows.push(...this.#filters.without(position))
+    const mark: Write = { table: "meta", key: this.#trimKey, value: Buffer.from(formatCursor(position), "latin1") }
+    await this.#store.write([mark, ...rows.splice(0, rowsAtOnce)])
     await this.#store.flushed()
     this.trimmedTo = Math.max(this.trimmedTo, position)
     this.#recent = this.#recent.filter(({ count, last }) => count > 0 && last >= position)
+    while (rows.length > 0) await this.#store.write(rows.splice(0, rowsAtOnce))
   }
 }
 
@@ -381,15 +294,4 @@ function decodeHead(first: number, value: Uint8Array): BlockHead {
 function firstOf<T>(items: Iterable<T>, wanted: (item: T) => boolean): T | undefined {
   for (const item of items) if (wanted(item)) return item
   return undefined
-}
-
-export function lowerBound(sorted: Float64Array, count: number, value: number): number {
-  let low = 0
-  let high = count
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if (sorted[middle]! < value) low = middle + 1
-    else high = middle
-  }
-  return low
 }

@@ -1,0 +1,90 @@
+import { expect, test } from "vitest"
+import { Event } from "../../../core/event.ts"
+import { createSimulatedChance } from "../../../testing/chance.ts"
+import { createSimulatedClock, runUntil } from "../../../testing/clock.ts"
+import { createSimulatedDisk } from "../../../testing/disk.ts"
+import { createPower } from "../../../testing/power.ts"
+import { createSimulatedStore } from "../../../testing/store.ts"
+import type { Store } from "../store.ts"
+import { SegmentLog } from "./log.ts"
+
+/** A log of so many topics, their events in turn, and how many rows were read from its store. */
+async function filled(topics: number, events: number) {
+  const clock = createSimulatedClock(1_000_000)
+  const chance = createSimulatedChance("reclaim")
+  const power = createPower({ clock })
+  const disk = createSimulatedDisk({ chance: chance.fork("disk"), latencyMs: () => 0.1 })
+  const inner = createSimulatedStore({ chance: chance.fork("store"), latencyMs: () => 0.1 }).mount(power)
+  let rows = 0
+  const store: Store = {
+    get(table, key) {
+      rows++
+      return inner.get(table, key)
+    },
+    *range(table, range) {
+      rows++
+      for (const entry of inner.range(table, range)) {
+        rows++
+        yield entry
+      }
+    },
+    write: (writes) => inner.write(writes),
+    flushed: () => inner.flushed(),
+    close: () => inner.close(),
+  }
+  const run = <T>(work: Promise<T>) => runUntil(clock, work)
+  const log = await run(
+    SegmentLog.open({
+      disk: disk.mount(power),
+      store,
+      clock: power.clock,
+      segmentBytes: 64 << 10,
+      pendingBytesMax: 4 << 20,
+      reserveBytes: 0,
+      defer: queueMicrotask,
+    }),
+  )
+  const addresses = Array.from({ length: topics }, (_, i) => ({ tenant: "acme", topic: `t${i}` }))
+  const data = Buffer.alloc(500)
+  for (let i = 0; i < events; i++) {
+    const all = addresses.map((address) => {
+      const event = Event.of({ specversion: "1.0", id: `e${i}`, source: "/s", type: "t" }, data, "binary")
+      return log.append(address, [event])
+    })
+    await run(Promise.all(all))
+  }
+  await clock.advance(2_000)
+  const round = async (eventsMax: number) => {
+    const before = rows
+    for (const address of addresses) await run(log.trim(address, { eventsMax }))
+    return rows - before
+  }
+  return { disk, run, log, addresses, round }
+}
+
+test("a round of retention over twice the topics reads twice as much, not four times", async () => {
+  const cost = async (topics: number) => {
+    const { round } = await filled(topics, 6_400 / topics)
+    return round((6_400 / topics) * 0.75)
+  }
+  const few = await cost(100)
+  expect(await cost(200)).toBeLessThan(3 * few)
+})
+
+test("a round of retention over twice the events reads at most twice as much", async () => {
+  const cost = async (events: number) => (await filled(20, events)).round(events / 2)
+  const few = await cost(150)
+  expect(await cost(300)).toBeLessThan(3 * few)
+})
+
+test("round by round all room is given back, whoever was the last to hold it", async () => {
+  const { disk, run, log, addresses, round } = await filled(60, 60)
+  const full = disk.bytesUsed
+  for (const left of [50, 40, 30, 20, 10]) {
+    await round(left)
+    expect(disk.bytesUsed).toBeLessThan((left / 60) * full * 1.5 + 4 * (64 << 10))
+    for (const address of addresses) expect((await run(log.stats(address))).events).toBe(left)
+  }
+  await round(0)
+  expect(disk.bytesUsed).toBeLessThan(5 * (64 << 10))
+})
