@@ -140,7 +140,7 @@ const unused: Rule = (sources) => {
   const wanted = new Set(sources.flatMap(({ path, imports }) => imports.flatMap((spec) => target(path, spec) ?? [])))
   const spawned = sources.map(({ text }) => text).join("\n")
   return sources
-    .filter(({ path }) => !path.endsWith(".test.ts") && !entryPoints.test(path) && !wanted.has(path))
+    .filter(({ path }) => !/\.(test|d)\.ts$/.test(path) && !entryPoints.test(path) && !wanted.has(path))
     .filter(({ path }) => !spawned.includes(`./${path.split("/").at(-1)!.replace(".ts", "")}`))
     .map(({ path }) => ({ where: path, what: "nobody imports it" }))
 }

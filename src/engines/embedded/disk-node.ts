@@ -9,7 +9,7 @@ const zeroStepBytes = 1 << 20
 
 /** A {@link Disk} on a real directory, which is made where it is missing. */
 export async function openNodeDisk(directory: string): Promise<Disk> {
-  await mkdir(directory, { recursive: true })
+  await mkdir(directory, { recursive: true, mode: 0o700 })
   const path = (name: string) => join(directory, name)
   return {
     async list() {
@@ -46,7 +46,7 @@ export async function openNodeDisk(directory: string): Promise<Disk> {
 
 /** Makes a file whole or not at all. */
 async function fill(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
-  const file = await open(path, "w")
+  const file = await open(path, "w", 0o600)
   try {
     await write(file)
     await file.sync()

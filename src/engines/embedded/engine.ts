@@ -6,13 +6,14 @@ import { auditLog } from "./audit.ts"
 import { type EmbeddedCatalog, openCatalog } from "./catalog.ts"
 import type { Disk } from "./disk.ts"
 import { openNodeDisk } from "./disk-node.ts"
-import { lockDirectory } from "./lock.ts"
+import { lockDirectory, refusedOr } from "./lock.ts"
 import { SegmentLog } from "./log/log.ts"
 import type { RebuildStep } from "./log/open.ts"
+import { closeToOthers } from "./modes.ts"
 import { openQueue } from "./queue.ts"
 import { allShares } from "./shares.ts"
+import { openState, wanted } from "./state-directory.ts"
 import type { Store } from "./store.ts"
-import { openLmdbStore } from "./store-lmdb.ts"
 
 export type { RebuildStep } from "./log/open.ts"
 
@@ -30,6 +31,8 @@ export interface EmbeddedOptions {
   defer?(run: () => void): void
   /** The journal of the state is written anew when it has grown by so much. Default 32 MiB. */
   readonly compactBytesMin?: number
+  /** Why the store is empty that had been there. */
+  readonly discarded?: string
   /** For the identity of a new log; default: the system's. */
   random?(bytes: number): Uint8Array
   /** Told once of each stretch of the log that does not check, and of what else is wrong with the files, one line each. */
@@ -40,6 +43,16 @@ export interface EmbeddedOptions {
 
 /** The engine that needs nothing beside it: a segmented log, and a transactional store for all that is small and mutable. */
 export async function openEmbeddedEngine(options: EmbeddedOptions): Promise<Engine> {
+  const { store } = options
+  try {
+    return await openParts(options)
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
+async function openParts(options: EmbeddedOptions): Promise<Engine> {
   const { disk, store, clock } = options
   const log = await SegmentLog.open({
     disk,
@@ -50,6 +63,7 @@ export async function openEmbeddedEngine(options: EmbeddedOptions): Promise<Engi
     reserveBytes: options.reserveBytes ?? 64 << 20,
     defer: options.defer ?? setImmediate,
     ...(options.compactBytesMin !== undefined && { compactBytesMin: options.compactBytesMin }),
+    ...(options.discarded !== undefined && { discarded: options.discarded }),
     ...(options.random && { random: options.random }),
     ...(options.onNotice && { onNotice: options.onNotice }),
     ...(options.onRebuild && { onRebuild: options.onRebuild }),
@@ -92,30 +106,49 @@ function engineOf({ log, queue, catalog, store }: Parts): Engine {
   }
 }
 
+export interface DirectoryOptions extends Omit<EmbeddedOptions, "disk" | "store" | "discarded"> {
+  /** Makes the state anew from the log, whatever it is like. */
+  readonly rebuild?: boolean
+}
+
 /**
- * Opens the engine on a directory, which is made where it is missing: `log/` for segments, `state/` for the store. Throws
- * DirectoryLockedError while another process has it open.
+ * Opens the engine on a directory, which is made where it is missing: `log/` for segments, `state/` for what follows from them.
+ * All of it is for this user alone. Throws DirectoryLockedError while another process has it open, DirectoryRefusedError and
+ * LogRefusedError, which say what to do.
  */
-export async function openEmbeddedDirectory(
-  directory: string,
-  options: Omit<EmbeddedOptions, "disk" | "store">,
-): Promise<Engine> {
-  await mkdir(directory, { recursive: true })
-  const unlock = await lockDirectory(directory)
+export async function openEmbeddedDirectory(directory: string, options: DirectoryOptions): Promise<Engine> {
   try {
-    const disk = await openNodeDisk(join(directory, "log"))
-    const store = openLmdbStore(join(directory, "state"), {})
-    const engine = await openEmbeddedEngine({ ...options, disk, store }).catch(async (error: unknown) => {
-      await store.close()
+    await mkdir(directory, { recursive: true, mode: 0o700 })
+    const unlock = await lockDirectory(directory)
+    try {
+      await closeToOthers(directory)
+      return await openLocked(directory, options, unlock)
+    } catch (error) {
+      await unlock()
       throw error
-    })
-    const close = async () => {
+    }
+  } catch (error) {
+    throw refusedOr(directory, error)
+  }
+}
+
+async function openLocked(directory: string, options: DirectoryOptions, unlock: () => Promise<void>): Promise<Engine> {
+  const disk = await openNodeDisk(join(directory, "log"))
+  const { store, discarded, health } = await openState(directory, options)
+  const reason = discarded !== undefined && discarded !== wanted ? discarded : undefined
+  if (reason !== undefined) options.onNotice?.(`state/ cannot be used (${reason}); it is made anew from the log`)
+  const engine = await openEmbeddedEngine({
+    ...options,
+    disk,
+    store,
+    ...(reason !== undefined && { discarded: reason }),
+  })
+  return {
+    ...engine,
+    health: () => [...engine.health(), ...health()],
+    async close() {
       await engine.close()
       await unlock()
-    }
-    return { ...engine, close }
-  } catch (error) {
-    await unlock()
-    throw error
+    },
   }
 }

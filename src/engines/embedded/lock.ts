@@ -1,48 +1,82 @@
-import { createHash } from "node:crypto"
-import { realpath, rm } from "node:fs/promises"
-import { connect, createServer } from "node:net"
-import { tmpdir } from "node:os"
+import { type FileHandle, open } from "node:fs/promises"
+import { hostname, userInfo } from "node:os"
 import { join } from "node:path"
+import { tryLock } from "fs-native-extensions"
 import { StartRefusedError } from "../../core/errors.ts"
 
-/** Another process of this machine has the directory open. */
+const name = "lock"
+
+/** Another process has the directory open. */
 export class DirectoryLockedError extends StartRefusedError {
   override readonly name = "DirectoryLockedError"
   readonly directory: string
-  constructor(directory: string) {
-    super(`another hub has ${directory} open`, ["Stop that one, or choose another data directory: --data <directory>"])
+  constructor(directory: string, owner: string) {
+    const who = owner === "" ? "another hub" : `another hub (${owner})`
+    super(`${who} has ${directory} open`, ["Stop that one, or choose another data directory: --data <directory>"])
     this.directory = directory
   }
 }
 
-/**
- * Holds a directory for this process until it closes or dies. The hold is a local socket, which the system takes back from
- * a process however it ends; there is no file that could go stale. Other machines that share the directory are not seen.
- */
-export async function lockDirectory(directory: string): Promise<() => Promise<void>> {
-  const name = `redcar-${createHash("sha256")
-    .update(await realpath(directory))
-    .digest("hex")
-    .slice(0, 32)}`
-  const abstract = process.platform === "linux"
-  const path = abstract ? `\0${name}` : join(tmpdir(), `${name}.sock`)
-  if (!abstract && !(await answers(path))) await rm(path, { force: true })
-  const server = createServer((socket) => socket.destroy())
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      reject(error.code === "EADDRINUSE" ? new DirectoryLockedError(directory) : error)
-    })
-    server.listen(path, resolve)
-  })
-  server.unref()
-  return () => new Promise((resolve) => server.close(() => resolve()))
+/** The system does not let this process use the directory. */
+export class DirectoryRefusedError extends StartRefusedError {
+  override readonly name = "DirectoryRefusedError"
+  constructor(path: string, cause: Error) {
+    const { uid = 0, username } = userInfo()
+    super(
+      `${path} cannot be used: ${cause.message}`,
+      [
+        `Let this process's user (${username}, ${uid}) write there, or choose another data directory: --data <directory>`,
+      ],
+      { cause },
+    )
+  }
 }
 
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path)
-    socket.once("connect", () => resolve(true)).once("error", () => resolve(false))
-    socket.once("close", () => socket.destroy())
-    socket.unref()
+const refusals: readonly unknown[] = ["EACCES", "EPERM", "EROFS", "ENOTDIR"]
+
+/** What the system refused as a reason to say so, and not as a bug. */
+export function refusedOr(path: string, error: unknown): unknown {
+  const { code } = error as NodeJS.ErrnoException
+  return error instanceof Error && refusals.includes(code) ? new DirectoryRefusedError(path, error) : error
+}
+
+/**
+ * Holds a directory for this process until it closes or dies: by a lock of the system on a file in it, which every process of
+ * this machine respects, whatever container it is in, and which ends with its process. The file tells who has it, for people.
+ * Other machines that share the directory are seen where its file system carries locks between them.
+ */
+export async function lockDirectory(directory: string): Promise<() => Promise<void>> {
+  const file = await open(join(directory, name), "a+", 0o600)
+  try {
+    if (!tryLock(file.fd)) throw new DirectoryLockedError(directory, await ownerOf(file))
+    await file.truncate(0)
+    await file.write(`process ${process.pid} on ${hostname()}, since ${new Date().toISOString()}\n`)
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+  return async () => {
+    await file.truncate(0)
+    await file.close()
+  }
+}
+
+/** Keeps hubs from opening a directory that is only read, without writing to it. */
+export async function lockForReading(directory: string): Promise<() => Promise<void>> {
+  const file = await open(join(directory, name), "r").catch((error: NodeJS.ErrnoException) => {
+    // No hub has ever been there.
+    if (error.code === "ENOENT") return undefined
+    throw error
   })
+  if (file === undefined) return async () => {}
+  if (tryLock(file.fd, { shared: true })) return () => file.close()
+  const owner = await ownerOf(file)
+  await file.close()
+  throw new DirectoryLockedError(directory, owner)
+}
+
+async function ownerOf(file: FileHandle): Promise<string> {
+  const bytes = Buffer.alloc(200)
+  const { bytesRead } = await file.read(bytes, 0, bytes.length, 0)
+  return bytes.toString("utf8", 0, bytesRead).trim()
 }

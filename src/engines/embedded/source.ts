@@ -3,9 +3,9 @@ import { join } from "node:path"
 import type { Engine } from "../../core/engine.ts"
 import { openNodeDisk } from "./disk-node.ts"
 import { type EmbeddedOptions, openEmbeddedEngine } from "./engine.ts"
-import { lockDirectory } from "./lock.ts"
+import { lockForReading } from "./lock.ts"
 import { openOverlayDisk } from "./overlay-disk.ts"
-import { openLmdbStore } from "./store-lmdb.ts"
+import { openState } from "./state-directory.ts"
 
 /** What opening may write into the log: what a crash has left is cut off, for instance. */
 const writtenBytesMax = 256 << 20
@@ -19,19 +19,18 @@ export async function openEmbeddedSource(
   work: string,
   options: Omit<EmbeddedOptions, "disk" | "store">,
 ): Promise<Engine> {
-  const unlock = await lockDirectory(directory)
+  const unlock = await lockForReading(directory)
   try {
     const disk = await openOverlayDisk(await openNodeDisk(join(directory, "log")), writtenBytesMax)
     const state = join(work, "state")
     await rm(state, { recursive: true, force: true })
     await mkdir(work, { recursive: true, mode: 0o700 })
-    await cp(join(directory, "state"), state, { recursive: true })
-    const store = openLmdbStore(state)
-    const opening = openEmbeddedEngine({ ...options, reserveBytes: 0, disk, store })
-    const engine = await opening.catch(async (error: unknown) => {
-      await store.close()
-      throw error
+    // Where there is none it is made from the log.
+    await cp(join(directory, "state"), state, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOENT") throw error
     })
+    const { store } = await openState(work, options)
+    const engine = await openEmbeddedEngine({ ...options, reserveBytes: 0, disk, store })
     const close = async () => {
       await engine.close()
       await rm(state, { recursive: true, force: true })

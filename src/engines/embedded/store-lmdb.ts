@@ -1,6 +1,7 @@
-import { mkdirSync } from "node:fs"
+import { mkdirSync, statfsSync } from "node:fs"
 import { type Database, open, type RangeOptions, type RootDatabase } from "lmdb"
-import { ClosedError, OverloadError, StorageError, StorageFullError } from "../../core/errors.ts"
+import { ClosedError, DamagedError, OverloadError, StorageError, StorageFullError } from "../../core/errors.ts"
+import { checkedValue, Digests, openValue, Sums, sumOf } from "./checked-value.ts"
 import { type Entry, type Range, type Store, type Table, tables, type Write } from "./store.ts"
 
 export interface LmdbStoreOptions {
@@ -12,14 +13,18 @@ export interface LmdbStoreOptions {
   readonly commitMax?: number
   /** Whether a commit waits for the disk; default true. Without it a crash of the machine may damage all: for what can be made again. */
   readonly durable?: boolean
+  /** Told when something in the tables is found not to be as it was written; what asked for it is refused with DamagedError. */
+  onDamage?(what: string): void
 }
 
 /** A key longer than this is refused by LMDB with its 4 KiB pages. */
 const keyBytesMax = 1_900
 /** Above every key: the first byte of no ASCII text. */
 const pastAll = "\u{10ffff}"
-/** The errno of a full disk, as LMDB hands it on. */
-const noSpace = 28
+/** The errno of a full disk, and of a write that came to less than was asked, as LMDB hands them on. */
+const [noSpace, shortWrite] = [28, 5]
+/** With less room than this the latter is the former. */
+const roomMin = 1 << 20
 
 interface Call {
   readonly writes: readonly Write[]
@@ -41,32 +46,48 @@ const keyEncoder = {
  * When a commit fails, every call that came before the failure was known fails with it, so that what is stored is always
  * a prefix of the calls; calls made after that are tried anew.
  */
-export function openLmdbStore(path: string, options: LmdbStoreOptions = {}): Store {
+export function openLmdbStore(path: string, options: LmdbStoreOptions = {}): CheckedStore {
   try {
-    mkdirSync(path, { recursive: true })
+    mkdirSync(path, { recursive: true, mode: 0o700 })
     const root = open({
       path,
       mapSize: options.mapBytes ?? 64 * 2 ** 30,
-      maxDbs: tables.length,
+      maxDbs: tables.length + 1,
       encoding: "binary",
       // Off: calls are grouped here, and a transaction never spans what LMDB would take for one turn of the event loop.
       eventTurnBatching: false,
       // Off: with one commit at a time it gains nothing, and without it a commit that ended is on disk.
       overlappingSync: false,
-      ...(options.durable === false && { noSync: true }),
+      // A crash of the machine may take back the last commit, which whoever keeps a journal has in it.
+      ...(options.durable === false ? { noSync: true } : { noMetaSync: true }),
     })
-    const databases = Object.fromEntries(
-      tables.map((name) => [name, root.openDB({ name, encoding: "binary", keyEncoder } as never)]),
-    ) as unknown as Record<Table, Database<Buffer, string>>
-    return new LmdbStore(root, databases, options)
+    const openTable = (name: string) => root.openDB({ name: `${name}.2`, encoding: "binary", keyEncoder } as never)
+    const databases = Object.fromEntries(tables.map((name) => [name, openTable(name)])) as unknown as Databases
+    return new LmdbStore(path, root, databases, openTable("digests") as unknown as Database<Buffer, string>, options)
   } catch (error) {
     throw storageError(error, `${path} cannot be opened`)
   }
 }
 
-class LmdbStore implements Store {
+type Databases = Record<Table, Database<Buffer, string>>
+
+/** A store that can tell whether it is as it was written. */
+export interface CheckedStore extends Store {
+  /** Reads every row; throws DamagedError where one is missing, was changed, or is too many. `rows` is told how many were read. */
+  verify(rows?: (read: number) => void): Promise<void>
+}
+
+/** Rows that are read in one step. */
+const stepRows = 5_000
+const digestKey = "digests"
+
+class LmdbStore implements CheckedStore {
+  readonly #path: string
   readonly #root: RootDatabase
-  readonly #databases: Record<Table, Database<Buffer, string>>
+  readonly #databases: Databases
+  readonly #digestTable: Database<Buffer, string>
+  readonly #digests: Digests
+  readonly #onDamage: (what: string) => void
   readonly #pendingMax: number
   readonly #commitMax: number
   #calls: Call[] = []
@@ -74,16 +95,27 @@ class LmdbStore implements Store {
   #committing: Promise<void> | undefined
   #closed = false
 
-  constructor(root: RootDatabase, databases: Record<Table, Database<Buffer, string>>, options: LmdbStoreOptions) {
+  constructor(
+    path: string,
+    root: RootDatabase,
+    databases: Databases,
+    digestTable: Database<Buffer, string>,
+    options: LmdbStoreOptions,
+  ) {
+    this.#path = path
     this.#root = root
     this.#databases = databases
+    this.#digestTable = digestTable
+    this.#digests = new Digests(digestTable.getBinary(digestKey))
+    this.#onDamage = options.onDamage ?? (() => {})
     this.#pendingMax = options.pendingMax ?? 1_000_000
     this.#commitMax = options.commitMax ?? 10_000
   }
 
   get(table: Table, key: string): Uint8Array | undefined {
     if (this.#closed) throw new ClosedError()
-    return isKey(key) ? this.#databases[table].getBinary(key) : undefined
+    const stored = isKey(key) ? this.#databases[table].getBinary(key) : undefined
+    return stored && this.#checked(table, key, stored)
   }
 
   range(table: Table, range: Range = {}): Iterable<Entry> {
@@ -94,7 +126,40 @@ class LmdbStore implements Store {
       ? { start: end, exclusiveStart: true, end: start, inclusiveEnd: true, reverse: true }
       : { start, end }
     if (range.limit !== undefined) options.limit = range.limit
-    return this.#databases[table].getRange(options)
+    return this.#checkedRange(table, this.#databases[table].getRange(options))
+  }
+
+  *#checkedRange(table: Table, found: Iterable<{ readonly key: string; readonly value: Buffer }>): Iterable<Entry> {
+    for (const { key, value } of found) yield { key, value: this.#checked(table, key, value) }
+  }
+
+  #checked(table: Table, key: string, stored: Buffer): Uint8Array {
+    const value = openValue(key, stored)
+    if (value !== undefined) return value
+    this.#onDamage(`the row ${key} of ${table}`)
+    throw new DamagedError(`the state: the row ${key} of ${table}`)
+  }
+
+  async verify(rows: (read: number) => void = () => {}): Promise<void> {
+    let read = 0
+    for (const table of tables) {
+      const sums = new Sums()
+      let step = stepRows
+      // Ends: with the rows: each turn begins behind the last one.
+      for (let start = "\0"; step === stepRows; ) {
+        step = 0
+        for (const { key, value } of this.range(table, { start, limit: stepRows })) {
+          step++
+          start = `${key}\0`
+          sums.add(sumOf(key, value))
+        }
+        read += step
+        rows(read)
+        await new Promise(setImmediate)
+      }
+      if (!this.#digests.agrees(table, sums))
+        throw new DamagedError(`the state: the rows of ${table} are not all there`)
+    }
   }
 
   write(writes: readonly Write[]): Promise<void> {
@@ -133,13 +198,21 @@ class LmdbStore implements Store {
         await this.#commit(calls)
         for (const call of calls) call.resolve()
       } catch (error) {
-        const failed = storageError((await commitError(error)) ?? error, "the commit failed")
+        const failed = this.#failureOf((await commitError(error)) ?? error)
         const prefix = calls.concat(this.#calls.splice(0))
         this.#pendingWrites = 0
         for (const call of prefix) call.reject(failed)
       }
     }
     this.#committing = undefined
+  }
+
+  #failureOf(error: unknown): StorageError | StorageFullError {
+    const { code, message } = error as { code?: unknown; message?: string }
+    if (/MDB_(CORRUPTED|PAGE_NOTFOUND|PANIC|INVALID)|corrupt/i.test(`${message}`)) this.#onDamage(`${message}`)
+    // A write for which there was room in part only is no more to LMDB than one that failed.
+    const isShort = code === shortWrite && roomFor(this.#path) < roomMin
+    return storageError(isShort ? Object.assign(new Error(), { code: noSpace }) : error, "the commit failed")
   }
 
   /** The next calls in order, whole, up to the limit of one commit. */
@@ -159,20 +232,36 @@ class LmdbStore implements Store {
   }
 
   /** One LMDB transaction: it cannot end inside of `batch`. */
-  #commit(calls: readonly Call[]): Promise<unknown> {
-    return this.#root.batch(() => {
-      for (const call of calls) {
-        for (const { table, key, value } of call.writes) {
-          if (value === undefined) this.#databases[table].remove(key)
-          else this.#databases[table].put(key, value as Buffer)
-        }
-      }
+  async #commit(calls: readonly Call[]): Promise<void> {
+    const next = this.#digests.begin()
+    await this.#root.batch(() => {
+      for (const call of calls) for (const write of call.writes) this.#put(write, next)
+      if (next.isChanged) this.#digestTable.put(digestKey, next.encode())
     })
+    next.commit()
+  }
+
+  #put({ table, key, value }: Write, next: ReturnType<Digests["begin"]>): void {
+    const database = this.#databases[table]
+    const before = () => database.getBinaryFast(key)
+    if (value === undefined) {
+      next.remove(table, key, before)
+      database.remove(key)
+      return
+    }
+    const stored = checkedValue(key, value)
+    next.put(table, key, stored, before)
+    database.put(key, stored)
   }
 }
 
 function isKey(key: string): boolean {
   return key.length > 0 && (key.length <= keyBytesMax / 3 || Buffer.byteLength(key) <= keyBytesMax)
+}
+
+function roomFor(path: string): number {
+  const { bavail, bsize } = statfsSync(path)
+  return bavail * bsize
 }
 
 /** LMDB rejects with an error that only leads to the real one. */

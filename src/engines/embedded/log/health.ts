@@ -53,5 +53,8 @@ export function damageLine(damage: Damage): string {
   const cursors = `(cursors ${formatCursor(position)} to ${formatCursor(endOf(damage))})`
   if (kind === "missing")
     return `missing: log/${segment} ${cursors}; the events that were in it are lost unless a copy brings it back`
+  if (kind === "unfinished") {
+    return `damaged: log/${segment}, bytes ${from} to ${to} ${cursors}; they were never finished writing, or are damaged since`
+  }
   return `damaged: log/${segment}, bytes ${from} to ${to} ${cursors}; the events in them cannot be read`
 }

@@ -35,6 +35,8 @@ export interface LogOptions {
   readonly reserveBytes: number
   /** The journal is written anew when it has grown by so much; default 32 MiB. */
   readonly compactBytesMin?: number
+  /** Why the store is empty that had been there. */
+  readonly discarded?: string
   /** For the identity of a new log; default: the system's. */
   random?(bytes: number): Uint8Array
   defer(run: () => void): void
@@ -50,7 +52,7 @@ export interface RebuildStep {
   readonly total: number
 }
 
-/** Behind the end of a log whose state was lost, so many places are left out: nobody can say which of them were used. */
+/** So many places are left out where nobody can say how many were used behind the last one that is known. */
 const leftOutPlaces = 2 ** 40
 const pendingJournalBytesMax = 16 << 20
 const recordBytesMax = 512 << 10
@@ -101,8 +103,13 @@ class Opening {
 
   async #recover(segments: Segments, remembered: Bookkeeping | undefined): Promise<OpenedLog> {
     const { store, clock } = this.#options
-    const isLost = segments.list.length > 0 && remembered?.identity.id !== segments.identity.id
+    const isOther = remembered !== undefined && remembered.identity.id !== segments.identity.id
+    const isLost = isOther || (remembered === undefined && segments.list.length > 0)
     if (isLost) await wipe(store)
+    if (isOther) this.#note("state/ was of another log; it was made anew from this one")
+    if (this.#options.discarded !== undefined && segments.list.length === 0) {
+      this.#note(`nothing is left of what was here: log/ holds no events, and state/ cannot be used`)
+    }
     const told = isLost ? undefined : remembered
     const tables = this.#makeTables(segments.identity, told)
     const ids = new RecentIds(store, () => this.#appender?.windowMaxMs ?? 0)
@@ -119,7 +126,7 @@ class Opening {
     index.reload()
     index.restoreIds(recovered.tail, clock.now())
     this.#journal.resume(replayed)
-    this.#note(segments, recovered, replayed, store)
+    this.#noteFound(segments, recovered, replayed, store)
     for (const segment of droppedSegments(segments.list, readDropped(store))) await segments.drop(segment)
     const opened = await this.#start(segments, { recovered, index, ids, tables })
     // What the journal no longer tells whole, it is told anew.
@@ -157,7 +164,8 @@ class Opening {
     return recover(segments, {
       from: Math.min(watermark, told?.applied ?? 0),
       known: Math.max(watermark, told === undefined ? 0 : told.applied + 8),
-      ...(isLost && { leaveOut: leftOutPlaces }),
+      leaveOut: leftOutPlaces,
+      isForgotten: isLost,
       onRecord: (record) => {
         this.#reached.eventsEnd = Math.max(this.#reached.eventsEnd, record.position + record.bytes)
         if (record.position >= watermark) index.restore(record)
@@ -225,18 +233,19 @@ class Opening {
     if (this.#health.damaged(damage)) this.#options.onNotice?.(damageLine(damage))
   }
 
-  #note(segments: Segments, { lost, unfinishedBytes }: Recovered, { holes }: Replayed, store: Store): void {
-    const note = (line: string) => {
-      this.#health.note(line)
-      this.#options.onNotice?.(line)
-    }
-    for (const line of segments.notes) note(line)
+  #note(line: string): void {
+    this.#health.note(line)
+    this.#options.onNotice?.(line)
+  }
+
+  #noteFound(segments: Segments, { lost, unfinishedBytes }: Recovered, { holes }: Replayed, store: Store): void {
+    for (const line of segments.notes) this.#note(line)
     for (const { from, to, name } of segments.shortened) this.#damaged({ ...missing(from, to, name), kind: "damaged" })
     const dropped = readDropped(store)
     for (const { from, to, name } of missingSegments(segments.list, dropped)) this.#damaged(missing(from, to, name))
     if (lost !== undefined) this.#damaged(missing(lost.from, lost.to, this.#nameOfLost(segments, lost)))
     for (const { from, to } of holes) {
-      note(
+      this.#note(
         `the hub's own records between cursors ${formatCursor(from)} and ${formatCursor(to)} are damaged: changes of resources, and of deliveries, that were made then may be as they were before`,
       )
     }

@@ -132,18 +132,19 @@ async function readTopic(
     if (far !== undefined && block.positions[far]! - first < sparseBytes) {
       return state.reader.stretch(first, state.writer.durable)
     }
-    return readOneByOne(state, block, at, wanted, end)
+    return readOneByOne(state, index, { block, from: at, key: wanted, end })
   }
   return { records: [], next: end }
 }
 
-async function readOneByOne(
-  state: LogState,
-  block: Block,
-  from: number,
-  key: number | undefined,
-  end: number,
-): Promise<Step> {
+interface Sparse {
+  readonly block: Block
+  readonly from: number
+  readonly key: number | undefined
+  readonly end: number
+}
+
+async function readOneByOne(state: LogState, index: TopicIndex, { block, from, key, end }: Sparse): Promise<Step> {
   const records: StoredRecord[] = []
   let next = block.positions[from]!
   for (
@@ -155,6 +156,7 @@ async function readOneByOne(
     if (position >= end) break
     const record = await state.reader.record(position, state.writer.durable)
     if (record !== undefined) records.push(record)
+    else if (position >= index.trimmedTo) state.reader.missed(position, block.sizes[at]!)
     next = position + block.sizes[at]!
   }
   return { records, next }

@@ -23,9 +23,12 @@ const blockBytes = 256 * 1024
 const cachedBlockBytes = 64 * 1024
 const cachedBlocksMax = 64
 
-/** A stretch of the log that does not check, or whose file is not there; readers pass over it. */
+/**
+ * A stretch of the log that does not check, or whose file is not there; readers pass over it. What is `unfinished` may never
+ * have been acknowledged.
+ */
 export interface Damage {
-  readonly kind: "damaged" | "missing"
+  readonly kind: "damaged" | "missing" | "unfinished"
   readonly segment: string
   /** In the file. */
   readonly from: number
@@ -216,6 +219,12 @@ export class Reader {
     }
     if (!expected || head?.kind === gapKind || segment === undefined) return undefined
     throw new DamagedError(`${segment.name} at byte ${position - segment.base}`)
+  }
+
+  /** A record that the index knows, and of which nothing can be read. */
+  missed(position: number, bytes: number): void {
+    const segment = this.#segments.at(position)
+    if (segment !== undefined) this.#onDamage(damageIn(segment, position, position + bytes))
   }
 
   /** The journal's record at `position`; undefined where none checks. */

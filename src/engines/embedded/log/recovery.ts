@@ -18,8 +18,10 @@ export interface RecoverOptions {
   readonly from: number
   /** The highest place that anything outside of the log's files knows of. */
   readonly known: number
-  /** How many places are left out behind the log's end, where nobody can say which of them were used; default: none. */
-  readonly leaveOut?: number
+  /** How many places are left out behind the highest known one, where nobody can say which of them were used. */
+  readonly leaveOut: number
+  /** Nothing outside of the log's files remembers anything. */
+  readonly isForgotten: boolean
   onRecord(record: StoredRecord): void
   onJournal(record: JournalRecord): void
   /** What does not check; told as it is met, between the records around it. */
@@ -58,14 +60,13 @@ class Recovery {
     const last = segments.list.at(-1)
     let end = segments.end
     for (const segment of segments.list) end = await this.#segment(segment, segment === last)
-    const { known, leaveOut = 0 } = this.#options
-    const used = Math.max(known, segments.list.length > 0 ? end + leaveOut : 0)
+    const { known, leaveOut, isForgotten } = this.#options
     const found = { damages: this.#damages, unfinishedBytes: this.#unfinishedBytes }
-    if (used <= end) return { ...found, tail: segments.at(end) === undefined ? segments.end : end }
+    if (known <= end && !isForgotten) return { ...found, tail: segments.at(end) === undefined ? segments.end : end }
     const from = this.#endsInDamage ? last!.base + last!.bytes : end
     await this.#endLast(end)
-    segments.skipTo(Math.max(used, segments.end))
-    return { ...found, tail: segments.end, ...(known > from && { lost: { from, to: known } }) }
+    segments.skipTo(Math.max(known, segments.end) + leaveOut)
+    return { ...found, tail: segments.end, ...(known > end && { lost: { from, to: segments.end } }) }
   }
 
   /** Ends the last segment where its records end, for all that follows is in another one. */
@@ -118,10 +119,10 @@ class Recovery {
     if (isUnfinished && found.position - position >= headerBytes) {
       this.#unfinishedBytes += found.position - position
       await fill(this.#segments, segment, position, found.position)
+      this.#damage({ ...damageIn(segment, position, found.position), kind: "unfinished" })
       return found.position
     }
-    // What lies behind the last place that is known was never used.
-    const to = found?.position ?? (isLast ? Math.min(end, Math.max(position, this.#options.known)) : end)
+    const to = found?.position ?? end
     this.#damage(damageIn(segment, position, to))
     if (found !== undefined || !isLast) return to
     this.#endsInDamage = true

@@ -1,0 +1,321 @@
+import { execFileSync, spawnSync } from "node:child_process"
+import {
+  chmodSync,
+  copyFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterEach, beforeEach, describe, expect, test } from "vitest"
+import type { Engine } from "../../core/engine.ts"
+import { Event } from "../../core/event.ts"
+import { systemClock } from "../../telemetry/clock.ts"
+import { createSimulatedChance } from "../../testing/chance.ts"
+import { openEmbeddedDirectory } from "./engine.ts"
+import { DirectoryLockedError, lockDirectory } from "./lock.ts"
+
+const orders = { tenant: "acme", topic: "orders" }
+let directory: string
+let lines: string[]
+let opened: Engine[]
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "redcar-state-"))
+  lines = []
+  opened = []
+})
+
+afterEach(async () => {
+  for (const engine of opened) await engine.close()
+  rmSync(directory, { recursive: true, force: true })
+})
+
+async function open(options: { readonly rebuild?: boolean } = {}): Promise<Engine> {
+  const engine = await openEmbeddedDirectory(directory, {
+    clock: systemClock,
+    segmentBytes: 1 << 20,
+    reserveBytes: 0,
+    onNotice: (line) => lines.push(line),
+    ...options,
+  })
+  opened.push(engine)
+  return engine
+}
+
+async function close(): Promise<void> {
+  await opened.pop()!.close()
+}
+
+const event = (id: string) =>
+  Event.of({ specversion: "1.0", id, source: "/shop", type: "order.created" }, Buffer.from(`"${id}"`), "json")
+
+/** Events, resources and a reader's position. */
+async function fill(): Promise<object> {
+  const engine = await open()
+  for (let i = 0; i < 40; i++) {
+    await engine.log.append(
+      orders,
+      Array.from({ length: 50 }, (_, n) => event(`${i}.${n}`)),
+      { dedupeWindowMs: 60_000 },
+    )
+    await engine.catalog.put(`topic/acme/t${i}`, { n: i })
+  }
+  await engine.queue.enqueue([], { reader: "router", cursor: await engine.log.head() })
+  const seen = await look(engine)
+  await close()
+  return seen
+}
+
+async function look({ log, catalog, queue }: Engine): Promise<object> {
+  const events: string[] = []
+  for await (const batch of log.read({}))
+    for (const { cursor, event } of batch.events) events.push(`${cursor} ${event.id}`)
+  return {
+    events,
+    resources: await catalog.list("topic/"),
+    position: await queue.position("router"),
+    stats: await log.stats(orders),
+  }
+}
+
+const data = () => join(directory, "state", "data.mdb")
+
+describe("a state that is not as it was written is made anew from the log", () => {
+  test.each<[string, () => void]>([
+    ["deleted", () => rmSync(join(directory, "state"), { recursive: true })],
+    ["emptied", () => rmSync(data())],
+    ["cut to nothing", () => truncateSync(data(), 0)],
+    ["cut in the middle", () => truncateSync(data(), statSync(data()).size >> 1)],
+    ["full of zeros", () => writeFileSync(data(), Buffer.alloc(statSync(data()).size))],
+    ["no database", () => writeFileSync(data(), "hello")],
+    ["left by a start that died in it", () => writeFileSync(join(directory, "state", "opening"), "")],
+    ["known to be damaged", () => writeFileSync(join(directory, "state", "damaged"), "")],
+  ])("%s", async (_, damage) => {
+    const before = await fill()
+    damage()
+    const engine = await open()
+    expect(await look(engine)).toEqual(before)
+    expect(engine.health()).toEqual([])
+  })
+
+  test("with a page of it gone, changed, exchanged or old", { timeout: 120_000 }, async () => {
+    const before = await fill()
+    const whole = readFileSync(data())
+    await open()
+    await opened[0]!.catalog.put("topic/acme/t3", { n: "changed" })
+    await close()
+    const current = readFileSync(data())
+    const chance = createSimulatedChance("pages")
+    const pages = current.length / 4096
+    for (let trial = 0; trial < 25; trial++) {
+      const damaged = Buffer.from(current)
+      const [at, other] = [chance.between(2, pages - 1) * 4096, chance.between(2, pages - 1) * 4096]
+      const kind = chance.pick(["zero", "bit", "exchange", "old"] as const)
+      if (kind === "zero") damaged.fill(0, at, at + 4096)
+      else if (kind === "bit") damaged[at + chance.between(0, 4095)]! ^= 1 << chance.between(0, 7)
+      else if (kind === "exchange") {
+        current.copy(damaged, at, other, other + 4096)
+        current.copy(damaged, other, at, at + 4096)
+      } else if (at < whole.length) whole.copy(damaged, at, at, at + 4096)
+      const here = mkdtempSync(join(tmpdir(), "redcar-state-"))
+      execFileSync("cp", ["-a", `${directory}/.`, here])
+      writeFileSync(join(here, "state", "data.mdb"), damaged)
+      const seen = await lookElsewhere(here)
+      rmSync(here, { recursive: true, force: true })
+      expect(seen, `${kind} at ${at} and ${other}`).toEqual({
+        ...before,
+        resources: (before as { resources: { key: string; value: object; revision: number }[] }).resources.map(
+          (item) => (item.key === "topic/acme/t3" ? { ...item, value: { n: "changed" }, revision: 41 } : item),
+        ),
+      })
+    }
+  })
+
+  test("and on purpose", async () => {
+    const before = await fill()
+    const engine = await open({ rebuild: true })
+    expect(await look(engine)).toEqual(before)
+    expect(lines).toEqual([])
+    expect(readdirSync(directory).sort()).toEqual(["lock", "log", "state"])
+  })
+})
+
+/** In a process of its own, which the damage may end: then another one finds out why. */
+async function lookElsewhere(here: string): Promise<object> {
+  const script = `
+    const { openEmbeddedDirectory } = await import(${JSON.stringify(new URL("./engine.ts", import.meta.url).href)})
+    const { systemClock } = await import(${JSON.stringify(new URL("../../telemetry/clock.ts", import.meta.url).href)})
+    const engine = await openEmbeddedDirectory(${JSON.stringify(here)}, { clock: systemClock, segmentBytes: 1 << 20, reserveBytes: 0 })
+    ${look.toString()}
+    const orders = ${JSON.stringify(orders)}
+    const seen = await look(engine)
+    await engine.close()
+    console.log(JSON.stringify(seen))`
+  for (let start = 0; start < 2; start++) {
+    const { status, stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", script], {
+      encoding: "utf8",
+    })
+    if (status === 0) return JSON.parse(stdout) as object
+    if (start === 1) throw new Error(stderr)
+  }
+  throw new RangeError("unreachable")
+}
+
+describe("a data directory", () => {
+  test("is for its owner alone, whoever could read it before", async () => {
+    await fill()
+    for (const path of [directory, join(directory, "log"), join(directory, "state")]) chmodSync(path, 0o755)
+    chmodSync(data(), 0o644)
+    await open()
+    const modes = (path: string): number[] => {
+      const found = statSync(path)
+      const inside = found.isDirectory() ? readdirSync(path).flatMap((name) => modes(join(path, name))) : []
+      return [found.mode & 0o077, ...inside]
+    }
+    expect(modes(directory).every((mode) => mode === 0)).toBe(true)
+  })
+
+  test("belongs to one process, which the lock's file names", async () => {
+    await open()
+    const refused = await openEmbeddedDirectory(directory, { clock: systemClock }).catch((error: unknown) => error)
+    expect(refused).toBeInstanceOf(DirectoryLockedError)
+    expect((refused as Error).message).toContain(`process ${process.pid} on `)
+    await close()
+    await (await lockDirectory(directory))()
+  })
+
+  test.skipIf(spawnSync("unshare", ["-rn", "true"]).status !== 0)(
+    "is held against a process of another network namespace (skipped where none can be made)",
+    async () => {
+      const unlock = await lockDirectory(directory)
+      const script = `
+        const { lockDirectory } = await import(${JSON.stringify(new URL("./lock.ts", import.meta.url).href)})
+        await lockDirectory(${JSON.stringify(directory)}).then(() => console.log("taken"), (error) => console.log(error.name))`
+      const elsewhere = () =>
+        execFileSync("unshare", ["-rn", process.execPath, "--input-type=module", "-e", script], {
+          encoding: "utf8",
+        }).trim()
+      expect(elsewhere()).toBe("DirectoryLockedError")
+      await unlock()
+      expect(elsewhere()).toBe("taken")
+    },
+  )
+
+  test("with files that are not the hub's starts, leaves them alone and names them", async () => {
+    const before = await fill()
+    writeFileSync(join(directory, "log", "foo.segment"), "not one of ours")
+    writeFileSync(join(directory, "log", "notes.txt"), "hello")
+    const engine = await open()
+    expect(await look(engine)).toEqual(before)
+    expect(engine.health()).toEqual([
+      "log/foo.segment is no file of the hub's; it is left alone",
+      "log/notes.txt is no file of the hub's; it is left alone",
+    ])
+    expect(readFileSync(join(directory, "log", "notes.txt"), "utf8")).toBe("hello")
+  })
+
+  test("copied with a log older than its state gives new events new places, and says what is not there", async () => {
+    await fill()
+    const copy = mkdtempSync(join(tmpdir(), "redcar-copy-"))
+    execFileSync("cp", ["-a", join(directory, "log"), copy])
+    const engine = await open()
+    const later = await engine.log.append(orders, [event("later")])
+    await engine.queue.enqueue([], { reader: "router", cursor: later[0]!.cursor })
+    await close()
+    rmSync(join(directory, "log"), { recursive: true })
+    execFileSync("cp", ["-a", join(copy, "log"), directory])
+    rmSync(copy, { recursive: true })
+    const again = await open()
+    const [added] = await again.log.append(orders, [event("new")])
+    expect(added!.cursor > later[0]!.cursor).toBe(true)
+    expect(again.health()).toEqual([
+      expect.stringMatching(/^damaged: log\/[0-9a-z]{11}\.segment, bytes \d+ to \d+ \(cursors /),
+      expect.stringMatching(/^missing: log\/segments after [0-9a-z]{11}\.segment \(cursors /),
+    ])
+  })
+})
+
+describe("segments", () => {
+  const segmentNames = () =>
+    readdirSync(join(directory, "log"))
+      .filter((name) => name.endsWith(".segment"))
+      .sort()
+  const bulky = (id: string) =>
+    Event.of({ specversion: "1.0", id, source: "/s", type: "t" }, Buffer.alloc(100_000), "binary")
+
+  async function fillSegments(): Promise<string[]> {
+    const engine = await open()
+    for (let i = 0; i < 45; i++) await engine.log.append(orders, [bulky(`e${i}`)])
+    await close()
+    return segmentNames()
+  }
+
+  async function ids(engine: Engine): Promise<string[]> {
+    return ((await look(engine)) as { events: string[] }).events.map((line) => line.split(" ")[1]!)
+  }
+
+  const all = Array.from({ length: 45 }, (_, i) => `e${i}`)
+  const named = (engine: Engine, kind: string, name: string) =>
+    expect(engine.health()).toContainEqual(
+      expect.stringMatching(new RegExp(`^${kind}: log/${name}.*\\(cursors .* to .*\\)`)),
+    )
+
+  test("one that is gone is named, and the others are read", async () => {
+    const names = await fillSegments()
+    rmSync(join(directory, "log", names[1]!))
+    const engine = await open()
+    named(engine, "missing", names[1]!)
+    const left = await ids(engine)
+    expect(left.length).toBeLessThan(45)
+    expect(left).toEqual(all.filter((id) => left.includes(id)))
+    expect(left.slice(-1)).toEqual(["e44"])
+  })
+
+  test("one that was cut to nothing is named", async () => {
+    const names = await fillSegments()
+    truncateSync(join(directory, "log", names[1]!), 0)
+    const engine = await open()
+    await ids(engine)
+    named(engine, "damaged", names[1]!)
+  })
+
+  test("what was added behind one hides nothing of the next", async () => {
+    const names = await fillSegments()
+    writeFileSync(join(directory, "log", names[1]!), "more", { flag: "a" })
+    const engine = await open()
+    expect(await ids(engine)).toEqual(all)
+    expect(engine.health()).toEqual([expect.stringContaining(`log/${names[1]} is longer than it was made`)])
+  })
+
+  test("two that were exchanged are read where they belong, and named", async () => {
+    const [first, second, third] = (await fillSegments()).map((name) => join(directory, "log", name))
+    copyFileSync(second!, `${second}.kept`)
+    copyFileSync(third!, second!)
+    copyFileSync(`${second}.kept`, third!)
+    rmSync(`${second}.kept`)
+    const engine = await open()
+    expect(await ids(engine)).toEqual(all)
+    expect(engine.health()).toHaveLength(2)
+    expect(first).toBeDefined()
+  })
+
+  test("one of another hub is left alone, and what is not there is named", async () => {
+    const names = await fillSegments()
+    const mine = directory
+    directory = mkdtempSync(join(tmpdir(), "redcar-state-"))
+    await fillSegments()
+    copyFileSync(join(directory, "log", names[1]!), join(mine, "log", names[1]!))
+    rmSync(directory, { recursive: true })
+    directory = mine
+    const engine = await open()
+    expect(engine.health()).toContainEqual(`log/${names[1]} is of another log; it is left alone`)
+    named(engine, "missing", names[1]!)
+    expect((await ids(engine)).length).toBeLessThan(45)
+  })
+})
