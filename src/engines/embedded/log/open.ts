@@ -13,7 +13,8 @@ import type { LogIdentity } from "./head.ts"
 import { damageLine, LogHealth } from "./health.ts"
 import { LogIndex, type Reached } from "./log-index.ts"
 import { LogJournal } from "./log-journal.ts"
-import { type Damage, Reader } from "./reader.ts"
+import { lossesKey, lossesWrite, rememberedLosses } from "./losses.ts"
+import { type Damage, damageIn, Reader } from "./reader.ts"
 import { RecentIds } from "./recent-ids.ts"
 import { droppedKey } from "./reclaim.ts"
 import { type Recovered, recover } from "./recovery.ts"
@@ -79,6 +80,8 @@ class Opening {
   readonly #reached: Reached = { durable: 0, eventsEnd: 0 }
   readonly #closing = new AbortController()
   #appender: Appender | undefined
+  /** Set once they can be written. */
+  #tables: JournalStore | undefined
   #index: LogIndex | undefined
 
   constructor(options: LogOptions) {
@@ -126,9 +129,11 @@ class Opening {
     index.reload()
     index.restoreIds(recovered.tail, clock.now())
     this.#journal.resume(replayed)
+    for (const loss of await rememberedLosses(store, segments, this.#readerOf(segments))) this.#damaged(loss)
     this.#noteFound(segments, recovered, replayed, store)
     for (const segment of droppedSegments(segments.list, readDropped(store))) await segments.drop(segment)
     const opened = await this.#start(segments, { recovered, index, ids, tables })
+    this.#remember(tables)
     // What the journal no longer tells whole, it is told anew.
     if (replayed.holes.length > 0 || (recovered.lost !== undefined && told !== undefined)) tables.compact()
     return opened
@@ -230,7 +235,18 @@ class Opening {
   }
 
   #damaged(damage: Damage): void {
-    if (this.#health.damaged(damage)) this.#options.onNotice?.(damageLine(damage))
+    if (!this.#health.damaged(damage)) return
+    this.#options.onNotice?.(damageLine(damage))
+    if (this.#tables !== undefined) this.#remember(this.#tables)
+  }
+
+  /** So that a later start names it too, before anybody reads there. */
+  #remember(tables: JournalStore): void {
+    this.#tables = tables
+    const { damages } = this.#health
+    const [stored, write] = [this.#options.store.get("meta", lossesKey), lossesWrite(damages)]
+    if (damages.length === 0 ? stored === undefined : stored && Buffer.compare(stored, write.value!) === 0) return
+    tables.write([write]).catch(() => {}) // The next start finds it again.
   }
 
   #note(line: string): void {
@@ -240,7 +256,7 @@ class Opening {
 
   #noteFound(segments: Segments, { lost, unfinishedBytes }: Recovered, { holes }: Replayed, store: Store): void {
     for (const line of segments.notes) this.#note(line)
-    for (const { from, to, name } of segments.shortened) this.#damaged({ ...missing(from, to, name), kind: "damaged" })
+    for (const { from, to } of segments.shortened) this.#damaged(damageIn(segments.at(from)!, from, to))
     const dropped = readDropped(store)
     for (const { from, to, name } of missingSegments(segments.list, dropped)) this.#damaged(missing(from, to, name))
     if (lost !== undefined) this.#damaged(missing(lost.from, lost.to, this.#nameOfLost(segments, lost)))

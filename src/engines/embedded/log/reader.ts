@@ -221,6 +221,14 @@ export class Reader {
     throw new DamagedError(`${segment.name} at byte ${position - segment.base}`)
   }
 
+  /** Whether a record of any kind checks at `position`, or a gap lies over it. */
+  async checks(position: number): Promise<boolean> {
+    const segment = this.#segments.at(position)
+    if (segment === undefined) return false
+    const { next } = await this.checked(segment, position, segment.base + segment.bytes)
+    return next > position || (await this.#gapOver(segment, position)) !== undefined
+  }
+
   /** A record that the index knows, and of which nothing can be read. */
   missed(position: number, bytes: number): void {
     const segment = this.#segments.at(position)

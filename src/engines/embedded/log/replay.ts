@@ -117,8 +117,8 @@ export class Replay {
   async #setBack(local: Store): Promise<void> {
     if (this.#positions === undefined) return
     const writes: Write[] = []
-    for (const [key, value] of this.#positions) {
-      if (local.get("positions", key) !== undefined) writes.push({ table: "positions", key, value })
+    for (const { key } of local.range("positions")) {
+      writes.push({ table: "positions", key, value: this.#positions.get(key) } as Write)
     }
     await local.write(writes)
   }

@@ -1,0 +1,209 @@
+import { describe, expect, test } from "vitest"
+import type { Appended, StoredEvent } from "../../../core/engine.ts"
+import { Event } from "../../../core/event.ts"
+import { createSimulatedChance } from "../../../testing/chance.ts"
+import { createSimulatedClock, runUntil } from "../../../testing/clock.ts"
+import { createSimulatedDisk } from "../../../testing/disk.ts"
+import { createPower } from "../../../testing/power.ts"
+import { createSimulatedStore } from "../../../testing/store.ts"
+import { formatCursor, parseCursor } from "./cursor.ts"
+import { SegmentLog } from "./log.ts"
+import { encodeAddress, headerBytes, recordBytes, writeRecord } from "./record.ts"
+
+const orders = { tenant: "acme", topic: "orders" }
+const salt = 0x01020304
+const event = (id: string, data = Buffer.from(`{"id":"${id}"}`)) =>
+  Event.of({ specversion: "1.0", id, source: "/shop", type: "order.created" }, data, "json")
+
+/** A machine whose log knows a salt that the tests know too. */
+function machine() {
+  const clock = createSimulatedClock(1_000_000)
+  const chance = createSimulatedChance("damage")
+  const disk = createSimulatedDisk({ chance: chance.fork("disk"), latencyMs: () => 0.1 })
+  const store = createSimulatedStore({ chance: chance.fork("store"), latencyMs: () => 0.1 })
+  const lines: string[] = []
+  let power = createPower({ clock })
+  const run = <T>(work: Promise<T>) => runUntil(clock, work)
+  const host = {
+    disk,
+    lines,
+    run,
+    cut: () => power.cut(),
+    async open(): Promise<SegmentLog> {
+      power = createPower({ clock })
+      return run(
+        SegmentLog.open({
+          disk: disk.mount(power),
+          store: store.mount(power),
+          clock: power.clock,
+          segmentBytes: 64 << 10,
+          pendingBytesMax: 1 << 20,
+          reserveBytes: 0,
+          random: () => Buffer.concat([Buffer.alloc(8, 1), Buffer.from(Uint32Array.of(salt).buffer)]),
+          defer: queueMicrotask,
+          onNotice: (line) => lines.push(line),
+        }),
+      )
+    },
+    async all(log: SegmentLog): Promise<StoredEvent[]> {
+      const stored: StoredEvent[] = []
+      const reading = (async () => {
+        for await (const { events } of log.read({})) stored.push(...events)
+      })()
+      await run(reading)
+      return stored
+    },
+    segment: () =>
+      disk
+        .files()
+        .map(({ name }) => name)
+        .find((name) => name.endsWith(".segment"))!,
+  }
+  return host
+}
+
+const ids = (stored: readonly StoredEvent[]) => stored.map((s) => s.event.id)
+const offsetOf = (cursor: string) => parseCursor(cursor) - 8
+
+describe("a record", () => {
+  test("is under its CRC with every bit: one that is flipped never passes for another event", async () => {
+    const host = machine()
+    const log = await host.open()
+    const appended: Appended[] = []
+    for (const id of ["a", "b", "c"]) appended.push(...(await host.run(log.append(orders, [event(id)]))))
+    const whole = (await host.all(log)).map(({ event }) => [event.id, Buffer.from(event.data!).toString()])
+    await host.run(log.close())
+    const at = offsetOf(appended[1]!.cursor)
+    const bytes = offsetOf(appended[2]!.cursor) - at
+    const unpadded = headerBytes + "acmeorders".length + event("b").attributesJson.length + event("b").data!.length
+    expect(bytes - unpadded).toBeLessThan(8)
+    for (let byte = 0; byte < unpadded; byte++) {
+      for (const bit of [0, 5]) {
+        host.disk.flipBit(host.segment(), at + byte, bit)
+        const damaged = await host.open()
+        const read = (await host.all(damaged)).map(({ event }) => [event.id, Buffer.from(event.data!).toString()])
+        expect(read, `byte ${byte}, bit ${bit}`).toEqual([whole[0], whole[2]])
+        expect(damaged.health().join()).toContain(`(cursors ${appended[1]!.cursor} to ${appended[2]!.cursor})`)
+        await host.run(damaged.close())
+        host.disk.flipBit(host.segment(), at + byte, bit)
+      }
+    }
+  })
+
+  test("that somebody put into an event's data is no event, not even with the log's own salt", async () => {
+    const host = machine()
+    const log = await host.open()
+    const [first] = await host.run(log.append(orders, [event("first")]))
+    const [second] = await host.run(log.append(orders, [event("second")]))
+    const start = parseCursor(second!.cursor) + parseCursor(second!.cursor) - parseCursor(first!.cursor)
+    // Where the next event's data begins, as anybody can work out who knows how long his events are.
+    const forged = { tenant: "acme", topic: "redcar.attempts" }
+    for (const guessed of [0, salt]) {
+      const [before] = await host.run(log.append(orders, [event("third", Buffer.alloc(400, 32))]))
+      const dataAt = parseCursor(before!.cursor) + recordBytes(encodeAddress(orders).bytes.length, event("third"))
+      const place = Math.ceil(dataAt / 8) * 8 + 512
+      expect(place).toBeGreaterThan(start)
+      const inner = event("forged")
+      const data = Buffer.alloc(1_200, 32)
+      const next =
+        parseCursor(before!.cursor) +
+        recordBytes(encodeAddress(orders).bytes.length, event("third", Buffer.alloc(400, 32)))
+      const dataStart = next + headerBytes + "acmeorders".length + event("fourth").attributesJson.length
+      const at = place + 512 - dataStart
+      writeRecord(
+        data,
+        new DataView(data.buffer, data.byteOffset, data.length),
+        at,
+        {
+          place: { position: place + 512, commitStart: place + 512, salt: guessed },
+          address: encodeAddress(forged),
+          storedAt: 1,
+          hashLow: 1,
+          hashHigh: 1,
+        },
+        inner,
+      )
+      await host.run(log.append(orders, [event("fourth", data)]))
+      expect(await host.run(log.get(formatCursor(place + 512)))).toBeUndefined()
+    }
+    expect(ids(await host.all(log))).not.toContain("forged")
+  })
+})
+
+describe("what was acknowledged", () => {
+  test("stays, though a record of its commit is damaged", async () => {
+    const host = machine()
+    let log = await host.open()
+    const batch = await host.run(
+      log.append(
+        orders,
+        ["b0", "b1", "b2", "b3", "b4"].map((id) => event(id)),
+      ),
+    )
+    for (let i = 0; i < 40; i++) await host.run(log.append(orders, [event(`s${i}`)]))
+    host.cut()
+    host.disk.flipBit(host.segment(), offsetOf(batch[1]!.cursor) + 60, 3)
+    log = await host.open()
+    const all = ["b0", "b2", "b3", "b4", ...Array.from({ length: 40 }, (_, i) => `s${i}`)]
+    expect(ids(await host.all(log))).toEqual(all)
+    expect(log.health()).toEqual([
+      expect.stringMatching(new RegExp(`^damaged: .*\\(cursors ${batch[1]!.cursor} to ${batch[2]!.cursor}\\)`)),
+    ])
+    await host.run(log.append(orders, [event("after")]))
+    expect(ids(await host.all(log))).toEqual([...all, "after"])
+  })
+
+  test("in the last commit stays too, but for the record that is damaged; a later start names it as well", async () => {
+    const host = machine()
+    let log = await host.open()
+    const batch = await host.run(
+      log.append(
+        orders,
+        ["b0", "b1", "b2"].map((id) => event(id)),
+      ),
+    )
+    host.cut()
+    host.disk.flipBit(host.segment(), offsetOf(batch[1]!.cursor) + 60, 3)
+    for (let start = 0; start < 2; start++) {
+      log = await host.open()
+      expect(ids(await host.all(log))).toEqual(["b0", "b2"])
+      expect(log.health()).toEqual([expect.stringContaining(`(cursors ${batch[1]!.cursor} to ${batch[2]!.cursor})`)])
+      await host.run(log.close())
+    }
+  })
+
+  test("at the log's end, where the state knows of it, is named, and its place is not given out again", async () => {
+    const host = machine()
+    let log = await host.open()
+    await host.run(log.append(orders, [event("kept")]))
+    const lost = await host.run(log.append(orders, [event("lost")]))
+    await host.run(log.close())
+    host.disk.flipBit(host.segment(), offsetOf(lost[0]!.cursor) + 60, 3)
+    for (const more of ["x", "y"]) {
+      log = await host.open()
+      expect(log.health().join()).toContain(`(cursors ${lost[0]!.cursor} to `)
+      const [added] = await host.run(log.append(orders, [event(more)]))
+      expect(added!.cursor > lost[0]!.cursor).toBe(true)
+      await host.run(log.close())
+    }
+    log = await host.open()
+    expect(ids(await host.all(log))).toEqual(["kept", "x", "y"])
+  })
+
+  test("that a copy brings back is no longer named", async () => {
+    const host = machine()
+    let log = await host.open()
+    const appended = await host.run(log.append(orders, [event("a"), event("b"), event("c")]))
+    await host.run(log.close())
+    const at = offsetOf(appended[1]!.cursor) + 60
+    host.disk.flipBit(host.segment(), at, 3)
+    log = await host.open()
+    expect(ids(await host.all(log))).toEqual(["a", "c"])
+    expect(log.health()).toHaveLength(1)
+    await host.run(log.close())
+    host.disk.flipBit(host.segment(), at, 3)
+    log = await host.open()
+    expect(ids(await host.all(log))).toEqual(["a", "b", "c"])
+    expect(log.health()).toEqual([])
+  })
+})

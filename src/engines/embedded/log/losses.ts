@@ -1,0 +1,29 @@
+import type { Store, Write } from "../store.ts"
+import type { Damage, Reader } from "./reader.ts"
+import type { Segments } from "./segments.ts"
+
+/** Under which they are kept, in the journal's `meta`. */
+export const lossesKey = "losses"
+const keptMax = 1_000
+
+/** What was found to be lost before, and is not there now either: a file that a copy brought back is no loss any more. */
+export async function rememberedLosses(store: Store, segments: Segments, reader: Reader): Promise<readonly Damage[]> {
+  const stored = store.get("meta", lossesKey)
+  if (stored === undefined) return []
+  const losses = JSON.parse(Buffer.from(stored).toString("utf8")) as readonly Damage[]
+  const left: Damage[] = []
+  for (const loss of losses) if (await isLost(loss, segments, reader)) left.push(loss)
+  return left
+}
+
+async function isLost({ kind, position }: Damage, segments: Segments, reader: Reader): Promise<boolean> {
+  const segment = segments.at(position)
+  if (kind === "missing") return segment === undefined
+  // With its segment retention has given back what was left of it.
+  if (segment === undefined) return false
+  return kind === "unfinished" || !(await reader.checks(position))
+}
+
+export function lossesWrite(losses: readonly Damage[]): Write {
+  return { table: "meta", key: lossesKey, value: Buffer.from(JSON.stringify(losses.slice(0, keptMax))) }
+}
