@@ -275,8 +275,9 @@ describe("the state", () => {
     expect((await readAll(host, again)).found).toHaveLength(5)
     expect(host.lines).toContainEqual(expect.stringContaining("the hub's own records between cursors"))
     expect((await host.run(again.queue.position("router"))) ?? "").toBe("")
-    life.engine = again
-    await life.take({ kind: "route", destination: 0 })
+    const anew = new Life(host)
+    anew.engine = again
+    await anew.take({ kind: "route", destination: 0 })
     expect(await host.run(again.queue.depth("acme/d0"))).toBe(5)
     expect(await host.run(again.queue.position("router"))).toBe(end)
     await host.run(again.close())
