@@ -6,7 +6,7 @@ import { loadAdminKey } from "./access/admin-key.ts"
 import { type Authorize, createAuthorizer } from "./access/authorize.ts"
 import { createApi } from "./api/api.ts"
 import { type PipeliningOptions, pipelined } from "./api/pipelining.ts"
-import { natsServers } from "./config/relations.ts"
+import { natsServers, type Role } from "./config/relations.ts"
 import type { Settings } from "./config/schema.ts"
 import type { Address } from "./core/address.ts"
 import type { Chance } from "./core/clock.ts"
@@ -59,6 +59,7 @@ export async function startHub(settings: Settings): Promise<Hub> {
     closing.push(() => engine.close())
     await refuseHalfMoved(engine)
     for (const warning of engine.warnings()) log.warn({}, warning)
+    if (settings.hold) log.warn({}, "the hub is held: it routes, delivers and drops nothing, and publishing is refused")
     const server = await startStages(settings, engine, log, closing)
     const address = await listen(server, settings)
     log.info({ address, data: settings.data }, "redcar is ready")
@@ -76,7 +77,7 @@ export function openEngine(
   log: Logger,
   accept: (warnings: readonly string[]) => void = () => {},
 ): Promise<Engine> {
-  const { data, limits, nats, roles } = settings
+  const { data, limits, nats, roles, hold } = settings
   const servers = natsServers(settings.engine)
   if (servers !== undefined) {
     return openJetStreamEngine({
@@ -91,6 +92,7 @@ export function openEngine(
       ...(nats.monitor !== "" && { monitor: nats.monitor }),
       directory: join(data, "nats"),
       serveQueue: roles.includes("deliver"),
+      yields: hold,
       pendingBytesMax: limits.pendingBytesMax,
       eventBytesMax: limits.eventBytesMax,
       clock,
@@ -204,10 +206,11 @@ function defaultWindowMs({ dedupeWindowMs }: Settings, { dedupeWindowMsMax = ded
 
 function startLoops(shared: Shared, closing: Closing): void {
   const { engine, metrics } = shared
-  const { roles } = shared.settings
-  const router = roles.includes("route") ? startRoutes(shared, closing) : undefined
-  const worker = roles.includes("deliver") ? startDeliveries(shared, closing) : undefined
-  if (roles.includes("ingest")) startTakingIn(shared, closing)
+  const { roles, hold } = shared.settings
+  const does = (role: Role) => roles.includes(role) && !hold
+  const router = does("route") ? startRoutes(shared, closing) : undefined
+  const worker = does("deliver") ? startDeliveries(shared, closing) : undefined
+  if (does("ingest")) startTakingIn(shared, closing)
   metrics.watchFigures("redcar_engine", "What the engine holds, by figure.", () => ({
     ...engine.figures(),
     ...worker?.figures(),
@@ -258,12 +261,13 @@ async function publishOne(publisher: Publisher, address: Address, event: Event):
 
 async function startServer(shared: Shared, closing: Closing): Promise<Server> {
   const { settings, engine, log, chance, kinds, publisher, authorize, metrics, failures } = shared
-  const { limits, topicsAutoCreate, delivery, roles } = settings
+  const { limits, topicsAutoCreate, delivery, roles, hold } = settings
   const dedupeWindowMs = defaultWindowMs(settings, engine)
   const ingest = createIngest({
     publisher,
     clock,
     authorize,
+    held: hold,
     limits: {
       ...limits,
       topicsAutoCreate,
@@ -286,6 +290,7 @@ async function startServer(shared: Shared, closing: Closing): Promise<Server> {
     topics: { autoCreate: topicsAutoCreate, dedupeWindowMs },
     metrics: { open: settings.metricsOpen, render: metrics.render },
     roles,
+    held: hold,
     readiness: () => [...failures],
     watch: (read) =>
       metrics.watchFigures("redcar_api", "What the clients of the API cost at present, by figure.", read),

@@ -127,7 +127,11 @@ function wrongWay(path: string, to: string | undefined): readonly Finding[] {
   const [from, folder] = [path.split("/")[1]!, to.startsWith("src/") ? to.split("/")[1]! : to]
   if (from === folder || folder === "core")
     return from === "core" && folder !== "core" ? [{ where: path, what: to }] : []
-  if (/^main(-offline)?\.ts$/.test(folder) && /^src\/cli\/(serve|migrate|nats-scale)\.ts$/.test(path)) return []
+  if (
+    /^main(-offline)?\.ts$/.test(folder) &&
+    /^src\/cli\/(serve|migrate|nats-scale|rebuild|folder-check)\.ts$/.test(path)
+  )
+    return []
   if (folder === "engines" && /^src\/cli\/nats(-scale)?\.ts$/.test(path)) return []
   if (allowed[from]?.includes(folder)) return []
   return [{ where: path, what: `${stages.includes(folder) ? "the stage " : ""}${to} is not for ${from}` }]

@@ -105,7 +105,7 @@ test("status tells version and figures; readiness tells why not", async () => {
   const sick = await openTestApi({ readiness: () => ["router has stopped"] })
   try {
     const answer = await sick.call("GET", "/readyz")
-    const body = { ready: false, reasons: ["router has stopped"], degraded: [], warnings: [] }
+    const body = { ready: false, reasons: ["router has stopped"], degraded: [], warnings: [], held: false }
     expect([answer.status, answer.body]).toEqual([503, body])
     expect((await sick.call("GET", "/healthz")).status).toBe(200)
   } finally {
@@ -119,7 +119,8 @@ test("readiness tells what is wrong though the hub works", async () => {
   Object.assign(degraded.engine, { health: () => [line] })
   try {
     const answer = await degraded.call("GET", "/readyz")
-    expect([answer.status, answer.body]).toEqual([200, { ready: true, reasons: [], degraded: [line], warnings: [] }])
+    const body = { ready: true, reasons: [], degraded: [line], warnings: [], held: false }
+    expect([answer.status, answer.body]).toEqual([200, body])
   } finally {
     await degraded.close()
   }

@@ -28,6 +28,8 @@ export interface ApiOptions {
   }
   /** What this process does; without `api` it answers for its own state alone. Default: all. */
   readonly roles?: readonly string[]
+  /** It was started for looking only: nothing is routed, delivered or published. Default: no. */
+  readonly held?: boolean
   /** Why the hub cannot work at present, besides what the engine says; empty when it can. */
   readonly readiness?: () => readonly string[]
   /** Makes or takes the server whose requests `handler` answers; absent: fastify makes its own. */

@@ -61,6 +61,7 @@ export function destinationRoutes(app: App, context: ApiContext, store: Resource
   })
   const testing = { count: 0 }
   app.post("/v1/destinations/:id/test", documented(docs.test), async (request) => {
+    if (context.held) throw onHold
     const { value: destination } = await store.find(tenantOf(request), pathPart(request, "id"))
     if (testing.count >= testsMax) {
       throw new ProblemError("overloaded", `${testsMax} tests are running already`, { headers: { "retry-after": "5" } })
@@ -73,6 +74,11 @@ export function destinationRoutes(app: App, context: ApiContext, store: Resource
     }
   })
 }
+
+const onHold = new ProblemError(
+  "held",
+  "this hub was started with --hold: it sends nothing; start it without --hold to test a destination",
+)
 
 interface Rotation {
   readonly tenant: string
@@ -173,6 +179,6 @@ const docs = {
     description: "An event of type `redcar.test`. The answer is the outcome; nothing is stored.",
     params: idParams("destination"),
     answers: { 200: component("TestOutcome", Type.Object({ ...OutcomeSchema.properties, durationMs: Type.Number() })) },
-    problems: ["not-found", "conflict", "overloaded"],
+    problems: ["not-found", "conflict", "held", "overloaded"],
   },
 } as const

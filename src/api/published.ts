@@ -168,7 +168,10 @@ export const publishOperation = {
     409: problem("The address has another last event than redcar-expected-last says.", ConflictProblem),
     413: problem("too-large", ProblemSchema),
     415: problem("unsupported-media-type", ProblemSchema),
-    503: problem("overloaded: more waits to be written than the hub holds; see Retry-After.", ProblemSchema),
+    503: problem(
+      "overloaded: more waits to be written than the hub holds, see Retry-After; or held: the hub was started with --hold.",
+      ProblemSchema,
+    ),
     507: problem("storage-full", ProblemSchema),
   },
 }

@@ -3,6 +3,9 @@ import type { ApiContext } from "./context.ts"
 import { type App, documented } from "./routes.ts"
 import { component, Timestamp } from "./schemas.ts"
 
+const held = Type.Boolean({
+  description: "Whether it was started with `--hold`: nothing is routed or delivered, and publishing is refused.",
+})
 const warnings = Type.Array(Type.String(), {
   description: "What this engine, as it is set up, promises less of than it could, such as surviving a power cut.",
 })
@@ -15,6 +18,7 @@ const Status = component(
     reasons: Type.Array(Type.String(), { description: "Why it is not ready." }),
     health: Type.Array(Type.String(), { description: "What an operator should know; empty when all is well." }),
     warnings,
+    held,
     roles: Type.Optional(Type.Array(Type.String(), { description: "What this process does, of what there is to do." })),
     figures: Type.Record(Type.String(), Type.Number()),
   }),
@@ -28,12 +32,13 @@ const Readiness = component(
       description: "What is wrong though it can work, such as a server that is away; empty when all is well.",
     }),
     warnings,
+    held,
   }),
 )
 
 /** How the hub is: for people, for what restarts it, and for Prometheus. */
 export function statusRoutes(app: App, context: ApiContext): void {
-  const { engine, stop, metrics } = context
+  const { engine, stop, metrics, held = false } = context
   const reasons = (): readonly string[] => [
     ...(stop.aborted ? ["the hub is stopping"] : []),
     ...[engine.outage() ?? []].flat(),
@@ -43,7 +48,7 @@ export function statusRoutes(app: App, context: ApiContext): void {
   app.get("/readyz", documented(docs.ready), async (_, reply) => {
     const why = reasons()
     if (why.length > 0) reply.code(503).header("retry-after", "5")
-    return { ready: why.length === 0, reasons: why, degraded: engine.health(), warnings: engine.warnings() }
+    return { ready: why.length === 0, reasons: why, degraded: engine.health(), warnings: engine.warnings(), held }
   })
   app.get("/v1/status", documented(docs.status), async () => {
     const why = reasons()
@@ -54,6 +59,7 @@ export function statusRoutes(app: App, context: ApiContext): void {
       reasons: why,
       health: engine.health(),
       warnings: engine.warnings(),
+      held,
       ...(context.roles && { roles: context.roles }),
       figures: engine.figures(),
     }

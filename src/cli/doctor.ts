@@ -43,7 +43,7 @@ async function doctor(context: Context, options: DoctorOptions): Promise<void> {
   const checks = [
     checkNode(),
     ...alive.checks,
-    ...(alive.alive ? [await checkReady(hub), ...(await checkKeyAndLog(hub, address))] : []),
+    ...(alive.alive ? [...(await checkReady(hub)), ...(await checkKeyAndLog(hub, address))] : []),
     await checkKeyFile(address, local),
     await checkDisk(address, local),
     ...(options.audit && alive.alive ? (await auditHub(context, options)).flatMap(checksOf) : []),
@@ -120,17 +120,41 @@ function checkClock(date: string | null, before: number, after: number): Check {
   }
 }
 
-async function checkReady(hub: Hub): Promise<Check> {
+interface Readiness {
+  readonly degraded?: readonly string[]
+  readonly held?: boolean
+}
+
+async function checkReady(hub: Hub): Promise<readonly Check[]> {
   const name = "ready"
   const response = await hub.fetch("GET", "/readyz", { timeoutMs: 5_000 })
   const text = await response.text()
-  if (response.ok) {
-    const { degraded = [] } = JSON.parse(text) as { readonly degraded?: readonly string[] }
-    if (degraded.length === 0) return { name, result: "good", detail: "it takes events" }
-    const next = "Mend it before more is lost than the hub can do without."
-    return { name, result: "warning", detail: `it takes events, but is degraded: ${degraded.join("; ")}`, next }
+  if (!response.ok) {
+    return [{ name, result: "bad", detail: `it is not ready: ${reasonsIn(text)}`, next: "Look at its log." }]
   }
-  return { name, result: "bad", detail: `it is not ready: ${reasonsIn(text)}`, next: "Look at its log." }
+  const { degraded = [], held = false } = JSON.parse(text) as Readiness
+  const works = held ? "it can be read" : "it takes events"
+  const next = "Mend it before more is lost than the hub can do without."
+  const ready: Check =
+    degraded.length === 0
+      ? { name, result: "good", detail: works }
+      : { name, result: "warning", detail: `${works}, but is degraded: ${listed(degraded)}`, next }
+  return held ? [ready, onHold] : [ready]
+}
+
+const onHold: Check = {
+  name: "hold",
+  result: "warning",
+  detail: "it is held: it routes, delivers and drops nothing, and refuses what is published",
+  next: "Start it without --hold when it is to work.",
+}
+
+const listedMax = 20
+
+/** The first lines, and how many more there are. */
+function listed(lines: readonly string[]): string {
+  const more = lines.length - listedMax
+  return [...lines.slice(0, listedMax), ...(more > 0 ? [`and ${more} more`] : [])].join("; ")
 }
 
 function reasonsIn(text: string): string {

@@ -207,7 +207,8 @@ export async function problemOf(response: Response): Promise<Problem> {
 }
 
 async function problemError(response: Response, address: HubAddress): Promise<ProblemError> {
-  return new ProblemError(await problemOf(response), nextStep(response, address))
+  const problem = await problemOf(response)
+  return new ProblemError(problem, problem.code === "held" ? [] : nextStep(response, address))
 }
 
 function nextStep(response: Response, address: HubAddress): readonly string[] {

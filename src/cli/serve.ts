@@ -20,6 +20,7 @@ export function configure(command: Command, context: Context): void {
   examples(command, [
     ["redcar serve", "On http://127.0.0.1:9000, with its data in ./data"],
     ["redcar serve --host 0.0.0.0 --port 8080 --data /var/lib/redcar", "For other machines too"],
+    ["redcar serve --hold --data ./restored", "To look at a copy: nothing is delivered, and nothing can be published"],
     ["REDCAR_LOG_LEVEL=debug redcar serve --config redcar.yaml", "Settings from a file and a variable"],
   ])
 }
@@ -161,6 +162,18 @@ function welcome(terminal: Terminal, settings: Settings, address: string): strin
   const elsewhere = address === "http://127.0.0.1:9000" ? "" : ` --url ${address}`
   const data = settings.data === "./data" ? "" : ` --data ${settings.data}`
   const flags = `${elsewhere}${data}`
+  if (settings.hold) {
+    return `
+  ${colours.bold("Redcar")} listens on ${colours.cyan(address)}, with its data in ${settings.data}, for looking only (--hold):
+  nothing is routed, delivered or dropped, and publishing is refused.
+
+    redcar doctor${flags}
+    redcar trigger list${flags}
+
+  Reference: ${address}/docs    Stop: Ctrl-C
+
+`
+  }
   return `
   ${colours.bold("Redcar")} listens on ${colours.cyan(address)}, with its data in ${settings.data}
 

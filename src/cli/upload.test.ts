@@ -55,6 +55,13 @@ describe("many events", () => {
     expect(calls.flat()).toEqual(Array.from({ length: 2_500 }, (_, i) => String(i + 1)))
   })
 
+  test("a hub that is held is not asked again", async () => {
+    const detail = "this hub was started with --hold"
+    const { calls, url } = await peer(() => ({ status: 503, body: { code: "held", detail } }))
+    const { code, err } = await publish(url, lines(2))
+    expect([code, err, calls.length]).toEqual([exitCodes.failed, `error: ${detail}\n`, 1])
+  })
+
   test("chunks hold at most 1 MiB", async () => {
     const { calls, url } = await peer(() => undefined)
     await publish(url, lines(5, 400_000))

@@ -84,7 +84,7 @@ export class Uploader {
     // Ends: after overloadRetriesMax.
     for (let retry = 0; ; retry++) {
       const response = await this.#hub.fetch("POST", this.#path, { body, headers, signal: this.#signal })
-      if (response.status !== 503 || retry === overloadRetriesMax) return response
+      if (response.status !== 503 || retry === overloadRetriesMax || (await isHeld(response))) return response
       await response.body?.cancel()
       const seconds = Number(response.headers.get("retry-after") ?? 1)
       await wait(Math.min(Number.isNaN(seconds) ? 1 : seconds, 30) * 1_000, undefined, { signal: this.#signal })
@@ -120,6 +120,11 @@ export class Uploader {
       return new ProblemError(error.problem as Problem, taken === 0 ? error.next : next)
     return error
   }
+}
+
+/** It takes nothing however long one waits. */
+async function isHeld(response: Response): Promise<boolean> {
+  return (await problemOf(response.clone())).code === "held"
 }
 
 const newline = new Uint8Array([0x0a])

@@ -72,6 +72,10 @@ export const settingsSchema = group({
     "What this process does, of `ingest`, `route`, `deliver` and `api`. Other processes of the same NATS servers may do the rest.",
     ["ingest", "route", "deliver", "api"],
   ),
+  hold: boolean(
+    false,
+    "Whether to start for looking only, on a copy or a restored folder: resources can be read and changed and events be read, but nothing is routed, delivered or dropped by retention, and publishing is refused.",
+  ),
   requireDurable: boolean(
     false,
     "Whether to refuse to start where an acknowledged event could be lost with one server or one power supply.",

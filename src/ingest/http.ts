@@ -26,6 +26,8 @@ export interface IngestOptions {
   readonly clock: Clock
   /** Who publishes, by the Authorization header; undefined: nobody who may. */
   authorize(header: string | undefined): { readonly tenant: string } | undefined
+  /** Refuses all that is published. */
+  readonly held?: boolean
   readonly observe?: PublishObserver
   /** Told of what should not happen; its sender is answered 500. */
   onBug?(error: unknown): void
@@ -125,10 +127,11 @@ class HttpIngest implements Ingest {
 
   /** Everything that the head alone decides. */
   #admit(req: IncomingMessage, res: ServerResponse): Request | Refusal {
-    const { authorize, publisher } = this.#options
+    const { authorize, publisher, held } = this.#options
     const head = readHead(req.rawHeaders)
     const account = authorize(head.authorization)
     if (account === undefined) return unauthenticated
+    if (held) return onHold
     const unasked = unaskedParameters(req.url!)
     if (unasked !== undefined) return unasked
     const topic = this.#topics.of(topicPart(req.url!) ?? "")
@@ -324,6 +327,11 @@ function decodeTopic(part: string): string | Refusal {
 const unauthenticated = new Refusal(
   "unauthenticated",
   "send the key of this hub: Authorization: Bearer rck_…; the admin key is in admin.key in the data directory",
+)
+
+const onHold = new Refusal(
+  "held",
+  "this hub was started with --hold: it takes no events, so that a copy does not come to differ; start it without --hold to publish",
 )
 
 const unsupported = new Refusal(

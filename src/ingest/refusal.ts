@@ -22,6 +22,7 @@ export const refusalStatus = {
   "too-large": 413,
   "unsupported-media-type": 415,
   internal: 500,
+  held: 503,
   overloaded: 503,
   "storage-full": 507,
 } as const

@@ -42,6 +42,8 @@ export interface JetStreamOptions {
   readonly directory: string
   /** Whether this process delivers. */
   readonly serveQueue: boolean
+  /** Holds shares only where no other process does. Default: no. */
+  readonly yields?: boolean
   readonly pendingBytesMax: number
   /** The largest event; default: what fits a server as it comes. */
   readonly eventBytesMax?: number
@@ -85,7 +87,8 @@ async function open(options: JetStreamOptions, closing: Closing): Promise<Omit<E
   const shared = await Bucket.open({ ...bucket, name: names.sharesBucket })
   closing.push(() => shared.close())
   await agreeOnPartitions(shared, partitions)
-  const shares = openShares({ bucket: shared, clock, log, ...(options.shareTimes && { times: options.shareTimes }) })
+  const { shareTimes, yields = false } = options
+  const shares = openShares({ bucket: shared, clock, log, yields, ...(shareTimes && { times: shareTimes }) })
   closing.push(() => shares.close())
   const credentials = await openCredentials(options, { nats, names, catalog })
   const parts = { nats, names, replicas, clock, log, pendingBytesMax }

@@ -25,10 +25,13 @@ export interface MembersOptions {
   /** This process; nobody else's. */
   readonly id: string
   readonly times: ShareTimes
+  /** Takes only what nobody else that lives does. Default: no. */
+  readonly yields?: boolean
 }
 
 interface Seen {
   readonly kinds: readonly string[]
+  readonly yields: boolean
   readonly revision: number
   /** How many signs of life of this process had been confirmed when it was seen. */
   readonly beat: number
@@ -65,10 +68,11 @@ export class Members {
   async beat(kinds: readonly string[]): Promise<void> {
     if (this.#beating || this.#gone) return
     this.#beating = true
-    const { bucket, clock, log, id, times } = this.#options
+    const { bucket, clock, log, id, times, yields } = this.#options
     const at = clock.now()
+    const sign = { kinds, beat: this.#beats++, ...(yields && { yields }) }
     try {
-      await bucket.put(`${prefix}${id}`, JSON.stringify({ kinds, beat: this.#beats++ }), undefined, times.giveUpMs)
+      await bucket.put(`${prefix}${id}`, JSON.stringify(sign), undefined, times.giveUpMs)
       this.#confirmedAt = at
       this.#confirmed++
     } catch (error) {
@@ -78,13 +82,18 @@ export class Members {
     }
   }
 
-  /** Living processes that take this kind, this one with them, in an order that all agree on. */
+  /**
+   * Living processes that are to have shares of this kind, which this one takes too, in an order that all agree on: those that
+   * yield only where all do.
+   */
   of(kind: string): readonly string[] {
-    const { id } = this.#options
+    const { id, yields = false } = this.#options
     const others = [...this.#seen].filter(
       ([name, seen]) => name !== id && seen.kinds.includes(kind) && this.#livesOn(seen),
     )
-    return [id, ...others.map(([name]) => name)].sort()
+    const living = [{ name: id, yields }, ...others.map(([name, seen]) => ({ name, yields: seen.yields }))]
+    const firm = living.filter((each) => !each.yields)
+    return (firm.length > 0 ? firm : living).map(({ name }) => name).sort()
   }
 
   /** Whether it may be taken over from: it has shown nothing for long, and the servers know of nothing newer. */
@@ -120,8 +129,8 @@ export class Members {
     const id = key.slice(prefix.length)
     if (text === undefined) this.#seen.delete(id)
     else {
-      const { kinds } = JSON.parse(text) as { readonly kinds: readonly string[] }
-      this.#seen.set(id, { kinds, revision, beat: this.#confirmed })
+      const { kinds, yields = false } = JSON.parse(text) as Pick<Seen, "kinds"> & Partial<Pick<Seen, "yields">>
+      this.#seen.set(id, { kinds, yields, revision, beat: this.#confirmed })
     }
   }
 }

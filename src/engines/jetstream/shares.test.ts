@@ -36,10 +36,10 @@ async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise<void>((resolve) => (changed.wake = resolve))
 }
 
-async function work(name: string, count: number, given = times): Promise<Worker> {
+async function work(name: string, count: number, given = times, yields = false): Promise<Worker> {
   const connection = await connectNats({ servers: nats.url.split(","), log: silentLog })
   const bucket = await Bucket.open({ nats: connection, clock: systemClock, log: silentLog, name, replicas: 1 })
-  const shares = openShares({ bucket, clock: systemClock, log: silentLog, times: given })
+  const shares = openShares({ bucket, clock: systemClock, log: silentLog, times: given, yields })
   const stop = new AbortController()
   const worker: Worker = {
     shares,
@@ -72,6 +72,22 @@ async function work(name: string, count: number, given = times): Promise<Worker>
 
 const sizes = (...workers: readonly Worker[]) => workers.map(({ has }) => has.size).sort()
 const sum = (...workers: readonly Worker[]) => workers.reduce((total, { has }) => total + has.size, 0)
+
+test.skipIf(!there)(
+  title("a process that yields has shares only while no other one lives"),
+  async () => {
+    const name = `shares-${nuid.next()}`
+    const held = await work(name, 3, times, true)
+    await until(() => sum(held) === 3)
+    const other = await work(name, 3)
+    await until(() => sum(other) === 3)
+    expect(sizes(held, other)).toEqual([0, 3])
+    await other.stop()
+    await until(() => sum(held) === 3)
+    await held.stop()
+  },
+  30_000,
+)
 
 test.skipIf(!there)(
   title("every share is somebody's, and they are spread evenly as processes come and go"),

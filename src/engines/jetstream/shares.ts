@@ -12,6 +12,8 @@ export interface SharesOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly times?: ShareTimes
+  /** Takes only what nobody else that lives does. Default: no. */
+  readonly yields?: boolean
 }
 
 export interface JetStreamShares extends Shares {

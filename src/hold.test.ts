@@ -1,0 +1,142 @@
+import { once } from "node:events"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { afterEach, beforeEach, expect, test } from "vitest"
+import { runCli } from "./cli/terminal.fixture.ts"
+import { loadSettings } from "./config/load.ts"
+import { startHub } from "./main.ts"
+import { natsAvailable, startNats } from "./testing/nats.ts"
+
+let data: string
+const closing: (() => Promise<unknown>)[] = []
+
+beforeEach(() => {
+  data = mkdtempSync(join(tmpdir(), "redcar-hold-"))
+})
+
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close()
+  rmSync(data, { recursive: true, force: true })
+})
+
+/** Refuses what comes until it is `open`, in a way that says nothing of being down. */
+async function startReceiver() {
+  const receiver = { taken: [] as string[], tried: 0, open: false, url: "" }
+  const server = createServer((request, response) => {
+    receiver.tried++
+    if (receiver.open) receiver.taken.push(String(request.headers["ce-id"]))
+    response.writeHead(receiver.open ? 204 : 409).end()
+  })
+  server.listen(0, "127.0.0.1")
+  await once(server, "listening")
+  closing.push(async () => server.close())
+  receiver.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  return receiver
+}
+
+interface Asked {
+  readonly status: number
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into it as they expect it to be
+  readonly body: any
+}
+
+async function start(flags: Readonly<Record<string, string>>) {
+  const loaded = loadSettings({
+    flags: { data, port: "0", logLevel: "silent", ...flags },
+    env: {},
+    readFile: () => undefined,
+  })
+  if (loaded.kind === "faults") throw new Error(JSON.stringify(loaded.faults))
+  const { address, stop } = await startHub(loaded.settings)
+  closing.push(stop)
+  const key = readFileSync(join(data, "admin.key"), "utf8").trim()
+  const call = async (method: string, path: string, body?: unknown): Promise<Asked> => {
+    const type = path.endsWith("/events") ? "application/cloudevents+json" : "application/json"
+    const headers = { authorization: `Bearer ${key}`, ...(body !== undefined && { "content-type": type }) }
+    const answer = await fetch(address + path, {
+      method,
+      headers,
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    })
+    const text = await answer.text()
+    return { status: answer.status, body: text === "" ? undefined : JSON.parse(text) }
+  }
+  return { address, call, stop }
+}
+
+type Running = Awaited<ReturnType<typeof start>>
+
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  const end = Date.now() + 20_000
+  while (!(await condition())) {
+    if (Date.now() > end) throw new Error("what was waited for has not come")
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+
+const event = (id: string) => ({ specversion: "1.0", id, source: "/shop", type: "order.paid", data: { id } })
+
+/** One event whose delivery has failed once and is due again at once, and a trigger that is paused. */
+async function prepare({ call }: Running, receiver: { readonly url: string }): Promise<string> {
+  await call("POST", "/v1/destinations", { id: "shop", kind: "webhook", config: { url: receiver.url } })
+  const retry = { delays: ["3s"], attemptsMax: 10, ageMax: "1d" }
+  await call("POST", "/v1/triggers", { id: "paid", topic: "orders", destination: "shop", retry })
+  const { body } = await call("POST", "/v1/topics/orders/events", event("e1"))
+  await until(async () => (await stateOf(call, body.cursor)) === "parked")
+  return body.cursor as string
+}
+
+async function stateOf(call: Running["call"], cursor: string): Promise<string> {
+  return (await call("GET", `/v1/events/${cursor}/deliveries`)).body.items?.[0]?.state
+}
+
+async function holdAndGoOn(flags: Readonly<Record<string, string>>): Promise<void> {
+  const receiver = await startReceiver()
+  const hub = await start(flags)
+  const cursor = await prepare(hub, receiver)
+  await hub.stop()
+  receiver.open = true
+  const tried = receiver.tried
+
+  const held = await start({ ...flags, hold: "true" })
+  const { call } = held
+  expect(await call("GET", "/readyz")).toMatchObject({ status: 200, body: { ready: true, held: true } })
+  expect(await call("GET", "/v1/status")).toMatchObject({ body: { ready: true, held: true } })
+  await until(async () => (await stateOf(call, cursor)) === "due")
+  expect(await call("POST", "/v1/topics/orders/events", event("e2"))).toMatchObject({
+    status: 503,
+    body: { code: "held", detail: expect.stringContaining("--hold") },
+  })
+  expect(await call("POST", "/v1/destinations/shop/test")).toMatchObject({ status: 503, body: { code: "held" } })
+  expect(await call("GET", "/v1/topics/orders/events?from=oldest")).toMatchObject({ body: [{ id: "e1" }] })
+  expect(await call("POST", "/v1/triggers/paid/pause")).toMatchObject({ status: 200 })
+  expect(await call("POST", "/v1/triggers/paid/resume")).toMatchObject({ status: 200 })
+  const doctor = await runCli(["doctor", "--url", held.address, "--data", data, "--json"])
+  expect(JSON.parse(doctor.out).checks).toContainEqual(
+    expect.objectContaining({ name: "hold", result: "warning", next: expect.stringContaining("without --hold") }),
+  )
+  await held.stop()
+  expect(receiver.tried).toBe(tried)
+
+  const again = await start(flags)
+  expect(await again.call("GET", "/readyz")).toMatchObject({ status: 200, body: { held: false } })
+  await until(() => receiver.taken.length > 0)
+  expect(receiver.taken).toEqual(["e1"])
+}
+
+test("a hub that is held can be looked at and changed; nothing leaves it and nothing comes in until it is let go", async () => {
+  await holdAndGoOn({})
+}, 60_000)
+
+test.skipIf(natsAvailable() === undefined)(
+  "so can one on NATS (skipped where there is no nats-server)",
+  async () => {
+    const nats = await startNats()
+    closing.push(() => nats.stop())
+    await holdAndGoOn({ engine: nats.url })
+  },
+  90_000,
+)
