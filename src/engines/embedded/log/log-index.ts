@@ -102,20 +102,27 @@ export class LogIndex {
   /** Tells the ids memory again, after a start, what is in the log since the last generation that was put away. */
   restoreIds(end: number, now: number): void {
     const names = this.topics()
-    for (let from = this.#ids.rebuildFrom; from < end; from += rebuildStepBytes) {
+    for (let from = this.#ids.rebuildFrom; from < end; ) {
       const to = from + rebuildStepBytes
-      for (const { tenant, topic } of names) this.#restoreIdsOf(this.topic(tenant, topic), from, to)
+      // Places that were left out are many, and hold nothing.
+      let next = end
+      for (const { tenant, topic } of names) {
+        next = Math.min(next, this.#restoreIdsOf(this.topic(tenant, topic), from, to))
+      }
       this.#ids.turn(now)
+      from = Math.max(to, next)
     }
   }
 
-  #restoreIdsOf(index: TopicIndex, from: number, to: number): void {
+  /** Answers where the topic has more, from `to` on. */
+  #restoreIdsOf(index: TopicIndex, from: number, to: number): number {
     for (const block of index.blocks(from)) {
-      if (block.first >= to) return
-      for (let i = block.lowerBound(from); i < block.count && block.positions[i]! < to; i++) {
+      for (let i = block.lowerBound(from); i < block.count; i++) {
+        if (block.positions[i]! >= to) return block.positions[i]!
         this.#ids.add(block.lows[i]!, block.highs[i]!, block.positions[i]!, block.times[i]!)
       }
     }
+    return Number.POSITIVE_INFINITY
   }
 
   /** Every topic that has or had events. */

@@ -1,5 +1,6 @@
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
+import type { Address } from "../../../core/address.ts"
 import type { Appended, StoredEvent } from "../../../core/engine.ts"
 import { DamagedError, StorageError, StorageFullError } from "../../../core/errors.ts"
 import { Event } from "../../../core/event.ts"
@@ -22,15 +23,20 @@ function machine(seed: string, segmentBytes = 16 * 1024) {
   const clock = createSimulatedClock(1_000_000)
   const chance = createSimulatedChance(seed)
   const disk = createSimulatedDisk({ chance: chance.fork("disk") })
-  const store = createSimulatedStore({ chance: chance.fork("store") })
+  let asked = 0
+  const meter = { ask: () => void asked++, step() {} }
+  const store = createSimulatedStore({ chance: chance.fork("store"), meter })
   const lines: string[] = []
   let power = createPower({ clock })
   const run = <T>(work: Promise<T>) => runUntil(clock, work)
   return {
     clock,
     disk,
+    store,
     lines,
     run,
+    /** How often something was asked of the store. */
+    asked: () => asked,
     cut: () => power.cut(),
     async open(reserveBytes = 0, through = (disk: Disk) => disk): Promise<SegmentLog> {
       power = createPower({ clock })
@@ -438,4 +444,24 @@ test("of two trims at once the one that reaches further holds, after a start too
   expect(await host.all(log, orders)).toEqual([])
   host.cut()
   expect(await host.all(await host.open(), orders)).toEqual([])
+})
+
+test("a start after the state was lost asks no more, however many places were left out", async () => {
+  const host = machine("left out")
+  const log = await host.open()
+  for (const id of ["a", "b", "c"]) await host.run(log.append(orders, [event(id)], { dedupeWindowMs: 1_000_000 }))
+  host.cut()
+  host.store.lose()
+  const again = await host.open()
+  const [found] = await host.run(again.append(users, [event("d")], { dedupeWindowMs: 1_000_000 }))
+  expect(Number.parseInt(found!.cursor, 36)).toBeGreaterThan(2 ** 40)
+  host.cut()
+  const before = host.asked()
+  const third = await host.open()
+  expect(host.asked() - before).toBeLessThan(1_000)
+  const repeat = async (address: Address, id: string) => {
+    const [appended] = await host.run(third.append(address, [event(id)], { dedupeWindowMs: 1_000_000 }))
+    return appended!.duplicate
+  }
+  expect([await repeat(orders, "b"), await repeat(users, "d")]).toEqual([true, true])
 })
