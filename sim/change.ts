@@ -12,6 +12,8 @@ import type { World } from "./world.ts"
 export interface Change extends Omit<Call, "tenant"> {
   readonly model: ResourceModel
   readonly kind: "create" | "change" | "delete"
+  /** It has to be refused. */
+  readonly isWrong?: boolean
   /** What becomes of the resource, as it is now. */
   next(fields: Fields): Fields
 }
@@ -63,6 +65,8 @@ interface Prospect {
   /** What it is then. */
   readonly after: readonly (Fields | undefined)[]
   readonly settle: Settle
+  /** Triggers that surely need what is to be deleted. */
+  readonly users: readonly ResourceModel[]
 }
 
 async function ask(place: Workplace, asked: Change): Promise<Answer | undefined> {
@@ -72,11 +76,15 @@ async function ask(place: Workplace, asked: Change): Promise<Answer | undefined>
   const answered = await call(place, { ...asked, tenant: model.tenant }, () => {
     begun.prospect = begin(place, asked, isTrial)
   })
-  const { before, unfitting, after, settle } = begun.prospect!
+  const { before, unfitting, after, settle, users } = begun.prospect!
   const { status, body } = statusOf(answered)
   if (status < 300) {
     place.world.record.count(asked.operation.id)
     conclude(place, asked, after, status)
+    checkUnused(place, asked, users)
+    if (asked.isWrong) {
+      place.world.violate(new InvariantError(7, `${asked.operation.id} of ${model.path} was taken, and is wrong`))
+    }
     if (!isTrial && model.name === "trigger") await learn(place, model, (shown) => settle(true, shown))
     else settle(true)
   } else if (status < 500) {
@@ -93,10 +101,25 @@ function begin({ world }: Workplace, { model, kind, next }: Change, isTrial: boo
   const before = model.possible
   const unfitting = before.filter((fields) => (fields === undefined) !== (kind === "create"))
   const fitting = before.filter((fields) => !unfitting.includes(fields))
-  if (isTrial || fitting.length === 0) return { before, unfitting, after: fitting, settle: () => {} }
+  if (isTrial || fitting.length === 0) return { before, unfitting, after: fitting, settle: () => {}, users: [] }
   const after = fitting.map((fields) => (kind === "delete" ? undefined : next(fields ?? {})))
   model.mayBecome(after, world.clock.now())
-  return { before, unfitting, after, settle: settler(world, model, kind, after[0]) }
+  const users = kind === "delete" ? usersOf(world, model) : []
+  return { before, unfitting, after, settle: settler(world, model, kind, after[0]), users }
+}
+
+/** Triggers that surely are there and on this topic, or to this destination. */
+function usersOf({ record }: World, { name, tenant, id }: ResourceModel): readonly ResourceModel[] {
+  const uses = (fields: Fields | undefined) =>
+    name === "topic" ? String(fields?.topic).split(":")[0] === id : name === "destination" && fields?.destination === id
+  const triggers = [...record.models.values()].filter((model) => model.name === "trigger" && model.tenant === tenant)
+  return triggers.filter(({ possible }) => possible.every(uses))
+}
+
+/** 7: what is in use is not deleted. */
+function checkUnused({ world }: Workplace, { model }: Change, users: readonly ResourceModel[]): void {
+  const still = usersOf(world, model).find((user) => users.includes(user))
+  if (still) world.violate(new InvariantError(7, `${model.path} was deleted, and ${still.path} needs it`))
 }
 
 function settler(world: World, model: ResourceModel, kind: Change["kind"], after: Fields | undefined): Settle {

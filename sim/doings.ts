@@ -1,11 +1,12 @@
 import { bodies, patched, patchOf } from "./bodies.ts"
-import { call } from "./calls.ts"
-import { change, look } from "./change.ts"
+import { call, type Json } from "./calls.ts"
+import { type Change, change, look } from "./change.ts"
 import { letterDoings } from "./letters.ts"
 import type { Fields, ResourceModel, ResourceName } from "./model.ts"
 import { modelOf } from "./models.ts"
 import type { Operation } from "./operations.ts"
 import { readingDoings } from "./reading.ts"
+import { InvariantError } from "./record.ts"
 import { sideTopics, type Tenant, topics } from "./scenario.ts"
 import { publishSomething } from "./workload.ts"
 import type { Workplace } from "./workplace.ts"
@@ -121,9 +122,9 @@ function deleteOne(place: Workplace, model: ResourceModel, operation: Operation)
 }
 
 /** Now and then a change is only tried, or is for a revision that never was. */
-function manner({ chance }: Workplace): { query?: { validate_only: string }; headers?: { "if-match": string } } {
+function manner({ chance }: Workplace): Pick<Change, "query" | "headers" | "isWrong"> {
   if (chance.happens(0.05)) return { query: { validate_only: "true" } }
-  return chance.happens(0.05) ? { headers: { "if-match": '"none"' } } : {}
+  return chance.happens(0.05) ? { headers: { "if-match": '"none"' }, isWrong: true } : {}
 }
 
 function pause(place: Workplace, { tenant, trigger }: Subject, operation: Operation, paused: boolean): Promise<void> {
@@ -140,7 +141,16 @@ export async function pauseOrResume(place: Workplace, model: ResourceModel, oper
 async function rotate(place: Workplace, { tenant, destination }: Subject, operation: Operation): Promise<void> {
   const model = modelOf(place.world, "destination", tenant, destination)
   const asked = { model, kind: "change", operation, parameters: { id: destination } } as const
-  await change(place, { ...asked, body: { overlap: "1m" }, next: (fields) => fields })
+  const issued = await change(place, { ...asked, body: { overlap: "1m" }, next: (fields) => fields })
+  const changes = model.spans.length
+  if (issued?.status !== 200) return
+  const reading = place.operations.get("getDestination")!
+  const read = await call(place, { operation: reading, tenant, parameters: { id: destination } })
+  // Once it is changed again it may have another key.
+  if (read.kind !== "answered" || read.value.status !== 200 || model.spans.length !== changes) return
+  const keys: readonly Json[] = read.value.body.signingKeys
+  if (keys.some(({ id }) => id === issued.body.id)) return
+  place.world.violate(new InvariantError(7, `${model.path} has not the key ${issued.body.id} that was issued for it`))
 }
 
 /** What a burst is about: things that may come and go, mostly. */

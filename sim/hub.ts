@@ -37,7 +37,7 @@ export interface Hub {
 const segmentBytesOf = [32 * 1024, 128 * 1024] as const
 
 /** Shorter than in life, so that leases lapse and slots run out within a run. */
-const limits = { inFlightMax: 64, leaseMs: 15_000, attemptMsMax: 20_000, stopMs: 3_000 }
+const limits = { inFlightMax: 32, leaseMs: 15_000, attemptMsMax: 20_000, stopMs: 3_000 }
 
 /** Between two rounds of retention. */
 export const retentionEveryMs = 1_500
@@ -101,7 +101,6 @@ async function openEngine(world: World, power: Power, incarnation: number): Prom
   const queue = observeQueue({
     ...{ record: world.record, trace: world.trace, clock, alive: () => power.on },
     queue: opened.queue,
-    storeCalls: () => world.store.applied,
     stutter: stutterer(world, power, incarnation),
     onViolation: world.violate,
   })

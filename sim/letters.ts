@@ -39,8 +39,19 @@ export const letterDoings: Readonly<Record<string, Doing>> = {
 }
 
 async function redrive(place: Workplace, { tenant }: Subject, operation: Operation, what: object): Promise<void> {
+  const { record, violate } = place.world
+  const before = record.counts.get("redrives") ?? 0
   const asked = await call(place, { operation, tenant, ...what })
-  if (asked.kind === "answered" && asked.value.status === 200) place.world.record.count(operation.id)
+  if (asked.kind !== "answered" || asked.value.status !== 200) return
+  record.count(operation.id)
+  const redriven = (record.counts.get("redrives") ?? 0) - before
+  if (asked.value.body.redriven <= redriven) return
+  violate(
+    new InvariantError(
+      3,
+      `${tenant} was told that ${asked.value.body.redriven} letters were put back, not ${redriven}`,
+    ),
+  )
 }
 
 /** The ids of a page of a tenant's dead letters. */

@@ -10,6 +10,7 @@ export interface Mutant {
 const route = "src/route"
 const deliver = "src/deliver"
 const engine = "src/engines/embedded"
+const api = "src/api"
 
 /** Each breaks one promise in a way that a tired programmer might. */
 export const mutants: readonly Mutant[] = [
@@ -118,9 +119,9 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "what a pause held is not resumed",
-    file: `${deliver}/worker.ts`,
-    before: "queue.resume(tenant, trigger, incarnation)",
-    after: "Promise.resolve()",
+    file: `${engine}/queue/held.ts`,
+    before: "if (due.length === 0) return resumed",
+    after: "if (due.length >= 0) return resumed",
   },
   {
     name: "duplicates are forgotten by a crash",
@@ -135,9 +136,172 @@ export const mutants: readonly Mutant[] = [
     after: "stored ? (void writer.commit(), Promise.resolve()) : writer.settled(wait)",
   },
   {
-    name: "a catalog change is acknowledged before it is durable",
-    file: `${engine}/catalog.ts`,
-    before: "this.#tell(pending)\n    await this.#store.flushed()",
-    after: "this.#tell(pending)",
+    name: "a change of the state is acknowledged before it is in the log",
+    file: `${engine}/journal/journal-store.ts`,
+    before: "await this.#options.journal.append(record)",
+    after: "void this.#options.journal.append(record).catch(() => {})",
+  },
+  {
+    name: "an older state is believed",
+    file: `${engine}/log/open.ts`,
+    before: "from: Math.min(watermark, told?.applied ?? 0)",
+    after: "from: watermark",
+  },
+  {
+    name: "a lost state is begun anew",
+    file: `${engine}/log/open.ts`,
+    before: "onJournal: (record) => replay.found(record)",
+    after: "onJournal: () => {}",
+  },
+  {
+    name: "creating replaces what is there",
+    file: `${api}/resource-store.ts`,
+    before: "if ((await this.#catalog.get(key)) !== undefined) throw alreadyExists(type.name, id)",
+    after: "await this.#catalog.delete(key)",
+  },
+  {
+    name: "a trial is stored",
+    file: `${api}/resource-store.ts`,
+    before: "if (options.validateOnly) return this.#show(resource, undefined, resource)\n        await",
+    after: "await",
+  },
+  {
+    name: "a change is for any revision",
+    file: `${api}/resource-store.ts`,
+    before: "if (ifMatch === undefined || etagMatches(ifMatch, item.revision)) return",
+    after: "if (item.revision >= 0) return",
+  },
+  {
+    name: "a patch forgets what it does not name",
+    file: `${api}/resource-store.ts`,
+    before: "mergePatch({ id, ...this.type.show(previous, previous) }, patch)",
+    after: "mergePatch({ id, ...this.type.show(previous, previous), labels: {} }, patch)",
+  },
+  {
+    name: "replacing a topic keeps its retention",
+    file: `${api}/topics.ts`,
+    before: "    retention,\n    dedupeWindowMs,",
+    after: "    retention: previous?.retention ?? retention,\n    dedupeWindowMs,",
+  },
+  {
+    name: "what reads a topic does not keep it",
+    file: `${api}/topics.ts`,
+    before: "if (triggers.length === 0) return undefined\n      return `topic",
+    after: "if (triggers.length < 9) return undefined\n      return `topic",
+  },
+  {
+    name: "a deleted topic keeps its events",
+    file: `${api}/topics.ts`,
+    before: "await engine.log.trim({ tenant: topic.tenant, topic: topic.id }, { eventsMax: 0 })",
+    after: "await engine.log.stats({ tenant: topic.tenant, topic: topic.id })",
+  },
+  {
+    name: "what was deleted is a duplicate still",
+    file: `${engine}/log/lookup.ts`,
+    before: "isEqual(record, index, event) && position >= index.trimmedTo",
+    after: "isEqual(record, index, event)",
+  },
+  {
+    name: "a topic that was published to while it was deleted is forgotten",
+    file: "src/retention/retention.ts",
+    before: "await gone.look(topics.map(({ value }) => value))",
+    after: ";",
+  },
+  {
+    name: "of two trims the last one holds",
+    file: `${engine}/log/topic-index.ts`,
+    before: "Math.max(wanted, ...this.#trimming)",
+    after: "wanted",
+  },
+  {
+    name: "retention by count keeps one more",
+    file: `${engine}/log/retention.ts`,
+    before: "left.events > (keep.eventsMax ?? events)",
+    after: "left.events > (keep.eventsMax ?? events) + 1",
+  },
+  {
+    name: "retention by count keeps one less",
+    file: `${engine}/log/retention.ts`,
+    before: "left.events > (keep.eventsMax ?? events)",
+    after: "left.events >= (keep.eventsMax ?? events + 1)",
+  },
+  {
+    name: "retention by age is early",
+    file: `${engine}/log/retention.ts`,
+    before: "now - keep.ageMaxMs",
+    after: "now - keep.ageMaxMs / 8",
+  },
+  {
+    name: "retention by bytes is early",
+    file: `${engine}/log/retention.ts`,
+    before: "left.bytes > (keep.bytesMax ?? bytes)",
+    after: "left.bytes > (keep.bytesMax ?? bytes) / 8",
+  },
+  {
+    name: "a trigger that is made anew is the one before",
+    file: `${api}/triggers.ts`,
+    before: "previous ? previous.incarnation : newIncarnation(now, context.chance)",
+    after: 'previous ? previous.incarnation : "0"',
+  },
+  {
+    name: "a change of a trigger ends its pause",
+    file: `${api}/triggers.ts`,
+    before: "if (body.paused === undefined) return previous?.paused",
+    after: "if (body.paused === undefined) return undefined",
+  },
+  {
+    name: "resuming is not stored",
+    file: `${api}/triggers.ts`,
+    before: "const { paused: _, ...rest } = trigger\n  return rest",
+    after: "return trigger",
+  },
+  {
+    name: "a destination that is used can be deleted",
+    file: `${api}/destinations.ts`,
+    before: "if (triggers.length === 0) return undefined\n      return `destination",
+    after: "if (triggers.length >= 0) return undefined\n      return `destination",
+  },
+  {
+    name: "an issued key does not sign",
+    file: `${api}/destination-routes.ts`,
+    before: "signingKeys: rotate(destination.signingKeys, issued.key, overlapMs, now)",
+    after: "signingKeys: destination.signingKeys",
+  },
+  {
+    name: "a destination given less at once stops",
+    file: `${deliver}/lane.ts`,
+    before: "    if (room <= 0) return 0\n    if (this.#rate) {",
+    after: "    if (this.#rate) {",
+  },
+  {
+    name: "a redriven delivery is lost",
+    file: `${engine}/queue.ts`,
+    before: `write([{ table: "dead", key, value: undefined }, putDue(name, delivery, state)])\n    } finally`,
+    after: `write([{ table: "dead", key, value: undefined }])\n      return true\n    } finally`,
+  },
+  {
+    name: "many letters are said to be put back",
+    file: `${api}/redrive.ts`,
+    before: "(await refusal(letter)) === undefined && queue.redrive(tenant, letter.id)",
+    after: "(await refusal(letter)) === undefined",
+  },
+  {
+    name: "a condition is not asked",
+    file: `${engine}/log/appender.ts`,
+    before: `if ((cursor ?? "none") === expectedLast) return true`,
+    after: "if (cursor !== undefined) return true",
+  },
+  {
+    name: "an event of another tenant is shown",
+    file: `${api}/event-query.ts`,
+    before: "if (stored?.address.tenant !== tenant) throw absent",
+    after: "if (stored === undefined) throw absent",
+  },
+  {
+    name: "a look-up begins anew without end",
+    file: `${engine}/log/appender.ts`,
+    before:
+      "      if (holds && discards === this.#discards) return this.#putAll(putting)\n      await sleep(this.#state.clock, tries)",
+    after: "      if (putting.known.size === 0) return this.#putAll(putting)\n      tries = 0",
   },
 ]

@@ -12,8 +12,6 @@ export interface ObserverOptions {
   readonly clock: Clock
   /** Whether this life still goes on: what a dead process answers was heard by nobody. */
   readonly alive: () => boolean
-  /** Calls that the store has seen so far. */
-  readonly storeCalls: () => number
   /** Now and then does it again, some time later: whoever heard no answer may ask twice. */
   readonly stutter: (again: () => Promise<void>) => void
   readonly onViolation: (error: InvariantError) => void
@@ -63,6 +61,7 @@ export function observeQueue(options: ObserverOptions): DeliveryQueue {
       delete delivery.ended
       delete delivery.rest
       options.trace.line(`redrive ${id}`)
+      options.record.count("redrives")
       return queue.redrive(tenant, id)
     },
   }
@@ -150,7 +149,6 @@ async function ending(options: ObserverOptions, lease: Lease, how: Ending, call:
 
 function ended(options: ObserverOptions, lease: Lease, how: Ending, at: number): void {
   const delivery = options.record.delivery(lease.delivery.id)
-  const calls = options.storeCalls()
   switch (how.kind) {
     case "done":
       // What a deleted trigger owed is owed no more.
@@ -158,15 +156,15 @@ function ended(options: ObserverOptions, lease: Lease, how: Ending, at: number):
       if (delivery.taken === 0 && !delivery.deleted) {
         options.onViolation(new InvariantError(3, `${delivery.id} is done, and no destination took it`))
       }
-      delivery.ended = { kind: "done", calls }
+      delivery.ended = { kind: "done" }
       return
     case "dead":
-      delivery.ended = { kind: "dead", calls }
+      delivery.ended = { kind: "dead" }
       return
     case "retry":
     case "release":
       // A new lease may have come before this answer, when the delay is shorter than the way back.
-      if (!delivery.live) delivery.rest = { untilMs: at + how.delayMs, calls }
+      if (!delivery.live) delivery.rest = { untilMs: at + how.delayMs }
       return
     case "hold":
       return

@@ -2,6 +2,7 @@ import { sleep } from "../src/core/clock.ts"
 import { StorageFullError } from "../src/core/errors.ts"
 import type { SimulatedChance } from "../src/testing/chance.ts"
 import { createPower, type Power } from "../src/testing/power.ts"
+import type { StoreCopy } from "../src/testing/store.ts"
 import type { Hub } from "./hub.ts"
 import { openHub } from "./hub.ts"
 import { checkResources } from "./models.ts"
@@ -11,6 +12,8 @@ import type { World } from "./world.ts"
 
 /** After it is up again, a hub may take this long before invariant 6 holds it to its speed. */
 const graceMs = 2_000
+
+const damages = ["none", "none", "none", "lost", "older"] as const
 
 /** What came of asking the hub: its answer, its refusal, or neither because it died meanwhile. */
 export type Asked<T> =
@@ -29,6 +32,8 @@ export class Processes {
   #stepsLeft: number | undefined
   #waiting: (() => void)[] = []
   #ended = false
+  /** What the store once was. */
+  #copy: StoreCopy | undefined
 
   /** Starts the first process. */
   constructor(world: World, operations: Operations, chance: SimulatedChance) {
@@ -106,19 +111,33 @@ export class Processes {
     record.disturbances.push({ from: clock.now(), to: clock.now() + graceMs })
     await sleep(clock, this.#chance.between(0, 3_000))
     disturbance.to = Math.min(disturbance.to, clock.now())
+    this.#damage()
     this.#boot(incarnation + 1).catch(this.#world.fail)
+  }
+
+  /** While nothing runs, the state beside the log is lost, or an older one comes back: all of it follows from the log. */
+  #damage(): void {
+    const { store, trace, record } = this.#world
+    const copy = this.#copy
+    if (this.#chance.happens(0.3)) this.#copy = store.copy()
+    const what = this.#chance.pick(damages)
+    if (what === "none" || (what === "older" && copy === undefined)) return
+    trace.line(`the state is ${what}`)
+    record.count(`state ${what}`)
+    if (what === "lost") store.lose()
+    else store.restore(copy!)
   }
 
   /** Sets the hub, unless the process dies before it is there. */
   async #open(power: Power, died: Promise<void>, incarnation: number): Promise<void> {
-    const { trace, record, store, violate, fail } = this.#world
+    const { trace, record, violate, fail } = this.#world
     const opening = openHub(this.#world, power, incarnation).catch((error: Error) => {
       if (!(error instanceof StorageFullError)) throw error
       // A start may need room; whoever keeps the process running tries again.
       trace.line(`hub ${incarnation} does not start: ${error.message}`)
       power.cut()
     })
-    power.onCut(() => record.crashed(store.applied))
+    power.onCut(() => record.crashed())
     const hub = await Promise.race([opening, died])
     if (!hub) return
     const notice = (error: Error) => (error instanceof InvariantError ? violate(error) : fail(error))

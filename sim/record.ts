@@ -89,10 +89,10 @@ export interface DeliveryRecord {
   leased: boolean
   /** The newest lease. */
   live?: LeaseRecord
-  /** How it ended, and how many calls the store had seen by then: a crash that loses any of them may bring it back. */
-  ended?: { readonly kind: "done" | "dead"; readonly calls: number }
+  /** How it ended, as the hub has said: no crash takes that back. */
+  ended?: { readonly kind: "done" | "dead" }
   /** Not to be leased before this. */
-  rest?: { readonly untilMs: number; readonly calls: number }
+  rest?: { readonly untilMs: number }
 }
 
 /** A topic was asked to go, with all that was in it. */
@@ -176,14 +176,12 @@ export class RunRecord {
     }
   }
 
-  /** The process died; the store kept `kept` of its calls. What rested on a lost call may happen again. */
-  crashed(kept: number): void {
+  /** The process died. What it said to be done stays so. */
+  crashed(): void {
     this.rests.clear()
     for (const delivery of this.deliveries.values()) {
       delete delivery.live
       delivery.leased = false
-      if (delivery.ended && delivery.ended.calls > kept) delete delivery.ended
-      if (delivery.rest && delivery.rest.calls > kept) delete delivery.rest
     }
   }
 

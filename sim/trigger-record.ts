@@ -3,7 +3,7 @@ import type { Trigger } from "../src/core/resources.ts"
 import { isFaulty, parseRetry } from "../src/deliver/policies.ts"
 import type { Change, Settle } from "./change.ts"
 import type { Fields, ResourceModel } from "./model.ts"
-import type { TriggerRecord } from "./record.ts"
+import { InvariantError, type TriggerRecord } from "./record.ts"
 import { versionOf } from "./triggers.ts"
 import type { World } from "./world.ts"
 
@@ -26,8 +26,18 @@ function make(world: World, model: ResourceModel, after: Fields): Settle {
   return (made, shown) => {
     settle(made, shown)
     if (!made) record.triggers.splice(record.triggers.indexOf(trigger), 1)
-    else trigger.incarnation = (shown?.stored as Trigger | undefined)?.incarnation
+    else name(world, trigger, (shown?.stored as Trigger | undefined)?.incarnation)
   }
+}
+
+/** 7: a trigger that is made anew under an id is another one. */
+function name({ record, violate }: World, trigger: TriggerRecord, incarnation: string | undefined): void {
+  const before = record.triggersOf(trigger).find((each) => each !== trigger && each.incarnation === incarnation)
+  trigger.incarnation = incarnation
+  if (!before || incarnation === undefined) return
+  violate(
+    new InvariantError(7, `trigger ${trigger.tenant}/${trigger.id} was made anew as the one before, ${incarnation}`),
+  )
 }
 
 function alter({ clock }: World, model: ResourceModel, { versions }: TriggerRecord, after: Fields): Settle {

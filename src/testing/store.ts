@@ -28,6 +28,16 @@ export interface SimulatedStore {
   readonly onDisk: number
   /** What is there now, in order. */
   entries(table: Table): readonly Entry[]
+  /** While no process uses it: all that is in it is gone. */
+  lose(): void
+  /** A copy, to be put in its place later, while no process uses it. */
+  copy(): StoreCopy
+  restore(copy: StoreCopy): void
+}
+
+/** What a store held once. */
+export interface StoreCopy {
+  readonly entries: ReadonlyMap<Table, readonly Entry[]>
 }
 
 /** An empty store. */
@@ -59,14 +69,26 @@ export function createSimulatedStore(options: SimulatedStoreOptions): SimulatedS
       return state.onDisk
     },
     entries: (table) => [...state.data.range(table, {})],
+    lose: () => replaceAll(state, new Map()),
+    copy: () => ({ entries: new Map(tables.map((table) => [table, [...state.data.range(table, {})]])) }),
+    restore: ({ entries }) => replaceAll(state, entries),
   }
+}
+
+function replaceAll(state: StoreState, entries: StoreCopy["entries"]): void {
+  state.data = new Tables()
+  for (const [table, rows] of entries) {
+    state.data.apply(rows.map(({ key, value }) => ({ table, key, value }) as Write))
+  }
+  state.undo = []
+  state.onDisk = state.applied
 }
 
 interface StoreState {
   readonly chance: SimulatedChance
   readonly latencyMs: (operation: "commit" | "flush") => number
   readonly meter?: WorkMeter
-  readonly data: Tables
+  data: Tables
   full: boolean
   /** Calls of `write` that were applied, of which safe. */
   applied: number
