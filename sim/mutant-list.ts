@@ -216,14 +216,14 @@ export const mutants: readonly Mutant[] = [
   {
     name: "retention by count keeps one more",
     file: `${engine}/log/retention.ts`,
-    before: "left.events > (keep.eventsMax ?? events)",
-    after: "left.events > (keep.eventsMax ?? events) + 1",
+    before: "left.events > eventsMax",
+    after: "left.events > eventsMax + 1",
   },
   {
     name: "retention by count keeps one less",
     file: `${engine}/log/retention.ts`,
-    before: "left.events > (keep.eventsMax ?? events)",
-    after: "left.events >= (keep.eventsMax ?? events + 1)",
+    before: "left.events > eventsMax",
+    after: "left.events > eventsMax - 1",
   },
   {
     name: "retention by age is early",
@@ -234,8 +234,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "retention by bytes is early",
     file: `${engine}/log/retention.ts`,
-    before: "left.bytes > (keep.bytesMax ?? bytes)",
-    after: "left.bytes > (keep.bytesMax ?? bytes) / 8",
+    before: "left.bytes > bytesMax",
+    after: "left.bytes > bytesMax / 8",
   },
   {
     name: "a trigger that is made anew is the one before",
