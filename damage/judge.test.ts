@@ -51,7 +51,7 @@ function judged(change: Partial<Shown>, damage: Partial<Damage> = {}, clean = tr
       done: new Set(["ship d0"]),
       unsure: new Set(),
       waiting: new Set(),
-      stateEnd: stored.at(-1)![0],
+      stateEnd: stored.at(clean ? -1 : -2)![0],
       dead: new Set([`${stored[2]![0]}.dead`]),
       resources: shown.resources,
     },
@@ -143,6 +143,15 @@ test("deliveries are the right ones, all of them, and none that was done", () =>
   expect(judged({ arrivals: notOf(freshAt) })).toContainEqual(
     expect.stringContaining("deliveries that are owed have not come (ship d50000"),
   )
+})
+
+test("where the log and the state are damaged, what the hub says to be as it was before may be so", () => {
+  const health = ["the hub's own records between cursors 00000000008 and 00000000010 are damaged: changes may be lost"]
+  const both = { ...damaged(), stateDiffers: true }
+  const extra = [...shown.arrivals, { trigger: "ship", id: "d0", cursor: first, at: 0, taken: true, wrong: undefined }]
+  const before = { resources: {}, letters: [], arrivals: extra }
+  expect(judged({ ...before, health }, both)).toEqual([])
+  expect(judged(before, both)).toHaveLength(3)
 })
 
 test("resources, dead letters and what waits for its retry are there", () => {

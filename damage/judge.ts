@@ -28,8 +28,6 @@ export function judgeElsewhere({ health, end }: Shown): readonly string[] {
 }
 
 const examplesMax = 3
-/** No commit of the hub that is damaged is larger. */
-const commitBytes = 128 * 1024
 
 /** One line about all that are wrong in one way; nothing where none is. */
 function fault(what: string, wrong: readonly string[]): readonly string[] {
@@ -75,13 +73,14 @@ function lostEvents(account: Account): readonly string[] {
   ]
 }
 
-/**
- * Up to where the state tells of events that the log has lost. What comes later is nowhere; of a hub that was not stopped,
- * the last commit may as well be one that was never acknowledged.
- */
-function knownByState({ promised, damage, clean }: Account): number {
-  if (damage.logDiffers && damage.stateDiffers) return 0
-  return positionOf(promised.stateEnd) - (clean ? 0 : commitBytes)
+/** Up to where the state tells of events that the log has lost. What comes later is nowhere. */
+function knownByState({ promised, damage }: Account): number {
+  return damage.logDiffers && damage.stateDiffers ? 0 : positionOf(promised.stateEnd)
+}
+
+/** Whether what was kept of resources and deliveries is lost in both places, and the hub says so. */
+function isHistoryLost({ damage, shown }: Account): boolean {
+  return damage.logDiffers && damage.stateDiffers && shown.health.some((line) => line.includes("the hub's own records"))
 }
 
 function wrongReads(account: Account): readonly string[] {
@@ -128,7 +127,9 @@ function outOfOrder(topic: string, reads: readonly Read[]): readonly string[] {
   ]
 }
 
-function resourcesLost({ promised, shown }: Account): readonly string[] {
+function resourcesLost(account: Account): readonly string[] {
+  const { promised, shown } = account
+  if (isHistoryLost(account)) return []
   const differs = (kind: string): readonly string[] => {
     const now = byId(shown.resources, kind)
     const before = byId(promised.resources, kind)
@@ -190,7 +191,7 @@ function wrongArrivals(account: Account): readonly string[] {
     else if ((cursors.get(event!.number) ?? cursor) !== cursor) wrong.push(`${name}: another event's delivery`)
     const notes = own.get(`${cursor}.${trigger}`) ?? []
     const noteLost = damage.logDiffers && (notes.length === 0 || notes.some((note) => damage.touched.has(note)))
-    if (promised.done.has(`${trigger} ${id}`) && !noteLost) repeated.push(name)
+    if (promised.done.has(`${trigger} ${id}`) && !noteLost && !isHistoryLost(account)) repeated.push(name)
   }
   return [
     ...fault("deliveries came that must not come", wrong),
@@ -232,7 +233,7 @@ function deadLettersLost(account: Account): readonly string[] {
   const { promised, shown, damage } = account
   const there = new Set(shown.letters.map(({ id }) => id))
   const come = new Set(shown.arrivals.map(({ trigger, cursor }) => `${cursor}.${trigger}`))
-  const excused = (id: string) => damage.logDiffers && damage.stateDiffers && come.has(id)
+  const excused = (id: string) => damage.logDiffers && damage.stateDiffers && (come.has(id) || isHistoryLost(account))
   return fault(
     "dead letters are gone",
     [...promised.dead].filter((id) => !there.has(id) && !excused(id)),
@@ -253,7 +254,9 @@ function damagedLetters(account: Account): readonly string[] {
   )
 }
 
-function parkedLost({ shown }: Account): readonly string[] {
+function parkedLost(account: Account): readonly string[] {
+  const { shown } = account
+  if (isHistoryLost(account)) return []
   const wrong = [...shown.later].filter(([, state]) => state !== "parked")
   return fault(
     "deliveries do not wait for their retry any more",
@@ -270,7 +273,11 @@ function readAlone(account: Account): readonly string[] {
   }))
   const show = ({ cursor, event }: { readonly cursor: string; readonly event: DamageEvent }) =>
     `${event.id} at ${cursor}`
-  const wrong = asked.filter(({ read, event }) => read && !(read.id === event.id && isAsPublished(event, read)))
+  // A place of which nobody could know may be another event's by now.
+  const isFree = (cursor: string) => missing.has(cursor) && positionOf(cursor) > knownByState(account)
+  const wrong = asked.filter(
+    ({ cursor, read, event }) => read && !isFree(cursor) && !(read.id === event.id && isAsPublished(event, read)),
+  )
   const unread = asked.filter(({ cursor, read, event }) => !read && !missing.has(cursor) && event.topic !== "trimmed")
   return [
     ...fault("events are other ones when read alone", wrong.map(show)),

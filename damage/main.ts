@@ -90,7 +90,7 @@ async function main(): Promise<number> {
   }
   const folder = options.hubs ?? temporaryFolder()
   const summary = new Summary()
-  const lanes = Math.min(options.lanes, options.trials, lanesMax)
+  const lanes = Math.min(options.lanes, lanesMax)
   await Promise.all(Array.from({ length: lanes }, (_, lane) => runLane(folder, lane, lanes, options, summary)))
   process.stdout.write(`${summary.text()}\n`)
   return summary.failed === 0 ? 0 : exitFailed
@@ -99,10 +99,11 @@ async function main(): Promise<number> {
 /** Every seed is always of the same lane, and so of the same hub. */
 async function runLane(folder: string, lane: number, lanes: number, options: Options, summary: Summary): Promise<void> {
   const { seed: first, trials, only, variant } = options
+  const seeds = Array.from({ length: trials }, (_, i) => first + i).filter((seed) => seed % lanes === lane)
+  if (seeds.length === 0) return
   const bed = await openBed(join(folder, `lane-${lane}`), lane)
   try {
-    for (let seed = first; seed < first + trials; seed++) {
-      if (seed % lanes !== lane) continue
+    for (const seed of seeds) {
       const kind = only.length === 0 ? undefined : only[Math.floor(seed / lanes) % only.length]
       const result = await runTrial(bed, { seed, kind, variant })
       summary.add(result)

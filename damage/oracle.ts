@@ -75,7 +75,7 @@ export interface Promised {
   /** Deliveries that may be over, and may come again. */
   readonly unsure: ReadonlySet<string>
   readonly dead: ReadonlySet<string>
-  /** The last cursor of which the state knew; of a hub that was not stopped the last commits may be missing in it. */
+  /** The last cursor of which the state surely knew. */
   readonly stateEnd: string
   /** Ids of events whose delivery waits for hours. */
   readonly waiting: ReadonlySet<string>
@@ -84,6 +84,9 @@ export interface Promised {
 
 /** From an answer to the note of it that a crash does not lose. */
 const noteMs = 1_000
+
+/** From an answer to the state's knowing of it. */
+const stateMs = 250
 
 export function promisedBy(oracle: Oracle, variant: Variant): Promised {
   const { logFrom, logUntil, doneFrom, doneUntil, dead, resources } = oracle.snapshots[variant]
@@ -99,7 +102,7 @@ export function promisedBy(oracle: Oracle, variant: Variant): Promised {
     done: new Set(taken.filter(isDone).map(name)),
     unsure: new Set(taken.filter((one) => !isDone(one)).map(name)),
     dead: new Set(dead),
-    stateEnd: lastOf(stored.filter(({ at }) => at < doneFrom).map(({ cursor }) => cursor)),
+    stateEnd: lastOf(stored.filter(({ at }) => at < doneFrom - stateMs).map(({ cursor }) => cursor)),
     waiting: new Set(oracle.waiting.filter(isDone).map(({ id }) => id)),
     resources,
   }

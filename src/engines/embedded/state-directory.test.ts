@@ -104,16 +104,21 @@ describe("a state that is not as it was written is made anew from the log", () =
     expect(engine.health()).toEqual([])
   })
 
-  test("with a page of it gone, changed, exchanged or old", { timeout: 120_000 }, async () => {
+  test.each<[string, () => void]>([
+    ["stopped", () => {}],
+    // Without its seal the state is that of a hub that was killed.
+    ["killed", () => rmSync(join(directory, "state", "seal"))],
+  ])("with a page of it gone, changed, exchanged or old; %s before", { timeout: 120_000 }, async (_, kill) => {
     const before = await fill()
     const whole = readFileSync(data())
     await open()
     await opened[0]!.catalog.put("topic/acme/t3", { n: "changed" })
     await close()
+    kill()
     const current = readFileSync(data())
     const chance = createSimulatedChance("pages")
     const pages = current.length / 4096
-    for (let trial = 0; trial < 25; trial++) {
+    for (let trial = 0; trial < 10; trial++) {
       const damaged = Buffer.from(current)
       const [at, other] = [chance.between(2, pages - 1) * 4096, chance.between(2, pages - 1) * 4096]
       const kind = chance.pick(["zero", "bit", "exchange", "old"] as const)
@@ -137,6 +142,42 @@ describe("a state that is not as it was written is made anew from the log", () =
     }
   })
 
+  test("a stop seals it, so that the next start has to read no row; a change of any byte is seen", async () => {
+    const before = await fill()
+    expect(readdirSync(join(directory, "state")).sort()).toEqual(["data.mdb", "lock.mdb", "seal"])
+    await open()
+    expect(readdirSync(join(directory, "state")).sort()).toEqual(["data.mdb", "lock.mdb"])
+    await close()
+    expect(lines).toEqual([])
+    const chance = createSimulatedChance("bytes")
+    for (let trial = 0; trial < 5; trial++) {
+      const damaged = readFileSync(data())
+      damaged[chance.between(8192, damaged.length - 1)]! ^= 1
+      writeFileSync(data(), damaged)
+      const engine = await open()
+      expect(await look(engine)).toEqual(before)
+      await close()
+      expect(lines.splice(0)).toEqual([
+        "state/ cannot be used (its bytes are not as they were); it is made anew from the log",
+      ])
+    }
+  })
+
+  test("with LMDB's list of free pages damaged, of a hub that was killed", { timeout: 60_000 }, async () => {
+    await fill()
+    rmSync(join(directory, "state", "seal"))
+    const whole = readFileSync(data())
+    for (const page of freeListPages(whole)) {
+      const here = mkdtempSync(join(tmpdir(), "redcar-state-"))
+      execFileSync("cp", ["-a", `${directory}/.`, here])
+      const damaged = Buffer.from(whole)
+      whole.copy(damaged, page * 4096 + 24, 8 * 4096 + 24, 9 * 4096)
+      writeFileSync(join(here, "state", "data.mdb"), damaged)
+      expect(await lookElsewhere(here)).toMatchObject({ resources: expect.any(Array) })
+      rmSync(here, { recursive: true, force: true })
+    }
+  })
+
   test("and on purpose", async () => {
     const before = await fill()
     const engine = await open({ rebuild: true })
@@ -145,6 +186,14 @@ describe("a state that is not as it was written is made anew from the log", () =
     expect(readdirSync(directory).sort()).toEqual(["lock", "log", "state"])
   })
 })
+
+const freeRootAt = 88
+
+/** The roots of the trees of free pages that LMDB's two first pages name. */
+function freeListPages(file: Buffer): readonly number[] {
+  const roots = [0, 4096].map((at) => Number(file.readBigUInt64LE(at + freeRootAt)))
+  return [...new Set(roots)].filter((root) => root > 1 && root < file.length / 4096)
+}
 
 /** In a process of its own, which the damage may end: then another one finds out why. */
 async function lookElsewhere(here: string): Promise<object> {
@@ -155,6 +204,7 @@ async function lookElsewhere(here: string): Promise<object> {
     ${look.toString()}
     const orders = ${JSON.stringify(orders)}
     const seen = await look(engine)
+    await engine.catalog.put("other/more", "x".repeat(100_000))
     await engine.close()
     console.log(JSON.stringify(seen))`
   for (let start = 0; start < 2; start++) {

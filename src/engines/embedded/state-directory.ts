@@ -1,15 +1,19 @@
 import { chmodSync, closeSync, existsSync, openSync, readSync, statSync } from "node:fs"
-import { mkdir, open, readdir, rename, rm } from "node:fs/promises"
+import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises"
 import { join } from "node:path"
-import { DamagedError, StorageError, StorageFullError } from "../../core/errors.ts"
+import { crc32 } from "node:zlib"
+import { StorageError, StorageFullError } from "../../core/errors.ts"
 import type { Store } from "./store.ts"
-import { type CheckedStore, openLmdbStore } from "./store-lmdb.ts"
+import { type CheckedStore, copyTables, openLmdbStore } from "./store-lmdb.ts"
 
 const dataFile = "data.mdb"
 /** There while the tables are being opened and checked: found at a start, the last one died of them. */
 const openingMark = "opening"
 /** There once something in the tables was found not to be as it was written. */
 const damagedMark = "damaged"
+/** There while nobody has the tables open: what the file of the tables is, byte for byte. */
+const sealFile = "seal"
+const copyFolder = "copy"
 const asideSuffix = ".damaged"
 /** The reason where it is made anew on purpose. */
 export const wanted = "it was asked for"
@@ -44,12 +48,13 @@ export async function openState(directory: string, options: StateOptions = {}): 
     void mark(path, damagedMark).catch(() => {}) // The next start checks all rows anyway.
     options.onNotice?.(noted[0]!)
   }
+  const sealed = (store: Store): Store => sealedAtItsEnd(store, path, () => noted.length === 0)
   const wrong = options.rebuild ? wanted : await reasonAgainst(path)
   const opened = wrong === undefined ? await openChecked(path, onDamage) : { wrong }
-  if ("store" in opened) return { store: opened.store, health: () => noted }
+  if ("store" in opened) return { store: sealed(opened.store), health: () => noted }
   await putAside(path, opened.wrong === wanted)
   await mkdir(path, { recursive: true, mode: 0o700 })
-  return { store: openTables(path, onDamage), discarded: opened.wrong, health: () => noted }
+  return { store: sealed(openTables(path, onDamage)), discarded: opened.wrong, health: () => noted }
 }
 
 /** What can be seen of the files without opening the tables. */
@@ -57,27 +62,85 @@ async function reasonAgainst(path: string): Promise<string | undefined> {
   const names = await readdir(path)
   if (names.includes(openingMark)) return "the last start ended while it opened it"
   if (names.includes(damagedMark)) return "it was found damaged while the hub ran"
-  return names.includes(dataFile) ? lengthFault(join(path, dataFile)) : undefined
+  if (names.includes(dataFile)) return lengthFault(join(path, dataFile))
+  return names.includes(sealFile) ? "its file is gone" : undefined
 }
 
 type Checked = { readonly store: CheckedStore } | { readonly wrong: string }
 
+/**
+ * A file that is as its seal says needs no more. Of a hub that was killed there is no seal: then the tables are copied, which
+ * leaves behind LMDB's list of free pages and does not work where that is damaged, and every row is read.
+ */
 async function openChecked(path: string, onDamage: (what: string) => void): Promise<Checked> {
+  const seal = await readFile(join(path, sealFile), "utf8").catch(() => undefined)
   const isNew = !existsSync(join(path, dataFile))
-  if (!isNew) await mark(path, openingMark)
+  if (seal !== undefined && seal !== (await sealOf(join(path, dataFile))))
+    return { wrong: "its bytes are not as they were" }
+  await rm(join(path, sealFile), { force: true })
+  if (isNew || seal !== undefined) return { store: openTables(path, onDamage) }
   let store: CheckedStore | undefined
   try {
+    await mark(path, openingMark)
+    await copyOver(path)
     store = openTables(path, onDamage)
-    if (!isNew) await store.verify()
+    await store.verify()
     await rm(join(path, openingMark), { force: true })
     return { store }
   } catch (error) {
     await store?.close()
-    if (error instanceof StorageFullError || isRefused(error)) throw error
-    if (error instanceof DamagedError || error instanceof StorageError || error instanceof Error) {
-      return { wrong: error.message }
+    if (error instanceof StorageFullError || isRefused(error) || !(error instanceof Error)) {
+      await rm(join(path, openingMark), { force: true })
+      throw error
     }
-    throw error
+    return { wrong: error.message }
+  }
+}
+
+/** The tables' file made anew from what the tables hold. */
+async function copyOver(path: string): Promise<void> {
+  const copy = join(path, copyFolder)
+  await rm(copy, { recursive: true, force: true })
+  await mkdir(copy, { mode: 0o700 })
+  await copyTables(path, copy)
+  await rename(join(copy, dataFile), join(path, dataFile))
+  await rm(copy, { recursive: true })
+}
+
+/** The store, whose file gets its seal when it is closed; none where `isSound` denies it. */
+function sealedAtItsEnd(store: Store, path: string, isSound: () => boolean): Store {
+  return {
+    get: (table, key) => store.get(table, key),
+    range: (table, range) => store.range(table, range),
+    write: (writes) => store.write(writes),
+    flushed: () => store.flushed(),
+    async close() {
+      await store.close()
+      if (!isSound()) return
+      const seal = await sealOf(join(path, dataFile))
+      await writeDurably(join(path, sealFile), seal)
+    },
+  }
+}
+
+const sealStepBytes = 1 << 20
+
+/** How many bytes a file has, and their CRC-32; the empty text where there is no file. */
+async function sealOf(path: string): Promise<string> {
+  const file = await open(path).catch(() => undefined)
+  if (file === undefined) return ""
+  try {
+    const block = Buffer.allocUnsafe(sealStepBytes)
+    let [crc, bytes] = [0, 0]
+    // Ends: with the file.
+    for (;;) {
+      const { bytesRead } = await file.read(block, 0, block.length, bytes)
+      if (bytesRead === 0) return `${bytes} ${crc}`
+      crc = crc32(block.subarray(0, bytesRead), crc)
+      bytes += bytesRead
+    }
+  } finally {
+    await file.close()
   }
 }
 
@@ -93,9 +156,18 @@ function isRefused(error: unknown): boolean {
   return /permission denied|read-only/i.test(`${cause?.message}`)
 }
 
-async function mark(path: string, name: string): Promise<void> {
-  const file = await open(join(path, name), "w", 0o600)
-  await file.sync().finally(() => file.close())
+function mark(path: string, name: string): Promise<void> {
+  return writeDurably(join(path, name), "")
+}
+
+async function writeDurably(path: string, text: string): Promise<void> {
+  const file = await open(path, "w", 0o600)
+  try {
+    await file.writeFile(text)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
 }
 
 async function putAside(path: string, isWanted: boolean): Promise<void> {

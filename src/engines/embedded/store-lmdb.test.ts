@@ -1,13 +1,13 @@
 import { execFileSync, spawn } from "node:child_process"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
 import fc from "fast-check"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
-import { ClosedError, OverloadError, StorageError } from "../../core/errors.ts"
+import { ClosedError, DamagedError, OverloadError, StorageError } from "../../core/errors.ts"
 import type { Range, Store, Write } from "./store.ts"
-import { openLmdbStore } from "./store-lmdb.ts"
+import { copyTables, openLmdbStore } from "./store-lmdb.ts"
 
 let path: string
 let opened: Store[]
@@ -157,9 +157,37 @@ test("a path that cannot be a directory is a storage error", () => {
 
 const storeUrl = new URL("./store-lmdb.ts", import.meta.url).href
 
+test("a file whose pages are zeroed is told to be damaged, by reads and writes alike", async () => {
+  const told: string[] = []
+  const store = open({ onDamage: (what) => told.push(what) })
+  for (let i = 0; i < 20; i++)
+    await store.write(Array.from({ length: 100 }, (_, n) => put(`${i}.${n}`, "row".repeat(20))))
+  const file = openSync(join(path, "data.mdb"), "r+")
+  const pages = statSync(join(path, "data.mdb")).size / 4096
+  for (let page = 2; page < pages; page++) writeSync(file, Buffer.alloc(4096), 0, 4096, page * 4096)
+  closeSync(file)
+  expect(() => store.get("deliveries", "3.7")).toThrow(DamagedError)
+  expect(() => keys(store)).toThrow(DamagedError)
+  await expect(store.write([put("a")])).rejects.toThrow(DamagedError)
+  expect(told).toHaveLength(3)
+})
+
+test("a copy of the tables holds all of them, in a smaller file", async () => {
+  const store = open()
+  for (let i = 0; i < 20; i++) await store.write(Array.from({ length: 200 }, (_, n) => put(`${n}`, `${i}`.repeat(100))))
+  await opened.pop()!.close()
+  mkdirSync(join(path, "copy"))
+  await copyTables(path, join(path, "copy"))
+  expect(statSync(join(path, "copy", "data.mdb")).size).toBeLessThan(statSync(join(path, "data.mdb")).size)
+  const copy = openLmdbStore(join(path, "copy"))
+  opened.push(copy)
+  await copy.verify()
+  expect(keys(copy)).toHaveLength(200)
+})
+
 test("a killed process leaves a prefix of its calls, each whole", { timeout: 60_000 }, async () => {
   const script = `
-    import { openLmdbStore } from ${JSON.stringify(storeUrl)}
+    import { copyTables, openLmdbStore } from ${JSON.stringify(storeUrl)}
     const store = openLmdbStore(process.argv[1])
     const value = Buffer.alloc(20)
     for (let call = Number(process.argv[2]); ; ) {
@@ -207,7 +235,7 @@ test.skipIf(!canMount())(
   async () => {
     const script = `
     import { rmSync, writeFileSync } from "node:fs"
-    import { openLmdbStore } from ${JSON.stringify(storeUrl)}
+    import { copyTables, openLmdbStore } from ${JSON.stringify(storeUrl)}
     const path = process.argv[1]
     const store = openLmdbStore(path + "/db")
     writeFileSync(path + "/ballast", Buffer.alloc(1 << 20))

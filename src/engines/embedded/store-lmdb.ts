@@ -69,6 +69,20 @@ export function openLmdbStore(path: string, options: LmdbStoreOptions = {}): Che
   }
 }
 
+/** Writes what the tables in `path` hold into the directory `to`, without the pages that nothing uses. Throws StorageError. */
+export async function copyTables(path: string, to: string): Promise<void> {
+  try {
+    const root = open({ path, maxDbs: tables.length + 1, encoding: "binary" })
+    try {
+      await root.backup(to, true)
+    } finally {
+      await root.close()
+    }
+  } catch (error) {
+    throw storageError(error, `${path} cannot be copied`)
+  }
+}
+
 type Databases = Record<Table, Database<Buffer, string>>
 
 /** A store that can tell whether it is as it was written. */
@@ -114,7 +128,8 @@ class LmdbStore implements CheckedStore {
 
   get(table: Table, key: string): Uint8Array | undefined {
     if (this.#closed) throw new ClosedError()
-    const stored = isKey(key) ? this.#databases[table].getBinary(key) : undefined
+    if (!isKey(key)) return undefined
+    const stored = this.#reading(table, () => this.#databases[table].getBinary(key))
     return stored && this.#checked(table, key, stored)
   }
 
@@ -130,7 +145,33 @@ class LmdbStore implements CheckedStore {
   }
 
   *#checkedRange(table: Table, found: Iterable<{ readonly key: string; readonly value: Buffer }>): Iterable<Entry> {
-    for (const { key, value } of found) yield { key, value: this.#checked(table, key, value) }
+    const rows = this.#reading(table, () => found[Symbol.iterator]())
+    try {
+      // Ends: with the rows.
+      for (;;) {
+        const row = this.#reading(table, () => rows.next())
+        if (row.done) return
+        const { key, value } = row.value
+        yield { key, value: this.#checked(table, key, value) }
+      }
+    } finally {
+      rows.return?.()
+    }
+  }
+
+  /** What LMDB cannot read is damage: a disk that does not answer ends the process. */
+  #reading<T>(table: Table, read: () => T): T {
+    try {
+      return read()
+    } catch (error) {
+      throw this.#damagedBy(error, `the table ${table}`)
+    }
+  }
+
+  #damagedBy(error: unknown, what: string): DamagedError {
+    const { message } = error as { message?: string }
+    this.#onDamage(`${what}: ${message}`)
+    return new DamagedError(`the state: ${what}: ${message}`)
   }
 
   #checked(table: Table, key: string, stored: Buffer): Uint8Array {
@@ -207,9 +248,10 @@ class LmdbStore implements CheckedStore {
     this.#committing = undefined
   }
 
-  #failureOf(error: unknown): StorageError | StorageFullError {
+  #failureOf(error: unknown): StorageError | StorageFullError | DamagedError {
     const { code, message } = error as { code?: unknown; message?: string }
-    if (/MDB_(CORRUPTED|PAGE_NOTFOUND|PANIC|INVALID)|corrupt/i.test(`${message}`)) this.#onDamage(`${message}`)
+    // What else LMDB has names for says that the file is not as it wrote it.
+    if (/MDB_(?!MAP_FULL|TXN_FULL|READERS_FULL)|corrupt/i.test(`${message}`)) return this.#damagedBy(error, "a commit")
     // A write for which there was room in part only is no more to LMDB than one that failed.
     const isShort = code === shortWrite && roomFor(this.#path) < roomMin
     return storageError(isShort ? Object.assign(new Error(), { code: noSpace }) : error, "the commit failed")

@@ -1,4 +1,4 @@
-import { ClosedError, OverloadError, StorageError } from "../../../core/errors.ts"
+import { ClosedError, DamagedError, OverloadError, StorageError } from "../../../core/errors.ts"
 import { type Entry, isJournaled, type Range, type Store, type Table, tables, type Write } from "../store.ts"
 import { encodeRecord, encodeWrites } from "./record.ts"
 
@@ -272,14 +272,16 @@ export class JournalStore implements Store {
   /** The journal has it, so it has to be there as well, when there is room for it again. */
   async #writeLocal(writes: readonly Write[]): Promise<void> {
     const { local, localAgain } = this.#options
-    // Ends: with the store's taking it, or with closing.
+    // Ends: with the store's taking it, with its damage, or with closing.
     for (;;) {
       try {
         await local.write(writes)
         this.#localTrouble = undefined
         return
       } catch (error) {
-        if (!localAgain || this.#failure || error instanceof ClosedError) throw error
+        // A store that is damaged takes nothing any more, however often it is asked.
+        const isOver = error instanceof ClosedError || error instanceof DamagedError
+        if (!localAgain || this.#failure || isOver) throw error
         this.#localTrouble = error
         await localAgain(error)
       }
