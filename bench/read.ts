@@ -1,7 +1,8 @@
-import { mkdtemp, rm } from "node:fs/promises"
+import { mkdtemp, readdir, rm, stat } from "node:fs/promises"
 import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { deliveryId } from "../src/core/delivery.ts"
 import { Event } from "../src/core/event.ts"
 import { openEmbeddedDirectory } from "../src/engines/embedded/engine.ts"
 import { systemClock } from "../src/telemetry/clock.ts"
@@ -19,6 +20,7 @@ export const read: Scenario = async function* ({ quick }) {
     await fill(directory, events)
     yield* inside(directory, events, quick ? 3 : 5)
     yield* start(directory, events)
+    yield* rebuild(directory, events)
     yield* overHttp(directory, quick ? 3 : 5)
     yield* idle()
   } finally {
@@ -83,6 +85,57 @@ async function* start(directory: string, events: number): AsyncIterable<Measure>
   const [full, fresh] = await inTurn(3, opens, empty)
   const name = `open a log of ${events.toLocaleString("en")} events`
   yield measure(name, "ms", medianOf(full, Number), medianOf(fresh, Number), true)
+}
+
+/** What it takes to make the state anew, with a delivery owed to each event of which nine in ten are done. */
+async function* rebuild(directory: string, events: number): AsyncIterable<Measure> {
+  const name = (what: string) => `${what} of ${events.toLocaleString("en")} events`
+  const before = await bytesIn(join(directory, "log"))
+  await owe(directory)
+  const journal = (await bytesIn(join(directory, "log"))) - before
+  yield measure(name("the log's growth by a delivery to each"), "bytes/event", journal / events, before / events, true)
+  const files = await startBaseline("scan.ts", join(directory, "log"))
+  const bare = async () => ((await (await fetch(`http://127.0.0.1:${files.port}/`)).json()) as { ms: number }).ms
+  const ours = async () => {
+    const startedAt = performance.now()
+    const engine = await openEmbeddedDirectory(directory, { clock: systemClock, rebuild: true })
+    const ms = performance.now() - startedAt
+    await engine.close()
+    return ms
+  }
+  const [anew, scan] = await inTurn(3, ours, bare)
+  yield measure(name("make the state anew"), "ms", medianOf(anew, Number), medianOf(scan, Number), true)
+  await files.stop()
+}
+
+async function owe(directory: string): Promise<void> {
+  const engine = await open(directory)
+  const { queue, log } = engine
+  const lane = "default/there"
+  let done = 0
+  for await (const { events, next } of log.read({ where: address })) {
+    const deliveries = events.map(({ cursor }) => ({
+      id: deliveryId(cursor, "bench", "0"),
+      tenant: "default",
+      trigger: "bench",
+      incarnation: "0",
+      destination: "there",
+      cursor,
+      fingerprint: 1,
+    }))
+    await queue.enqueue(deliveries, { reader: "router", cursor: next })
+    const leases = await queue.lease({ lane, max: Math.ceil(events.length * 0.9), leaseMs: 60_000 })
+    await Promise.all(leases.map((lease) => queue.settle(lease, { kind: "done" })))
+    done += leases.length
+  }
+  if (done === 0) throw new Error("nothing was leased")
+  await engine.close()
+}
+
+async function bytesIn(directory: string): Promise<number> {
+  let bytes = 0
+  for (const name of await readdir(directory)) bytes += (await stat(join(directory, name))).size
+  return bytes
 }
 
 async function* overHttp(directory: string, rounds: number): AsyncIterable<Measure> {
