@@ -12,6 +12,8 @@ const requests = requestsOf((await hub.call("GET", "/v1/openapi.json")).body)
 const given = await furnish()
 
 /** What there is, so that nothing but the field in question is wrong. */
+const exampleCursor = "00000000008"
+
 async function furnish() {
   await hub.call("POST", "/v1/topics", { id: "orders" })
   await hub.call("POST", "/v1/topics", { id: "letters" })
@@ -104,7 +106,9 @@ async function send(operation: Operation, sent: Sent) {
     ...(sent.type && { "content-type": sent.type }),
     ...sent.headers,
   }
-  const response = await fetch(url, { method, headers, ...(sent.body !== undefined && { body: sent.body }) })
+  // The document's examples are of another hub.
+  const body = sent.body?.replaceAll(exampleCursor, given.cursor)
+  const response = await fetch(url, { method, headers, ...(body !== undefined && { body }) })
   const { status } = response
   const type = (response.headers.get("content-type") ?? "").split(";", 1)[0]!
   const isJson = /[/+]json$/.test(type)

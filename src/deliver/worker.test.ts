@@ -156,10 +156,12 @@ describe("delivery", () => {
   it("goes on where an attempt cannot be told", async () => {
     let lost = 0
     const hub = await Delivering.start({}, { recordLost: () => lost++ })
-    await hub.connect("a", () => {
+    // Once what it owes is written: the next write is the attempt's.
+    const answer = (resolve: (outcome: Outcome) => void) => {
       if (lost === 0) hub.rig.disk.failWrites(1)
-      return ok
-    })
+      resolve(ok)
+    }
+    await hub.connect("a", () => new Promise<Outcome>((resolve) => hub.rig.clock.after(50, () => answer(resolve))))
     await hub.owe(1, "a")
     await hub.empty("a")
     expect([hub.sentTo("a"), lost]).toEqual([1, 1])
