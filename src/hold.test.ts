@@ -1,13 +1,9 @@
-import { once } from "node:events"
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
-import { createServer } from "node:http"
-import type { AddressInfo } from "node:net"
+import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, beforeEach, expect, test } from "vitest"
 import { runCli } from "./cli/terminal.fixture.ts"
-import { loadSettings } from "./config/load.ts"
-import { startHub } from "./main.ts"
+import { type RestartableHub, startHubOn, startReceiver, until } from "./restart.fixture.ts"
 import { natsAvailable, startNats } from "./testing/nats.ts"
 
 let data: string
@@ -22,65 +18,10 @@ afterEach(async () => {
   rmSync(data, { recursive: true, force: true })
 })
 
-/** Refuses what comes until it is `open`, in a way that says nothing of being down. */
-async function startReceiver() {
-  const receiver = { taken: [] as string[], tried: 0, open: false, url: "" }
-  const server = createServer((request, response) => {
-    receiver.tried++
-    if (receiver.open) receiver.taken.push(String(request.headers["ce-id"]))
-    response.writeHead(receiver.open ? 204 : 409).end()
-  })
-  server.listen(0, "127.0.0.1")
-  await once(server, "listening")
-  closing.push(async () => server.close())
-  receiver.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
-  return receiver
-}
-
-interface Asked {
-  readonly status: number
-  // biome-ignore lint/suspicious/noExplicitAny: tests look into it as they expect it to be
-  readonly body: any
-}
-
-async function start(flags: Readonly<Record<string, string>>) {
-  const loaded = loadSettings({
-    flags: { data, port: "0", logLevel: "silent", ...flags },
-    env: {},
-    readFile: () => undefined,
-  })
-  if (loaded.kind === "faults") throw new Error(JSON.stringify(loaded.faults))
-  const { address, stop } = await startHub(loaded.settings)
-  closing.push(stop)
-  const key = readFileSync(join(data, "admin.key"), "utf8").trim()
-  const call = async (method: string, path: string, body?: unknown): Promise<Asked> => {
-    const type = path.endsWith("/events") ? "application/cloudevents+json" : "application/json"
-    const headers = { authorization: `Bearer ${key}`, ...(body !== undefined && { "content-type": type }) }
-    const answer = await fetch(address + path, {
-      method,
-      headers,
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-    })
-    const text = await answer.text()
-    return { status: answer.status, body: text === "" ? undefined : JSON.parse(text) }
-  }
-  return { address, call, stop }
-}
-
-type Running = Awaited<ReturnType<typeof start>>
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + 20_000
-  while (!(await condition())) {
-    if (Date.now() > end) throw new Error("what was waited for has not come")
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-}
-
 const event = (id: string) => ({ specversion: "1.0", id, source: "/shop", type: "order.paid", data: { id } })
 
 /** One event whose delivery has failed once and is due again at once, and a trigger that is paused. */
-async function prepare({ call }: Running, receiver: { readonly url: string }): Promise<string> {
+async function prepare({ call }: RestartableHub, receiver: { readonly url: string }): Promise<string> {
   await call("POST", "/v1/destinations", { id: "shop", kind: "webhook", config: { url: receiver.url } })
   const retry = { delays: ["3s"], attemptsMax: 10, ageMax: "1d" }
   await call("POST", "/v1/triggers", { id: "paid", topic: "orders", destination: "shop", retry })
@@ -89,12 +30,19 @@ async function prepare({ call }: Running, receiver: { readonly url: string }): P
   return body.cursor as string
 }
 
-async function stateOf(call: Running["call"], cursor: string): Promise<string> {
+async function stateOf(call: RestartableHub["call"], cursor: string): Promise<string> {
   return (await call("GET", `/v1/events/${cursor}/deliveries`)).body.items?.[0]?.state
+}
+
+async function start(flags: Readonly<Record<string, string>>): Promise<RestartableHub> {
+  const hub = await startHubOn(data, flags)
+  closing.push(() => hub.stop())
+  return hub
 }
 
 async function holdAndGoOn(flags: Readonly<Record<string, string>>): Promise<void> {
   const receiver = await startReceiver()
+  closing.push(() => receiver.stop())
   const hub = await start(flags)
   const cursor = await prepare(hub, receiver)
   await hub.stop()

@@ -3,7 +3,9 @@ import { natsServers } from "./config/relations.ts"
 import type { Settings } from "./config/schema.ts"
 import type { Chance, Clock } from "./core/clock.ts"
 import type { Engine } from "./core/engine.ts"
+import { StartRefusedError } from "./core/errors.ts"
 import type { Logger } from "./core/logger.ts"
+import { openEmbeddedDirectory, type RebuildStep } from "./engines/embedded/engine.ts"
 import { DirectoryLockedError } from "./engines/embedded/lock.ts"
 import { openEmbeddedSource } from "./engines/embedded/source.ts"
 import { planScaling, type ScaleOptions, type Scaling } from "./engines/jetstream/scale.ts"
@@ -75,6 +77,44 @@ export async function openToMove(from: Settings, work: string, log: Logger): Pro
     throw error instanceof DirectoryLockedError ? running(error) : error
   }
 }
+
+/**
+ * Opens the folder of a hub that does not run, to see what is wrong with it; nothing there changes. `work`: an empty directory
+ * for what can be made again. `notice` is told what an operator should know, one line each. Throws StartRefusedError.
+ */
+export async function openToCheck(
+  settings: Settings,
+  work: string,
+  notice: (line: string) => void,
+  tell: (step: RebuildStep) => void,
+): Promise<Engine> {
+  const told = { ...embeddedOptions(settings, silent), onNotice: notice, onRebuild: tell }
+  try {
+    return await openEmbeddedSource(settings.data, work, told)
+  } catch (error) {
+    if (!(error instanceof DirectoryLockedError)) throw error
+    throw new FolderInUseError(`${error.message}, but does not answer here`, [
+      "Say where it listens (--url http://host:9000), or wait until it has started.",
+    ])
+  }
+}
+
+/** A hub runs on the folder that is to be looked at. */
+export class FolderInUseError extends StartRefusedError {
+  override readonly name = "FolderInUseError"
+}
+
+/** Makes the state of a hub that does not run anew from its log, and opens it, as {@link openToCheck}. */
+export function openRebuilt(
+  settings: Settings,
+  notice: (line: string) => void,
+  tell: (step: RebuildStep) => void,
+): Promise<Engine> {
+  const told = { ...embeddedOptions(settings, silent), onNotice: notice, onRebuild: tell }
+  return openEmbeddedDirectory(settings.data, { ...told, rebuild: true })
+}
+
+const silent: Logger = { info() {}, warn() {}, error() {} }
 
 function running({ directory }: DirectoryLockedError): MigrationRefusedError {
   return new MigrationRefusedError(`a hub runs on ${directory}`, ["Stop it first: what is moved has to be at rest."])

@@ -100,7 +100,21 @@ export function openEngine(
       accept,
     })
   }
-  return openEmbeddedDirectory(data, embeddedOptions(settings, log))
+  return openEmbedded(settings, log)
+}
+
+async function openEmbedded(settings: Settings, log: Logger): Promise<Engine> {
+  const options = embeddedOptions(settings, log)
+  let begunAt: number | undefined
+  const engine = await openEmbeddedDirectory(settings.data, {
+    ...options,
+    onRebuild(step) {
+      begunAt ??= clock.now()
+      options.onRebuild?.(step)
+    },
+  })
+  if (begunAt !== undefined) log.info({ seconds: (clock.now() - begunAt) / 1_000 }, "the state has been made anew")
+  return engine
 }
 
 /** What the settings say of the embedded engine. */

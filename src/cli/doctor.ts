@@ -1,11 +1,12 @@
 import { stat, statfs } from "node:fs/promises"
 import { dirname } from "node:path"
-import type { Command } from "commander"
+import { type Command, Option } from "commander"
 import { isLoopbackHost } from "../config/addresses.ts"
 import { formatBytes } from "../config/quantities.ts"
 import { auditHub, type PartitionReport, summary } from "./audit.ts"
 import { type CommonOptions, type Context, examples, withHub } from "./command.ts"
 import { CommandError, exitCodes, ProblemError, ToldError, UnreachableError } from "./failures.ts"
+import { checkFolder, wholeText } from "./folder-check.ts"
 import { findHub, type Hub, type HubAddress } from "./hub.ts"
 import { coloursFor, printable } from "./terminal.ts"
 
@@ -22,16 +23,29 @@ export function configure(command: Command, context: Context): void {
   command
     .description("Look at everything that tends to be wrong: the hub, its key, its disk, its log, the clocks.")
     .option("--audit", "also have the hub read all that it stores, and check each event and that none is missing")
-    .action((options: DoctorOptions) => doctor(context, options))
+    .addOption(
+      new Option(
+        "--rebuild",
+        "make the state of a hub that does not run anew from its log: resources, deliveries, indexes",
+      ).conflicts("audit"),
+    )
+    .action(async (options: DoctorOptions) => {
+      if (!options.rebuild) return doctor(context, options)
+      const { rebuild } = await import("./rebuild.ts")
+      return rebuild(context, options)
+    })
   examples(withHub(command), [
     ["redcar doctor", "The hub on this machine"],
     ["redcar doctor --audit", "And every event that it stores"],
+    ["redcar doctor --data /var/lib/redcar --audit", "The folder of a hub that does not run; nothing in it changes"],
+    ["redcar doctor --rebuild --data /var/lib/redcar", "Make all but its log anew; the hub has to be stopped"],
     ["redcar doctor --url https://hub.example.com --json", "Another one, for programs"],
   ])
 }
 
 interface DoctorOptions extends CommonOptions {
   readonly audit?: boolean
+  readonly rebuild?: boolean
 }
 
 async function doctor(context: Context, options: DoctorOptions): Promise<void> {
@@ -43,6 +57,7 @@ async function doctor(context: Context, options: DoctorOptions): Promise<void> {
   const checks = [
     checkNode(),
     ...alive.checks,
+    ...(alive.alive || !local ? [] : await folderChecks(context, options)),
     ...(alive.alive ? [...(await checkReady(hub)), ...(await checkKeyAndLog(hub, address))] : []),
     await checkKeyFile(address, local),
     await checkDisk(address, local),
@@ -184,8 +199,8 @@ async function checkKeyAndLog(hub: Hub, address: HubAddress): Promise<readonly C
         : {
             name: "log",
             result: "bad",
-            detail: lines.join("; "),
-            next: "Look at the hub's log for the place and the time.",
+            detail: listed(lines),
+            next: damageNext,
           }
     return [version, key, log, ...(status.warnings ?? []).map(asWarning)]
   } catch (error) {
@@ -196,6 +211,25 @@ async function checkKeyAndLog(hub: Hub, address: HubAddress): Promise<readonly C
     return [{ name: "key", result: "bad", detail, ...(next === "" ? {} : { next }) }]
   }
 }
+
+/** What the folder of a hub that does not answer is like, as far as there is one. */
+async function folderChecks(context: Context, options: DoctorOptions): Promise<readonly Check[]> {
+  const name = "folder"
+  const report = await checkFolder(context, options)
+  if (report.kind === "none") return []
+  if (report.kind === "refused") {
+    return [
+      { name, result: "bad", detail: report.detail, ...(report.next.length > 0 && { next: report.next.join("; ") }) },
+    ]
+  }
+  const { directory, lines, audit } = report
+  if (lines.length === 0 && (audit === undefined || (audit.findingsCount === 0 && audit.complete)))
+    return [{ name, result: "good", detail: wholeText(directory, audit) }]
+  const folder: Check = { name, result: "bad", detail: `${directory}: ${listed(lines)}`, next: damageNext }
+  return [...(lines.length > 0 ? [folder] : []), ...(audit === undefined ? [] : checksOf(audit))]
+}
+
+const damageNext = "docs/damage.md says what each of these means, and what to do."
 
 /** What an audit found, a line each. */
 function checksOf(report: PartitionReport): readonly Check[] {

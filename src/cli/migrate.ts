@@ -97,7 +97,7 @@ function placeOf(place: string, work: string, flags: Readonly<Record<string, str
 function check(from: Place, to: Place): void {
   if (from.name === to.name)
     throw new UsageError("--from and --to are the same place", ["Name an empty one with --to."])
-  if (from.directory !== undefined && !existsSync(join(from.directory, "state"))) {
+  if (from.directory !== undefined && !existsSync(join(from.directory, "log"))) {
     throw new UsageError(`there is no hub's data in ${from.directory}`, ["Name its data directory with --from."])
   }
 }

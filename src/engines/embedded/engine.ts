@@ -7,6 +7,7 @@ import { type EmbeddedCatalog, openCatalog } from "./catalog.ts"
 import type { Disk } from "./disk.ts"
 import { openNodeDisk } from "./disk-node.ts"
 import { lockDirectory, refusedOr } from "./lock.ts"
+import { LogRefusedError, readChain } from "./log/chain.ts"
 import { SegmentLog } from "./log/log.ts"
 import type { RebuildStep } from "./log/open.ts"
 import { closeToOthers } from "./modes.ts"
@@ -41,6 +42,8 @@ export interface EmbeddedOptions {
   onRebuild?(step: RebuildStep): void
 }
 
+const segmentBytesDefault = 64 << 20
+
 /** The engine that needs nothing beside it: a segmented log, and a transactional store for all that is small and mutable. */
 export async function openEmbeddedEngine(options: EmbeddedOptions): Promise<Engine> {
   const { store } = options
@@ -58,7 +61,7 @@ async function openParts(options: EmbeddedOptions): Promise<Engine> {
     disk,
     store,
     clock,
-    segmentBytes: options.segmentBytes ?? 64 << 20,
+    segmentBytes: options.segmentBytes ?? segmentBytesDefault,
     pendingBytesMax: options.pendingBytesMax ?? 16 << 20,
     reserveBytes: options.reserveBytes ?? 64 << 20,
     defer: options.defer ?? setImmediate,
@@ -134,6 +137,7 @@ export async function openEmbeddedDirectory(directory: string, options: Director
 
 async function openLocked(directory: string, options: DirectoryOptions, unlock: () => Promise<void>): Promise<Engine> {
   const disk = await openNodeDisk(join(directory, "log"))
+  if (options.rebuild) await checkLog(disk, options)
   const { store, discarded, health } = await openState(directory, options)
   const reason = discarded !== undefined && discarded !== wanted ? discarded : undefined
   if (reason !== undefined) options.onNotice?.(`state/ cannot be used (${reason}); it is made anew from the log`)
@@ -151,4 +155,13 @@ async function openLocked(directory: string, options: DirectoryOptions, unlock: 
       await unlock()
     },
   }
+}
+
+/** What the state is made anew from has to be there before what is left of it is thrown away. Throws LogRefusedError. */
+async function checkLog(disk: Disk, { segmentBytes = segmentBytesDefault }: DirectoryOptions): Promise<void> {
+  const { identity, segments } = await readChain(disk, segmentBytes, undefined)
+  if (identity !== undefined && segments.length > 0) return
+  throw new LogRefusedError("log/ holds nothing that the state could be made from; state/ is left as it is", [
+    "Bring back the files of log/ from a copy of the data directory",
+  ])
 }

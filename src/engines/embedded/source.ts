@@ -29,11 +29,14 @@ export async function openEmbeddedSource(
     await cp(join(directory, "state"), state, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== "ENOENT") throw error
     })
-    const { store } = await openState(work, options)
+    const { store, discarded } = await openState(work, options)
+    if (discarded !== undefined)
+      options.onNotice?.(`state/ cannot be used (${discarded}); a start makes it anew from the log`)
     const engine = await openEmbeddedEngine({ ...options, reserveBytes: 0, disk, store })
     const close = async () => {
       await engine.close()
       await rm(state, { recursive: true, force: true })
+      await rm(`${state}.damaged`, { recursive: true, force: true })
       await unlock()
     }
     return { ...engine, close }

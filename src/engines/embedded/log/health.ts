@@ -31,6 +31,11 @@ export class LogHealth {
     return this.#damages
   }
 
+  /** What the stretches hold together, those of one kind. */
+  bytes(of: (damage: Damage) => boolean): number {
+    return this.#damages.filter(of).reduce((sum, { from, to }) => sum + to - from, 0)
+  }
+
   /** Whether something was, or may have been, at this place. */
   covers(position: number): boolean {
     return this.#damages.some((damage) => position >= damage.position && position < endOf(damage))

@@ -141,6 +141,8 @@ export class SegmentLog implements EventLog {
       log_end_position: writer.durable,
       log_pending_bytes: writer.pendingBytes,
       log_damages: this.#state.health.damages.length,
+      log_damaged_bytes: this.#state.health.bytes(({ kind }) => kind !== "missing"),
+      log_missing_bytes: this.#state.health.bytes(({ kind }) => kind === "missing"),
       journal_bytes: this.tables.figures().grownBytes,
     }
   }
