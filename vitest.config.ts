@@ -7,6 +7,7 @@ export default defineConfig({
     hookTimeout: 30_000,
     pool: "forks",
     maxWorkers: 2,
+    maxConcurrency: 20,
     reporters: ["default", ["json", { outputFile: "node_modules/.vitest/results.json" }]],
   },
 })

@@ -15,6 +15,7 @@ import type { Engine } from "./core/engine.ts"
 import { PublishRefusedError, StartRefusedError } from "./core/errors.ts"
 import type { Event } from "./core/event.ts"
 import type { Logger } from "./core/logger.ts"
+import { patientCatalog } from "./core/patience.ts"
 import { type DeliveryWorker, startDelivery } from "./deliver/worker.ts"
 import { destinationKinds } from "./destinations/index.ts"
 import { type EmbeddedOptions, openEmbeddedDirectory } from "./engines/embedded/engine.ts"
@@ -131,7 +132,7 @@ export function embeddedOptions({ limits }: Settings, log: Logger): Omit<Embedde
 
 /** Throws MigrationRefusedError where a migration into this engine has not come to its end. */
 async function refuseHalfMoved({ catalog }: Engine): Promise<void> {
-  const mark = await unfinishedMigration(catalog)
+  const mark = await unfinishedMigration(patientCatalog(catalog, clock))
   if (mark === undefined) return
   throw new MigrationRefusedError(`the move from ${mark.from} to here has not come to its end`, [
     "Run the same redcar migrate again: it goes on where it was.",
@@ -326,7 +327,7 @@ async function ensureAdminKey(settings: Settings, { catalog }: Engine, log: Logg
     directory: settings.data,
     ...(settings.adminKey !== "" && { given: settings.adminKey }),
     shared: natsServers(settings.engine) !== undefined,
-    catalog,
+    catalog: patientCatalog(catalog, clock),
     clock,
     random: randomBytes,
   })

@@ -13,7 +13,7 @@ export interface AdminKeyOptions {
   readonly given?: string
   /** Whether other processes have the same catalog: then a key that one of them has made is everybody's. */
   readonly shared?: boolean
-  readonly catalog: Catalog
+  readonly catalog: Pick<Catalog, "get" | "put">
   readonly clock: Clock
   /** Bytes that nobody can guess: randomBytes of node:crypto. */
   readonly random: (bytes: number) => Uint8Array
@@ -53,7 +53,7 @@ export async function loadAdminKey(options: AdminKeyOptions): Promise<AdminKey> 
   }
 }
 
-async function isElsewhere(catalog: Catalog, path: string): Promise<boolean> {
+async function isElsewhere(catalog: Pick<Catalog, "get">, path: string): Promise<boolean> {
   return (await catalog.get(catalogKey)) !== undefined && (await stat(path).catch(() => undefined)) === undefined
 }
 

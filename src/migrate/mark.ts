@@ -14,7 +14,7 @@ export interface MigrationMark {
 }
 
 /** The migration that an engine is the target of and that has not come to its end; undefined where there is none. */
-export async function unfinishedMigration(catalog: Catalog): Promise<MigrationMark | undefined> {
+export async function unfinishedMigration(catalog: Pick<Catalog, "get">): Promise<MigrationMark | undefined> {
   const mark = (await catalog.get<MigrationMark>(markKey))?.value
   return mark === undefined || mark.doneAt !== undefined ? undefined : mark
 }

@@ -2,6 +2,7 @@ import { type NatsConnection, nuid } from "@nats-io/nats-core"
 import { type Clock, sleep } from "../../core/clock.ts"
 import { ClosedError, ConflictError, OverloadError, UnavailableError } from "../../core/errors.ts"
 import type { Logger } from "../../core/logger.ts"
+import { startMsMax } from "../../core/patience.ts"
 import { follow, type Latest } from "./follow.ts"
 import { bucketPlan, bucketStream } from "./plans.ts"
 import { isWrongLastSequence, reasons } from "./reasons.ts"
@@ -73,13 +74,22 @@ export class Bucket {
     })
   }
 
-  /** Makes the bucket where it is missing; resolves when all that it holds is in memory. */
+  /** Makes the bucket where it is missing; resolves when all that it holds is in memory. Throws UnavailableError. */
   static async open(options: BucketOptions): Promise<Bucket> {
     const { nats, clock, name, replicas } = options
     if (replicas !== undefined) await ensureStream(nats, clock, bucketPlan(name, replicas))
     const bucket = new Bucket(options)
-    await bucket.#current.promise
-    return bucket
+    if (await bucket.#isRead()) return bucket
+    await bucket.close()
+    throw new UnavailableError(`NATS does not tell what ${name} holds`)
+  }
+
+  /** Whether all that it holds has come to memory, within what a start bears. */
+  async #isRead(): Promise<boolean> {
+    const read = new AbortController()
+    const inTime = sleep(this.#options.clock, startMsMax, read.signal).then(() => read.signal.aborted)
+    void this.#current.promise.then(() => read.abort())
+    return inTime
   }
 
   get(key: string): Entry | undefined {

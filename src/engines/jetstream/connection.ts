@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises"
-import type { NatsConnection } from "@nats-io/nats-core"
-import { connect, credsAuthenticator } from "@nats-io/transport-node"
+import { type NatsConnection, TimeoutError } from "@nats-io/nats-core"
+import { connect, credsAuthenticator, type NodeConnectionOptions } from "@nats-io/transport-node"
 import { StartRefusedError } from "../../core/errors.ts"
 import type { Logger } from "../../core/logger.ts"
 
@@ -24,6 +24,21 @@ export class NatsRefusedError extends StartRefusedError {
 /** The oldest that has all the engine needs: batches that are stored whole or not at all. */
 const serverMin = [2, 12] as const
 
+/** How often a server that takes a connection is given its time to greet, in all: some 20 s. */
+const greetingsMax = 4
+
+/** A server that has just been started, or stands still for a moment, may take its time. */
+async function greeted(options: NodeConnectionOptions & { readonly servers: readonly string[] }) {
+  // Ends: after so many tries at the latest.
+  for (let tries = options.servers.length; ; tries += options.servers.length) {
+    try {
+      return await connect({ ...options, servers: [...options.servers] })
+    } catch (error) {
+      if (!(error instanceof TimeoutError) || tries >= greetingsMax) throw error
+    }
+  }
+}
+
 /** Connects, and stays connected until it is closed: to another server when one is gone. Throws NatsRefusedError. */
 export async function connectNats({
   servers,
@@ -32,7 +47,7 @@ export async function connectNats({
   messageBytesMax = 0,
   log,
 }: ConnectionOptions): Promise<NatsConnection> {
-  const nats = await connect({
+  const nats = await greeted({
     servers: [...servers],
     name: `redcar ${process.pid}`,
     maxReconnectAttempts: -1,
@@ -43,7 +58,7 @@ export async function connectNats({
     maxPingOut: 2,
     timeout: 5_000,
     ignoreClusterUpdates: false,
-    ...(credentialsFile !== undefined && { authenticator: credsAuthenticator(await readFile(credentialsFile)) }),
+    ...(credentialsFile !== undefined && { authenticator: credsAuthenticator(await credentialsOf(credentialsFile)) }),
     ...(await tlsOf(servers, caFile)),
   }).catch((error: unknown) => {
     throw new NatsRefusedError(`no NATS server answers at ${servers.join(", ")}: ${reasonOf(error)}`, nextOf(error), {
@@ -70,6 +85,15 @@ export async function tlsOf(
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     throw new NatsRefusedError(`${caFile} cannot be read: ${code}`, ["Check nats.ca."], { cause: error })
+  }
+}
+
+async function credentialsOf(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new NatsRefusedError(`${path} cannot be read: ${code}`, ["Check nats.credentials."], { cause: error })
   }
 }
 

@@ -16,6 +16,7 @@ import { openJetStreamLog } from "./log/log.ts"
 import type { ShareTimes } from "./members.ts"
 import { createNames } from "./names.ts"
 import { agreeOnPartitions, findPartitions, refuseOtherPartitions } from "./partitions.ts"
+import { orRefused } from "./patience.ts"
 import { plannedStreams } from "./plans.ts"
 import { openJetStreamQueue } from "./queue/queue.ts"
 import { openShares } from "./shares.ts"
@@ -69,7 +70,7 @@ export async function openJetStreamEngine(options: JetStreamOptions): Promise<En
     for (const one of closing.splice(0).reverse()) await one()
   }
   try {
-    return { ...(await open(options, closing)), close }
+    return { ...(await orRefused(() => open(options, closing))), close }
   } catch (error) {
     await close()
     throw error
@@ -86,7 +87,7 @@ async function open(options: JetStreamOptions, closing: Closing): Promise<Omit<E
   closing.push(() => catalog.close())
   const shared = await Bucket.open({ ...bucket, name: names.sharesBucket })
   closing.push(() => shared.close())
-  await agreeOnPartitions(shared, partitions)
+  await agreeOnPartitions(shared, clock, partitions)
   const { shareTimes, yields = false } = options
   const shares = openShares({ bucket: shared, clock, log, yields, ...(shareTimes && { times: shareTimes }) })
   closing.push(() => shares.close())

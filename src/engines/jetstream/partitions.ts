@@ -1,12 +1,14 @@
 import type { NatsConnection } from "@nats-io/nats-core"
 import type { Clock } from "../../core/clock.ts"
 import { ConflictError } from "../../core/errors.ts"
+import { patiently } from "../../core/patience.ts"
 import type { Bucket } from "./bucket.ts"
 import { NatsRefusedError } from "./connection.ts"
 import type { Names } from "./names.ts"
+import { askPatiently } from "./patience.ts"
 import { bucketStream } from "./plans.ts"
 import { reasons } from "./reasons.ts"
-import { ask, JetStreamError } from "./request.ts"
+import { JetStreamError } from "./request.ts"
 import { findStream } from "./streams.ts"
 
 const key = "partitions"
@@ -17,7 +19,12 @@ export async function findPartitions(nats: NatsConnection, clock: Clock, names: 
   if ((await findStream(nats, clock, stream)) === undefined) return undefined
   try {
     const asked = { last_by_subj: `$KV.${names.sharesBucket}.${key}` }
-    const { message } = await ask<{ message: { data?: string } }>(nats, `STREAM.MSG.GET.${stream}`, asked)
+    const { message } = await askPatiently<{ message: { data?: string } }>(
+      nats,
+      clock,
+      `STREAM.MSG.GET.${stream}`,
+      asked,
+    )
     return Number(Buffer.from(message.data ?? "", "base64").toString())
   } catch (error) {
     if (error instanceof JetStreamError && error.code === reasons.noMessage) return undefined
@@ -35,9 +42,9 @@ export function refuseOtherPartitions(made: number | undefined, partitions: numb
 }
 
 /** Keeps how many there are, where nobody has. Throws NatsRefusedError where others were first, with another number. */
-export async function agreeOnPartitions(bucket: Bucket, partitions: number): Promise<void> {
+export async function agreeOnPartitions(bucket: Bucket, clock: Clock, partitions: number): Promise<void> {
   try {
-    await bucket.put(key, String(partitions), 0)
+    await patiently(clock, () => bucket.put(key, String(partitions), 0))
   } catch (error) {
     if (!(error instanceof ConflictError)) throw error
     refuseOtherPartitions(Number(bucket.get(key)?.text), partitions)

@@ -4,8 +4,9 @@ import type { Logger } from "../../core/logger.ts"
 import { connectNats, NatsRefusedError } from "./connection.ts"
 import { createNames, type Names } from "./names.ts"
 import { findPartitions } from "./partitions.ts"
+import { askPatiently, orRefused } from "./patience.ts"
 import { bucketStream, plannedStreams, type StreamPlan } from "./plans.ts"
-import { ask, JetStreamError } from "./request.ts"
+import { JetStreamError } from "./request.ts"
 import { type Difference, differences, findStream, type StreamFound } from "./streams.ts"
 
 export interface ScaleOptions {
@@ -50,14 +51,14 @@ export async function planScaling(options: ScaleOptions): Promise<Scaling> {
   const nats = await connectNats(options)
   try {
     const names = createNames(options.prefix)
-    const planned = await planAll(nats, names, options)
+    const planned = await orRefused(() => planAll(nats, names, options))
     return {
       steps: planned.flatMap(({ steps }) => steps),
       async apply(tell) {
-        await refuseRunning(nats, clock, names)
-        for (const one of planned) if (one.steps.length > 0) await change(nats, one, tell)
+        await orRefused(() => refuseRunning(nats, clock, names))
+        for (const one of planned) if (one.steps.length > 0) await orRefused(() => change(nats, clock, one, tell))
       },
-      settled: (msMax) => settled(nats, clock, planned, msMax),
+      settled: (msMax) => orRefused(() => settled(nats, clock, planned, msMax)),
       close: () => nats.close(),
     }
   } catch (error) {
@@ -100,9 +101,14 @@ function kept(
   }
 }
 
-async function change(nats: NatsConnection, { plan, found }: Planned, tell: (stream: string) => void): Promise<void> {
+async function change(
+  nats: NatsConnection,
+  clock: Clock,
+  { plan, found }: Planned,
+  tell: (stream: string) => void,
+): Promise<void> {
   try {
-    await ask(nats, `STREAM.UPDATE.${plan.name}`, { ...found.config, ...plan })
+    await askPatiently(nats, clock, `STREAM.UPDATE.${plan.name}`, { ...found.config, ...plan })
   } catch (error) {
     if (!(error instanceof JetStreamError)) throw error
     throw new NatsRefusedError(

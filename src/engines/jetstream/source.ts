@@ -10,6 +10,7 @@ import { auditStream } from "./log/audit-report.ts"
 import { openJetStreamLog } from "./log/log.ts"
 import { createNames, type Names } from "./names.ts"
 import { findPartitions } from "./partitions.ts"
+import { orRefused } from "./patience.ts"
 import { plannedStreams } from "./plans.ts"
 import { QueueReading } from "./queue/reading.ts"
 import { hasLivingProcess } from "./scale.ts"
@@ -33,40 +34,46 @@ export interface SourceOptions {
  * are. Calls that would write throw StorageError. Throws NatsRefusedError where there is no such hub, or where it runs.
  */
 export async function openJetStreamSource(options: SourceOptions): Promise<Engine> {
-  const { clock, log, directory } = options
-  const closing: (() => Promise<unknown>)[] = []
+  const closing: Closing = []
   const close = async () => {
     for (const one of closing.splice(0).reverse()) await one()
   }
   try {
-    const nats = await connectNats(options)
-    closing.push(() => nats.close())
-    const names = createNames(options.prefix)
-    const found = await findHub(nats, names, options)
-    const { partitions } = found
-    const catalog = await openCatalog({ nats, clock, log, name: names.catalogBucket, replicas: undefined })
-    closing.push(() => catalog.close())
-    const parts = { nats, names, clock, log }
-    const sized = { ...parts, ...found, pendingBytesMax: 0, readOnly: true }
-    const events = await openJetStreamLog({ ...sized, directory: join(directory, "log") })
-    closing.push(() => events.close())
-    const queue = new QueueReading({ ...parts, shards: partitions, directory: join(directory, "queue") })
-    closing.push(() => queue.close())
-    return {
-      log: readOnlyLog(events),
-      catalog: readOnlyCatalog(catalog),
-      queue: readOnlyQueue(queue),
-      shares: { take: refuseToWrite },
-      outage: () => (isCut(nats) ? "no NATS server answers" : undefined),
-      health: () => events.health(),
-      warnings: () => [],
-      audit: (partition, asked) => auditStream({ ...parts, partition, ...asked }),
-      figures: () => events.figures(),
-      close,
-    }
+    return { ...(await orRefused(() => open(options, closing))), close }
   } catch (error) {
     await close()
     throw error
+  }
+}
+
+/** Closes what was opened, in reverse. */
+type Closing = (() => Promise<unknown>)[]
+
+async function open(options: SourceOptions, closing: Closing): Promise<Omit<Engine, "close">> {
+  const { clock, log, directory } = options
+  const nats = await connectNats(options)
+  closing.push(() => nats.close())
+  const names = createNames(options.prefix)
+  const found = await findHub(nats, names, options)
+  const { partitions } = found
+  const catalog = await openCatalog({ nats, clock, log, name: names.catalogBucket, replicas: undefined })
+  closing.push(() => catalog.close())
+  const parts = { nats, names, clock, log }
+  const sized = { ...parts, ...found, pendingBytesMax: 0, readOnly: true }
+  const events = await openJetStreamLog({ ...sized, directory: join(directory, "log") })
+  closing.push(() => events.close())
+  const queue = new QueueReading({ ...parts, shards: partitions, directory: join(directory, "queue") })
+  closing.push(() => queue.close())
+  return {
+    log: readOnlyLog(events),
+    catalog: readOnlyCatalog(catalog),
+    queue: readOnlyQueue(queue),
+    shares: { take: refuseToWrite },
+    outage: () => (isCut(nats) ? "no NATS server answers" : undefined),
+    health: () => events.health(),
+    warnings: () => [],
+    audit: (partition, asked) => auditStream({ ...parts, partition, ...asked }),
+    figures: () => events.figures(),
   }
 }
 

@@ -1,10 +1,11 @@
 import { isDeepStrictEqual } from "node:util"
 import type { NatsConnection } from "@nats-io/nats-core"
-import { type Clock, sleep } from "../../core/clock.ts"
+import type { Clock } from "../../core/clock.ts"
 import { NatsRefusedError } from "./connection.ts"
+import { askPatiently } from "./patience.ts"
 import { nanosPerMs, type StreamPlan } from "./plans.ts"
-import { isPassing, reasons } from "./reasons.ts"
-import { ask, JetStreamError, NoAnswerError } from "./request.ts"
+import { reasons } from "./reasons.ts"
+import { JetStreamError } from "./request.ts"
 
 /** A stream as the servers have it. */
 export interface StreamFound {
@@ -34,9 +35,6 @@ export interface Difference {
   readonly found: unknown
 }
 
-const startMsMax = 20_000
-const againAfterMs = 200
-
 /**
  * Makes a stream where it is missing. One that is there stays as it is: throws NatsRefusedError where that is not as planned,
  * and where the servers do not make it.
@@ -45,7 +43,7 @@ export async function ensureStream(nats: NatsConnection, clock: Clock, plan: Str
   const found = await findStream(nats, clock, plan.name)
   if (found !== undefined) return refuseDifferences(differences(plan, found.config))
   try {
-    await patiently(clock, () => ask(nats, `STREAM.CREATE.${plan.name}`, plan))
+    await askPatiently(nats, clock, `STREAM.CREATE.${plan.name}`, plan)
   } catch (error) {
     if (!(error instanceof JetStreamError)) throw error
     // Another process was first; or it is there after all.
@@ -68,7 +66,7 @@ export async function refuseOtherStreams(
 /** Undefined where there is none. Throws JetStreamError and NoAnswerError. */
 export async function findStream(nats: NatsConnection, clock: Clock, name: string): Promise<StreamFound | undefined> {
   try {
-    return await patiently(clock, () => ask<StreamFound>(nats, `STREAM.INFO.${name}`))
+    return await askPatiently<StreamFound>(nats, clock, `STREAM.INFO.${name}`)
   } catch (error) {
     if (error instanceof JetStreamError && error.code === reasons.noStream) return undefined
     throw error
@@ -142,23 +140,4 @@ function notMade(plan: StreamPlan, error: JetStreamError): NatsRefusedError {
       ? `nats.replicas is ${plan.num_replicas}: have at least as many servers with JetStream in the cluster, and room on each.`
       : "Look at the servers' log, and at the limits of the hub's account."
   return new NatsRefusedError(`NATS does not make the stream ${plan.name}: ${error.message}`, [next], { cause: error })
-}
-
-/** A cluster that has just started has no leader yet. */
-async function patiently<T>(clock: Clock, work: () => Promise<T>): Promise<T> {
-  const until = clock.now() + startMsMax
-  // Ends: after the 20 s at the latest.
-  for (;;) {
-    try {
-      return await work()
-    } catch (error) {
-      const passes = error instanceof NoAnswerError || (error instanceof JetStreamError && isStarting(error))
-      if (!passes || clock.now() >= until) throw error
-      await sleep(clock, againAfterMs)
-    }
-  }
-}
-
-function isStarting(error: JetStreamError): boolean {
-  return isPassing(error.code) || error.code === reasons.noSuitablePeers
 }
