@@ -47,8 +47,12 @@ export async function look(place: Workplace, model: ResourceModel): Promise<void
 
 /** A resource was seen, or that it is not there. */
 export function see(world: World, model: ResourceModel, shown: Fields | undefined, stored?: Trigger): void {
-  if (model.seen(shown && { ...shown, stored }, world.clock.now())) return
+  const fields = shown && { ...shown, stored }
+  if (model.seen(fields, world.clock.now())) return
   const may = JSON.stringify(model.possible)
+  // Where that is no broken promise, it is so from now on.
+  model.mayBecome([fields], world.clock.now())
+  model.becomes([fields], world.clock.now())
   world.violate(new InvariantError(7, `${model.path} is ${JSON.stringify(shown)}, and can only be one of ${may}`))
 }
 

@@ -11,12 +11,15 @@ import { sideTopics, type Tenant, topics } from "./scenario.ts"
 import { publishSomething } from "./workload.ts"
 import type { Workplace } from "./workplace.ts"
 
-/** What a burst of operations is about. */
-export interface Subject {
+/** A topic of a tenant. */
+export interface Place {
   readonly tenant: Tenant
   readonly topic: string
-  /** May be changed; those that stay are no subject. */
-  readonly trigger: string
+}
+
+/** What a burst of operations is about. */
+export interface Subject extends Place {
+  /** May be changed; those that stay are no subject. */ readonly trigger: string
   readonly destination: string
 }
 
@@ -116,9 +119,13 @@ function updateOne(place: Workplace, model: ResourceModel, operation: Operation)
   return change(place, { model, kind: "change", operation, body: patch, parameters, next, ...manner(place) })
 }
 
-function deleteOne(place: Workplace, model: ResourceModel, operation: Operation) {
+async function deleteOne(place: Workplace, model: ResourceModel, operation: Operation): Promise<void> {
   const parameters = { id: model.id }
-  return change(place, { model, kind: "delete", operation, parameters, next: (fields) => fields, ...manner(place) })
+  const asked = { model, kind: "delete", operation, parameters, next: (fields: Fields) => fields } as const
+  // Now and then somebody publishes to the topic just then.
+  const publishing = model.name === "topic" && place.chance.happens(0.5)
+  const subject = { tenant: model.tenant as Tenant, topic: model.id }
+  await Promise.all([change(place, { ...asked, ...manner(place) }), publishing && publishSomething(place, subject)])
 }
 
 /** Now and then a change is only tried, or is for a revision that never was. */

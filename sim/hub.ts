@@ -36,6 +36,9 @@ export interface Hub {
 /** Small, so that a run fills and leaves several. */
 const segmentBytesOf = [32 * 1024, 128 * 1024] as const
 
+/** So that the journal of the state is written anew now and then, or often. */
+const compactBytesOf = [8 * 1024, 64 * 1024, 512 * 1024] as const
+
 /** Shorter than in life, so that leases lapse and slots run out within a run. */
 const limits = { inFlightMax: 32, leaseMs: 15_000, attemptMsMax: 20_000, stopMs: 3_000 }
 
@@ -96,6 +99,11 @@ async function openEngine(world: World, power: Power, incarnation: number): Prom
   const opened = await openEmbeddedEngine({
     ...{ disk: world.disk.mount(power), store: world.store.mount(power), clock },
     ...{ segmentBytes, pendingBytesMax: 1 << 20, reserveBytes: segmentBytes },
+    compactBytesMin: compactBytesOf[world.seed % 3]!,
+    onNotice: (line) => {
+      world.trace.line(line)
+      world.record.damage.notice(line)
+    },
     random: (bytes) => Uint8Array.from({ length: bytes }, () => random.between(0, 255)),
   })
   const queue = observeQueue({

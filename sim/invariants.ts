@@ -4,6 +4,7 @@ import type { DeadLetter, Verdict } from "../src/core/delivery.ts"
 import { deliveryId } from "../src/core/delivery.ts"
 import type { DeliveryQueue, EventLog, StoredEvent } from "../src/core/engine.ts"
 import { fingerprintOf } from "../src/core/fingerprint.ts"
+import type { NamedDamage } from "./damage.ts"
 import type { Hub } from "./hub.ts"
 import { Keeping } from "./keeping.ts"
 import { type Acknowledged, InvariantError, identityOf, isSame, type RunRecord, type TriggerRecord } from "./record.ts"
@@ -14,24 +15,47 @@ import type { World } from "./world.ts"
 /** A destination that answers has its events this soon, while nothing disturbs the hub as a whole. */
 const promptMs = 1_000
 
-/** Holds a quiet hub against everything that was seen. Throws InvariantError for the first thing that is wrong. */
+/** Holds a quiet hub against everything that was seen. */
 export async function checkInvariants(world: World, hub: Hub, scenario: Scenario): Promise<void> {
   const events = await readAll(hub.engine.log)
   const letters = await readLetters(hub)
   const keeping = new Keeping(world)
-  checkLog(world, events, keeping)
-  checkRepeats(events, keeping)
-  checkDuplicates(world, keeping)
-  keeping.check(events)
-  await checkKeepers(hub, events)
-  checkConditions(world, events)
-  checkNamed(world, events)
-  await checkTopics(hub.engine.log, events)
-  await checkDeliveries(world, hub, events, letters)
-  checkLetters(world, letters, events)
-  checkTold(world, events, letters)
-  checkSpeed(world, scenario, events)
+  for (const line of hub.engine.health()) world.record.damage.hear(line)
+  const checks = [
+    () => checkLog(world, events, keeping),
+    () => checkPlaces(world),
+    () => checkRepeats(events, keeping),
+    () => checkDuplicates(world, keeping),
+    () => keeping.check(events),
+    () => checkKeepers(hub, events),
+    () => checkConditions(world, events),
+    () => checkNamed(world, events),
+    () => checkTopics(hub.engine.log, events),
+    () => checkDeliveries(world, hub, events, letters),
+    () => checkLetters(world, letters, events),
+    () => checkTold(world, events, letters),
+    () => checkSpeed(world, scenario, events),
+  ]
+  for (const check of checks) {
+    try {
+      await check()
+    } catch (error) {
+      if (!(error instanceof InvariantError)) throw error
+      world.violate(error)
+    }
+  }
   world.record.count("stored", events.length)
+}
+
+/** 1: no place is used twice, whatever was lost in between. */
+function checkPlaces({ record }: World): void {
+  const taken = new Map<Cursor, string>()
+  for (const { cursor, address, event } of record.acknowledged) {
+    const identity = identityOf(address, event)
+    const there = taken.get(cursor) ?? identity
+    if (there !== identity) throw new InvariantError(1, `${identity} is at ${cursor}, where ${there} was`)
+    taken.set(cursor, identity)
+  }
 }
 
 async function readAll(log: EventLog, where = {}): Promise<StoredEvent[]> {
@@ -58,7 +82,7 @@ async function readLetters({ queue }: Hub): Promise<ReadonlyMap<string, DeadLett
 function checkLog(world: World, events: readonly StoredEvent[], keeping: Keeping): void {
   const { record } = world
   const byCursor = new Map(events.map((stored) => [stored.cursor, stored]))
-  for (const acknowledged of record.acknowledged) checkAcknowledged(acknowledged, byCursor, keeping)
+  for (const acknowledged of record.acknowledged) checkAcknowledged(acknowledged, byCursor, keeping, record.damage)
   checkGone(record, events, byCursor)
   const stored = new Set<string>()
   for (const [i, { cursor, storedAt, address, event }] of events.entries()) {
@@ -84,17 +108,18 @@ function checkAcknowledged(
   acknowledged: Acknowledged,
   byCursor: ReadonlyMap<Cursor, StoredEvent>,
   keeping: Keeping,
+  damage: NamedDamage,
 ): void {
   const { cursor, address, event } = acknowledged
   const stored = byCursor.get(cursor)
   if (!stored) {
-    if (keeping.mayBeGone(acknowledged)) return
+    if (damage.covers(cursor) || keeping.mayBeGone(acknowledged)) return
     throw new InvariantError(1, `the event acknowledged at ${cursor} is not in the log`)
   }
   if (identityOf(stored.address, stored.event) !== identityOf(address, event)) {
     throw new InvariantError(1, `another event is at ${cursor} than was acknowledged there`)
   }
-  if (keeping.mustBeGone(acknowledged, Number.POSITIVE_INFINITY)) {
+  if (!damage.ofState && keeping.mustBeGone(acknowledged, Number.POSITIVE_INFINITY)) {
     throw new InvariantError(1, `the event at ${cursor} is in the log, and its topic was deleted`)
   }
 }
@@ -112,7 +137,7 @@ function checkGone(
   }
   for (const { address, cursor } of record.acknowledged) {
     const first = oldest.get(`${address.tenant}/${address.topic}`)
-    if (first === undefined || cursor < first || byCursor.has(cursor)) continue
+    if (first === undefined || cursor < first || byCursor.has(cursor) || record.damage.covers(cursor)) continue
     throw new InvariantError(1, `the event at ${cursor} is gone, and one before it is kept`)
   }
 }
@@ -123,7 +148,7 @@ function checkDuplicates({ record }: World, keeping: Keeping): void {
   for (const acknowledged of record.acknowledged) {
     const known = first.get(acknowledged.cursor)
     if (known === undefined) first.set(acknowledged.cursor, acknowledged)
-    else if (keeping.mustBeGone(known, acknowledged.at)) {
+    else if (!record.damage.ofState && keeping.mustBeGone(known, acknowledged.at)) {
       throw new InvariantError(1, `an event was acknowledged at ${known.cursor}, where it had been deleted before`)
     }
   }
@@ -155,7 +180,13 @@ function checkConditions(world: World, events: readonly StoredEvent[]): void {
     const at = there.findIndex((stored) => stored.cursor === cursor)
     const before = there[at - 1]?.cursor ?? "none"
     // What was there may have been dropped since.
-    if (at < 0 || before === expected || (before === "none" && expected < cursor)) continue
+    if (
+      at < 0 ||
+      before === expected ||
+      (expected !== "none" && world.record.damage.covers(expected)) ||
+      (before === "none" && expected < cursor)
+    )
+      continue
     throw new InvariantError(1, `${cursor} expected ${expected} before it, and follows ${before}`)
   }
 }
@@ -165,7 +196,8 @@ function checkNamed({ record }: World, events: readonly StoredEvent[]): void {
   const byCursor = new Map([...record.acknowledged, ...events].map((each) => [each.cursor, each.address]))
   for (const { address, cursor } of record.named) {
     const there = byCursor.get(cursor)
-    const isDropped = there === undefined && (sideTopics as readonly string[]).includes(address.topic)
+    const isDropped =
+      record.damage.covers(cursor) || (there === undefined && (sideTopics as readonly string[]).includes(address.topic))
     const same = there?.tenant === address.tenant && there.topic === address.topic
     if (isDropped || (same && (address.key === undefined || there.key === address.key))) continue
     const named = `${address.tenant}/${address.topic}`
@@ -265,7 +297,8 @@ function checkLetter(record: RunRecord, letter: DeadLetter, kept: ReadonlySet<Cu
   if (reason === "permanent" && known.refused === 0 && kept.has(cursor) && !mayBeNowhere) {
     throw new InvariantError(3, `${id} was given up as permanent, and no destination refused it`)
   }
-  if (reason === "damaged") throw new InvariantError(3, `${id} was given up as damaged, and nothing was`)
+  if (reason === "damaged" && !record.damage.covers(cursor))
+    throw new InvariantError(3, `${id} was given up as damaged, and nothing was`)
   const attemptsMax = Math.min(...policies.map((policy) => policy.attemptsMax))
   if (reason === "exhausted" && attempts < attemptsMax) {
     throw new InvariantError(3, `${id} was given up after ${attempts} of ${attemptsMax} attempts`)
@@ -274,7 +307,7 @@ function checkLetter(record: RunRecord, letter: DeadLetter, kept: ReadonlySet<Cu
 
 /** 3: what was delivered or given up can be read as events, unless there was no room to tell of it. */
 function checkTold({ record }: World, events: readonly StoredEvent[], letters: ReadonlyMap<string, DeadLetter>): void {
-  if (record.counts.has("full disks")) return
+  if (record.counts.has("full disks") || record.damage.flips > 0) return
   const told = new Set<string>()
   for (const { address, event } of events) {
     if (address.topic === deadLettersTopic) told.add(`dead ${event.attribute("subject")}`)

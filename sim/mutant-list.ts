@@ -143,9 +143,15 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "an older state is believed",
-    file: `${engine}/log/open.ts`,
-    before: "from: Math.min(watermark, told?.applied ?? 0)",
-    after: "from: watermark",
+    file: `${engine}/log/replay.ts`,
+    before: "if (position > (this.#options.told?.applied ?? -1)) this.#found.push(position)",
+    after: "if (this.#options.told === undefined) this.#found.push(position)",
+  },
+  {
+    name: "what is damaged is not named",
+    file: `${engine}/log/health.ts`,
+    before: "this.#damages.push(damage)",
+    after: "void damage",
   },
   {
     name: "a lost state is begun anew",

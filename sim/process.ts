@@ -3,6 +3,7 @@ import { StorageFullError } from "../src/core/errors.ts"
 import type { SimulatedChance } from "../src/testing/chance.ts"
 import { createPower, type Power } from "../src/testing/power.ts"
 import type { StoreCopy } from "../src/testing/store.ts"
+import { flipSomewhere } from "./damage.ts"
 import type { Hub } from "./hub.ts"
 import { openHub } from "./hub.ts"
 import { checkResources } from "./models.ts"
@@ -119,6 +120,7 @@ export class Processes {
   #damage(): void {
     const { store, trace, record } = this.#world
     const copy = this.#copy
+    this.#damageLog()
     if (this.#chance.happens(0.3)) this.#copy = store.copy()
     const what = this.#chance.pick(damages)
     if (what === "none" || (what === "older" && copy === undefined)) return
@@ -126,6 +128,16 @@ export class Processes {
     record.count(`state ${what}`)
     if (what === "lost") store.lose()
     else store.restore(copy!)
+  }
+
+  /** A bit of the log is not what it was, in some runs. */
+  #damageLog(): void {
+    const { disk, trace, record, damagesLog } = this.#world
+    const where = damagesLog && this.#chance.happens(0.7) ? flipSomewhere(disk, this.#chance) : undefined
+    if (where === undefined) return
+    trace.line(`a bit is flipped: ${where}`)
+    record.count("flips")
+    record.damage.flips++
   }
 
   /** Sets the hub, unless the process dies before it is there. */

@@ -5,6 +5,7 @@ import type { Delivery } from "../src/core/delivery.ts"
 import type { Event } from "../src/core/event.ts"
 import type { Trigger } from "../src/core/resources.ts"
 import type { Matcher } from "../src/match/matcher.ts"
+import { NamedDamage } from "./damage.ts"
 import type { Fields, ResourceModel } from "./model.ts"
 
 /** The numbers of ARCHITECTURE.md. */
@@ -130,6 +131,7 @@ export class RunRecord {
   /** By their paths. */
   readonly models = new Map<string, ResourceModel>()
   readonly deletions: Deletion[] = []
+  readonly damage = new NamedDamage()
   readonly deliveries = new Map<string, DeliveryRecord>()
   readonly disturbances: Disturbance[] = []
   readonly jumps: { readonly at: number; readonly ms: number }[] = []

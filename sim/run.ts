@@ -110,10 +110,7 @@ async function live(world: World, operations: Operations): Promise<void> {
   for (const heal of heals) heal()
   await settle(place("end"))
   const checked = await processes.ask("check", (hub) => checkInvariants(world, hub, scenario))
-  if (checked.kind === "refused") {
-    if (checked.error instanceof InvariantError) world.violate(checked.error)
-    else throw checked.error
-  }
+  if (checked.kind === "refused") throw checked.error
   processes.end()
 }
 

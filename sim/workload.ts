@@ -7,7 +7,7 @@ import { Event } from "../src/core/event.ts"
 import { Refusal } from "../src/ingest/refusal.ts"
 import type { SimulatedChance } from "../src/testing/chance.ts"
 import { call } from "./calls.ts"
-import type { Subject } from "./doings.ts"
+import type { Place } from "./doings.ts"
 import type { Hub } from "./hub.ts"
 import { lettersOf } from "./letters.ts"
 import { InvariantError, identityOf } from "./record.ts"
@@ -151,7 +151,7 @@ async function publishExpecting(
 }
 
 /** Something new, or something that was published before, to one topic or one key of it. */
-export async function publishSomething(place: Workplace, { tenant, topic }: Subject): Promise<void> {
+export async function publishSomething(place: Workplace, { tenant, topic }: Place): Promise<void> {
   const { chance, world } = place
   if (chance.happens(0.4)) return publishAgain(place, tenant, [topic])
   const key = chance.pick(keys)
