@@ -7,7 +7,6 @@ export default defineConfig({
     hookTimeout: 30_000,
     pool: "forks",
     maxWorkers: 2,
-    maxConcurrency: 20,
     reporters: ["default", ["json", { outputFile: "node_modules/.vitest/results.json" }]],
   },
 })

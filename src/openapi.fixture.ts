@@ -54,8 +54,8 @@ export function requestsOf(document: Document): Requests {
   ajv.addSchema(document as unknown as Schema, "hub")
   const validators = new Map<Schema, ReturnType<Ajv2020["compile"]>>()
   const valid = (schema: Schema, value: unknown) => {
-    const local = JSON.parse(JSON.stringify(schema).replaceAll('"#/', '"hub#/'))
-    const validate = validators.get(schema) ?? ajv.compile(local)
+    const validate =
+      validators.get(schema) ?? ajv.compile(JSON.parse(JSON.stringify(schema).replaceAll('"#/', '"hub#/')))
     validators.set(schema, validate)
     return validate(value) === true
   }

@@ -259,7 +259,7 @@ export function queueHistory(it: Declare<QueueBed>): void {
           bed = history.bed
         }
       }),
-      { numRuns: 60 },
+      { numRuns: Number(process.env.QUEUE_RUNS ?? 25) },
     )
   })
 }

@@ -12,7 +12,7 @@ import { createSimulatedChance } from "../../testing/chance.ts"
 import { dataOf, deliveriesOf, reader, type Said, segmentBytes } from "./crash.fixture.ts"
 import { openEmbeddedDirectory } from "./engine.ts"
 
-const kills = 12
+const kills = 10
 const fixture = new URL("./crash.fixture.ts", import.meta.url).href
 
 /** What processes have said that died since; the truth that the directory is held against. */
@@ -109,7 +109,7 @@ test(`${kills} processes, each killed under load, lose nothing they acknowledged
   const ledger = new Ledger()
   try {
     for (let kill = 0; kill < kills; kill++) {
-      await runAndKill(directory, `p${kill}`, chance.between(0, 2_000), ledger)
+      await runAndKill(directory, `p${kill}`, chance.between(0, 800), ledger)
       expect(ledger.wrong, `seed ${seed}`).toEqual([])
       const engine = await openEmbeddedDirectory(directory, { clock: systemClock, segmentBytes, reserveBytes: 0 })
       try {

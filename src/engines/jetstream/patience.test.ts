@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { type AddressInfo, connect, createServer, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { afterAll, describe, expect, test } from "vitest"
+import { afterAll, describe, expect, test, vi } from "vitest"
 import { startTestHub } from "../../hub.fixture.ts"
 import { systemClock } from "../../telemetry/clock.ts"
 import { type Nats, natsAvailable, startNats } from "../../testing/nats.ts"
@@ -11,6 +11,9 @@ import { type JetStreamOptions, openJetStreamEngine } from "./engine.ts"
 import { silentLog } from "./log.fixture.ts"
 import { planScaling } from "./scale.ts"
 import { openJetStreamSource } from "./source.ts"
+
+// Most of them wait for a client to find out that its server hangs.
+vi.setConfig({ maxConcurrency: 20 })
 
 const there = natsAvailable() !== undefined
 let starting: Promise<Nats | undefined> = Promise.resolve(undefined)

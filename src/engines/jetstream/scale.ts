@@ -1,12 +1,13 @@
 import type { NatsConnection } from "@nats-io/nats-core"
 import { type Clock, sleep } from "../../core/clock.ts"
 import type { Logger } from "../../core/logger.ts"
+import { patiently } from "../../core/patience.ts"
 import { connectNats, NatsRefusedError } from "./connection.ts"
 import { createNames, type Names } from "./names.ts"
 import { findPartitions } from "./partitions.ts"
-import { askPatiently, orRefused } from "./patience.ts"
+import { orRefused } from "./patience.ts"
 import { bucketStream, plannedStreams, type StreamPlan } from "./plans.ts"
-import { JetStreamError } from "./request.ts"
+import { ask, JetStreamError } from "./request.ts"
 import { type Difference, differences, findStream, type StreamFound } from "./streams.ts"
 
 export interface ScaleOptions {
@@ -108,7 +109,7 @@ async function change(
   tell: (stream: string) => void,
 ): Promise<void> {
   try {
-    await askPatiently(nats, clock, `STREAM.UPDATE.${plan.name}`, { ...found.config, ...plan })
+    await patiently(clock, () => ask(nats, `STREAM.UPDATE.${plan.name}`, { ...found.config, ...plan }))
   } catch (error) {
     if (!(error instanceof JetStreamError)) throw error
     throw new NatsRefusedError(

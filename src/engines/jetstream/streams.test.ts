@@ -73,6 +73,10 @@ describe.skipIf(!there)("streams that are there (skipped where there is no nats-
     return prefix
   }
 
+  let kept: Promise<string> | undefined
+  /** The same for all tests that leave it as it is. */
+  const unspoiled = () => (kept ??= made())
+
   async function refused(opened: Promise<unknown>): Promise<NatsRefusedError> {
     const error = await opened.then(
       () => undefined,
@@ -93,7 +97,7 @@ describe.skipIf(!there)("streams that are there (skipped where there is no nats-
     [{ partitions: 3 }, "made with 2 partitions", "the settings say 3", ["nats.partitions to 2", "redcar migrate"]],
   ] as const
   test.each(differing)("are left as they are where the settings say %j", async (more, what, values, next) => {
-    const prefix = await made()
+    const prefix = await unspoiled()
     const before = await configs(prefix)
     const error = await refused(openJetStreamEngine(options(prefix, more)))
     expect(error.message).toContain(what)
@@ -168,7 +172,7 @@ describe.skipIf(!there)("streams that are there (skipped where there is no nats-
   }, 60_000)
 
   test("what the servers cannot do is said with a next step: more copies than servers", async () => {
-    const prefix = await made()
+    const prefix = await unspoiled()
     const up = await planScaling({ ...unchanged(prefix), replicas: 5 })
     const error = await refused(up.apply(() => {}))
     await up.close()
