@@ -12,11 +12,25 @@ let bed: OpenBed | undefined
 
 beforeAll(async () => {
   bed = await openBed(folder, 0)
-})
+}, 90_000)
 
 afterAll(async () => {
   await bed?.close()
   rmSync(folder, { recursive: true })
+})
+
+/** A sample of what `npm run damage` does; that one goes on long enough to find the rare. */
+const sample = ["none", "log-bit", "log-zero-pages", "log-truncate", "log-delete-segment", "log-exchange"]
+  .concat(["log-foreign-segment", "log-stale", "foreign-file", "state-delete", "state-bits", "state-zero-pages"])
+  .concat(["state-truncate", "state-stale"])
+const seed = Math.floor(Math.random() * 1_000_000)
+
+test(`after damage nothing else is lost, wrong or unnamed (seeds from ${seed})`, { timeout: 180_000 }, async () => {
+  for (const [i, name] of sample.entries()) {
+    const kind = kinds.find((one) => one.name === name)!
+    const { faults, damage, variant } = await runTrial(bed!, { seed: seed + i, kind })
+    expect(faults, `--seed ${seed + i} --only ${name} --variant ${variant}: ${damage.what.join("; and ")}`).toEqual([])
+  }
 })
 
 test("a hub that is not what was promised is found out", { timeout: 30_000 }, async () => {

@@ -16,7 +16,7 @@ export const allRoles: readonly string[] = ["ingest", "route", "deliver", "api"]
 const stages = { early: 250, clean: 600, killed: 1_100 }
 const batchMax = 12
 const publishersCount = 4
-const settleMs = 15_000
+const settleMs = 30_000
 /** Acknowledgements between the two copies of a folder that is copied under load, and before the kill. */
 const betweenCopies = 40
 

@@ -38,8 +38,8 @@ export interface TrialResult {
 const freshCount = 50
 const againCount = 4
 const laterCount = 6
-const stallMs = 8_000
-const startMsMax = 20_000
+const stallMs = 15_000
+const startMsMax = 60_000
 const secondDamage = 0.2
 const secondStart = 0.2
 const aloneCount = 6
