@@ -1,6 +1,5 @@
 import type { Address } from "./address.ts"
 import type { Cursor } from "./cursor.ts"
-import type { Event } from "./event.ts"
 
 /** The duty to bring one event to one destination. */
 export interface Delivery {
@@ -40,8 +39,6 @@ export interface Delivered {
   /** One line for people: `204 No Content`. */
   readonly detail: string
   readonly response?: ResponseRecord
-  /** Events to publish in answer. */
-  readonly reply?: readonly Event[]
 }
 
 export interface Failed {

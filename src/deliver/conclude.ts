@@ -6,7 +6,7 @@ import { decide } from "./decide.ts"
 import { addressOf, eventOf } from "./event.ts"
 import type { Hub } from "./hub.ts"
 import type { Job } from "./job.ts"
-import { told } from "./records.ts"
+import {} from "./records.ts"
 
 /** A delivery to be given up. */
 export interface Death {
@@ -118,7 +118,7 @@ export async function bury(job: Job, death: Death, hub: Hub): Promise<void> {
   const { address, stored, reason, attempts, outcome } = death
   const { delivery } = job.lease
   const diedAt = hub.clock.now()
-  const letter: DeadLetter = { ...delivery, address, reason, attempts, diedAt, lastOutcome: told(outcome) }
+  const letter: DeadLetter = { ...delivery, address, reason, attempts, diedAt, lastOutcome: outcome }
   await hub.records.deadLetter(stored, letter)
   if (await hub.gate.end(job.lease, (lease) => hub.engine.queue.bury(lease, letter))) hub.observe.dead?.(letter)
 }

@@ -2,7 +2,7 @@ import type { Address } from "../core/address.ts"
 import { attemptsTopic, deadLettersTopic, isReservedTopic } from "../core/address.ts"
 import type { Clock } from "../core/clock.ts"
 import { sleep } from "../core/clock.ts"
-import type { Attempt, DeadLetter, Delivery, Outcome, Verdict } from "../core/delivery.ts"
+import type { Attempt, DeadLetter, Delivery, Verdict } from "../core/delivery.ts"
 import type { EventLog, StoredEvent } from "../core/engine.ts"
 import { ClosedError, OverloadError, StorageError, StorageFullError } from "../core/errors.ts"
 import { Event } from "../core/event.ts"
@@ -107,13 +107,13 @@ function attemptEvent(
     number,
     startedAt,
     durationMs,
-    outcome: told(outcome),
+    outcome,
     verdict,
   })
 }
 
 function deadLetterEvent(stored: StoredEvent | undefined, letter: DeadLetter, time: string): Event {
-  const data = { ...letter, lastOutcome: told(letter.lastOutcome) }
+  const data = { ...letter, lastOutcome: letter.lastOutcome }
   return recordEvent(
     "redcar.dead-letter",
     { id: `${letter.id}.${letter.attempts}`, time },
@@ -150,11 +150,4 @@ function flowOf(event: Event | undefined): string {
 
 function identityOf(event: Event): object {
   return { id: event.id, source: event.source, type: event.type }
-}
-
-/** Events in answer are published, not told. */
-export function told(outcome: Outcome): Outcome {
-  if (outcome.kind === "failed" || outcome.reply === undefined) return outcome
-  const { reply: _, ...rest } = outcome
-  return rest
 }

@@ -9,7 +9,7 @@ const once = { delaysMs: [], jitter: 0, attemptsMax: 1, ageMaxMs: 60_000 }
 describe("delivery", () => {
   it("sends what is due, tells of the attempt, and is done", async () => {
     const hub = await Delivering.start({}, {}, createRig(1, 5))
-    await hub.connect("a", () => ({ kind: "delivered", detail: "204", reply: [createEvent("reply")] }))
+    await hub.connect("a", () => ({ kind: "delivered", detail: "204" }))
     const [cursor] = await hub.owe(1, "a")
     await hub.empty("a")
     const head = await hub.engine.log.head()

@@ -3,24 +3,25 @@ import type { Damage } from "./reader.ts"
 
 const damagesMax = 1_000
 
-/** What is known to be wrong with a log: each stretch once. */
+/** What is known to be wrong with a log: each stretch once, and those as one that meet. */
 export class LogHealth {
   readonly #damages: Damage[] = []
   readonly #notes: string[] = []
-  readonly #known = new Set<string>()
-  #more = 0
+  #isMore = false
 
-  /** Whether it is news. */
-  damaged(damage: Damage): boolean {
-    const name = `${damage.kind} ${damage.position}`
-    if (this.#known.has(name)) return false
-    if (this.#damages.length >= damagesMax) {
-      this.#more++
-      return false
+  /** Whether it was known already, is more of what was, or is news. */
+  add(damage: Damage): "known" | "more" | "new" {
+    if (this.#damages.some((other) => other.position <= damage.position && endOf(other) >= endOf(damage)))
+      return "known"
+    const met = this.#damages.findIndex((other) => meets(other, damage))
+    if (met >= 0) {
+      this.#damages[met] = joined(this.#damages[met]!, damage)
+      return "more"
     }
-    this.#known.add(name)
+    this.#isMore ||= this.#damages.length >= damagesMax
+    if (this.#isMore) return "known"
     this.#damages.push(damage)
-    return true
+    return "new"
   }
 
   note(line: string): void {
@@ -43,9 +44,18 @@ export class LogHealth {
 
   /** One line each, for people. */
   lines(): readonly string[] {
-    const more = this.#more === 0 ? [] : [`and ${this.#more} more damaged stretches`]
+    const more = this.#isMore ? ["damaged: more than can be told; `redcar doctor --audit` reads it all"] : []
     return [...this.#damages.map(damageLine), ...more, ...this.#notes]
   }
+}
+
+function meets(a: Damage, b: Damage): boolean {
+  return a.kind === b.kind && a.segment === b.segment && a.position <= endOf(b) && b.position <= endOf(a)
+}
+
+function joined(a: Damage, b: Damage): Damage {
+  const first = a.position <= b.position ? a : b
+  return { ...first, to: first.from + Math.max(endOf(a), endOf(b)) - first.position }
 }
 
 function endOf({ position, from, to }: Damage): number {

@@ -235,8 +235,9 @@ class Opening {
   }
 
   #damaged(damage: Damage): void {
-    if (!this.#health.damaged(damage)) return
-    this.#options.onNotice?.(damageLine(damage))
+    const found = this.#health.add(damage)
+    if (found === "known") return
+    if (found === "new") this.#options.onNotice?.(damageLine(damage))
     if (this.#tables !== undefined) this.#remember(this.#tables)
   }
 
