@@ -206,4 +206,20 @@ describe("what was acknowledged", () => {
     expect(ids(await host.all(log))).toEqual(["a", "b", "c"])
     expect(log.health()).toEqual([])
   })
+
+  test("in the middle of the open segment is named by every later start, whoever reads there or does not", async () => {
+    const host = machine()
+    let log = await host.open()
+    const appended: Appended[] = []
+    for (let i = 0; i < 30; i++) appended.push(...(await host.run(log.append(orders, [event(`e${i}`)]))))
+    host.cut()
+    for (const at of [10, 20]) host.disk.flipBit(host.segment(), offsetOf(appended[at]!.cursor) + 60, 3)
+    for (let start = 0; start < 3; start++) {
+      log = await host.open()
+      const health = log.health()
+      expect(health, `start ${start}`).toHaveLength(2)
+      for (const at of [10, 20]) expect(health.join()).toContain(`(cursors ${appended[at]!.cursor} to `)
+      await host.run(log.close())
+    }
+  })
 })
