@@ -101,6 +101,7 @@ function engineOf({ log, queue, catalog, store }: Parts): Engine {
     audit: (_, options) => auditLog(log, options),
     figures: () => ({ ...log.figures(), ...queue.figures() }),
     async close() {
+      log.ending()
       await catalog.close()
       await queue.close()
       await log.close()
@@ -124,7 +125,11 @@ export async function openEmbeddedDirectory(directory: string, options: Director
     await mkdir(directory, { recursive: true, mode: 0o700 })
     const unlock = await lockDirectory(directory)
     try {
-      await closeToOthers(directory)
+      if (!(await closeToOthers(directory))) {
+        options.onNotice?.(
+          `${directory} is another user's, and others may look into it; what the hub has there is closed to them`,
+        )
+      }
       return await openLocked(directory, options, unlock)
     } catch (error) {
       await unlock()

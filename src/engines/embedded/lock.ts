@@ -1,5 +1,5 @@
 import { type FileHandle, open } from "node:fs/promises"
-import { hostname, userInfo } from "node:os"
+import { hostname } from "node:os"
 import { join } from "node:path"
 import { tryLock } from "fs-native-extensions"
 import { StartRefusedError } from "../../core/errors.ts"
@@ -21,14 +21,9 @@ export class DirectoryLockedError extends StartRefusedError {
 export class DirectoryRefusedError extends StartRefusedError {
   override readonly name = "DirectoryRefusedError"
   constructor(path: string, cause: Error) {
-    const { uid = 0, username } = userInfo()
-    super(
-      `${path} cannot be used: ${cause.message}`,
-      [
-        `Let this process's user (${username}, ${uid}) write there, or choose another data directory: --data <directory>`,
-      ],
-      { cause },
-    )
+    const user = process.getuid === undefined ? "this process" : `user ${process.getuid()}`
+    const next = `Let ${user} write there, or choose another data directory: --data <directory>`
+    super(`${path} cannot be used: ${cause.message}`, [next], { cause })
   }
 }
 

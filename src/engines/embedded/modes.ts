@@ -2,12 +2,27 @@ import { chmod, lstat, readdir } from "node:fs/promises"
 import { join } from "node:path"
 
 const others = 0o077
+/** What a hub makes in its directory. */
+const own = /^(log|state(\.damaged)?|lock)$/
 
-/** Takes a directory, and what is in it, from everybody but its owner: secrets are in it. Links are left as they are. */
-export async function closeToOthers(path: string): Promise<void> {
+/**
+ * Takes what a hub has in a directory from everybody but its owner, and the directory itself where that may be done: a volume
+ * may belong to somebody else, or hold other things. Links are left as they are. Answers whether the directory is closed.
+ */
+export async function closeToOthers(directory: string): Promise<boolean> {
+  for (const name of await readdir(directory)) if (own.test(name)) await close(join(directory, name))
+  const { mode } = await lstat(directory)
+  if ((mode & others) === 0) return true
+  return chmod(directory, mode & ~others & 0o7777).then(
+    () => true,
+    () => false,
+  )
+}
+
+async function close(path: string): Promise<void> {
   const found = await lstat(path)
   if (found.isSymbolicLink()) return
   if ((found.mode & others) !== 0) await chmod(path, found.mode & ~others & 0o7777)
   if (!found.isDirectory()) return
-  for (const name of await readdir(path)) await closeToOthers(join(path, name))
+  for (const name of await readdir(path)) await close(join(path, name))
 }

@@ -8,8 +8,10 @@ export interface Journal {
   readonly last: number
   /** Durable when it resolves, with the record's place, which is beyond all before it. */
   append(record: Buffer): Promise<number>
-  /** What is before `place` tells no more than what is from there on. */
-  purge(place: number): Promise<unknown>
+  /** The number of that record, where they are numbered. */
+  readonly number?: number
+  /** What is before `place`, whose last record has `number`, tells no more than what is from there on. */
+  purge(place: number, number: number): Promise<unknown>
   /** Nothing more is asked for. */
   leave(): void
 }
@@ -59,6 +61,8 @@ interface Call {
 interface Compaction {
   /** The last record that it makes superfluous. */
   readonly upTo: number
+  /** The number of that one. */
+  readonly number: number
   table: number
   start: string
   liveBytes: number
@@ -89,12 +93,18 @@ export class JournalStore implements Store {
   /** To be written with the newest of those. */
   #alongside: readonly Write[] = []
   #isApplying = false
+  /** Something of the journal never came to be among the rows: nothing later may. */
+  #isBehind = false
   #applying: Promise<void> = Promise.resolve()
   #failure: Error | undefined
   #localTrouble: unknown
   #grownBytes: number
   #liveBytes: number
   #compaction: Compaction | undefined
+  /** The rows are to be written anew though the journal has not grown. */
+  #isForced = false
+  /** It is about to close: what the local store does not take now is left to the next start. */
+  #isEnding = false
 
   constructor(options: JournalStoreOptions) {
     this.#options = options
@@ -136,7 +146,7 @@ export class JournalStore implements Store {
 
   /** Writes all rows to the journal once more, whatever it holds. */
   compact(): void {
-    this.#compaction ??= { upTo: this.#options.journal.last, table: 0, start: "", liveBytes: 0 }
+    this.#isForced = true
     this.#run()
   }
 
@@ -144,6 +154,11 @@ export class JournalStore implements Store {
   async close(): Promise<void> {
     await this.#stop()
     await this.#options.local.close()
+  }
+
+  /** From now on a local store that has no room is not waited for: the journal has what it lacks. */
+  ending(): void {
+    this.#isEnding = true
   }
 
   /** As {@link close}, when what was taken is written, and without closing what is local. */
@@ -186,7 +201,9 @@ export class JournalStore implements Store {
     // To the end of the turn: the other calls of this turn share the record.
     await new Promise<void>(this.#options.defer ?? setImmediate)
     // Ends: with the calls that wait: each turn takes some.
-    while ((this.#calls.length > 0 || this.#compaction) && this.#failure === undefined) {
+    let isFirst = true
+    while ((isFirst || this.#calls.length > 0 || this.#compaction) && this.#failure === undefined) {
+      isFirst = false
       const group = this.#take()
       if (await this.#append(group)) this.#apply(group)
       if (this.#isToCompact()) await this.#compactOn()
@@ -244,6 +261,10 @@ export class JournalStore implements Store {
 
   /** Rows of later calls are not there before those of earlier ones. */
   #apply(group: readonly Call[]): void {
+    if (this.#isBehind) {
+      for (const call of group) this.#refuse(call, this.#failure)
+      return
+    }
     for (const call of group) this.#journaled.push(call)
     const { journal, alongside } = this.#options
     const growth = { liveBytes: this.#liveBytes, grownBytes: this.#grownBytes }
@@ -251,7 +272,7 @@ export class JournalStore implements Store {
     if (!this.#isApplying && this.#journaled.length > 0) this.#applying = this.#applyAll()
   }
 
-  /** One local write at a time takes all that came meanwhile. */
+  /** One local write at a time takes all that came meanwhile; after one that failed there are no others. */
   async #applyAll(): Promise<void> {
     this.#isApplying = true
     while (this.#journaled.length > 0) {
@@ -262,7 +283,8 @@ export class JournalStore implements Store {
         if (writes.length > 0) await this.#writeLocal([...writes, ...this.#alongside])
         for (const call of calls) this.#end(call).resolve()
       } catch (error) {
-        for (const call of calls) this.#end(call).reject(errorOf(error))
+        this.#isBehind = true
+        for (const call of [...calls, ...this.#journaled.splice(0)]) this.#end(call).reject(errorOf(error))
         this.#lose(error)
       }
     }
@@ -281,7 +303,7 @@ export class JournalStore implements Store {
       } catch (error) {
         // A store that is damaged takes nothing any more, however often it is asked.
         const isOver = error instanceof ClosedError || error instanceof DamagedError
-        if (!localAgain || this.#failure || isOver) throw error
+        if (!localAgain || this.#failure || this.#isEnding || isOver) throw error
         this.#localTrouble = error
         await localAgain(error)
       }
@@ -289,7 +311,7 @@ export class JournalStore implements Store {
   }
 
   #isToCompact(): boolean {
-    if (this.#compaction) return true
+    if (this.#compaction || this.#isForced) return true
     return this.#grownBytes >= Math.max(this.#options.compactBytesMin, 2 * this.#liveBytes)
   }
 
@@ -300,6 +322,7 @@ export class JournalStore implements Store {
       if (!this.#options.passes?.(error)) throw error
       // Begun anew after the next write.
       this.#compaction = undefined
+      this.#isForced = true
     }
   }
 
@@ -308,7 +331,7 @@ export class JournalStore implements Store {
     const { journal } = this.#options
     await this.#applying
     if (this.#failure) return
-    this.#compaction ??= { upTo: journal.last, table: 0, start: "", liveBytes: 0 }
+    this.#compaction ??= { upTo: journal.last, number: journal.number ?? 0, table: 0, start: "", liveBytes: 0 }
     const compaction = this.#compaction
     const rows = this.#rows(compaction)
     if (rows.length > 0) {
@@ -319,8 +342,11 @@ export class JournalStore implements Store {
     this.#compaction = undefined
     this.#liveBytes = compaction.liveBytes
     this.#grownBytes = 0
-    // Where it fails the next time drops these too.
-    await journal.purge(compaction.upTo + 1).catch(() => undefined)
+    this.#isForced = false
+    await journal.purge(compaction.upTo + 1, compaction.number).catch((error: unknown) => {
+      // It is told whole only once the checkpoint is there.
+      if (this.#options.passes !== undefined) throw error
+    })
   }
 
   /** Rows from where it has come to, about half a record of them; none: that was all. */

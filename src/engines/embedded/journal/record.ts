@@ -7,7 +7,8 @@ import type { Table, Write } from "../store.ts"
  *
  *   1  format, 2; with 1, rows of deliveries are those from before incarnations and fingerprints
  *   1  flags
- *   …  of a checkpoint, the place from which on the journal tells everything, as a double, little-endian; else
+ *   …  of a checkpoint, the place from which on the journal tells everything, as a double, and the number of the
+ *      last record before it, 4 bytes, little-endian; else
  *      a part of the writes' bytes, one write after another:
  *        1  the table's number, + 128 for a deletion
  *        2  bytes of the key, little-endian
@@ -98,18 +99,26 @@ export function encodeRecord(parts: readonly Uint8Array[], { more, begins }: Rec
   return sealed(record)
 }
 
-/** A record that says from which place on the journal tells everything. */
-export function encodeCheckpoint(place: number): Buffer {
-  const record = Buffer.alloc(recordBytesMore + 8)
+export interface Checkpoint {
+  /** From this place on the journal tells everything. */
+  readonly place: number
+  /** The number of the last record before it. */
+  readonly number: number
+}
+
+export function encodeCheckpoint({ place, number }: Checkpoint): Buffer {
+  const record = Buffer.alloc(recordBytesMore + 12)
   record[0] = format
   record[1] = checkpointFlag
   record.writeDoubleLE(place, headBytes)
+  record.writeUInt32LE(number, headBytes + 8)
   return sealed(record)
 }
 
-/** The place that a checkpoint tells; undefined of other records. Nothing is checked. */
-export function checkpointOf(record: Buffer): number | undefined {
-  return (record[1]! & checkpointFlag) === 0 ? undefined : record.readDoubleLE(headBytes)
+/** What a checkpoint tells; undefined of other records. Nothing is checked. */
+export function checkpointOf(record: Buffer): Checkpoint | undefined {
+  if ((record[1]! & checkpointFlag) === 0) return undefined
+  return { place: record.readDoubleLE(headBytes), number: record.readUInt32LE(headBytes + 8) }
 }
 
 function sealed(record: Buffer): Buffer {

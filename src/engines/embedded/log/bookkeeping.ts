@@ -6,7 +6,12 @@ import type { LogIdentity } from "./head.ts"
 const key = "journal"
 const stepRows = 5_000
 
-/** How far the store has followed the log; in the store, and written in one step with what it speaks of. */
+/**
+ * How far the store has followed the log; in the store, and written in one step with what it speaks of.
+ *
+ * In order of places: `start` ≤ `applied` (or the tables are empty) < where the log is durable. What the index knows ends at
+ * its watermark, beyond which, or beyond `applied`, whichever is less, the log is read again. Records go to `floor` or behind it.
+ */
 export interface Bookkeeping extends Growth {
   readonly identity: LogIdentity
   /** The place of the newest record of the journal that is in the tables. */
@@ -15,6 +20,10 @@ export interface Bookkeeping extends Growth {
   readonly start: number
   /** The number of the newest record. */
   readonly number: number
+  /** Places before this one were left out, and are no loss. */
+  readonly floor: number
+  /** Whether the journal tells everything from `start` on; where not, the rows are written to it anew. */
+  readonly isWhole: boolean
 }
 
 /** Undefined where the store was never brought up to a log whole. */

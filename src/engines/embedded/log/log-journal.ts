@@ -20,6 +20,8 @@ export class LogJournal implements Journal {
   #last = 0
   /** Told when what lies between two places is of no use any more. */
   onPurged: (from: number, to: number) => void = () => {}
+  /** Told when it tells everything again. */
+  onWhole: () => void = () => {}
 
   get last(): number {
     return this.#last
@@ -56,10 +58,11 @@ export class LogJournal implements Journal {
     return position
   }
 
-  async purge(place: number): Promise<void> {
-    await this.append(encodeCheckpoint(place))
+  async purge(place: number, number: number): Promise<void> {
+    await this.append(encodeCheckpoint({ place, number }))
     const from = this.#start
     this.#start = place
+    this.onWhole()
     this.onPurged(from, place)
   }
 

@@ -28,11 +28,14 @@ export class SegmentLog implements EventLog {
   readonly partitions = 1
   /** The tables of the hub: every change of them is in the log before it is there. */
   readonly tables: JournalStore
+  readonly #opened: OpenedLog
   readonly #state: LogState
   readonly #appender: Appender
   readonly #reclaimer: Reclaimer
 
-  private constructor({ state, appender, tables }: OpenedLog) {
+  private constructor(opened: OpenedLog) {
+    const { state, appender, tables } = opened
+    this.#opened = opened
     this.#state = state
     this.#appender = appender
     this.tables = tables
@@ -147,9 +150,17 @@ export class SegmentLog implements EventLog {
     }
   }
 
+  /** It is about to be closed: tables that have no room are not waited for. */
+  ending(): void {
+    this.tables.ending()
+    this.#opened.ending()
+  }
+
   async close(): Promise<void> {
     this.#appender.stop()
+    this.ending()
     await this.tables.drain()
+    await this.#reclaimer.idle()
     await this.#state.writer.close()
     this.#state.waiters.close()
     await this.#state.index.close()

@@ -66,6 +66,8 @@ export interface OpenedLog {
   readonly state: LogState
   readonly appender: Appender
   readonly tables: JournalStore
+  /** Ends what waits for room. */
+  ending(): void
 }
 
 /** Opens the files, brings the tables up to them, and makes everything ready for writing. */
@@ -80,6 +82,9 @@ class Opening {
   readonly #reached: Reached = { durable: 0, eventsEnd: 0 }
   readonly #closing = new AbortController()
   #appender: Appender | undefined
+  /** What bookkeeping tells beside the journal's own. */
+  readonly #told = { floor: 0, isWhole: true }
+  #isRemembering = false
   /** Set once they can be written. */
   #tables: JournalStore | undefined
   #index: LogIndex | undefined
@@ -120,7 +125,8 @@ class Opening {
     this.#index = index
     const replay = new Replay({ reader: this.#readerOf(segments), local: store, identity: segments.identity, told })
     const recovered = await this.#read(segments, { index, replay, told, isLost })
-    const replayed = await replay.run((done, total) => {
+    this.#told.floor = Math.max(told?.floor ?? 0, recovered.skippedTo ?? 0)
+    const replayed = await replay.run(this.#told.floor, (done, total) => {
       if (isLost) this.#options.onRebuild?.({ phase: "replaying", done, total })
     })
     await store.flushed()
@@ -131,11 +137,17 @@ class Opening {
     this.#journal.resume(replayed)
     for (const loss of await rememberedLosses(store, segments, this.#readerOf(segments))) this.#damaged(loss)
     this.#noteFound(segments, recovered, replayed, store)
+    const reached = ({ position, from, to }: Damage) => position + to - from > replayed.start
+    const isDamaged = replayed.holes.length > 0 || this.#health.damages.some(reached)
+    // What the journal no longer tells whole, it is told anew.
+    this.#told.isWhole = (told?.isWhole ?? true) && !isDamaged
+    this.#journal.onWhole = () => {
+      this.#told.isWhole = true
+    }
     for (const segment of droppedSegments(segments.list, readDropped(store))) await segments.drop(segment)
     const opened = await this.#start(segments, { recovered, index, ids, tables })
     this.#remember(tables)
-    // What the journal no longer tells whole, it is told anew.
-    if (replayed.holes.length > 0 || (recovered.lost !== undefined && told !== undefined)) tables.compact()
+    if (!this.#told.isWhole) tables.compact()
     return opened
   }
 
@@ -154,7 +166,7 @@ class Opening {
       defer: queueMicrotask,
       passes: isPassing,
       alongside: (applied, growth) => [
-        bookkeepingWrite({ identity, applied, start: journal.start, number: journal.number, ...growth }),
+        bookkeepingWrite({ identity, applied, start: journal.start, number: journal.number, ...growth, ...this.#told }),
       ],
       localAgain: () => sleep(clock, againAfterMs, this.#closing.signal),
       lost: () => this.#closing.abort(),
@@ -165,10 +177,14 @@ class Opening {
     const { onRebuild } = this.#options
     const total = segments.end
     const watermark = index.watermark
+    const floor = Math.max(told?.floor ?? 0, segments.floor)
+    const known = Math.max(watermark, told === undefined ? 0 : told.applied + 8)
     let flushedAt = 0
     return recover(segments, {
       from: Math.min(watermark, told?.applied ?? 0),
-      known: Math.max(watermark, told === undefined ? 0 : told.applied + 8),
+      // What a start has left out, or found to be lost, is accounted for.
+      known: known > floor ? known : 0,
+      floor,
       leaveOut: leftOutPlaces,
       isForgotten: isLost,
       onRecord: (record) => {
@@ -227,7 +243,7 @@ class Opening {
     const appender = new Appender(state, disk, reserveBytes)
     this.#appender = appender
     await appender.start()
-    return { state, appender, tables }
+    return { state, appender, tables, ending: () => this.#closing.abort() }
   }
 
   #readerOf(segments: Segments): Reader {
@@ -244,10 +260,19 @@ class Opening {
   /** So that a later start names it too, before anybody reads there. */
   #remember(tables: JournalStore): void {
     this.#tables = tables
-    const { damages } = this.#health
+    const damages = [...this.#health.damages]
     const [stored, write] = [this.#options.store.get("meta", lossesKey), lossesWrite(damages)]
     if (damages.length === 0 ? stored === undefined : stored && Buffer.compare(stored, write.value!) === 0) return
-    tables.write([write]).catch(() => {}) // The next start finds it again.
+    if (this.#isRemembering) return
+    this.#isRemembering = true
+    // What is found while it is written is written after it. What cannot be is found again by the next start.
+    const again = () => {
+      this.#isRemembering = false
+      if (this.#health.damages.length > damages.length) this.#remember(tables)
+    }
+    tables.write([write]).then(again, () => {
+      this.#isRemembering = false
+    })
   }
 
   #note(line: string): void {

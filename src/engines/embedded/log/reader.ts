@@ -22,6 +22,13 @@ import type { Segment, Segments } from "./segments.ts"
 const blockBytes = 256 * 1024
 const cachedBlockBytes = 64 * 1024
 const cachedBlocksMax = 64
+/** Whose gaps are remembered. */
+const segmentsMax = 16
+
+interface Gap {
+  readonly from: number
+  readonly to: number
+}
 
 /**
  * A stretch of the log that does not check, or whose file is not there; readers pass over it. What is `unfinished` may never
@@ -62,6 +69,8 @@ export class Reader {
   readonly #ring: Ring | undefined
   readonly #onDamage: (damage: Damage) => void
   readonly #addresses = new Addresses()
+  /** Of the segments that were last asked about. */
+  readonly #gaps = new Map<number, Promise<readonly Gap[]>>()
   readonly #blocks = new Map<number, { readonly until: number; readonly bytes: Promise<Buffer> }>()
 
   constructor(segments: Segments, ring: Ring | undefined, onDamage: (damage: Damage) => void) {
@@ -146,13 +155,40 @@ export class Reader {
 
   /** Where the gap ends that retention has laid over `position` while somebody was reading there. */
   async #gapOver(segment: Segment, position: number): Promise<number | undefined> {
+    const gaps = await this.#gapsOf(segment)
+    return gaps.find(({ from, to }) => from < position && position < to)?.to
+  }
+
+  #gapsOf(segment: Segment): Promise<readonly Gap[]> {
+    const known = this.#gaps.get(segment.base)
+    if (known !== undefined) return known
+    const found = this.#findGaps(segment)
+    found.catch(() => this.#gaps.delete(segment.base))
+    this.#gaps.set(segment.base, found)
+    if (this.#gaps.size > segmentsMax) this.#gaps.delete(this.#gaps.keys().next().value!)
+    return found
+  }
+
+  async #findGaps(segment: Segment): Promise<readonly Gap[]> {
     const end = segment.base + segment.bytes
-    for (let at = segment.base; at < position; ) {
-      const { next } = await this.checked(segment, at, end)
-      if (next > position) return next
-      at = next > at ? next : ((await this.findRecord(segment, at + 8, end))?.position ?? end)
+    const gaps: Gap[] = []
+    for (let at = segment.base; at < end; ) {
+      const block = await this.#load(segment, at, Math.min(blockBytes, end - at))
+      const from = at
+      for (let head = this.#check(block, 0, at); head !== undefined; ) {
+        if (head.kind === gapKind) gaps.push({ from: at, to: at + head.bytes })
+        at += head.bytes
+        head = at - from + headerBytes <= block.length ? this.#check(block, at - from, at) : undefined
+      }
+      if (at === from) at = await this.#beyond(segment, at, end)
     }
-    return undefined
+    return gaps
+  }
+
+  /** Behind what begins at `position`: one record that is larger than a block, or one that does not check. */
+  async #beyond(segment: Segment, position: number, end: number): Promise<number> {
+    const { next } = await this.checked(segment, position, end)
+    return next > position ? next : ((await this.findRecord(segment, position + 8, end))?.position ?? end)
   }
 
   async #passOver(segment: Segment, from: number, end: number): Promise<number> {
@@ -283,6 +319,7 @@ export class Reader {
 
   /** Forgets what was read of a segment that is gone or rewritten. */
   forget(segment: Segment): void {
+    this.#gaps.delete(segment.base)
     for (const base of this.#blocks.keys()) {
       if (base >= segment.base && base < segment.base + segment.bytes) this.#blocks.delete(base)
     }

@@ -47,6 +47,11 @@ export class Reclaimer {
     return this.#running
   }
 
+  /** Resolves when nothing more is being given back. */
+  idle(): Promise<void> {
+    return this.#running.catch(() => {})
+  }
+
   async #reclaim(from: number, to: number, dropped: ReadonlyMap<string, number> | undefined): Promise<void> {
     const { segments, writer } = this.#state
     const sealed = segments.list.slice(0, -1).filter(({ base, bytes }) => base + bytes <= writer.durable)

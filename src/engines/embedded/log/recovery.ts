@@ -1,5 +1,5 @@
 import { type Damage, damageIn, type JournalRecord, Reader } from "./reader.ts"
-import { headerBytes, type StoredRecord, writeGap } from "./record.ts"
+import { claimedBytes, headerBytes, type StoredRecord, writeGap } from "./record.ts"
 import type { Segment, Segments } from "./segments.ts"
 import { commitBytesMax } from "./writer.ts"
 
@@ -9,6 +9,8 @@ export interface Recovered {
   readonly damages: readonly Damage[]
   /** What the last write left unfinished, and was never acknowledged: bytes that were cut off or passed over. */
   readonly unfinishedBytes: number
+  /** Where the next record goes, where places before it were left out. */
+  readonly skippedTo?: number
   /** Places that were used, of which no file is there. */
   readonly lost?: { readonly from: number; readonly to: number }
 }
@@ -22,6 +24,8 @@ export interface RecoverOptions {
   readonly leaveOut: number
   /** Nothing outside of the log's files remembers anything. */
   readonly isForgotten: boolean
+  /** Where the next record goes at the earliest: places before it were left out, or have files of others. */
+  readonly floor: number
   onRecord(record: StoredRecord): void
   onJournal(record: JournalRecord): void
   /** What does not check; told as it is met, between the records around it. */
@@ -60,13 +64,17 @@ class Recovery {
     const last = segments.list.at(-1)
     let end = segments.end
     for (const segment of segments.list) end = await this.#segment(segment, segment === last)
-    const { known, leaveOut, isForgotten } = this.#options
+    const { known, leaveOut, isForgotten, floor } = this.#options
     const found = { damages: this.#damages, unfinishedBytes: this.#unfinishedBytes }
-    if (known <= end && !isForgotten) return { ...found, tail: segments.at(end) === undefined ? segments.end : end }
+    if (known <= end && floor <= end && !isForgotten) {
+      return { ...found, tail: segments.at(end) === undefined ? segments.end : end }
+    }
     const from = this.#endsInDamage ? last!.base + last!.bytes : end
     await this.#endLast(end)
-    segments.skipTo(Math.max(known, segments.end) + leaveOut)
-    return { ...found, tail: segments.end, ...(known > end && { lost: { from, to: segments.end } }) }
+    const isLost = known > end || isForgotten
+    segments.skipTo(isLost ? Math.max(known, floor, segments.end) + leaveOut : Math.max(floor, segments.end))
+    const skippedTo = segments.end
+    return { ...found, tail: skippedTo, skippedTo, ...(known > end && { lost: { from, to: skippedTo } }) }
   }
 
   /** Ends the last segment where its records end, for all that follows is in another one. */
@@ -161,6 +169,8 @@ async function cut(segments: Segments, segment: Segment, position: number): Prom
   await file.read(rest, at)
   let used = rest.length
   while (used > 0 && rest[used - 1] === 0) used--
+  // What a file held before it was used again is no write of this log's.
+  const isBegun = claimedBytes(rest, 0) > 0
   if (used > 0) await file.write(rest.fill(0), at)
-  return used
+  return isBegun ? used : 0
 }

@@ -1,5 +1,5 @@
 import type { Growth } from "../journal/journal-store.ts"
-import { checkpointOf, decodeRecord, decodeWrites } from "../journal/record.ts"
+import { type Checkpoint, checkpointOf, decodeRecord, decodeWrites } from "../journal/record.ts"
 import { isJournaled, type Store, tables, type Write } from "../store.ts"
 import { type Bookkeeping, bookkeepingWrite, wipe } from "./bookkeeping.ts"
 import { formatCursor } from "./cursor.ts"
@@ -31,7 +31,8 @@ export class Replay {
   readonly #options: ReplayOptions
   readonly #found: number[] = []
   readonly #growth: { liveBytes: number; grownBytes: number }
-  #checkpoint: number | undefined
+  #checkpoint: Checkpoint | undefined
+  #floor = 0
   #parts: Buffer[] = []
   #writes: Write[] = []
   /** Readers' positions as they were at the first hole. */
@@ -50,9 +51,10 @@ export class Replay {
     this.#checkpoint = checkpointOf(payload) ?? this.#checkpoint
   }
 
-  /** `total` is how many records are to be read, `done` how many were. */
-  async run(progress: (done: number, total: number) => void): Promise<Replayed> {
-    const { told, local } = this.#options
+  /** `floor` is where records go at the earliest; `total` is how many records are to be read, `done` how many were. */
+  async run(floor: number, progress: (done: number, total: number) => void): Promise<Replayed> {
+    const { told } = this.#options
+    this.#floor = floor
     const { isKnown, ...place } = await this.#begin()
     const wanted = this.#found.filter((position) => position > place.applied)
     let { applied, number } = place
@@ -63,11 +65,13 @@ export class Replay {
       this.#take(record)
       applied = position
       number = record.number
-      if (this.#writes.length >= stepWrites) await this.#apply({ ...place, applied, number })
+      // Behind a hole all is written at once: a start that dies in between has to find the hole again.
+      if (this.#writes.length >= stepWrites && this.#positions === undefined)
+        await this.#apply({ ...place, applied, number })
       if (i % 1_000 === 0) progress(i, wanted.length)
     }
+    this.#setBack()
     if (wanted.length > 0 || told === undefined) await this.#apply({ ...place, applied, number })
-    await this.#setBack(local)
     return { ...place, ...this.#growth, applied, number, holes: this.#holes }
   }
 
@@ -75,12 +79,12 @@ export class Replay {
   async #begin(): Promise<JournalPlace & { readonly isKnown: boolean }> {
     const { told, local } = this.#options
     const checkpoint = this.#checkpoint
-    const start = checkpoint ?? told?.start ?? 0
-    if (told !== undefined && (checkpoint === undefined || checkpoint <= told.applied + 1)) {
+    const start = checkpoint?.place ?? told?.start ?? 0
+    if (told !== undefined && (checkpoint === undefined || checkpoint.place <= told.applied + 1)) {
       return { start, applied: told.applied, number: told.number, isKnown: true }
     }
     if (told !== undefined) await wipe(local, tables.filter(isJournaled))
-    return { start, applied: start - 1, number: 0, isKnown: checkpoint === undefined }
+    return { start, applied: start - 1, number: checkpoint?.number ?? 0, isKnown: true }
   }
 
   #take({ position, payload }: JournalRecord): void {
@@ -97,10 +101,12 @@ export class Replay {
   }
 
   async #apply(place: JournalPlace): Promise<void> {
-    const { local, identity } = this.#options
+    const { local, identity, told } = this.#options
     const writes = this.#writes
     this.#writes = []
-    await local.write([...writes, bookkeepingWrite({ identity, ...place, ...this.#growth })])
+    const isWhole = (told?.isWhole ?? true) && this.#holes.length === 0
+    const bookkeeping = { identity, ...place, ...this.#growth, floor: this.#floor, isWhole }
+    await local.write([...writes, bookkeepingWrite(bookkeeping)])
   }
 
   /** Records are missing: what they enqueued has to be found again, by reading on from where readers were before. */
@@ -109,17 +115,24 @@ export class Replay {
     this.#parts = []
     if (this.#positions !== undefined) return
     const { local } = this.#options
-    if (this.#writes.length > 0) await local.write(this.#writes.splice(0))
-    this.#positions = new Map(Array.from(local.range("positions"), ({ key, value }) => [key, Buffer.from(value)]))
+    const positions = new Map(
+      Array.from(local.range("positions"), ({ key, value }) => [key, Buffer.from(value)] as const),
+    )
+    for (const { table, key, value } of this.#writes) {
+      if (table !== "positions") continue
+      if (value === undefined) positions.delete(key)
+      else positions.set(key, Buffer.from(value))
+    }
+    this.#positions = positions
   }
 
   /** What was enqueued twice is found to be there; what was done in between comes again. */
-  async #setBack(local: Store): Promise<void> {
-    if (this.#positions === undefined) return
-    const writes: Write[] = []
-    for (const { key } of local.range("positions")) {
-      writes.push({ table: "positions", key, value: this.#positions.get(key) } as Write)
+  #setBack(): void {
+    const positions = this.#positions
+    if (positions === undefined) return
+    const later = this.#writes.filter(({ table }) => table === "positions").map(({ key }) => key)
+    for (const key of new Set([...later, ...positions.keys()])) {
+      this.#writes.push({ table: "positions", key, value: positions.get(key) } as Write)
     }
-    await local.write(writes)
   }
 }

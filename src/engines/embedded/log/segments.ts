@@ -16,6 +16,8 @@ export class Segments {
   /** What was noticed of the files when they were opened. */
   readonly notes: readonly string[]
   readonly shortened: readonly Missing[]
+  /** Beyond the places whose files' names are taken by what is not theirs. */
+  readonly floor: number
   readonly #disk: Disk
   readonly #segmentBytes: number
   readonly #reserveBytes: number
@@ -35,7 +37,7 @@ export class Segments {
     this.identity = identity
     this.notes = chain.notes
     this.shortened = chain.shortened
-    this.skipTo(chain.floor)
+    this.floor = chain.floor
   }
 
   /** On the files that `chain` tells of; `fresh` is the identity of a log that begins here. */
@@ -93,9 +95,10 @@ export class Segments {
    * be left to others; what is `needed` takes that as well.
    */
   async forWriting(position: number, needed: boolean): Promise<{ readonly segment: Segment; readonly file: DiskFile }> {
-    // Ends: each turn adds a segment at the end.
-    while (this.at(position) === undefined) await this.#append(needed ? 0 : this.#reserveBytes)
-    const segment = this.at(position)!
+    // Ends: each turn adds a segment at the end, and none begins beyond the place.
+    while (this.at(position) === undefined && this.end <= position) await this.#append(needed ? 0 : this.#reserveBytes)
+    const segment = this.at(position)
+    if (segment === undefined) throw new RangeError(`no segment can hold ${position}`)
     return { segment, file: await this.file(segment) }
   }
 
