@@ -84,7 +84,6 @@ async function openChecked(path: string, onDamage: (what: string) => void): Prom
     await mark(path, openingMark)
     await copyOver(path)
     store = openTables(path, onDamage)
-    await store.verify()
     await rm(join(path, openingMark), { force: true })
     return { store }
   } catch (error) {

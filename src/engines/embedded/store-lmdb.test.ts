@@ -185,6 +185,24 @@ test("a copy of the tables holds all of them, in a smaller file", async () => {
   expect(keys(copy)).toHaveLength(200)
 })
 
+test("large rows can be deleted from a copy", async () => {
+  const store = open()
+  for (let i = 0; i < 200; i++) await store.write([put(`${i}`, "x".repeat(20_000))])
+  await opened.pop()!.close()
+  mkdirSync(join(path, "copy"))
+  await copyTables(path, join(path, "copy"))
+  // In a process of its own: it would die of LMDB.
+  const script = `
+    import { openLmdbStore } from ${JSON.stringify(storeUrl)}
+    const copy = openLmdbStore(process.argv[1])
+    const all = [...copy.range("deliveries")].map(({ key }) => ({ table: "deliveries", key, value: undefined }))
+    await copy.write(all)
+    await copy.close()
+    console.log(all.length)`
+  const args = ["--input-type=module", "-e", script, join(path, "copy")]
+  expect(execFileSync(process.execPath, args, { encoding: "utf8" })).toBe("200\n")
+}, 30_000)
+
 test("a killed process leaves a prefix of its calls, each whole", { timeout: 60_000 }, async () => {
   const script = `
     import { copyTables, openLmdbStore } from ${JSON.stringify(storeUrl)}
