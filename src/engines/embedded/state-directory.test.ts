@@ -3,6 +3,7 @@ import {
   chmodSync,
   copyFileSync,
   cpSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -15,11 +16,13 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest"
 import type { Engine } from "../../core/engine.ts"
+import { StartRefusedError } from "../../core/errors.ts"
 import { Event } from "../../core/event.ts"
 import { systemClock } from "../../telemetry/clock.ts"
 import { createSimulatedChance } from "../../testing/chance.ts"
 import { openEmbeddedDirectory } from "./engine.ts"
 import { DirectoryLockedError, lockDirectory } from "./lock.ts"
+import { openLmdbStore } from "./store-lmdb.ts"
 
 const orders = { tenant: "acme", topic: "orders" }
 let directory: string
@@ -279,6 +282,32 @@ describe("a data directory", () => {
       expect(elsewhere()).toBe("taken")
     },
   )
+
+  test.each<[string, () => void]>([
+    ["a state that is a file", () => writeFileSync(join(directory, "state"), "")],
+    ["a lock that is a directory", () => mkdirSync(join(directory, "lock"))],
+    [
+      "a segment that is a directory",
+      () => mkdirSync(join(directory, "log", "00000000008.segment"), { recursive: true }),
+    ],
+  ])("with %s is refused in a line, with what to do", async (_, make) => {
+    make()
+    const refused = await openEmbeddedDirectory(directory, { clock: systemClock }).catch((error: unknown) => error)
+    expect(refused).toBeInstanceOf(StartRefusedError)
+    expect((refused as StartRefusedError).next).toEqual([expect.stringContaining("--data <directory>")])
+  })
+
+  test("whose state a start began to make anew, and did not end, makes it anew", async () => {
+    const before = await fill()
+    const store = openLmdbStore(join(directory, "state"))
+    await store.write([{ table: "index", key: "journal", value: undefined }])
+    await store.close()
+    rmSync(join(directory, "state", "seal"))
+    const engine = await open()
+    expect(lines).toEqual(["state/ cannot be used (it was never finished); it is made anew from the log"])
+    expect(await look(engine)).toEqual(before)
+    expect(engine.health()).toEqual([])
+  })
 
   test("with files that are not the hub's starts, leaves them alone and names them", async () => {
     const before = await fill()

@@ -3,6 +3,7 @@ import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises"
 import { join } from "node:path"
 import { crc32 } from "node:zlib"
 import { StorageError, StorageFullError } from "../../core/errors.ts"
+import { readBookkeeping } from "./log/bookkeeping.ts"
 import type { Store } from "./store.ts"
 import { type CheckedStore, copyTables, openLmdbStore } from "./store-lmdb.ts"
 
@@ -50,8 +51,9 @@ export async function openState(directory: string, options: StateOptions = {}): 
   }
   const sealed = (store: Store): Store => sealedAtItsEnd(store, path, () => noted.length === 0)
   const wrong = options.rebuild ? wanted : await reasonAgainst(path)
-  const opened = wrong === undefined ? await openChecked(path, onDamage) : { wrong }
+  const opened = wrong === undefined ? await finished(await openChecked(path, onDamage)) : { wrong }
   if ("store" in opened) return { store: sealed(opened.store), health: () => noted }
+  noted.length = 0
   await putAside(path, opened.wrong === wanted)
   await mkdir(path, { recursive: true, mode: 0o700 })
   return { store: sealed(openTables(path, onDamage)), discarded: opened.wrong, health: () => noted }
@@ -67,6 +69,15 @@ async function reasonAgainst(path: string): Promise<string | undefined> {
 }
 
 type Checked = { readonly store: CheckedStore } | { readonly wrong: string }
+
+/** What a start had begun to make anew, and did not end, is no state to go on from. */
+async function finished(opened: Checked): Promise<Checked> {
+  if ("wrong" in opened || readBookkeeping(opened.store) !== undefined) return opened
+  const [first] = opened.store.range("index", { limit: 1 })
+  if (first === undefined) return opened
+  await opened.store.close()
+  return { wrong: "it was never finished" }
+}
 
 /**
  * A file that is as its seal says needs no more. Of a hub that was killed there is no seal: then the tables are copied, which

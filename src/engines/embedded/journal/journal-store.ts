@@ -202,6 +202,7 @@ export class JournalStore implements Store {
     await new Promise<void>(this.#options.defer ?? setImmediate)
     // Ends: with the calls that wait: each turn takes some.
     let isFirst = true
+    // Ends: when nothing waits, and all rows have been written anew that had to be.
     while ((isFirst || this.#calls.length > 0 || this.#compaction) && this.#failure === undefined) {
       isFirst = false
       const group = this.#take()

@@ -6,7 +6,7 @@ import { createSimulatedClock, runUntil } from "../../../testing/clock.ts"
 import { createSimulatedDisk } from "../../../testing/disk.ts"
 import { createPower } from "../../../testing/power.ts"
 import { createSimulatedStore } from "../../../testing/store.ts"
-import { formatCursor, parseCursor } from "./cursor.ts"
+import { cursorBefore, formatCursor, parseCursor } from "./cursor.ts"
 import { SegmentLog } from "./log.ts"
 import { encodeAddress, headerBytes, recordBytes, writeRecord } from "./record.ts"
 
@@ -221,5 +221,52 @@ describe("what was acknowledged", () => {
       for (const at of [10, 20]) expect(health.join()).toContain(`(cursors ${appended[at]!.cursor} to `)
       await host.run(log.close())
     }
+  })
+})
+
+describe("what retention has given back", () => {
+  test("hides nothing that is kept behind it from a reader that was in it", async () => {
+    const host = machine()
+    const users = { tenant: "acme", topic: "users" }
+    let log = await host.open()
+    let middle: Appended | undefined
+    const big = (id: string) => event(id, Buffer.from(JSON.stringify({ id, text: "x".repeat(300) })))
+    for (let i = 0; i < 400; i++) {
+      const [added] = await host.run(log.append(orders, [big(`o${i}`)]))
+      if (i === 20) middle = added
+      if (i % 40 === 39) await host.run(log.append(users, [big(`u${i}`)]))
+    }
+    const from = cursorBefore(parseCursor(middle!.cursor))
+    const kept = async () => {
+      const found: StoredEvent[] = []
+      const reading = async () => {
+        for await (const { events } of log.read({ from })) found.push(...events)
+      }
+      await host.run(reading())
+      return ids(found).filter((id) => id.startsWith("u"))
+    }
+    const before = await kept()
+    await host.run(log.trim(orders, { eventsMax: 1 }))
+    await host.run(log.close())
+    log = await host.open()
+    expect(await kept()).toEqual(before)
+    expect(before).toHaveLength(10)
+    expect(log.health()).toEqual([])
+  })
+
+  test("leaves a segment as it is that has damage, and names it still", async () => {
+    const host = machine()
+    let log = await host.open()
+    const appended: Appended[] = []
+    const big = (id: string) => event(id, Buffer.from(JSON.stringify({ id, text: "x".repeat(1_000) })))
+    for (let i = 0; i < 100; i++) appended.push(...(await host.run(log.append(orders, [big(`o${i}`)]))))
+    host.cut()
+    host.disk.flipBit(host.segment(), offsetOf(appended[9]!.cursor) + 60, 3)
+    log = await host.open()
+    await host.all(log)
+    await host.run(log.trim(orders, { eventsMax: 60 }))
+    await host.run(log.close())
+    log = await host.open()
+    expect(log.health()).toEqual([expect.stringContaining(`(cursors ${appended[9]!.cursor} to `)])
   })
 })

@@ -288,7 +288,7 @@ class Opening {
     if (lost !== undefined) this.#damaged(missing(lost.from, lost.to, this.#nameOfLost(segments, lost)))
     for (const { from, to } of holes) {
       this.#note(
-        `the hub's own records between cursors ${formatCursor(from)} and ${formatCursor(to)} are damaged: changes of resources, and of deliveries, that were made then may be as they were before`,
+        `the hub's own records between cursors ${formatCursor(Math.max(0, from))} and ${formatCursor(to)} are damaged: changes of resources, and of deliveries, that were made then may be as they were before`,
       )
     }
     if (unfinishedBytes > 0) {

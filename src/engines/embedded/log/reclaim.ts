@@ -71,7 +71,7 @@ export class Reclaimer {
     this.#held.set(segment.name, kept)
     if (kept === 0) {
       await this.#drop(segment)
-    } else if (kept < this.#thinBelow(segment)) {
+    } else if (kept < this.#thinBelow(segment) && !this.#isDamaged(segment)) {
       await this.#state.segments.thin(segment, this.#parts(segment, live))
       this.#kept.set(segment.name, kept)
     } else return
@@ -97,6 +97,11 @@ export class Reclaimer {
       if (++topics % topicsAtOnce === 0) await sleep(clock, 0)
     }
     for (const { name } of unknown) this.#held.set(name, counted.get(name)!)
+  }
+
+  /** What does not check is not written over: a copy may tell what it was. */
+  #isDamaged({ base, bytes }: Segment): boolean {
+    return this.#state.health.damages.some(({ position }) => position >= base && position < base + bytes)
   }
 
   async #drop(segment: Segment): Promise<void> {
