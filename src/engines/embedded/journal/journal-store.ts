@@ -200,7 +200,6 @@ export class JournalStore implements Store {
   async #write(): Promise<void> {
     // To the end of the turn: the other calls of this turn share the record.
     await new Promise<void>(this.#options.defer ?? setImmediate)
-    // Ends: with the calls that wait: each turn takes some.
     let isFirst = true
     // Ends: when nothing waits, and all rows have been written anew that had to be.
     while ((isFirst || this.#calls.length > 0 || this.#compaction) && this.#failure === undefined) {
