@@ -6,7 +6,6 @@ import { decide } from "./decide.ts"
 import { addressOf, eventOf } from "./event.ts"
 import type { Hub } from "./hub.ts"
 import type { Job } from "./job.ts"
-import {} from "./records.ts"
 
 /** A delivery to be given up. */
 export interface Death {
