@@ -83,7 +83,7 @@ afterEach(() => rmSync(home, { recursive: true, force: true }))
 
 test("a move that is killed again and again comes to its end, and doubles nothing", async () => {
   const to = join(home, "to")
-  const before = await moveByMany(home, to, { events: 9_000, firstMs: 150, factor: 1.5 })
+  const before = await moveByMany(home, to, { events: 5_000, firstMs: 100, factor: 1.7 })
   expect(await eventsIn(await openHouse(to))).toEqual(before)
 }, 120_000)
 
@@ -92,7 +92,7 @@ test.skipIf(natsAvailable() === undefined)(
   async () => {
     const nats = await startNats()
     try {
-      const before = await moveByMany(home, nats.url, { events: 6_000, firstMs: 200, factor: 2.5 })
+      const before = await moveByMany(home, nats.url, { events: 4_000, firstMs: 60, factor: 2.5 })
       const after = await eventsIn(await openServers(nats.url, "killed", join(home, "nats")))
       const text = (event: object) => JSON.stringify(event)
       expect(after.map(text).sort()).toEqual(before.map(text).sort())
