@@ -26,6 +26,7 @@ function machine() {
   const run = <T>(work: Promise<T>) => runUntil(clock, work)
   const host = {
     disk,
+    store,
     lines,
     run,
     cut: () => power.cut(),
@@ -131,6 +132,29 @@ describe("a record", () => {
 })
 
 describe("what was acknowledged", () => {
+  test("stays named as damaged, though its segment was written anew without it", async () => {
+    const host = machine()
+    const users = { tenant: "acme", topic: "users" }
+    let log = await host.open()
+    const [lost] = await host.run(log.append(orders, [event("lost")]))
+    await host.run(log.append(orders, [event("kept")]))
+    for (let i = 0; i < 20; i++) await host.run(log.append(users, [event(`u${i}`, Buffer.alloc(5_000, 32))]))
+    host.cut()
+    host.disk.flipBit(host.segment(), offsetOf(lost!.cursor) + 60, 3)
+    // The index is made anew, and does not know of it.
+    host.store.lose()
+    log = await host.open()
+    const named = expect.stringContaining(`(cursors ${lost!.cursor} to `)
+    expect(log.health()).toContainEqual(named)
+    await host.run(log.trim(users, { eventsMax: 1 }))
+    for (let start = 0; start < 3; start++) {
+      host.cut()
+      log = await host.open()
+      expect(ids(await host.all(log))).toContain("kept")
+      expect(log.health()).toContainEqual(named)
+    }
+  })
+
   test("stays, though a record of its commit is damaged", async () => {
     const host = machine()
     let log = await host.open()

@@ -21,7 +21,7 @@ async function isLost({ kind, position }: Damage, segments: Segments, reader: Re
   if (kind === "missing") return segment === undefined
   // With its segment retention has given back what was left of it.
   if (segment === undefined) return false
-  return kind === "unfinished" || !(await reader.checks(position))
+  return kind === "unfinished" || !(await reader.holds(position))
 }
 
 export function lossesWrite(losses: readonly Damage[]): Write {

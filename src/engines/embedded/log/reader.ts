@@ -257,12 +257,13 @@ export class Reader {
     throw new DamagedError(`${segment.name} at byte ${position - segment.base}`)
   }
 
-  /** Whether a record of any kind checks at `position`, or a gap lies over it. */
-  async checks(position: number): Promise<boolean> {
+  /** Whether a record checks at `position`. A gap is none: what cannot be read goes when a segment is written anew. */
+  async holds(position: number): Promise<boolean> {
     const segment = this.#segments.at(position)
     if (segment === undefined) return false
-    const { next } = await this.checked(segment, position, segment.base + segment.bytes)
-    return next > position || (await this.#gapOver(segment, position)) !== undefined
+    const { records, journal, next } = await this.checked(segment, position, segment.base + segment.bytes)
+    if (position === segment.base) return next > position
+    return records[0]?.position === position || journal[0]?.position === position
   }
 
   /** A record that the index knows, and of which nothing can be read. */
