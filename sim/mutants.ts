@@ -15,6 +15,9 @@ const hangsMs = 20 * 60_000
 export async function runMutants(only?: string): Promise<boolean> {
   const chosen = mutants.filter(({ name }) => only === undefined || name.includes(only))
   if (chosen.length === 0) throw new TypeError(`no mutant's name holds ${only}`)
+  // What breaks in the source as it is says nothing of a mutant.
+  const whole = await run(root, ["sim/main.ts", "--seeds", String(seedsMax)])
+  if (whole.code !== 0) throw new Error(`the source as it is does not hold\n${whole.output}`)
   let survivors = 0
   for (const mutant of chosen) {
     const found = await runMutant(mutant)
