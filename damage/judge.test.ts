@@ -55,7 +55,10 @@ function judged(change: Partial<Shown>, damage: Partial<Damage> = {}, clean = tr
       dead: new Set([`${stored[2]![0]}.dead`]),
       resources: shown.resources,
     },
-    own: new Map([[`${stored[0]![0]}.ship`, [cursorAt(40_000)]]]),
+    own: new Map([
+      [`${stored[0]![0]}.ship`, [cursorAt(40_000)]],
+      [`${stored[2]![0]}.dead`, [cursorAt(41_000)]],
+    ]),
     clean,
     damage: { ...noDamage, ...damage },
     shown: { ...shown, ...change },
@@ -152,6 +155,8 @@ test("where the log and the state are damaged, what the hub says to be as it was
   const before = { resources: {}, letters: [], arrivals: extra }
   expect(judged({ ...before, health }, both)).toEqual([])
   expect(judged(before, both)).toHaveLength(3)
+  const noted = { ...damaged(cursorAt(40_000), cursorAt(41_000)), stateDiffers: true }
+  expect(judged({ ...before, resources: shown.resources }, noted)).toEqual([])
 })
 
 test("resources, dead letters and what waits for its retry are there", () => {

@@ -78,6 +78,14 @@ function knownByState({ promised, damage }: Account): number {
   return damage.logDiffers && damage.stateDiffers ? 0 : positionOf(promised.stateEnd)
 }
 
+/** Whether both places that tell of a delivery's attempts are damaged. */
+function isNoteLost({ damage, own }: Account, delivery: string): boolean {
+  const notes = own.get(delivery) ?? []
+  return (
+    damage.logDiffers && damage.stateDiffers && (notes.length === 0 || notes.some((note) => damage.touched.has(note)))
+  )
+}
+
 /** Whether what was kept of resources and deliveries is lost in both places, and the hub says so. */
 function isHistoryLost({ damage, shown }: Account): boolean {
   return damage.logDiffers && damage.stateDiffers && shown.health.some((line) => line.includes("the hub's own records"))
@@ -233,7 +241,8 @@ function deadLettersLost(account: Account): readonly string[] {
   const { promised, shown, damage } = account
   const there = new Set(shown.letters.map(({ id }) => id))
   const come = new Set(shown.arrivals.map(({ trigger, cursor }) => `${cursor}.${trigger}`))
-  const excused = (id: string) => damage.logDiffers && damage.stateDiffers && (come.has(id) || isHistoryLost(account))
+  const excused = (id: string) =>
+    damage.logDiffers && damage.stateDiffers && (come.has(id) || isHistoryLost(account) || isNoteLost(account, id))
   return fault(
     "dead letters are gone",
     [...promised.dead].filter((id) => !there.has(id) && !excused(id)),
@@ -257,7 +266,7 @@ function damagedLetters(account: Account): readonly string[] {
 function parkedLost(account: Account): readonly string[] {
   const { shown } = account
   if (isHistoryLost(account)) return []
-  const wrong = [...shown.later].filter(([, state]) => state !== "parked")
+  const wrong = [...shown.later].filter(([id, state]) => state !== "parked" && !isNoteLost(account, id))
   return fault(
     "deliveries do not wait for their retry any more",
     wrong.map(([id, state]) => `${id}: ${state}`),

@@ -1,4 +1,4 @@
-import { chmodSync, cpSync, lstatSync, mkdirSync, readdirSync, rmSync } from "node:fs"
+import { chmodSync, cpSync, lstatSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { createSimulatedChance, type SimulatedChance } from "../src/testing/chance.ts"
 import { HubProcess, HubStartError } from "../src/testing/hub-process.ts"
@@ -129,7 +129,10 @@ function inflict(bed: Bed, { source, folder, promised, chance, kind }: Inflictin
   }
   const readOnly = done.some((one) => one.kind.readOnly)
   const log = differences(join(source, "log"), join(folder, "log"))
-  const stateDiffers = differences(join(source, "state"), join(folder, "state")).some(({ file }) => file === "data.mdb")
+  const data = (of: string) => statSync(join(of, "state", "data.mdb"), { throwIfNoEntry: false })?.size
+  const stateDiffers =
+    data(source) !== data(folder) ||
+    differences(join(source, "state"), join(folder, "state")).some(({ file }) => file === "data.mdb")
   const touched = touchedBy(log, readdirSync(join(source, "log")), positions)
   const logDiffers = log.some(({ file }) => file.endsWith(".segment"))
   const damage = { what: done.map(({ what }) => what), touched, logDiffers, stateDiffers }
