@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { createHmac, randomBytes } from "node:crypto"
 import { once } from "node:events"
-import { type AddressInfo, createServer } from "node:net"
+import { type AddressInfo, connect, createServer } from "node:net"
 import { fileURLToPath } from "node:url"
 import { afterAll, beforeAll, expect, test } from "vitest"
 
@@ -88,4 +88,31 @@ test("an old time and another body are refused", async () => {
   expect(await send({ "webhook-id": "1", "webhook-timestamp": old, "webhook-signature": signed("1", old) })).toBe(401)
   const answer = await fetch(url, { method: "POST", headers: good(), body: `${body} ` })
   expect(answer.status).toBe(401)
+})
+
+test("a body of more than 1 MiB is refused as it comes", async () => {
+  const piece = new Uint8Array(64 * 1024)
+  const sentMax = 64 * 1024 * 1024
+  let sent = 0
+  const body = new ReadableStream({
+    pull(controller) {
+      sent += piece.length
+      if (sent < sentMax) controller.enqueue(piece)
+      else controller.close()
+    },
+  })
+  const answer = await fetch(url, { method: "POST", headers: good(), body, duplex: "half" } as RequestInit)
+  expect(answer.status).toBe(413)
+  expect(sent).toBeLessThan(sentMax)
+  expect(await send(good())).toBe(204)
+})
+
+test("a sender that goes away within a body ends nothing but its request", async () => {
+  const socket = connect(Number(new URL(url).port), "127.0.0.1")
+  const closed = once(socket, "close")
+  socket.write("POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 100\r\n\r\n{")
+  await once(socket, "data")
+  socket.resetAndDestroy()
+  await closed
+  expect(await send(good())).toBe(204)
 })
