@@ -41,7 +41,7 @@ export async function prepare(job: Job, hub: Hub): Promise<Prepared> {
     const event = await eventOf(delivery, trigger, engine)
     if (event.kind === "there") return { kind: "ready", stored: event.stored, trigger }
     const { reason, detail } = event
-    if (reason === "damaged") hub.log.error({ delivery: delivery.id, detail }, "a delivery's event is damaged")
+    if (reason === "damaged") hub.damaged.found(delivery, detail)
     const outcome: Outcome = { kind: "failed", detail, permanent: true }
     const address = addressOf(trigger)
     return { kind: "dead", stored: undefined, address, reason, attempts: lease.attempt - 1, outcome }

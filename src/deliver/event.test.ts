@@ -63,7 +63,9 @@ describe("the event of a delivery", () => {
     await hub.empty("a")
     expect(hub.sentTo("a")).toBe(2)
     expect(await hub.letters()).toMatchObject([{ id: letter!.id, reason: "damaged" }])
-    expect(hub.log.lines).toEqual(Array(2).fill("error: a delivery's event is damaged"))
+    expect(hub.log.lines).toEqual(["error: a delivery's event is damaged"])
+    await hub.rig.run(hub.worker.stop())
+    expect(hub.log.lines.slice(1)).toEqual(["error: more deliveries of damaged events since: 1"])
   })
 
   it("is not another one that is at its place", async () => {

@@ -5,6 +5,7 @@ import type { Engine, Lease } from "../core/engine.ts"
 import { ClosedError, LeaseLostError } from "../core/errors.ts"
 import type { Logger } from "../core/logger.ts"
 import type { Breaker } from "./breaker.ts"
+import type { DamagedDeliveries } from "./damaged.ts"
 import type { Directory } from "./directory.ts"
 import type { OutletContext } from "./outlet.ts"
 import type { Records, ToldVerdict } from "./records.ts"
@@ -66,6 +67,7 @@ export interface Hub {
   readonly records: Records
   readonly outlets: OutletContext
   readonly gate: Gate
+  readonly damaged: DamagedDeliveries
 }
 
 const gateMs = 1_000

@@ -8,6 +8,7 @@ import { ClosedError } from "../core/errors.ts"
 import type { Event } from "../core/event.ts"
 import type { Logger } from "../core/logger.ts"
 import type { Destination, Trigger } from "../core/resources.ts"
+import { DamagedDeliveries } from "./damaged.ts"
 import { Directory } from "./directory.ts"
 import { type DeliveryLimits, type DeliveryObserver, deliveryLimits, Gate, type Hub } from "./hub.ts"
 import { Lane } from "./lane.ts"
@@ -82,6 +83,7 @@ class Worker {
       records: new Records({ log: engine.log, clock, logger: log, lost: () => observe.recordLost?.() }),
       outlets: { kinds, publish: (address, event) => options.publish(address, event), log },
       gate: new Gate(clock, log),
+      damaged: new DamagedDeliveries(clock, log),
     }
   }
 
@@ -227,5 +229,6 @@ class Worker {
     const closed = new AbortController()
     void Promise.all(lanes.map((lane) => lane.close())).then(() => closed.abort())
     await sleep(clock, abortMs, closed.signal)
+    this.#hub.damaged.close()
   }
 }
