@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from "vitest"
+import { type Operation, type Parameter, type Place, requestsOf, type Schema } from "./api/openapi.fixture.ts"
 import { deadLettersTopic } from "./core/address.ts"
 import { startTestHub } from "./hub.fixture.ts"
-import { type Operation, type Parameter, type Place, requestsOf, type Schema } from "./openapi.fixture.ts"
 
 // Every route of the reference, every field of each: what is wrong is refused by its name, and nothing of it is stored.
 

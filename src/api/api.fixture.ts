@@ -10,6 +10,7 @@ import { Event } from "../core/event.ts"
 import { destinationKinds } from "../destinations/index.ts"
 import { openEmbeddedDirectory } from "../engines/embedded/engine.ts"
 import { createSystemChance, systemClock } from "../telemetry/clock.ts"
+import { Reference } from "./answers.fixture.ts"
 import { type ApiOptions, createApi } from "./api.ts"
 
 /** An answer, its body parsed where it is JSON. */
@@ -73,7 +74,8 @@ export async function openTestApi({ credentials, ...options }: TestApiOptions = 
   })
   await api.listen({ host: "127.0.0.1", port: 0 })
   const url = `http://127.0.0.1:${(api.server.address() as AddressInfo).port}`
-  const call = caller(url)
+  const routes = () => api.printRoutes({ commonPrefix: false })
+  const call = caller(url, () => referenceOf(url, routes()))
   return {
     url,
     engine,
@@ -90,7 +92,7 @@ export async function openTestApi({ credentials, ...options }: TestApiOptions = 
       return appended.map(({ cursor }) => cursor)
     },
     figures: () => watched[0]!(),
-    routes: () => api.printRoutes({ commonPrefix: false }),
+    routes,
     async close() {
       stop.abort()
       api.server.closeAllConnections()
@@ -113,7 +115,19 @@ export function testEvent(id: string, data: Uint8Array = Buffer.from('{"a":1}'))
   return Event.of(attributes, data, "json")
 }
 
-function caller(url: string): TestApi["call"] {
+/** The references of hubs, by their routes. */
+const references = new Map<string, Promise<Reference>>()
+
+function referenceOf(url: string, routes: string): Promise<Reference> {
+  const known = references.get(routes)
+  if (known !== undefined) return known
+  const made = fetch(`${url}/v1/openapi.json`).then(async (answer) => new Reference(await answer.text()))
+  references.set(routes, made)
+  return made
+}
+
+/** Every answer is held against the reference: its status is in it, and its body is as it says. */
+function caller(url: string, reference: () => Promise<Reference>): TestApi["call"] {
   return async (method, path, body, headers = {}) => {
     const response = await fetch(url + path, {
       method,
@@ -125,11 +139,12 @@ function caller(url: string): TestApi["call"] {
       redirect: "manual",
       ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
     })
+    const { status } = response
+    const type = response.headers.get("content-type")
     const text = await response.text()
-    const isJson =
-      text !== "" &&
-      /json/.test(response.headers.get("content-type") ?? "") &&
-      !/ndjson/.test(response.headers.get("content-type") ?? "")
-    return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : undefined, text }
+    const unsaid = (await reference()).unsaid({ method, path, status, type, text })
+    if (unsaid !== undefined) throw new Error(unsaid)
+    const isJson = text !== "" && /json/.test(type ?? "") && !/ndjson/.test(type ?? "")
+    return { status, headers: response.headers, body: isJson ? JSON.parse(text) : undefined, text }
   }
 }

@@ -197,7 +197,6 @@ const docs = {
     description: "In the order of their events.",
     query: ListQuery,
     answers: { 200: pageOf("DeadLetterPage", DeadLetterSchema) },
-    problems: ["invalid-argument"],
   },
   get: {
     operationId: "getDeadLetter",
@@ -226,6 +225,5 @@ const docs = {
     body: RedriveInput,
     bodyOptional: true,
     answers: { 200: Redriven },
-    problems: ["invalid-argument"],
   },
 } as const

@@ -170,7 +170,7 @@ const docs = {
     body: RotateInput,
     bodyOptional: true,
     answers: { 200: SigningKeyOutput },
-    problems: ["invalid-argument", "not-found", "conflict", "precondition-failed"],
+    problems: ["not-found", "conflict", "precondition-failed"],
   },
   test: {
     operationId: "testDestination",

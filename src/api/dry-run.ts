@@ -324,7 +324,7 @@ const shared = {
       content: { [linesType]: { schema: Type.Union([DryRunProgress, DryRunResult, DryRunFailed]) } },
     },
   },
-  problems: ["invalid-argument", "not-found"],
+  problems: ["not-found"],
 } as const
 
 const docs = {

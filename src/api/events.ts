@@ -185,11 +185,11 @@ const readDoc = {
       },
       content: {
         [batchType]: { schema: Type.Array(checkedElsewhere("StoredEvent")) },
-        [linesType]: { schema: Type.String({ description: "One event a line." }) },
+        [linesType]: { schema: checkedElsewhere("StoredEvent", { description: "One event a line." }) },
       },
     },
   },
-  problems: ["invalid-argument", "not-found"],
+  problems: ["not-found"],
 } as const
 
 const findDoc = {
@@ -199,7 +199,7 @@ const findDoc = {
   params: Type.Object({ ...topicParams.properties, id: Type.String({ description: "The event's id." }) }),
   query: EventQuery,
   answers: { 200: eventAnswer },
-  problems: ["invalid-argument", "not-found"],
+  problems: ["not-found"],
 } as const
 
 const getDoc = {

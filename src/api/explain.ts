@@ -101,7 +101,7 @@ async function explain(context: ApiContext, judge: Judge, subject: Subject): Pro
 const shared = {
   tag: "Triggers",
   answers: { 200: Explained },
-  problems: ["invalid-argument", "not-found"],
+  problems: ["not-found"],
 } as const
 
 const docs = {

@@ -88,6 +88,5 @@ const docs = {
     description: "Answers 200 also where they are wrong, with the line and column of each fault.",
     body: FilterCheckInput,
     answers: { 200: FilterCheck },
-    problems: ["invalid-argument"],
   },
 } as const

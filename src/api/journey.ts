@@ -142,5 +142,5 @@ const doc = {
   params: Type.Object({ cursor: Type.String({ description: "The event's cursor." }) }),
   query: JourneyQuery,
   answers: { 200: Journey },
-  problems: ["invalid-argument", "not-found"],
+  problems: ["not-found"],
 } as const

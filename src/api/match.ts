@@ -114,5 +114,5 @@ const doc = {
   description: "A stored event, or one that is sent, by the triggers as they are now. Nothing is stored or delivered.",
   body: MatchInput,
   answers: { 200: MatchPage },
-  problems: ["invalid-argument", "not-found"],
+  problems: ["not-found"],
 } as const

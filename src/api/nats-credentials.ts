@@ -109,7 +109,7 @@ const docs = {
     body: NatsCredentialsInput,
     bodyOptional: true,
     answers: { 201: NatsCredentials },
-    problems: ["invalid-argument", "conflict", "overloaded"],
+    problems: ["conflict", "overloaded"],
   },
   revoke: {
     operationId: "revokeNatsCredentials",
@@ -119,6 +119,6 @@ const docs = {
     description: "Those issued before end at once, also where they are in use. What has been read stays read.",
     params,
     answers: { 204: null },
-    problems: ["invalid-argument", "not-found", "conflict", "overloaded"],
+    problems: ["not-found", "conflict", "overloaded"],
   },
 } as const

@@ -155,6 +155,13 @@ test("what wants a key says so, and what does not says that", () => {
   }
 })
 
+test("what takes If-Match may be answered 409 and 412", () => {
+  const changes = operations.filter(({ parameters = [] }) => parameters.some(({ name }) => name === "if-match"))
+  expect(changes.map(({ operationId }) => operationId)).toContain("pauseTrigger")
+  for (const { operationId, responses } of changes)
+    expect([operationId, "409" in responses, "412" in responses]).toEqual([operationId, true, true])
+})
+
 test("destinations are told apart by their kind", () => {
   const { Destination, DestinationInput, WebhookDestinationInput, TopicDestination } = document.components.schemas
   for (const [form, union] of Object.entries({ Destination, DestinationInput })) {

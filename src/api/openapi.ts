@@ -55,7 +55,8 @@ export async function createDocument(context: ApiContext, register: (app: App) =
   app.addHook("onRoute", (route) => {
     const doc = route.config?.doc
     if (doc?.bodyOptional) bodyOptional.add(doc.operationId)
-    route.schema = doc === undefined ? { hide: true } : describeRoute(doc, components)
+    const takesBody = route.method !== "GET"
+    route.schema = doc === undefined ? { hide: true } : describeRoute(doc, takesBody, components)
   })
   await app.register(swagger, {
     openapi: frameOf(context),
@@ -176,9 +177,9 @@ function referenceTo(name: string, schema: Record<string, unknown>, component: o
   return { $ref: `${name}#`, ...Object.fromEntries(said) }
 }
 
-function describeRoute(doc: RouteDoc, components: Components): object {
+function describeRoute(doc: RouteDoc, takesBody: boolean, components: Components): object {
   const { operationId, tag, summary, description, params, query, headers, body, answers, open = false } = doc
-  const problems = problemsOf(doc)
+  const problems = problemsOf(doc, takesBody)
   const statuses = [...new Set(problems.map((code) => statusOf[code]))].sort()
   const ofStatus = (status: number) => problems.filter((code) => statusOf[code] === status)
   return {
@@ -201,9 +202,16 @@ function describeRoute(doc: RouteDoc, components: Components): object {
   }
 }
 
-function problemsOf({ open = false, operator = false, problems = [] }: RouteDoc): readonly ProblemCode[] {
+/** What a request with a body may be answered, whether or not the route wants one. */
+const bodyProblems = ["too-slow", "too-large", "unsupported-media-type"] as const
+
+function problemsOf(doc: RouteDoc, takesBody: boolean): readonly ProblemCode[] {
+  const { open = false, operator = false, problems = [] } = doc
   if (open) return problems
-  return ["unauthenticated", ...(operator ? (["permission-denied"] as const) : []), ...problems]
+  const own = operator ? (["permission-denied", ...problems] as const) : problems
+  // Parameters that a route does not have are refused everywhere.
+  const all = ["invalid-argument", "unauthenticated", ...own, ...(takesBody ? bodyProblems : [])] as const
+  return [...new Set(all)]
 }
 
 const successes: Readonly<Record<string, string>> = {

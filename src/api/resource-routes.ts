@@ -101,7 +101,7 @@ function resourceDocs(type: Described): Docs {
       query: ValidateOnlyQuery,
       body: input,
       answers: { 201: output, 200: validated(output) },
-      problems: ["invalid-argument", "already-exists"],
+      problems: ["already-exists"],
     },
     list: {
       operationId: `list${capital(plural)}`,
@@ -109,7 +109,6 @@ function resourceDocs(type: Described): Docs {
       summary: `List ${plural}`,
       query: ListQuery,
       answers: { 200: pageOf(`${Name}Page`, output) },
-      problems: ["invalid-argument"],
     },
     get: { ...one, operationId: `get${Name}`, summary: `Read a ${name}`, problems: ["not-found"] },
   }
@@ -118,7 +117,7 @@ function resourceDocs(type: Described): Docs {
 function changeDocs({ name, tag, input, output }: Described): Pick<Docs, "replace" | "patch" | "remove"> {
   const Name = capital(name)
   const one = { tag, params: idParams(name), query: ValidateOnlyQuery, headers: IfMatchHeader }
-  const problems = ["invalid-argument", "not-found", "conflict", "precondition-failed"] as const
+  const problems = ["not-found", "conflict", "precondition-failed"] as const
   const patch = { schema: patchSchemaOf(input) }
   return {
     replace: {

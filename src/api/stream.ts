@@ -53,5 +53,5 @@ const streamDoc = {
     "last-event-id": Type.Optional(Type.String({ description: "The last id that was received." })),
   }),
   answers: { 200: { content: { "text/event-stream": { schema: Type.String() } } } },
-  problems: ["invalid-argument", "not-found", "overloaded"],
+  problems: ["not-found", "overloaded"],
 } as const

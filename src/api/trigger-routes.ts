@@ -44,6 +44,6 @@ function doc(store: ResourceStore<Trigger>, action: "pause" | "resume") {
     headers: IfMatchHeader,
     ...(pausing && { body: PauseInput, bodyOptional: true }),
     answers: { 200: store.type.output },
-    problems: ["invalid-argument", "not-found", "precondition-failed"],
+    problems: ["not-found", "conflict", "precondition-failed"],
   } as const
 }

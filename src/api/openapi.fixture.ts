@@ -16,7 +16,10 @@ export interface Operation {
   readonly operationId: string
   readonly parameters: readonly Parameter[]
   readonly responses: Readonly<
-    Record<string, { readonly content?: Readonly<Record<string, { readonly schema: Schema }>> }>
+    Record<
+      string,
+      { readonly description: string; readonly content?: Readonly<Record<string, { readonly schema: Schema }>> }
+    >
   >
   readonly requestBody?: {
     readonly required?: boolean
