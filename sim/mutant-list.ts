@@ -33,6 +33,12 @@ export const mutants: readonly Mutant[] = [
     after: "if (deliveries.length > 1) await this.#enqueue(deliveries, batch.next)",
   },
   {
+    name: "attaching is off by one",
+    file: `${route}/roster.ts`,
+    before: "after === undefined || this.#options.engine.log.compare(cursor, after) > 0",
+    after: "after === undefined || this.#options.engine.log.compare(cursor, after) >= 0",
+  },
+  {
     name: "a trigger that is behind is attached at once",
     file: `${route}/roster.ts`,
     before: 'if (own && member.state.kind === "resting" && !this.#isBehind(member.position)) {',
@@ -254,6 +260,12 @@ export const mutants: readonly Mutant[] = [
     file: `${api}/destination-routes.ts`,
     before: "signingKeys: rotate(destination.signingKeys, issued.key, overlapMs, now)",
     after: "signingKeys: destination.signingKeys",
+  },
+  {
+    name: "a destination given less at once stops",
+    file: `${deliver}/lane.ts`,
+    before: "    if (room <= 0) return 0\n    if (this.#rate) {",
+    after: "    if (this.#rate) {",
   },
   {
     name: "a redriven delivery is lost",

@@ -100,9 +100,9 @@ function restlessness({ record, clock }: World, { endpoint, dispatch }: Sending)
   const rest = record.rests.get(endpoint)
   const now = clock.now()
   if (!rest || now <= rest.since || now >= rest.until) return undefined
-  // Of a destination that was changed nothing is known.
+  // Of a destination that was changed nothing is known, as soon as those who deliver have heard of the change.
   const model = record.models.get(`destination/${dispatch.delivery.tenant}/${dispatch.delivery.destination}`)
-  if (model?.spans.some(({ from }) => from >= rest.since)) return undefined
+  if (model?.spans.some(({ from }) => from >= rest.since - hearMs)) return undefined
   return new InvariantError(3, `${dispatch.delivery.id} was sent ${rest.until - now} ms before ${endpoint} wants more`)
 }
 
@@ -124,6 +124,9 @@ function latencies(chance: SimulatedChance): () => number {
   ] as const)
   return () => (chance.happens(stalls) ? stall : usual) * (0.2 + 0.8 * chance.next())
 }
+
+/** What was changed is heard of this soon. */
+const hearMs = 2_000
 
 /** What the API names as the trigger of a test. */
 const testTrigger = "redcar.test"
