@@ -1,6 +1,7 @@
 import type { Growth } from "../journal/journal-store.ts"
 import type { Store, Write } from "../store.ts"
 import { tables } from "../store.ts"
+import type { Missing } from "./chain.ts"
 import type { LogIdentity } from "./head.ts"
 
 const key = "journal"
@@ -22,6 +23,8 @@ export interface Bookkeeping extends Growth {
   readonly number: number
   /** Places before this one were left out, and are no loss. */
   readonly floor: number
+  /** What of them had been used when they were left out the last time, and is not there. */
+  readonly lost?: Missing
   /** Whether the journal tells everything from `start` on; where not, the rows are written to it anew. */
   readonly isWhole: boolean
 }

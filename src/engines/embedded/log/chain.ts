@@ -10,6 +10,8 @@ export interface Segment {
   readonly name: string
   /** The one before it, as its head tells; absent of the log's first, and where the head cannot be read. */
   readonly previous?: SealedSegment
+  /** Nothing more is written to it: its file is shorter than it was made. */
+  readonly isCut?: boolean
 }
 
 /** A stretch of places without what was there. */
@@ -31,7 +33,7 @@ export interface Chain {
   /** Files that are not what their names say, or not the log's: left alone. One line each, for people. */
   readonly notes: readonly string[]
   readonly hasSpare: boolean
-  /** Beyond the places whose files' names others have taken. */
+  /** Beyond the places whose files' names are taken by what does not belong there. */
   readonly floor: number
 }
 
@@ -45,6 +47,8 @@ export const spareName = "spare"
 const identityName = "identity"
 const ownPartial = /^(spare|identity|[0-9a-z]{11}\.segment)\.partial$/
 const ownName = /^[0-9a-z]{11}\.segment$/
+/** No log comes this far: a file that is named so is none of it. */
+const placesMax = 2 ** 52
 
 interface SegmentFile {
   readonly name: string
@@ -57,7 +61,7 @@ interface SegmentFile {
 export async function readChain(disk: Disk, segmentBytes: number, known: LogIdentity | undefined): Promise<Chain> {
   const files = await disk.list()
   for (const { name } of files) if (ownPartial.test(name)) await disk.remove(name)
-  const own = files.filter(({ name }) => ownName.test(name)).sort((a, b) => (a.name < b.name ? -1 : 1))
+  const own = files.filter(({ name }) => isSegment(name)).sort((a, b) => (a.name < b.name ? -1 : 1))
   const segmentFiles: SegmentFile[] = []
   for (const { name, bytes } of own) {
     const named = parseCursor(name.slice(0, -suffix.length))
@@ -78,7 +82,7 @@ export async function readChain(disk: Disk, segmentBytes: number, known: LogIden
   const hasSpare = spare !== undefined && spare.bytes === segmentBytes
   if (spare !== undefined && !hasSpare) await disk.remove(spareName)
   if (identity !== undefined && !isSame(stored, identity)) await writeIdentity(disk, identity)
-  return { identity, hasSpare, ...arrange(segmentFiles, identity, notes) }
+  return { identity, hasSpare, ...arrange(segmentFiles, identity, notes, segmentBytes) }
 }
 
 /** Remembers a log's identity beside its segments. */
@@ -105,7 +109,11 @@ async function readIdentity(disk: Disk): Promise<LogIdentity | undefined> {
 }
 
 function isOwn(name: string): boolean {
-  return name === spareName || name === identityName || ownName.test(name) || ownPartial.test(name)
+  return name === spareName || name === identityName || isSegment(name) || ownPartial.test(name)
+}
+
+function isSegment(name: string): boolean {
+  return ownName.test(name) && Number.parseInt(name.slice(0, -suffix.length), 36) < placesMax
 }
 
 function isSame(a: LogIdentity | undefined, b: LogIdentity): boolean {
@@ -136,19 +144,26 @@ function chooseIdentity(files: readonly SegmentFile[], others: readonly (LogIden
   return [...votes.values()].sort((a, b) => b.count - a.count)[0]?.identity
 }
 
-function arrange(files: readonly SegmentFile[], identity: LogIdentity | undefined, foreign: readonly string[]) {
+function arrange(
+  files: readonly SegmentFile[],
+  identity: LogIdentity | undefined,
+  foreign: readonly string[],
+  segmentBytes: number,
+) {
   const notes = [...foreign]
   const shortened: Missing[] = []
   let floor = 0
   const byBase = new Map<number, { readonly segment: Segment; readonly named: number }>()
   for (const file of files) {
     const { name, found, named, bytes } = file
-    if (found.kind === "head" && !isSame(found.head, identity!)) {
+    const segment = segmentOf(file, segmentBytes)
+    const isOther = found.kind === "head" && !isSame(found.head, identity!)
+    // A new segment would be written over it.
+    if (isOther || segment.base !== named) floor = Math.max(floor, named + 8)
+    if (isOther) {
       notes.push(`log/${name} is of another log; it is left alone`)
-      floor = Math.max(floor, named + 8)
       continue
     }
-    const segment = segmentOf(file)
     if (segment.base !== named)
       notes.push(`log/${name} holds what belongs to log/${formatCursor(segment.base)}${suffix}`)
     const other = byBase.get(segment.base)
@@ -161,10 +176,13 @@ function arrange(files: readonly SegmentFile[], identity: LogIdentity | undefine
   return { segments: sorted.map((segment, i) => clipped(segment, sorted[i + 1])), shortened, notes, floor }
 }
 
-function segmentOf({ name, bytes, named, found }: SegmentFile): Segment {
-  if (found.kind !== "head") return { base: named, bytes, name }
+function segmentOf({ name, bytes, named, found }: SegmentFile, segmentBytes: number): Segment {
+  if (found.kind !== "head") {
+    const whole = Math.max(8, Math.ceil(bytes / 8) * 8)
+    return { base: named, bytes: whole, name, ...(bytes < segmentBytes && { isCut: true }) }
+  }
   const { base, bytes: made, previous } = found.head
-  return { base, bytes: made, name, ...(previous && { previous }) }
+  return { base, bytes: made, name, ...(previous && { previous }), ...(bytes < made && { isCut: true }) }
 }
 
 /** Where its own head cannot tell how long it was, the next one's does. */

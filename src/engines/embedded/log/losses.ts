@@ -6,11 +6,18 @@ import type { Segments } from "./segments.ts"
 export const lossesKey = "losses"
 const keptMax = 1_000
 
-/** What was found to be lost before, and is not there now either: a file that a copy brought back is no loss any more. */
-export async function rememberedLosses(store: Store, segments: Segments, reader: Reader): Promise<readonly Damage[]> {
+/** What was found to be lost before. */
+export function rememberedLosses(store: Store): readonly Damage[] {
   const stored = store.get("meta", lossesKey)
-  if (stored === undefined) return []
-  const losses = JSON.parse(Buffer.from(stored).toString("utf8")) as readonly Damage[]
+  return stored === undefined ? [] : (JSON.parse(Buffer.from(stored).toString("utf8")) as readonly Damage[])
+}
+
+/** Those that are not there now either: a file that a copy brought back is no loss any more. */
+export async function leftOf(
+  losses: readonly Damage[],
+  segments: Segments,
+  reader: Reader,
+): Promise<readonly Damage[]> {
   const left: Damage[] = []
   for (const loss of losses) if (await isLost(loss, segments, reader)) left.push(loss)
   return left
@@ -18,9 +25,10 @@ export async function rememberedLosses(store: Store, segments: Segments, reader:
 
 async function isLost({ kind, position }: Damage, segments: Segments, reader: Reader): Promise<boolean> {
   const segment = segments.at(position)
-  if (kind === "missing") return segment === undefined
-  // With its segment retention has given back what was left of it.
-  if (segment === undefined) return false
+  // With its segment retention has given back what was left of what is damaged.
+  if (segment === undefined) return kind === "missing"
+  // A segment that is there again begins there.
+  if (kind === "missing" && segment.base === position) return false
   return kind === "unfinished" || !(await reader.holds(position))
 }
 

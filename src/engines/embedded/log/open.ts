@@ -13,12 +13,12 @@ import type { LogIdentity } from "./head.ts"
 import { damageLine, LogHealth } from "./health.ts"
 import { LogIndex, type Reached } from "./log-index.ts"
 import { LogJournal } from "./log-journal.ts"
-import { lossesKey, lossesWrite, rememberedLosses } from "./losses.ts"
+import { leftOf, lossesKey, lossesWrite, rememberedLosses } from "./losses.ts"
 import { type Damage, damageIn, Reader } from "./reader.ts"
 import { RecentIds } from "./recent-ids.ts"
 import { droppedKey } from "./reclaim.ts"
 import { type Recovered, recover } from "./recovery.ts"
-import { Replay, type Replayed } from "./replay.ts"
+import { type LeftOut, Replay, type Replayed } from "./replay.ts"
 import { Segments } from "./segments.ts"
 import type { LogState } from "./state.ts"
 import { Waiters } from "./waiters.ts"
@@ -83,7 +83,7 @@ class Opening {
   readonly #closing = new AbortController()
   #appender: Appender | undefined
   /** What bookkeeping tells beside the journal's own. */
-  readonly #told = { floor: 0, isWhole: true }
+  #told: LeftOut & { readonly isWhole: boolean } = { floor: 0, isWhole: true }
   #isRemembering = false
   /** Set once they can be written. */
   #tables: JournalStore | undefined
@@ -125,8 +125,8 @@ class Opening {
     this.#index = index
     const replay = new Replay({ reader: this.#readerOf(segments), local: store, identity: segments.identity, told })
     const recovered = await this.#read(segments, { index, replay, told, isLost })
-    this.#told.floor = Math.max(told?.floor ?? 0, recovered.skippedTo ?? 0)
-    const replayed = await replay.run(this.#told.floor, (done, total) => {
+    const leftOut = this.#leftOut(segments, recovered, told)
+    const replayed = await replay.run(leftOut, (done, total) => {
       if (isLost) this.#options.onRebuild?.({ phase: "replaying", done, total })
     })
     await store.flushed()
@@ -135,20 +135,25 @@ class Opening {
     index.reload()
     index.restoreIds(recovered.tail, clock.now())
     this.#journal.resume(replayed)
-    for (const loss of await rememberedLosses(store, segments, this.#readerOf(segments))) this.#damaged(loss)
+    for (const loss of await this.#losses(segments, leftOut)) this.#damaged(loss)
     this.#noteFound(segments, recovered, replayed, store)
     const reached = ({ position, from, to }: Damage) => position + to - from > replayed.start
     const isDamaged = replayed.holes.length > 0 || this.#health.damages.some(reached)
     // What the journal no longer tells whole, it is told anew.
-    this.#told.isWhole = (told?.isWhole ?? true) && !isDamaged
+    this.#told = { ...leftOut, isWhole: (told?.isWhole ?? true) && !isDamaged }
     this.#journal.onWhole = () => {
-      this.#told.isWhole = true
+      this.#told = { ...leftOut, isWhole: true }
     }
     for (const segment of droppedSegments(segments.list, readDropped(store))) await segments.drop(segment)
     const opened = await this.#start(segments, { recovered, index, ids, tables })
     this.#remember(tables)
     if (!this.#told.isWhole) tables.compact()
     return opened
+  }
+
+  #leftOut(segments: Segments, { skippedTo = 0, lost }: Recovered, told: Bookkeeping | undefined): LeftOut {
+    const now = lost === undefined ? told?.lost : { ...lost, name: this.#nameOfLost(segments, lost) }
+    return { floor: Math.max(told?.floor ?? 0, skippedTo), ...(now && { lost: now }) }
   }
 
   #makeTables(identity: LogIdentity, told: Bookkeeping | undefined): JournalStore {
@@ -280,12 +285,16 @@ class Opening {
     this.#options.onNotice?.(line)
   }
 
-  #noteFound(segments: Segments, { lost, unfinishedBytes }: Recovered, { holes }: Replayed, store: Store): void {
+  #losses(segments: Segments, { lost }: LeftOut): Promise<readonly Damage[]> {
+    const more = lost === undefined ? [] : [missing(lost.from, lost.to, lost.name)]
+    return leftOf([...rememberedLosses(this.#options.store), ...more], segments, this.#readerOf(segments))
+  }
+
+  #noteFound(segments: Segments, { unfinishedBytes }: Recovered, { holes }: Replayed, store: Store): void {
     for (const line of segments.notes) this.#note(line)
     for (const { from, to } of segments.shortened) this.#damaged(damageIn(segments.at(from)!, from, to))
     const dropped = readDropped(store)
     for (const { from, to, name } of missingSegments(segments.list, dropped)) this.#damaged(missing(from, to, name))
-    if (lost !== undefined) this.#damaged(missing(lost.from, lost.to, this.#nameOfLost(segments, lost)))
     for (const { from, to } of holes) {
       this.#note(
         `the hub's own records between cursors ${formatCursor(Math.max(0, from))} and ${formatCursor(to)} are damaged: changes of resources, and of deliveries, that were made then may be as they were before`,

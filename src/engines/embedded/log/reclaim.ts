@@ -61,6 +61,9 @@ export class Reclaimer {
     if (known.length < touched.length) await this.#count(sealed)
     for (const segment of touched) {
       const held = this.#held.get(segment.name)!
+      // What cannot be read is given up by retention only: a copy may bring it back until then.
+      const isToKeep = dropped === undefined && this.#isDamaged(segment)
+      if (isToKeep) continue
       if (dropped === undefined || held < this.#thinBelow(segment)) await this.#look(segment)
     }
   }

@@ -63,7 +63,7 @@ class Recovery {
     const segments = this.#segments
     const last = segments.list.at(-1)
     let end = segments.end
-    for (const segment of segments.list) end = await this.#segment(segment, segment === last)
+    for (const segment of segments.list) end = await this.#segment(segment, segment === last && !segment.isCut)
     const { known, leaveOut, isForgotten, floor } = this.#options
     const found = { damages: this.#damages, unfinishedBytes: this.#unfinishedBytes }
     if (known <= end && floor <= end && !isForgotten) {

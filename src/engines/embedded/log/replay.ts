@@ -18,6 +18,9 @@ export interface ReplayOptions {
   readonly told: Bookkeeping | undefined
 }
 
+/** The places that the log left out, as bookkeeping tells of them. */
+export type LeftOut = Pick<Bookkeeping, "floor" | "lost">
+
 export interface Replayed extends JournalPlace, Growth {
   /** Between which records of the journal others are missing, by their places. */
   readonly holes: readonly { readonly from: number; readonly to: number }[]
@@ -32,7 +35,7 @@ export class Replay {
   readonly #found: number[] = []
   readonly #growth: { liveBytes: number; grownBytes: number }
   #checkpoint: Checkpoint | undefined
-  #floor = 0
+  #leftOut: LeftOut = { floor: 0 }
   #parts: Buffer[] = []
   #writes: Write[] = []
   /** Readers' positions as they were at the first hole. */
@@ -51,10 +54,10 @@ export class Replay {
     this.#checkpoint = checkpointOf(payload) ?? this.#checkpoint
   }
 
-  /** `floor` is where records go at the earliest; `total` is how many records are to be read, `done` how many were. */
-  async run(floor: number, progress: (done: number, total: number) => void): Promise<Replayed> {
+  /** `total` is how many records are to be read, `done` how many were. */
+  async run(leftOut: LeftOut, progress: (done: number, total: number) => void): Promise<Replayed> {
     const { told } = this.#options
-    this.#floor = floor
+    this.#leftOut = leftOut
     const { isKnown, ...place } = await this.#begin()
     const wanted = this.#found.filter((position) => position > place.applied)
     let { applied, number } = place
@@ -71,7 +74,7 @@ export class Replay {
       if (i % 1_000 === 0) progress(i, wanted.length)
     }
     this.#setBack()
-    if (wanted.length > 0 || told === undefined) await this.#apply({ ...place, applied, number })
+    if (wanted.length > 0 || leftOut.floor > (told?.floor ?? -1)) await this.#apply({ ...place, applied, number })
     return { ...place, ...this.#growth, applied, number, holes: this.#holes }
   }
 
@@ -105,7 +108,7 @@ export class Replay {
     const writes = this.#writes
     this.#writes = []
     const isWhole = (told?.isWhole ?? true) && this.#holes.length === 0
-    const bookkeeping = { identity, ...place, ...this.#growth, floor: this.#floor, isWhole }
+    const bookkeeping = { identity, ...place, ...this.#growth, ...this.#leftOut, isWhole }
     await local.write([...writes, bookkeepingWrite(bookkeeping)])
   }
 

@@ -16,7 +16,7 @@ export class Segments {
   /** What was noticed of the files when they were opened. */
   readonly notes: readonly string[]
   readonly shortened: readonly Missing[]
-  /** Beyond the places whose files' names are taken by what is not theirs. */
+  /** Beyond the places whose files' names are taken by what does not belong there. */
   readonly floor: number
   readonly #disk: Disk
   readonly #segmentBytes: number
