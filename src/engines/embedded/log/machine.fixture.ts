@@ -49,12 +49,15 @@ export function machine(options: MachineOptions) {
     onNotice: (line) => lines.push(line),
   })
   return {
+    segmentBytes,
     clock,
     disk,
     store,
     lines,
     run,
     cut: () => power.cut(),
+    /** The disk as somebody sees it who meddles with it. */
+    hand,
     open(): Promise<SegmentLog> {
       power = createPower({ clock })
       return run(SegmentLog.open(logOptions()))
