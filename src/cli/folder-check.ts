@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { loadSettings } from "../config/load.ts"
 import { natsServers } from "../config/relations.ts"
 import type { Settings } from "../config/schema.ts"
-import { StartRefusedError } from "../core/errors.ts"
+import { StartRefusedError, StorageFullError } from "../core/errors.ts"
 import { type PartitionReport, summary } from "./audit.ts"
 import type { CommonOptions, Context } from "./command.ts"
 import { startProgress } from "./progress.ts"
@@ -50,7 +50,7 @@ export async function checkFolder(context: Context, options: FolderOptions): Pro
     return await lookAt(context, settings, work, options.audit === true)
   } catch (error) {
     if (error instanceof StartRefusedError) return { kind: "refused", detail: error.message, next: error.next }
-    if ((error as NodeJS.ErrnoException).code === undefined) throw error
+    if (!(error instanceof StorageFullError) && (error as NodeJS.ErrnoException).code === undefined) throw error
     const detail = `${settings.data} cannot be looked at: ${(error as Error).message}`
     return {
       kind: "refused",

@@ -1,4 +1,4 @@
-import { mkdir } from "node:fs/promises"
+import { existsSync, readdirSync } from "node:fs"
 import { join } from "node:path"
 import type { Clock } from "../../core/clock.ts"
 import type { DeliveryQueue, Engine } from "../../core/engine.ts"
@@ -6,11 +6,11 @@ import { auditLog } from "./audit.ts"
 import { type EmbeddedCatalog, openCatalog } from "./catalog.ts"
 import type { Disk } from "./disk.ts"
 import { openNodeDisk } from "./disk-node.ts"
-import { lockDirectory, refusedOr } from "./lock.ts"
+import { type DirectoryLock, lockDirectory, refusedOr } from "./lock.ts"
 import { LogRefusedError, readChain } from "./log/chain.ts"
 import { SegmentLog } from "./log/log.ts"
 import type { RebuildStep } from "./log/open.ts"
-import { closeToOthers } from "./modes.ts"
+import { closeToOthers, makeDirectory } from "./modes.ts"
 import { openQueue } from "./queue.ts"
 import { allShares } from "./shares.ts"
 import { openState, wanted } from "./state-directory.ts"
@@ -122,17 +122,17 @@ export interface DirectoryOptions extends Omit<EmbeddedOptions, "disk" | "store"
  */
 export async function openEmbeddedDirectory(directory: string, options: DirectoryOptions): Promise<Engine> {
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 })
-    const unlock = await lockDirectory(directory)
+    await makeDirectory(directory)
+    const lock = await lockDirectory(directory)
     try {
       if (!(await closeToOthers(directory))) {
         options.onNotice?.(
           `${directory} is another user's, and others may look into it; what the hub has there is closed to them`,
         )
       }
-      return await openLocked(directory, options, unlock)
+      return await openLocked(directory, options, lock)
     } catch (error) {
-      await unlock()
+      await lock.release()
       throw error
     }
   } catch (error) {
@@ -140,27 +140,45 @@ export async function openEmbeddedDirectory(directory: string, options: Director
   }
 }
 
-async function openLocked(directory: string, options: DirectoryOptions, unlock: () => Promise<void>): Promise<Engine> {
+async function openLocked(directory: string, options: DirectoryOptions, lock: DirectoryLock): Promise<Engine> {
+  const isBereft = wasHub(directory)
   const disk = await openNodeDisk(join(directory, "log"))
   if (options.rebuild) await checkLog(disk, options)
   const { store, discarded, health } = await openState(directory, options)
   const reason = discarded !== undefined && discarded !== wanted ? discarded : undefined
   if (reason !== undefined) options.onNotice?.(`state/ cannot be used (${reason}); it is made anew from the log`)
+  if (isBereft) options.onNotice?.(bereft)
   const engine = await openEmbeddedEngine({
     ...options,
     disk,
     store,
     ...(reason !== undefined && { discarded: reason }),
   })
+  try {
+    await lock.lockLog()
+  } catch (error) {
+    await engine.close()
+    throw error
+  }
   return {
     ...engine,
-    health: () => [...engine.health(), ...health()],
+    health: () => [...engine.health(), ...health(), ...(isBereft ? [bereft] : [])],
     async close() {
       await engine.close()
-      await unlock()
+      await lock.release()
     },
   }
 }
+
+/** Whether a hub that kept its log here has left nothing but its key. A hub on NATS has its key here too. */
+function wasHub(directory: string): boolean {
+  const has = (name: string) => existsSync(join(directory, name))
+  const holds = (name: string) => has(name) && readdirSync(join(directory, name)).length > 0
+  return has("admin.key") && !holds("log") && !holds("state") && !has("nats")
+}
+
+const bereft =
+  "nothing is left of what was here: admin.key is there, but log/ and state/ are gone; stop the hub and bring back log/, or let it begin anew"
 
 /** What the state is made anew from has to be there before what is left of it is thrown away. Throws LogRefusedError. */
 async function checkLog(disk: Disk, { segmentBytes = segmentBytesDefault }: DirectoryOptions): Promise<void> {

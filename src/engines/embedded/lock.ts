@@ -59,20 +59,54 @@ export function refusedOr(path: string, error: unknown): unknown {
  * this machine respects, whatever container it is in, and which ends with its process. The file tells who has it, for people.
  * Other machines that share the directory are seen where its file system carries locks between them.
  */
-export async function lockDirectory(directory: string): Promise<() => Promise<void>> {
+export async function lockDirectory(directory: string): Promise<DirectoryLock> {
   const file = await open(join(directory, name), "a+", 0o600)
+  let log: FileHandle | undefined
   try {
     if (!tryLock(file.fd)) throw new DirectoryLockedError(directory, await ownerOf(file))
     await file.truncate(0)
     await file.write(`process ${process.pid} on ${hostname()}, since ${new Date().toISOString()}\n`)
+    log = await lockLog(directory, log)
   } catch (error) {
     await file.close()
     throw error
   }
-  return async () => {
-    await file.truncate(0)
-    await file.close()
+  return {
+    async lockLog() {
+      log = await lockLog(directory, log)
+    },
+    async release() {
+      await log?.close()
+      await file.truncate(0)
+      await file.close()
+    },
   }
+}
+
+/** A directory that this process holds. */
+export interface DirectoryLock {
+  /** Locks the log's own file as well, which a start may have made or replaced. */
+  readonly lockLog: () => Promise<void>
+  readonly release: () => Promise<void>
+}
+
+/** A lock's file may be removed by hand, and then keeps nobody out; the log's own file is there for as long as there is a log. */
+async function lockLog(directory: string, held: FileHandle | undefined): Promise<FileHandle | undefined> {
+  const file = await open(join(directory, "log", "identity"), "r+").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined
+    throw error
+  })
+  if (file === undefined) return held
+  if (held !== undefined && (await held.stat()).ino === (await file.stat()).ino) {
+    await file.close()
+    return held
+  }
+  if (tryLock(file.fd)) {
+    await held?.close()
+    return file
+  }
+  await file.close()
+  throw new DirectoryLockedError(directory, "its lock file was removed")
 }
 
 /** Keeps hubs from opening a directory that is only read, without writing to it. */

@@ -1,9 +1,30 @@
-import { chmod, lstat, readdir } from "node:fs/promises"
-import { join } from "node:path"
+import { chmod, lstat, mkdir, readdir } from "node:fs/promises"
+import { dirname, join, resolve } from "node:path"
 
 const others = 0o077
 /** What a hub makes in its directory. */
 const own = /^(log|state(\.damaged)?|lock)$/
+
+/**
+ * Makes a directory, for its owner alone, and those above it that are missing. Throws what the system says. Not with Node's own
+ * `recursive`, which never ends where a folder that is there takes no other one, as in /proc.
+ */
+export async function makeDirectory(path: string): Promise<void> {
+  const missing: string[] = []
+  for (let at = resolve(path); !(await isThere(at)); at = dirname(at)) missing.push(at)
+  for (const each of missing.reverse()) await mkdir(each, { mode: 0o700 })
+}
+
+/** The root of a file system is always there. */
+function isThere(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT" && dirname(path) !== path) return false
+      throw error
+    },
+  )
+}
 
 /**
  * Takes what a hub has in a directory from everybody but its owner, and the directory itself where that may be done: a volume

@@ -263,13 +263,13 @@ describe("a data directory", () => {
     expect(refused).toBeInstanceOf(DirectoryLockedError)
     expect((refused as Error).message).toContain(`process ${process.pid} on `)
     await close()
-    await (await lockDirectory(directory))()
+    await (await lockDirectory(directory)).release()
   })
 
   test.skipIf(spawnSync("unshare", ["-rn", "true"]).status !== 0)(
     "is held against a process of another network namespace (skipped where none can be made)",
     async () => {
-      const unlock = await lockDirectory(directory)
+      const lock = await lockDirectory(directory)
       const script = `
         const { lockDirectory } = await import(${JSON.stringify(new URL("./lock.ts", import.meta.url).href)})
         await lockDirectory(${JSON.stringify(directory)}).then(() => console.log("taken"), (error) => console.log(error.name))`
@@ -278,7 +278,7 @@ describe("a data directory", () => {
           encoding: "utf8",
         }).trim()
       expect(elsewhere()).toBe("DirectoryLockedError")
-      await unlock()
+      await lock.release()
       expect(elsewhere()).toBe("taken")
     },
   )
@@ -296,6 +296,72 @@ describe("a data directory", () => {
     expect(refused).toBeInstanceOf(StartRefusedError)
     expect((refused as StartRefusedError).next).toEqual([expect.stringContaining("--data <directory>")])
   })
+
+  test("is held though somebody removed the lock's file", async () => {
+    await open()
+    rmSync(join(directory, "lock"))
+    const refused = await openEmbeddedDirectory(directory, { clock: systemClock }).catch((error: unknown) => error)
+    expect(refused).toBeInstanceOf(DirectoryLockedError)
+    await close()
+    await open()
+  })
+
+  test("whose log names itself wrongly is held all the same", async () => {
+    await fill()
+    writeFileSync(join(directory, "log", "identity"), "{}")
+    await open()
+    rmSync(join(directory, "lock"))
+    const refused = await openEmbeddedDirectory(directory, { clock: systemClock }).catch((error: unknown) => error)
+    expect(refused).toBeInstanceOf(DirectoryLockedError)
+  })
+
+  test("of which only the admin key is left says that a hub has been there", async () => {
+    writeFileSync(join(directory, "admin.key"), "key")
+    const engine = await open()
+    expect(engine.health()).toEqual([expect.stringMatching(/^nothing is left of what was here: .*bring back log\//)])
+    expect(lines).toEqual(engine.health())
+    await close()
+    expect((await open()).health()).toEqual([])
+  })
+
+  test("whose state goes while it is open closes with a line, and is made anew", async () => {
+    const before = await fill()
+    await open()
+    rmSync(join(directory, "state"), { recursive: true })
+    await close()
+    expect(lines).toEqual([expect.stringMatching(/^state\/ could not be sealed \(ENOENT.*; the next start/)])
+    expect(await look(await open())).toEqual(before)
+  })
+
+  test("in a folder that takes no other is refused at once", async () => {
+    const refused = await openEmbeddedDirectory("/proc/nohub/data", { clock: systemClock }).catch(
+      (each: unknown) => each,
+    )
+    expect(refused).toBeInstanceOf(StartRefusedError)
+  })
+
+  test.skipIf(spawnSync("unshare", ["-rm", "true"]).status !== 0)(
+    "on a disk without room is refused before the tables' mapped files kill the process (skipped where none can be made)",
+    () => {
+      const script = `
+        const { openEmbeddedDirectory } = await import(${JSON.stringify(new URL("./engine.ts", import.meta.url).href)})
+        const { systemClock } = await import(${JSON.stringify(new URL("../../telemetry/clock.ts", import.meta.url).href)})
+        const options = { clock: systemClock, segmentBytes: 1 << 20, reserveBytes: 0 }
+        await openEmbeddedDirectory(${JSON.stringify(join(directory, "hub"))}, options).then(
+          ({ catalog }) => catalog.put("topic/acme/orders", {}),
+          ({ name, message }) => console.log(name, message),
+        )
+        process.kill(process.pid, "SIGKILL")`
+      const start = `"${process.execPath}" "${join(directory, "start.mjs")}"`
+      const full = `mount -t tmpfs -o size=8m none "${directory}" && cat > "${directory}/start.mjs" && ${start}
+        dd if=/dev/zero of="${directory}/more" bs=4096; ${start}; ${start}`
+      const { stdout } = spawnSync("unshare", ["-rm", "sh", "-c", full], { input: script, encoding: "utf8" })
+      const refused =
+        /^DirectoryRefusedError .* cannot be used: state\/ takes \d+ bytes of room to be opened, and 0 are free$/
+      expect(stdout.trim().split("\n")).toEqual([expect.stringMatching(refused), expect.stringMatching(refused)])
+    },
+    30_000,
+  )
 
   test("whose state a start began to make anew, and did not end, makes it anew", async () => {
     const before = await fill()

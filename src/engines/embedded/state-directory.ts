@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, existsSync, openSync, readSync, statSync } from "node:fs"
+import { chmodSync, closeSync, existsSync, openSync, readSync, statfsSync, statSync } from "node:fs"
 import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises"
 import { join } from "node:path"
 import { crc32 } from "node:zlib"
@@ -49,7 +49,9 @@ export async function openState(directory: string, options: StateOptions = {}): 
     void mark(path, damagedMark).catch(() => {}) // The next start checks all rows anyway.
     options.onNotice?.(noted[0]!)
   }
-  const sealed = (store: Store): Store => sealedAtItsEnd(store, path, () => noted.length === 0)
+  const sealed = (store: Store): Store => sealedAtItsEnd(store, path, () => noted.length === 0, options)
+  await rm(join(path, copyFolder), { recursive: true, force: true })
+  checkRoom(path)
   const wrong = options.rebuild ? wanted : await reasonAgainst(path)
   const opened = wrong === undefined ? await finished(await openChecked(path, onDamage)) : { wrong }
   if ("store" in opened) return { store: sealed(opened.store), health: () => noted }
@@ -57,6 +59,18 @@ export async function openState(directory: string, options: StateOptions = {}): 
   await putAside(path, opened.wrong === wanted)
   await mkdir(path, { recursive: true, mode: 0o700 })
   return { store: sealed(openTables(path, onDamage)), discarded: opened.wrong, health: () => noted }
+}
+
+/** What LMDB takes of the disk before it can say that there is none: for want of it the process dies. */
+const roomBytesMin = 1 << 20
+
+/** Throws StorageFullError. */
+function checkRoom(path: string): void {
+  const { bavail, bsize } = statfsSync(path)
+  const isCopied = existsSync(join(path, dataFile)) && !existsSync(join(path, sealFile))
+  const needed = roomBytesMin + (isCopied ? statSync(join(path, dataFile)).size : 0)
+  if (bavail * bsize >= needed) return
+  throw new StorageFullError(`state/ takes ${needed} bytes of room to be opened, and ${bavail * bsize} are free`)
 }
 
 /** What can be seen of the files without opening the tables. */
@@ -110,7 +124,6 @@ async function openChecked(path: string, onDamage: (what: string) => void): Prom
 /** The tables' file made anew from what the tables hold. */
 async function copyOver(path: string): Promise<void> {
   const copy = join(path, copyFolder)
-  await rm(copy, { recursive: true, force: true })
   await mkdir(copy, { mode: 0o700 })
   await copyTables(path, copy)
   await rename(join(copy, dataFile), join(path, dataFile))
@@ -118,7 +131,12 @@ async function copyOver(path: string): Promise<void> {
 }
 
 /** The store, whose file gets its seal when it is closed; none where `isSound` denies it. */
-function sealedAtItsEnd(store: Store, path: string, isSound: () => boolean): Store {
+function sealedAtItsEnd(
+  store: Store,
+  path: string,
+  isSound: () => boolean,
+  { onNotice }: Pick<StateOptions, "onNotice">,
+): Store {
   return {
     get: (table, key) => store.get(table, key),
     range: (table, range) => store.range(table, range),
@@ -127,8 +145,13 @@ function sealedAtItsEnd(store: Store, path: string, isSound: () => boolean): Sto
     async close() {
       await store.close()
       if (!isSound()) return
-      const seal = await sealOf(join(path, dataFile))
-      await writeDurably(join(path, sealFile), seal)
+      try {
+        await writeDurably(join(path, sealFile), await sealOf(join(path, dataFile)))
+      } catch (error) {
+        onNotice?.(
+          `state/ could not be sealed (${(error as Error).message}); the next start checks it, or makes it anew`,
+        )
+      }
     },
   }
 }

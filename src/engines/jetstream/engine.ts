@@ -81,7 +81,7 @@ async function open(options: JetStreamOptions, closing: Closing): Promise<Omit<E
   const { clock, log, partitions, replicas, directory, dedupeWindowMsMax, pendingBytesMax } = options
   const { nats, names, streams, warnings } = await enter(options, closing)
   await mkdir(directory, { recursive: true })
-  closing.push(await lockDirectory(directory))
+  closing.push((await lockDirectory(directory)).release)
   const bucket = { nats, clock, log, replicas }
   const catalog = await openCatalog({ ...bucket, name: names.catalogBucket })
   closing.push(() => catalog.close())
