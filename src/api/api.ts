@@ -6,7 +6,6 @@ import fastify, {
   type FastifyReply,
   type FastifyRequest,
 } from "fastify"
-import { Budget } from "../core/budget.ts"
 import { auditRoutes } from "./audit.ts"
 import { boundBodies } from "./body-room.ts"
 import { type ApiContext, type ApiOptions, createTurns } from "./context.ts"
@@ -18,15 +17,16 @@ import { dryRunRoutes } from "./dry-run.ts"
 import { notFound, ProblemError, toProblem } from "./errors.ts"
 import { eventRoutes } from "./events.ts"
 import { explainRoutes } from "./explain.ts"
-import { Exports } from "./export.ts"
+import { exportsMax } from "./export.ts"
 import { filterRoutes } from "./filters.ts"
 import { journeyRoutes } from "./journey.ts"
 import { matchRoutes } from "./match.ts"
 import { natsCredentialsRoutes } from "./nats-credentials.ts"
+import { Places } from "./places.ts"
 import { bodyBytesMax, letBodiesCome, parseJson, refuseIdempotencyKeys, refuseUnasked } from "./requests.ts"
 import { resourceRoutes } from "./resource-routes.ts"
 import { createResourceStore } from "./resource-store.ts"
-import { answersBytesMax, boundAnswers } from "./room.ts"
+import { AnswerRoom, boundAnswers } from "./room.ts"
 import { type App, noCompilers, type RouteDoc } from "./routes.ts"
 import { statusRoutes } from "./status.ts"
 import { streamRoutes } from "./stream.ts"
@@ -79,8 +79,9 @@ function createContext(options: ApiOptions): ApiContext {
   const { engine, clock, stop, log: logger } = options
   const turns = new Turns()
   const streams = new Streams({ log: engine.log, clock, stop, turns, logger })
-  const room = new Budget(answersBytesMax)
-  return { ...options, room, turns, streams, exports: new Exports(), startedAt: clock.now(), inTurn: createTurns() }
+  const room = new AnswerRoom()
+  const exports = new Places(exportsMax, "exports", "try again later, or read by page")
+  return { ...options, room, turns, streams, exports, startedAt: clock.now(), inTurn: createTurns() }
 }
 
 /** What clients cost at present. */

@@ -1,11 +1,11 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http"
 import type { Caller } from "../access/authorize.ts"
-import type { Budget } from "../core/budget.ts"
 import type { Chance, Clock } from "../core/clock.ts"
 import type { DestinationKind } from "../core/destination.ts"
 import type { Engine } from "../core/engine.ts"
 import type { Logger } from "../core/logger.ts"
-import type { Exports } from "./export.ts"
+import type { Places } from "./places.ts"
+import type { AnswerRoom } from "./room.ts"
 import type { Streams } from "./streams.ts"
 import type { Turns } from "./turns.ts"
 
@@ -43,11 +43,11 @@ export interface ApiOptions {
 /** What the handlers share. */
 export interface ApiContext extends ApiOptions {
   /** What answers that are being made, or wait for their clients, hold together. */
-  readonly room: Budget
+  readonly room: AnswerRoom
   /** Lets large readings have their turn. */
   readonly turns: Turns
   readonly streams: Streams
-  readonly exports: Exports
+  readonly exports: Places
   /** When the API was made, in Unix milliseconds. */
   readonly startedAt: number
   /**

@@ -1,17 +1,17 @@
 import type { FastifyReply, FastifyRequest } from "fastify"
 import Type from "typebox"
 import { type Address, formatTopic } from "../core/address.ts"
-import type { Budget } from "../core/budget.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { StoredEvent } from "../core/engine.ts"
 import { encodeBatch, encodeEvent, encodeLines } from "../formats/json-encode.ts"
 import type { ApiContext } from "./context.ts"
 import { deliveriesOf } from "./deliveries.ts"
+import type { ProblemError } from "./errors.ts"
 import { notFound } from "./errors.ts"
 import { EventsQuery, eventAt, findAddress, readEventsQuery, type Selection } from "./event-query.ts"
 import { exportEvents } from "./export.ts"
 import { readQuery } from "./fields.ts"
-import { noRoom } from "./room.ts"
+import type { AnswerRoom } from "./room.ts"
 import { type App, documented, headerOf, pathPart, tenantOf } from "./routes.ts"
 import { checkedElsewhere, strict } from "./schemas.ts"
 
@@ -77,7 +77,7 @@ async function readPage(
   limit: number,
   encode: (events: readonly StoredEvent[]) => Uint8Array,
 ): Promise<EventPage> {
-  const share = new Share(context.room)
+  const share = new Share(context.room, selection.address.tenant)
   try {
     const { events, ...page } = await readEvents(context, selection, limit, share)
     return { ...page, body: encode(events) }
@@ -86,23 +86,25 @@ async function readPage(
   }
 }
 
-/** One reader's part of a budget. */
+/** One reader's part of the room. */
 class Share {
-  readonly #room: Budget
+  readonly #room: AnswerRoom
+  readonly #tenant: string
   bytes = 0
 
-  constructor(room: Budget) {
+  constructor(room: AnswerRoom, tenant: string) {
     this.#room = room
+    this.#tenant = tenant
   }
 
-  take(bytes: number): boolean {
-    if (!this.#room.take(bytes, this.bytes)) return false
-    this.bytes += bytes
-    return true
+  take(bytes: number): ProblemError | undefined {
+    const refusal = this.#room.take(this.#tenant, bytes, this.bytes)
+    if (refusal === undefined) this.bytes += bytes
+    return refusal
   }
 
   giveBack(): void {
-    this.#room.give(this.bytes)
+    this.#room.give(this.#tenant, this.bytes)
   }
 }
 
@@ -122,9 +124,10 @@ async function readEvents(
     await context.turns.next()
     for (const stored of batch.events) {
       if (passes !== undefined && !(await passes(stored.event))) continue
-      if (!share.take(bytesOf(stored))) {
+      const refusal = share.take(bytesOf(stored))
+      if (refusal !== undefined) {
         const last = events.at(-1)
-        if (last === undefined) throw noRoom()
+        if (last === undefined) throw refusal
         return { events, next: last.cursor, more: true }
       }
       events.push(stored)

@@ -3,28 +3,18 @@ import type { Cursor } from "../core/cursor.ts"
 import { EventWriter } from "../formats/json-encode.ts"
 import type { ApiContext } from "./context.ts"
 import { withinTime } from "./deadline.ts"
-import { ProblemError } from "./errors.ts"
 import type { Selection } from "./event-query.ts"
 import { bufferBytes, flushBytes, write } from "./outflow.ts"
 
-/** Exports at a time: each holds a buffer, and a batch of events, for as long as its client wants. */
+/** Exports at a time, half of them of one tenant at most: each holds a buffer, and a batch of events, for as long as its client wants. */
 export const exportsMax = 64
 /** An export to a client that takes nothing for this long is cut off. */
 const stallMs = 60_000
 
-/** How many exports there are. */
-export class Exports {
-  open = 0
-}
-
 /** Streams every event up to the present end, a buffer at a time. A slow client slows only its own reading. */
 export async function exportEvents(context: ApiContext, reply: FastifyReply, selection: Selection): Promise<void> {
   const { exports, clock } = context
-  if (exports.open >= exportsMax) {
-    const detail = `${exportsMax} exports are being made already; try again later, or read by page`
-    throw new ProblemError("overloaded", detail, { headers: { "retry-after": "5" } })
-  }
-  exports.open++
+  const giveBack = exports.take(selection.address.tenant)
   try {
     const { log } = context.engine
     const until = await withinTime(clock, log.head(log.partitionOf(selection.address)))
@@ -32,7 +22,7 @@ export async function exportEvents(context: ApiContext, reply: FastifyReply, sel
     reply.raw.writeHead(200, { "content-type": "application/x-ndjson", "cache-control": "no-store" })
     await writeEvents(context, reply, { ...selection, until })
   } finally {
-    exports.open--
+    giveBack()
   }
 }
 

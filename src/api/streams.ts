@@ -9,11 +9,12 @@ import { withinTime } from "./deadline.ts"
 import { ProblemError } from "./errors.ts"
 import { Listener } from "./listener.ts"
 import { LiveFeed, partBytes } from "./live-feed.ts"
+import { Places } from "./places.ts"
 import { Slots, type Turns } from "./turns.ts"
 import { Unsent } from "./unsent.ts"
 
-/** Streams open at once. */
-export const streamsMax = 1_000
+/** Streams open at once, half of them of one tenant at most. */
+const streamsMax = 2_000
 /** What may wait for all clients of streams together. */
 export const unsentBytesMax = 64 * 1024 * 1024
 /** What the feeds of all topics keep together for clients that are a little behind. */
@@ -54,7 +55,7 @@ export class Streams {
   readonly #listeners = new Map<Listener, LiveFeed | undefined>()
   readonly #unsent = new Unsent(unsentBytesMax)
   readonly #readers = new Slots(readersMax)
-  #open = 0
+  readonly #places = new Places(streamsMax, "streams", "close one, or try again later")
   #cut = 0
   #cutTold = 0
 
@@ -66,7 +67,7 @@ export class Streams {
   }
 
   figures(): Readonly<Record<string, number>> {
-    return { streams_open: this.#open, streams_unsent_bytes: this.#unsent.bytes, streams_cut: this.#cut }
+    return { streams_open: this.#places.open, streams_unsent_bytes: this.#unsent.bytes, streams_cut: this.#cut }
   }
 
   /**
@@ -76,13 +77,12 @@ export class Streams {
   async run(asked: StreamRequest, from: () => Promise<Cursor>, begin: () => void): Promise<void> {
     const { stop, clock } = this.#options
     if (stop.aborted) throw overloaded("the hub is stopping; try again soon")
-    if (this.#open >= streamsMax) throw overloaded(`${streamsMax} streams are open already; try again later`)
-    this.#open++
+    const giveBack = this.#places.take(asked.address.tenant)
     try {
       const position = await withinTime(clock, from())
       await this.#attend(asked, position, begin)
     } finally {
-      this.#open--
+      giveBack()
     }
   }
 
