@@ -11,11 +11,11 @@ const own = /^(log|state(\.damaged)?|lock)$/
  */
 export async function makeDirectory(path: string): Promise<void> {
   const missing: string[] = []
+  // Ends: at the root, which is always there.
   for (let at = resolve(path); !(await isThere(at)); at = dirname(at)) missing.push(at)
   for (const each of missing.reverse()) await mkdir(each, { mode: 0o700 })
 }
 
-/** The root of a file system is always there. */
 function isThere(path: string): Promise<boolean> {
   return lstat(path).then(
     () => true,
