@@ -142,6 +142,11 @@ test("deliveries are the right ones, all of them, and none that was done", () =>
     came(`ship d5 at ${stored[4]![0]}: another body`),
   )
   expect(judged(extra("ship", "d0", first))).toEqual([`1 deliveries came again that were done (ship d0 at ${first})`])
+  const around = { what: ["a cut"], logDiffers: true }
+  const behind = (bytes: number) => ({ ...around, touched: new Set([cursorAt(40_000 + bytes)]) })
+  expect(judged(extra("ship", "d0", first), behind(8_000))).toEqual([])
+  expect(judged(extra("ship", "d0", first), behind(80_000))).toHaveLength(1)
+  expect(judged(extra("ship", "d0", first), behind(-8))).toHaveLength(1)
   expect(judged(extra("ship", "d0", first), damaged(cursorAt(40_000)))).toEqual([])
   expect(judged({ arrivals: notOf(freshAt) })).toContainEqual(
     expect.stringContaining("deliveries that are owed have not come (ship d50000"),

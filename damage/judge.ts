@@ -79,11 +79,19 @@ function knownByState({ promised, damage }: Account): number {
 }
 
 /** Whether both places that tell of a delivery's attempts are damaged. */
-function isNoteLost({ damage, own }: Account, delivery: string): boolean {
-  const notes = own.get(delivery) ?? []
-  return (
-    damage.logDiffers && damage.stateDiffers && (notes.length === 0 || notes.some((note) => damage.touched.has(note)))
-  )
+function isNoteLost(account: Account, delivery: string): boolean {
+  return account.damage.stateDiffers && isEndLost(account, delivery)
+}
+
+/** What a delivery's lease may end behind the record of its attempt: attempts of others are told in between. */
+const endWithinBytes = 64 << 10
+
+/** Whether damage may have taken what the log tells of an attempt of this delivery, or of the end of its lease. */
+function isEndLost({ damage, own }: Account, delivery: string): boolean {
+  if (!damage.logDiffers) return false
+  const notes = (own.get(delivery) ?? []).map(positionOf)
+  const touched = [...damage.touched].map(positionOf)
+  return notes.length === 0 || notes.some((at) => touched.some((one) => one >= at && one - at < endWithinBytes))
 }
 
 /** Whether what was kept of resources and deliveries is lost in both places, and the hub says so. */
@@ -185,7 +193,7 @@ function cursorsOf({ promised, shown }: Account): ReadonlyMap<number, string> {
 }
 
 function wrongArrivals(account: Account): readonly string[] {
-  const { promised, shown, damage, own } = account
+  const { promised, shown } = account
   const cursors = cursorsOf(account)
   const fresh = new Set([...shown.earlier, ...shown.fresh.map(({ number }) => number)])
   const wrong: string[] = []
@@ -197,9 +205,8 @@ function wrongArrivals(account: Account): readonly string[] {
     else if (!triggersOf(event!).some((one) => one.name === trigger)) wrong.push(`${name}: not this trigger's`)
     else if (!promised.possible.has(event!.number) && !fresh.has(event!.number)) wrong.push(`${name}: never published`)
     else if ((cursors.get(event!.number) ?? cursor) !== cursor) wrong.push(`${name}: another event's delivery`)
-    const notes = own.get(`${cursor}.${trigger}`) ?? []
-    const noteLost = damage.logDiffers && (notes.length === 0 || notes.some((note) => damage.touched.has(note)))
-    if (promised.done.has(`${trigger} ${id}`) && !noteLost && !isHistoryLost(account)) repeated.push(name)
+    const isExcused = isEndLost(account, `${cursor}.${trigger}`) || isHistoryLost(account)
+    if (promised.done.has(`${trigger} ${id}`) && !isExcused) repeated.push(name)
   }
   return [
     ...fault("deliveries came that must not come", wrong),

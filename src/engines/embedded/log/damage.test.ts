@@ -54,11 +54,13 @@ function machine() {
       await run(reading)
       return stored
     },
-    segment: () =>
+    segments: () =>
       disk
         .files()
         .map(({ name }) => name)
-        .find((name) => name.endsWith(".segment"))!,
+        .filter((name) => name.endsWith(".segment"))
+        .sort(),
+    segment: () => host.segments()[0]!,
   }
   return host
 }
@@ -292,5 +294,27 @@ describe("what retention has given back", () => {
     await host.run(log.close())
     log = await host.open()
     expect(log.health()).toEqual([expect.stringContaining(`(cursors ${appended[9]!.cursor} to `)])
+  })
+
+  test.each([
+    ["lost with the state is named for ever, since nobody knows what was in it", true],
+    ["lost alone is named until retention has given up what the state knows of it", false],
+  ])("%s", async (_, isStateLost) => {
+    const host = machine()
+    let log = await host.open()
+    const big = (id: string) => event(id, Buffer.from(JSON.stringify({ id, text: "x".repeat(1_000) })))
+    for (let i = 0; i < 200; i++) await host.run(log.append(orders, [big(`o${i}`)]))
+    await host.run(log.close())
+    const [, second] = host.segments()
+    host.disk.truncate(second!, 0)
+    if (isStateLost) host.store.lose()
+    const named = () => log.health().filter((line) => line.startsWith(`damaged: log/${second}`)).length
+    log = await host.open()
+    expect(named()).toBe(1)
+    await host.run(log.trim(orders, { eventsMax: 5 }))
+    await host.run(log.close())
+    log = await host.open()
+    expect(named()).toBe(isStateLost ? 1 : 0)
+    expect(host.segments().includes(second!)).toBe(isStateLost)
   })
 })

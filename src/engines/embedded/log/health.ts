@@ -55,7 +55,8 @@ function meets(a: Damage, b: Damage): boolean {
 
 function joined(a: Damage, b: Damage): Damage {
   const first = a.position <= b.position ? a : b
-  return { ...first, to: first.from + Math.max(endOf(a), endOf(b)) - first.position }
+  const isUnindexed = (a.isUnindexed ?? b.isUnindexed) && { isUnindexed: true as const }
+  return { ...first, ...isUnindexed, to: first.from + Math.max(endOf(a), endOf(b)) - first.position }
 }
 
 function endOf({ position, from, to }: Damage): number {

@@ -23,10 +23,11 @@ export async function leftOf(
   return left
 }
 
-async function isLost({ kind, position }: Damage, segments: Segments, reader: Reader): Promise<boolean> {
+async function isLost(loss: Damage, segments: Segments, reader: Reader): Promise<boolean> {
+  const { kind, position } = loss
   const segment = segments.at(position)
-  // With its segment retention has given back what was left of what is damaged.
-  if (segment === undefined) return kind === "missing"
+  // With its segment retention has given back what was left of what is damaged, where it is known what that was.
+  if (segment === undefined) return kind === "missing" || loss.isUnindexed === true
   // A segment that is there again begins there.
   if (kind === "missing" && segment.base === position) return false
   return kind === "unfinished" || !(await reader.holds(position))

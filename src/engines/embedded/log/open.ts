@@ -197,7 +197,7 @@ class Opening {
         if (record.position >= watermark) index.restore(record)
       },
       onJournal: (record) => replay.found(record),
-      onDamage: (damage) => this.#damaged(damage),
+      onDamage: (damage) => this.#damaged(isLost || damage.position >= watermark ? unindexed(damage) : damage),
       progress: async (position) => {
         this.#reached.durable = Math.max(watermark, position)
         if (position - flushedAt < flushEveryBytes) return
@@ -335,6 +335,11 @@ interface Parts {
 
 function missing(position: number, to: number, segment: string): Damage {
   return { kind: "missing", segment, position, from: 0, to: to - position }
+}
+
+/** What was never finished writing was nobody's. */
+function unindexed(damage: Damage): Damage {
+  return damage.kind === "unfinished" ? damage : { ...damage, isUnindexed: true }
 }
 
 function readDropped(store: Store): readonly Dropped[] {

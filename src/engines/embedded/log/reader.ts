@@ -41,6 +41,8 @@ export interface Damage {
   readonly from: number
   readonly to: number
   readonly position: number
+  /** Nobody knows what was in it: the index was made, or went on, without it. So retention cannot give it up. */
+  readonly isUnindexed?: true
 }
 
 /** A record of the journal. */

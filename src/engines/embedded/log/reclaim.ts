@@ -1,6 +1,7 @@
 import { sleep } from "../../../core/clock.ts"
 import { StorageFullError } from "../../../core/errors.ts"
 import { type Dropped, withDropped } from "./chain.ts"
+import type { Damage } from "./reader.ts"
 import { headerBytes, writeGap } from "./record.ts"
 import { countBytes } from "./retention.ts"
 import type { Segment } from "./segments.ts"
@@ -62,7 +63,7 @@ export class Reclaimer {
     for (const segment of touched) {
       const held = this.#held.get(segment.name)!
       // What cannot be read is given up by retention only: a copy may bring it back until then.
-      const isToKeep = dropped === undefined && this.#isDamaged(segment)
+      const isToKeep = dropped === undefined && this.#damages(segment).length > 0
       if (isToKeep) continue
       if (dropped === undefined || held < this.#thinBelow(segment)) await this.#look(segment)
     }
@@ -73,8 +74,9 @@ export class Reclaimer {
     const kept = live.reduce((sum, part) => sum + part.to - part.from, 0)
     this.#held.set(segment.name, kept)
     if (kept === 0) {
+      if (this.#damages(segment).some(({ isUnindexed }) => isUnindexed)) return
       await this.#drop(segment)
-    } else if (kept < this.#thinBelow(segment) && !this.#isDamaged(segment)) {
+    } else if (kept < this.#thinBelow(segment) && this.#damages(segment).length === 0) {
       await this.#state.segments.thin(segment, this.#parts(segment, live))
       this.#kept.set(segment.name, kept)
     } else return
@@ -103,8 +105,8 @@ export class Reclaimer {
   }
 
   /** What does not check is not written over: a copy may tell what it was. */
-  #isDamaged({ base, bytes }: Segment): boolean {
-    return this.#state.health.damages.some(({ position }) => position >= base && position < base + bytes)
+  #damages({ base, bytes }: Segment): readonly Damage[] {
+    return this.#state.health.damages.filter(({ position }) => position >= base && position < base + bytes)
   }
 
   async #drop(segment: Segment): Promise<void> {
