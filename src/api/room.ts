@@ -56,7 +56,10 @@ function bytesOf(payload: unknown): number {
 
 /** Gives the bytes back when the answer is over, and ends it where its client is too slow. */
 function hold(response: ServerResponse, bytes: number, giveBack: () => void, clock: Clock): void {
-  if (response.destroyed) return giveBack()
+  if (response.destroyed) {
+    giveBack()
+    return
+  }
   const cancel = clock.after(takingMs + (bytes / takingBytesPerSecond) * 1_000, () => response.destroy())
   response.once("close", () => {
     cancel()
