@@ -405,7 +405,7 @@ describe("with redcar-expected-last", () => {
     const second = await send("es:1", first.body.cursor, "2")
     expect(second.status).toBe(202)
     expect((await send("es:2", "none", "3")).status).toBe(202)
-    for (const last of ["none", first.body.cursor, "nonsense"]) {
+    for (const last of ["none", first.body.cursor]) {
       expect(await send("es:1", last, "4")).toMatchObject({
         status: 409,
         body: { code: "conflict", last: second.body.cursor },
@@ -413,6 +413,16 @@ describe("with redcar-expected-last", () => {
     }
     expect(await send("es:3", first.body.cursor, "4")).toMatchObject({ status: 409, body: { last: null } })
     expect((await hub.stored("es")).map(({ event }) => event.id)).toEqual(["1", "2", "3"])
+  })
+
+  it.each(["zzz!", "", "none, none"])("%j is no cursor, and the header is named", async (last) => {
+    expect(await send("es:4", last, "5")).toMatchObject({
+      status: 400,
+      body: {
+        code: "invalid-argument",
+        errors: [{ field: "redcar-expected-last", message: "must be a cursor, or none" }],
+      },
+    })
   })
 
   it.each([

@@ -172,6 +172,11 @@ class MountedDisk implements Disk {
     return this.#changeName(`remove ${name}`, () => void this.#state.files.delete(name))
   }
 
+  /** Nobody else is there. */
+  async isGone(): Promise<boolean> {
+    return false
+  }
+
   freeBytes(): Promise<number> {
     const state = this.#state
     return this.#perform("free", nothing, () => {

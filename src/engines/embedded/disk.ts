@@ -14,6 +14,8 @@ export interface Disk {
   /** Durable; replaces `to`. */
   rename(from: string, to: string): Promise<void>
   remove(name: string): Promise<void>
+  /** Whether nothing has that name any more, because somebody has removed the file or taken it away. */
+  isGone(name: string): Promise<boolean>
   /** Bytes that can still be written to this file system. */
   freeBytes(): Promise<number>
 }
@@ -23,7 +25,10 @@ export interface DiskFile {
   readonly bytes: number
   /** Fills `into` from `at`; answers how many bytes there were. */
   read(into: Uint8Array, at: number): Promise<number>
-  /** Overwrites in place; on disk when it resolves. A crash before that may leave any part of it. Throws StorageError. */
+  /**
+   * Overwrites in place; on disk when it resolves. A crash before that may leave any part of it. Throws StorageError, and
+   * UnavailableError where somebody has removed the file.
+   */
   write(data: Uint8Array, at: number): Promise<void>
   close(): Promise<void>
 }

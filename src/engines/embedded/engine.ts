@@ -95,7 +95,7 @@ function engineOf({ log, queue, catalog, store }: Parts): Engine {
     queue: queue as DeliveryQueue,
     catalog,
     shares: allShares,
-    outage: () => undefined,
+    outage: () => log.outage(),
     health: () => log.health(),
     warnings: () => [],
     audit: (_, options) => auditLog(log, options),

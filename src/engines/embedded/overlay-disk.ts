@@ -56,6 +56,7 @@ export async function openOverlayDisk(beneath: Disk, bytesMax: number): Promise<
     async remove(name) {
       files.delete(name)
     },
+    isGone: async () => false,
     freeBytes: () => beneath.freeBytes(),
   }
 }

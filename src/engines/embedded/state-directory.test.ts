@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   truncateSync,
@@ -14,12 +15,14 @@ import {
 } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest"
+import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vitest"
+import type { Clock } from "../../core/clock.ts"
 import type { Engine } from "../../core/engine.ts"
-import { StartRefusedError } from "../../core/errors.ts"
+import { StartRefusedError, UnavailableError } from "../../core/errors.ts"
 import { Event } from "../../core/event.ts"
 import { systemClock } from "../../telemetry/clock.ts"
 import { createSimulatedChance } from "../../testing/chance.ts"
+import { createSimulatedClock } from "../../testing/clock.ts"
 import { openEmbeddedDirectory } from "./engine.ts"
 import { DirectoryLockedError, lockDirectory } from "./lock.ts"
 import { openLmdbStore } from "./store-lmdb.ts"
@@ -45,7 +48,7 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true })
 })
 
-async function open(options: { readonly rebuild?: boolean } = {}): Promise<Engine> {
+async function open(options: { readonly rebuild?: boolean; readonly clock?: Clock } = {}): Promise<Engine> {
   const engine = await openEmbeddedDirectory(directory, {
     clock: systemClock,
     segmentBytes: 1 << 20,
@@ -331,6 +334,29 @@ describe("a data directory", () => {
     await close()
     expect(lines).toEqual([expect.stringMatching(/^state\/ could not be sealed \(ENOENT.*; the next start/)])
     expect(await look(await open())).toEqual(before)
+  })
+
+  test.each<[string, (log: string) => void]>([
+    ["removed", (log) => rmSync(log, { recursive: true })],
+    ["taken away", (log) => renameSync(log, `${log}.away`)],
+  ])("whose log is %s while it is open takes no more, and says why", async (_, take) => {
+    const clock = createSimulatedClock(Date.now())
+    const engine = await open({ clock })
+    await engine.log.append(orders, [event("first")])
+    expect(engine.outage()).toBeUndefined()
+    take(join(directory, "log"))
+    await clock.advance(2_000)
+    const append = () => engine.log.append(orders, [event("second")])
+    await vi.waitFor(() => expect(engine.outage()).toMatch(/^the files of log\/ were removed while the hub ran/))
+    await expect(append()).rejects.toThrow(UnavailableError)
+    expect(lines).toEqual([engine.outage()])
+  })
+
+  test("acknowledges nothing that goes into a removed file, though nobody has looked yet", async () => {
+    const engine = await open({ clock: createSimulatedClock(Date.now()) })
+    await engine.log.append(orders, [event("first")])
+    rmSync(join(directory, "log"), { recursive: true })
+    await expect(engine.log.append(orders, [event("second")])).rejects.toThrow(UnavailableError)
   })
 
   test("in a folder that takes no other is refused at once", async () => {

@@ -1,7 +1,7 @@
 import type { Address } from "../../../core/address.ts"
 import { sleep } from "../../../core/clock.ts"
 import type { Appended, AppendOptions } from "../../../core/engine.ts"
-import { ExpectedLastError, OverloadError, StorageFullError } from "../../../core/errors.ts"
+import { ExpectedLastError, OverloadError, StorageFullError, UnavailableError } from "../../../core/errors.ts"
 import type { Event } from "../../../core/event.ts"
 import type { Disk } from "../disk.ts"
 import { formatCursor, parseCursor } from "./cursor.ts"
@@ -21,6 +21,10 @@ const copies = ""
 /** Appends of more than this are written in parts. */
 const partBytesMax = 2 << 20
 
+/** Why nothing is taken while the log's files are not where they belong. */
+export const logGone =
+  "the files of log/ were removed while the hub ran, and what is published now would be lost: stop the hub, bring back log/, start it"
+
 /** What is known of an address that is appended to. */
 interface Target {
   readonly topic: string
@@ -34,6 +38,7 @@ export class Appender {
   readonly #state: LogState
   readonly #disk: Disk
   readonly #reserveBytes: number
+  readonly #onGone: (line: string) => void
   readonly #targets = new Map<string, Target>()
   /** By the address object itself: callers keep one for each address. */
   readonly #known = new WeakMap<Address, Target>()
@@ -45,12 +50,15 @@ export class Appender {
   #touched = new Set<TopicIndex>()
   #lastStoredAt = 0
   #full = false
+  #gone = false
   #blind: string | undefined
   #stopped = false
   #cancelCheck: (() => void) | undefined
   windowMaxMs = 0
 
-  constructor(state: LogState, disk: Disk, reserveBytes: number) {
+  /** `onGone` is told once when the log is not there any more. */
+  constructor(state: LogState, disk: Disk, reserveBytes: number, onGone: (line: string) => void) {
+    this.#onGone = onGone
     this.#state = state
     this.#disk = disk
     this.#reserveBytes = reserveBytes
@@ -67,15 +75,30 @@ export class Appender {
     return this.#blind
   }
 
-  /** Looks how much room the disk has, now and ever again; where it cannot be told, what was known last holds. */
+  /** Whether appends are refused because the file that they would go to is not in the directory any more. */
+  get gone(): boolean {
+    return this.#gone
+  }
+
+  /**
+   * Looks how much room the disk has, and whether the log is still there, now and ever again; where it cannot be told, what was
+   * known last holds.
+   */
   async start(): Promise<void> {
     try {
+      await this.#look()
       this.#full = (await this.#disk.freeBytes()) < this.#reserveBytes
       this.#blind = undefined
     } catch (error) {
       this.#blind = error instanceof Error ? error.message : String(error)
     }
     if (!this.#stopped) this.#cancelCheck = this.#state.clock.after(checkDiskMs, () => void this.start())
+  }
+
+  async #look(): Promise<void> {
+    const isGone = await this.#state.segments.isGone()
+    if (isGone && !this.#gone) this.#onGone(logGone)
+    this.#gone = isGone
   }
 
   stop(): void {
@@ -100,6 +123,7 @@ export class Appender {
   append(address: Address, events: readonly Event[], options: AppendOptions): Promise<readonly Appended[]> {
     const { dedupeWindowMs = 0, expectedLast, storedAt } = options
     if (dedupeWindowMs > this.windowMaxMs) this.windowMaxMs = dedupeWindowMs
+    if (this.#gone) return Promise.reject(new UnavailableError(logGone))
     if (this.#full) return Promise.reject(new StorageFullError("the disk is nearly full"))
     const target = this.#target(address)
     const waits =
@@ -167,6 +191,8 @@ export class Appender {
    * Answers inside an object, so that whoever takes the next turn need not wait for this one's disk.
    */
   async #appendInTurn(putting: Putting): Promise<{ readonly appended: Promise<readonly Appended[]> }> {
+    const { expectedLast } = putting.options
+    if (expectedLast !== undefined && expectedLast !== "none") parseCursor(expectedLast)
     for (let tries = 0; tries < triesMax; tries++) {
       const discards = this.#discards
       putting.known = await this.#duplicates(putting)
@@ -245,6 +271,7 @@ export class Appender {
 
   #failed(error: unknown): never {
     if (error instanceof StorageFullError) this.#full = true
+    if (error instanceof UnavailableError) void this.#look().catch(() => {}) // The next look is soon.
     throw error
   }
 

@@ -328,6 +328,7 @@ function failing(disk: Disk, nth: number, open: Set<DiskFile>): Disk {
     open: (name) => perform(() => disk.open(name).then(track)),
     rename: (from, to) => perform(() => disk.rename(from, to)),
     remove: (name) => perform(() => disk.remove(name)),
+    isGone: (name) => disk.isGone(name),
     freeBytes: () => disk.freeBytes(),
   }
 }

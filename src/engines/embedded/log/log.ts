@@ -13,7 +13,7 @@ import type {
 import type { Event } from "../../../core/event.ts"
 import type { Retention } from "../../../core/resources.ts"
 import type { JournalStore } from "../journal/journal-store.ts"
-import type { Appender } from "./appender.ts"
+import { type Appender, logGone } from "./appender.ts"
 import { cursorBefore, formatCursor, parseCursor } from "./cursor.ts"
 import { damageLine } from "./health.ts"
 import { dropped, find, lastKept } from "./lookup.ts"
@@ -123,6 +123,11 @@ export class SegmentLog implements EventLog {
   /** What of the log cannot be read: one line each. */
   damaged(): readonly string[] {
     return this.#state.health.damages.map(damageLine)
+  }
+
+  /** Why nothing can be stored at present, where that is so. */
+  outage(): string | undefined {
+    return this.#appender.gone ? logGone : undefined
   }
 
   health(): readonly string[] {

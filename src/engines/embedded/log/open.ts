@@ -245,7 +245,7 @@ class Opening {
       journal,
       reached,
     }
-    const appender = new Appender(state, disk, reserveBytes)
+    const appender = new Appender(state, disk, reserveBytes, (line) => this.#options.onNotice?.(line))
     this.#appender = appender
     await appender.start()
     return { state, appender, tables, ending: () => this.#closing.abort() }

@@ -167,6 +167,12 @@ export class Segments {
     if (open !== undefined) await (await open).close()
   }
 
+  /** Whether somebody has removed the file that is written to, or taken it away: what goes into it now is lost. */
+  async isGone(): Promise<boolean> {
+    const last = this.#list.at(-1)
+    return last !== undefined && (await this.#disk.isGone(last.name))
+  }
+
   /** The open file of a segment. */
   file(segment: Segment): Promise<DiskFile> {
     const known = this.#files.get(segment.name)
