@@ -1,6 +1,6 @@
 import { StartRefusedError } from "../../../core/errors.ts"
 import type { Disk } from "../disk.ts"
-import { firstPosition, formatCursor, parseCursor } from "./cursor.ts"
+import { firstPosition, formatCursor, parseCursor, usedPlaces } from "./cursor.ts"
 import { type FoundHead, type LogIdentity, readHead, type SealedSegment } from "./head.ts"
 
 /** A file that holds the log from `base` to `base + bytes`. */
@@ -151,9 +151,8 @@ function arrange(
   segmentBytes: number,
 ) {
   const notes = [...foreign]
-  const shortened: Missing[] = []
   let floor = 0
-  const byBase = new Map<number, { readonly segment: Segment; readonly named: number }>()
+  const byBase = new Map<number, { readonly segment: Segment; readonly named: number; readonly bytes: number }>()
   for (const file of files) {
     const { name, found, named, bytes } = file
     const segment = segmentOf(file, segmentBytes)
@@ -168,17 +167,20 @@ function arrange(
       notes.push(`log/${name} holds what belongs to log/${formatCursor(segment.base)}${suffix}`)
     const other = byBase.get(segment.base)
     if (other !== undefined && other.named === segment.base) continue
-    byBase.set(segment.base, { segment, named })
-    if (bytes < segment.bytes) shortened.push({ from: segment.base + bytes, to: segment.base + segment.bytes, name })
+    byBase.set(segment.base, { segment, named, bytes })
     if (bytes > segment.bytes) notes.push(`log/${name} is longer than it was made; what follows its end is passed over`)
   }
   const sorted = [...byBase.values()].map(({ segment }) => segment).sort((a, b) => a.base - b.base)
-  return { segments: sorted.map((segment, i) => clipped(segment, sorted[i + 1])), shortened, notes, floor }
+  const segments = sorted.map((segment, i) => clipped(segment, sorted[i + 1]))
+  const shortened: Missing[] = segments
+    .map(({ base, bytes, name }) => ({ from: base + byBase.get(base)!.bytes, to: base + bytes, name }))
+    .filter(({ from, to }) => from < to)
+  return { segments, shortened, notes, floor }
 }
 
 function segmentOf({ name, bytes, named, found }: SegmentFile, segmentBytes: number): Segment {
   if (found.kind !== "head") {
-    const whole = Math.max(8, Math.ceil(bytes / 8) * 8)
+    const whole = Math.max(segmentBytes, Math.ceil(bytes / 8) * 8)
     return { base: named, bytes: whole, name, ...(bytes < segmentBytes && { isCut: true }) }
   }
   const { base, bytes: made, previous } = found.head
@@ -192,14 +194,23 @@ function clipped(segment: Segment, next: Segment | undefined): Segment {
   return { ...segment, bytes: Math.min(told, next.base - segment.base) }
 }
 
-/** What lies between the segments that are there, and was not dropped by retention. */
-export function missingSegments(segments: readonly Segment[], dropped: readonly Dropped[]): readonly Missing[] {
+/** What lies between the segments that are there. `known` is what retention dropped, and what was found missing before; in order. */
+export function missingSegments(segments: readonly Segment[], known: readonly Dropped[]): readonly Missing[] {
   const found: Missing[] = []
   let end = firstPosition
   for (const { base, bytes, previous } of segments) {
     // Places between a segment and the one that it names as its predecessor were never used.
     const to = previous === undefined ? base : previous.base + previous.bytes
-    for (const part of without({ from: end, to }, dropped)) found.push({ ...part, name: nameOf(part, previous) })
+    const files =
+      previous === undefined || previous.base <= end
+        ? [{ from: end, to }]
+        : [
+            { from: end, to: previous.base },
+            { from: previous.base, to },
+          ]
+    for (const part of files.flatMap((file) => without(file, known))) {
+      if (usedPlaces(part) > 0) found.push({ ...part, name: nameOf(part, previous) })
+    }
     end = Math.max(end, base + bytes)
   }
   return found
@@ -208,7 +219,7 @@ export function missingSegments(segments: readonly Segment[], dropped: readonly 
 function nameOf({ from }: Dropped, previous: SealedSegment | undefined): string {
   if (previous === undefined) return "segments"
   const last = `${formatCursor(previous.base)}${suffix}`
-  return from >= previous.base ? last : `segments up to ${last}`
+  return from >= previous.base ? last : `segments before ${last}`
 }
 
 /** A stretch of places that retention gave back. */
@@ -225,7 +236,7 @@ export function droppedSegments(segments: readonly Segment[], dropped: readonly 
 }
 
 /** The parts of a stretch that no other one covers. Both in order. */
-function without({ from, to }: Dropped, covered: readonly Dropped[]): readonly Dropped[] {
+export function without({ from, to }: Dropped, covered: readonly Dropped[]): readonly Dropped[] {
   const parts: Dropped[] = []
   let at = from
   for (const part of covered) {

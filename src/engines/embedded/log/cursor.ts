@@ -24,5 +24,13 @@ export function cursorBefore(position: number): Cursor {
   return formatCursor(position - 1)
 }
 
+/** So many places are left out where nobody can say how many were used behind the last one that is known. */
+export const leftOutPlaces = 2 ** 40
+
+/** How many of the places were not left out. */
+export function usedPlaces({ from, to }: { readonly from: number; readonly to: number }): number {
+  return (to - from) % leftOutPlaces
+}
+
 /** Where the log begins. */
 export const firstPosition = 8

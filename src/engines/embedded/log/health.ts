@@ -1,5 +1,6 @@
-import { formatCursor } from "./cursor.ts"
+import { formatCursor, usedPlaces } from "./cursor.ts"
 import type { Damage } from "./reader.ts"
+import type { Hole } from "./replay.ts"
 
 const damagesMax = 1_000
 
@@ -32,9 +33,9 @@ export class LogHealth {
     return this.#damages
   }
 
-  /** What the stretches hold together, those of one kind. */
+  /** What the stretches hold together, those of one kind; places that were left out hold nothing. */
   bytes(of: (damage: Damage) => boolean): number {
-    return this.#damages.filter(of).reduce((sum, { from, to }) => sum + to - from, 0)
+    return this.#damages.filter(of).reduce((sum, damage) => sum + usedPlaces(damage), 0)
   }
 
   /** Whether something was, or may have been, at this place. */
@@ -61,6 +62,20 @@ function joined(a: Damage, b: Damage): Damage {
 
 function endOf({ position, from, to }: Damage): number {
   return position + to - from
+}
+
+/** What was lost, and a copy has brought back; for people. */
+export function foundLine(damage: Damage): string {
+  const { segment, position } = damage
+  const cursors = `(cursors ${formatCursor(position)} to ${formatCursor(endOf(damage))})`
+  return `found again: log/${segment} ${cursors}; the state is made anew with what is in it`
+}
+
+/** What the hub cannot know any more of its own changes, for people. */
+export function holeLine({ from, to, isBeginning }: Hole): string {
+  if (isBeginning)
+    return `the hub's own records before cursor ${formatCursor(to)} are lost: triggers, destinations, keys and topics made before then are missing; make them again`
+  return `the hub's own records between cursors ${formatCursor(from)} and ${formatCursor(to)} are damaged: changes of resources, and of deliveries, that were made then may be as they were before`
 }
 
 /** What a stretch of damage is, for people: the file, the bytes, and the cursors that lie in it. */

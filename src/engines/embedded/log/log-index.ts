@@ -28,6 +28,11 @@ function placeWrite(key: string, place: number): Write {
   return { table: "index", key, value: Buffer.from(formatCursor(place), "latin1") }
 }
 
+/** Up to where the store's index covers the log. */
+export function readWatermark(store: Store): number {
+  return readPlace(store, "watermark")
+}
+
 /**
  * The indexes over the log: each topic's events, and the recent ids. They follow the log in memory at once and in the store
  * a little later; the watermark, stored with them, says from where the log is to be read again after a crash.
@@ -51,7 +56,7 @@ export class LogIndex {
     this.#clock = clock
     this.#ids = ids
     this.#reached = reached
-    this.#watermark = readPlace(store, "watermark")
+    this.#watermark = readWatermark(store)
     reached.eventsEnd = readPlace(store, "events-end")
   }
 

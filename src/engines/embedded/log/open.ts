@@ -7,13 +7,13 @@ import { JournalStore } from "../journal/journal-store.ts"
 import type { Store } from "../store.ts"
 import { Appender } from "./appender.ts"
 import { type Bookkeeping, bookkeepingWrite, readBookkeeping, wipe } from "./bookkeeping.ts"
-import { type Dropped, droppedSegments, missingSegments, readChain } from "./chain.ts"
+import { type Dropped, droppedSegments, missingSegments, readChain, suffix, withDropped } from "./chain.ts"
 import { firstPosition, formatCursor } from "./cursor.ts"
 import type { LogIdentity } from "./head.ts"
-import { damageLine, LogHealth } from "./health.ts"
-import { LogIndex, type Reached } from "./log-index.ts"
+import { damageLine, foundLine, holeLine, LogHealth } from "./health.ts"
+import { LogIndex, type Reached, readWatermark } from "./log-index.ts"
 import { LogJournal } from "./log-journal.ts"
-import { leftOf, lossesKey, lossesWrite, rememberedLosses } from "./losses.ts"
+import { endRestored, lossesKey, lossesWrite, rememberedLosses, review } from "./losses.ts"
 import { type Damage, damageIn, Reader } from "./reader.ts"
 import { RecentIds } from "./recent-ids.ts"
 import { droppedKey } from "./reclaim.ts"
@@ -53,8 +53,6 @@ export interface RebuildStep {
   readonly total: number
 }
 
-/** So many places are left out where nobody can say how many were used behind the last one that is known. */
-const leftOutPlaces = 2 ** 40
 const pendingJournalBytesMax = 16 << 20
 const recordBytesMax = 512 << 10
 const againAfterMs = 1_000
@@ -113,21 +111,23 @@ class Opening {
     const { store, clock } = this.#options
     const isOther = remembered !== undefined && remembered.identity.id !== segments.identity.id
     const isLost = isOther || (remembered === undefined && segments.list.length > 0)
-    if (isLost) await wipe(store)
+    const before: Before = isLost || !remembered ? { known: 0, floor: 0 } : beforeStart(store, remembered)
+    const isAnew = isLost || (await this.#isFoundAgain(segments, before))
+    if (isAnew) await wipe(store)
     if (isOther) this.#note("state/ was of another log; it was made anew from this one")
     if (this.#options.discarded !== undefined && segments.list.length === 0) {
       this.#note(`nothing is left of what was here: log/ holds no events, and state/ cannot be used`)
     }
-    const told = isLost ? undefined : remembered
+    const told = isAnew ? undefined : remembered
     const tables = this.#makeTables(segments.identity, told)
     const ids = new RecentIds(store, () => this.#appender?.windowMaxMs ?? 0)
     const index = new LogIndex(tables, clock, ids, this.#reached)
     this.#index = index
     const replay = new Replay({ reader: this.#readerOf(segments), local: store, identity: segments.identity, told })
-    const recovered = await this.#read(segments, { index, replay, told, isLost })
-    const leftOut = this.#leftOut(segments, recovered, told)
+    const recovered = await this.#read(segments, { index, replay, told, before, isLost })
+    const leftOut = this.#leftOut(segments, recovered, { floor: before.floor, ...(!isAnew && before) })
     const replayed = await replay.run(leftOut, (done, total) => {
-      if (isLost) this.#options.onRebuild?.({ phase: "replaying", done, total })
+      if (isAnew) this.#options.onRebuild?.({ phase: "replaying", done, total })
     })
     await store.flushed()
     this.#reached.durable = recovered.tail
@@ -135,8 +135,8 @@ class Opening {
     index.reload()
     index.restoreIds(recovered.tail, clock.now())
     this.#journal.resume(replayed)
-    for (const loss of await this.#losses(segments, leftOut)) this.#damaged(loss)
-    this.#noteFound(segments, recovered, replayed, store)
+    await this.#noteLosses(segments, recovered.damages, [leftOut.lost, before.lost])
+    this.#noteFound(segments, recovered, replayed)
     const reached = ({ position, from, to }: Damage) => position + to - from > replayed.start
     const isDamaged = replayed.holes.length > 0 || this.#health.damages.some(reached)
     // What the journal no longer tells whole, it is told anew.
@@ -151,9 +151,9 @@ class Opening {
     return opened
   }
 
-  #leftOut(segments: Segments, { skippedTo = 0, lost }: Recovered, told: Bookkeeping | undefined): LeftOut {
-    const now = lost === undefined ? told?.lost : { ...lost, name: this.#nameOfLost(segments, lost) }
-    return { floor: Math.max(told?.floor ?? 0, skippedTo), ...(now && { lost: now }) }
+  #leftOut(segments: Segments, { skippedTo = 0, lost }: Recovered, before: LeftOut): LeftOut {
+    const now = lost === undefined ? before.lost : { ...lost, name: this.#nameOfLost(segments, lost) }
+    return { floor: Math.max(before.floor, skippedTo), ...(now && { lost: now }) }
   }
 
   #makeTables(identity: LogIdentity, told: Bookkeeping | undefined): JournalStore {
@@ -178,35 +178,35 @@ class Opening {
     })
   }
 
-  async #read(segments: Segments, { index, replay, told, isLost }: Reading): Promise<Recovered> {
+  async #read(segments: Segments, { index, replay, told, before, isLost }: Reading): Promise<Recovered> {
     const { onRebuild } = this.#options
     const total = segments.end
     const watermark = index.watermark
-    const floor = Math.max(told?.floor ?? 0, segments.floor)
-    const known = Math.max(watermark, told === undefined ? 0 : told.applied + 8)
+    const floor = Math.max(before.floor, segments.floor)
+    const { known } = before
     let flushedAt = 0
-    return recover(segments, {
+    const recovered = await recover(segments, {
       from: Math.min(watermark, told?.applied ?? 0),
-      // What a start has left out, or found to be lost, is accounted for.
       known: known > floor ? known : 0,
       floor,
-      leaveOut: leftOutPlaces,
+      leftOutTo: before.floor,
       isForgotten: isLost,
       onRecord: (record) => {
         this.#reached.eventsEnd = Math.max(this.#reached.eventsEnd, record.position + record.bytes)
         if (record.position >= watermark) index.restore(record)
       },
       onJournal: (record) => replay.found(record),
-      onDamage: (damage) => this.#damaged(isLost || damage.position >= watermark ? unindexed(damage) : damage),
       progress: async (position) => {
         this.#reached.durable = Math.max(watermark, position)
         if (position - flushedAt < flushEveryBytes) return
         flushedAt = position
-        if (!isLost) return
+        if (told !== undefined) return
         await index.flush()
         onRebuild?.({ phase: "reading", done: position, total })
       },
     })
+    const damages = recovered.damages.map((damage) => (damage.position >= watermark ? unindexed(damage) : damage))
+    return { ...recovered, damages }
   }
 
   async #start(segments: Segments, parts: Parts): Promise<OpenedLog> {
@@ -285,21 +285,40 @@ class Opening {
     this.#options.onNotice?.(line)
   }
 
-  #losses(segments: Segments, { lost }: LeftOut): Promise<readonly Damage[]> {
-    const more = lost === undefined ? [] : [missing(lost.from, lost.to, lost.name)]
-    return leftOf([...rememberedLosses(this.#options.store), ...more], segments, this.#readerOf(segments))
+  /** What earlier starts found to be lost; of what lay behind the log's end only bookkeeping may have been told. */
+  #losses(atEnd: readonly LeftOut["lost"][]): readonly Damage[] {
+    const more = atEnd.flatMap((lost) => (lost === undefined ? [] : [missing(lost.from, lost.to, lost.name)]))
+    return [...rememberedLosses(this.#options.store), ...more]
   }
 
-  #noteFound(segments: Segments, { unfinishedBytes }: Recovered, { holes }: Replayed, store: Store): void {
-    for (const line of segments.notes) this.#note(line)
+  /** Whether a copy has brought back what was lost: only the log's files tell what was in it. */
+  async #isFoundAgain(segments: Segments, { lost }: Before): Promise<boolean> {
+    const [losses, reader] = [this.#losses([lost]), this.#readerOf(segments)]
+    await endRestored(losses, segments, reader)
+    return (await review(losses, segments, reader)).found.length > 0
+  }
+
+  /** Tells what cannot be read, each once: what was known, and what was found now. */
+  async #noteLosses(segments: Segments, damages: readonly Damage[], atEnd: readonly LeftOut["lost"][]): Promise<void> {
+    const [losses, reader] = [this.#losses(atEnd), this.#readerOf(segments)]
+    const ended = await endRestored(losses, segments, reader)
+    const { left, found } = await review(losses, segments, reader)
+    for (const line of new Set(found.map(foundLine))) this.#options.onNotice?.(line)
+    const isEnded = ({ position }: Damage) => ended.some((end) => end.position === position)
+    for (const damage of [...left, ...damages.filter((damage) => !isEnded(damage))]) this.#damaged(damage)
     for (const { from, to } of segments.shortened) this.#damaged(damageIn(segments.at(from)!, from, to))
-    const dropped = readDropped(store)
-    for (const { from, to, name } of missingSegments(segments.list, dropped)) this.#damaged(missing(from, to, name))
-    for (const { from, to } of holes) {
-      this.#note(
-        `the hub's own records between cursors ${formatCursor(Math.max(0, from))} and ${formatCursor(to)} are damaged: changes of resources, and of deliveries, that were made then may be as they were before`,
+    const covered = left
+      .filter(({ kind }) => kind === "missing")
+      .reduce(
+        (all, { position, to }) => withDropped(all, { from: position, to: position + to }),
+        readDropped(this.#options.store),
       )
-    }
+    for (const { from, to, name } of missingSegments(segments.list, covered)) this.#damaged(missing(from, to, name))
+  }
+
+  #noteFound(segments: Segments, { unfinishedBytes }: Recovered, { holes }: Replayed): void {
+    for (const line of segments.notes) this.#note(line)
+    for (const hole of holes) this.#note(holeLine(hole))
     if (unfinishedBytes > 0) {
       this.#options.onNotice?.(
         `${unfinishedBytes} bytes at the log's end were never finished writing; they are left out`,
@@ -307,10 +326,11 @@ class Opening {
     }
   }
 
-  #nameOfLost({ list }: Segments, { from }: { readonly from: number }): string {
+  #nameOfLost({ list }: Segments, { from, to }: Dropped): string {
     const before = list.filter(({ base }) => base < from).at(-1)
     if (before === undefined) return "segments"
-    return from - before.base < this.#options.segmentBytes ? before.name : `segments after ${before.name}`
+    if (to - from > this.#options.segmentBytes) return `segments after ${before.name}`
+    return `${formatCursor(from)}${suffix}`
   }
 
   #newIdentity(): LogIdentity {
@@ -319,10 +339,23 @@ class Opening {
   }
 }
 
+/** What the state knew of the log. */
+interface Before extends LeftOut {
+  /** The highest place that was used; 0 where it lies before those that were left out. */
+  readonly known: number
+}
+
+function beforeStart(store: Store, { applied, floor, lost }: Bookkeeping): Before {
+  const known = Math.max(readWatermark(store), applied + 8)
+  // What a start has left out, or found to be lost, is accounted for.
+  return { known: known > floor ? known : 0, floor, ...(lost && { lost }) }
+}
+
 interface Reading {
   readonly index: LogIndex
   readonly replay: Replay
   readonly told: Bookkeeping | undefined
+  readonly before: Before
   readonly isLost: boolean
 }
 

@@ -15,6 +15,7 @@ import {
   payloadOf,
   type RecordHead,
   StoredRecord,
+  sealsSegment,
 } from "./record.ts"
 import type { Ring } from "./ring.ts"
 import type { Segment, Segments } from "./segments.ts"
@@ -61,6 +62,8 @@ export interface Stretch {
   readonly records: readonly StoredRecord[]
   readonly journal: readonly JournalRecord[]
   readonly next: number
+  /** It ends with a segment, of which it is told that another one follows at once. */
+  readonly isSealed?: boolean
 }
 
 const none: readonly never[] = []
@@ -108,9 +111,11 @@ export class Reader {
     const records: StoredRecord[] = []
     let journal: JournalRecord[] | undefined
     let at = 0
+    let isSealed = false
     while (at + headerBytes <= block.length) {
       const head = this.#check(block, at, from + at)
       if (head === undefined) break
+      isSealed = sealsSegment(block, at)
       if (isEvent(head)) records.push(new StoredRecord(block, at, from + at, this.#addresses.at(block, at)))
       else if (head.kind === journalKind) {
         journal ??= []
@@ -123,7 +128,7 @@ export class Reader {
       }
       at += head.bytes
     }
-    return { records, journal: journal ?? none, next: from + at }
+    return { records, journal: journal ?? none, next: from + at, isSealed }
   }
 
   #check(block: Buffer, at: number, position: number): RecordHead | undefined {

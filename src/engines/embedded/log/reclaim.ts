@@ -191,7 +191,8 @@ export class Reclaimer {
       if (from > position) {
         const gap = Buffer.alloc(headerBytes)
         const { salt } = this.#state.segments.identity
-        writeGap(gap, 0, from - position, { position, commitStart: position, salt })
+        const seals = from === end && this.#state.segments.at(end)?.base === end
+        writeGap(gap, 0, from - position, { position, commitStart: position, salt }, seals)
         yield { at: position - segment.base, data: gap }
       }
       for (position = from; position < to; position += pieceBytes) {

@@ -20,7 +20,7 @@ import { formatCursor } from "./cursor.ts"
  *
  * The seed makes a record valid in one place of one log only, so that neither what a recycled file held before nor what
  * somebody put into an event's data ever passes for an event.
- * A gap is a header whose length is what to skip; its CRC covers the header. Of a journal's record and a segment's head,
+ * A gap is a header whose length is what to skip; its CRC covers the header. At 28 it has 1 where it ends a full segment. Of a journal's record and a segment's head,
  * which are the hub's own, the payload follows the header, and between 12 and 36 there is only a running number, at 28.
  */
 export const headerBytes = 40
@@ -31,6 +31,8 @@ const [lengthAt, kindAt, magicAt] = [8, 7, 4]
 export const gapKind = 0xff
 export const journalKind = 0xfe
 export const headKind = 0xfd
+/** In the running number's place of the gap that ends a full segment. */
+const sealNumber = 1
 const kinds: readonly DataKind[] = ["none", "json", "text", "binary"]
 
 /** What the log needs to know of a record without decoding its event. */
@@ -119,10 +121,11 @@ export function writeOwnRecord(
   seal(into, view, at, { kind, length, covered: length }, place)
 }
 
-/** Writes a gap of `bytes` (at least a header's) at `at`. */
-export function writeGap(into: Buffer, at: number, bytes: number, place: Place): void {
+/** Writes a gap of `bytes` (at least a header's) at `at`; one that `seals` its segment says that another one follows it at once. */
+export function writeGap(into: Buffer, at: number, bytes: number, place: Place, seals = false): void {
   const view = new DataView(into.buffer, into.byteOffset, into.length)
   into.fill(0, at, at + headerBytes)
+  if (seals) view.setUint32(at + 28, sealNumber, true)
   seal(into, view, at, { kind: gapKind, length: bytes, covered: headerBytes }, place)
 }
 
@@ -190,6 +193,11 @@ export function numberOf(block: Buffer, at: number): number {
 /** Whether a record of the layout of before begins at `at`. */
 export function isOlderFormat(block: Buffer, at: number): boolean {
   return at + headerBytes <= block.length && block.readUInt16LE(at) === magic && block[at + 2] === 1
+}
+
+/** Whether the (checked) record at `at` is a gap that says that another segment follows at once. */
+export function sealsSegment(block: Buffer, at: number): boolean {
+  return block[at + kindAt] === gapKind && numberOf(block, at) === sealNumber
 }
 
 /** Where the commit began that wrote the (checked) record at `at`. */

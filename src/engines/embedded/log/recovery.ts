@@ -1,3 +1,4 @@
+import { leftOutPlaces, usedPlaces } from "./cursor.ts"
 import { type Damage, damageIn, type JournalRecord, Reader } from "./reader.ts"
 import { claimedBytes, headerBytes, type StoredRecord, writeGap } from "./record.ts"
 import type { Segment, Segments } from "./segments.ts"
@@ -11,7 +12,7 @@ export interface Recovered {
   readonly unfinishedBytes: number
   /** Where the next record goes, where places before it were left out. */
   readonly skippedTo?: number
-  /** Places that were used, of which no file is there. */
+  /** Places that were used, of which no file is there; more may have been behind them. */
   readonly lost?: { readonly from: number; readonly to: number }
 }
 
@@ -20,12 +21,12 @@ export interface RecoverOptions {
   readonly from: number
   /** The highest place that anything outside of the log's files knows of. */
   readonly known: number
-  /** How many places are left out behind the highest known one, where nobody can say which of them were used. */
-  readonly leaveOut: number
   /** Nothing outside of the log's files remembers anything. */
   readonly isForgotten: boolean
   /** Where the next record goes at the earliest: places before it were left out, or have files of others. */
   readonly floor: number
+  /** Places before this one were left out. */
+  readonly leftOutTo: number
   onRecord(record: StoredRecord): void
   onJournal(record: JournalRecord): void
   /** What does not check; told as it is met, between the records around it. */
@@ -52,6 +53,8 @@ class Recovery {
   readonly #damages: Damage[] = []
   #unfinishedBytes = 0
   #endsInDamage = false
+  /** What was read last says that a segment follows. */
+  #isSealed = false
 
   constructor(segments: Segments, options: RecoverOptions) {
     this.#segments = segments
@@ -63,8 +66,8 @@ class Recovery {
     const segments = this.#segments
     const last = segments.list.at(-1)
     let end = segments.end
-    for (const segment of segments.list) end = await this.#segment(segment, segment === last && !segment.isCut)
-    const { known, leaveOut, isForgotten, floor } = this.#options
+    for (const segment of segments.list) end = await this.#segment(segment, segment === last)
+    const { known, isForgotten, floor } = this.#options
     const found = { damages: this.#damages, unfinishedBytes: this.#unfinishedBytes }
     if (known <= end && floor <= end && !isForgotten) {
       return { ...found, tail: segments.at(end) === undefined ? segments.end : end }
@@ -72,9 +75,20 @@ class Recovery {
     const from = this.#endsInDamage ? last!.base + last!.bytes : end
     await this.#endLast(end)
     const isLost = known > end || isForgotten
-    segments.skipTo(isLost ? Math.max(known, floor, segments.end) + leaveOut : Math.max(floor, segments.end))
+    const lost = this.#lost(from)
+    segments.skipTo(isLost ? Math.max(known, floor, segments.end) + leftOutPlaces : Math.max(floor, segments.end))
     const skippedTo = segments.end
-    return { ...found, tail: skippedTo, skippedTo, ...(known > end && { lost: { from, to: skippedTo } }) }
+    return { ...found, tail: skippedTo, skippedTo, ...(lost && { lost }) }
+  }
+
+  /** What is known to have been behind the log's end. */
+  #lost(end: number): Recovered["lost"] {
+    const { known, leftOutTo, isForgotten } = this.#options
+    const isLeftOut = leftOutTo > end && usedPlaces({ from: end, to: leftOutTo }) === 0
+    const from = isLeftOut ? leftOutTo : end
+    if (known > from) return { from, to: known }
+    const last = this.#segments.list.at(-1)
+    return isForgotten && this.#isSealed && last !== undefined ? { from: end, to: end + last.bytes } : undefined
   }
 
   /** Ends the last segment where its records end, for all that follows is in another one. */
@@ -86,12 +100,14 @@ class Recovery {
   }
 
   /** Reads one segment; answers where its records end. */
-  async #segment(segment: Segment, isLast: boolean): Promise<number> {
+  async #segment(segment: Segment, isNewest: boolean): Promise<number> {
     const { from, onRecord, onJournal, progress } = this.#options
     const end = segment.base + segment.bytes
-    let position = isLast ? Math.max(from, segment.base) : await this.#firstOf(segment, from)
+    const isLast = isNewest && !segment.isCut
+    let position = await this.#firstOf(segment, from, isNewest)
     while (position < end) {
-      const { records, journal, next } = await this.#reader.checked(segment, position, end)
+      const { records, journal, next, isSealed = false } = await this.#reader.checked(segment, position, end)
+      this.#isSealed = isSealed && next === end
       for (const record of records) onRecord(record)
       for (const record of journal) onJournal(record)
       await progress?.(next)
@@ -105,11 +121,14 @@ class Recovery {
     return end
   }
 
-  /** `from`, unless a gap has come to lie over it since: then the segment is read whole. */
-  async #firstOf(segment: Segment, from: number): Promise<number> {
+  /**
+   * `from`, unless a gap has come to lie over it since, or the log ends before it: then the segment is read whole, the newest
+   * one for where it ends.
+   */
+  async #firstOf(segment: Segment, from: number, isNewest: boolean): Promise<number> {
     const end = segment.base + segment.bytes
     if (from <= segment.base) return segment.base
-    if (from >= end) return end
+    if (from >= end) return isNewest ? segment.base : end
     const { next } = await this.#reader.checked(segment, from, end)
     return next > from ? from : segment.base
   }
@@ -156,7 +175,7 @@ class Recovery {
 }
 
 /** A gap, so that readers need not look for what follows. */
-async function fill(segments: Segments, segment: Segment, from: number, to: number): Promise<void> {
+export async function fill(segments: Segments, segment: Segment, from: number, to: number): Promise<void> {
   const gap = Buffer.alloc(headerBytes)
   writeGap(gap, 0, to - from, { position: from, commitStart: from, salt: segments.identity.salt })
   await (await segments.file(segment)).write(gap, from - segment.base)

@@ -21,9 +21,16 @@ export interface ReplayOptions {
 /** The places that the log left out, as bookkeeping tells of them. */
 export type LeftOut = Pick<Bookkeeping, "floor" | "lost">
 
+/** Between which records of the journal others are missing, by their places. */
+export interface Hole {
+  readonly from: number
+  readonly to: number
+  /** Nothing is left of what was before it. */
+  readonly isBeginning: boolean
+}
+
 export interface Replayed extends JournalPlace, Growth {
-  /** Between which records of the journal others are missing, by their places. */
-  readonly holes: readonly { readonly from: number; readonly to: number }[]
+  readonly holes: readonly Hole[]
 }
 
 /**
@@ -40,7 +47,7 @@ export class Replay {
   #writes: Write[] = []
   /** Readers' positions as they were at the first hole. */
   #positions: Map<string, Uint8Array> | undefined
-  readonly #holes: { from: number; to: number }[] = []
+  readonly #holes: Hole[] = []
 
   constructor(options: ReplayOptions) {
     this.#options = options
@@ -58,13 +65,14 @@ export class Replay {
   async run(leftOut: LeftOut, progress: (done: number, total: number) => void): Promise<Replayed> {
     const { told } = this.#options
     this.#leftOut = leftOut
-    const { isKnown, ...place } = await this.#begin()
+    const { isFirst, ...place } = await this.#begin()
     const wanted = this.#found.filter((position) => position > place.applied)
     let { applied, number } = place
     for (const [i, position] of wanted.entries()) {
       const record = await this.#options.reader.journalRecord(position)
       if (record === undefined) continue
-      if ((i > 0 || isKnown) && record.number !== (number + 1) >>> 0) await this.#hole(applied, position)
+      if (record.number !== (number + 1) >>> 0)
+        await this.#hole({ from: applied, to: position, isBeginning: isFirst && i === 0 })
       this.#take(record)
       applied = position
       number = record.number
@@ -78,16 +86,16 @@ export class Replay {
     return { ...place, ...this.#growth, applied, number, holes: this.#holes }
   }
 
-  /** Where replaying begins, and whether it is known which record comes next. */
-  async #begin(): Promise<JournalPlace & { readonly isKnown: boolean }> {
+  /** Where replaying begins, and whether the first record of all comes next. */
+  async #begin(): Promise<JournalPlace & { readonly isFirst: boolean }> {
     const { told, local } = this.#options
     const checkpoint = this.#checkpoint
     const start = checkpoint?.place ?? told?.start ?? 0
     if (told !== undefined && (checkpoint === undefined || checkpoint.place <= told.applied + 1)) {
-      return { start, applied: told.applied, number: told.number, isKnown: true }
+      return { start, applied: told.applied, number: told.number, isFirst: false }
     }
     if (told !== undefined) await wipe(local, tables.filter(isJournaled))
-    return { start, applied: start - 1, number: checkpoint?.number ?? 0, isKnown: true }
+    return { start, applied: start - 1, number: checkpoint?.number ?? 0, isFirst: checkpoint === undefined }
   }
 
   #take({ position, payload }: JournalRecord): void {
@@ -113,8 +121,8 @@ export class Replay {
   }
 
   /** Records are missing: what they enqueued has to be found again, by reading on from where readers were before. */
-  async #hole(from: number, to: number): Promise<void> {
-    this.#holes.push({ from, to })
+  async #hole(hole: Hole): Promise<void> {
+    this.#holes.push(hole)
     this.#parts = []
     if (this.#positions !== undefined) return
     const { local } = this.#options

@@ -187,7 +187,7 @@ export class Writer {
       const at = this.#grow(headerBytes)
       const { salt } = this.#segments.identity
       const place = { position: this.#tail, commitStart: this.#open!.extent.position, salt }
-      writeGap(this.#ring.memory, at, bytes, place)
+      writeGap(this.#ring.memory, at, bytes, place, true)
     }
     this.#closeCommit()
     const previous = { base, bytes: end - base, end: this.#tail }

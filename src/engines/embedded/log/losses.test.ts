@@ -1,0 +1,238 @@
+import { describe, expect, test } from "vitest"
+import type { Appended, StoredEvent } from "../../../core/engine.ts"
+import { Event } from "../../../core/event.ts"
+import { createSimulatedChance } from "../../../testing/chance.ts"
+import { createSimulatedClock, runUntil } from "../../../testing/clock.ts"
+import { createSimulatedDisk } from "../../../testing/disk.ts"
+import { createPower } from "../../../testing/power.ts"
+import { createSimulatedStore } from "../../../testing/store.ts"
+import { formatCursor, parseCursor } from "./cursor.ts"
+import { SegmentLog } from "./log.ts"
+
+const orders = { tenant: "acme", topic: "orders" }
+const segmentBytes = 16 << 10
+const event = (id: string) =>
+  Event.of({ specversion: "1.0", id, source: "/shop", type: "order.created" }, Buffer.alloc(900, 65), "text")
+
+function machine() {
+  const clock = createSimulatedClock(1_000_000)
+  const chance = createSimulatedChance("losses")
+  const disk = createSimulatedDisk({ chance: chance.fork("disk"), latencyMs: () => 0.1 })
+  const store = createSimulatedStore({ chance: chance.fork("store"), latencyMs: () => 0.1 })
+  const run = <T>(work: Promise<T>) => runUntil(clock, work)
+  const hands = disk.mount(createPower({ clock }))
+  const lines: string[] = []
+  let power = createPower({ clock })
+  const host = {
+    disk,
+    store,
+    run,
+    lines,
+    cut: () => power.cut(),
+    async open(): Promise<SegmentLog> {
+      power = createPower({ clock })
+      return run(
+        SegmentLog.open({
+          disk: disk.mount(power),
+          store: store.mount(power),
+          clock: power.clock,
+          segmentBytes,
+          pendingBytesMax: 1 << 20,
+          reserveBytes: 0,
+          defer: queueMicrotask,
+          onNotice: (line) => lines.push(line),
+        }),
+      )
+    },
+    segments: () =>
+      disk
+        .files()
+        .map(({ name }) => name)
+        .filter((name) => name.endsWith(".segment"))
+        .sort(),
+    remove: (name: string) => run(hands.remove(name)),
+    bytesOf(name: string): Buffer {
+      const { bytes } = disk.files().find((file) => file.name === name)!
+      return Buffer.from(disk.peek(name, 0, bytes))
+    },
+    async put(name: string, data: Buffer): Promise<void> {
+      async function* whole() {
+        yield { at: 0, data }
+      }
+      await run(hands.createSparse(name, data.length, whole()))
+    },
+    async append(log: SegmentLog, from: number, count: number): Promise<Appended[]> {
+      const appended: Appended[] = []
+      for (let i = from; i < from + count; i++) {
+        appended.push(...(await run(log.append(orders, [event(`e${i}`)]))))
+        if (i % 5 === 0) await run(log.tables.write([{ table: "catalog", key: `k${i}`, value: Buffer.from(`${i}`) }]))
+      }
+      return appended
+    },
+    async all(log: SegmentLog): Promise<readonly string[]> {
+      const stored: StoredEvent[] = []
+      const reading = async () => {
+        for await (const { events } of log.read({ where: orders })) stored.push(...events)
+      }
+      await run(reading())
+      return stored.map(({ event }) => event.id)
+    },
+  }
+  return host
+}
+interface Harm {
+  readonly name: string
+  /** What is told of it, first where the state is there, then where it is lost as well. */
+  readonly told: readonly [RegExp, RegExp]
+  /** Of the five segments. */
+  readonly of: (segments: readonly string[]) => string
+  /** Bytes that are left of it; undefined: it is gone. */
+  readonly left?: number
+}
+
+const missing = (segment: number, to: string) =>
+  new RegExp(`^missing: log/${bases[segment]}.segment \\(cursors ${bases[segment]} to ${to}\\)`)
+const damaged = (segment: number, from: string) =>
+  new RegExp(`^damaged: log/${bases[segment]}.segment, bytes ${from} to ${segmentBytes} `)
+const twice = (told: RegExp) => [told, told] as const
+const bases = Array.from({ length: 6 }, (_, i) => formatCursor(8 + i * segmentBytes))
+
+const harms: readonly Harm[] = [
+  { name: "the first gone", of: (all) => all[0]!, told: twice(missing(0, bases[1]!)) },
+  { name: "one in the middle gone", of: (all) => all[2]!, told: twice(missing(2, bases[3]!)) },
+  // The state knows how far it was written; without it the segment before it tells that it was there.
+  { name: "the newest gone", of: (all) => all[4]!, told: [missing(4, "00000001j\\w\\w"), missing(4, bases[5]!)] },
+  { name: "one in the middle cut", of: (all) => all[2]!, left: 5_003, told: twice(damaged(2, "4\\d\\d\\d")) },
+  { name: "one in the middle empty", of: (all) => all[2]!, left: 0, told: twice(damaged(2, "0")) },
+  { name: "the newest cut", of: (all) => all[4]!, left: 2_003, told: twice(damaged(4, "1\\d\\d\\d")) },
+  { name: "the newest cut in its head", of: (all) => all[4]!, left: 100, told: twice(damaged(4, "0")) },
+  { name: "the newest empty", of: (all) => all[4]!, left: 0, told: twice(damaged(4, "0")) },
+]
+const published = 66
+const stretches = (health: readonly string[]) => health.filter((line) => line.includes("log/"))
+
+/** A log of five segments, the newest half full, on which nobody works any more; and what harm was done to it. */
+async function harmed({ of, left }: Harm, isStateLost: boolean) {
+  const host = machine()
+  const log = await host.open()
+  const appended = await host.append(log, 0, published)
+  await host.run(log.close())
+  expect(host.segments().map((name) => name.slice(0, 11))).toEqual(bases.slice(0, 5))
+  const name = of(host.segments())
+  const whole = host.bytesOf(name)
+  if (left === undefined) await host.remove(name)
+  else host.disk.truncate(name, left)
+  if (isStateLost) host.store.lose()
+  return { host, appended, name, whole }
+}
+
+const cases = harms.flatMap((harm) => [false, true].map((isStateLost) => ({ ...harm, isStateLost })))
+
+describe.each(cases)("of five segments $name, the state lost: $isStateLost", ({ isStateLost, ...harm }) => {
+  test("is told in one line by each start, with all cursors that are lost, and bytes that can have been there", async () => {
+    const { host, appended } = await harmed(harm, isStateLost)
+    for (const start of ["first", "second", "without its state"]) {
+      if (start === "without its state") host.store.lose()
+      const log = await host.open()
+      const there = await host.all(log)
+      const told = stretches(log.health())
+      expect(told, start).toEqual([expect.stringMatching(harm.told[isStateLost ? 1 : 0])])
+      const [, from, to] = /cursors (\w+) to (\w+)/.exec(told[0]!)!
+      const lost = appended.filter((_, i) => !there.includes(`e${i}`)).map(({ cursor }) => cursor)
+      expect(lost.length).toBeGreaterThan(3)
+      expect(lost.filter((cursor) => cursor < from! || cursor > to!)).toEqual([])
+      const { log_missing_bytes: gone, log_damaged_bytes: bad } = log.figures()
+      expect(gone! + bad!).toBe(parseCursor(to!) - parseCursor(from!))
+      expect(gone! + bad!).toBeLessThanOrEqual(segmentBytes)
+      if (start === "first") await host.append(log, 1_000, 3)
+      await host.run(log.close())
+    }
+  })
+
+  test.each([false, true])(
+    "is told no more when a copy has brought it back, and all of it read; without the state: %s",
+    async (without) => {
+      const { host, name, whole } = await harmed(harm, isStateLost)
+      const log = await host.open()
+      await host.append(log, 1_000, 3)
+      await host.run(log.close())
+      await host.put(name, whole)
+      if (without) host.store.lose()
+      host.lines.length = 0
+      for (let start = 0; start < 2; start++) {
+        const healed = await host.open()
+        expect(await host.all(healed)).toHaveLength(published + 3)
+        expect(stretches(healed.health())).toEqual([])
+        expect(host.lines.filter((line) => line.startsWith("found again: "))).toHaveLength(1)
+        await host.run(healed.close())
+      }
+    },
+  )
+})
+
+describe("places that were left out", () => {
+  test("are not missing, where the segment behind them is", async () => {
+    const host = machine()
+    let log = await host.open()
+    await host.append(log, 0, 5)
+    await host.run(log.close())
+    host.store.lose()
+    log = await host.open()
+    await host.append(log, 5, 40)
+    await host.run(log.close())
+    const [, behind, next] = host.segments()
+    await host.remove(behind!)
+    for (const isStateLost of [false, true]) {
+      if (isStateLost) host.store.lose()
+      log = await host.open()
+      const range = `(cursors ${behind!.slice(0, 11)} to ${next!.slice(0, 11)})`
+      expect(stretches(log.health())).toEqual([expect.stringContaining(`missing: log/${behind} ${range}`)])
+      expect(log.figures().log_missing_bytes).toBe(segmentBytes)
+      await host.run(log.close())
+    }
+  })
+
+  test("are not missing, where the newest segment is the one behind them", async () => {
+    const host = machine()
+    let log = await host.open()
+    await host.append(log, 0, 5)
+    await host.run(log.close())
+    host.store.lose()
+    log = await host.open()
+    await host.append(log, 5, 5)
+    await host.run(log.close())
+    const [, behind] = host.segments()
+    await host.remove(behind!)
+    log = await host.open()
+    expect(stretches(log.health())).toEqual([
+      expect.stringContaining(`missing: log/${behind} (cursors ${behind!.slice(0, 11)} to `),
+    ])
+    expect(log.figures().log_missing_bytes).toBeLessThan(segmentBytes)
+  })
+})
+
+test("a log copied before its state was is told to end where it ends, and not where the state begins", async () => {
+  const host = machine()
+  let log = await host.open()
+  await host.append(log, 0, 20)
+  const copy = host.segments().map((name) => [name, host.bytesOf(name)] as const)
+  const later = await host.append(log, 20, 40)
+  await host.run(log.close())
+  for (const name of host.segments()) await host.remove(name)
+  for (const [name, data] of copy) await host.put(name, data)
+  log = await host.open()
+  const told = stretches(log.health()).map((line) => /cursors (\w+) to (\w+)/.exec(line)!.slice(1))
+  expect(told).toHaveLength(2)
+  const isTold = (cursor: string) => told.some(([from, to]) => from! <= cursor && cursor < to!)
+  expect(later.filter(({ cursor }) => !isTold(cursor))).toEqual([])
+})
+
+test("what the hub's own records told before the first one that is left is lost, and said to be", async () => {
+  const { host } = await harmed(harms[0]!, true)
+  const log = await host.open()
+  expect(log.health()).toContainEqual(
+    expect.stringMatching(
+      /^the hub's own records before cursor 0000\w+ are lost: triggers, destinations, keys and topics made before then are missing/,
+    ),
+  )
+})
