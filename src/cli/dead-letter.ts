@@ -3,10 +3,10 @@ import { deadReasons } from "../core/delivery.ts"
 import { type CommonOptions, type Context, examples, subcommand, wholeNumber, withHub } from "./command.ts"
 import { UsageError } from "./failures.ts"
 import type { Query } from "./hub.ts"
-import { ago, confirmed, printDone, printList, printOne } from "./output.ts"
+import { ago, confirmed, printDone, printFirst, printList, printOne } from "./output.ts"
 import { plural } from "./progress.ts"
 import { redriveAll } from "./redrive.ts"
-import { collect } from "./resource.ts"
+import { pageOf } from "./resource.ts"
 import type { Column } from "./table.ts"
 
 const path = "/v1/dead-letters"
@@ -80,8 +80,8 @@ function addList(command: Command, context: Context): void {
   const list = withWhich(subcommand(command, "list", "List dead letters, oldest event first."))
     .option("--limit <count>", "at most so many", wholeNumber(1), 1_000)
     .action(async (options: CommonOptions & Which & { readonly limit: number }) => {
-      const rows = await collect<ApiDeadLetter>(context, options, path, whichOf(options), options.limit)
-      await printList(context, options, rows, columns, "No dead letters: nothing was given up.")
+      const rows = context.hub(options).items<ApiDeadLetter>(path, { ...pageOf(options), ...whichOf(options) })
+      await printFirst(context, options, rows, columns, "No dead letters: nothing was given up.")
     })
   examples(withHub(list), [
     ["redcar dead-letter list", "All of them"],

@@ -16,6 +16,37 @@ export async function printList<R>(
   return terminal.out(table(rows, columns, terminal.columns, coloursFor(terminal, "stdout").dim))
 }
 
+/**
+ * Prints the first `limit` items of a list as they come: for programs one JSON array, whose items are not held, for people a
+ * table. Says on stderr where there are more.
+ */
+export async function printFirst<R>(
+  context: Context,
+  options: CommonOptions & { readonly limit: number },
+  items: AsyncIterable<R>,
+  columns: readonly Column<R>[],
+  empty: string,
+): Promise<void> {
+  const { terminal } = context
+  const rows: R[] = []
+  let count = 0
+  let more = false
+  for await (const item of items) {
+    more = count === options.limit
+    if (more) break
+    if (options.json) await terminal.out(`${count === 0 ? "[" : ","}\n${indented(item)}`)
+    else rows.push(item)
+    count++
+  }
+  if (options.json) await terminal.out(count === 0 ? "[]\n" : "\n]\n")
+  else await printList(context, options, rows, columns, empty)
+  if (more) terminal.err(`There are more than ${options.limit}: --limit takes a larger number.\n`)
+}
+
+function indented(value: unknown): string {
+  return JSON.stringify([value], null, 2).slice(2, -2)
+}
+
 /** Prints one thing in full: for programs JSON, for people YAML. */
 export async function printOne(context: Context, options: CommonOptions, value: unknown): Promise<void> {
   if (options.json) return context.terminal.out(`${JSON.stringify(value, null, 2)}\n`)

@@ -3,7 +3,7 @@ import type { Command } from "commander"
 import { type CommonOptions, type Context, examples, pairs, subcommand, wholeNumber, withHub } from "./command.ts"
 import { UsageError } from "./failures.ts"
 import type { Query } from "./hub.ts"
-import { confirmed, printDone, printList, printOne } from "./output.ts"
+import { confirmed, printDone, printFirst, printOne } from "./output.ts"
 import type { Column } from "./table.ts"
 import { readAll } from "./terminal.ts"
 
@@ -32,7 +32,7 @@ export interface ResourceKind<R> {
 
 interface ListOptions extends CommonOptions {
   readonly label?: Readonly<Record<string, string>>
-  readonly limit?: number
+  readonly limit: number
 }
 
 interface ChangeOptions extends CommonOptions {
@@ -57,8 +57,8 @@ export function addCommonCommands<R extends ApiResource>(
     .addOption(pairs("--label <name=value>", `only ${name}s with this label (repeatable)`))
     .option("--limit <count>", "at most so many", wholeNumber(1), 1_000)
     .action(async (options: ListOptions) => {
-      const rows = await collect<R>(context, options, kind.path, { labels: labelQuery(options.label) }, options.limit!)
-      await printList(context, options, rows, kind.columns, kind.empty)
+      const rows = context.hub(options).items<R>(kind.path, { ...pageOf(options), labels: labelQuery(options.label) })
+      await printFirst(context, options, rows, kind.columns, kind.empty)
     })
   examples(withHub(list), [
     [`redcar ${name} list`, "All of them, as a table"],
@@ -112,20 +112,9 @@ export function changeRequest(options: ChangeOptions): { headers: Record<string,
   }
 }
 
-/** The first `limit` items of a list. */
-export async function collect<R>(
-  context: Context,
-  options: CommonOptions,
-  path: string,
-  query: Query,
-  limit: number,
-): Promise<readonly R[]> {
-  const rows: R[] = []
-  for await (const row of context.hub(options).items<R>(path, { pageSize: Math.min(limit, 1_000), ...query })) {
-    rows.push(row)
-    if (rows.length >= limit) break
-  }
-  return rows
+/** Asks for as many at a time as a page has, and no more than are wanted; one more tells whether there are more. */
+export function pageOf({ limit }: { readonly limit: number }): Query {
+  return { pageSize: Math.min(limit + 1, 1_000) }
 }
 
 function labelQuery(label: Readonly<Record<string, string>> | undefined): string | undefined {

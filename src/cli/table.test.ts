@@ -18,6 +18,13 @@ const columns = [
 const plain = (text: string) => text
 
 describe("a table", () => {
+  test("takes any number of rows", () => {
+    const rows = new Array<Row>(200_000).fill({ id: "a", count: 1, text: "x" })
+    expect(table(rows, columns, 80, plain)).toHaveLength(
+      (rows.length + 1) * "ID  COUNT  TEXT\n".length - rows.length * 3,
+    )
+  })
+
   test("lines up its columns and says their titles", () => {
     const rows = [
       { id: "a", count: 1, text: "first" },

@@ -25,7 +25,9 @@ export function table<R>(
   heading: (text: string) => string,
 ): string {
   const cells = rows.map((row) => columns.map((column) => printable(column.value(row))))
-  const natural = columns.map((column, i) => Math.max(column.title.length, ...cells.map((row) => row[i]!.length)))
+  const natural = columns.map((column, i) =>
+    cells.reduce((most, row) => Math.max(most, row[i]!.length), column.title.length),
+  )
   const widths = width === undefined ? natural : fitted(natural, width)
   const line = (texts: readonly string[], row?: R) =>
     texts
