@@ -1,11 +1,10 @@
 import { randomBytes } from "node:crypto"
-import { createServer, type RequestListener, type Server } from "node:http"
-import type { AddressInfo } from "node:net"
+import type { RequestListener, Server } from "node:http"
 import { join } from "node:path"
 import { loadAdminKey } from "./access/admin-key.ts"
 import { type Authorize, createAuthorizer } from "./access/authorize.ts"
 import { createApi } from "./api/api.ts"
-import { type PipeliningOptions, pipelined } from "./api/pipelining.ts"
+import { pipelined } from "./api/pipelining.ts"
 import { natsServers, type Role } from "./config/relations.ts"
 import type { Settings } from "./config/schema.ts"
 import type { Address } from "./core/address.ts"
@@ -18,9 +17,9 @@ import type { Logger } from "./core/logger.ts"
 import { patientCatalog } from "./core/patience.ts"
 import { type DeliveryWorker, startDelivery } from "./deliver/worker.ts"
 import { destinationKinds } from "./destinations/index.ts"
-import { type EmbeddedOptions, openEmbeddedDirectory } from "./engines/embedded/engine.ts"
+import { type Door, makeDoor } from "./door.ts"
+import { type EmbeddedOptions, openEmbeddedDirectory, type RebuildStep } from "./engines/embedded/engine.ts"
 import { openJetStreamEngine } from "./engines/jetstream/engine.ts"
-import { leaveContinueTo } from "./ingest/expectation.ts"
 import { createIngest } from "./ingest/http.ts"
 import { startInbox } from "./ingest/inbox.ts"
 import { createPublisher, type Publisher } from "./ingest/publish.ts"
@@ -48,21 +47,32 @@ export interface Hub {
 
 const clock = systemClock
 
-/** Starts a hub: the engine, the loops over it, and the server in front. */
-export async function startHub(settings: Settings): Promise<Hub> {
+/**
+ * Starts a hub: the engine, the loops over it, and the server in front, which says meanwhile how far it is. `aborting` ends a start
+ * that makes the state anew: then its reason is thrown, and the next start makes it anew.
+ */
+export async function startHub(settings: Settings, aborting?: AbortSignal): Promise<Hub> {
   const closing: (() => Promise<unknown>)[] = []
   const stop = async () => {
     for (const close of closing.splice(0).reverse()) await close()
   }
   try {
     const log = await openLog({ level: settings.logLevel, format: settings.logFormat })
-    const engine = await openEngine(settings, log, (warnings) => refuseUndurable(settings, warnings))
+    const door = makeDoor()
+    closing.push(async () => door.close())
+    const address = await door.open(settings.host, settings.port)
+    const engine = await openEngine(settings, log, {
+      accept: (warnings) => refuseUndurable(settings, warnings),
+      onRebuild(step) {
+        aborting?.throwIfAborted()
+        door.tell(rebuildText(step))
+      },
+    })
     closing.push(() => engine.close())
     await refuseHalfMoved(engine)
     for (const warning of engine.warnings()) log.warn({}, warning)
     if (settings.hold) log.warn({}, "the hub is held: it routes, delivers and drops nothing, and publishing is refused")
-    const server = await startStages(settings, engine, log, closing)
-    const address = await listen(server, settings)
+    await startStages({ settings, engine, log, door }, closing)
     log.info({ address, data: settings.data }, "redcar is ready")
     closing.push(async () => log.info({}, "redcar is stopping"))
     return { address, stop }
@@ -72,12 +82,21 @@ export async function startHub(settings: Settings): Promise<Hub> {
   }
 }
 
-/** Opens what the settings name. `accept` is told what could be lost before anything is made or claimed; what it throws is why nothing is opened. */
-export function openEngine(
-  settings: Settings,
-  log: Logger,
-  accept: (warnings: readonly string[]) => void = () => {},
-): Promise<Engine> {
+function rebuildText({ phase, done, total }: RebuildStep): string {
+  const percent = total === 0 ? 100 : Math.floor((100 * done) / total)
+  return `the hub is starting: the state is made anew from the log (${phase}, ${percent} %)`
+}
+
+/** What is told of an engine that is being opened; what either throws is why it is not. */
+export interface OpeningHooks {
+  /** Told what could be lost, before anything is made or claimed. */
+  accept?(warnings: readonly string[]): void
+  /** Told how far it is in making its state anew. */
+  onRebuild?(step: RebuildStep): void
+}
+
+/** Opens what the settings name. */
+export function openEngine(settings: Settings, log: Logger, hooks: OpeningHooks = {}): Promise<Engine> {
   const { data, limits, nats, roles, hold } = settings
   const servers = natsServers(settings.engine)
   if (servers !== undefined) {
@@ -98,13 +117,13 @@ export function openEngine(
       eventBytesMax: limits.eventBytesMax,
       clock,
       log,
-      accept,
+      accept: (warnings) => hooks.accept?.(warnings),
     })
   }
-  return openEmbedded(settings, log)
+  return openEmbedded(settings, log, hooks)
 }
 
-async function openEmbedded(settings: Settings, log: Logger): Promise<Engine> {
+async function openEmbedded(settings: Settings, log: Logger, hooks: OpeningHooks): Promise<Engine> {
   const options = embeddedOptions(settings, log)
   let begunAt: number | undefined
   const engine = await openEmbeddedDirectory(settings.data, {
@@ -112,6 +131,7 @@ async function openEmbedded(settings: Settings, log: Logger): Promise<Engine> {
     onRebuild(step) {
       begunAt ??= clock.now()
       options.onRebuild?.(step)
+      hooks.onRebuild?.(step)
     },
   })
   if (begunAt !== undefined) log.info({ seconds: (clock.now() - begunAt) / 1_000 }, "the state has been made anew")
@@ -148,7 +168,9 @@ function refuseUndurable({ requireDurable }: Settings, warnings: readonly string
 export class NotDurableError extends StartRefusedError {
   override readonly name = "NotDurableError"
   constructor(warnings: readonly string[]) {
-    super(`requireDurable is set, but ${warnings.join("; and ")}`)
+    super(`requireDurable is set, but ${warnings.join("; and ")}`, [
+      "See to that (docs/scale.md says how), or start without --require-durable",
+    ])
   }
 }
 
@@ -157,6 +179,7 @@ interface Shared {
   readonly settings: Settings
   readonly engine: Engine
   readonly log: Logger
+  readonly door: Door
   readonly chance: Chance
   readonly metrics: Metrics
   readonly kinds: ReadonlyMap<string, DestinationKind>
@@ -167,14 +190,16 @@ interface Shared {
 }
 
 type Closing = (() => Promise<unknown>)[]
+type Opened = Pick<Shared, "settings" | "engine" | "log" | "door">
 
-async function startStages(settings: Settings, engine: Engine, log: Logger, closing: Closing): Promise<Server> {
-  const shared = await openShared(settings, engine, log, closing)
+async function startStages(opened: Opened, closing: Closing): Promise<void> {
+  const shared = await openShared(opened, closing)
   startLoops(shared, closing)
-  return startServer(shared, closing)
+  await startServer(shared, closing)
 }
 
-async function openShared(settings: Settings, engine: Engine, log: Logger, closing: Closing): Promise<Shared> {
+async function openShared(opened: Opened, closing: Closing): Promise<Shared> {
+  const { settings, engine, log } = opened
   const { limits, topicsAutoCreate } = settings
   const { catalog } = engine
   const dedupeWindowMs = defaultWindowMs(settings, engine)
@@ -202,7 +227,7 @@ async function openShared(settings: Settings, engine: Engine, log: Logger, closi
   })
   tellFailures(failures, log, { "the view of topics": topics.watching })
   const kinds = destinationKinds({ clock, guard: settings.destinations })
-  return { settings, engine, log, chance, metrics, kinds, publisher, authorize, failures }
+  return { ...opened, chance, metrics, kinds, publisher, authorize, failures }
 }
 
 /** Has the log and the metrics told when the event loop is blocked; answers what ends that. */
@@ -274,8 +299,8 @@ async function publishOne(publisher: Publisher, address: Address, event: Event):
   if (result instanceof Refusal) throw new PublishRefusedError(result.detail, result.more.retryAfterMs)
 }
 
-async function startServer(shared: Shared, closing: Closing): Promise<Server> {
-  const { settings, engine, log, chance, kinds, publisher, authorize, metrics, failures } = shared
+async function startServer(shared: Shared, closing: Closing): Promise<void> {
+  const { settings, door, engine, log, chance, kinds, publisher, authorize, metrics, failures } = shared
   const { limits, topicsAutoCreate, delivery, roles, hold } = settings
   const dedupeWindowMs = defaultWindowMs(settings, engine)
   const ingest = createIngest({
@@ -293,7 +318,8 @@ async function startServer(shared: Shared, closing: Closing): Promise<Server> {
   })
   const takesEvents = roles.includes("ingest")
   const streams = new AbortController()
-  const api = await createApi({
+  let listener: RequestListener | undefined
+  await createApi({
     engine,
     clock,
     chance,
@@ -309,17 +335,17 @@ async function startServer(shared: Shared, closing: Closing): Promise<Server> {
     readiness: () => [...failures],
     watch: (read) =>
       metrics.watchFigures("redcar_api", "What the clients of the API cost at present, by figure.", read),
-    serverFactory: (handler) =>
-      makeServer(
-        (request, response) => {
-          if (takesEvents && ingest.handles(request)) ingest.handle(request, response)
-          else handler(request, response)
-        },
-        { isSmall: (request) => takesEvents && ingest.isSmall(request) },
-      ),
+    serverFactory(handler) {
+      const toIngest: RequestListener = (request, response) => {
+        if (takesEvents && ingest.handles(request)) ingest.handle(request, response)
+        else handler(request, response)
+      }
+      listener = pipelined(toIngest, { isSmall: (request) => takesEvents && ingest.isSmall(request) })
+      return door.server
+    },
   })
-  closing.push(() => closeServer(api.server, streams, delivery.shutdownGraceMs))
-  return api.server
+  closing.push(() => closeServer(door.server, streams, delivery.shutdownGraceMs))
+  door.lead(listener!)
 }
 
 async function ensureAdminKey(settings: Settings, { catalog }: Engine, log: Logger): Promise<void> {
@@ -349,27 +375,6 @@ function tellFailures(failures: Set<string>, log: Logger, loops: Readonly<Record
       log.error({ err: error }, `${name} has stopped; restart the hub`)
     })
   }
-}
-
-/** A client that neither sends nor takes anything for this long is cut off; what streams says something more often. */
-const idleMs = 120_000
-
-function makeServer(listener: RequestListener, options: PipeliningOptions): Server {
-  const inTurn = pipelined(listener, options)
-  const server = createServer({ keepAliveTimeout: 65_000, noDelay: true }, inTurn)
-  leaveContinueTo(server, inTurn)
-  return server.setTimeout(idleMs)
-}
-
-function listen(server: Server, { host, port }: Settings): Promise<string> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject)
-    server.listen({ host, port, backlog: 1024 }, () => {
-      server.off("error", reject)
-      const { address, family, port } = server.address() as AddressInfo
-      resolve(`http://${family === "IPv6" ? `[${address}]` : address}:${port}`)
-    })
-  })
 }
 
 /** Lets requests in flight end; those that take longer than the grace are cut. */

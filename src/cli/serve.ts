@@ -1,9 +1,10 @@
+import { once } from "node:events"
 import { readFileSync } from "node:fs"
 import { type Command, Option } from "commander"
 import { defaultText } from "../config/docs.ts"
 import { loadSettings, type SettingsFault } from "../config/load.ts"
 import { type Setting, type Settings, settingsList } from "../config/schema.ts"
-import { StartRefusedError } from "../core/errors.ts"
+import { StartRefusedError, StorageFullError } from "../core/errors.ts"
 import type { Logger } from "../core/logger.ts"
 import { type Context, examples } from "./command.ts"
 import { FailedError, UsageError } from "./failures.ts"
@@ -69,11 +70,12 @@ async function serve(context: Context, flags: Readonly<Record<string, string>>):
   if (loaded.kind === "faults") throw faulty(loaded.faults)
   const { settings } = loaded
   // Listening for signals from the start: a stop during the start is a stop.
-  const stopping = untilSignal()
-  const hub = await startOrSay(settings)
+  const stopping = signalled()
+  const hub = await startOrSay(settings, stopping)
+  if (hub === undefined) return
   if (terminal.stdoutIsTerminal && settings.logFormat !== "json")
     await terminal.out(welcome(terminal, settings, hub.address))
-  await stopping
+  if (!stopping.aborted) await once(stopping, "abort")
   await hub.stop()
 }
 
@@ -106,11 +108,13 @@ interface Hub {
   stop(): Promise<void>
 }
 
-async function startOrSay(settings: Settings): Promise<Hub> {
+/** Undefined where it was stopped before it had started. */
+async function startOrSay(settings: Settings, stopping: AbortSignal): Promise<Hub | undefined> {
   const { startHub } = await import("../main.ts")
   try {
-    return await startHub(settings)
+    return await startHub(settings, stopping)
   } catch (error) {
+    if (stopping.aborted && error === stopping.reason) return undefined
     if (error instanceof StartRefusedError) throw new FailedError(error.message, error.next, { cause: error })
     throw saying(error, settings) ?? error
   }
@@ -120,6 +124,10 @@ async function startOrSay(settings: Settings): Promise<Hub> {
 function saying(error: unknown, { host, port, data }: Settings): FailedError | undefined {
   const { code, syscall } = error as NodeJS.ErrnoException
   const say = (message: string, next: string) => new FailedError(message, [next], { cause: error })
+  if (error instanceof StorageFullError || code === "ENOSPC" || code === "EDQUOT") {
+    const { message } = error as Error
+    return say(`the disk of ${data} has no room for a hub: ${message}`, "Make room on its disk, and start again")
+  }
   if (code === "EADDRINUSE") {
     return say(
       `port ${port} on ${host} is taken, perhaps by another hub`,
@@ -142,19 +150,19 @@ function saying(error: unknown, { host, port, data }: Settings): FailedError | u
 /** Signals that come in a burst are one: a terminal and a wrapper may both pass on the same Ctrl-C. */
 const burstMs = 250
 
-/** Resolves at the first SIGINT or SIGTERM; a second one, later, ends the process at once. */
-function untilSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    let firstAt: number | undefined
-    const onSignal = (signal: NodeJS.Signals) => {
-      const now = performance.now()
-      firstAt ??= now
-      if (now - firstAt > burstMs) process.exit(signal === "SIGINT" ? 130 : 143)
-      resolve()
-    }
-    process.on("SIGINT", onSignal)
-    process.on("SIGTERM", onSignal)
-  })
+/** Aborts at the first SIGINT or SIGTERM; a second one, later, ends the process at once. */
+function signalled(): AbortSignal {
+  const stopping = new AbortController()
+  let firstAt: number | undefined
+  const onSignal = (signal: NodeJS.Signals) => {
+    const now = performance.now()
+    firstAt ??= now
+    if (now - firstAt > burstMs) process.exit(signal === "SIGINT" ? 130 : 143)
+    stopping.abort()
+  }
+  process.on("SIGINT", onSignal)
+  process.on("SIGTERM", onSignal)
+  return stopping.signal
 }
 
 function welcome(terminal: Terminal, settings: Settings, address: string): string {
