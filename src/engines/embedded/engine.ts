@@ -15,6 +15,7 @@ import { openQueue } from "./queue.ts"
 import { allShares } from "./shares.ts"
 import { openState, wanted } from "./state-directory.ts"
 import type { Store } from "./store.ts"
+import { makeTopicsAgain } from "./topics.ts"
 
 export type { RebuildStep } from "./log/open.ts"
 
@@ -75,6 +76,7 @@ async function openParts(options: EmbeddedOptions): Promise<Engine> {
   try {
     const queue = await openQueue({ store: tables, clock })
     const catalog = await openCatalog({ store: tables })
+    if (log.isBeginningLost) await makeTopicsAgain(log, catalog, clock)
     return engineOf({ log, queue, catalog, store })
   } catch (error) {
     await log.close()

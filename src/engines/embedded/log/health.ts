@@ -74,7 +74,7 @@ export function foundLine(damage: Damage): string {
 /** What the hub cannot know any more of its own changes, for people. */
 export function holeLine({ from, to, isBeginning }: Hole): string {
   if (isBeginning)
-    return `the hub's own records before cursor ${formatCursor(to)} are lost: triggers, destinations, keys and topics made before then are missing; make them again`
+    return `the hub's own records before cursor ${formatCursor(to)} are lost: triggers, destinations, keys and topics made before then are missing; make them again. Topics that have events are there, with the defaults`
   return `the hub's own records between cursors ${formatCursor(from)} and ${formatCursor(to)} are damaged: changes of resources, and of deliveries, that were made then may be as they were before`
 }
 

@@ -48,6 +48,16 @@ export class SegmentLog implements EventLog {
     return new SegmentLog(await openLog(options))
   }
 
+  /** Whether nothing is left of what the tables held at first; told by the start that finds it. */
+  get isBeginningLost(): boolean {
+    return this.#opened.isBeginningLost
+  }
+
+  /** Every topic that has or had events. */
+  topics(): readonly Address[] {
+    return this.#state.index.topics()
+  }
+
   append(address: Address, events: readonly Event[], options: AppendOptions = {}): Promise<readonly Appended[]> {
     return this.#appender.append(address, events, options)
   }

@@ -1,85 +1,35 @@
 import { describe, expect, test } from "vitest"
-import type { Appended, StoredEvent } from "../../../core/engine.ts"
-import { Event } from "../../../core/event.ts"
-import { createSimulatedChance } from "../../../testing/chance.ts"
-import { createSimulatedClock, runUntil } from "../../../testing/clock.ts"
-import { createSimulatedDisk } from "../../../testing/disk.ts"
-import { createPower } from "../../../testing/power.ts"
-import { createSimulatedStore } from "../../../testing/store.ts"
+import type { Appended } from "../../../core/engine.ts"
 import { formatCursor, parseCursor } from "./cursor.ts"
-import { SegmentLog } from "./log.ts"
+import type { SegmentLog } from "./log.ts"
+import { machine as bareMachine, event, idsOf, orders } from "./machine.fixture.ts"
 
-const orders = { tenant: "acme", topic: "orders" }
 const segmentBytes = 16 << 10
-const event = (id: string) =>
-  Event.of({ specversion: "1.0", id, source: "/shop", type: "order.created" }, Buffer.alloc(900, 65), "text")
 
+/** A machine whose files are taken away, and brought back. */
 function machine() {
-  const clock = createSimulatedClock(1_000_000)
-  const chance = createSimulatedChance("losses")
-  const disk = createSimulatedDisk({ chance: chance.fork("disk"), latencyMs: () => 0.1 })
-  const store = createSimulatedStore({ chance: chance.fork("store"), latencyMs: () => 0.1 })
-  const run = <T>(work: Promise<T>) => runUntil(clock, work)
-  const hands = disk.mount(createPower({ clock }))
-  const lines: string[] = []
-  let power = createPower({ clock })
-  const host = {
-    disk,
-    store,
-    run,
-    lines,
-    cut: () => power.cut(),
-    async open(): Promise<SegmentLog> {
-      power = createPower({ clock })
-      return run(
-        SegmentLog.open({
-          disk: disk.mount(power),
-          store: store.mount(power),
-          clock: power.clock,
-          segmentBytes,
-          pendingBytesMax: 1 << 20,
-          reserveBytes: 0,
-          defer: queueMicrotask,
-          onNotice: (line) => lines.push(line),
-        }),
-      )
-    },
-    segments: () =>
-      disk
-        .files()
-        .map(({ name }) => name)
-        .filter((name) => name.endsWith(".segment"))
-        .sort(),
-    remove: (name: string) => run(hands.remove(name)),
+  const host = bareMachine({ segmentBytes })
+  return {
+    ...host,
+    remove: (name: string) => host.run(host.hand().remove(name)),
     bytesOf(name: string): Buffer {
-      const { bytes } = disk.files().find((file) => file.name === name)!
-      return Buffer.from(disk.peek(name, 0, bytes))
+      const { bytes } = host.disk.files().find((file) => file.name === name)!
+      return Buffer.from(host.disk.peek(name, 0, bytes))
     },
-    async put(name: string, data: Buffer): Promise<void> {
-      async function* whole() {
-        yield { at: 0, data }
-      }
-      await run(hands.createSparse(name, data.length, whole()))
-    },
+    /** Events, and rows now and then. */
     async append(log: SegmentLog, from: number, count: number): Promise<Appended[]> {
       const appended: Appended[] = []
       for (let i = from; i < from + count; i++) {
-        appended.push(...(await run(log.append(orders, [event(`e${i}`)]))))
-        if (i % 5 === 0) await run(log.tables.write([{ table: "catalog", key: `k${i}`, value: Buffer.from(`${i}`) }]))
+        appended.push(...(await host.run(log.append(orders, [event(`e${i}`, 900)]))))
+        const row = { table: "catalog", key: `k${i}`, value: Buffer.from(`${i}`) } as const
+        if (i % 5 === 0) await host.run(log.tables.write([row]))
       }
       return appended
     },
-    async all(log: SegmentLog): Promise<readonly string[]> {
-      const stored: StoredEvent[] = []
-      const reading = async () => {
-        for await (const { events } of log.read({ where: orders })) stored.push(...events)
-      }
-      await run(reading())
-      return stored.map(({ event }) => event.id)
-    },
+    all: async (log: SegmentLog): Promise<readonly string[]> => idsOf(await host.read(log)),
   }
-  return host
 }
+
 interface Harm {
   readonly name: string
   /** What is told of it, first where the state is there, then where it is lost as well. */

@@ -58,6 +58,8 @@ export function machine(options: MachineOptions) {
     cut: () => power.cut(),
     /** The disk as somebody sees it who meddles with it. */
     hand,
+    /** To open more than a log on this machine. */
+    logOptions,
     open(): Promise<SegmentLog> {
       power = createPower({ clock })
       return run(SegmentLog.open(logOptions()))

@@ -64,6 +64,8 @@ export interface OpenedLog {
   readonly state: LogState
   readonly appender: Appender
   readonly tables: JournalStore
+  /** Nothing is left of what the journal told at first. */
+  readonly isBeginningLost: boolean
   /** Ends what waits for room. */
   ending(): void
 }
@@ -145,7 +147,7 @@ class Opening {
       this.#told = { ...leftOut, isWhole: true }
     }
     for (const segment of droppedSegments(segments.list, readDropped(store))) await segments.drop(segment)
-    const opened = await this.#start(segments, { recovered, index, ids, tables })
+    const opened = await this.#start(segments, { recovered, replayed, index, ids, tables })
     this.#remember(tables)
     if (!this.#told.isWhole) tables.compact()
     return opened
@@ -211,7 +213,7 @@ class Opening {
 
   async #start(segments: Segments, parts: Parts): Promise<OpenedLog> {
     const { disk, clock, pendingBytesMax, reserveBytes, defer } = this.#options
-    const { recovered, index, ids, tables } = parts
+    const { recovered, replayed, index, ids, tables } = parts
     const waiters = new Waiters()
     const writer = new Writer(segments, recovered.tail, {
       pendingBytesMax,
@@ -248,7 +250,8 @@ class Opening {
     const appender = new Appender(state, disk, reserveBytes, (line) => this.#options.onNotice?.(line))
     this.#appender = appender
     await appender.start()
-    return { state, appender, tables, ending: () => this.#closing.abort() }
+    const isBeginningLost = replayed.holes.some(({ isBeginning }) => isBeginning)
+    return { state, appender, tables, isBeginningLost, ending: () => this.#closing.abort() }
   }
 
   #readerOf(segments: Segments): Reader {
@@ -361,6 +364,7 @@ interface Reading {
 
 interface Parts {
   readonly recovered: Recovered
+  readonly replayed: Replayed
   readonly index: LogIndex
   readonly ids: RecentIds
   readonly tables: JournalStore

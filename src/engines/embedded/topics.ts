@@ -1,0 +1,24 @@
+import { isReservedTopic } from "../../core/address.ts"
+import type { Clock } from "../../core/clock.ts"
+import type { Catalog } from "../../core/engine.ts"
+import { StorageFullError } from "../../core/errors.ts"
+import { newTopic } from "../../core/resources.ts"
+import type { SegmentLog } from "./log/log.ts"
+
+/** As long as a hub's topics recognise a repeated event where nothing else is said. */
+const dedupeWindowMs = 86_400_000
+
+/** Makes topics again that have events, and that the catalog has lost. */
+export async function makeTopicsAgain(log: SegmentLog, catalog: Catalog, clock: Clock): Promise<void> {
+  try {
+    for (const { tenant, topic } of log.topics()) {
+      if (isReservedTopic(topic) || (await log.last({ tenant, topic })) === undefined) continue
+      const key = `topic/${tenant}/${topic}`
+      if ((await catalog.get(key)) !== undefined) continue
+      await catalog.put(key, newTopic(tenant, topic, clock.now(), dedupeWindowMs), 0)
+    }
+  } catch (error) {
+    // Without room the next publish makes its topic.
+    if (!(error instanceof StorageFullError)) throw error
+  }
+}
