@@ -5,8 +5,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
-import { afterEach, beforeEach, expect, test } from "vitest"
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { startHubOn } from "../restart.fixture.ts"
+import { type Nats, natsAvailable, startNats } from "../testing/nats.ts"
 import { exitCodes } from "./failures.ts"
 import { runCli } from "./terminal.fixture.ts"
 
@@ -88,6 +89,34 @@ test("a second hub on the folder is refused, and told who has it", async () => {
     await hub.stop()
   }
 }, 30_000)
+
+test("a hub that finds its log gone for good says so, and what to do", async () => {
+  await (await startHubOn(data)).stop()
+  rmSync(join(data, "log"), { recursive: true })
+  rmSync(join(data, "state"), { recursive: true })
+  const lines = await startAndStop()
+  expect(lines).toContainEqual(
+    expect.objectContaining({
+      level: "error",
+      msg: expect.stringMatching(/^nothing is left of what was here: admin.key/),
+    }),
+  )
+}, 60_000)
+
+describe.skipIf(natsAvailable() === undefined)("--require-durable", () => {
+  let nats: Nats
+  beforeAll(async () => {
+    nats = await startNats()
+  }, 60_000)
+  afterAll(() => nats.stop())
+
+  test("refuses a NATS server that may lose what it has acknowledged, and says what to do", async () => {
+    const args = ["serve", "--engine", nats.url, "--data", data, "--port", "0", "--log-level", "silent"]
+    const { code, err } = await runCli([...args, "--require-durable"])
+    expect(code).toBe(exitCodes.failed)
+    expect(err).toMatch(/^error: requireDurable is set, but .*\n.* start without --require-durable\n$/)
+  }, 30_000)
+})
 
 test("a folder that the system does not let it use is refused with what to do", async () => {
   writeFileSync(data, "no folder")

@@ -75,7 +75,11 @@ function withTopic(command: Command): Command {
     .option("--retention-age <duration>", "drop events that are older", durationText)
     .option("--retention-events <count>", "keep at most so many", wholeNumber(1))
     .option("--retention-bytes <size>", "keep at most so much", size)
-    .option("--dedupe-window <duration>", "how long a repeated source + id is recognised", durationText)
+    .option(
+      "--dedupe-window <duration>",
+      "how long a repeated source + id is recognised, if retention keeps the event so long",
+      durationText,
+    )
     .option("--wrap-source <uri>", "the source of events made from raw input")
     .option("--wrap-type <type>", "the type of events made from raw input")
 }

@@ -94,7 +94,7 @@ export const settingsSchema = group({
   dedupeWindow: duration(
     day,
     { minimum: 0, maximum: 365 * day },
-    "How long a new topic recognises a repeated `source` + `id`. 0 recognises none.",
+    "How long a new topic recognises a repeated `source` + `id`, as long as its retention keeps the event. 0 recognises none.",
   ),
   metricsOpen: boolean(
     false,
