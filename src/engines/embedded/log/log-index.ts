@@ -1,5 +1,6 @@
 import type { Address } from "../../../core/address.ts"
 import type { Clock } from "../../../core/clock.ts"
+import { StorageFullError } from "../../../core/errors.ts"
 import type { Store, Write } from "../store.ts"
 import type { IndexEntry } from "./block.ts"
 import { formatCursor, parseCursor } from "./cursor.ts"
@@ -214,7 +215,10 @@ export class LogIndex {
   async close(): Promise<void> {
     this.#cancelTimer?.()
     await this.#flushing
-    await this.flush()
+    await this.flush().catch((error: unknown) => {
+      // Without room the next start reads it from the log.
+      if (!(error instanceof StorageFullError)) throw error
+    })
     this.#cancelTimer?.()
   }
 }

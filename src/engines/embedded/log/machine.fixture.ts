@@ -5,7 +5,7 @@ import { createSimulatedClock, runUntil } from "../../../testing/clock.ts"
 import { createSimulatedDisk } from "../../../testing/disk.ts"
 import { createPower } from "../../../testing/power.ts"
 import { createSimulatedStore } from "../../../testing/store.ts"
-import type { Disk } from "../disk.ts"
+import type { Disk, DiskFile } from "../disk.ts"
 import type { Store } from "../store.ts"
 import { formatCursor } from "./cursor.ts"
 import { SegmentLog } from "./log.ts"
@@ -87,6 +87,20 @@ export function machine(options: MachineOptions) {
     },
   }
 }
+
+/** A disk whose files are opened through `change`. */
+export const throughFiles =
+  (change: (file: DiskFile) => DiskFile) =>
+  (disk: Disk): Disk => ({
+    list: () => disk.list(),
+    create: (name, bytes) => disk.create(name, bytes),
+    createSparse: (name, bytes, parts) => disk.createSparse(name, bytes, parts),
+    open: async (name) => change(await disk.open(name)),
+    rename: (from, to) => disk.rename(from, to),
+    remove: (name) => disk.remove(name),
+    isGone: (name) => disk.isGone(name),
+    freeBytes: () => disk.freeBytes(),
+  })
 
 export type Machine = ReturnType<typeof machine>
 

@@ -210,8 +210,10 @@ export class Reader {
     from: number,
     end: number,
   ): Promise<{ readonly position: number; readonly commitStart: number } | undefined> {
+    // It is near, mostly.
+    let size = cachedBlockBytes
     for (let position = from; position < end; ) {
-      const block = await this.#load(segment, position, Math.min(blockBytes * 4, end - position))
+      const block = await this.#load(segment, position, Math.min(size, end - position))
       if (block.length < headerBytes) return undefined
       for (let at = 0; at + headerBytes <= block.length; at += 8) {
         const claimed = claimedBytes(block, at)
@@ -225,9 +227,25 @@ export class Reader {
           if (this.#check(whole, 0, here)) return { position: here, commitStart: commitStartOf(whole, 0, here) }
         }
       }
-      position += block.length < blockBytes * 4 ? end - position : block.length - headerBytes + 8
+      position += block.length < size ? end - position : block.length - headerBytes + 8
+      size = blockBytes * 4
     }
     return undefined
+  }
+
+  /** Where the records of one read end that check from `from` on, and where the commit of the last of them began. */
+  async lastCommit(
+    segment: Segment,
+    from: number,
+    end: number,
+  ): Promise<{ readonly next: number; readonly commitStart: number }> {
+    const { next } = await this.checked(segment, from, end)
+    const block = await this.#load(segment, from, Math.min(next - from, blockBytes))
+    let commitStart = 0
+    for (let at = 0; at < block.length; at += Math.max(headerBytes, claimedBytes(block, at))) {
+      commitStart = commitStartOf(block, at, from + at)
+    }
+    return { next, commitStart }
   }
 
   /** Where reading goes on after the record at `position`, if one is there. */

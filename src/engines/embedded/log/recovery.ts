@@ -55,6 +55,8 @@ class Recovery {
   #endsInDamage = false
   /** What was read last says that a segment follows. */
   #isSealed = false
+  /** Where the newest commit began of the last segment's records before `upTo`. */
+  readonly #commits = { upTo: 0, newest: 0 }
 
   constructor(segments: Segments, options: RecoverOptions) {
     this.#segments = segments
@@ -156,16 +158,21 @@ class Recovery {
     return undefined
   }
 
-  /** Whether a commit follows that began after `position`: then what is there had been acknowledged. */
+  /**
+   * Whether a commit follows that began after `position`: then what is there had been acknowledged. Asked of one segment, for
+   * one place after the other: nothing is read twice for it.
+   */
   async #hasLaterCommit(segment: Segment, position: number): Promise<boolean> {
     const end = segment.base + segment.bytes
-    for (let at = position + 8; at < end; ) {
-      const found = await this.#reader.findRecord(segment, at, end)
-      if (found === undefined) return false
-      if (found.commitStart > position) return true
-      at = await this.#reader.after(found.position, end)
+    const seen = this.#commits
+    seen.upTo = Math.max(seen.upTo, position + 8)
+    while (seen.newest <= position && seen.upTo < end) {
+      const { next, commitStart } = await this.#reader.lastCommit(segment, seen.upTo, end)
+      if (next > seen.upTo) seen.newest = Math.max(seen.newest, commitStart)
+      const found = next > seen.upTo ? next : (await this.#reader.findRecord(segment, next + 8, end))?.position
+      seen.upTo = found ?? end
     }
-    return false
+    return seen.newest > position
   }
 
   #damage(damage: Damage): void {
