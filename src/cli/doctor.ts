@@ -60,7 +60,7 @@ async function doctor(context: Context, options: DoctorOptions): Promise<void> {
     ...(alive.alive || !local ? [] : await folderChecks(context, options)),
     ...(alive.alive ? [...(await checkReady(hub)), ...(await checkKeyAndLog(hub, address))] : []),
     await checkKeyFile(address, local),
-    await checkDisk(address, local),
+    await checkDisk(address, local, alive.alive ? hub : undefined),
     ...(options.audit && alive.alive ? (await auditHub(context, options)).flatMap(checksOf) : []),
   ]
   const bad = checks.some(({ result }) => result === "bad")
@@ -148,8 +148,9 @@ async function checkReady(hub: Hub): Promise<readonly Check[]> {
     return [{ name, result: "bad", detail: `it is not ready: ${reasonsIn(text)}`, next: "Look at its log." }]
   }
   const { degraded = [], held = false } = JSON.parse(text) as Readiness
-  const works = held ? "it can be read" : "it takes events"
-  const next = "Mend it before more is lost than the hub can do without."
+  const takesEvents = !held && !degraded.some((line) => line.includes("publishing is refused"))
+  const works = takesEvents ? "it takes events" : "it can be read"
+  const next = degraded.some(isRoom) ? await roomNext(hub) : "Mend it before more is lost than the hub can do without."
   const ready: Check =
     degraded.length === 0
       ? { name, result: "good", detail: works }
@@ -200,7 +201,10 @@ async function checkKeyAndLog(hub: Hub, address: HubAddress): Promise<readonly C
             name: "log",
             result: "bad",
             detail: listed(lines),
-            next: damageNext,
+            next: [
+              ...(lines.every(isRoom) ? [] : [damageNext]),
+              ...(lines.some(isRoom) ? [await roomNext(hub)] : []),
+            ].join(" "),
           }
     return [version, key, log, ...(status.warnings ?? []).map(asWarning)]
   } catch (error) {
@@ -230,6 +234,41 @@ async function folderChecks(context: Context, options: DoctorOptions): Promise<r
 }
 
 const damageNext = "docs/damage.md says what each of these means, and what to do."
+
+/** Whether a line of a hub's health is about room on its disk. */
+function isRoom(line: string): boolean {
+  return /the disk (is nearly|may be) full/.test(line)
+}
+
+const [topicsLookedAt, topicsNamed] = [100, 3]
+
+/** What to do for want of room: with the topics that take most, where a hub is there to say so. */
+async function roomNext(hub: Hub | undefined): Promise<string> {
+  const largest = hub === undefined ? [] : await largestTopics(hub)
+  const first = largest[0]?.id ?? "<id>"
+  const named = largest.map(({ id, stats }) => `${id} ${roughBytes(stats.bytes)}`).join(", ")
+  const next = `Add room to its disk, or let topics keep less: redcar topic update ${first} --retention-age 7d`
+  return named === "" ? next : `${next} (largest: ${named})`
+}
+
+interface SizedTopic {
+  readonly id: string
+  readonly stats: { readonly bytes: number }
+}
+
+/** Of the first topics that the key may see; none where it may not. */
+async function largestTopics(hub: Hub): Promise<readonly SizedTopic[]> {
+  const topics: SizedTopic[] = []
+  try {
+    for await (const { id } of hub.items<{ readonly id: string }>("/v1/topics")) {
+      topics.push(await hub.json<SizedTopic>("GET", `/v1/topics/${encodeURIComponent(id)}`, { timeoutMs: 5_000 }))
+      if (topics.length === topicsLookedAt) break
+    }
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error
+  }
+  return topics.sort((a, b) => b.stats.bytes - a.stats.bytes).slice(0, topicsNamed)
+}
 
 /** What an audit found, a line each. */
 function checksOf(report: PartitionReport): readonly Check[] {
@@ -275,7 +314,7 @@ async function checkKeyFile({ keyFile }: HubAddress, local: boolean): Promise<Ch
 
 const roomBytesLow = 2 ** 30
 
-async function checkDisk({ keyFile }: HubAddress, local: boolean): Promise<Check> {
+async function checkDisk({ keyFile }: HubAddress, local: boolean, hub: Hub | undefined): Promise<Check> {
   const name = "disk"
   if (!local) return { name, result: "skipped", detail: "the hub is on another machine" }
   const directory = dirname(keyFile)
@@ -288,7 +327,7 @@ async function checkDisk({ keyFile }: HubAddress, local: boolean): Promise<Check
       name,
       result: "warning",
       detail,
-      next: "Make room, or shorten a topic's retention, before publishing stops.",
+      next: await roomNext(hub),
     }
   } catch (error) {
     return {
