@@ -11,6 +11,8 @@ export interface Damage {
   readonly touched: ReadonlySet<string>
   readonly logDiffers: boolean
   readonly stateDiffers: boolean
+  /** All that was taken has to be named. */
+  readonly isTold: boolean
 }
 
 /** Stretches of the log, by cursor, both ends included. */

@@ -41,7 +41,13 @@ const shown: Shown = {
   end: 0,
 }
 
-const noDamage: Damage = { what: ["nothing"], touched: new Set(), logDiffers: false, stateDiffers: false }
+const noDamage: Damage = {
+  what: ["nothing"],
+  touched: new Set(),
+  logDiffers: false,
+  stateDiffers: false,
+  isTold: false,
+}
 
 function judged(change: Partial<Shown>, damage: Partial<Damage> = {}, clean = true): readonly string[] {
   const account: Account = {
@@ -155,12 +161,12 @@ test("deliveries are the right ones, all of them, and none that was done", () =>
 
 test("where the log and the state are damaged, what the hub says to be as it was before may be so", () => {
   const health = ["the hub's own records between cursors 00000000008 and 00000000010 are damaged: changes may be lost"]
-  const both = { ...damaged(), stateDiffers: true }
+  const both = { ...damaged(), stateDiffers: true, isTold: false }
   const extra = [...shown.arrivals, { trigger: "ship", id: "d0", cursor: first, at: 0, taken: true, wrong: undefined }]
   const before = { resources: {}, letters: [], arrivals: extra }
   expect(judged({ ...before, health }, both)).toEqual([])
   expect(judged(before, both)).toHaveLength(3)
-  const noted = { ...damaged(cursorAt(40_000), cursorAt(41_000)), stateDiffers: true }
+  const noted = { ...damaged(cursorAt(40_000), cursorAt(41_000)), stateDiffers: true, isTold: false }
   expect(judged({ ...before, resources: shown.resources }, noted)).toEqual([])
 })
 
@@ -211,4 +217,16 @@ test("a hub that is whole has nothing to say, and stops in order", () => {
     "nothing is damaged, and the hub says: damaged: everything",
   ])
   expect(judged({ end: "SIGSEGV" })).toEqual(["the hub did not stop in order (SIGSEGV)"])
+})
+
+test("what a kind takes that is told has to be named, also at the log's end", () => {
+  const [last, number] = places.at(-1)!
+  const damage = { touched: new Set([last]), logDiffers: true, stateDiffers: true }
+  const without = {
+    read: byTopic(places.slice(0, -1)),
+    readAtEnd: byTopic([...places.slice(0, -1), [freshAt, 50_000]]),
+  }
+  const unnamed = `1 damaged events are missing, and nothing names them (${topics[number % topics.length]} d${number} at ${last})`
+  expect(judged(without, { ...damage, isTold: false }, false)).not.toContain(unnamed)
+  expect(judged(without, { ...damage, isTold: true }, false)).toContain(unnamed)
 })

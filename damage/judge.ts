@@ -64,7 +64,7 @@ function lostEvents(account: Account): readonly string[] {
   const { damage } = account
   const { touched } = damage
   const lastRead = lastOf([...account.shown.read.values()].flat().map(({ redcarcursor }) => redcarcursor))
-  const isTail = (cursor: string) => cursor > lastRead && positionOf(cursor) > knownByState(account)
+  const isTail = (cursor: string) => !damage.isTold && cursor > lastRead && positionOf(cursor) > knownByState(account)
   const untouched = missing.filter(([cursor]) => !touched.has(cursor))
   const unnamed = missing.filter(([cursor]) => touched.has(cursor) && !isNamed(health, cursor) && !isTail(cursor))
   return [

@@ -52,7 +52,7 @@ for (const { name } of kinds) {
     const damages = (part: "log" | "state") => all.filter((one) => one[part].length > 0).length
     const harmless = ["none", "read-only", "foreign-file", "log-extend", "state-extend"].includes(name)
     expect(damages("log") > 0).toBe(name.startsWith("log-") && !harmless)
-    expect(damages("state") > 0).toBe(name.startsWith("state-") && !harmless)
+    expect(damages("state") > 0).toBe((name.startsWith("state-") || name.endsWith("-state")) && !harmless)
   })
 }
 

@@ -25,6 +25,8 @@ export interface Kind {
   readonly inflict: Inflict
   /** Comes with no other damage: what is left beside it is all that can tell of it. */
   readonly alone?: true
+  /** All that it takes is named, though nothing but the log that is left can tell of it. */
+  readonly isTold?: true
   /** The hub runs as a user that may not write here. */
   readonly readOnly?: true
 }
@@ -75,6 +77,18 @@ const deleteSegment: Inflict = ({ folder, chance }) => {
   const name = chance.pick([segments[0]!, segments.at(-1)!, chance.pick(segments)])
   rmSync(join(folder, "log", name))
   return `log/${name} deleted, of ${segments.length}`
+}
+
+/** Deletes a segment, and the state, which would know what was in it. */
+function deleteWithState(pick: (segments: readonly string[]) => string): Inflict {
+  return ({ folder }) => {
+    const segments = segmentsIn(folder)
+    if (segments.length < 2) return undefined
+    const name = pick(segments)
+    rmSync(join(folder, "log", name))
+    rmSync(join(folder, "state"), { recursive: true, force: true })
+    return `log/${name} deleted, of ${segments.length}, and state/`
+  }
 }
 
 const exchangeSegments: Inflict = ({ folder, chance }) => {
@@ -188,6 +202,20 @@ export const kinds: readonly Kind[] = [
   { name: "log-truncate", about: "a segment cut", inflict: inSegment(change.truncated) },
   { name: "log-extend", about: "bytes appended to a segment", inflict: inSegment(change.extended) },
   { name: "log-delete-segment", about: "a segment deleted", inflict: deleteSegment },
+  {
+    name: "log-oldest-and-state",
+    about: "the oldest segment and the state deleted",
+    inflict: deleteWithState((all) => all[0]!),
+    alone: true,
+    isTold: true,
+  },
+  {
+    name: "log-newest-and-state",
+    about: "the newest segment and the state deleted",
+    inflict: deleteWithState((all) => all.at(-1)!),
+    alone: true,
+    isTold: true,
+  },
   { name: "log-exchange", about: "two segments exchanged", inflict: exchangeSegments },
   { name: "log-older-segment", about: "a segment as it was earlier", inflict: replacedFrom("early") },
   { name: "log-foreign-segment", about: "another hub's segment", inflict: replacedFrom("foreign") },

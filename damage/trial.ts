@@ -135,13 +135,18 @@ function inflict(bed: Bed, { source, folder, promised, chance, kind }: Inflictin
     differences(join(source, "state"), join(folder, "state")).some(({ file }) => file === "data.mdb")
   const touched = touchedBy(log, readdirSync(join(source, "log")), positions)
   const logDiffers = log.some(({ file }) => file.endsWith(".segment"))
-  const damage = { what: done.map(({ what }) => what), touched, logDiffers, stateDiffers }
+  const isTold = done.every((one) => one.kind.isTold)
+  const damage = { what: done.map(({ what }) => what), touched, logDiffers, stateDiffers, isTold }
   return { kinds: done.map((one) => one.kind.name), damage, readOnly }
 }
 
 function inflictNothing(): Inflicted {
   const damage = { what: ["nothing, since this folder has nothing to do it to"], touched: new Set<string>() }
-  return { kinds: ["none"], damage: { ...damage, logDiffers: false, stateDiffers: false }, readOnly: false }
+  return {
+    kinds: ["none"],
+    damage: { ...damage, logDiffers: false, stateDiffers: false, isTold: false },
+    readOnly: false,
+  }
 }
 
 /** The known records whose bytes differ: each reaches to the next one, or to its file's end. */

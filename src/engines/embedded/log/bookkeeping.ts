@@ -3,6 +3,7 @@ import type { Store, Write } from "../store.ts"
 import { tables } from "../store.ts"
 import type { Missing } from "./chain.ts"
 import type { LogIdentity } from "./head.ts"
+import { readWatermark } from "./log-index.ts"
 
 const key = "journal"
 const stepRows = 5_000
@@ -37,6 +38,21 @@ export function readBookkeeping(store: Store): Bookkeeping | undefined {
 
 export function bookkeepingWrite(bookkeeping: Bookkeeping): Write {
   return { table: "index", key, value: Buffer.from(JSON.stringify(bookkeeping)) }
+}
+
+/** What the state knew of the log when it was left. */
+export interface Before extends Pick<Bookkeeping, "floor" | "lost" | "isWhole"> {
+  /** The highest place that was used; 0 where it lies before those that were left out. */
+  readonly known: number
+}
+
+/** Where the state knew nothing. */
+export const nothingBefore: Before = { known: 0, floor: 0, isWhole: true }
+
+export function beforeStart(store: Store, { applied, floor, lost, isWhole }: Bookkeeping): Before {
+  const known = Math.max(readWatermark(store), applied + 8)
+  // What a start has left out, or found to be lost, is accounted for.
+  return { known: known > floor ? known : 0, floor, isWhole, ...(lost && { lost }) }
 }
 
 /** Empties tables. */

@@ -6,19 +6,27 @@ import type { Disk } from "../disk.ts"
 import { JournalStore } from "../journal/journal-store.ts"
 import type { Store } from "../store.ts"
 import { Appender } from "./appender.ts"
-import { type Bookkeeping, bookkeepingWrite, readBookkeeping, wipe } from "./bookkeeping.ts"
+import {
+  type Before,
+  type Bookkeeping,
+  beforeStart,
+  bookkeepingWrite,
+  nothingBefore,
+  readBookkeeping,
+  wipe,
+} from "./bookkeeping.ts"
 import { type Dropped, droppedSegments, missingSegments, readChain, suffix, withDropped } from "./chain.ts"
 import { firstPosition, formatCursor } from "./cursor.ts"
 import type { LogIdentity } from "./head.ts"
 import { damageLine, foundLine, holeLine, LogHealth } from "./health.ts"
-import { LogIndex, type Reached, readWatermark } from "./log-index.ts"
+import { LogIndex, type Reached } from "./log-index.ts"
 import { LogJournal } from "./log-journal.ts"
 import { endRestored, lossesKey, lossesWrite, rememberedLosses, review } from "./losses.ts"
 import { type Damage, damageIn, Reader } from "./reader.ts"
 import { RecentIds } from "./recent-ids.ts"
 import { droppedKey } from "./reclaim.ts"
 import { type Recovered, recover } from "./recovery.ts"
-import { type LeftOut, Replay, type Replayed } from "./replay.ts"
+import { type Hole, type LeftOut, Replay, type Replayed } from "./replay.ts"
 import { Segments } from "./segments.ts"
 import type { LogState } from "./state.ts"
 import { Waiters } from "./waiters.ts"
@@ -113,7 +121,7 @@ class Opening {
     const { store, clock } = this.#options
     const isOther = remembered !== undefined && remembered.identity.id !== segments.identity.id
     const isLost = isOther || (remembered === undefined && segments.list.length > 0)
-    const before: Before = isLost || !remembered ? { known: 0, floor: 0 } : beforeStart(store, remembered)
+    const before: Before = isLost || !remembered ? nothingBefore : beforeStart(store, remembered)
     const isAnew = isLost || (await this.#isFoundAgain(segments, before))
     if (isAnew) await wipe(store)
     if (isOther) this.#note("state/ was of another log; it was made anew from this one")
@@ -127,7 +135,7 @@ class Opening {
     this.#index = index
     const replay = new Replay({ reader: this.#readerOf(segments), local: store, identity: segments.identity, told })
     const recovered = await this.#read(segments, { index, replay, told, before, isLost })
-    const leftOut = this.#leftOut(segments, recovered, { floor: before.floor, ...(!isAnew && before) })
+    const leftOut = this.#leftOut(segments, recovered, isAnew ? { floor: before.floor } : before)
     const replayed = await replay.run(leftOut, (done, total) => {
       if (isAnew) this.#options.onRebuild?.({ phase: "replaying", done, total })
     })
@@ -137,8 +145,10 @@ class Opening {
     index.reload()
     index.restoreIds(recovered.tail, clock.now())
     this.#journal.resume(replayed)
-    await this.#noteLosses(segments, recovered.damages, [leftOut.lost, before.lost])
-    this.#noteFound(segments, recovered, replayed)
+    await this.#noteLosses(segments, recovered.damages, [leftOut.lost, before.lost], isAnew)
+    this.#noteFound(segments, recovered, replayed.holes)
+    // What the hub itself had written there only the state would know.
+    if (isAnew && leftOut.lost !== undefined) this.#note(holeLine({ ...leftOut.lost, isBeginning: false }))
     const reached = ({ position, from, to }: Damage) => position + to - from > replayed.start
     const isDamaged = replayed.holes.length > 0 || this.#health.damages.some(reached)
     // What the journal no longer tells whole, it is told anew.
@@ -294,19 +304,31 @@ class Opening {
     return [...rememberedLosses(this.#options.store), ...more]
   }
 
-  /** Whether a copy has brought back what was lost: only the log's files tell what was in it. */
-  async #isFoundAgain(segments: Segments, { lost }: Before): Promise<boolean> {
+  /**
+   * Whether a copy has brought back what was lost: only the log's files tell what was in it. Not while the state knows of more
+   * than they hold.
+   */
+  async #isFoundAgain(segments: Segments, { lost, known, isWhole }: Before): Promise<boolean> {
+    if (known > segments.end) return false
     const [losses, reader] = [this.#losses([lost]), this.#readerOf(segments)]
     await endRestored(losses, segments, reader)
-    return (await review(losses, segments, reader)).found.length > 0
+    const { left, found } = await review(losses, segments, reader)
+    return found.length > 0 && (isWhole || left.length === 0)
   }
 
   /** Tells what cannot be read, each once: what was known, and what was found now. */
-  async #noteLosses(segments: Segments, damages: readonly Damage[], atEnd: readonly LeftOut["lost"][]): Promise<void> {
+  async #noteLosses(
+    segments: Segments,
+    damages: readonly Damage[],
+    atEnd: readonly LeftOut["lost"][],
+    isAnew: boolean,
+  ): Promise<void> {
     const [losses, reader] = [this.#losses(atEnd), this.#readerOf(segments)]
     const ended = await endRestored(losses, segments, reader)
-    const { left, found } = await review(losses, segments, reader)
-    for (const line of new Set(found.map(foundLine))) this.#options.onNotice?.(line)
+    const reviewed = await review(losses, segments, reader)
+    // What the state was not made anew with cannot be read yet.
+    const left = isAnew ? reviewed.left : [...reviewed.left, ...reviewed.found]
+    if (isAnew) for (const line of new Set(reviewed.found.map(foundLine))) this.#options.onNotice?.(line)
     const isEnded = ({ position }: Damage) => ended.some((end) => end.position === position)
     for (const damage of [...left, ...damages.filter((damage) => !isEnded(damage))]) this.#damaged(damage)
     for (const { from, to } of segments.shortened) this.#damaged(damageIn(segments.at(from)!, from, to))
@@ -319,7 +341,7 @@ class Opening {
     for (const { from, to, name } of missingSegments(segments.list, covered)) this.#damaged(missing(from, to, name))
   }
 
-  #noteFound(segments: Segments, { unfinishedBytes }: Recovered, { holes }: Replayed): void {
+  #noteFound(segments: Segments, { unfinishedBytes }: Recovered, holes: readonly Hole[]): void {
     for (const line of segments.notes) this.#note(line)
     for (const hole of holes) this.#note(holeLine(hole))
     if (unfinishedBytes > 0) {
@@ -340,18 +362,6 @@ class Opening {
     const bytes = Buffer.from(this.#options.random?.(12) ?? randomBytes(12))
     return { id: bytes.toString("hex", 0, 8), salt: bytes.readUInt32LE(8) }
   }
-}
-
-/** What the state knew of the log. */
-interface Before extends LeftOut {
-  /** The highest place that was used; 0 where it lies before those that were left out. */
-  readonly known: number
-}
-
-function beforeStart(store: Store, { applied, floor, lost }: Bookkeeping): Before {
-  const known = Math.max(readWatermark(store), applied + 8)
-  // What a start has left out, or found to be lost, is accounted for.
-  return { known: known > floor ? known : 0, floor, ...(lost && { lost }) }
 }
 
 interface Reading {
