@@ -128,3 +128,13 @@ export function rememberedLosses(store: Store): readonly Damage[] {
 export function lossesWrite(losses: readonly Damage[]): Write {
   return { table: "meta", key: lossesKey, value: Buffer.from(JSON.stringify(losses.slice(0, keptMax))) }
 }
+
+/** Of places from `position` to `to`. */
+export function missing(position: number, to: number, segment: string): Damage {
+  return { kind: "missing", segment, position, from: 0, to: to - position }
+}
+
+/** Damage of which the index does not know what was in it. What was never finished writing was nobody's. */
+export function unindexed(damage: Damage): Damage {
+  return damage.kind === "unfinished" ? damage : { ...damage, isUnindexed: true }
+}

@@ -21,7 +21,7 @@ import type { LogIdentity } from "./head.ts"
 import { damageLine, foundLine, holeLine, LogHealth } from "./health.ts"
 import { LogIndex, type Reached } from "./log-index.ts"
 import { LogJournal } from "./log-journal.ts"
-import { endRestored, lossesKey, lossesWrite, rememberedLosses, review } from "./losses.ts"
+import { endRestored, lossesKey, lossesWrite, missing, rememberedLosses, review, unindexed } from "./losses.ts"
 import { type Damage, damageIn, Reader } from "./reader.ts"
 import { RecentIds } from "./recent-ids.ts"
 import { droppedKey } from "./reclaim.ts"
@@ -378,15 +378,6 @@ interface Parts {
   readonly index: LogIndex
   readonly ids: RecentIds
   readonly tables: JournalStore
-}
-
-function missing(position: number, to: number, segment: string): Damage {
-  return { kind: "missing", segment, position, from: 0, to: to - position }
-}
-
-/** What was never finished writing was nobody's. */
-function unindexed(damage: Damage): Damage {
-  return damage.kind === "unfinished" ? damage : { ...damage, isUnindexed: true }
 }
 
 function readDropped(store: Store): readonly Dropped[] {
