@@ -110,7 +110,7 @@ test("a sparse file takes room for its parts only", async () => {
   }
   await runUntil(clock, mounted.createSparse("s", 200_000, parts()))
   expect(disk.bytesUsed).toBe(1_024)
-  expect(disk.files()).toEqual([{ name: "s", bytes: 200_000 }])
+  expect(disk.files()).toEqual([{ name: "s", bytes: 200_000, bytesTaken: 1_024 }])
   expect([disk.peek("s", 99_999, 2)[0], disk.peek("s", 99_999, 2)[1]]).toEqual([0, 5])
 })
 
@@ -125,7 +125,7 @@ test("faults: a flipped bit, a file cut short, a write that fails", async () => 
   await runUntil(clock, file.write(filled(10, 1), 0))
   disk.truncate("a", 7)
   expect(await runUntil(clock, file.read(new Uint8Array(10), 0))).toBe(7)
-  expect(disk.files()).toEqual([{ name: "a", bytes: 7 }])
+  expect(disk.files()).toEqual([{ name: "a", bytes: 7, bytesTaken: 7 }])
 })
 
 test("a buffer that changes while its write is in flight is a bug, and named", async () => {

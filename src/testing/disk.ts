@@ -33,7 +33,7 @@ export interface SimulatedDisk {
   /** Cuts a file short. */
   truncate(name: string, bytes: number): void
   /** The files by name, as they are now. */
-  files(): readonly { readonly name: string; readonly bytes: number }[]
+  files(): readonly { readonly name: string; readonly bytes: number; readonly bytesTaken: number }[]
   /** A part of a file as it is now. */
   peek(name: string, at: number, bytes: number): Uint8Array
 }
@@ -76,7 +76,7 @@ export function createSimulatedDisk(options: SimulatedDiskOptions): SimulatedDis
       existing(name).write(byte, at)
     },
     truncate: (name, bytes) => existing(name).truncate(bytes),
-    files: () => [...state.files].map(([name, content]) => ({ name, bytes: content.bytes })),
+    files: () => [...state.files].map(([name, { bytes, bytesTaken }]) => ({ name, bytes, bytesTaken })),
     peek: (name, at, bytes) => existing(name).read(at, bytes),
   }
 }
@@ -118,7 +118,7 @@ class MountedDisk implements Disk {
 
   list() {
     const { files, chance } = this.#state
-    const entries = () => [...files].map(([name, content]) => ({ name, bytes: content.bytes }))
+    const entries = () => [...files].map(([name, { bytes, bytesTaken }]) => ({ name, bytes, bytesTaken }))
     return this.#perform("list", nothing, () => shuffled(entries(), chance))
   }
 

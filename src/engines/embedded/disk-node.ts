@@ -7,6 +7,9 @@ import type { Disk, DiskFile } from "./disk.ts"
 /** Zeros are written and made durable in steps of this many bytes, so that commits on the same disk wait little. */
 const zeroStepBytes = 1 << 20
 
+/** In which the system counts what a file takes. */
+const statBlockBytes = 512
+
 /** A {@link Disk} on a real directory, which is made where it is missing. */
 export async function openNodeDisk(directory: string): Promise<Disk> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
@@ -14,7 +17,12 @@ export async function openNodeDisk(directory: string): Promise<Disk> {
   return {
     async list() {
       const names = await readdir(directory)
-      return Promise.all(names.map(async (name) => ({ name, bytes: (await stat(path(name))).size })))
+      return Promise.all(
+        names.map(async (name) => {
+          const { size, blocks } = await stat(path(name))
+          return { name, bytes: size, bytesTaken: blocks * statBlockBytes }
+        }),
+      )
     },
     async create(name, bytes) {
       await fill(path(name), (file) => writeZeros(file, bytes))

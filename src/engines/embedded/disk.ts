@@ -1,7 +1,7 @@
 /** A directory of segment files: the little of a file system that the log uses, so that a simulated disk can take its place. */
 export interface Disk {
-  /** The files of the directory, by name. */
-  list(): Promise<readonly { readonly name: string; readonly bytes: number }[]>
+  /** The files of the directory, by name, and what they take of the disk: less than their bytes where they are sparse. */
+  list(): Promise<readonly { readonly name: string; readonly bytes: number; readonly bytesTaken: number }[]>
   /** Makes a file of `bytes` zeros; all of it has room on the disk, durably, when this resolves. Throws StorageFullError. */
   create(name: string, bytes: number): Promise<DiskFile>
   /** Makes a file that takes room only for `parts`, durably; what lies between reads as zeros. Throws StorageFullError. */

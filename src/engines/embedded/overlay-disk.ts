@@ -37,7 +37,7 @@ export async function openOverlayDisk(beneath: Disk, bytesMax: number): Promise<
     return new OverlayFile(name, file, undefined, room)
   }
   return {
-    list: async () => [...files].map(([name, { bytes }]) => ({ name, bytes })),
+    list: async () => [...files].map(([name, { bytes }]) => ({ name, bytes, bytesTaken: bytes })),
     create: async (name, bytes) => create(name, bytes),
     async createSparse(name, bytes, parts) {
       const file = create(name, bytes)

@@ -55,3 +55,49 @@ test("damaged rows are not written again and again: what was asked for is answer
   expect(tries).toHaveLength(1)
   await store.close()
 })
+
+test("a row that was journaled after one that could not be written is not written either", async () => {
+  const damage = new DamagedError("the state: a commit")
+  const keys: string[] = []
+  const failed = Promise.withResolvers<void>()
+  let second: Promise<unknown> | undefined
+  const local: Store = {
+    get: () => undefined,
+    range: () => [],
+    async write(writes) {
+      keys.push(...writes.map(({ key }) => key))
+      second = Promise.allSettled([store.write([put("b")])])
+      await appending.promise
+      throw damage
+    },
+    flushed: async () => {},
+    close: async () => {},
+  }
+  const appending = Promise.withResolvers<void>()
+  let last = 0
+  const journal = {
+    last,
+    async append() {
+      last++
+      if (last === 2) {
+        appending.resolve()
+        await failed.promise
+      }
+      return last
+    },
+    purge: async () => undefined,
+    leave: () => {},
+  }
+  const limits = { liveBytes: 0, grownBytes: 0, pendingBytesMax: 1 << 20, recordBytesMax: 1 << 16 }
+  const store = new JournalStore({
+    ...limits,
+    compactBytesMin: 1 << 20,
+    journal,
+    local,
+    localAgain: async () => {},
+    lost: () => failed.resolve(),
+  })
+  await expect(store.write([put("a")])).rejects.toBe(damage)
+  expect(await second).toMatchObject([{ status: "rejected", reason: damage }])
+  expect(keys).toEqual(["a"])
+})

@@ -16,14 +16,10 @@ export interface Journal {
   leave(): void
 }
 
-export interface JournalStoreOptions {
+export interface JournalStoreOptions extends Growth {
   readonly journal: Journal
   /** What the journal tells, up to its last record. */
   readonly local: Store
-  /** Bytes of its rows. */
-  readonly liveBytes: number
-  /** Bytes of the journal that tell no more than its rows do. */
-  readonly grownBytes: number
   /** Writes that wait for the journal, in bytes; beyond them `write` rejects with OverloadError. */
   readonly pendingBytesMax: number
   /** Of one record. */
@@ -44,7 +40,9 @@ export interface JournalStoreOptions {
 
 /** How the journal stands to its rows. */
 export interface Growth {
+  /** Bytes of the rows. */
   readonly liveBytes: number
+  /** Bytes of the journal that tell no more than the rows do. */
   readonly grownBytes: number
 }
 
@@ -98,8 +96,8 @@ export class JournalStore implements Store {
   #applying: Promise<void> = Promise.resolve()
   #failure: Error | undefined
   #localTrouble: unknown
-  #grownBytes: number
-  #liveBytes: number
+  #grownBytes = 0
+  #liveBytes = 0
   #compaction: Compaction | undefined
   /** The rows are to be written anew though the journal has not grown. */
   #isForced = false
@@ -108,8 +106,13 @@ export class JournalStore implements Store {
 
   constructor(options: JournalStoreOptions) {
     this.#options = options
-    this.#grownBytes = options.grownBytes
-    this.#liveBytes = options.liveBytes
+    this.resume(options)
+  }
+
+  /** How the journal stands to the rows, once they are brought up to it. */
+  resume({ liveBytes, grownBytes }: Growth): void {
+    this.#liveBytes = liveBytes
+    this.#grownBytes = grownBytes
   }
 
   /** Bytes that wait; bytes written since the journal was last written anew. */

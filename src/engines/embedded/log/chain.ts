@@ -12,6 +12,8 @@ export interface Segment {
   readonly previous?: SealedSegment
   /** Nothing more is written to it: its file is shorter than it was made. */
   readonly isCut?: boolean
+  /** Its file takes less of the disk than it is long: what is written there may find no room. */
+  readonly isSparse?: boolean
 }
 
 /** A stretch of places without what was there. */
@@ -53,6 +55,7 @@ const placesMax = 2 ** 52
 interface SegmentFile {
   readonly name: string
   readonly bytes: number
+  readonly bytesTaken: number
   readonly named: number
   readonly found: FoundHead
 }
@@ -63,9 +66,9 @@ export async function readChain(disk: Disk, segmentBytes: number, known: LogIden
   for (const { name } of files) if (ownPartial.test(name)) await disk.remove(name)
   const own = files.filter(({ name }) => isSegment(name)).sort((a, b) => (a.name < b.name ? -1 : 1))
   const segmentFiles: SegmentFile[] = []
-  for (const { name, bytes } of own) {
+  for (const { name, bytes, bytesTaken } of own) {
     const named = parseCursor(name.slice(0, -suffix.length))
-    segmentFiles.push({ name, bytes, named, found: await readHead(disk, name) })
+    segmentFiles.push({ name, bytes, bytesTaken, named, found: await readHead(disk, name) })
   }
   refuseOlder(segmentFiles)
   const stored = files.some(({ name }) => name === identityName) ? await readIdentity(disk) : undefined
@@ -79,7 +82,7 @@ export async function readChain(disk: Disk, segmentBytes: number, known: LogIden
     .filter(({ name }) => !isOwn(name))
     .map(({ name }) => `log/${name} is no file of the hub's; it is left alone`)
   const spare = files.find(({ name }) => name === spareName)
-  const hasSpare = spare !== undefined && spare.bytes === segmentBytes
+  const hasSpare = spare !== undefined && spare.bytes === segmentBytes && spare.bytesTaken >= segmentBytes
   if (spare !== undefined && !hasSpare) await disk.remove(spareName)
   if (identity !== undefined && !isSame(stored, identity)) await writeIdentity(disk, identity)
   return { identity, hasSpare, ...arrange(segmentFiles, identity, notes, segmentBytes) }
@@ -178,13 +181,14 @@ function arrange(
   return { segments, shortened, notes, floor }
 }
 
-function segmentOf({ name, bytes, named, found }: SegmentFile, segmentBytes: number): Segment {
+function segmentOf({ name, bytes, bytesTaken, named, found }: SegmentFile, segmentBytes: number): Segment {
+  const isSparse = bytesTaken < bytes && { isSparse: true }
   if (found.kind !== "head") {
     const whole = Math.max(segmentBytes, Math.ceil(bytes / 8) * 8)
-    return { base: named, bytes: whole, name, ...(bytes < segmentBytes && { isCut: true }) }
+    return { base: named, bytes: whole, name, ...(bytes < segmentBytes && { isCut: true }), ...isSparse }
   }
   const { base, bytes: made, previous } = found.head
-  return { base, bytes: made, name, ...(previous && { previous }), ...(bytes < made && { isCut: true }) }
+  return { base, bytes: made, name, ...(previous && { previous }), ...(bytes < made && { isCut: true }), ...isSparse }
 }
 
 /** Where its own head cannot tell how long it was, the next one's does. */

@@ -201,3 +201,17 @@ test("a journal with a hole is told anew, also by a start after one that died be
   expect(rowsOf(host)).toEqual(told)
   expect(host.lines).toEqual([])
 })
+
+test("a state that is made anew knows how much the journal has grown beyond its rows", async () => {
+  const host = machine({ segmentBytes, compactBytesMin: 100_000 })
+  let log = await host.open()
+  for (let round = 0; round < 4; round++) await route(host, log, 0, 15)
+  await host.clock.advance(5_000)
+  await route(host, log, 0, 10)
+  await host.run(log.close())
+  const grown = log.figures().journal_bytes!
+  expect(grown).toBeGreaterThan(30_000)
+  host.store.lose()
+  log = await host.open()
+  expect(Math.abs(log.figures().journal_bytes! - grown)).toBeLessThan(grown / 5)
+})

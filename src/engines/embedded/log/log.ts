@@ -40,7 +40,7 @@ export class SegmentLog implements EventLog {
     this.#appender = appender
     this.tables = tables
     this.#reclaimer = new Reclaimer(state)
-    state.journal.onPurged = (from, to) => void this.#reclaimer.run(from, to).catch(() => {}) // At the next one.
+    state.journal.onPurged = (from, to) => void this.#reclaimer.run(from, to).catch(() => {}) // Tried again.
   }
 
   /** Throws LogRefusedError where the files are not to be read, StorageError, StorageFullError. */
@@ -175,7 +175,7 @@ export class SegmentLog implements EventLog {
     this.#appender.stop()
     this.ending()
     await this.tables.drain()
-    await this.#reclaimer.idle()
+    await this.#reclaimer.stop()
     await this.#state.writer.close()
     this.#state.waiters.close()
     await this.#state.index.close()

@@ -1,4 +1,5 @@
 import type { StoredEvent } from "../../../core/engine.ts"
+import { StorageError } from "../../../core/errors.ts"
 import { Event } from "../../../core/event.ts"
 import { createSimulatedChance } from "../../../testing/chance.ts"
 import { createSimulatedClock, runUntil } from "../../../testing/clock.ts"
@@ -36,8 +37,10 @@ export function machine(options: MachineOptions) {
   let power = createPower({ clock })
   const run = <T>(work: Promise<T>) => runUntil(clock, work)
   const hand = () => disk.mount(createPower({ clock }))
+  const removing = { failing: false, refused: 0 }
+  const mounted = () => withRemoving(disk.mount(power), removing)
   const logOptions = (): LogOptions => ({
-    disk: options.throughDisk?.(disk.mount(power)) ?? disk.mount(power),
+    disk: options.throughDisk?.(mounted()) ?? mounted(),
     store: options.throughStore?.(store.mount(power)) ?? store.mount(power),
     clock: power.clock,
     segmentBytes,
@@ -49,6 +52,13 @@ export function machine(options: MachineOptions) {
     onNotice: (line) => lines.push(line),
   })
   return {
+    /** Whether files can neither be removed nor given another name; how often that was refused. */
+    set failing(failing: boolean) {
+      removing.failing = failing
+    },
+    get refused() {
+      return removing.refused
+    },
     segmentBytes,
     clock,
     disk,
@@ -85,6 +95,18 @@ export function machine(options: MachineOptions) {
       await run(reading())
       return stored
     },
+  }
+}
+
+function withRemoving(disk: Disk, removing: { readonly failing: boolean; refused: number }): Disk {
+  const refuse = async () => {
+    removing.refused++
+    throw new StorageError("no more today")
+  }
+  return {
+    ...throughFiles((file) => file)(disk),
+    rename: (from, to) => (removing.failing ? refuse() : disk.rename(from, to)),
+    remove: (name) => (removing.failing ? refuse() : disk.remove(name)),
   }
 }
 

@@ -24,7 +24,7 @@ import { LogJournal } from "./log-journal.ts"
 import { endRestored, lossesKey, lossesWrite, missing, rememberedLosses, review, unindexed } from "./losses.ts"
 import { type Damage, damageIn, Reader } from "./reader.ts"
 import { RecentIds } from "./recent-ids.ts"
-import { droppedKey } from "./reclaim.ts"
+import { readDropped } from "./reclaim.ts"
 import { type Recovered, recover } from "./recovery.ts"
 import { type Hole, type LeftOut, Replay, type Replayed } from "./replay.ts"
 import { Segments } from "./segments.ts"
@@ -145,6 +145,7 @@ class Opening {
     index.reload()
     index.restoreIds(recovered.tail, clock.now())
     this.#journal.resume(replayed)
+    tables.resume(replayed)
     await this.#noteLosses(segments, recovered.damages, [leftOut.lost, before.lost], isAnew)
     this.#noteFound(segments, recovered, replayed.holes)
     // What the hub itself had written there only the state would know.
@@ -378,11 +379,6 @@ interface Parts {
   readonly index: LogIndex
   readonly ids: RecentIds
   readonly tables: JournalStore
-}
-
-function readDropped(store: Store): readonly Dropped[] {
-  const stored = store.get("meta", droppedKey)
-  return stored === undefined ? [] : (JSON.parse(Buffer.from(stored).toString("utf8")) as readonly Dropped[])
 }
 
 /** What failed may be tried again later; what comes after it is not refused. */

@@ -7,6 +7,7 @@ import { createPower } from "../../../testing/power.ts"
 import { createSimulatedStore } from "../../../testing/store.ts"
 import type { Store } from "../store.ts"
 import { SegmentLog } from "./log.ts"
+import { event, fill, machine, orders } from "./machine.fixture.ts"
 
 /** A log of so many topics, their events in turn, and how many rows were read from its store. */
 async function filled(topics: number, events: number) {
@@ -87,4 +88,58 @@ test("round by round all room is given back, whoever was the last to hold it", a
   }
   await round(0)
   expect(disk.bytesUsed).toBeLessThan(5 * (64 << 10))
+})
+
+const users = { tenant: "acme", topic: "users" }
+
+test("a segment that was written anew as a sparse file is not used again for what comes, also after a start", async () => {
+  const host = machine({ segmentBytes: 64 << 10 })
+  let log = await host.open()
+  for (let i = 0; i < 6; i++) {
+    await host.run(log.append(users, [event(`u${i}`)]))
+    await fill(host, log, 40, 1_000, `o${i}.`)
+  }
+  await host.run(log.trim(orders, { eventsMax: 1 }))
+  const isSparse = ({ bytes, bytesTaken }: { bytes: number; bytesTaken: number }) => bytesTaken < bytes
+  expect(host.disk.files().some(isSparse)).toBe(true)
+  await host.run(log.close())
+  const spare = host.disk.files().find(({ name }) => name === "spare")
+  if (spare !== undefined) await host.rename("spare", "taken-away")
+  log = await host.open()
+  await host.run(log.trim(users, { eventsMax: 0 }))
+  expect(host.disk.files().filter(({ name }) => name.endsWith(".segment"))).toHaveLength(1)
+  expect(
+    host.disk
+      .files()
+      .filter(isSparse)
+      .map(({ name }) => name),
+  ).not.toContain("spare")
+})
+
+test("what could not be given back is given back a little later, without anybody's asking for it", async () => {
+  const host = machine({ segmentBytes: 64 << 10 })
+  const log = await host.open()
+  await fill(host, log, 300)
+  const before = host.segments().length
+  await host.clock.advance(2_000)
+  host.failing = true
+  await expect(host.run(log.trim(orders, { eventsMax: 1 }))).rejects.toThrow("no more today")
+  await host.clock.advance(5_000)
+  expect(host.segments()).toHaveLength(before)
+  host.failing = false
+  await host.clock.advance(10_000)
+  expect(host.segments().length).toBeLessThan(3)
+})
+
+test("what can never be given back is not tried for ever", async () => {
+  const host = machine({ segmentBytes: 64 << 10 })
+  const log = await host.open()
+  await fill(host, log, 300)
+  host.failing = true
+  await expect(host.run(log.trim(orders, { eventsMax: 1 }))).rejects.toThrow("no more today")
+  await host.clock.advance(3_600_000)
+  const refused = host.refused
+  expect(refused).toBeGreaterThan(5)
+  await host.clock.advance(36_000_000)
+  expect(host.refused).toBe(refused)
 })

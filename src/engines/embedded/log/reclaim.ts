@@ -1,5 +1,6 @@
 import { sleep } from "../../../core/clock.ts"
 import { StorageFullError } from "../../../core/errors.ts"
+import type { Store } from "../store.ts"
 import { type Dropped, withDropped } from "./chain.ts"
 import type { Damage } from "./reader.ts"
 import { headerBytes, writeGap } from "./record.ts"
@@ -12,9 +13,18 @@ const thinBelow = 0.5
 const pieceBytes = 1 << 20
 /** Topics counted in one turn. */
 const topicsAtOnce = 50
+/** What failed is tried again after this long, then after twice as long, and so on; so often, until something else succeeds. */
+const againAfterMs = 1_000
+const triesMax = 10
 
 /** Under which the stretches are kept, in the journal's `meta`, that retention gave back. */
-export const droppedKey = "dropped"
+const droppedKey = "dropped"
+
+/** The stretches that retention gave back. */
+export function readDropped(store: Store): readonly Dropped[] {
+  const stored = store.get("meta", droppedKey)
+  return stored === undefined ? [] : (JSON.parse(Buffer.from(stored).toString("utf8")) as readonly Dropped[])
+}
 
 interface Live {
   readonly from: number
@@ -31,9 +41,14 @@ export class Reclaimer {
   readonly #kept = new Map<string, number>()
   /** About what a sealed segment holds that is kept; less at worst, until it is looked into. */
   readonly #held = new Map<string, number>()
-  /** Where a sealed segment holds the journal. */
+  /** Where a sealed segment holds the journal; of those only that the journal still needs. */
   readonly #journaled = new Map<string, readonly Live[]>()
   #running: Promise<void> = Promise.resolve()
+  /** What failed: one stretch of what retention, and one of what the journal gave back. */
+  readonly #failed = new Map<"retention" | "journal", Dropped>()
+  #tries = 0
+  #cancelAgain: (() => void) | undefined
+  #isStopped = false
 
   constructor(state: LogState) {
     this.#state = state
@@ -44,13 +59,37 @@ export class Reclaimer {
    * segment is looked into only when little of it may be kept.
    */
   run(from: number, to: number, dropped?: ReadonlyMap<string, number>): Promise<void> {
-    this.#running = this.#running.catch(() => {}).then(() => this.#reclaim(from, to, dropped))
+    this.#running = this.#running
+      .catch(() => {})
+      .then(() => this.#reclaim(from, to, dropped))
+      .catch((error: unknown) => {
+        this.#again(dropped === undefined ? "journal" : "retention", { from, to })
+        throw error
+      })
     return this.#running
   }
 
-  /** Resolves when nothing more is being given back. */
-  idle(): Promise<void> {
+  /** Tries nothing again; resolves when nothing more is being given back. */
+  stop(): Promise<void> {
+    this.#isStopped = true
+    this.#cancelAgain?.()
     return this.#running.catch(() => {})
+  }
+
+  #again(of: "retention" | "journal", { from, to }: Dropped): void {
+    const before = this.#failed.get(of) ?? { from, to }
+    this.#failed.set(of, { from: Math.min(before.from, from), to: Math.max(before.to, to) })
+    if (this.#isStopped || this.#cancelAgain !== undefined || this.#tries >= triesMax) return
+    this.#cancelAgain = this.#state.clock.after(againAfterMs * 2 ** this.#tries++, () => void this.#runAgain())
+  }
+
+  async #runAgain(): Promise<void> {
+    this.#cancelAgain = undefined
+    const failed = [...this.#failed]
+    this.#failed.clear()
+    const runs = failed.map(([of, { from, to }]) => this.run(from, to, of === "retention" ? new Map() : undefined))
+    const ends = await Promise.allSettled(runs)
+    if (ends.every(({ status }) => status === "fulfilled")) this.#tries = 0
   }
 
   async #reclaim(from: number, to: number, dropped: ReadonlyMap<string, number> | undefined): Promise<void> {
@@ -128,9 +167,7 @@ export class Reclaimer {
 
   async #noteDropped({ base, bytes }: Segment): Promise<boolean> {
     const { store } = this.#state
-    const stored = store.get("meta", droppedKey)
-    const before = stored === undefined ? [] : (JSON.parse(Buffer.from(stored).toString("utf8")) as readonly Dropped[])
-    const after = withDropped(before, { from: base, to: base + bytes })
+    const after = withDropped(readDropped(store), { from: base, to: base + bytes })
     await store.write([{ table: "meta", key: droppedKey, value: Buffer.from(JSON.stringify(after)) }])
     return true
   }
@@ -149,7 +186,10 @@ export class Reclaimer {
 
   async #journal(segment: Segment): Promise<readonly Live[]> {
     const { start } = this.#state.journal
-    if (segment.base + segment.bytes <= start) return []
+    if (segment.base + segment.bytes <= start) {
+      this.#journaled.delete(segment.name)
+      return []
+    }
     const known = this.#journaled.get(segment.name) ?? (await this.#findJournal(segment))
     this.#journaled.set(segment.name, known)
     return known.filter(({ from }) => from >= start)

@@ -39,8 +39,9 @@ export interface Replayed extends JournalPlace, Growth {
  */
 export class Replay {
   readonly #options: ReplayOptions
-  readonly #found: number[] = []
-  readonly #growth: { liveBytes: number; grownBytes: number }
+  /** Bounded as the journal is: what is before a checkpoint is forgotten. */
+  #found: number[] = []
+  #growth: { liveBytes: number; grownBytes: number }
   #checkpoint: Checkpoint | undefined
   #leftOut: LeftOut = { floor: 0 }
   #parts: Buffer[] = []
@@ -58,7 +59,10 @@ export class Replay {
   /** A record that was found in the log; each once, in order. */
   found({ position, payload }: JournalRecord): void {
     if (position > (this.#options.told?.applied ?? -1)) this.#found.push(position)
-    this.#checkpoint = checkpointOf(payload) ?? this.#checkpoint
+    const checkpoint = checkpointOf(payload)
+    if (checkpoint === undefined) return
+    this.#checkpoint = checkpoint
+    this.#found = this.#found.filter((position) => position >= checkpoint.place)
   }
 
   /** `total` is how many records are to be read, `done` how many were. */
@@ -95,12 +99,18 @@ export class Replay {
       return { start, applied: told.applied, number: told.number, isFirst: false }
     }
     if (told !== undefined) await wipe(local, tables.filter(isJournaled))
+    this.#growth = { liveBytes: 0, grownBytes: 0 }
     return { start, applied: start - 1, number: checkpoint?.number ?? 0, isFirst: checkpoint === undefined }
   }
 
   #take({ position, payload }: JournalRecord): void {
     const { more, begins, bytes } = decodeRecord(payload, `the journal at ${formatCursor(position)}`)
-    if (checkpointOf(payload) !== undefined) return
+    if (checkpointOf(payload) !== undefined) {
+      // What a journal tells up to its checkpoint is about what its rows are.
+      const { liveBytes, grownBytes } = this.#growth
+      this.#growth = { liveBytes: liveBytes || grownBytes, grownBytes: 0 }
+      return
+    }
     this.#growth.grownBytes += payload.length
     if (begins) this.#parts = []
     else if (this.#parts.length === 0) return

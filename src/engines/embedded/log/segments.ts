@@ -139,13 +139,20 @@ export class Segments {
   /** Gives a segment's room back: as the next segment's file where it fits, to the disk otherwise. */
   async drop(segment: Segment): Promise<void> {
     this.#list = this.#list.filter((other) => other !== segment)
-    const recycle = !this.#hasSpare && this.#preparing === undefined && segment.bytes === this.#segmentBytes
-    if (!recycle || this.#thinned.has(segment.name)) {
+    try {
       await this.#forget(segment)
-      return this.#disk.remove(segment.name)
+      await this.#dropFile(segment)
+    } catch (error) {
+      // It is still there: whoever tries again has to find it.
+      this.#list = [...this.#list, segment].sort((a, b) => a.base - b.base)
+      throw error
     }
-    await this.#forget(segment)
-    await this.#disk.rename(segment.name, spareName)
+  }
+
+  async #dropFile({ name, bytes, isSparse }: Segment): Promise<void> {
+    const isInTheWay = this.#hasSpare || this.#preparing !== undefined || bytes !== this.#segmentBytes
+    if (isInTheWay || isSparse || this.#thinned.has(name)) return this.#disk.remove(name)
+    await this.#disk.rename(name, spareName)
     this.#hasSpare = true
   }
 
