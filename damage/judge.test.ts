@@ -23,7 +23,7 @@ const places = stored.map(([cursor, { number }]) => [cursor, number] as const)
 /** Everything came as it has to: the dead are dead, what waits for hours waits, the rest is delivered. */
 const shown: Shown = {
   health: [],
-  resources: { topics: [{ id: "orders", labels: {} }] },
+  resources: { topics: [{ id: "orders", labels: {} }], triggers: [{ id: "ship" }] },
   read: byTopic(places),
   fresh: [{ number: 50_000, id: "d50000", cursor: freshAt }],
   earlier: new Set(),
@@ -168,10 +168,17 @@ test("where the log and the state are damaged, what the hub says to be as it was
   expect(judged(before, both)).toHaveLength(3)
   const noted = { ...damaged(cursorAt(40_000), cursorAt(41_000)), stateDiffers: true, isTold: false }
   expect(judged({ ...before, resources: shown.resources }, noted)).toEqual([])
+  const idle = { ...before, health, arrivals: shown.arrivals.filter(({ trigger }) => trigger !== "ship") }
+  expect(judged(idle, both)).toEqual([])
+  expect(judged({ ...idle, resources: shown.resources }, both)).toEqual([
+    expect.stringContaining("deliveries that are owed have not come (ship "),
+  ])
 })
 
 test("resources, dead letters and what waits for its retry are there", () => {
-  expect(judged({ resources: {} })).toEqual(["1 resources are gone or not what they were (topics/orders)"])
+  expect(judged({ resources: {} })).toEqual([
+    "2 resources are gone or not what they were (topics/orders, triggers/ship)",
+  ])
   expect(judged({ letters: [] })).toEqual([`1 dead letters are gone (${third}.dead)`])
   const later = new Map([[`${second}.later`, "due"]])
   expect(judged({ later })).toEqual([`1 deliveries do not wait for their retry any more (${second}.later: due)`])
@@ -207,7 +214,7 @@ test("another start changes nothing", () => {
     judged({ second: { ...same, read: shown.read, resources: {}, arrivals: shown.arrivals.slice(0, 1) } }),
   ).toEqual([
     "1 events are gone after another start (d50000)",
-    "1 resources are gone after another start (topics/orders)",
+    "2 resources are gone after another start (topics/orders, triggers/ship)",
     "1 deliveries came again after another start (even d0)",
   ])
 })
