@@ -249,7 +249,11 @@ function owedDeliveries(account: Account): readonly string[] {
   const gone = goneTriggers(account)
   const lost = owed(account).filter((name) => !come.has(name) && !gone.has(name.split(" ")[0]!))
   // Of a hub that was not stopped some died after their letters were counted.
-  const unknown = lost.filter((name) => !(name.startsWith("dead ") && isDead(name)))
+  const { triggers = [], destinations = [] } = account.shown.resources
+  // A trigger's destination has its name.
+  const isThere = (name: string) => [triggers, destinations].every((all) => all.some(({ id }) => id === name))
+  const isGone = (name: string) => isHistoryLost(account) && !isThere(name.split(" ")[0]!)
+  const unknown = lost.filter((name) => !(name.startsWith("dead ") && isDead(name)) && !isGone(name))
   return fault("deliveries that are owed have not come", unknown)
 }
 
