@@ -49,7 +49,7 @@ export async function call(place: Workplace, request: Call, onAsk = () => {}): P
   const { status, text } = asked.value
   world.trace.line(`${operation.id}: ${status}`)
   world.record.count("calls")
-  const isDamaged = world.record.damage.flips > 0 && /damaged/.test(text)
+  const isDamaged = world.record.damage.count > 0 && /damaged/.test(text)
   if (isDamaged) return asked
   if (status === 500) world.fail(new Error(`${what} was answered ${status}: ${text}`))
   if (!operation.statuses.has(status) && !passing.includes(status)) {

@@ -26,8 +26,8 @@ export function change(place: Workplace, asked: Change): Promise<Answer | undefi
   })
 }
 
-/** Looks at a resource until it is known what became of its last change. */
-async function clear(place: Workplace, model: ResourceModel): Promise<void> {
+/** Looks at a resource until it is known what became of its last change. To be called in its turn. */
+export async function clear(place: Workplace, model: ResourceModel): Promise<void> {
   // Ends: a hub comes up that answers, or the run ends by its limit.
   while (model.isUnclear) await look(place, model)
 }

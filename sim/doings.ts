@@ -2,9 +2,11 @@ import { bodies, patched, patchOf } from "./bodies.ts"
 import { call, type Json } from "./calls.ts"
 import { type Change, change, look } from "./change.ts"
 import { letterDoings } from "./letters.ts"
+import { useMeanwhile } from "./meanwhile.ts"
 import type { Fields, ResourceModel, ResourceName } from "./model.ts"
 import { modelOf } from "./models.ts"
 import type { Operation } from "./operations.ts"
+import { race } from "./race.ts"
 import { readingDoings } from "./reading.ts"
 import { InvariantError } from "./record.ts"
 import { sideTopics, type Tenant, topics } from "./scenario.ts"
@@ -71,7 +73,7 @@ function resourceDoings(
   })
   return {
     [`create${one}`]: doing(create, createOne),
-    [`replace${one}`]: doing(replace, replaceOne),
+    [`replace${one}`]: doing(replace, name === "destination" ? replaceOrRace : replaceOne),
     [`update${one}`]: doing(update, updateOne),
     [`delete${one}`]: doing(remove, deleteOne),
     [`get${one}`]: doing(1, (place, model) => model.inTurn(() => look(place, model))),
@@ -107,6 +109,10 @@ function startOf({ world, chance }: Workplace, { name, tenant }: ResourceModel, 
   return { start: start === "cursor" ? { cursor } : { time: new Date(at).toISOString() } }
 }
 
+function replaceOrRace(place: Workplace, model: ResourceModel, operation: Operation): Promise<unknown> {
+  return place.chance.happens(0.5) ? race(place, model) : replaceOne(place, model, operation)
+}
+
 function replaceOne(place: Workplace, model: ResourceModel, operation: Operation) {
   const body = bodies[model.name](place, model)
   return change(place, {
@@ -127,10 +133,9 @@ function updateOne(place: Workplace, model: ResourceModel, operation: Operation)
 async function deleteOne(place: Workplace, model: ResourceModel, operation: Operation): Promise<void> {
   const parameters = { id: model.id }
   const asked = { model, kind: "delete", operation, parameters, next: (fields: Fields) => fields } as const
-  // Now and then somebody publishes to the topic just then.
-  const publishing = model.name === "topic" && place.chance.happens(0.5)
-  const subject = { tenant: model.tenant as Tenant, topic: model.id }
-  await Promise.all([change(place, { ...asked, ...manner(place) }), publishing && publishSomething(place, subject)])
+  const deleting = change(place, { ...asked, ...manner(place) })
+  if (model.name === "topic") await useMeanwhile(place, model, deleting)
+  await deleting
 }
 
 /** Now and then a change is only tried, or is for a revision that never was. */

@@ -307,7 +307,7 @@ function checkLetter(record: RunRecord, letter: DeadLetter, kept: ReadonlySet<Cu
 
 /** 3: what was delivered or given up can be read as events, unless there was no room to tell of it. */
 function checkTold({ record }: World, events: readonly StoredEvent[], letters: ReadonlyMap<string, DeadLetter>): void {
-  if (record.counts.has("full disks") || record.damage.flips > 0) return
+  if (record.counts.has("full disks") || record.damage.count > 0) return
   const told = new Set<string>()
   for (const { address, event } of events) {
     if (address.topic === deadLettersTopic) told.add(`dead ${event.attribute("subject")}`)

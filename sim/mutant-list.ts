@@ -154,6 +154,18 @@ export const mutants: readonly Mutant[] = [
     after: "void damage",
   },
   {
+    name: "a segment that is gone is not named",
+    file: `${engine}/log/chain.ts`,
+    before: "found.push({ ...part, name: nameOf(part, previous) })",
+    after: "void nameOf(part, previous)",
+  },
+  {
+    name: "a file is taken for what its name says",
+    file: `${engine}/log/chain.ts`,
+    before: "return { base, bytes: made, name,",
+    after: "return { base: named, bytes: made, name,",
+  },
+  {
     name: "a lost state is begun anew",
     file: `${engine}/log/open.ts`,
     before: "onJournal: (record) => replay.found(record)",
@@ -176,6 +188,14 @@ export const mutants: readonly Mutant[] = [
     file: `${api}/resource-store.ts`,
     before: "if (ifMatch === undefined || etagMatches(ifMatch, item.revision)) return",
     after: "if (item.revision >= 0) return",
+  },
+  {
+    name: "a change goes by what was there when it was asked for",
+    file: `${api}/resource-store.ts`,
+    before:
+      "    return this.#context.inTurn(async () => {\n      for (let tries = 0; tries < triesMax; tries++) {\n        const item = await this.find(tenant, id)",
+    after:
+      "    const found = this.find(tenant, id)\n    found.catch(() => {})\n    return this.#context.inTurn(async () => {\n      for (let tries = 0; tries < triesMax; tries++) {\n        const item = await found",
   },
   {
     name: "a patch forgets what it does not name",
@@ -206,6 +226,12 @@ export const mutants: readonly Mutant[] = [
     file: `${engine}/log/lookup.ts`,
     before: "isEqual(record, index, event) && position >= index.trimmedTo",
     after: "isEqual(record, index, event)",
+  },
+  {
+    name: "of two trims the last one holds",
+    file: `${engine}/log/topic-index.ts`,
+    before: "Math.max(wanted, ...this.#trimming)",
+    after: "wanted",
   },
   {
     name: "retention by count keeps one more",

@@ -3,7 +3,7 @@ import { StorageFullError } from "../src/core/errors.ts"
 import type { SimulatedChance } from "../src/testing/chance.ts"
 import { createPower, type Power } from "../src/testing/power.ts"
 import type { StoreCopy } from "../src/testing/store.ts"
-import { flipSomewhere } from "./damage.ts"
+import { harmSomething } from "./damage.ts"
 import type { Hub } from "./hub.ts"
 import { openHub } from "./hub.ts"
 import { checkResources } from "./models.ts"
@@ -130,14 +130,14 @@ export class Processes {
     else store.restore(copy!)
   }
 
-  /** A bit of the log is not what it was, in some runs. */
+  /** The log's files are not what they were, in some runs. */
   #damageLog(): void {
     const { disk, trace, record, damagesLog } = this.#world
-    const where = damagesLog && this.#chance.happens(0.7) ? flipSomewhere(disk, this.#chance) : undefined
-    if (where === undefined) return
-    trace.line(`a bit is flipped: ${where}`)
-    record.count("flips")
-    record.damage.flips++
+    const harm = damagesLog && this.#chance.happens(0.7) ? harmSomething(disk, this.#chance, record.damage) : undefined
+    if (harm === undefined) return
+    trace.line(`${harm.kind}: ${harm.what}`)
+    record.count(harm.kind)
+    record.damage.does(harm)
   }
 
   /** Sets the hub, unless the process dies before it is there. */
@@ -156,6 +156,7 @@ export class Processes {
     await Promise.race([checkResources(this.#world, hub, this.#operations).catch(notice), died])
     if (!power.on) return
     trace.line(`hub ${incarnation} is up`)
+    for (const line of hub.engine.health()) record.damage.hear(line)
     this.#hub = hub
     for (const resolve of this.#waiting.splice(0)) resolve()
   }

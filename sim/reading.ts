@@ -117,7 +117,7 @@ async function audit(place: Workplace, _: Subject, operation: Operation): Promis
   if (asked.kind !== "answered" || asked.value.status !== 200) return
   for (const line of asked.value.text.trim().split("\n")) {
     const report: Json = JSON.parse(line)
-    if (report.kind !== "report" || place.world.record.damage.flips > 0) continue
+    if (report.kind !== "report" || place.world.record.damage.count > 0) continue
     // What a power cut tore is told of, where nobody can say that it was never acknowledged.
     const findings = report.findings.filter(({ detail }: Json) => !/never finished writing/.test(detail))
     if (findings.length === 0) continue

@@ -124,6 +124,7 @@ async function settle(place: Workplace): Promise<void> {
     await sleep(world.clock, 1_000)
     if (world.clock.now() > endMs) {
       world.violate(new InvariantError(3, `${(await openLanes(place)).join(", ")} never came to an end`))
+      return
     }
     await resumeAll(place)
     if ((await openLanes(place)).length > 0) quietMs = 0

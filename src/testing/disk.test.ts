@@ -114,6 +114,25 @@ test("a sparse file takes room for its parts only", async () => {
   expect([disk.peek("s", 99_999, 2)[0], disk.peek("s", 99_999, 2)[1]]).toEqual([0, 5])
 })
 
+test("faults: files that are exchanged, or taken away", async () => {
+  const { clock, disk, start } = machine()
+  const { mounted } = start()
+  for (const name of ["a", "b"]) {
+    const file = await runUntil(clock, mounted.create(name, name === "a" ? 10 : 20))
+    await runUntil(clock, file.write(filled(10, name === "a" ? 1 : 2), 0))
+  }
+  disk.exchange("a", "b")
+  expect(disk.files()).toMatchObject([
+    { name: "a", bytes: 20 },
+    { name: "b", bytes: 10 },
+  ])
+  expect([disk.peek("a", 0, 1)[0], disk.peek("b", 0, 1)[0]]).toEqual([2, 1])
+  disk.remove("a")
+  expect(disk.files()).toMatchObject([{ name: "b", bytes: 10 }])
+  expect(() => disk.remove("a")).toThrow(StorageError)
+  expect(() => disk.exchange("a", "b")).toThrow(StorageError)
+})
+
 test("faults: a flipped bit, a file cut short, a write that fails", async () => {
   const { clock, disk, start } = machine()
   const { mounted } = start()

@@ -32,6 +32,10 @@ export interface SimulatedDisk {
   flipBit(name: string, at: number, bit: number): void
   /** Cuts a file short. */
   truncate(name: string, bytes: number): void
+  /** Takes a file away. */
+  remove(name: string): void
+  /** Gives each of two files the other's name. */
+  exchange(name: string, other: string): void
   /** The files by name, as they are now. */
   files(): readonly { readonly name: string; readonly bytes: number; readonly bytesTaken: number }[]
   /** A part of a file as it is now. */
@@ -76,6 +80,14 @@ export function createSimulatedDisk(options: SimulatedDiskOptions): SimulatedDis
       existing(name).write(byte, at)
     },
     truncate: (name, bytes) => existing(name).truncate(bytes),
+    remove(name) {
+      existing(name)
+      state.files.delete(name)
+    },
+    exchange(name, other) {
+      const [content, others] = [existing(name), existing(other)]
+      state.files.set(name, others).set(other, content)
+    },
     files: () => [...state.files].map(([name, { bytes, bytesTaken }]) => ({ name, bytes, bytesTaken })),
     peek: (name, at, bytes) => existing(name).read(at, bytes),
   }

@@ -1,0 +1,105 @@
+import { bodies } from "./bodies.ts"
+import { type Answer, type Call, call } from "./calls.ts"
+import { clear, look } from "./change.ts"
+import type { Fields, ResourceModel } from "./model.ts"
+import type { Asked } from "./process.ts"
+import { InvariantError } from "./record.ts"
+import type { Workplace } from "./workplace.ts"
+
+/** What one of the callers asks. */
+interface Wish {
+  readonly kind: "create" | "replace" | "delete"
+  readonly body: Fields
+  /** Only for what both have read. */
+  readonly isConditional: boolean
+}
+
+type Said = "done" | "absent" | "there" | "changed" | "used" | "unknown" | "something else"
+
+interface Answered extends Wish {
+  readonly said: Said
+}
+
+/** How a destination stands: as both have read it, or not any more. */
+interface Standing {
+  readonly fields: Fields | undefined
+  readonly isAsRead: boolean
+}
+
+/** 7: two callers change one destination at once: what comes of it is what comes of one after the other. */
+export function race(place: Workplace, model: ResourceModel): Promise<void> {
+  return model.inTurn(async () => {
+    await clear(place, model)
+    const { world, operations } = place
+    const parameters = { id: model.id }
+    const read = await call(place, { operation: operations.get("getDestination")!, tenant: model.tenant, parameters })
+    const [fields, ...others] = model.possible
+    if (read.kind !== "answered" || read.value.status >= 500 || others.length > 0) return
+    world.record.count("races")
+    const ask = (wish: Wish) => askFor(place, model, wish, read.value)
+    const answered = await Promise.all([ask(makeWish(place, model)), ask(makeWish(place, model))])
+    if (answered.some(({ said }) => said === "unknown")) return model.unclear(() => {})
+    const ends = [answered, answered.toReversed()].flatMap((order) => endsOf({ fields, isAsRead: true }, order))
+    const told = answered.map(
+      ({ kind, isConditional, said }) => `${kind}${isConditional ? " if as read" : ""}: ${said}`,
+    )
+    const what = `of ${told.join(" and ")}, asked at once of ${model.path}`
+    if (ends.length === 0) return world.violate(new InvariantError(7, `${what}, neither can have been the first`))
+    model.becomes(ends, world.clock.now())
+    await look(place, model)
+  })
+}
+
+function makeWish(place: Workplace, model: ResourceModel): Wish {
+  const { chance } = place
+  const kind = chance.pick(["create", "replace", "replace", "delete"] as const)
+  return {
+    kind,
+    body: bodies[model.name](place, model),
+    isConditional: kind !== "create" && chance.happens(0.5),
+  }
+}
+
+async function askFor(place: Workplace, model: ResourceModel, wish: Wish, read: Answer): Promise<Answered> {
+  const { operations, world } = place
+  const { kind, body, isConditional } = wish
+  const request: Call = {
+    operation: operations.get(`${kind}Destination`)!,
+    tenant: model.tenant,
+    ...(kind === "create" ? { body: { id: model.id, ...body } } : { parameters: { id: model.id } }),
+    ...(kind === "replace" && { body }),
+    ...(isConditional && { headers: { "if-match": String(read.body?.etag ?? '"none"') } }),
+  }
+  const asked = await call(place, request, () => {
+    model.mayBecome([kind === "delete" ? undefined : body], world.clock.now())
+  })
+  return { ...wish, said: saidBy(asked) }
+}
+
+function saidBy(asked: Asked<Answer>): Said {
+  if (asked.kind !== "answered" || asked.value.status >= 500) return "unknown"
+  const { status, body } = asked.value
+  if (status < 300) return "done"
+  if (status === 404) return "absent"
+  if (status === 412) return "changed"
+  if (status !== 409) return "something else"
+  return body?.code === "already-exists" ? "there" : "used"
+}
+
+/** What may be there when these were answered in this order; nothing where they cannot have been answered so. */
+function endsOf(standing: Standing, [first, ...rest]: readonly Answered[]): readonly (Fields | undefined)[] {
+  if (first === undefined) return [standing.fields]
+  if (first.said === "done") {
+    if (refusalOf(standing, first) !== undefined) return []
+    return endsOf({ fields: first.kind === "delete" ? undefined : first.body, isAsRead: false }, rest)
+  }
+  // Of what needs it, others may have made and deleted something meanwhile.
+  const isUsed = first.said === "used" && first.kind === "delete" && refusalOf(standing, first) === undefined
+  return isUsed || refusalOf(standing, first) === first.said ? endsOf(standing, rest) : []
+}
+
+function refusalOf({ fields, isAsRead }: Standing, { kind, isConditional }: Wish): Said | undefined {
+  if (kind === "create") return fields === undefined ? undefined : "there"
+  if (fields === undefined) return "absent"
+  return isConditional && !isAsRead ? "changed" : undefined
+}
