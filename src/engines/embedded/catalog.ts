@@ -20,8 +20,14 @@ export interface EmbeddedCatalog extends Catalog {
  * hear of a change when it can be read: what they write in answer is behind it in the store, so no crash keeps the one
  * without the other.
  */
-export async function openCatalog(options: { readonly store: Store }): Promise<EmbeddedCatalog> {
-  return new StoreCatalog(options.store)
+export async function openCatalog(options: CatalogOptions): Promise<EmbeddedCatalog> {
+  return new StoreCatalog(options)
+}
+
+export interface CatalogOptions {
+  readonly store: Store
+  /** Runs what is given to it in a turn of its own. */
+  defer(run: () => void): void
 }
 
 /** A change that is being written. */
@@ -45,6 +51,7 @@ interface Watcher {
 
 class StoreCatalog implements EmbeddedCatalog {
   readonly #store: Store
+  readonly #defer: CatalogOptions["defer"]
   readonly #watchers = new Set<Watcher>()
   /** The newest change of each key that is being written. */
   readonly #pending = new Map<string, Pending>()
@@ -52,8 +59,9 @@ class StoreCatalog implements EmbeddedCatalog {
   #revision: number
   #closed = false
 
-  constructor(store: Store) {
+  constructor({ store, defer }: CatalogOptions) {
     this.#store = store
+    this.#defer = defer
     const stored = store.get("meta", revisionKey)
     this.#revision = stored === undefined ? 0 : Number(Buffer.from(stored).toString("latin1"))
   }
@@ -93,11 +101,14 @@ class StoreCatalog implements EmbeddedCatalog {
     this.#watchers.add(watcher)
     stop.addEventListener("abort", wake)
     try {
+      // Ends: each part begins behind the one before.
       while (watcher.listedTo !== prefix + last) {
         for (const item of this.#listOn<T>(watcher)) {
           if (over()) return
           yield { kind: "put", item }
         }
+        // Who reads it works on each item at once: without a rest nothing else would get a turn until the last one.
+        if (watcher.listedTo !== prefix + last) await new Promise<void>((resolve) => this.#defer(resolve))
       }
       if (over()) return
       yield { kind: "current" }

@@ -57,7 +57,7 @@ export async function openEmbeddedEngine(options: EmbeddedOptions): Promise<Engi
 }
 
 async function openParts(options: EmbeddedOptions): Promise<Engine> {
-  const { disk, store, clock } = options
+  const { disk, store, clock, defer = setImmediate } = options
   const log = await SegmentLog.open({
     disk,
     store,
@@ -65,7 +65,7 @@ async function openParts(options: EmbeddedOptions): Promise<Engine> {
     segmentBytes: options.segmentBytes ?? segmentBytesDefault,
     pendingBytesMax: options.pendingBytesMax ?? 16 << 20,
     reserveBytes: options.reserveBytes ?? 64 << 20,
-    defer: options.defer ?? setImmediate,
+    defer,
     ...(options.compactBytesMin !== undefined && { compactBytesMin: options.compactBytesMin }),
     ...(options.discarded !== undefined && { discarded: options.discarded }),
     ...(options.random && { random: options.random }),
@@ -75,7 +75,7 @@ async function openParts(options: EmbeddedOptions): Promise<Engine> {
   const { tables } = log
   try {
     const queue = await openQueue({ store: tables, clock })
-    const catalog = await openCatalog({ store: tables })
+    const catalog = await openCatalog({ store: tables, defer })
     if (log.isBeginningLost) await makeTopicsAgain(log, catalog, clock)
     return engineOf({ log, queue, catalog, store })
   } catch (error) {
