@@ -22,6 +22,8 @@ export interface Missing {
   readonly to: number
   /** The files that should hold it, or do not hold all of it. */
   readonly name: string
+  /** Only the segment before it tells of it: it was never begun if the hub died, or its disk was full, just then. */
+  readonly isUnsure?: true
 }
 
 /** The files of a log, as their heads tell of each other. */

@@ -82,6 +82,8 @@ export function holeLine({ from, to, isBeginning }: Hole): string {
 export function damageLine(damage: Damage): string {
   const { kind, segment, from, to, position } = damage
   const cursors = `(cursors ${formatCursor(position)} to ${formatCursor(endOf(damage))})`
+  if (damage.isUnsure)
+    return `missing: log/${segment} ${cursors}, unless the hub died, or its disk was full, just when the one before it was full; the events that were in it are lost unless a copy brings it back`
   if (kind === "missing")
     return `missing: log/${segment} ${cursors}; the events that were in it are lost unless a copy brings it back`
   if (kind === "unfinished") {

@@ -1,5 +1,5 @@
 import type { Store, Write } from "../store.ts"
-import { without } from "./chain.ts"
+import { type Missing, without } from "./chain.ts"
 import { type Damage, damageIn, type Reader } from "./reader.ts"
 import { claimedBytes, headerBytes } from "./record.ts"
 import { fill } from "./recovery.ts"
@@ -90,8 +90,8 @@ function overlap(a: Stretch, b: Stretch): boolean {
   return a.from < b.to && b.from < a.to
 }
 
-function partOf({ kind, segment }: Damage, { from, to }: Stretch): Damage {
-  return { kind, segment, position: from, from: 0, to: to - from }
+function partOf({ kind, segment, isUnsure }: Damage, { from, to }: Stretch): Damage {
+  return { kind, segment, position: from, from: 0, to: to - from, ...(isUnsure && { isUnsure }) }
 }
 
 async function isFound(loss: Damage, segment: Segment, bad: readonly Damage[], reader: Reader): Promise<boolean> {
@@ -129,9 +129,8 @@ export function lossesWrite(losses: readonly Damage[]): Write {
   return { table: "meta", key: lossesKey, value: Buffer.from(JSON.stringify(losses.slice(0, keptMax))) }
 }
 
-/** Of places from `position` to `to`. */
-export function missing(position: number, to: number, segment: string): Damage {
-  return { kind: "missing", segment, position, from: 0, to: to - position }
+export function missing({ from, to, name, isUnsure }: Missing): Damage {
+  return { kind: "missing", segment: name, position: from, from: 0, to: to - from, ...(isUnsure && { isUnsure }) }
 }
 
 /** Damage of which the index does not know what was in it. What was never finished writing was nobody's. */

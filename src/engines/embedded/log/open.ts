@@ -301,7 +301,7 @@ class Opening {
 
   /** What earlier starts found to be lost; of what lay behind the log's end only bookkeeping may have been told. */
   #losses(atEnd: readonly LeftOut["lost"][]): readonly Damage[] {
-    const more = atEnd.flatMap((lost) => (lost === undefined ? [] : [missing(lost.from, lost.to, lost.name)]))
+    const more = atEnd.flatMap((lost) => (lost === undefined ? [] : [missing(lost)]))
     return [...rememberedLosses(this.#options.store), ...more]
   }
 
@@ -339,7 +339,7 @@ class Opening {
         (all, { position, to }) => withDropped(all, { from: position, to: position + to }),
         readDropped(this.#options.store),
       )
-    for (const { from, to, name } of missingSegments(segments.list, covered)) this.#damaged(missing(from, to, name))
+    for (const stretch of missingSegments(segments.list, covered)) this.#damaged(missing(stretch))
   }
 
   #noteFound(segments: Segments, { unfinishedBytes }: Recovered, holes: readonly Hole[]): void {

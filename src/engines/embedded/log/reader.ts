@@ -44,6 +44,8 @@ export interface Damage {
   readonly position: number
   /** Nobody knows what was in it: the index was made, or went on, without it. So retention cannot give it up. */
   readonly isUnindexed?: true
+  /** As {@link Missing.isUnsure}. */
+  readonly isUnsure?: true
 }
 
 /** A record of the journal. */

@@ -1,3 +1,4 @@
+import type { Missing } from "./chain.ts"
 import { leftOutPlaces, usedPlaces } from "./cursor.ts"
 import { type Damage, damageIn, type JournalRecord, Reader } from "./reader.ts"
 import { claimedBytes, headerBytes, type StoredRecord, writeGap } from "./record.ts"
@@ -13,7 +14,7 @@ export interface Recovered {
   /** Where the next record goes, where places before it were left out. */
   readonly skippedTo?: number
   /** Places that were used, of which no file is there; more may have been behind them. */
-  readonly lost?: { readonly from: number; readonly to: number }
+  readonly lost?: Omit<Missing, "name">
 }
 
 export interface RecoverOptions {
@@ -90,7 +91,8 @@ class Recovery {
     const from = isLeftOut ? leftOutTo : end
     if (known > from) return { from, to: known }
     const last = this.#segments.list.at(-1)
-    return isForgotten && this.#isSealed && last !== undefined ? { from: end, to: end + last.bytes } : undefined
+    const isTold = isForgotten && this.#isSealed && last !== undefined
+    return isTold ? { from: end, to: end + last.bytes, isUnsure: true } : undefined
   }
 
   /** Ends the last segment where its records end, for all that follows is in another one. */
