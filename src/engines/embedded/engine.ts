@@ -74,7 +74,7 @@ async function openParts(options: EmbeddedOptions): Promise<Engine> {
   })
   const { tables } = log
   try {
-    const queue = await openQueue({ store: tables, clock })
+    const queue = await openQueue({ store: tables, clock, isTorn: log.isTorn })
     const catalog = await openCatalog({ store: tables, defer })
     if (log.isBeginningLost) await makeTopicsAgain(log, catalog, clock)
     return engineOf({ log, queue, catalog, store })

@@ -11,6 +11,7 @@ import { heldTriggers, resumeHeld } from "./queue/held.ts"
 import type { Row } from "./queue/lane.ts"
 import { type LaneLimits, Lanes } from "./queue/lanes.ts"
 import { Leases } from "./queue/leases.ts"
+import { mendRows } from "./queue/mend.ts"
 import { Parking } from "./queue/parking.ts"
 import { Positions } from "./queue/positions.ts"
 import { recover } from "./queue/recover.ts"
@@ -21,6 +22,8 @@ import type { Store, Write } from "./store.ts"
 export interface QueueOptions extends Partial<LaneLimits> {
   readonly store: Store
   readonly clock: Clock
+  /** Changes of its rows may be lost: they may not agree with each other. */
+  readonly isTorn?: boolean
 }
 
 export interface EmbeddedQueue extends DeliveryQueue {
@@ -41,7 +44,8 @@ export interface EmbeddedQueue extends DeliveryQueue {
  * A write that the store refuses changes nothing here either, and its caller hears of it.
  */
 export async function openQueue(options: QueueOptions): Promise<EmbeddedQueue> {
-  const { store, clock } = options
+  const { store, clock, isTorn = false } = options
+  if (isTorn) await mendRows(store)
   const lanes = new Lanes(store, {
     laneReadyMax: options.laneReadyMax ?? 1_024,
     readyMax: options.readyMax ?? 100_000,

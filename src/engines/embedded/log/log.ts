@@ -53,6 +53,11 @@ export class SegmentLog implements EventLog {
     return this.#opened.isBeginningLost
   }
 
+  /** Whether changes of the tables are lost, and they have not been told anew since. */
+  get isTorn(): boolean {
+    return this.#opened.isTorn
+  }
+
   /** Every topic that has or had events. */
   topics(): readonly Address[] {
     return this.#state.index.topics()

@@ -74,6 +74,8 @@ export interface OpenedLog {
   readonly tables: JournalStore
   /** Nothing is left of what the journal told at first. */
   readonly isBeginningLost: boolean
+  /** Whether changes of the tables are lost, and they have not been told anew since. */
+  readonly isTorn: boolean
   /** Ends what waits for room. */
   ending(): void
 }
@@ -262,7 +264,14 @@ class Opening {
     this.#appender = appender
     await appender.start()
     const isBeginningLost = replayed.holes.some(({ isBeginning }) => isBeginning)
-    return { state, appender, tables, isBeginningLost, ending: () => this.#closing.abort() }
+    return {
+      state,
+      appender,
+      tables,
+      isBeginningLost,
+      isTorn: !this.#told.isWhole,
+      ending: () => this.#closing.abort(),
+    }
   }
 
   #readerOf(segments: Segments): Reader {

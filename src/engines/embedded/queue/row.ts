@@ -50,6 +50,8 @@ export const parkedPrefix = "="
 /** Past the keys of parked and held rows. */
 export const pastParked = String.fromCharCode(parkedPrefix.charCodeAt(0) + 1)
 export const timePrefix = "@"
+/** Past the keys of the time index. */
+export const pastTime = String.fromCharCode(timePrefix.charCodeAt(0) + 1)
 const timeDigits = 14
 export const heldPrefix = "#"
 /** Past the keys by which held rows are found. */

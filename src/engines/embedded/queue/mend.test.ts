@@ -1,0 +1,81 @@
+import fc from "fast-check"
+import { expect, test } from "vitest"
+import { sleep } from "../../../core/clock.ts"
+import { createSimulatedChance } from "../../../testing/chance.ts"
+import { createSimulatedClock, runUntil } from "../../../testing/clock.ts"
+import { createPower } from "../../../testing/power.ts"
+import { createSimulatedStore } from "../../../testing/store.ts"
+import { delivery, lane, take } from "../../conformance/queue-fixture.ts"
+import { formatCursor } from "../log/cursor.ts"
+import { openQueue } from "../queue.ts"
+import type { Store, Write } from "../store.ts"
+
+const hour = 3_600_000
+const count = 6
+
+/** Leases what is due, and ends each lease in the way that is next. */
+const endings = fc.array(fc.constantFrom("done", "retry", "hold", "later", "resume"), { minLength: 4, maxLength: 30 })
+
+function machine() {
+  const clock = createSimulatedClock(1_700_000_000_000)
+  const empty = () => {
+    const store = createSimulatedStore({ chance: createSimulatedChance("mend"), latencyMs: () => 0 })
+    return store.mount(createPower({ clock }))
+  }
+  return { clock, empty, run: <T>(work: Promise<T>) => runUntil(clock, work) }
+}
+
+/** All that a queue wrote, step by step. */
+async function written({ clock, empty, run }: ReturnType<typeof machine>, how: readonly string[]) {
+  const store = empty()
+  const steps: (readonly Write[])[] = []
+  const recording: Store = {
+    get: (table, key) => store.get(table, key),
+    range: (table, range) => store.range(table, range),
+    flushed: () => store.flushed(),
+    close: () => store.close(),
+    write(writes) {
+      steps.push([...writes])
+      return store.write(writes)
+    },
+  }
+  const queue = await run(openQueue({ store: recording, clock }))
+  await run(queue.enqueue(Array.from({ length: count }, (_, i) => delivery(formatCursor(1_000 + 8 * i)))))
+  for (const each of how) {
+    if (each === "resume") await run(queue.resume("acme", "t1", "i1"))
+    if (each === "later") await run(sleep(clock, hour))
+    const [lease] = await take(queue, 1)
+    if (lease === undefined) continue
+    if (each === "done") await run(queue.settle(lease, { kind: "done" }))
+    else if (each === "hold") await run(queue.hold(lease))
+    else await run(queue.settle(lease, { kind: "retry", delayMs: hour / 2 }))
+  }
+  await run(queue.close())
+  return steps
+}
+
+test("of rows whose changes are lost in part each is there once, and comes due", async () => {
+  const holes = fc.tuple(fc.nat(), fc.integer({ min: 1, max: 4 }))
+  await fc.assert(
+    fc.asyncProperty(endings, holes, async (how, [at, length]) => {
+      const host = machine()
+      const { clock, run } = host
+      const steps = await written(host, how)
+      const from = at % steps.length
+      const store = host.empty()
+      for (const step of steps.toSpliced(from, length)) await run(store.write(step))
+      const queue = await run(openQueue({ store, clock, isTorn: true }))
+      await run(queue.resume("acme", "t1", "i1"))
+      await run(sleep(clock, 2 * hour))
+      const open = queue.figures().deliveriesOpen
+      const leases = await take(queue, 100)
+      expect(new Set(leases.map(({ delivery }) => delivery.id)).size).toBe(leases.length)
+      expect(leases).toHaveLength(open!)
+      for (const lease of leases) await run(queue.settle(lease, { kind: "done" }))
+      expect(await queue.depth(lane)).toBe(0)
+      await run(queue.close())
+      expect([...store.range("deliveries"), ...store.range("parked")]).toEqual([])
+    }),
+    { numRuns: 300 },
+  )
+})
