@@ -24,7 +24,7 @@ export function putDead(letter: DeadLetter, attempts: number): Write {
 
 export function findDead(store: Store, tenant: string, id: string): Buried | undefined {
   const value = store.get("dead", deadKey(tenant, id))
-  return value && decode(value)
+  return value && decodeBuried(value)
 }
 
 /** Looks through a tenant's dead letters in bounded steps until `limit` match or none is left. */
@@ -37,7 +37,7 @@ export async function listDead(store: Store, query: DeadLetterQuery): Promise<re
     for (const { key, value } of store.range("dead", { start, end, limit: stepRows })) {
       seen++
       start = `${key}\0`
-      const { letter } = decode(value)
+      const { letter } = decodeBuried(value)
       if (matches(letter, query)) found.push(letter)
       if (found.length === query.limit) return found
     }
@@ -54,7 +54,7 @@ export function* listBuried(store: Store, stepRows: number): Iterable<readonly B
     const found: Buried[] = []
     for (const { key, value } of store.range("dead", { start, limit: stepRows })) {
       start = `${key}\0`
-      found.push(decode(value))
+      found.push(decodeBuried(value))
     }
     if (found.length > 0) yield found
     if (found.length < stepRows) return
@@ -72,7 +72,8 @@ function matches(letter: DeadLetter, { trigger, destination, reason }: DeadLette
 /** Of letters from before deliveries had these. */
 const unnamed = { incarnation: "", fingerprint: 0 }
 
-function decode(value: Uint8Array): Buried {
+/** What {@link putDead} has written. */
+export function decodeBuried(value: Uint8Array): Buried {
   const text = Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString()
   const { letter, attempts } = JSON.parse(text) as Buried
   return { letter: { ...unnamed, ...letter }, attempts }

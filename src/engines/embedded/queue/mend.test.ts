@@ -5,16 +5,21 @@ import { createSimulatedChance } from "../../../testing/chance.ts"
 import { createSimulatedClock, runUntil } from "../../../testing/clock.ts"
 import { createPower } from "../../../testing/power.ts"
 import { createSimulatedStore } from "../../../testing/store.ts"
-import { delivery, lane, take } from "../../conformance/queue-fixture.ts"
+import { delivery, lane, letter, take } from "../../conformance/queue-fixture.ts"
 import { formatCursor } from "../log/cursor.ts"
 import { openQueue } from "../queue.ts"
 import type { Store, Write } from "../store.ts"
+import { mendRows } from "./mend.ts"
+import { putParked } from "./row.ts"
 
 const hour = 3_600_000
 const count = 6
 
 /** Leases what is due, and ends each lease in the way that is next. */
-const endings = fc.array(fc.constantFrom("done", "retry", "hold", "later", "resume"), { minLength: 4, maxLength: 30 })
+const endings = fc.array(fc.constantFrom("done", "retry", "hold", "later", "resume", "bury", "redrive"), {
+  minLength: 4,
+  maxLength: 30,
+})
 
 function machine() {
   const clock = createSimulatedClock(1_700_000_000_000)
@@ -43,10 +48,15 @@ async function written({ clock, empty, run }: ReturnType<typeof machine>, how: r
   await run(queue.enqueue(Array.from({ length: count }, (_, i) => delivery(formatCursor(1_000 + 8 * i)))))
   for (const each of how) {
     if (each === "resume") await run(queue.resume("acme", "t1", "i1"))
+    if (each === "redrive") {
+      for (const { id } of await run(queue.deadLetters({ tenant: "acme", limit: 1 })))
+        await run(queue.redrive("acme", id))
+    }
     if (each === "later") await run(sleep(clock, hour))
     const [lease] = await take(queue, 1)
     if (lease === undefined) continue
     if (each === "done") await run(queue.settle(lease, { kind: "done" }))
+    else if (each === "bury") await run(queue.bury(lease, letter(lease.delivery)))
     else if (each === "hold") await run(queue.hold(lease))
     else await run(queue.settle(lease, { kind: "retry", delayMs: hour / 2 }))
   }
@@ -71,6 +81,8 @@ test("of rows whose changes are lost in part each is there once, and comes due",
       const leases = await take(queue, 100)
       expect(new Set(leases.map(({ delivery }) => delivery.id)).size).toBe(leases.length)
       expect(leases).toHaveLength(open!)
+      const dead = await run(queue.deadLetters({ tenant: "acme", limit: 100 }))
+      expect(dead.filter(({ id }) => leases.some(({ delivery }) => delivery.id === id))).toEqual([])
       for (const lease of leases) await run(queue.settle(lease, { kind: "done" }))
       expect(await queue.depth(lane)).toBe(0)
       await run(queue.close())
@@ -78,4 +90,25 @@ test("of rows whose changes are lost in part each is there once, and comes due",
     }),
     { numRuns: 300 },
   )
+})
+
+test("others get a turn while many rows are looked at", async () => {
+  const { clock, empty, run } = machine()
+  const store = empty()
+  const writes: Write[] = []
+  for (let i = 0; i < 5_000; i++) {
+    const state = { attempts: 1, forgiven: 0, firstDueAt: 0, dueAt: clock.now() + hour, held: false }
+    putParked(writes, lane, delivery(formatCursor(1_000 + 8 * i)), state)
+  }
+  await run(store.write(writes))
+  let turns = 0
+  let isOver = false
+  const count = () => {
+    turns++
+    if (!isOver) setImmediate(count)
+  }
+  setImmediate(count)
+  await run(mendRows(store))
+  isOver = true
+  expect(turns).toBeGreaterThanOrEqual(10)
 })

@@ -1,8 +1,11 @@
-import type { Range, Store, Write } from "../store.ts"
+import { type Delivery, laneOf } from "../../../core/delivery.ts"
+import type { Range, Store, Table, Write } from "../store.ts"
+import { decodeBuried } from "./dead.ts"
 import {
   decodeRow,
   heldKey,
   heldPrefix,
+  laneKey,
   parkedPrefix,
   pastHeld,
   pastParked,
@@ -20,16 +23,42 @@ const stepRows = 1_000
 
 /**
  * Makes the rows agree with each other again where changes of them are lost. A delivery whose move was lost is in two places:
- * it stays in the one that tells of more attempts. What finds a parked row leads to one, and each is found.
+ * it stays where more attempts are told of. What finds a parked row leads to one, and each is found.
  */
 export async function mendRows(store: Store): Promise<void> {
-  await eachStep(store, { start: parkedPrefix, end: pastParked }, (key, value) => mendParked(store, key, value))
-  for (const range of [
-    { start: heldPrefix, end: pastHeld },
-    { start: timePrefix, end: pastTime },
-  ]) {
-    await eachStep(store, range, (key) => (leadsToRow(store, key) ? [] : [{ table: "parked", key, value: undefined }]))
+  await eachStep(store, "dead", {}, (key, value) => mendDead(store, key, value))
+  await eachStep(store, "parked", parkedRows, (key, value) => mendParked(store, key, value))
+  for (const index of indexes) {
+    await eachStep(store, "parked", index, (key) => (leadsToRow(store, key) ? [] : [gone("parked", key)]))
   }
+}
+
+const parkedRows: Range = { start: parkedPrefix, end: pastParked }
+const indexes: readonly Range[] = [
+  { start: heldPrefix, end: pastHeld },
+  { start: timePrefix, end: pastTime },
+]
+
+function gone(table: Table, key: string): Write {
+  return { table, key, value: undefined }
+}
+
+/** One that is open as well was redriven since, or what it was buried from is left over. */
+function mendDead(store: Store, deadKey: string, value: Uint8Array): readonly Write[] {
+  const { letter, attempts } = decodeBuried(value)
+  const key = laneKey(laneOf(letter), letter.id)
+  const places = [
+    ["deliveries", key],
+    ["parked", parkedPrefix + key],
+  ] as const
+  const open = places.filter(([table, key]) => store.get(table, key) !== undefined)
+  if (open.length === 0) return []
+  const isNewer = open.some(([table, key]) => attemptsOf(store, table, key, letter) >= attempts)
+  return isNewer ? [gone("dead", deadKey)] : open.map(([table, key]) => gone(table, key))
+}
+
+function attemptsOf(store: Store, table: Table, key: string, delivery: Delivery): number {
+  return decodeRow(laneOf(delivery), delivery.id, store.get(table, key)!).state.attempts
 }
 
 function mendParked(store: Store, parkedKey: string, value: Uint8Array): readonly Write[] {
@@ -42,7 +71,7 @@ function mendParked(store: Store, parkedKey: string, value: Uint8Array): readonl
     removeParked(writes, lane, delivery, state)
     return writes
   }
-  if (due !== undefined) writes.push({ table: "deliveries", key, value: undefined })
+  if (due !== undefined) writes.push(gone("deliveries", key))
   const index = state.held ? heldKey(delivery) : timeKey(state.dueAt)
   if (store.get("parked", index + key) === undefined) putParked(writes, lane, delivery, state)
   return writes
@@ -62,17 +91,20 @@ function leadsToRow(store: Store, indexKey: string): boolean {
 /** In steps: what else the process does goes on meanwhile. */
 async function eachStep(
   store: Store,
+  table: Table,
   range: Range,
   mend: (key: string, value: Uint8Array) => readonly Write[],
 ): Promise<void> {
   // Ends: with the rows: each step begins behind the last one.
-  for (let start = range.start; start !== undefined; ) {
-    const rows = Array.from(store.range("parked", { ...range, start, limit: stepRows }), ({ key, value }) => ({
+  for (let start = range.start ?? ""; ; ) {
+    const rows = Array.from(store.range(table, { ...range, start, limit: stepRows }), ({ key, value }) => ({
       key,
       value: Uint8Array.from(value),
     }))
     const writes = rows.flatMap(({ key, value }) => mend(key, value))
     if (writes.length > 0) await store.write(writes)
-    start = rows.length < stepRows ? undefined : `${rows.at(-1)!.key}\0`
+    if (rows.length < stepRows) return
+    start = `${rows.at(-1)!.key}\0`
+    await new Promise(setImmediate)
   }
 }
