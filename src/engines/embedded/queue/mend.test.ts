@@ -108,7 +108,7 @@ test("others get a turn while many rows are looked at", async () => {
     if (!isOver) setImmediate(count)
   }
   setImmediate(count)
-  await run(mendRows(store))
+  await mendRows(store)
   isOver = true
   expect(turns).toBeGreaterThanOrEqual(10)
 })
