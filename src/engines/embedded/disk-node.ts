@@ -17,12 +17,11 @@ export async function openNodeDisk(directory: string): Promise<Disk> {
   return {
     async list() {
       const names = await readdir(directory)
-      return Promise.all(
-        names.map(async (name) => {
-          const { size, blocks } = await stat(path(name))
-          return { name, bytes: size, bytesTaken: blocks * statBlockBytes }
-        }),
-      )
+      const found = await Promise.all(names.map(async (name) => ({ name, stats: await stat(path(name)) })))
+      // Of a pipe or a device nothing is read.
+      return found
+        .filter(({ stats }) => stats.isFile() || stats.isDirectory())
+        .map(({ name, stats: { size, blocks } }) => ({ name, bytes: size, bytesTaken: blocks * statBlockBytes }))
     },
     async create(name, bytes) {
       await fill(path(name), (file) => writeZeros(file, bytes))
@@ -97,22 +96,60 @@ function writeOnce(fd: number, data: Uint8Array, at: number): Promise<void> {
   })
 }
 
+/** A file that must not be written to can be read all the same. */
+async function openHandle(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, constants.O_RDWR | constants.O_DSYNC)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EROFS") throw error
+    return open(path, constants.O_RDONLY)
+  }
+}
+
+/** What a disk gives back or does not, as a whole. */
+const sectorBytes = 4_096
+/** Stands for bytes that the disk does not give back: nothing that the log holds checks with them. */
+const unreadable = 0xff
+
+/**
+ * Reads what can be read; sectors that cannot are filled up. Reading goes on behind them, as behind all that does not check.
+ * Answers how many bytes there were up to the file's end.
+ */
+export async function readAround(into: Uint8Array, at: number, read: ReadSome): Promise<number> {
+  let done = 0
+  while (done < into.length) {
+    const left = into.length - done
+    const toSector = Math.min(left, sectorBytes - ((at + done) % sectorBytes))
+    // As much as can be had at once; where that fails, sector by sector.
+    const bytesRead = await read(done, left).catch(() =>
+      read(done, toSector).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== "EIO") throw error
+        into.fill(unreadable, done, done + toSector)
+        return toSector
+      }),
+    )
+    if (bytesRead === 0) break
+    done += bytesRead
+  }
+  return done
+}
+
+/** Reads up to `bytes` to `offset`; answers how many. */
+export type ReadSome = (offset: number, bytes: number) => Promise<number>
+
 async function openFile(path: string, name: string): Promise<DiskFile> {
-  const file = await open(path, constants.O_RDWR | constants.O_DSYNC)
+  const file = await openHandle(path)
   const { size } = await file.stat()
   return {
     name,
     bytes: size,
     async read(into, at) {
-      let done = 0
-      while (done < into.length) {
-        const { bytesRead } = await file.read(into, done, into.length - done, at + done).catch((cause) => {
-          throw new DamagedError(`${name} at ${at + done}: ${(cause as Error).message}`)
-        })
-        if (bytesRead === 0) break
-        done += bytesRead
+      const read: ReadSome = (offset, bytes) => file.read(into, offset, bytes, at + offset).then((got) => got.bytesRead)
+      try {
+        return await readAround(into, at, read)
+      } catch (cause) {
+        throw new DamagedError(`${name} at ${at}: ${(cause as Error).message}`)
       }
-      return done
     },
     async write(data, at) {
       try {

@@ -16,7 +16,7 @@ import type { JournalStore } from "../journal/journal-store.ts"
 import { type Appender, logGone } from "./appender.ts"
 import { cursorBefore, formatCursor, parseCursor } from "./cursor.ts"
 import { damageLine } from "./health.ts"
-import { dropped, find, lastKept } from "./lookup.ts"
+import { dropped, find, lastKept, unreadable } from "./lookup.ts"
 import { type LogOptions, type OpenedLog, openLog } from "./open.ts"
 import { atTime, readLog } from "./read.ts"
 import { Reclaimer } from "./reclaim.ts"
@@ -85,7 +85,7 @@ export class SegmentLog implements EventLog {
       return position >= index.trimmedTo && index.has(position) ? record : undefined
     }
     if (this.#state.health.covers(position)) await reader.record(position, writer.durable, true)
-    return undefined
+    return unreadable(this.#state, position)
   }
 
   find(address: Address, identity: { readonly source: string; readonly id: string }): Promise<StoredEvent | undefined> {

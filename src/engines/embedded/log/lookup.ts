@@ -6,6 +6,7 @@ import type { Event } from "../../../core/event.ts"
 import { hashOfKey } from "./block-filters.ts"
 import { formatCursor } from "./cursor.ts"
 import { type Hash, hashInto, hashKey } from "./hash.ts"
+import type { Reader } from "./reader.ts"
 import type { StoredRecord } from "./record.ts"
 import type { LogState } from "./state.ts"
 import type { TopicIndex } from "./topic-index.ts"
@@ -13,6 +14,8 @@ import type { TopicIndex } from "./topic-index.ts"
 const triesMax = 10
 /** Blocks that are looked through in one turn: about a millisecond. */
 const blocksAtOnce = 16
+/** As many topics' indexes. */
+const topicsAtOnce = 500
 
 /** Where an equal event is, stored at or after `since`; undefined where there is none. Events not yet durable count. */
 export async function isDuplicate(
@@ -78,6 +81,24 @@ export async function dropped(
   )
 }
 
+/** An event that the index knows cannot be read: from now on that is known. */
+function damagedAt(reader: Reader, position: number, bytes: number): DamagedError {
+  reader.missed(position, bytes)
+  return new DamagedError(`the event at ${formatCursor(position)} is damaged`)
+}
+
+/** Nothing can be read at a position. Throws DamagedError, and tells of it, where the index knows of an event there. */
+export async function unreadable({ index, reader, clock }: LogState, position: number): Promise<undefined> {
+  let topics = 0
+  for (const { tenant, topic } of index.topics()) {
+    const ofTopic = index.topic(tenant, topic)
+    const bytes = position < ofTopic.trimmedTo ? undefined : ofTopic.sizeAt(position)
+    if (bytes !== undefined) throw damagedAt(reader, position, bytes)
+    if (++topics % topicsAtOnce === 0) await sleep(clock, 0)
+  }
+  return undefined
+}
+
 /** The newest event of the topic (of any key) with this source and id. */
 export async function find(
   state: LogState,
@@ -94,6 +115,7 @@ export async function find(
       const position = block.positions[i]!
       if (position < index.trimmedTo || position >= state.writer.durable) continue
       const record = await recordAt(state, position)
+      if (record === undefined && position >= index.trimmedTo) throw damagedAt(state.reader, position, block.sizes[i]!)
       if (record?.event.id === identity.id && record.event.source === identity.source) return record
     }
     await pace()

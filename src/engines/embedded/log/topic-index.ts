@@ -106,11 +106,16 @@ export class TopicIndex {
 
   /** Whether an event is at exactly this position. */
   has(position: number): boolean {
+    return this.sizeAt(position) !== undefined
+  }
+
+  /** How many bytes the event at exactly this position takes. */
+  sizeAt(position: number): number | undefined {
     for (const block of this.blocks(position)) {
       const at = block.lowerBound(position)
-      return at < block.count && block.positions[at] === position
+      return at < block.count && block.positions[at] === position ? block.sizes[at] : undefined
     }
-    return false
+    return undefined
   }
 
   /** The newest entry's position; undefined where there is none. */
