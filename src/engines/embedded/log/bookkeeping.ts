@@ -3,7 +3,7 @@ import type { Store, Write } from "../store.ts"
 import { tables } from "../store.ts"
 import type { Missing } from "./chain.ts"
 import type { LogIdentity } from "./head.ts"
-import { readWatermark } from "./log-index.ts"
+import { readEventsEnd, readWatermark } from "./log-index.ts"
 
 const key = "journal"
 const stepRows = 5_000
@@ -44,15 +44,18 @@ export function bookkeepingWrite(bookkeeping: Bookkeeping): Write {
 export interface Before extends Pick<Bookkeeping, "floor" | "lost" | "isWhole"> {
   /** The highest place that was used; 0 where it lies before those that were left out. */
   readonly known: number
+  /** Where its last event ended. */
+  readonly eventsEnd: number
 }
 
 /** Where the state knew nothing. */
-export const nothingBefore: Before = { known: 0, floor: 0, isWhole: true }
+export const nothingBefore: Before = { known: 0, floor: 0, eventsEnd: 0, isWhole: true }
 
 export function beforeStart(store: Store, { applied, floor, lost, isWhole }: Bookkeeping): Before {
   const known = Math.max(readWatermark(store), applied + 8)
   // What a start has left out, or found to be lost, is accounted for.
-  return { known: known > floor ? known : 0, floor, isWhole, ...(lost && { lost }) }
+  const eventsEnd = readEventsEnd(store)
+  return { known: known > floor ? known : 0, floor, eventsEnd, isWhole, ...(lost && { lost }) }
 }
 
 /** Empties tables. */

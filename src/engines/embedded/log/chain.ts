@@ -1,6 +1,6 @@
 import { StartRefusedError } from "../../../core/errors.ts"
 import type { Disk } from "../disk.ts"
-import { firstPosition, formatCursor, parseCursor, usedPlaces } from "./cursor.ts"
+import { firstPosition, formatCursor, leftOutPlaces, parseCursor, usedPlaces } from "./cursor.ts"
 import { type FoundHead, type LogIdentity, readHead, type SealedSegment } from "./head.ts"
 
 /** A file that holds the log from `base` to `base + bytes`. */
@@ -204,7 +204,9 @@ function clipped(segment: Segment, next: Segment | undefined): Segment {
 export function missingSegments(segments: readonly Segment[], known: readonly Dropped[]): readonly Missing[] {
   const found: Missing[] = []
   let end = firstPosition
-  for (const { base, bytes, previous } of segments) {
+  let last: Segment | undefined
+  for (const segment of segments) {
+    const { base, bytes, previous } = segment
     // Places between a segment and the one that it names as its predecessor were never used.
     const to = previous === undefined ? base : previous.base + previous.bytes
     const files =
@@ -215,11 +217,27 @@ export function missingSegments(segments: readonly Segment[], known: readonly Dr
             { from: previous.base, to },
           ]
     for (const part of files.flatMap((file) => without(file, known))) {
-      if (usedPlaces(part) > 0) found.push({ ...part, name: nameOf(part, previous) })
+      if (!isLeftOut(part, last)) found.push({ ...part, name: nameOf(part, previous) })
     }
     end = Math.max(end, base + bytes)
+    last = segment
   }
   return found
+}
+
+/** Whether none of these places was used. A start leaves places out behind the last one used, which may be within `last`. */
+function isLeftOut(part: Dropped, last: Segment | undefined): boolean {
+  const used = usedPlaces(part)
+  if (used === 0) return true
+  const isBehind = last !== undefined && part.from === last.base + last.bytes
+  return isBehind && part.to - part.from + last.bytes >= leftOutPlaces && leftOutPlaces - used <= last.bytes
+}
+
+/** The files that held what is lost at the log's end. */
+export function nameOfLost(list: readonly Segment[], { from, to }: Dropped, segmentBytes: number): string {
+  const before = list.filter(({ base }) => base < from).at(-1)
+  if (to - from <= segmentBytes) return `${formatCursor(from)}${suffix}`
+  return before === undefined ? "segments" : `segments after ${before.name}`
 }
 
 function nameOf({ from }: Dropped, previous: SealedSegment | undefined): string {

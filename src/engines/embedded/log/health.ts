@@ -60,15 +60,22 @@ function joined(a: Damage, b: Damage): Damage {
   return { ...first, ...isUnindexed, to: first.from + Math.max(endOf(a), endOf(b)) - first.position }
 }
 
-function endOf({ position, from, to }: Damage): number {
+/** Where a stretch ends, as a place of the log. */
+export function endOf({ position, from, to }: Damage): number {
   return position + to - from
+}
+
+/** What is said to be missing: a file, or several. */
+function filesOf(segment: string): string {
+  if (segment === "segments") return "the first files of log/"
+  return segment.startsWith("segments ") ? `files of log/ ${segment.slice("segments ".length)}` : `log/${segment}`
 }
 
 /** What was lost, and a copy has brought back; for people. */
 export function foundLine(damage: Damage): string {
   const { segment, position } = damage
   const cursors = `(cursors ${formatCursor(position)} to ${formatCursor(endOf(damage))})`
-  return `found again: log/${segment} ${cursors}; the state is made anew with what is in it`
+  return `found again: ${filesOf(segment)} ${cursors}; the state is made anew with what is in it`
 }
 
 /** What the hub cannot know any more of its own changes, for people. */
@@ -83,9 +90,9 @@ export function damageLine(damage: Damage): string {
   const { kind, segment, from, to, position } = damage
   const cursors = `(cursors ${formatCursor(position)} to ${formatCursor(endOf(damage))})`
   if (damage.isUnsure)
-    return `missing: log/${segment} ${cursors}, unless the hub died, or its disk was full, just when the one before it was full; the events that were in it are lost unless a copy brings it back`
+    return `missing: ${filesOf(segment)} ${cursors}, unless the hub died, or its disk was full, just when the one before it was full; the events that were in it are lost unless a copy brings it back`
   if (kind === "missing")
-    return `missing: log/${segment} ${cursors}; the events that were in it are lost unless a copy brings it back`
+    return `missing: ${filesOf(segment)} ${cursors}; the events that were in it are lost unless a copy brings it back`
   if (kind === "unfinished") {
     return `damaged: log/${segment}, bytes ${from} to ${to} ${cursors}; they were never finished writing, or are damaged since`
   }

@@ -34,6 +34,11 @@ export function readWatermark(store: Store): number {
   return readPlace(store, "watermark")
 }
 
+/** Where the last event ends that the store's index knows of. */
+export function readEventsEnd(store: Store): number {
+  return readPlace(store, "events-end")
+}
+
 /**
  * The indexes over the log: each topic's events, and the recent ids. They follow the log in memory at once and in the store
  * a little later; the watermark, stored with them, says from where the log is to be read again after a crash.

@@ -1,3 +1,4 @@
+import { OverloadError, StorageError, StorageFullError } from "../../../core/errors.ts"
 import type { Journal } from "../journal/journal-store.ts"
 import { encodeCheckpoint } from "../journal/record.ts"
 import type { Writer } from "./writer.ts"
@@ -67,4 +68,9 @@ export class LogJournal implements Journal {
   }
 
   leave(): void {}
+}
+
+/** What failed may be tried again later; what comes after it is not refused. */
+export function isPassing(error: unknown): boolean {
+  return error instanceof StorageFullError || error instanceof StorageError || error instanceof OverloadError
 }

@@ -161,6 +161,79 @@ describe("places that were left out", () => {
   })
 })
 
+/** What is brought back: the one segment into what is there, or all of the directory instead of it. */
+const restored = ["segment", "directory"] as const
+const restores = restored.flatMap((back) =>
+  ["segment", "directory"].flatMap((away) =>
+    ["kept", "lost", "rebuilt meanwhile"].flatMap((state) =>
+      [1, 2, 3].flatMap((starts) => [0, 3, 30].map((published) => ({ back, away, state, starts, published }))),
+    ),
+  ),
+)
+
+describe("a log whose only segment is not full", () => {
+  test.each(restores)(
+    "its $away away for $starts starts that publish $published events each, and its $back back, the state $state",
+    async ({ back, away, state, starts, published }) => {
+      const host = machine()
+      let log = await host.open()
+      await host.append(log, 0, 8)
+      await host.run(log.close())
+      const files = host.disk.files().map(({ name }) => [name, host.bytesOf(name)] as const)
+      const gone: Appended[] = []
+      const isMoved = (name: string) => away === "directory" || name.endsWith(".segment")
+      for (const [name] of files) if (isMoved(name)) await host.remove(name)
+      for (let start = 0; start < starts; start++) {
+        if (start > 0 && state === "rebuilt meanwhile") host.store.lose()
+        log = await host.open()
+        expect(stretches(log.health())).toEqual([
+          expect.stringContaining("missing: log/00000000008.segment (cursors 00000000008 to "),
+        ])
+        gone.push(...(await host.append(log, 1_000 * (start + 1), published)))
+        await host.run(log.close())
+      }
+      if (back === "directory") for (const { name } of host.disk.files()) await host.remove(name)
+      for (const [name, bytes] of files)
+        if (back === "directory" || name.endsWith(".segment")) await host.put(name, bytes)
+      if (state === "lost") host.store.lose()
+      const isGone = back === "directory" && published > 0 && state !== "lost"
+      const there = 8 + (back === "directory" ? 0 : published * starts)
+      for (let start = 0; start < 3; start++) {
+        host.lines.length = 0
+        log = await host.open()
+        expect(await host.all(log)).toHaveLength(there + start)
+        const told = stretches(log.health()).map((line) =>
+          /^missing: .* \(cursors (\w+) to (\w+)\)/.exec(line)!.slice(1),
+        )
+        const isLost = ({ cursor }: Appended) => told.some(([from, to]) => from! <= cursor && cursor < to!)
+        expect(told).toHaveLength(isGone ? 1 : 0)
+        if (!isGone) expect(log.health()).toEqual([])
+        expect(gone.filter((each) => isGone && !isLost(each))).toEqual([])
+        expect(log.figures().log_missing_bytes).toBeLessThan(7 * segmentBytes)
+        const isTold = start === 0 && !(back === "directory" && state === "lost")
+        expect(host.lines.filter((line) => line.startsWith("found again: "))).toHaveLength(isTold ? 1 : 0)
+        await host.append(log, 9_000 + start, 1)
+        await host.run(log.close())
+        if (start === 1) host.store.lose()
+      }
+    },
+  )
+})
+
+test("several files that are gone are told by where they were", async () => {
+  for (const kept of [0, 1]) {
+    const host = machine()
+    let log = await host.open()
+    await host.append(log, 0, published)
+    await host.run(log.close())
+    const [first, ...others] = host.segments()
+    for (const name of kept === 0 ? [first!, ...others] : others) await host.remove(name)
+    log = await host.open()
+    const files = kept === 0 ? "the first files of log/" : `files of log/ after ${first}`
+    expect(log.health()).toContainEqual(expect.stringContaining(`missing: ${files} (cursors `))
+  }
+})
+
 test("a log copied before its state was is told to end where it ends, and not where the state begins", async () => {
   const host = machine()
   let log = await host.open()

@@ -1,7 +1,6 @@
 import { randomBytes } from "node:crypto"
 import type { Clock } from "../../../core/clock.ts"
 import { sleep } from "../../../core/clock.ts"
-import { OverloadError, StorageError, StorageFullError } from "../../../core/errors.ts"
 import type { Disk } from "../disk.ts"
 import { JournalStore } from "../journal/journal-store.ts"
 import type { Store } from "../store.ts"
@@ -15,12 +14,12 @@ import {
   readBookkeeping,
   wipe,
 } from "./bookkeeping.ts"
-import { type Dropped, droppedSegments, missingSegments, readChain, suffix, withDropped } from "./chain.ts"
-import { firstPosition, formatCursor } from "./cursor.ts"
+import { droppedSegments, missingSegments, nameOfLost, readChain, withDropped } from "./chain.ts"
+import { firstPosition } from "./cursor.ts"
 import type { LogIdentity } from "./head.ts"
-import { damageLine, foundLine, holeLine, LogHealth } from "./health.ts"
+import { damageLine, endOf, foundLine, holeLine, LogHealth } from "./health.ts"
 import { LogIndex, type Reached } from "./log-index.ts"
-import { LogJournal } from "./log-journal.ts"
+import { isPassing, LogJournal } from "./log-journal.ts"
 import { endRestored, lossesKey, lossesWrite, missing, rememberedLosses, review, unindexed } from "./losses.ts"
 import { type Damage, damageIn, Reader } from "./reader.ts"
 import { RecentIds } from "./recent-ids.ts"
@@ -124,7 +123,8 @@ class Opening {
     const isOther = remembered !== undefined && remembered.identity.id !== segments.identity.id
     const isLost = isOther || (remembered === undefined && segments.list.length > 0)
     const before: Before = isLost || !remembered ? nothingBefore : beforeStart(store, remembered)
-    const isAnew = isLost || (await this.#isFoundAgain(segments, before))
+    const found = isLost ? [] : await this.#foundAgain(segments, before)
+    const isAnew = isLost || found.length > 0
     if (isAnew) await wipe(store)
     if (isOther) this.#note("state/ was of another log; it was made anew from this one")
     if (this.#options.discarded !== undefined && segments.list.length === 0) {
@@ -136,7 +136,7 @@ class Opening {
     const index = new LogIndex(tables, clock, ids, this.#reached)
     this.#index = index
     const replay = new Replay({ reader: this.#readerOf(segments), local: store, identity: segments.identity, told })
-    const recovered = await this.#read(segments, { index, replay, told, before, isLost })
+    const recovered = await this.#read(segments, { index, replay, told, before, isLost, found })
     const leftOut = this.#leftOut(segments, recovered, isAnew ? { floor: before.floor } : before)
     const replayed = await replay.run(leftOut, (done, total) => {
       if (isAnew) this.#options.onRebuild?.({ phase: "replaying", done, total })
@@ -148,7 +148,7 @@ class Opening {
     index.restoreIds(recovered.tail, clock.now())
     this.#journal.resume(replayed)
     tables.resume(replayed)
-    await this.#noteLosses(segments, recovered.damages, [leftOut.lost, before.lost], isAnew)
+    await this.#noteLosses(segments, recovered.damages, { atEnd: [leftOut.lost, before.lost], found, isAnew })
     this.#noteFound(segments, recovered, replayed.holes)
     // What the hub itself had written there only the state would know.
     if (isAnew && leftOut.lost !== undefined) this.#note(holeLine({ ...leftOut.lost, isBeginning: false }))
@@ -167,7 +167,8 @@ class Opening {
   }
 
   #leftOut(segments: Segments, { skippedTo = 0, lost }: Recovered, before: LeftOut): LeftOut {
-    const now = lost === undefined ? before.lost : { ...lost, name: this.#nameOfLost(segments, lost) }
+    const now =
+      lost === undefined ? before.lost : { ...lost, name: nameOfLost(segments.list, lost, this.#options.segmentBytes) }
     return { floor: Math.max(before.floor, skippedTo), ...(now && { lost: now }) }
   }
 
@@ -193,16 +194,18 @@ class Opening {
     })
   }
 
-  async #read(segments: Segments, { index, replay, told, before, isLost }: Reading): Promise<Recovered> {
+  async #read(segments: Segments, { index, replay, told, before, isLost, found }: Reading): Promise<Recovered> {
     const { onRebuild } = this.#options
     const total = segments.end
     const watermark = index.watermark
     const floor = Math.max(before.floor, segments.floor)
-    const { known } = before
+    const { known, eventsEnd } = before
+    const isOfOther = found.length > 0 && known > total
     let flushedAt = 0
     const recovered = await recover(segments, {
       from: Math.min(watermark, told?.applied ?? 0),
       known: known > floor ? known : 0,
+      ...(isOfOther && { stored: Math.max(...found.map(endOf)) }),
       floor,
       leftOutTo: before.floor,
       isForgotten: isLost,
@@ -221,7 +224,10 @@ class Opening {
       },
     })
     const damages = recovered.damages.map((damage) => (damage.position >= watermark ? unindexed(damage) : damage))
-    return { ...recovered, damages }
+    const { lost, ...rest } = recovered
+    // What a log held that began anew meanwhile, and where nothing was published, was only the hub's own.
+    const isNoLoss = lost === undefined || (isOfOther && eventsEnd <= total)
+    return { ...rest, damages, ...(!isNoLoss && { lost }) }
   }
 
   async #start(segments: Segments, parts: Parts): Promise<OpenedLog> {
@@ -315,25 +321,21 @@ class Opening {
   }
 
   /**
-   * Whether a copy has brought back what was lost: only the log's files tell what was in it. Not while the state knows of more
-   * than they hold.
+   * What a copy has brought back of what was lost, where the state is to be made anew with it: only the log's files tell what
+   * was in it. Not while the state knows of more than they hold, unless that is of a log that began anew while they were away.
    */
-  async #isFoundAgain(segments: Segments, { lost, known, isWhole }: Before): Promise<boolean> {
-    if (known > segments.end) return false
+  async #foundAgain(segments: Segments, { lost, known, floor, isWhole }: Before): Promise<readonly Damage[]> {
+    const isMore = known > segments.end
+    if (isMore && floor < segments.end) return []
     const [losses, reader] = [this.#losses([lost]), this.#readerOf(segments)]
     await endRestored(losses, segments, reader)
     const { left, found } = await review(losses, segments, reader)
-    return found.length > 0 && (isWhole || left.length === 0)
+    return (isWhole && !isMore) || left.length === 0 ? found : []
   }
 
   /** Tells what cannot be read, each once: what was known, and what was found now. */
-  async #noteLosses(
-    segments: Segments,
-    damages: readonly Damage[],
-    atEnd: readonly LeftOut["lost"][],
-    isAnew: boolean,
-  ): Promise<void> {
-    const [losses, reader] = [this.#losses(atEnd), this.#readerOf(segments)]
+  async #noteLosses(segments: Segments, damages: readonly Damage[], { atEnd, found, isAnew }: Known): Promise<void> {
+    const [losses, reader] = [[...this.#losses(atEnd), ...found], this.#readerOf(segments)]
     const ended = await endRestored(losses, segments, reader)
     const reviewed = await review(losses, segments, reader)
     // What the state was not made anew with cannot be read yet.
@@ -361,13 +363,6 @@ class Opening {
     }
   }
 
-  #nameOfLost({ list }: Segments, { from, to }: Dropped): string {
-    const before = list.filter(({ base }) => base < from).at(-1)
-    if (before === undefined) return "segments"
-    if (to - from > this.#options.segmentBytes) return `segments after ${before.name}`
-    return `${formatCursor(from)}${suffix}`
-  }
-
   #newIdentity(): LogIdentity {
     const bytes = Buffer.from(this.#options.random?.(12) ?? randomBytes(12))
     return { id: bytes.toString("hex", 0, 8), salt: bytes.readUInt32LE(8) }
@@ -380,6 +375,15 @@ interface Reading {
   readonly told: Bookkeeping | undefined
   readonly before: Before
   readonly isLost: boolean
+  /** What is there again. */
+  readonly found: readonly Damage[]
+}
+
+/** What the state knew to be lost. */
+interface Known {
+  readonly atEnd: readonly LeftOut["lost"][]
+  readonly found: readonly Damage[]
+  readonly isAnew: boolean
 }
 
 interface Parts {
@@ -388,9 +392,4 @@ interface Parts {
   readonly index: LogIndex
   readonly ids: RecentIds
   readonly tables: JournalStore
-}
-
-/** What failed may be tried again later; what comes after it is not refused. */
-function isPassing(error: unknown): boolean {
-  return error instanceof StorageFullError || error instanceof StorageError || error instanceof OverloadError
 }

@@ -22,6 +22,8 @@ export interface RecoverOptions {
   readonly from: number
   /** The highest place that anything outside of the log's files knows of. */
   readonly known: number
+  /** What is there was written up to this place at least; default `known`. */
+  readonly stored?: number
   /** Nothing outside of the log's files remembers anything. */
   readonly isForgotten: boolean
   /** Where the next record goes at the earliest: places before it were left out, or have files of others. */
@@ -86,11 +88,12 @@ class Recovery {
 
   /** What is known to have been behind the log's end. */
   #lost(end: number): Recovered["lost"] {
-    const { known, leftOutTo, isForgotten } = this.#options
-    const isLeftOut = leftOutTo > end && usedPlaces({ from: end, to: leftOutTo }) === 0
-    const from = isLeftOut ? leftOutTo : end
-    if (known > from) return { from, to: known }
+    const { known, stored = known, leftOutTo, isForgotten } = this.#options
     const last = this.#segments.list.at(-1)
+    const isLeftOut = leftOutTo > end && usedPlaces({ from: end, to: leftOutTo }) === 0
+    const used = stored > end || last === undefined ? end : last.base + last.bytes
+    const from = isLeftOut ? leftOutTo : used
+    if (known > from) return { from, to: known }
     const isTold = isForgotten && this.#isSealed && last !== undefined
     return isTold ? { from: end, to: end + last.bytes, isUnsure: true } : undefined
   }
@@ -141,7 +144,8 @@ class Recovery {
   async #passOver(segment: Segment, position: number, isLast: boolean): Promise<number | undefined> {
     const end = segment.base + segment.bytes
     const found = await this.#reader.findRecord(segment, position + 8, end)
-    const wasStored = this.#options.known > position
+    const { known, stored = known } = this.#options
+    const wasStored = stored > position
     if (isLast && found === undefined && !wasStored) {
       this.#unfinishedBytes += await cut(this.#segments, segment, position)
       return undefined
