@@ -184,11 +184,6 @@ class MountedDisk implements Disk {
     return this.#changeName(`remove ${name}`, () => void this.#state.files.delete(name))
   }
 
-  /** Nobody else is there. */
-  async isGone(): Promise<boolean> {
-    return false
-  }
-
   freeBytes(): Promise<number> {
     const state = this.#state
     return this.#perform("free", nothing, () => {
@@ -266,6 +261,8 @@ function openFile({ name, content, state, perform }: FileOptions): DiskFile {
         content.write(sent, at)
       })
     },
+    /** Nobody else is there. */
+    isGone: async () => false,
     async close() {
       open = false
     },

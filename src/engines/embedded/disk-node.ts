@@ -1,4 +1,4 @@
-import { constants, fstatSync, write } from "node:fs"
+import { constants, statSync, write } from "node:fs"
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises"
 import { join } from "node:path"
 import { DamagedError, StorageError, StorageFullError, UnavailableError } from "../../core/errors.ts"
@@ -44,11 +44,6 @@ export async function openNodeDisk(directory: string): Promise<Disk> {
       await rm(path(name), { force: true })
       await syncDirectory(directory)
     },
-    isGone: (name) =>
-      stat(path(name)).then(
-        () => false,
-        (error: NodeJS.ErrnoException) => error.code === "ENOENT",
-      ),
     async freeBytes() {
       const { bavail, bsize } = await statfs(directory)
       return bavail * bsize
@@ -139,7 +134,7 @@ export type ReadSome = (offset: number, bytes: number) => Promise<number>
 
 async function openFile(path: string, name: string): Promise<DiskFile> {
   const file = await openHandle(path)
-  const { size } = await file.stat()
+  const { size, ...own } = await file.stat()
   return {
     name,
     bytes: size,
@@ -157,10 +152,22 @@ async function openFile(path: string, name: string): Promise<DiskFile> {
       } catch (cause) {
         throw storageError(path, cause)
       }
-      // What is in a removed file ends with the process. 1 us.
-      if (fstatSync(file.fd).nlink === 0) throw new UnavailableError(`${path} was removed`)
+      // No later start would find what is in it. 2 us.
+      if (isAnother(path, own)) throw new UnavailableError(`${path} was removed or replaced`)
     },
+    isGone: async () => isAnother(path, own),
     close: () => file.close(),
+  }
+}
+
+/** Whether no file, or another one, has the name now; where the system does not tell, it is taken for the same. */
+function isAnother(path: string, { ino, dev }: { readonly ino: number; readonly dev: number }): boolean {
+  try {
+    const named = statSync(path)
+    return named.ino !== ino || named.dev !== dev
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    return code === "ENOENT" || code === "ENOTDIR"
   }
 }
 

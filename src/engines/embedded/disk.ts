@@ -14,8 +14,6 @@ export interface Disk {
   /** Durable; replaces `to`. */
   rename(from: string, to: string): Promise<void>
   remove(name: string): Promise<void>
-  /** Whether nothing has that name any more, because somebody has removed the file or taken it away. */
-  isGone(name: string): Promise<boolean>
   /** Bytes that can still be written to this file system. */
   freeBytes(): Promise<number>
 }
@@ -27,8 +25,10 @@ export interface DiskFile {
   read(into: Uint8Array, at: number): Promise<number>
   /**
    * Overwrites in place; on disk when it resolves. A crash before that may leave any part of it. Throws StorageError, and
-   * UnavailableError where somebody has removed the file.
+   * UnavailableError where the file {@link isGone}.
    */
   write(data: Uint8Array, at: number): Promise<void>
+  /** Whether its name is another file's now, or nobody's, because somebody has removed it, taken it away or replaced it. */
+  isGone(): Promise<boolean>
   close(): Promise<void>
 }

@@ -15,6 +15,7 @@ function mortalDisk(disk: Disk) {
       bytes: file.bytes,
       read: (into, at) => file.read(into, at),
       write: (data, at) => file.write(data, at),
+      isGone: () => file.isGone(),
       close() {
         files.delete(tracked)
         return file.close()

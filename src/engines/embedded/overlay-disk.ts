@@ -56,7 +56,6 @@ export async function openOverlayDisk(beneath: Disk, bytesMax: number): Promise<
     async remove(name) {
       files.delete(name)
     },
-    isGone: async () => false,
     freeBytes: () => beneath.freeBytes(),
   }
 }
@@ -94,6 +93,10 @@ class OverlayFile implements DiskFile {
       const bytes = this.#file.pages.get(page) ?? (await this.#make(page))
       bytes.set(data.subarray(done, done + to - from), from)
     }
+  }
+
+  async isGone(): Promise<boolean> {
+    return false
   }
 
   async close(): Promise<void> {

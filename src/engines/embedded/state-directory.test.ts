@@ -336,10 +336,26 @@ describe("a data directory", () => {
     expect(await look(await open())).toEqual(before)
   })
 
-  test.each<[string, (log: string) => void]>([
+  const takes: readonly [string, (log: string) => void][] = [
     ["removed", (log) => rmSync(log, { recursive: true })],
     ["taken away", (log) => renameSync(log, `${log}.away`)],
-  ])("whose log is %s while it is open takes no more, and says why", async (_, take) => {
+    [
+      "taken away and replaced by its copy",
+      (log) => {
+        renameSync(log, `${log}.away`)
+        cpSync(`${log}.away`, log, { recursive: true })
+      },
+    ],
+    [
+      "taken away and replaced by a file",
+      (log) => {
+        renameSync(log, `${log}.away`)
+        writeFileSync(log, "")
+      },
+    ],
+  ]
+
+  test.each(takes)("whose log is %s while it is open takes no more, and says why", async (_, take) => {
     const clock = createSimulatedClock(Date.now())
     const engine = await open({ clock })
     await engine.log.append(orders, [event("first")])
@@ -347,16 +363,43 @@ describe("a data directory", () => {
     take(join(directory, "log"))
     await clock.advance(2_000)
     const append = () => engine.log.append(orders, [event("second")])
-    await vi.waitFor(() => expect(engine.outage()).toMatch(/^the files of log\/ were removed while the hub ran/))
+    await vi.waitFor(() =>
+      expect(engine.outage()).toMatch(/^the files of log\/ were removed or replaced while the hub ran/),
+    )
     await expect(append()).rejects.toThrow(UnavailableError)
     expect(lines).toEqual([engine.outage()])
   })
 
-  test("acknowledges nothing that goes into a removed file, though nobody has looked yet", async () => {
+  test.each(takes)("whose log is %s acknowledges nothing, though nobody has looked yet", async (_, take) => {
     const engine = await open({ clock: createSimulatedClock(Date.now()) })
     await engine.log.append(orders, [event("first")])
-    rmSync(join(directory, "log"), { recursive: true })
+    take(join(directory, "log"))
     await expect(engine.log.append(orders, [event("second")])).rejects.toThrow(UnavailableError)
+    await expect(engine.catalog.put("topic/acme/orders", {})).rejects.toThrow(UnavailableError)
+  })
+
+  test.each<[string, (log: string) => void]>([
+    ["a copy of it", (log) => cpSync(`${log}.copy`, log, { recursive: true })],
+    ["itself", (log) => renameSync(`${log}.away`, log)],
+  ])("whose log was away and is %s again takes no more before the next start", async (_, bringBack) => {
+    const clock = createSimulatedClock(Date.now())
+    const engine = await open({ clock })
+    await engine.log.append(orders, [event("first")])
+    const log = join(directory, "log")
+    cpSync(log, `${log}.copy`, { recursive: true })
+    renameSync(log, `${log}.away`)
+    await expect(engine.log.append(orders, [event("second")])).rejects.toThrow(UnavailableError)
+    await vi.waitFor(() => expect(engine.outage()).toBeDefined())
+    bringBack(log)
+    const looked = vi.spyOn(clock, "after")
+    await clock.advance(2_000)
+    await vi.waitFor(() => expect(looked).toHaveBeenCalledWith(2_000, expect.any(Function)))
+    expect(engine.outage()).toMatch(/start it again$/)
+    await expect(engine.log.append(orders, [event("third")])).rejects.toThrow(engine.outage())
+    await close()
+    const { outage, log: after } = await open()
+    expect(outage()).toBeUndefined()
+    expect((await after.append(orders, [event("fourth")]))[0]?.duplicate).toBe(false)
   })
 
   test("in a folder that takes no other is refused at once", async () => {

@@ -21,9 +21,9 @@ const copies = ""
 /** Appends of more than this are written in parts. */
 const partBytesMax = 2 << 20
 
-/** Why nothing is taken while the log's files are not where they belong. */
+/** Why nothing is taken once the log's files were not where they belong. */
 export const logGone =
-  "the files of log/ were removed while the hub ran, and what is published now would be lost: stop the hub, bring back log/, start it"
+  "the files of log/ were removed or replaced while the hub ran, and what is published now would be lost: stop the hub, bring back log/ where it is not there, and start it again"
 
 /** What is known of an address that is appended to. */
 interface Target {
@@ -75,7 +75,7 @@ export class Appender {
     return this.#blind
   }
 
-  /** Whether appends are refused because the file that they would go to is not in the directory any more. */
+  /** Whether appends are refused, up to the next start, because the file that they would go to was not in the directory. */
   get gone(): boolean {
     return this.#gone
   }
@@ -97,8 +97,10 @@ export class Appender {
 
   async #look(): Promise<void> {
     const isGone = await this.#state.segments.isGone()
-    if (isGone && !this.#gone) this.#onGone(logGone)
-    this.#gone = isGone
+    if (!isGone || this.#gone) return
+    // Whatever is put there later: this process has not read it.
+    this.#gone = true
+    this.#onGone(logGone)
   }
 
   stop(): void {

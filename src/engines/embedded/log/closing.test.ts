@@ -58,7 +58,6 @@ describe("a log closes", () => {
       open: (name) => told(`open ${name}`, disk.open(name)),
       rename: (from, to) => told(`rename ${to}`, disk.rename(from, to)),
       remove: (name) => told(`remove ${name}`, disk.remove(name)),
-      isGone: (name) => disk.isGone(name),
       freeBytes: () => disk.freeBytes(),
     })
     const told = <T>(what: string, work: Promise<T>) => {

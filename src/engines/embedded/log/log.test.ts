@@ -313,6 +313,7 @@ function failing(disk: Disk, nth: number, open: Set<DiskFile>): Disk {
       ...file,
       read: (into, at) => perform(() => file.read(into, at)),
       write: (data, at) => perform(() => file.write(data, at)),
+      isGone: () => file.isGone(),
       close() {
         open.delete(tracked)
         return file.close()
@@ -328,7 +329,6 @@ function failing(disk: Disk, nth: number, open: Set<DiskFile>): Disk {
     open: (name) => perform(() => disk.open(name).then(track)),
     rename: (from, to) => perform(() => disk.rename(from, to)),
     remove: (name) => perform(() => disk.remove(name)),
-    isGone: (name) => disk.isGone(name),
     freeBytes: () => disk.freeBytes(),
   }
 }
@@ -368,7 +368,8 @@ test("a start reads every byte of the log a few times at most, damaged or whole,
           bytes += got
           return got
         }
-        return { name, bytes: file.bytes, read, write: (data, at) => file.write(data, at), close: () => file.close() }
+        const { isGone, write, close } = file
+        return { name, bytes: file.bytes, read, write, isGone, close }
       },
     })
     const again = await host.open(0, through)

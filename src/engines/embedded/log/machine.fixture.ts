@@ -120,7 +120,6 @@ export const throughFiles =
     open: async (name) => change(await disk.open(name)),
     rename: (from, to) => disk.rename(from, to),
     remove: (name) => disk.remove(name),
-    isGone: (name) => disk.isGone(name),
     freeBytes: () => disk.freeBytes(),
   })
 

@@ -174,10 +174,10 @@ export class Segments {
     if (open !== undefined) await (await open).close()
   }
 
-  /** Whether somebody has removed the file that is written to, or taken it away: what goes into it now is lost. */
+  /** Whether somebody has removed the file that is written to, taken it away or replaced it: what goes into it now is lost. */
   async isGone(): Promise<boolean> {
     const last = this.#list.at(-1)
-    return last !== undefined && (await this.#disk.isGone(last.name))
+    return last !== undefined && (await (await this.file(last)).isGone())
   }
 
   /** The open file of a segment. */

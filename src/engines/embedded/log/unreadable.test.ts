@@ -22,6 +22,7 @@ function withBadSector(disk: Disk, bad: { name?: string | undefined; from: numbe
       return readAround(into, at, read)
     },
     write: (data, at) => file.write(data, at),
+    isGone: () => file.isGone(),
     close: () => file.close(),
   })
   return Object.assign(Object.create(disk) as Disk, {
