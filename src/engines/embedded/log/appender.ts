@@ -7,7 +7,7 @@ import type { Disk } from "../disk.ts"
 import { formatCursor, parseCursor } from "./cursor.ts"
 import { type Hash, hashInto, hashKey } from "./hash.ts"
 import { isDuplicate, lastOf } from "./lookup.ts"
-import { type EncodedAddress, encodeAddress, recordBytes } from "./record.ts"
+import { type EncodedAddress, encodeAddress, recordBytes, recordBytesMax } from "./record.ts"
 import { Repeats } from "./repeats.ts"
 import type { LogState } from "./state.ts"
 import type { TopicIndex } from "./topic-index.ts"
@@ -245,8 +245,15 @@ export class Appender {
     const { address, events, appended } = putting
     const target = this.#target(address)
     let bytes = 0
-    for (let i = appended.length; i < end; i++) bytes += recordBytes(target.encoded.bytes.length, events[i]!)
+    let largest = 0
+    for (let i = appended.length; i < end; i++) {
+      const size = recordBytes(target.encoded.bytes.length, events[i]!)
+      bytes += size
+      if (size > largest) largest = size
+    }
     try {
+      if (largest > recordBytesMax)
+        throw new RangeError(`an event takes ${largest} bytes, a record has ${recordBytesMax} at most`)
       writer.reserve(bytes)
     } catch (error) {
       return Promise.reject(error)

@@ -11,6 +11,7 @@ import {
   headKind,
   isEvent,
   journalKind,
+  neededBytes,
   numberOf,
   payloadOf,
   type RecordHead,
@@ -18,6 +19,7 @@ import {
   sealsSegment,
 } from "./record.ts"
 import type { Ring } from "./ring.ts"
+import { type Found, findRecord } from "./search.ts"
 import type { Segment, Segments } from "./segments.ts"
 
 const blockBytes = 256 * 1024
@@ -102,10 +104,8 @@ export class Reader {
   /** The records that check from `from` on; `next` is `from` where the first one does not. */
   async checked(segment: Segment, from: number, end: number): Promise<Stretch> {
     let block = await this.#load(segment, from, Math.min(blockBytes, end - from))
-    const claimed = claimedBytes(block, 0)
-    if (claimed > block.length && claimed <= end - from && !claimsGap(block, 0)) {
-      block = await this.#load(segment, from, claimed)
-    }
+    const needed = neededBytes(block, 0)
+    if (needed > block.length && needed <= end - from) block = await this.#load(segment, from, needed)
     return this.#decode(block, from)
   }
 
@@ -206,33 +206,10 @@ export class Reader {
     return next
   }
 
-  /** The first record that checks between `from` and `end`, and where its commit began. */
-  async findRecord(
-    segment: Segment,
-    from: number,
-    end: number,
-  ): Promise<{ readonly position: number; readonly commitStart: number } | undefined> {
-    // It is near, mostly.
-    let size = cachedBlockBytes
-    for (let position = from; position < end; ) {
-      const block = await this.#load(segment, position, Math.min(size, end - position))
-      if (block.length < headerBytes) return undefined
-      for (let at = 0; at + headerBytes <= block.length; at += 8) {
-        const claimed = claimedBytes(block, at)
-        if (claimed < headerBytes) continue
-        const here = position + at
-        // Of a gap there is no more than its header to be read.
-        if (at + claimed <= block.length || claimsGap(block, at)) {
-          if (this.#check(block, at, here)) return { position: here, commitStart: commitStartOf(block, at, here) }
-        } else if (claimed <= end - here) {
-          const whole = await this.#load(segment, here, claimed)
-          if (this.#check(whole, 0, here)) return { position: here, commitStart: commitStartOf(whole, 0, here) }
-        }
-      }
-      position += block.length < size ? end - position : block.length - headerBytes + 8
-      size = blockBytes * 4
-    }
-    return undefined
+  /** The first record that checks between `from` and `end`. No segment's head is looked for. */
+  findRecord(segment: Segment, from: number, end: number): Promise<Found | undefined> {
+    const { salt } = this.#segments.identity
+    return findRecord({ from, end, salt, load: (position, bytes) => this.#load(segment, position, bytes) })
   }
 
   /** Where the records of one read end that check from `from` on, and where the commit of the last of them began. */
@@ -312,8 +289,8 @@ export class Reader {
   async #recordBytes(segment: Segment | undefined, position: number, durable: number): Promise<Buffer | undefined> {
     const recent = this.#ring?.copy(position, headerBytes)
     if (recent !== undefined) {
-      const claimed = claimedBytes(recent, 0)
-      return claimed === 0 ? undefined : this.#ring?.copy(position, claimed)
+      const needed = neededBytes(recent, 0)
+      return needed === 0 ? undefined : this.#ring?.copy(position, needed)
     }
     // What waits to be written, in memory only, may lie in a segment that does not exist yet.
     if (segment === undefined) return undefined
@@ -322,10 +299,10 @@ export class Reader {
     const base = segment.base + number * cachedBlockBytes
     const block = await this.#block(segment, base, Math.min(base + cachedBlockBytes, end))
     const at = position - base
-    const claimed = at + headerBytes <= block.length ? claimedBytes(block, at) : 0
-    if (claimed > 0 && at + claimed <= block.length) return Buffer.from(block.subarray(at, at + claimed))
+    const needed = neededBytes(block, at)
+    if (needed > 0 && at + needed <= block.length) return Buffer.from(block.subarray(at, at + needed))
     const head = await this.#load(segment, position, Math.min(headerBytes, end - position))
-    const bytes = claimedBytes(head, 0)
+    const bytes = neededBytes(head, 0)
     if (bytes === 0 || bytes > end - position) return undefined
     return this.#load(segment, position, bytes)
   }

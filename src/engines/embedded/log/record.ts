@@ -24,6 +24,10 @@ import { formatCursor } from "./cursor.ts"
  * which are the hub's own, the payload follows the header, and between 12 and 36 there is only a running number, at 28.
  */
 export const headerBytes = 40
+/** No record is larger, but for gaps: an event has half of that at most. */
+export const recordBytesMax = 2 << 20
+/** No file of the log is larger. */
+const gapBytesMax = 1 << 30
 const magic = 0xca52
 const format = 2
 const [lengthAt, kindAt, magicAt] = [8, 7, 4]
@@ -150,11 +154,20 @@ function seed(position: number, salt: number): number {
   return ((position / 8) ^ Math.imul(Math.floor(position / 2 ** 35), 0x9e3779b1) ^ salt) >>> 0
 }
 
-/** How long the record at `at` says it is, padding included; 0 where no record begins. Nothing is checked. */
+/** How long the record at `at` says it is, padding included; 0 where no record begins. Nothing else is checked. */
 export function claimedBytes(block: Buffer, at: number): number {
   if (at + headerBytes > block.length || block.readUInt16LE(at + magicAt) !== magic) return 0
   if (block[at + magicAt + 2] !== format) return 0
-  return align(block.readUInt32LE(at + lengthAt))
+  const length = block.readUInt32LE(at + lengthAt)
+  const max = claimsGap(block, at) ? gapBytesMax : recordBytesMax
+  if (length < headerBytes || length > max) return 0
+  return align(length)
+}
+
+/** How many bytes have to be there to check what begins at `at`: of a gap its header. 0 where no record begins. */
+export function neededBytes(block: Buffer, at: number): number {
+  const claimed = claimedBytes(block, at)
+  return claimed > 0 && claimsGap(block, at) ? headerBytes : claimed
 }
 
 /** Whether the record at `at` says that it is a gap, whose bytes need not be there. Nothing is checked. */
@@ -162,13 +175,27 @@ export function claimsGap(block: Buffer, at: number): boolean {
   return block[at + kindAt] === gapKind
 }
 
+/** What the record at `at` says is the CRC-32, begun with `seed`, of the block's bytes between `from` and `to`. */
+export interface Claim {
+  readonly from: number
+  readonly to: number
+  readonly seed: number
+  readonly sum: number
+}
+
+/** Of what looks like a record's beginning. Nothing is checked, nor whether it ends within the block. */
+export function claimAt(block: Buffer, at: number, position: number, salt: number): Claim {
+  const covered = claimsGap(block, at) ? headerBytes : block.readUInt32LE(at + lengthAt)
+  return { from: at + magicAt, to: at + covered, seed: seed(position, salt), sum: block.readUInt32LE(at) }
+}
+
 /** Checks the record at `at`; undefined where it does not check, or does not end within the block. */
 export function checkRecord(block: Buffer, at: number, position: number, salt: number): RecordHead | undefined {
   const bytes = claimedBytes(block, at)
-  if (bytes < headerBytes) return undefined
+  if (bytes === 0) return undefined
   const kind = block[at + kindAt]!
   const covered = kind === gapKind ? headerBytes : block.readUInt32LE(at + lengthAt)
-  if (covered < headerBytes || at + covered > block.length) return undefined
+  if (at + covered > block.length) return undefined
   if (crc32(block.subarray(at + magicAt, at + covered), seed(position, salt)) !== block.readUInt32LE(at)) {
     return undefined
   }
