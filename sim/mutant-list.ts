@@ -71,8 +71,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "the retry delay is ignored",
     file: `${engine}/queue.ts`,
-    before: "const dueAt = this.#clock.now() + Math.max(0, Math.ceil(delayMs))",
-    after: "const dueAt = this.#clock.now() + Math.max(0, Math.ceil(delayMs) - 50)",
+    before: "const dueAt = this.#parking.now() + Math.max(0, Math.ceil(delayMs))",
+    after: "const dueAt = this.#parking.now() + Math.max(0, Math.ceil(delayMs) - 50)",
   },
   {
     name: "what was parked is forgotten by a start",

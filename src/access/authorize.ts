@@ -90,11 +90,11 @@ function watchKeys(
 /** A bucket that fills by {@link missesPerSecond}. */
 function createMissLimit(clock: Clock) {
   let left = missesPerSecond
-  let at = clock.now()
+  let at = clock.steady()
   return {
     ask(): boolean {
       if (left >= 1) return true
-      const now = clock.now()
+      const now = clock.steady()
       left = Math.min(missesPerSecond, left + (Math.max(0, now - at) * missesPerSecond) / 1_000)
       at = now
       return left >= 1

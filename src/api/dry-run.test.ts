@@ -89,7 +89,8 @@ test("every fault names its field, and what is another tenant's is not there", a
 test("the rate is over the stored time of the range", async () => {
   const clock = createSimulatedClock(Date.UTC(2030, 0, 1))
   // Its timers have to pass by themselves: the test waits for no one else.
-  const passing = { now: () => clock.now(), after: (_: number, run: () => void) => passes(run) }
+  const after = (_: number, run: () => void) => passes(run)
+  const passing = { now: () => clock.now(), steady: () => clock.steady(), after }
   const timed = await openTestApi({ clock: passing })
   try {
     await timed.call("POST", "/v1/topics", { id: "orders" })

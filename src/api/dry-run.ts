@@ -214,7 +214,7 @@ async function* linesOf(
   const tally = new Tally(createJudge(asked.judge, context), asked.sampleMax)
   const pace = createPace(clock)
   let next = typeof from === "string" && from !== "oldest" ? (from as Cursor) : end.cursor
-  let toldAt = clock.now()
+  let toldAt = clock.steady()
   yield tally.progress(end)
   for await (const batch of engine.log.read({ where: address, from, until: end.cursor, batchMax })) {
     for (const stored of batch.events) {
@@ -224,8 +224,8 @@ async function* linesOf(
       next = stored.cursor
     }
     if (gone() || stop.aborted) return
-    if (clock.now() - toldAt < progressMs) continue
-    toldAt = clock.now()
+    if (clock.steady() - toldAt < progressMs) continue
+    toldAt = clock.steady()
     yield tally.progress(end)
   }
   yield tally.result(end.cursor, true)

@@ -173,7 +173,7 @@ async function searchAfter(context: ApiContext, stored: StoredEvent, flow: strin
   const own = log.partitionOf(stored.address)
   const pace = createPace(context.clock)
   const links: FlowEvent[] = []
-  const deadline = context.clock.now() + searchMsMax
+  const deadline = context.clock.steady() + searchMsMax
   const share = Math.ceil(forwardMax / log.partitions)
   let [events, complete] = [0, true]
   for (let partition = 0; partition < log.partitions; partition++) {
@@ -184,7 +184,7 @@ async function searchAfter(context: ApiContext, stored: StoredEvent, flow: strin
       for (const each of batch.events) if (isLinked(each, flow)) links.push(flowEvent(each))
       read += batch.events.length
       await pace()
-      const over = context.stop.aborted || context.clock.now() > deadline
+      const over = context.stop.aborted || context.clock.steady() > deadline
       if (read < share && links.length < linksMax && !over) continue
       complete = false
       break
@@ -207,7 +207,7 @@ async function causesOf(
   stored: StoredEvent,
 ): Promise<{ readonly causes: readonly FlowEvent[]; readonly missing?: string }> {
   const causes: FlowEvent[] = []
-  const budget = { events: backwardMax, deadline: context.clock.now() + searchMsMax }
+  const budget = { events: backwardMax, deadline: context.clock.steady() + searchMsMax }
   let at = stored
   while (causes.length < depthMax) {
     const id = at.event.attribute("causationid")
@@ -269,7 +269,7 @@ async function searchBefore(
         const found = events.find(({ event }) => event.id === id)
         if (found !== undefined) return found
         budget.events -= events.length
-        if (budget.events <= 0 || context.clock.now() > budget.deadline) return undefined
+        if (budget.events <= 0 || context.clock.steady() > budget.deadline) return undefined
         await pace()
       }
     }

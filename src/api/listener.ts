@@ -50,7 +50,7 @@ export class Listener implements Reader {
     this.#options = options
     this.audience = options.audience
     this.position = options.from
-    this.#wroteAt = options.clock.now()
+    this.#wroteAt = options.clock.steady()
     options.response.once("close", () => this.#leave())
   }
 
@@ -91,7 +91,7 @@ export class Listener implements Reader {
 
   #write(part: Part): void {
     const { unsent, response, clock } = this.#options
-    this.#wroteAt = clock.now()
+    this.#wroteAt = clock.steady()
     unsent.write(response, part)
   }
 
@@ -174,11 +174,11 @@ export class Listener implements Reader {
     let cancel = () => {}
     const arm = (ms: number) => {
       cancel = clock.after(ms, () => {
-        const quietMs = clock.now() - this.#wroteAt
+        const quietMs = clock.steady() - this.#wroteAt
         if (quietMs < heartbeatMs) return arm(heartbeatMs - quietMs)
         // What waits for the client already says that the stream lives.
         if (!this.#gone && !response.writableNeedDrain) {
-          this.#wroteAt = clock.now()
+          this.#wroteAt = clock.steady()
           response.write(`:\nid: ${feed.place(this).kind === "end" ? this.#atEnd() : this.position}\n\n`)
         }
         arm(heartbeatMs)

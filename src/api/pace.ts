@@ -8,10 +8,10 @@ export const turnSteps = 500_000
 
 /** Lets others have their turn, whenever this one has worked for long: to be called between small pieces of work. */
 export function createPace(clock: Clock): () => Promise<void> {
-  let since = clock.now()
+  let since = clock.steady()
   return async () => {
-    if (clock.now() - since < turnMs) return
+    if (clock.steady() - since < turnMs) return
     await sleep(clock, 0)
-    since = clock.now()
+    since = clock.steady()
   }
 }

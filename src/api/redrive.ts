@@ -33,10 +33,10 @@ export interface RedrivenPart {
 export async function redrivePart(context: ApiContext, asked: RedriveRequest): Promise<RedrivenPart> {
   const { engine, clock, stop } = context
   const { tenant, filter, limit } = asked
-  const until = clock.now() + redriveWithinMs
+  const until = clock.steady() + redriveWithinMs
   let [matched, redriven] = [0, 0]
   let after = asked.after
-  while (matched < limit && clock.now() < until && !stop.aborted && !asked.gone()) {
+  while (matched < limit && clock.steady() < until && !stop.aborted && !asked.gone()) {
     const max = Math.min(scanLetters, limit - matched)
     const letters = await engine.queue.deadLetters({
       tenant,
@@ -45,7 +45,7 @@ export async function redrivePart(context: ApiContext, asked: RedriveRequest): P
       ...(after !== undefined && { after }),
     })
     for (let i = 0; i < letters.length; i += atOnce) {
-      if (i > 0 && (asked.gone() || clock.now() >= until)) return { matched, redriven, after }
+      if (i > 0 && (asked.gone() || clock.steady() >= until)) return { matched, redriven, after }
       const some = letters.slice(i, i + atOnce)
       if (!asked.dryRun) redriven += await redriveSome(context, asked, some)
       matched += some.length

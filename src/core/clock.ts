@@ -2,8 +2,24 @@
 export interface Clock {
   /** Unix time in milliseconds. */
   now(): number
+  /** Milliseconds since some moment. Nobody sets this one, so it is what durations are measured by. */
+  steady(): number
   /** Calls `run` once after `ms`; the answer cancels it. A pending call keeps no process alive. */
   after(ms: number, run: () => void): () => void
+}
+
+/**
+ * A clock's time that never goes back: where the clock is set back it goes on as the time passes, and where it is set forward
+ * it leaps with it. So what is due after some time is due by then, whatever becomes of the clock meanwhile.
+ */
+export function forwardTime(clock: Clock): () => number {
+  let ahead = Number.NEGATIVE_INFINITY
+  return () => {
+    const steady = clock.steady()
+    ahead = Math.max(ahead, clock.now() - steady)
+    // Sums of fractions miss a whole number by less than this.
+    return Math.floor(steady + ahead + 1e-3)
+  }
 }
 
 /** Chance, passed in: the simulator seeds it. */

@@ -16,13 +16,13 @@ export function isAway(error: unknown): boolean {
  * done twice. Throws on what does not pass, and what is still so after 20 s.
  */
 export async function patiently<T>(clock: Clock, work: () => Promise<T>, passes = isAway): Promise<T> {
-  const until = clock.now() + startMsMax
+  const until = clock.steady() + startMsMax
   // Ends: after the 20 s at the latest.
   for (;;) {
     try {
       return await work()
     } catch (error) {
-      if (!passes(error) || clock.now() >= until) throw error
+      if (!passes(error) || clock.steady() >= until) throw error
     }
     await sleep(clock, restMs)
   }

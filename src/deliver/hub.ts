@@ -77,6 +77,7 @@ const [writeDelayMinMs, writeDelayMaxMs] = [100, 5_000]
 export class Gate {
   readonly #clock: Clock
   readonly #log: Logger
+  /** By the clock's steady time. */
   closedUntil = 0
   /** Set at the end: what cannot be written then is left as it is. */
   stopped = false
@@ -92,7 +93,7 @@ export class Gate {
       this.stopped = true
       return
     }
-    this.closedUntil = this.#clock.now() + gateMs
+    this.closedUntil = this.#clock.steady() + gateMs
     this.#log.error({ err: error }, `${what} failed; deliveries wait`)
   }
 

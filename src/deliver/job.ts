@@ -12,14 +12,15 @@ export interface Job {
   readonly lease: Lease
   /** Leased to find out whether the destination is back. */
   readonly probe: boolean
-  /** When the lease's time last began. */
+  /** When the lease's time last began, by the clock's steady time. */
   leasedAt: number
   /** Set while it is sent. */
   sending: Sending | undefined
 }
 
 interface Sending {
-  readonly startedAt: number
+  /** By the clock's steady time. */
+  readonly begunAt: number
   readonly controller: AbortController
   /** Ends the attempt without its sender, which has not come back. */
   abandon(outcome: Outcome): void

@@ -1,8 +1,9 @@
 import { describe, expect, it, vi } from "vitest"
 import { attemptsTopic } from "../core/address.ts"
 import { deliveryId } from "../core/delivery.ts"
-import type { Trigger } from "../core/resources.ts"
+import type { Destination, Trigger } from "../core/resources.ts"
 import { type Behave, Delivering, failed, never, ok } from "../testing/delivering.ts"
+import { deliveryLimits } from "./hub.ts"
 
 describe("triggers and destinations that change", () => {
   it("holds the deliveries of a paused trigger, and lets them go when it is resumed", async () => {
@@ -266,5 +267,77 @@ describe("a destination in trouble", () => {
     const sound = hub.sent.filter(({ to }) => to === "sound")
     expect(sound).toHaveLength(100)
     return Math.max(...sound.map(({ id, at }) => at - owed.get(id)!))
+  }
+})
+
+describe("a clock that is set while deliveries wait", () => {
+  const hour = 3_600_000
+  const year = 365 * 24 * hour
+  const soon = { delaysMs: [3_000], jitter: 0, attemptsMax: 100, ageMaxMs: 10 * year }
+  interface Wait {
+    readonly behave: () => Behave
+    readonly owed: number
+    readonly withinMs: number
+    readonly limits?: Partial<Destination>
+  }
+  let failures = 0
+  const fails = (count: number, how: { readonly retryAfterMs?: number } = {}): Behave => {
+    failures = count
+    return () => (failures-- > 0 ? { kind: "failed", detail: "500", permanent: false, ...how } : ok)
+  }
+  const waits: Readonly<Record<string, Wait>> = {
+    "a retry": { behave: () => fails(1), owed: 1, withinMs: 3_100 },
+    "the rest that a destination asks for": {
+      behave: () => fails(1, { retryAfterMs: 30_000 }),
+      owed: 5,
+      withinMs: 33_000,
+    },
+    "an open breaker": { behave: () => fails(10), owed: 10, withinMs: 10_000 },
+    "a limit of the rate": { behave: () => fails(0), owed: 10, withinMs: 10_500, limits: { ratePerSecond: 1 } },
+    "an attempt that hangs": { behave: hangsOnce, owed: 1, withinMs: deliveryLimits.attemptMsMax * 1.5 + 5_000 },
+  }
+  const jumps = {
+    back: [-hour],
+    forward: [year],
+    "back and right again": [-hour, hour],
+    "forward and right again": [year, -year],
+  }
+
+  for (const [what, wait] of Object.entries(waits)) {
+    it.each(Object.entries(jumps))(`delays ${what} by nothing when it is set %s`, async (_, jumps) => {
+      const hub = await Delivering.start()
+      const { behave, owed, withinMs, limits } = wait
+      await hub.connect("a", behave(), { retry: soon }, limits)
+      await hub.owe(owed, "a")
+      await hub.rig.clock.advance(500)
+      for (const ms of jumps) {
+        hub.rig.clock.set(ms)
+        await hub.rig.clock.advance(200)
+      }
+      await hub.rig.clock.advance(withinMs - 500)
+      expect(await hub.depth("a")).toBe(0)
+      expect(await hub.letters()).toEqual([])
+    })
+
+    it(`delays ${what} by nothing when it was ahead and is right again before it begins`, async () => {
+      const hub = await Delivering.start()
+      const { behave, owed, withinMs, limits } = wait
+      hub.rig.clock.set(year)
+      await hub.connect("a", behave(), { retry: soon }, limits)
+      await hub.owe(owed, "a")
+      await hub.rig.clock.advance(500)
+      hub.rig.clock.set(-year)
+      await hub.rig.clock.advance(withinMs)
+      expect(await hub.depth("a")).toBe(0)
+    })
+  }
+
+  function hangsOnce(): Behave {
+    let hung = false
+    return (_, signal) => {
+      if (hung) return ok
+      hung = true
+      return never(signal)
+    }
   }
 })

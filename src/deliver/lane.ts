@@ -31,7 +31,8 @@ export class Lane {
   readonly #outlet: Outlet
   #rate: Rate | undefined
   #breaker: Breaker = closedBreaker
-  #restUntil = 0
+  /** As all its times, of the clock's steady ones. */
+  #restUntil = Number.NEGATIVE_INFINITY
   /** Whether the queue may have due work, and how often it said so. */
   #due = false
   #wakes = 0
@@ -46,7 +47,7 @@ export class Lane {
   constructor(name: string, destination: Destination | undefined, hub: Hub) {
     this.name = name
     this.#hub = hub
-    this.#lastActiveAt = hub.clock.now()
+    this.#lastActiveAt = hub.clock.steady()
     this.#outlet = new Outlet(destination, hub.outlets)
     this.#setDestination(destination)
   }
@@ -69,7 +70,7 @@ export class Lane {
   change(destination: Destination | undefined): void {
     this.#setDestination(destination)
     this.#outlet.change(destination)
-    this.#restUntil = 0
+    this.#restUntil = Number.NEGATIVE_INFINITY
     this.#setBreaker(closedBreaker)
     this.#go()
   }
@@ -104,7 +105,7 @@ export class Lane {
     const { ratePerSecond } = destination ?? {}
     this.#destination = destination
     if (ratePerSecond !== this.#rate?.perSecond) {
-      this.#rate = ratePerSecond === undefined ? undefined : new Rate(ratePerSecond, this.#hub.clock.now())
+      this.#rate = ratePerSecond === undefined ? undefined : new Rate(ratePerSecond, this.#hub.clock.steady())
     }
   }
 
@@ -119,7 +120,7 @@ export class Lane {
 
   /** Starts what is ready while there are slots, tokens, and a destination that wants it. */
   #start(): void {
-    const now = this.#hub.clock.now()
+    const now = this.#hub.clock.steady()
     while (this.#ready.length > 0) {
       const next = this.#ready[0]!
       if (!this.#isOpenTo(next.job, now)) this.#giveBackReady()
@@ -171,7 +172,7 @@ export class Lane {
   /** How much to lease now. 0: whoever makes room calls. */
   #room(): number {
     const { clock, gate, slots, limits } = this.#hub
-    const now = clock.now()
+    const now = clock.steady()
     const restUntil = Math.max(this.#restUntil, gate.closedUntil)
     if (gate.stopped) return 0
     if (now < restUntil) return this.#wakeAt(restUntil)
@@ -195,7 +196,7 @@ export class Lane {
   }
 
   #take(lease: Lease, probe: boolean): void {
-    const now = this.#hub.clock.now()
+    const now = this.#hub.clock.steady()
     const job: Job = { lease, probe, leasedAt: now, sending: undefined }
     this.#jobs.add(job)
     this.#fetching++
@@ -221,21 +222,22 @@ export class Lane {
     const { clock, limits } = this.#hub
     this.#sending++
     const startedAt = clock.now()
+    const begunAt = clock.steady()
     const sent = await new Promise<Sent>((resolve) => {
       const controller = new AbortController()
       const abandon = (outcome: Sent["outcome"]) => resolve({ outcome, sign: "down" })
-      job.sending = { startedAt, controller, abandon }
+      job.sending = { begunAt, controller, abandon }
       const { delivery, attempt } = job.lease
       this.#outlet.send({ stored, delivery, attempt, at: startedAt }, controller.signal).then(resolve)
     })
-    const now = clock.now()
+    const now = clock.steady()
     const aborted = this.#stopping && job.sending!.controller.signal.aborted
     job.sending = undefined
     this.#sending--
     this.#lastActiveAt = now
     if (sent.outcome.kind === "failed" && aborted) return this.#end(job, () => this.#giveBack(job, 0))
     this.#learn(job, sent, now, limits.restMsMax)
-    const durationMs = Math.max(0, now - startedAt)
+    const durationMs = Math.round(now - begunAt)
     const attempt = { number: job.lease.attempt, startedAt, durationMs, outcome: sent.outcome }
     // Begun before the next is sent: a trigger whose destination is gone is paused from here on.
     const ending = this.#end(job, () => conclude({ ...ready, attempt, lane: this.name }, this.#hub))
@@ -288,7 +290,7 @@ export class Lane {
     if (this.#stopping || (this.#timer && this.#timer.at <= at)) return 0
     this.#timer?.cancel()
     const { clock } = this.#hub
-    const cancel = clock.after(Math.max(1, at - clock.now()), () => {
+    const cancel = clock.after(Math.max(1, at - clock.steady()), () => {
       this.#timer = undefined
       this.#go()
     })
@@ -305,7 +307,7 @@ export class Lane {
     clock.after(everyMs, () => {
       this.#tending = false
       if (this.#jobs.size === 0) return
-      for (const job of this.#jobs) this.#tendJob(job, clock.now(), everyMs)
+      for (const job of this.#jobs) this.#tendJob(job, clock.steady(), everyMs)
       this.#tend()
     })
   }
@@ -320,8 +322,8 @@ export class Lane {
       })
     }
     if (!job.sending) return
-    const { startedAt, controller, abandon } = job.sending
-    const overMs = now - startedAt - limits.attemptMsMax
+    const { begunAt, controller, abandon } = job.sending
+    const overMs = now - begunAt - limits.attemptMsMax
     if (overMs >= 0) controller.abort()
     const detail = `no end of the attempt within ${limits.attemptMsMax} ms`
     if (overMs >= abortMs) abandon({ kind: "failed", detail, permanent: false })

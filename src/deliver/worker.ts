@@ -155,7 +155,7 @@ class Worker {
     clock.after(limits.idleMs, () => {
       this.#sweeping = false
       if (this.#stop.signal.aborted) return
-      const now = clock.now()
+      const now = clock.steady()
       for (const [name, lane] of this.#lanes) {
         if (!lane.isIdle(now)) continue
         this.#lanes.delete(name)

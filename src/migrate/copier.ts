@@ -65,7 +65,7 @@ export async function copyEvents(options: CopierOptions): Promise<void> {
     } catch (error) {
       if (!(error instanceof OverloadError || error instanceof StorageError)) throw error
       const { events } = options.ledger.progress
-      const now = options.clock.now()
+      const now = options.clock.steady()
       if (events > before || failingSince === undefined) failingSince = now
       if (now - failingSince > patienceMs) throw error
       before = events

@@ -18,6 +18,7 @@ function restingClock() {
   const rests = { count: 0 }
   const clock: Clock = {
     now: () => 0,
+    steady: () => 0,
     after(_, run) {
       rests.count++
       queueMicrotask(run)
@@ -64,7 +65,7 @@ test("an event that many triggers read all of is matched in as many turns as tha
 
 test("it ends when the stage is told to", async () => {
   const stop = new AbortController()
-  const pace = new Pace({ clock: { now: () => 0, after: () => () => {} }, stop: stop.signal })
+  const pace = new Pace({ clock: { now: () => 0, steady: () => 0, after: () => () => {} }, stop: stop.signal })
   const matching = pace.match(matcherWith(20, 40), stored({ s: "a".repeat(100_000) }))
   stop.abort()
   await expect(matching).rejects.toBeInstanceOf(StoppedError)

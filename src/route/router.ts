@@ -182,7 +182,7 @@ class MainReader {
   async #read(): Promise<void> {
     const { engine, clock, log } = this.#options
     const stop = this.#stop.signal
-    this.#savedAt = clock.now()
+    this.#savedAt = clock.steady()
     while (!stop.aborted) {
       try {
         for await (const batch of engine.log.read({ partition: this.#partition, from: this.#here, follow: stop })) {
@@ -229,7 +229,7 @@ class MainReader {
     if (this.#here === this.#saved) return
     this.#eventsSinceSaved += events
     const { saveAfterMs, saveAfterEvents } = this.#limits
-    const due = this.#options.clock.now() - this.#savedAt >= saveAfterMs || this.#eventsSinceSaved >= saveAfterEvents
+    const due = this.#options.clock.steady() - this.#savedAt >= saveAfterMs || this.#eventsSinceSaved >= saveAfterEvents
     if (due) await persist(this.#patience, "saving the router's position", () => this.#save())
     else this.#saveLater()
   }
@@ -256,7 +256,7 @@ class MainReader {
 
   #wasSaved(cursor: Cursor): void {
     this.#saved = cursor
-    this.#savedAt = this.#options.clock.now()
+    this.#savedAt = this.#options.clock.steady()
     this.#eventsSinceSaved = 0
   }
 

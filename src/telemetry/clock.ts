@@ -7,6 +7,7 @@ const timeoutMsMax = 2 ** 31 - 1
 /** The machine's clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
+  steady: () => performance.now(),
   after: (ms, run) => {
     let timer: NodeJS.Timeout
     // A long wait is a row of the longest ones.

@@ -55,6 +55,16 @@ test("after a jump, what was due runs late, in order, at the new time", async ()
   expect(ran).toEqual(["b@100", "a@100"])
 })
 
+test("a clock that is set tells another time, and its timers run as they would have", async () => {
+  const clock = createSimulatedClock(1_000)
+  const ran: string[] = []
+  clock.after(10, () => ran.push(`a@${clock.now()} ${clock.steady()}`))
+  clock.set(-500)
+  expect([clock.now(), clock.steady(), clock.nextAt()]).toEqual([500, 1_000, 510])
+  await clock.advance(10)
+  expect(ran).toEqual(["a@510 1010"])
+})
+
 test("step moves to the next timer and says when there is none", () => {
   const clock = createSimulatedClock()
   let ran = 0

@@ -14,6 +14,8 @@ export interface SimulatedClock extends Clock {
   advance(ms: number): Promise<void>
   /** Moves on by `ms` at once, as a machine does that was asleep: the timers due in between run late, at the new time. */
   jump(ms: number): void
+  /** Somebody sets the clock forward by `ms`, or back: timers run as they would have, and only `now` is another. */
+  set(ms: number): void
 }
 
 interface Timer {
@@ -48,6 +50,7 @@ export async function runUntil<T>(clock: SimulatedClock, work: Promise<T>): Prom
 export function createSimulatedClock(startMs = 0, meter?: WorkMeter): SimulatedClock {
   const timers = new Timers()
   let time = startMs
+  let set = 0
   const step = (): boolean => {
     meter?.step()
     const timer = timers.pop()
@@ -59,15 +62,16 @@ export function createSimulatedClock(startMs = 0, meter?: WorkMeter): SimulatedC
   return {
     now() {
       meter?.ask()
-      return Math.floor(time)
+      return Math.floor(time + set)
     },
+    steady: () => time,
     after(ms, run) {
       return timers.push(time + Math.max(0, ms), run)
     },
     get waiting() {
       return timers.size
     },
-    nextAt: () => timers.first?.at,
+    nextAt: () => timers.first && timers.first.at + set,
     step,
     async advance(ms) {
       const end = time + ms
@@ -81,6 +85,9 @@ export function createSimulatedClock(startMs = 0, meter?: WorkMeter): SimulatedC
     jump(ms) {
       time += ms
     },
+    set(ms) {
+      set += ms
+    },
   }
 }
 
@@ -91,6 +98,7 @@ export function mortalClock(clock: Clock): { readonly clock: Clock; stop(): void
   return {
     clock: {
       now: () => clock.now(),
+      steady: () => clock.steady(),
       after(ms, run) {
         if (stopped) return () => {}
         const cancel = clock.after(ms, () => {

@@ -300,3 +300,13 @@ test("a closed queue takes nothing more and ends who listens", async () => {
   await expect(queue.redrive("acme", "x")).rejects.toThrow()
   expect(await take(queue)).toEqual([])
 })
+
+test("what is parked is found within seconds of the clock's being set beyond its time", async () => {
+  const queue = await openQueue({ store, clock })
+  await queue.enqueue([delivery(cursors(1)[0]!)])
+  await queue.settle(await takeOne(queue), { kind: "retry", delayMs: 3_600_000 })
+  clock.set(3_600_000)
+  await clock.advance(5_000)
+  expect(await take(queue, 1)).toHaveLength(1)
+  await queue.close()
+})

@@ -116,7 +116,7 @@ class StoredQueue implements EmbeddedQueue {
     const lane = this.#lanes.find(options.lane)
     if (lane === undefined || this.#closed) return []
     this.#lanes.prepare(lane, options.max)
-    const now = this.#clock.now()
+    const now = this.#clock.steady()
     const leases: Lease[] = []
     while (leases.length < options.max) {
       const row = this.#lanes.take(lane)
@@ -136,7 +136,7 @@ class StoredQueue implements EmbeddedQueue {
   }
 
   async extend(lease: Lease, leaseMs: number): Promise<void> {
-    this.#leases.extend(this.#leased(lease), this.#clock.now(), leaseMs)
+    this.#leases.extend(this.#leased(lease), this.#clock.steady(), leaseMs)
   }
 
   async settle(lease: Lease, verdict: Exclude<Verdict, { kind: "dead" }>): Promise<void> {
@@ -199,7 +199,7 @@ class StoredQueue implements EmbeddedQueue {
     if (bytes === undefined) return undefined
     const found = decodeRow(name, delivery.id, bytes)
     const { attempts, dueAt, held } = found.state
-    const waits = parked !== undefined && dueAt > this.#clock.now()
+    const waits = parked !== undefined && dueAt > this.#parking.now()
     return { delivery: found.delivery, attempts, dueAt, state: held ? "held" : waits ? "parked" : "due" }
   }
 
@@ -289,7 +289,7 @@ class StoredQueue implements EmbeddedQueue {
   }
 
   async #park(row: Row, attempts: number, delayMs: number): Promise<void> {
-    const dueAt = this.#clock.now() + Math.max(0, Math.ceil(delayMs))
+    const dueAt = this.#parking.now() + Math.max(0, Math.ceil(delayMs))
     await this.#moveAway(row, { ...stateOf(row), attempts, dueAt })
     this.#parking.added(dueAt, laneKey(row.lane.name, row.delivery.id))
   }

@@ -123,8 +123,8 @@ export class Bucket {
    */
   async put(key: string, text: string, expected?: number, msMax?: number): Promise<number> {
     if (expected === undefined) return this.#write(key, text, undefined, msMax)
-    const until = this.#options.clock.now() + (msMax ?? conflictsMsMax)
-    for (let last = expected; this.#options.clock.now() < until; ) {
+    const until = this.#options.clock.steady() + (msMax ?? conflictsMsMax)
+    for (let last = expected; this.#options.clock.steady() < until; ) {
       try {
         return await this.#write(key, text, last, msMax)
       } catch (error) {
@@ -144,8 +144,8 @@ export class Bucket {
 
   /** Resolves when it is durable; false where nothing was there. Throws ConflictError, OverloadError. */
   async delete(key: string, expected?: number): Promise<boolean> {
-    const until = this.#options.clock.now() + conflictsMsMax
-    while (this.#options.clock.now() < until) {
+    const until = this.#options.clock.steady() + conflictsMsMax
+    while (this.#options.clock.steady() < until) {
       const found = await this.#newest(key)
       const actual = found.live ? found.revision : 0
       if (expected !== undefined && expected !== actual) return this.#refuse(key, expected, found)

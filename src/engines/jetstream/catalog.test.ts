@@ -161,6 +161,7 @@ function hastyClock(): Clock {
   const since = systemClock.now()
   return {
     now: () => since + 100 * (systemClock.now() - since),
+    steady: () => 100 * systemClock.steady(),
     after: (ms, run) => systemClock.after(ms / 100, run),
   }
 }

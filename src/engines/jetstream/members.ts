@@ -61,7 +61,7 @@ export class Members {
   /** Whether others are to believe that this process lives. */
   get isAlive(): boolean {
     const { clock, times } = this.#options
-    return clock.now() - this.#confirmedAt < times.giveUpMs
+    return clock.steady() - this.#confirmedAt < times.giveUpMs
   }
 
   /** Shows that this process lives, and what kinds of shares it takes; one at a time. */
@@ -69,7 +69,7 @@ export class Members {
     if (this.#beating || this.#gone) return
     this.#beating = true
     const { bucket, clock, log, id, times, yields } = this.#options
-    const at = clock.now()
+    const at = clock.steady()
     const sign = { kinds, beat: this.#beats++, ...(yields && { yields }) }
     try {
       await bucket.put(`${prefix}${id}`, JSON.stringify(sign), undefined, times.giveUpMs)

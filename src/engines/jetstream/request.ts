@@ -60,14 +60,14 @@ export async function store(options: StoreOptions): Promise<Stored> {
   const sent = headers()
   sent.set("Nats-Msg-Id", messageId)
   for (const [name, value] of Object.entries(options.headers ?? {})) sent.set(name, value)
-  const until = clock.now() + msMax
+  const until = clock.steady() + msMax
   // Ends: after msMax at the latest.
   for (;;) {
     try {
       return answerOf<Stored>(await request(nats, subject, payload, sent, Math.min(storedMsMax, msMax)))
     } catch (error) {
       if (error instanceof JetStreamError && !isPassing(error.code)) throw error
-      if (clock.now() >= until || nats.isClosed()) throw new OverloadError(1_000, "NATS stores nothing at present")
+      if (clock.steady() >= until || nats.isClosed()) throw new OverloadError(1_000, "NATS stores nothing at present")
       await sleep(clock, againAfterMs)
     }
   }

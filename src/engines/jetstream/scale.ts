@@ -146,12 +146,12 @@ async function settled(
   planned: readonly Planned[],
   msMax: number,
 ): Promise<readonly string[]> {
-  const until = clock.now() + msMax
+  const until = clock.steady() + msMax
   // Ends: at `until` at the latest.
   for (let left = planned.map(({ plan }) => plan); ; ) {
     const found = await Promise.all(left.map(({ name }) => findStream(nats, clock, name)))
     left = left.filter((plan, i) => !isSettled(plan, found[i]))
-    if (left.length === 0 || clock.now() >= until) return left.map(({ name }) => name)
+    if (left.length === 0 || clock.steady() >= until) return left.map(({ name }) => name)
     await sleep(clock, settledEveryMs)
   }
 }

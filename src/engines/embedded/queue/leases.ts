@@ -2,7 +2,8 @@ import type { Clock } from "../../../core/clock.ts"
 import type { Row } from "./lane.ts"
 
 /**
- * The leases of this process. They live in memory only: after a crash nobody holds one.
+ * The leases of this process. They live in memory only: after a crash nobody holds one. Their times are the clock's steady
+ * ones.
  *
  * Leases of one length lapse in the order in which they began, so each length has a list and only its head is looked at;
  * one timer serves them all.
@@ -37,7 +38,7 @@ export class Leases {
   /** The row of a live lease. */
   find(token: number): Row | undefined {
     const row = this.#byToken.get(token)
-    return row?.state === "leased" && row.deadline > this.#clock.now() ? row : undefined
+    return row?.state === "leased" && row.deadline > this.#clock.steady() ? row : undefined
   }
 
   extend(row: Row, now: number, leaseMs: number): void {
@@ -89,13 +90,13 @@ export class Leases {
   #arm(at: number): void {
     this.#cancel?.()
     this.#timerAt = at
-    this.#cancel = this.#clock.after(Math.max(0, at - this.#clock.now()), () => this.#lapse())
+    this.#cancel = this.#clock.after(Math.max(0, at - this.#clock.steady()), () => this.#lapse())
   }
 
   #lapse(): void {
     this.#cancel = undefined
     this.#timerAt = Number.POSITIVE_INFINITY
-    const now = this.#clock.now()
+    const now = this.#clock.steady()
     let next = Number.POSITIVE_INFINITY
     for (const list of [...this.#byLength.values()]) {
       for (const row of list) {

@@ -1,4 +1,4 @@
-import type { Clock } from "../../../core/clock.ts"
+import { type Clock, forwardTime } from "../../../core/clock.ts"
 import type { Store, Write } from "../store.ts"
 import type { Lanes } from "./lanes.ts"
 import { isRefusal } from "./refusal.ts"
@@ -11,6 +11,8 @@ const stepRows = 256
 const timeEnd = String.fromCharCode(timePrefix.charCodeAt(0) + 1)
 /** How long a step waits that could not write. */
 const againMs = 1_000
+/** It is looked again at least so often: the clock may have been set forward. */
+const lookMs = 5_000
 
 /**
  * Finds parked deliveries when their time comes: those whose lane has room go into memory, the others move to the
@@ -20,6 +22,8 @@ const againMs = 1_000
 export class Parking {
   readonly #store: Store
   readonly #clock: Clock
+  /** What the time is for what is parked: it goes on when the clock is set back. */
+  readonly now: () => number
   readonly #lanes: Lanes
   readonly #turns: Turns
   /** Keys of the time index before this one have been seen; from here on they are looked at when due. */
@@ -33,6 +37,7 @@ export class Parking {
   constructor(store: Store, clock: Clock, lanes: Lanes, turns: Turns) {
     this.#store = store
     this.#clock = clock
+    this.now = forwardTime(clock)
     this.#lanes = lanes
     this.#turns = turns
   }
@@ -45,7 +50,7 @@ export class Parking {
         if (!isRefusal(error)) throw error
         return true
       })
-    if (more) this.#arm(this.#clock.now())
+    if (more) this.#arm(this.now())
     else this.#armForNext()
   }
 
@@ -61,7 +66,7 @@ export class Parking {
     this.#resting++
     return () => {
       this.#resting--
-      this.#arm(this.#clock.now())
+      this.#arm(this.now())
     }
   }
 
@@ -74,7 +79,7 @@ export class Parking {
     if (this.#closed || this.#looking || at >= this.#timerAt) return
     this.#cancel?.()
     this.#timerAt = at
-    this.#cancel = this.#clock.after(Math.max(0, at - this.#clock.now()), () => {
+    this.#cancel = this.#clock.after(Math.min(Math.max(0, at - this.now()), lookMs), () => {
       this.#timerAt = Number.POSITIVE_INFINITY
       void this.#look()
     })
@@ -100,7 +105,7 @@ export class Parking {
     this.#looking = false
     if (this.#closed) return
     if (this.#resting > 0) return
-    if (failed) this.#arm(this.#clock.now() + againMs)
+    if (failed) this.#arm(this.now() + againMs)
     else this.#armForNext()
   }
 
@@ -108,7 +113,7 @@ export class Parking {
   async #step(): Promise<boolean> {
     if (this.#closed || this.#resting > 0) return false
     const start = this.#unseen
-    const range = { start, end: timeKey(this.#clock.now() + 1), limit: stepRows }
+    const range = { start, end: timeKey(this.now() + 1), limit: stepRows }
     const moves: Write[] = []
     const moved: { readonly lane: string; readonly id: string }[] = []
     let seen = 0

@@ -210,7 +210,7 @@ export class Appender {
 
   /** How sent messages are made. */
   sending(target: Target): SendOptions {
-    return { target, writer: this.writer, deadline: this.clock.now() + answeredMsMax }
+    return { target, writer: this.writer, deadline: this.clock.steady() + answeredMsMax }
   }
 
   /** `known`: where the last event was that the server knew by an earlier id of this one, and how many there were. */

@@ -101,7 +101,7 @@ export async function auditPartition(options: AuditOptions): Promise<AuditReport
 /** Whether it came to the end. */
 async function readAll({ clock, progress, stop }: AuditOptions, puller: Puller, end: number, audit: Audit) {
   let position = 0
-  let progressAt = clock.now()
+  let progressAt = clock.steady()
   while (position < end) {
     if (stop.aborted) return false
     const taken = puller.take(stepMessages)
@@ -109,10 +109,10 @@ async function readAll({ clock, progress, stop }: AuditOptions, puller: Puller, 
     const reached = taken.at(-1)?.sequence ?? puller.position
     if (reached > position) {
       position = Math.min(reached, end)
-      progressAt = clock.now()
+      progressAt = clock.steady()
       progress(position, end)
     } else if (!(puller.caughtUp && (await puller.reached(end)))) {
-      if (clock.now() - progressAt > patienceMs) throw new UnavailableError("the stream cannot be read at present")
+      if (clock.steady() - progressAt > patienceMs) throw new UnavailableError("the stream cannot be read at present")
       await puller.more(stop, patienceMs / 100)
     }
   }

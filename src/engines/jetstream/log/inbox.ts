@@ -183,10 +183,10 @@ class InboxReading {
 
   #pull(): void {
     const { nats, names, clock } = this.#options
-    if (this.#asked > 0 && clock.now() - this.#heardAt > silenceMsMax) this.#asked = 0
+    if (this.#asked > 0 && clock.steady() - this.#heardAt > silenceMsMax) this.#asked = 0
     if (this.#asked > 0 || !this.#link.up || nats.isClosed()) return
     this.#asked = pullMax
-    this.#heardAt = clock.now()
+    this.#heardAt = clock.steady()
     const request = { batch: pullMax, max_bytes: pullBytesOf(nats), expires: expiresMs * nanosPerMs }
     const subject = `$JS.API.CONSUMER.MSG.NEXT.${names.inboxStream}.${consumer}`
     nats.publish(subject, JSON.stringify(request), { reply: this.#inbox })
@@ -208,7 +208,7 @@ class InboxReading {
   }
 
   #receive(raw: RawMessage): void {
-    this.#heardAt = this.#options.clock.now()
+    this.#heardAt = this.#options.clock.steady()
     const status = raw.header === undefined ? 0 : statusOf(raw.header)
     if (status !== 0) {
       this.#asked = 0

@@ -143,7 +143,7 @@ export class Lane {
   answered(outgoing: Outgoing, answer: Answer): void {
     if (!this.#sent.has(outgoing)) return
     this.#refusing = false
-    this.#answeredAt = this.#wire.clock.now()
+    this.#answeredAt = this.#wire.clock.steady()
     this.#answeredNumber = Math.max(this.#answeredNumber, outgoing.number)
     if (answer.kind === "passing") {
       outgoing.failed = true
@@ -208,7 +208,7 @@ export class Lane {
   #send(outgoing: Outgoing): void {
     this.#sent.add(outgoing)
     this.#sentBytes += outgoing.bytes
-    outgoing.sentAt = this.#wire.clock.now()
+    outgoing.sentAt = this.#wire.clock.steady()
     outgoing.sendings++
     this.#wire.send(this, outgoing)
     this.#cancelTick ??= this.#wire.clock.after(tickMs, () => this.#tick())
@@ -232,7 +232,7 @@ export class Lane {
 
   #tick(): void {
     this.#cancelTick = undefined
-    const now = this.#wire.clock.now()
+    const now = this.#wire.clock.steady()
     this.#giveUp(now)
     const open = [...this.#sent].filter(({ held }) => held === undefined)
     const [oldest] = open
@@ -274,7 +274,7 @@ export class Lane {
   #sendAgain(): void {
     if (this.#sent.size === 0) return
     this.#troubled = true
-    const now = this.#wire.clock.now()
+    const now = this.#wire.clock.steady()
     for (const outgoing of [...this.#sent]) {
       if (outgoing.held !== undefined) continue
       if (outgoing.number < outgoing.topic.stored) {

@@ -60,7 +60,7 @@ export class PartitionIndex {
     this.#index = index
     this.#position = Math.max(0, position.durable - 1)
     this.#newestAt = index.newestAt()
-    this.#progressAt = clock.now()
+    this.#progressAt = clock.steady()
     const after = this.#position
     this.#puller = new Puller({
       nats,
@@ -115,10 +115,10 @@ export class PartitionIndex {
   async current(): Promise<void> {
     const { stream, clock } = this.#options
     const { last_seq } = await stream.state()
-    const begunAt = clock.now()
+    const begunAt = clock.steady()
     while (this.#position < last_seq) {
       if (this.#failure !== undefined) throw this.#failure
-      if (this.#closed || clock.now() - Math.max(begunAt, this.#progressAt) > patienceMs) {
+      if (this.#closed || clock.steady() - Math.max(begunAt, this.#progressAt) > patienceMs) {
         throw new UnavailableError(`the stream ${stream.name} cannot be followed at present`)
       }
       const { promise } = this.#progress
@@ -154,7 +154,7 @@ export class PartitionIndex {
         if (taken.length > 0 || puller.position > this.#position) {
           this.#position = taken.at(-1)?.sequence ?? puller.position
           position.durable = this.#position + 1
-          this.#progressAt = this.#options.clock.now()
+          this.#progressAt = this.#options.clock.steady()
           this.#progress.resolve()
           this.#progress = Promise.withResolvers()
         } else await puller.more()

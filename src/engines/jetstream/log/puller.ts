@@ -139,7 +139,7 @@ export class Puller {
   #watch(): void {
     this.#cancelWatch = this.#options.clock.after(watchMs, () => {
       const { clock } = this.#options
-      if (this.#asked > 0 && clock.now() - this.#heardAt > silenceMsMax) {
+      if (this.#asked > 0 && clock.steady() - this.#heardAt > silenceMsMax) {
         this.#break()
         this.#openSoon(0)
       }
@@ -215,7 +215,7 @@ export class Puller {
     this.#consumer = name
     this.#consumerSequence = 0
     this.#caughtUp = made.num_pending === 0
-    this.#heardAt = clock.now()
+    this.#heardAt = clock.steady()
     this.#inbox = createInbox()
     this.#subscription = nats.subscribe(this.#inbox, {
       callback: (error, message) => {
@@ -238,7 +238,7 @@ export class Puller {
     if (this.#consumer === undefined || this.#options.nats.isClosed()) return
     const held = this.#buffer.length - this.#taken
     if (this.#asked + held > pullMax) return
-    if (this.#asked === 0) this.#heardAt = this.#options.clock.now()
+    if (this.#asked === 0) this.#heardAt = this.#options.clock.steady()
     this.#ask({
       batch: pullMax,
       max_bytes: pullBytesOf(this.#options.nats),
@@ -257,7 +257,7 @@ export class Puller {
 
   #receive(raw: RawMessage): void {
     const { clock } = this.#options
-    this.#heardAt = clock.now()
+    this.#heardAt = clock.steady()
     const status = raw.header === undefined ? 0 : statusOf(raw.header)
     if (status !== 0) {
       this.#heed(status, asciiOf(raw.header!))

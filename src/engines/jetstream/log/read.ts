@@ -170,12 +170,12 @@ async function* readOn(reading: Reading, subjects: readonly string[], after: num
   const cancelIdle = follow === undefined ? undefined : moveOnWhenIdle(state, puller, partition)
   try {
     let next = after
-    let progressAt = state.clock.now()
+    let progressAt = state.clock.steady()
     while (!follow?.aborted) {
       const taken = puller.take(batchMax)
       const came = taken.at(-1)?.sequence ?? puller.position
       if (came > next) {
-        progressAt = state.clock.now()
+        progressAt = state.clock.steady()
         next = end === undefined ? came : Math.min(came, end)
         yield { events: decode(reading, taken), next: formatCursor(partition, next) }
         if (next === end) return
@@ -191,7 +191,7 @@ async function* readOn(reading: Reading, subjects: readonly string[], after: num
 /** Waits for more, or finds that there is none. */
 async function moreUpTo({ clock }: ReadState, puller: Puller, end: number, progressAt: number): Promise<void> {
   if (puller.caughtUp && (await puller.reached(end))) return
-  if (clock.now() - progressAt > patienceMs) {
+  if (clock.steady() - progressAt > patienceMs) {
     throw new UnavailableError("NATS does not answer: the log cannot be read at present")
   }
   await puller.more(undefined, puller.caughtUp ? recheckMs : patienceMs / 10)

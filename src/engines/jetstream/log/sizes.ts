@@ -18,7 +18,7 @@ export class Sizes {
 
   /** Events and bytes of all partitions; zeros until the streams have answered once. */
   get now(): { readonly events: number; readonly bytes: number } {
-    if (this.#clock.now() - this.#askedAt >= freshMs) void this.#ask()
+    if (this.#clock.steady() - this.#askedAt >= freshMs) void this.#ask()
     return {
       events: this.#states.reduce((sum, { messages }) => sum + messages, 0),
       bytes: this.#states.reduce((sum, { bytes }) => sum + bytes, 0),
@@ -26,7 +26,7 @@ export class Sizes {
   }
 
   async #ask(): Promise<void> {
-    this.#askedAt = this.#clock.now()
+    this.#askedAt = this.#clock.steady()
     try {
       this.#states = await Promise.all(this.#streams.map((stream) => stream.state()))
     } catch (error) {

@@ -114,12 +114,12 @@ export class LogStream {
    * where the same answer shows something beyond it, or where the stream's end is beyond it.
    */
   async #atPlace(seq: number): Promise<StreamMessage | undefined> {
-    const until = this.#clock.now() + behindMsMax
+    const until = this.#clock.steady() + behindMsMax
     // Ends: after behindMsMax at the latest.
     for (let passed = false; ; ) {
       const next = await this.#leaders({ seq, next_by_subj: ">" })
       if (next !== undefined) return next.sequence === seq ? next : undefined
-      if (passed || this.#clock.now() >= until) return undefined
+      if (passed || this.#clock.steady() >= until) return undefined
       passed = (await this.state()).last_seq >= seq
       if (!passed) await sleep(this.#clock, restMs)
     }
@@ -184,7 +184,7 @@ export class LogStream {
   }
 
   async #find<T>(subject: string, body: unknown): Promise<T | undefined> {
-    const until = this.#clock.now() + patienceMs
+    const until = this.#clock.steady() + patienceMs
     // Ends: after patienceMs at the latest.
     for (;;) {
       try {
@@ -194,7 +194,7 @@ export class LogStream {
         if (this.#nats.isClosed()) throw new ClosedError()
         if (!(error instanceof NoAnswerError || error instanceof JetStreamError)) throw error
         const passes = error instanceof NoAnswerError || isPassing(error.code)
-        if (!passes || this.#clock.now() >= until) {
+        if (!passes || this.#clock.steady() >= until) {
           throw new UnavailableError(`the stream ${this.name} cannot be read at present: ${error.message}`, {
             cause: error,
           })

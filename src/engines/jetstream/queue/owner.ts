@@ -152,8 +152,8 @@ export class Owner {
   async #leave(number: number, shard: Shard): Promise<void> {
     const { clock, leaving } = this.#options
     leaving(number)
-    const until = clock.now() + leaveMsMax
-    while (!shard.lost.aborted && shard.queue.figures().leases !== 0 && clock.now() < until) {
+    const until = clock.steady() + leaveMsMax
+    while (!shard.lost.aborted && shard.queue.figures().leases !== 0 && clock.steady() < until) {
       await sleep(clock, lookMs, shard.lost)
     }
   }

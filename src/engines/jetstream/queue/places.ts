@@ -86,8 +86,8 @@ export class Places {
   /** Resolves when every shard is held by somebody, or after `msMax`. */
   async ready(msMax: number): Promise<void> {
     const { clock } = this.#options
-    const until = clock.now() + msMax
-    while (clock.now() < until && !this.#stop.signal.aborted) {
+    const until = clock.steady() + msMax
+    while (clock.steady() < until && !this.#stop.signal.aborted) {
       const changed = this.#changed.signal
       const missing = this.#remote.filter((_, number) => !this.#held.has(number))
       const pings = await Promise.allSettled(missing.map((shard) => shard.ping()))
