@@ -77,6 +77,7 @@ async function openParts(options: EmbeddedOptions): Promise<Engine> {
     const queue = await openQueue({ store: tables, clock, isTorn: log.isTorn })
     const catalog = await openCatalog({ store: tables, defer })
     if (log.isBeginningLost) await makeTopicsAgain(log, catalog, clock)
+    await log.opened()
     return engineOf({ log, queue, catalog, store })
   } catch (error) {
     await log.close()

@@ -28,12 +28,15 @@ export interface Bookkeeping extends Growth {
   readonly lost?: Missing
   /** Whether the journal tells everything from `start` on; where not, the rows are written to it anew. */
   readonly isWhole: boolean
+  /** What was made anew is not all there yet, or what was found to be lost is not told yet. */
+  readonly isOpening?: true
 }
 
 /** Undefined where the store was never brought up to a log whole. */
 export function readBookkeeping(store: Store): Bookkeeping | undefined {
   const stored = store.get("index", key)
-  return stored && (JSON.parse(Buffer.from(stored).toString("utf8")) as Bookkeeping)
+  const bookkeeping = stored && (JSON.parse(Buffer.from(stored).toString("utf8")) as Bookkeeping)
+  return bookkeeping?.isOpening ? undefined : bookkeeping
 }
 
 export function bookkeepingWrite(bookkeeping: Bookkeeping): Write {

@@ -71,12 +71,16 @@ test("a hole in the hub's own records is found again by the start after one that
       close: () => store.close(),
     }))
     writes = 0
-    await host.open().catch((error) => expect(error).toBeInstanceOf(StorageFullError))
+    let died = false
+    await host.open().catch((error) => {
+      died = true
+      expect(error).toBeInstanceOf(StorageFullError)
+    })
     writes = Number.NEGATIVE_INFINITY
     host.cut()
     host.lines.length = 0
     const log = await host.open()
-    if (failed) expect(host.lines, `write ${at}`).toContainEqual(holeLine)
+    if (died) expect(host.lines, `write ${at}`).toContainEqual(holeLine)
     expect(rowsOf(host), `write ${at}`).toEqual(told)
     expect(Math.abs(log.figures().log_end_position! - end)).toBeLessThan(segmentBytes)
     expect(at).toBeLessThan(50)
@@ -179,17 +183,20 @@ test("a checkpoint that is damaged is none: rows from before it are made anew to
   expect(host.lines).toContainEqual(holeLine)
 })
 
-test("a journal with a hole is told anew, also by a start after one that died before it was, and though the bytes are back", async () => {
+test.each([
+  { isBack: true, what: "and is whole again where the bytes are back" },
+  { isBack: false, what: "and has what was there at the hole" },
+])("a journal with a hole is told anew by a start after one that died before it was, $what", async ({ isBack }) => {
   const host = await withHole()
-  await host.open()
+  await host.openUntilThere()
   host.cut()
-  await host.rename("taken-away", nameAt(8 + 2 * segmentBytes))
+  if (isBack) await host.rename("taken-away", nameAt(8 + 2 * segmentBytes))
   let log = await host.open()
   await host.clock.advance(5_000)
   await host.run(log.append(orders, [event("e")]))
   await host.run(log.close())
   const told = rowsOf(host)
-  expect(told).not.toContain("positions router 89")
+  expect(told.includes("positions router 89")).toBe(isBack)
   const records = (await journalOf(host)).length
   log = await host.open()
   await host.clock.advance(5_000)
@@ -199,7 +206,7 @@ test("a journal with a hole is told anew, also by a start after one that died be
   host.lines.length = 0
   log = await host.open()
   expect(rowsOf(host)).toEqual(told)
-  expect(host.lines).toEqual([])
+  expect(host.lines.filter((line) => line.startsWith("the hub's own records"))).toEqual([])
 })
 
 test("a state that is made anew knows how much the journal has grown beyond its rows", async () => {
@@ -214,4 +221,28 @@ test("a state that is made anew knows how much the journal has grown beyond its 
   host.store.lose()
   log = await host.open()
   expect(Math.abs(log.figures().journal_bytes! - grown)).toBeLessThan(grown / 5)
+})
+
+test.each([
+  { gone: "an event's bytes", told: /^damaged: / },
+  { gone: "the first segment", told: /^the hub's own records before cursor/ },
+])("what is lost ($gone) is told by the start after one that died before all was made anew", async ({ gone, told }) => {
+  const host = machine({ segmentBytes, compactBytesMin: 1 << 30 })
+  let log = await host.open()
+  await route(host, log, 0, 80)
+  await host.run(log.close())
+  host.store.lose()
+  const [first] = host.segments()
+  if (gone === "the first segment") await host.rename(first!, "taken-away")
+  else host.disk.flipBit(first!, 2_000, 1)
+  for (const start of ["that dies", "that dies as well", "that lives", "later"]) {
+    host.lines.length = 0
+    log = await (start.startsWith("that dies") ? host.openUntilThere() : host.open())
+    const lines = [...host.lines, ...log.health()]
+    if (start !== "later" || gone === "an event's bytes")
+      expect(lines, start).toContainEqual(expect.stringMatching(told))
+    if (gone === "the first segment") expect(log.isBeginningLost).toBe(start !== "later")
+    if (start === "that lives") await host.run(log.close())
+    else host.cut()
+  }
 })

@@ -58,6 +58,11 @@ export class SegmentLog implements EventLog {
     return this.#opened.isTorn
   }
 
+  /** What follows from it is all there: until this was called the next start begins anew. */
+  opened(): Promise<void> {
+    return this.#opened.opened()
+  }
+
   /** Every topic that has or had events. */
   topics(): readonly Address[] {
     return this.#state.index.topics()

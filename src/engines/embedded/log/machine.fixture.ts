@@ -70,9 +70,19 @@ export function machine(options: MachineOptions) {
     hand,
     /** To open more than a log on this machine. */
     logOptions,
-    open(): Promise<SegmentLog> {
+    /** A process that dies before its hub has made everything that follows from the log. */
+    openUntilThere(): Promise<SegmentLog> {
       power = createPower({ clock })
       return run(SegmentLog.open(logOptions()))
+    },
+    open(): Promise<SegmentLog> {
+      power = createPower({ clock })
+      const opening = async () => {
+        const log = await SegmentLog.open(logOptions())
+        await log.opened()
+        return log
+      }
+      return run(opening())
     },
     /** The segments' names, in order. */
     segments: () =>

@@ -20,7 +20,8 @@ import type { LogIdentity } from "./head.ts"
 import { damageLine, endOf, foundLine, holeLine, LogHealth } from "./health.ts"
 import { LogIndex, type Reached } from "./log-index.ts"
 import { isPassing, LogJournal } from "./log-journal.ts"
-import { endRestored, lossesKey, lossesWrite, missing, rememberedLosses, review, unindexed } from "./losses.ts"
+import { LossMemory } from "./loss-memory.ts"
+import { endRestored, missing, rememberedLosses, review, unindexed } from "./losses.ts"
 import { type Damage, damageIn, Reader } from "./reader.ts"
 import { RecentIds } from "./recent-ids.ts"
 import { readDropped } from "./reclaim.ts"
@@ -75,6 +76,8 @@ export interface OpenedLog {
   readonly isBeginningLost: boolean
   /** Whether changes of the tables are lost, and they have not been told anew since. */
   readonly isTorn: boolean
+  /** All that follows from the log is there: until then the next start begins anew. Without room it does all the same. */
+  opened(): Promise<void>
   /** Ends what waits for room. */
   ending(): void
 }
@@ -92,14 +95,13 @@ class Opening {
   readonly #closing = new AbortController()
   #appender: Appender | undefined
   /** What bookkeeping tells beside the journal's own. */
-  #told: LeftOut & { readonly isWhole: boolean } = { floor: 0, isWhole: true }
-  #isRemembering = false
-  /** Set once they can be written. */
-  #tables: JournalStore | undefined
+  #told: LeftOut & Pick<Bookkeeping, "isWhole" | "isOpening"> = { floor: 0, isWhole: true }
+  readonly #memory: LossMemory
   #index: LogIndex | undefined
 
   constructor(options: LogOptions) {
     this.#options = options
+    this.#memory = new LossMemory(options.store, this.#health)
   }
 
   async run(): Promise<OpenedLog> {
@@ -135,7 +137,8 @@ class Opening {
     const ids = new RecentIds(store, () => this.#appender?.windowMaxMs ?? 0)
     const index = new LogIndex(tables, clock, ids, this.#reached)
     this.#index = index
-    const replay = new Replay({ reader: this.#readerOf(segments), local: store, identity: segments.identity, told })
+    const [reader, { identity }] = [this.#readerOf(segments), segments]
+    const replay = new Replay({ reader, local: store, identity, told, isAnew })
     const recovered = await this.#read(segments, { index, replay, told, before, isLost, found })
     const leftOut = this.#leftOut(segments, recovered, isAnew ? { floor: before.floor } : before)
     const replayed = await replay.run(leftOut, (done, total) => {
@@ -155,13 +158,14 @@ class Opening {
     const reached = ({ position, from, to }: Damage) => position + to - from > replayed.start
     const isDamaged = replayed.holes.length > 0 || this.#health.damages.some(reached)
     // What the journal no longer tells whole, it is told anew.
-    this.#told = { ...leftOut, isWhole: (told?.isWhole ?? true) && !isDamaged }
+    const opening = isAnew && { isOpening: true as const }
+    this.#told = { ...leftOut, isWhole: (told?.isWhole ?? true) && !isDamaged, ...opening }
     this.#journal.onWhole = () => {
-      this.#told = { ...leftOut, isWhole: true }
+      this.#told = { ...this.#told, isWhole: true }
     }
     for (const segment of droppedSegments(segments.list, readDropped(store))) await segments.drop(segment)
     const opened = await this.#start(segments, { recovered, replayed, index, ids, tables })
-    this.#remember(tables)
+    this.#memory.attach(tables)
     if (!this.#told.isWhole) tables.compact()
     return opened
   }
@@ -276,8 +280,18 @@ class Opening {
       tables,
       isBeginningLost,
       isTorn: !this.#told.isWhole,
+      opened: () => this.#opened(),
       ending: () => this.#closing.abort(),
     }
+  }
+
+  async #opened(): Promise<void> {
+    const { isOpening, ...told } = this.#told
+    if (!isOpening) return
+    this.#told = told
+    await this.#memory.write().catch((error: unknown) => {
+      if (!isPassing(error)) throw error
+    })
   }
 
   #readerOf(segments: Segments): Reader {
@@ -288,25 +302,7 @@ class Opening {
     const found = this.#health.add(damage)
     if (found === "known") return
     if (found === "new") this.#options.onNotice?.(damageLine(damage))
-    if (this.#tables !== undefined) this.#remember(this.#tables)
-  }
-
-  /** So that a later start names it too, before anybody reads there. */
-  #remember(tables: JournalStore): void {
-    this.#tables = tables
-    const damages = [...this.#health.damages]
-    const [stored, write] = [this.#options.store.get("meta", lossesKey), lossesWrite(damages)]
-    if (damages.length === 0 ? stored === undefined : stored && Buffer.compare(stored, write.value!) === 0) return
-    if (this.#isRemembering) return
-    this.#isRemembering = true
-    // What is found while it is written is written after it. What cannot be is found again by the next start.
-    const again = () => {
-      this.#isRemembering = false
-      if (this.#health.damages.length > damages.length) this.#remember(tables)
-    }
-    tables.write([write]).then(again, () => {
-      this.#isRemembering = false
-    })
+    this.#memory.remember()
   }
 
   #note(line: string): void {

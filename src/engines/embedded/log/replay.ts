@@ -16,6 +16,8 @@ export interface ReplayOptions {
   readonly identity: LogIdentity
   /** What the tables hold; undefined where they are empty. */
   readonly told: Bookkeeping | undefined
+  /** There was a log before the tables were empty: they are all there only when its opening has ended. */
+  readonly isAnew: boolean
 }
 
 /** The places that the log left out, as bookkeeping tells of them. */
@@ -126,7 +128,8 @@ export class Replay {
     const writes = this.#writes
     this.#writes = []
     const isWhole = (told?.isWhole ?? true) && this.#holes.length === 0
-    const bookkeeping = { identity, ...place, ...this.#growth, ...this.#leftOut, isWhole }
+    const opening = this.#options.isAnew && { isOpening: true as const }
+    const bookkeeping = { identity, ...place, ...this.#growth, ...this.#leftOut, isWhole, ...opening }
     await local.write([...writes, bookkeepingWrite(bookkeeping)])
   }
 
