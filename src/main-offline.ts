@@ -6,7 +6,7 @@ import type { Engine } from "./core/engine.ts"
 import { StartRefusedError } from "./core/errors.ts"
 import type { Logger } from "./core/logger.ts"
 import { openEmbeddedDirectory, type RebuildStep } from "./engines/embedded/engine.ts"
-import { DirectoryLockedError } from "./engines/embedded/lock.ts"
+import { DirectoryLockedError, lockForReading } from "./engines/embedded/lock.ts"
 import { openEmbeddedSource } from "./engines/embedded/source.ts"
 import { planScaling, type ScaleOptions, type Scaling } from "./engines/jetstream/scale.ts"
 import { openJetStreamSource } from "./engines/jetstream/source.ts"
@@ -98,6 +98,20 @@ export async function openToCheck(
     ])
   }
 }
+
+/** Whether a hub on this machine has the folder open. */
+export async function isFolderOpen(directory: string): Promise<boolean> {
+  try {
+    const unlock = await lockForReading(directory)
+    await unlock()
+    return false
+  } catch (error) {
+    if (error instanceof DirectoryLockedError) return true
+    throw error
+  }
+}
+
+export { adminKeyFault } from "./access/admin-key.ts"
 
 /** A hub runs on the folder that is to be looked at. */
 export class FolderInUseError extends StartRefusedError {

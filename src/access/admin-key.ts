@@ -67,20 +67,35 @@ async function create(path: string): Promise<FileHandle | undefined> {
   }
 }
 
-async function read(file: FileHandle, path: string, random: AdminKeyOptions["random"]): Promise<AdminKey> {
-  const refused = (message: string): AdminKey => ({ kind: "refused", path, message })
+/** Why a start would refuse an admin key's file, and what to do; undefined where it would not. */
+export async function adminKeyFault(path: string): Promise<string | undefined> {
+  const file = await open(path, "r")
+  try {
+    return (await look(file, path)).fault
+  } finally {
+    await file.close()
+  }
+}
+
+async function look(file: FileHandle, path: string): Promise<{ readonly fault?: string; readonly text: string }> {
   const { mode } = await file.stat()
   if (process.platform !== "win32" && (mode & foreignBits) !== 0) {
     const octal = (mode & 0o777).toString(8).padStart(3, "0")
-    return refused(
-      `others can read the admin key (mode ${octal}). Remove ${path} to get a new key, or run: chmod 600 ${path}`,
-    )
+    const fault = `others can read the admin key (mode ${octal}). Remove ${path} to get a new key, or run: chmod 600 ${path}`
+    return { fault, text: "" }
   }
   const text = (await file.readFile("utf8")).trim()
   // Empty: just made, or a first start was cut off right there.
+  if (text === "" || isKey(text)) return { text }
+  const fault = `${path} holds no key. Put back the one that it held, or remove it to get a new key at the next start`
+  return { fault, text }
+}
+
+async function read(file: FileHandle, path: string, random: AdminKeyOptions["random"]): Promise<AdminKey> {
+  const { fault, text } = await look(file, path)
+  if (fault !== undefined) return { kind: "refused", path, message: fault }
   if (text === "") return { kind: "ready", path, key: await write(path, formatKey(random(32))), created: true }
-  if (isKey(text)) return { kind: "ready", path, key: text, created: false }
-  return refused(`${path} holds no key. Put back the one that it held, or remove it to get a new key at the next start`)
+  return { kind: "ready", path, key: text, created: false }
 }
 
 async function write(path: string, key: string): Promise<string> {

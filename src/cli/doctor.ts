@@ -6,7 +6,7 @@ import { formatBytes } from "../config/quantities.ts"
 import { auditHub, type PartitionReport, summary } from "./audit.ts"
 import { type CommonOptions, type Context, examples, withHub } from "./command.ts"
 import { CommandError, exitCodes, ProblemError, ToldError, UnreachableError } from "./failures.ts"
-import { checkFolder, wholeText } from "./folder-check.ts"
+import { checkFolder, hasOpen, keyFault, wholeText } from "./folder-check.ts"
 import { findHub, type Hub, type HubAddress } from "./hub.ts"
 import { coloursFor, printable } from "./terminal.ts"
 
@@ -52,7 +52,9 @@ async function doctor(context: Context, options: DoctorOptions): Promise<void> {
   const { terminal } = context
   const address = findHub(options, terminal.env)
   const hub = context.hub(options)
-  const alive = await checkAlive(hub)
+  const answering = await checkAlive(hub)
+  const isAnother = answering.alive && !(await hasOpen(hub, address, context, options))
+  const alive = isAnother ? { alive: false, checks: [notAsked(hub, options)] } : answering
   const local = isLoopbackHost(new URL(address.url).hostname) || options.data !== undefined
   const checks = [
     checkNode(),
@@ -66,7 +68,12 @@ async function doctor(context: Context, options: DoctorOptions): Promise<void> {
   const bad = checks.some(({ result }) => result === "bad")
   if (options.json) await terminal.out(`${JSON.stringify({ ok: !bad, checks }, null, 2)}\n`)
   else await terminal.out(report(context, checks))
-  if (bad) throw new ToldError(alive.alive ? exitCodes.failed : exitCodes.unreachable)
+  if (bad) throw new ToldError(answering.alive ? exitCodes.failed : exitCodes.unreachable)
+}
+
+function notAsked({ url }: Hub, { data }: DoctorOptions): Check {
+  const detail = `${url} answers, but does not have ${data} open: it was not asked, the folder was looked at`
+  return { name: "hub", result: "skipped", detail }
 }
 
 function report(context: Context, checks: readonly Check[]): string {
@@ -292,8 +299,11 @@ async function checkKeyFile({ keyFile }: HubAddress, local: boolean): Promise<Ch
   if (!local) return { name, result: "skipped", detail: "the hub is on another machine" }
   try {
     const { mode } = await stat(keyFile)
-    if ((mode & 0o077) === 0 || process.platform === "win32")
+    if ((mode & 0o077) === 0 || process.platform === "win32") {
+      const [fault, ...next] = (await keyFault(keyFile))?.split(". ") ?? []
+      if (fault !== undefined) return { name, result: "bad", detail: fault, next: `${next.join(". ")}.` }
       return { name, result: "good", detail: `${keyFile} is its owner's alone` }
+    }
     const shown = (mode & 0o777).toString(8)
     return {
       name,

@@ -1,13 +1,15 @@
-import { existsSync } from "node:fs"
-import { mkdtemp, rm } from "node:fs/promises"
+import { existsSync, readdirSync } from "node:fs"
+import { mkdtemp, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { isLoopbackHost } from "../config/addresses.ts"
 import { loadSettings } from "../config/load.ts"
 import { natsServers } from "../config/relations.ts"
 import type { Settings } from "../config/schema.ts"
 import { StartRefusedError, StorageFullError } from "../core/errors.ts"
 import { type PartitionReport, summary } from "./audit.ts"
 import type { CommonOptions, Context } from "./command.ts"
+import type { Hub, HubAddress } from "./hub.ts"
 import { startProgress } from "./progress.ts"
 import { faulty, readIfThere } from "./serve.ts"
 import type { Terminal } from "./terminal.ts"
@@ -36,15 +38,46 @@ export function folderSettings({ data }: CommonOptions, { env }: Terminal): Sett
   return loaded.settings
 }
 
-/** Whether a hub with its own log has ever been there. */
-export function holdsHub({ data }: Settings): boolean {
-  return existsSync(join(data, "log"))
+/** What is there of a hub with its own log: all that tells of it, what is left without its log, or nothing. */
+export function whatIsLeft({ data }: Settings): "log" | "rest" | "nothing" {
+  const has = (name: string) => existsSync(join(data, name))
+  if (has("log") && readdirSync(join(data, "log")).length > 0) return "log"
+  // A hub on NATS has its key here too.
+  return has("state") || (has("admin.key") && !has("nats")) ? "rest" : "nothing"
+}
+
+export const logGone = {
+  detail: ({ data }: Settings) => `a hub was in ${data}, but its log/ is gone: nothing is left of its events`,
+  next: "Bring back log/ from a copy of the data directory; without it the next start begins an empty log.",
+}
+
+/** Whether the hub at an address is to be asked about the folder of `--data`: not one that does not have it open. */
+export async function hasOpen(hub: Hub, { keyFile }: HubAddress, context: Context, options: FolderOptions) {
+  if (options.data === undefined || !isLoopbackHost(new URL(hub.url).hostname)) return true
+  const settings = folderSettings(options, context.terminal)
+  if (natsServers(settings.engine) !== undefined || whatIsLeft(settings) === "nothing") return true
+  const { isFolderOpen } = await import("../main-offline.ts")
+  if (!(await isFolderOpen(settings.data))) return false
+  const key = await readFile(keyFile, "utf8").catch(() => "")
+  if (key === "") return true
+  const authorization = `Bearer ${key.trim()}`
+  const answer = await fetch(`${hub.url}/v1/status`, { headers: { authorization } }).catch(() => undefined)
+  await answer?.body?.cancel()
+  return answer?.status !== 401
+}
+
+/** Why a start would refuse the admin key's file. */
+export async function keyFault(path: string): Promise<string | undefined> {
+  const { adminKeyFault } = await import("../main-offline.ts")
+  return adminKeyFault(path)
 }
 
 /** Looks at the folder of a hub that does not run, and changes nothing of it; `audit` reads all events. */
 export async function checkFolder(context: Context, options: FolderOptions): Promise<FolderReport> {
   const settings = folderSettings(options, context.terminal)
-  if (natsServers(settings.engine) !== undefined || !holdsHub(settings)) return { kind: "none" }
+  const left = whatIsLeft(settings)
+  if (natsServers(settings.engine) !== undefined || left === "nothing") return { kind: "none" }
+  if (left === "rest") return { kind: "refused", detail: logGone.detail(settings), next: [logGone.next] }
   const work = await mkdtemp(join(tmpdir(), "redcar-doctor-"))
   try {
     return await lookAt(context, settings, work, options.audit === true)
@@ -93,6 +126,9 @@ const barUnits = 10_000
 
 /** What is said of a folder in which nothing is wrong. */
 export function wholeText(directory: string, audit: PartitionReport | undefined): string {
-  if (audit !== undefined) return `what is in ${directory} is whole: ${summary(audit)}`
-  return `its files, its state and the end of its log in ${directory} are whole; --audit reads all of it`
+  const isStateGone = !existsSync(join(directory, "state"))
+  const anew = isStateGone ? "; state/ is not there, and the next start makes it anew" : ""
+  if (audit !== undefined) return `what is in ${directory} is whole: ${summary(audit)}${anew}`
+  const what = isStateGone ? "its files" : "its files, its state"
+  return `${what} and the end of its log in ${directory} are whole${anew}; --audit reads all of it`
 }

@@ -164,8 +164,8 @@ describe("redcar doctor --rebuild", () => {
     for (const name of readdirSync(join(data, "log"))) rmSync(join(data, "log", name))
     const before = bytesOf(join(data, "state"))
     const { code, err } = await runCli(["doctor", "--rebuild", "--data", data])
-    expect([code, err]).toEqual([exitCodes.failed, expect.stringContaining("log/ holds nothing that the state could")])
-    expect(err).toContain("Bring back the files of log/")
+    expect([code, err]).toEqual([exitCodes.failed, expect.stringContaining("but its log/ is gone")])
+    expect(err).toContain("Bring back log/ from a copy")
     expect(bytesOf(join(data, "state"))).toEqual(before)
   }, 30_000)
 
@@ -234,6 +234,71 @@ describe("redcar doctor on the folder of a hub that does not run", () => {
       detail: expect.stringMatching(new RegExp(`another hub \\(process ${process.pid} .*does not answer here`)),
       next: expect.stringContaining("--url"),
     })
+  }, 30_000)
+
+  test("looks at the folder, and not at another hub that answers", async () => {
+    await fill()
+    flipIn("e1")
+    const other = await startHubOn(join(home, "other"))
+    closing.push(() => other.stop())
+    const asked = (...flags: readonly string[]) => runCli(["doctor", "--url", other.address, "--json", ...flags])
+    const { code, out } = await asked("--data", data, "--audit")
+    const checks = JSON.parse(out).checks as readonly Checked[]
+    expect(code).toBe(exitCodes.failed)
+    const detail = `${other.address} answers, but does not have ${data} open: it was not asked, the folder was looked at`
+    expect(checks).toContainEqual({ name: "hub", result: "skipped", detail })
+    expect(checks.filter(({ name }) => /^(folder|damaged)$/.test(name))).not.toEqual([])
+    expect(checks.map(({ name }) => name)).not.toContain("log")
+    await start()
+    const both = JSON.parse((await asked("--data", data)).out).checks as readonly Checked[]
+    expect(both.find(({ name }) => name === "folder")).toMatchObject({
+      result: "bad",
+      detail: expect.stringContaining("does not answer here"),
+    })
+    const own = JSON.parse((await asked("--data", join(home, "other"))).out).checks as readonly Checked[]
+    expect(own.find(({ name }) => name === "log")).toMatchObject({ result: "good" })
+    expect(own.find(({ name }) => name === "folder")).toBeUndefined()
+  }, 30_000)
+
+  test.each([
+    ["log/ gone", ["log"]],
+    ["all but the key gone", ["log", "state"]],
+  ])(
+    "says that the log is gone: %s",
+    async (_, names) => {
+      await fill()
+      for (const name of names) rmSync(join(data, name), { recursive: true })
+      const said = {
+        detail: `a hub was in ${data}, but its log/ is gone: nothing is left of its events`,
+        next: "Bring back log/ from a copy of the data directory; without it the next start begins an empty log.",
+      }
+      expect(await folderCheck()).toEqual({ name: "folder", result: "bad", ...said })
+      const { code, err } = await runCli(["doctor", "--rebuild", "--data", data])
+      expect([code, err]).toEqual([exitCodes.failed, `error: ${said.detail}\n${said.next}\n`])
+    },
+    30_000,
+  )
+
+  test("says that a state that is not there is made anew", async () => {
+    await fill()
+    rmSync(join(data, "state"), { recursive: true })
+    expect(await folderCheck()).toMatchObject({
+      result: "good",
+      detail: `its files and the end of its log in ${data} are whole; state/ is not there, and the next start makes it anew; --audit reads all of it`,
+    })
+  }, 30_000)
+
+  test("refuses an admin key as a start does", async () => {
+    await fill()
+    writeFileSync(join(data, "admin.key"), "garbage")
+    const { out } = await runCli(["doctor", "--data", data, ...nobody, "--json"])
+    expect((JSON.parse(out).checks as readonly Checked[]).find(({ name }) => name === "key file")).toEqual({
+      name: "key file",
+      result: "bad",
+      detail: `${join(data, "admin.key")} holds no key`,
+      next: "Put back the one that it held, or remove it to get a new key at the next start.",
+    })
+    await expect(start()).rejects.toThrow("holds no key")
   }, 30_000)
 
   test("has nothing to say where there is none", async () => {

@@ -5,7 +5,7 @@ import { StartRefusedError } from "../core/errors.ts"
 import type { Inventory } from "../migrate/inventory.ts"
 import type { CommonOptions, Context } from "./command.ts"
 import { exitCodes, FailedError, ToldError, UsageError } from "./failures.ts"
-import { folderSettings, holdsHub } from "./folder-check.ts"
+import { folderSettings, logGone, whatIsLeft } from "./folder-check.ts"
 import { type Progress, plural, startProgress } from "./progress.ts"
 import { coloursFor, printable, type Terminal } from "./terminal.ts"
 
@@ -39,7 +39,9 @@ function check(settings: Settings): void {
       "What each process keeps beside it is made anew by its next start: delete the nats folder in its data directory.",
     ])
   }
-  if (!holdsHub(settings)) {
+  const left = whatIsLeft(settings)
+  if (left === "rest") throw new FailedError(logGone.detail(settings), [logGone.next])
+  if (left === "nothing") {
     throw new UsageError(`there is no hub's log in ${settings.data}`, ["Name its data directory with --data."])
   }
 }
