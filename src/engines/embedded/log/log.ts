@@ -132,7 +132,10 @@ export class SegmentLog implements EventLog {
     const index = this.#state.index.topic(address.tenant, address.topic)
     const from = index.trimmedTo
     const { position, events } = trimPoint(index, keep, this.#state.clock.now(), this.#state.writer.durable)
-    if (events === 0) return 0
+    if (events === 0) {
+      this.#reclaimer.later()
+      return 0
+    }
     const dropped = new Map<string, number>()
     countBytes(dropped, index, this.#state.segments, { from, to: position })
     await index.trim(position)

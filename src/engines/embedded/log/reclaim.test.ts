@@ -1,4 +1,5 @@
-import { expect, test } from "vitest"
+import { describe, expect, test } from "vitest"
+import { StorageError } from "../../../core/errors.ts"
 import { Event } from "../../../core/event.ts"
 import { createSimulatedChance } from "../../../testing/chance.ts"
 import { createSimulatedClock, runUntil } from "../../../testing/clock.ts"
@@ -7,7 +8,7 @@ import { createPower } from "../../../testing/power.ts"
 import { createSimulatedStore } from "../../../testing/store.ts"
 import type { Store } from "../store.ts"
 import { SegmentLog } from "./log.ts"
-import { event, fill, machine, orders } from "./machine.fixture.ts"
+import { event, fill, machine, orders, throughFiles } from "./machine.fixture.ts"
 
 /** A log of so many topics, their events in turn, and how many rows were read from its store. */
 async function filled(topics: number, events: number) {
@@ -142,4 +143,113 @@ test("what can never be given back is not tried for ever", async () => {
   expect(refused).toBeGreaterThan(5)
   await host.clock.advance(36_000_000)
   expect(host.refused).toBe(refused)
+})
+
+/** A log of which retention dropped all but one event, and whose process died when the first segment was to be given back. */
+async function killed() {
+  const refused = { name: undefined as string | undefined }
+  let die: (() => void) | undefined
+  const refusing = <T>(name: string, work: () => Promise<T>): Promise<T> => {
+    if (die !== undefined && name.endsWith(".segment")) {
+      die()
+      return new Promise(() => {})
+    }
+    return name === refused.name ? Promise.reject(new StorageError("not this one")) : work()
+  }
+  const host = machine({
+    segmentBytes: 64 << 10,
+    throughDisk: (disk) => ({
+      ...throughFiles((file) => file)(disk),
+      rename: (from, to) => refusing(from, () => disk.rename(from, to)),
+      remove: (name) => refusing(name, () => disk.remove(name)),
+    }),
+  })
+  const log = await host.open()
+  await fill(host, log, 300)
+  await host.clock.advance(2_000)
+  const dead = new Promise<void>((resolve) => {
+    die = resolve
+  })
+  void log.trim(orders, { eventsMax: 1 })
+  await host.run(dead)
+  die = undefined
+  host.cut()
+  expect(host.segments()).toHaveLength(6)
+  return { host, refused }
+}
+
+describe("what a process that died had not given back is given back after the next start", () => {
+  test.each([
+    ["drops more", 20],
+    ["finds nothing to drop", 0],
+  ])("once retention %s", async (_, events) => {
+    const { host } = await killed()
+    const log = await host.open()
+    await fill(host, log, events, 1_000, "more")
+    await host.clock.advance(2_000)
+    expect(await host.run(log.trim(orders, { eventsMax: 1 }))).toBe(events)
+    await host.clock.advance(2_000)
+    expect(host.segments().length).toBeLessThan(3)
+  })
+
+  test("but for what cannot be removed, which keeps nothing else", async () => {
+    const { host, refused } = await killed()
+    const kept = host.segments()[2]!
+    refused.name = kept
+    const log = await host.open()
+    await host.run(log.trim(orders, { eventsMax: 1 }))
+    await host.clock.advance(3_600_000)
+    expect(host.segments()).toContain(kept)
+    expect(host.segments().length).toBeLessThan(4)
+  })
+
+  test("and what is as it was is not written anew, nor what is damaged thrown away", async () => {
+    let thinned = 0
+    const host = machine({
+      segmentBytes: 64 << 10,
+      throughDisk: (disk) => ({
+        ...throughFiles((file) => file)(disk),
+        createSparse(name, bytes, parts) {
+          if (name.includes(".segment")) thinned++
+          return disk.createSparse(name, bytes, parts)
+        },
+      }),
+    })
+    let log = await host.open()
+    for (let i = 0; i < 40; i++)
+      await host.run(log.tables.write([{ table: "meta", key: `a${i}`, value: Buffer.alloc(4_000) }]))
+    const journal = host.segments()[1]!
+    await host.run(log.append(users, [event("u")]))
+    await fill(host, log, 300)
+    await host.clock.advance(2_000)
+    await host.run(log.trim(orders, { eventsMax: 1 }))
+    expect(thinned).toBeGreaterThan(0)
+    await host.run(log.close())
+    const file = await host.run(host.hand().open(journal))
+    await host.run(file.write(Buffer.alloc(60 << 10), 4 << 10))
+    const before = host.segments()
+    thinned = 0
+    log = await host.open()
+    await host.run(log.trim(orders, { eventsMax: 1 }))
+    await host.clock.advance(3_600_000)
+    expect(thinned).toBe(0)
+    expect(host.segments()).toEqual(before)
+  })
+})
+
+test("what was tried in vain so often that it was given up is tried again once something else succeeds", async () => {
+  const host = machine({ segmentBytes: 64 << 10 })
+  const log = await host.open()
+  await fill(host, log, 300)
+  await host.clock.advance(2_000)
+  host.failing = true
+  await expect(host.run(log.trim(orders, { eventsMax: 1 }))).rejects.toThrow("no more today")
+  await host.clock.advance(3_600_000)
+  host.failing = false
+  await host.clock.advance(3_600_000)
+  expect(host.segments().length).toBeGreaterThan(3)
+  await fill(host, log, 1, 1_000, "more")
+  await host.run(log.trim(orders, { eventsMax: 1 }))
+  await host.clock.advance(2_000)
+  expect(host.segments().length).toBeLessThan(3)
 })

@@ -13,7 +13,7 @@ const thinBelow = 0.5
 const pieceBytes = 1 << 20
 /** Topics counted in one turn. */
 const topicsAtOnce = 50
-/** What failed is tried again after this long, then after twice as long, and so on; so often, until something else succeeds. */
+/** What is left is tried again after this long, then after twice as long, and so on; so often, until something else succeeds. */
 const againAfterMs = 1_000
 const triesMax = 10
 
@@ -25,6 +25,12 @@ export function readDropped(store: Store): readonly Dropped[] {
   const stored = store.get("meta", droppedKey)
   return stored === undefined ? [] : (JSON.parse(Buffer.from(stored).toString("utf8")) as readonly Dropped[])
 }
+
+/**
+ * Why a segment may have room to give back: retention dropped events in it, the journal left it, or a process that is dead may
+ * not have come to it.
+ */
+type Cause = "retention" | "journal" | "start"
 
 interface Live {
   readonly from: number
@@ -44,26 +50,39 @@ export class Reclaimer {
   /** Where a sealed segment holds the journal; of those only that the journal still needs. */
   readonly #journaled = new Map<string, readonly Live[]>()
   #running: Promise<void> = Promise.resolve()
-  /** What failed: one stretch of what retention, and one of what the journal gave back. */
-  readonly #failed = new Map<"retention" | "journal", Dropped>()
+  /** What is still to be looked into, or failed: one stretch for each cause. */
+  readonly #left = new Map<Cause, Dropped>()
   #tries = 0
   #cancelAgain: (() => void) | undefined
   #isStopped = false
 
   constructor(state: LogState) {
     this.#state = state
+    this.#left.set("start", { from: 0, to: state.segments.end })
   }
 
   /**
    * After events between `from` and `to` were dropped: so many bytes of each segment, by name, where that is known. Then a
    * segment is looked into only when little of it may be kept.
    */
-  run(from: number, to: number, dropped?: ReadonlyMap<string, number>): Promise<void> {
+  async run(from: number, to: number, dropped?: ReadonlyMap<string, number>): Promise<void> {
+    await this.#run(dropped === undefined ? "journal" : "retention", { from, to }, dropped)
+    if (this.#cancelAgain === undefined) this.#tries = 0
+    this.later()
+  }
+
+  /** Gives back a little later what is left from before. */
+  later(): void {
+    if (this.#isStopped || this.#left.size === 0 || this.#cancelAgain !== undefined || this.#tries >= triesMax) return
+    this.#cancelAgain = this.#state.clock.after(againAfterMs * 2 ** this.#tries++, () => void this.#runAgain())
+  }
+
+  #run(cause: Cause, stretch: Dropped, dropped?: ReadonlyMap<string, number>): Promise<void> {
     this.#running = this.#running
       .catch(() => {})
-      .then(() => this.#reclaim(from, to, dropped))
+      .then(() => this.#reclaim(cause, stretch, dropped))
       .catch((error: unknown) => {
-        this.#again(dropped === undefined ? "journal" : "retention", { from, to })
+        this.#leave(cause, stretch)
         throw error
       })
     return this.#running
@@ -76,40 +95,45 @@ export class Reclaimer {
     return this.#running.catch(() => {})
   }
 
-  #again(of: "retention" | "journal", { from, to }: Dropped): void {
-    const before = this.#failed.get(of) ?? { from, to }
-    this.#failed.set(of, { from: Math.min(before.from, from), to: Math.max(before.to, to) })
-    if (this.#isStopped || this.#cancelAgain !== undefined || this.#tries >= triesMax) return
-    this.#cancelAgain = this.#state.clock.after(againAfterMs * 2 ** this.#tries++, () => void this.#runAgain())
+  #leave(cause: Cause, { from, to }: Dropped): void {
+    const before = this.#left.get(cause) ?? { from, to }
+    this.#left.set(cause, { from: Math.min(before.from, from), to: Math.max(before.to, to) })
+    this.later()
   }
 
   async #runAgain(): Promise<void> {
     this.#cancelAgain = undefined
-    const failed = [...this.#failed]
-    this.#failed.clear()
-    const runs = failed.map(([of, { from, to }]) => this.run(from, to, of === "retention" ? new Map() : undefined))
-    const ends = await Promise.allSettled(runs)
+    const left = [...this.#left]
+    this.#left.clear()
+    const ends = await Promise.allSettled(left.map(([cause, stretch]) => this.#run(cause, stretch)))
     if (ends.every(({ status }) => status === "fulfilled")) this.#tries = 0
   }
 
-  async #reclaim(from: number, to: number, dropped: ReadonlyMap<string, number> | undefined): Promise<void> {
+  async #reclaim(cause: Cause, { from, to }: Dropped, dropped?: ReadonlyMap<string, number>): Promise<void> {
     const { segments, writer } = this.#state
     const sealed = segments.list.slice(0, -1).filter(({ base, bytes }) => base + bytes <= writer.durable)
     const touched = sealed.filter(({ base, bytes }) => base + bytes > from && base < to)
     const known = touched.filter(({ name }) => this.#held.has(name))
     for (const { name } of known) this.#held.set(name, this.#held.get(name)! - (dropped?.get(name) ?? 0))
     if (known.length < touched.length) await this.#count(sealed)
+    const ends: PromiseSettledResult<void>[] = []
     for (const segment of touched) {
-      const held = this.#held.get(segment.name)!
-      // What cannot be read is given up by retention only: a copy may bring it back until then.
-      const isToKeep = dropped === undefined && this.#damages(segment).length > 0
-      if (isToKeep) continue
-      if (dropped === undefined || held < this.#thinBelow(segment)) await this.#look(segment)
+      if (this.#mayGive(segment, cause)) ends.push(...(await Promise.allSettled([this.#look(segment, cause)])))
     }
+    // One that cannot be given back does not keep the others.
+    const failed = ends.find(({ status }) => status === "rejected")
+    if (failed?.status === "rejected") throw failed.reason
   }
 
-  async #look(segment: Segment): Promise<void> {
+  #mayGive(segment: Segment, cause: Cause): boolean {
+    const held = this.#held.get(segment.name)!
+    return cause === "journal" || held <= 0 || held < this.#thinBelow(segment)
+  }
+
+  async #look(segment: Segment, cause: Cause): Promise<void> {
     const live = await this.#live(segment)
+    // What cannot be read is given up by retention only: a copy may bring it back until then.
+    if (cause !== "retention" && this.#damages(segment).length > 0) return
     const kept = live.reduce((sum, part) => sum + part.to - part.from, 0)
     this.#held.set(segment.name, kept)
     if (kept === 0) {
@@ -140,7 +164,12 @@ export class Reclaimer {
       countBytes(counted, ofTopic, segments, { from, to: end.base + end.bytes })
       if (++topics % topicsAtOnce === 0) await sleep(clock, 0)
     }
-    for (const { name } of unknown) this.#held.set(name, counted.get(name)!)
+    for (const { name, isSparse } of unknown) {
+      const held = counted.get(name)!
+      this.#held.set(name, held)
+      // It was rewritten before this start: what it holds is taken for what was kept then.
+      if (isSparse && !this.#kept.has(name)) this.#kept.set(name, held)
+    }
   }
 
   /** What does not check is not written over: a copy may tell what it was. */
