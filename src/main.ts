@@ -146,6 +146,7 @@ export function embeddedOptions({ limits }: Settings, log: Logger): Omit<Embedde
     pendingBytesMax: limits.pendingBytesMax,
     reserveBytes: limits.diskReserveBytes,
     onNotice: (line) => log.error({}, line),
+    onFound: (line) => log.warn({}, line),
     onRebuild: tellTenths(log, "the state is made anew from the log"),
   }
 }

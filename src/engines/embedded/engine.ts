@@ -13,7 +13,7 @@ import type { RebuildStep } from "./log/open.ts"
 import { closeToOthers, makeDirectory } from "./modes.ts"
 import { openQueue } from "./queue.ts"
 import { allShares } from "./shares.ts"
-import { openState, wanted } from "./state-directory.ts"
+import { openState } from "./state-directory.ts"
 import type { Store } from "./store.ts"
 import { makeTopicsAgain } from "./topics.ts"
 
@@ -35,10 +35,14 @@ export interface EmbeddedOptions {
   readonly compactBytesMin?: number
   /** Why the store is empty that had been there. */
   readonly discarded?: string
+  /** The state is made anew, though nothing is wrong with it. */
+  readonly isAnew?: boolean
   /** For the identity of a new log; default: the system's. */
   random?(bytes: number): Uint8Array
   /** Told once of each stretch of the log that does not check, and of what else is wrong with the files, one line each. */
   onNotice?(line: string): void
+  /** Told of each stretch of the log that was lost, and is there again, one line each. */
+  onFound?(line: string): void
   /** The state is made anew from the log. Called now and then with how far it is. */
   onRebuild?(step: RebuildStep): void
 }
@@ -70,6 +74,8 @@ async function openParts(options: EmbeddedOptions): Promise<Engine> {
     ...(options.discarded !== undefined && { discarded: options.discarded }),
     ...(options.random && { random: options.random }),
     ...(options.onNotice && { onNotice: options.onNotice }),
+    ...(options.onFound && { onFound: options.onFound }),
+    ...(options.isAnew && { isAnew: true }),
     ...(options.onRebuild && { onRebuild: options.onRebuild }),
   })
   const { tables } = log
@@ -113,7 +119,7 @@ function engineOf({ log, queue, catalog, store }: Parts): Engine {
   }
 }
 
-export interface DirectoryOptions extends Omit<EmbeddedOptions, "disk" | "store" | "discarded"> {
+export interface DirectoryOptions extends Omit<EmbeddedOptions, "disk" | "store" | "discarded" | "isAnew"> {
   /** Makes the state anew from the log, whatever it is like. */
   readonly rebuild?: boolean
 }
@@ -148,13 +154,14 @@ async function openLocked(directory: string, options: DirectoryOptions, lock: Di
   const disk = await openNodeDisk(join(directory, "log"))
   if (options.rebuild) await checkLog(disk, options)
   const { store, discarded, health } = await openState(directory, options)
-  const reason = discarded !== undefined && discarded !== wanted ? discarded : undefined
+  const reason = options.rebuild ? undefined : discarded
   if (reason !== undefined) options.onNotice?.(`state/ cannot be used (${reason}); it is made anew from the log`)
   if (isBereft) options.onNotice?.(bereft)
   const engine = await openEmbeddedEngine({
     ...options,
     disk,
     store,
+    ...(options.rebuild && { isAnew: true }),
     ...(reason !== undefined && { discarded: reason }),
   })
   try {

@@ -206,6 +206,9 @@ describe("a state that is not as it was written is made anew from the log", () =
     expect(await look(engine)).toEqual(before)
     expect(lines).toEqual([])
     expect(readdirSync(directory).sort()).toEqual(["lock", "log", "state"])
+    // The state knew where the log ends: no places are left out.
+    await engine.log.append({ tenant: "acme", topic: "orders" }, [event("next")])
+    expect(readdirSync(join(directory, "log")).filter((name) => name.endsWith(".segment"))).toHaveLength(1)
   })
 })
 

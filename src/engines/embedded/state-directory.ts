@@ -16,12 +16,8 @@ const damagedMark = "damaged"
 const sealFile = "seal"
 const copyFolder = "copy"
 const asideSuffix = ".damaged"
-/** The reason where it is made anew on purpose. */
-export const wanted = "it was asked for"
 
 export interface StateOptions {
-  /** Throws away what is there first. */
-  readonly rebuild?: boolean
   /** Told what an operator should know, one line each. */
   onNotice?(line: string): void
 }
@@ -52,11 +48,11 @@ export async function openState(directory: string, options: StateOptions = {}): 
   const sealed = (store: Store): Store => sealedAtItsEnd(store, path, () => noted.length === 0, options)
   await rm(join(path, copyFolder), { recursive: true, force: true })
   checkRoom(path)
-  const wrong = options.rebuild ? wanted : await reasonAgainst(path)
+  const wrong = await reasonAgainst(path)
   const opened = wrong === undefined ? await finished(await openChecked(path, onDamage)) : { wrong }
   if ("store" in opened) return { store: sealed(opened.store), health: () => noted }
   noted.length = 0
-  await putAside(path, opened.wrong === wanted)
+  await putAside(path)
   await mkdir(path, { recursive: true, mode: 0o700 })
   return { store: sealed(openTables(path, onDamage)), discarded: opened.wrong, health: () => noted }
 }
@@ -203,8 +199,7 @@ async function writeDurably(path: string, text: string): Promise<void> {
   }
 }
 
-async function putAside(path: string, isWanted: boolean): Promise<void> {
-  if (isWanted) return rm(path, { recursive: true, force: true })
+async function putAside(path: string): Promise<void> {
   await rm(path + asideSuffix, { recursive: true, force: true })
   await rename(path, path + asideSuffix)
 }

@@ -108,12 +108,12 @@ describe.each(cases)("of five segments $name, the state lost: $isStateLost", ({ 
       await host.run(log.close())
       await host.put(name, whole)
       if (without) host.store.lose()
-      host.lines.length = 0
+      host.found.length = 0
       for (let start = 0; start < 2; start++) {
         const healed = await host.open()
         expect(await host.all(healed)).toHaveLength(published + 3)
         expect(stretches(healed.health())).toEqual([])
-        expect(host.lines.filter((line) => line.startsWith("found again: "))).toHaveLength(1)
+        expect(host.found).toHaveLength(1)
         await host.run(healed.close())
       }
     },
@@ -199,7 +199,7 @@ describe("a log whose only segment is not full", () => {
       const isGone = back === "directory" && published > 0 && state !== "lost"
       const there = 8 + (back === "directory" ? 0 : published * starts)
       for (let start = 0; start < 3; start++) {
-        host.lines.length = 0
+        host.found.length = 0
         log = await host.open()
         expect(await host.all(log)).toHaveLength(there + start)
         const told = stretches(log.health()).map((line) =>
@@ -211,7 +211,7 @@ describe("a log whose only segment is not full", () => {
         expect(gone.filter((each) => isGone && !isLost(each))).toEqual([])
         expect(log.figures().log_missing_bytes).toBeLessThan(7 * segmentBytes)
         const isTold = start === 0 && !(back === "directory" && state === "lost")
-        expect(host.lines.filter((line) => line.startsWith("found again: "))).toHaveLength(isTold ? 1 : 0)
+        expect(host.found).toHaveLength(isTold ? 1 : 0)
         await host.append(log, 9_000 + start, 1)
         await host.run(log.close())
         if (start === 1) host.store.lose()

@@ -34,6 +34,7 @@ export function machine(options: MachineOptions) {
   const disk = createSimulatedDisk({ chance: chance.fork("disk"), latencyMs: () => 0.1 })
   const store = createSimulatedStore({ chance: chance.fork("store"), latencyMs: () => 0.1 })
   const lines: string[] = []
+  const found: string[] = []
   let power = createPower({ clock })
   const run = <T>(work: Promise<T>) => runUntil(clock, work)
   const hand = () => disk.mount(createPower({ clock }))
@@ -50,6 +51,7 @@ export function machine(options: MachineOptions) {
     random: (bytes) => Buffer.alloc(bytes, seed),
     defer: queueMicrotask,
     onNotice: (line) => lines.push(line),
+    onFound: (line) => found.push(line),
   })
   return {
     /** Whether files can neither be removed nor given another name; how often that was refused. */
@@ -64,6 +66,7 @@ export function machine(options: MachineOptions) {
     disk,
     store,
     lines,
+    found,
     run,
     cut: () => power.cut(),
     /** The disk as somebody sees it who meddles with it. */

@@ -46,11 +46,15 @@ export interface LogOptions {
   readonly compactBytesMin?: number
   /** Why the store is empty that had been there. */
   readonly discarded?: string
+  /** The state is made anew, though nothing is wrong with it: what it knows of the log's end still counts. */
+  readonly isAnew?: boolean
   /** For the identity of a new log; default: the system's. */
   random?(bytes: number): Uint8Array
   defer(run: () => void): void
   /** Told once of each stretch that does not check, and of what else an operator should know of the files: one line each. */
   onNotice?(line: string): void
+  /** Told of what was lost and is there again, one line each. */
+  onFound?(line: string): void
   /** The tables are made anew from the log: why, and how far. Called now and then. */
   onRebuild?(step: RebuildStep): void
 }
@@ -126,7 +130,7 @@ class Opening {
     const isLost = isOther || (remembered === undefined && segments.list.length > 0)
     const before: Before = isLost || !remembered ? nothingBefore : beforeStart(store, remembered)
     const found = isLost ? [] : await this.#foundAgain(segments, before)
-    const isAnew = isLost || found.length > 0
+    const isAnew = isLost || found.length > 0 || this.#options.isAnew === true
     if (isAnew) await wipe(store)
     if (isOther) this.#note("state/ was of another log; it was made anew from this one")
     if (this.#options.discarded !== undefined && segments.list.length === 0) {
@@ -336,7 +340,7 @@ class Opening {
     const reviewed = await review(losses, segments, reader)
     // What the state was not made anew with cannot be read yet.
     const left = isAnew ? reviewed.left : [...reviewed.left, ...reviewed.found]
-    if (isAnew) for (const line of new Set(reviewed.found.map(foundLine))) this.#options.onNotice?.(line)
+    if (isAnew) for (const line of new Set(reviewed.found.map(foundLine))) this.#options.onFound?.(line)
     const isEnded = ({ position }: Damage) => ended.some((end) => end.position === position)
     for (const damage of [...left, ...damages.filter((damage) => !isEnded(damage))]) this.#damaged(damage)
     for (const { from, to } of segments.shortened) this.#damaged(damageIn(segments.at(from)!, from, to))
