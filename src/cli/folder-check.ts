@@ -61,7 +61,10 @@ export async function hasOpen(hub: Hub, { keyFile }: HubAddress, context: Contex
   const key = await readFile(keyFile, "utf8").catch(() => "")
   if (key === "") return true
   const authorization = `Bearer ${key.trim()}`
-  const answer = await fetch(`${hub.url}/v1/status`, { headers: { authorization } }).catch(() => undefined)
+  const answer = await fetch(`${hub.url}/v1/status`, {
+    headers: { authorization },
+    signal: AbortSignal.timeout(5_000),
+  }).catch(() => undefined)
   await answer?.body?.cancel()
   return answer?.status !== 401
 }

@@ -78,6 +78,11 @@ export function foundLine(damage: Damage): string {
   return `found again: ${filesOf(segment)} ${cursors}; the state is made anew with what is in it`
 }
 
+/** Where a log has been brought back instead of one that had begun anew; for people. */
+export function olderLine(place: number): string {
+  return `log/ is as it was before cursor ${formatCursor(place)}; resources that were changed since are as they were then`
+}
+
 /** What the hub cannot know any more of its own changes, for people. */
 export function holeLine({ from, to, isBeginning }: Hole): string {
   if (isBeginning)

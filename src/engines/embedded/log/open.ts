@@ -17,7 +17,7 @@ import {
 import { droppedSegments, missingSegments, nameOfLost, readChain, withDropped } from "./chain.ts"
 import { firstPosition } from "./cursor.ts"
 import type { LogIdentity } from "./head.ts"
-import { damageLine, endOf, foundLine, holeLine, LogHealth } from "./health.ts"
+import { damageLine, endOf, foundLine, holeLine, LogHealth, olderLine } from "./health.ts"
 import { LogIndex, type Reached } from "./log-index.ts"
 import { isPassing, LogJournal } from "./log-journal.ts"
 import { LossMemory } from "./loss-memory.ts"
@@ -235,6 +235,7 @@ class Opening {
     const { lost, ...rest } = recovered
     // What a log held that began anew meanwhile, and where nothing was published, was only the hub's own.
     const isNoLoss = lost === undefined || (isOfOther && eventsEnd <= total)
+    if (isNoLoss && lost !== undefined) this.#options.onFound?.(olderLine(lost.from))
     return { ...rest, damages, ...(!isNoLoss && { lost }) }
   }
 
