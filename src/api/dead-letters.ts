@@ -1,7 +1,7 @@
 import Type, { type Static } from "typebox"
 import { formatTopic } from "../core/address.ts"
 import { type DeadLetter, deadReasons } from "../core/delivery.ts"
-import type { Item } from "../core/engine.ts"
+import type { DeadLetterQuery, Item } from "../core/engine.ts"
 import { DamagedError, InvalidCursorError } from "../core/errors.ts"
 import type { Event } from "../core/event.ts"
 import { isEventOf } from "../core/fingerprint.ts"
@@ -10,7 +10,7 @@ import type { ApiContext } from "./context.ts"
 import { AttemptSchema, attemptsOf, OutcomeSchema, showOutcome } from "./deliveries.ts"
 import { notFound, ProblemError } from "./errors.ts"
 import { readBody, readQuery } from "./fields.ts"
-import { formatPageToken, pageSizeDefault, parsePageToken, toPage } from "./paging.ts"
+import { formatPageToken, PageItems, pageSizeDefault, parsePageToken } from "./paging.ts"
 import { redriveMax, redrivePart } from "./redrive.ts"
 import { mayBeId, resourceKey } from "./resource-store.ts"
 import { type App, documented, pathPart, tenantOf } from "./routes.ts"
@@ -21,6 +21,9 @@ const which = {
   destination: Type.Optional(Type.String({ description: "Only those of this destination." })),
   reason: Type.Optional(choice(deadReasons, { description: "Only those of this reason." })),
 }
+/** Letters read at once. */
+const readAtOnce = 64
+
 const ListQuery = strict({ ...which, ...PageQuery })
 
 const RedriveInput = component(
@@ -95,14 +98,15 @@ export function deadLetterRoutes(app: App, context: ApiContext): void {
     const tenant = tenantOf(request)
     const query = [tenant, "dead-letters", filter.trigger, filter.destination, filter.reason]
     const after = parsePageToken(query, pageToken)
-    const from = after === undefined ? {} : { after }
-    const letters = await queue.deadLetters({ tenant, limit: pageSize + 1, ...filter, ...from })
-    const page = toPage(query, letters, pageSize, (letter) => letter.id)
-    return { ...page, items: page.items.map(showLetter) }
+    const items = new PageItems<Static<typeof DeadLetterSchema>>(pageSize, context.room.shareOf(request))
+    for await (const letter of lettersOf(context, { tenant, ...filter }, after)) {
+      if (!items.add(showLetter(letter), letter.id)) break
+    }
+    return items.page(query)
   })
   app.get("/v1/dead-letters/:id", documented(docs.get), async (request) => {
     const letter = await find(context, tenantOf(request), pathPart(request, "id"))
-    const tried = await attemptsOf(context, letter.tenant, letter.cursor)
+    const tried = await attemptsOf(context, letter.tenant, letter.cursor, context.room.shareOf(request))
     const event = await eventOf(context, letter)
     return {
       ...showLetter(letter),
@@ -132,6 +136,26 @@ export function deadLetterRoutes(app: App, context: ApiContext): void {
     })
     return { ...counts, ...(after !== undefined && { nextPageToken: formatPageToken(query, after) }) }
   })
+}
+
+/** From after `after` on, some read at a time: each may hold the response of a destination. */
+async function* lettersOf(
+  { engine }: ApiContext,
+  query: Omit<DeadLetterQuery, "limit" | "after">,
+  after: string | undefined,
+): AsyncIterable<DeadLetter> {
+  let last = after
+  let letters: readonly DeadLetter[]
+  // Ends: at the last letter, which the next ones always come nearer to.
+  do {
+    letters = await engine.queue.deadLetters({
+      ...query,
+      limit: readAtOnce,
+      ...(last !== undefined && { after: last }),
+    })
+    yield* letters
+    last = letters.at(-1)?.id
+  } while (letters.length === readAtOnce)
 }
 
 /** Tells what a letter's delivery would lack: its trigger or its destination. Asks the catalog once for each. */

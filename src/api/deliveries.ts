@@ -9,11 +9,16 @@ import type { Trigger } from "../core/resources.ts"
 import type { ApiContext } from "./context.ts"
 import { createPace } from "./pace.ts"
 import { resourceKey } from "./resource-store.ts"
-import { scanFor } from "./scan.ts"
+import type { Share } from "./room.ts"
+import { scan } from "./scan.ts"
 import { choice, component, Timestamp } from "./schemas.ts"
 
 /** Attempts shown of one event at most, its first ones. */
 const attemptsMax = 10_000
+/** Their responses are shown until they are so large together. */
+const responsesBytesMax = 8 * 1024 * 1024
+/** What a delivery takes, and an attempt besides its response, about. */
+const shownBytes = 128
 /** Deliveries looked up at once. */
 const atOnce = 64
 
@@ -88,25 +93,24 @@ interface Tried extends Fired {
 }
 
 /** What became of an event: its open deliveries, its dead letters, and those that attempts tell of. */
-export async function deliveriesOf(context: ApiContext, stored: StoredEvent): Promise<readonly ShownDelivery[]> {
-  const triggers = await triggersFor(context, stored)
-  const fired = triggers.map(({ id: trigger, incarnation = "", destination }) => ({
-    trigger,
-    incarnation,
-    destination,
-  }))
-  return deliveriesFor(context, stored, fired)
+export async function deliveriesOf(
+  context: ApiContext,
+  stored: StoredEvent,
+  share: Share,
+): Promise<readonly ShownDelivery[]> {
+  return deliveriesFor(context, stored, await triggersFor(context, stored, share), share)
 }
 
-/** The same where it is known which triggers may have fired. */
+/** The same where it is known which triggers may have fired, and room is taken for them. */
 export async function deliveriesFor(
   context: ApiContext,
   stored: StoredEvent,
   fired: readonly Fired[],
+  share: Share,
 ): Promise<readonly ShownDelivery[]> {
   const { address, cursor } = stored
   const { tenant } = address
-  const tried = await attemptsOf(context, tenant, cursor)
+  const tried = await attemptsOf(context, tenant, cursor, share)
   const pace = createPace(context.clock)
   const candidates = new Map<string, Fired>()
   for (const each of fired) {
@@ -132,10 +136,12 @@ export async function attemptsOf(
   context: ApiContext,
   tenant: string,
   cursor: Cursor,
+  share: Share,
 ): Promise<ReadonlyMap<string, Tried>> {
   const tried = new Map<string, Tried>()
   const where = { tenant, topic: attemptsTopic, key: cursor as string }
   let count = 0
+  let responses = 0
   const { log } = context.engine
   for await (const { events } of log.read({ where, from: log.partitions === 1 ? cursor : "oldest" })) {
     for (const { event } of events) {
@@ -143,7 +149,12 @@ export async function attemptsOf(
       if (data === undefined || ++count > attemptsMax) continue
       const { delivery, trigger, incarnation = "", destination } = data
       const before = tried.get(delivery) ?? { trigger, incarnation, destination, attempts: [], verdict: undefined }
-      before.attempts.push(showAttempt(data))
+      const { response, ...outcome } = data.outcome
+      const bytes = response === undefined ? 0 : (event.data?.length ?? 0)
+      responses += bytes
+      const isShown = responses <= responsesBytesMax
+      share.add(shownBytes + (isShown ? bytes : 0))
+      before.attempts.push(showAttempt(isShown ? data : { ...data, outcome: outcome as Outcome }))
       before.verdict = data.verdict?.kind
       tried.set(delivery, before)
     }
@@ -159,11 +170,17 @@ export function showOutcome(outcome: Outcome): Static<typeof OutcomeSchema> {
   return { kind, detail, ...(response !== undefined && { response }) }
 }
 
-function triggersFor(context: ApiContext, { address }: StoredEvent): Promise<readonly Trigger[]> {
-  return scanFor<Trigger>(context, resourceKey("trigger", address.tenant, ""), ({ topic }) => {
-    const of = parseTopic(topic)
-    return typeof of !== "string" && of.topic === address.topic && (of.key === undefined || of.key === address.key)
+async function triggersFor(context: ApiContext, { address }: StoredEvent, share: Share): Promise<readonly Fired[]> {
+  const found: Fired[] = []
+  await scan<Trigger>(context, resourceKey("trigger", address.tenant, ""), ({ value }) => {
+    const of = parseTopic(value.topic)
+    if (typeof of === "string" || of.topic !== address.topic) return true
+    if (of.key !== undefined && of.key !== address.key) return true
+    share.add(shownBytes)
+    found.push({ trigger: value.id, incarnation: value.incarnation ?? "", destination: value.destination })
+    return true
   })
+  return found
 }
 
 async function showDelivery(

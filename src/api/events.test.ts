@@ -174,11 +174,15 @@ test("a page ends before it grows too large", async () => {
   await api.call("POST", "/v1/topics", { id: "large" })
   const data = Buffer.from(JSON.stringify("x".repeat(400_000)))
   for (let i = 0; i < 50; i++) await api.engine.log.append(address, [testEvent(String(i), data)])
-  const page = await api.call("GET", "/v1/topics/large/events?limit=10000")
-  expect(page.text.length).toBeLessThan(17_000_000)
-  expect(page.body.length).toBeGreaterThan(40)
-  const next = await api.call("GET", /<(.*)>/.exec(page.headers.get("link")!)![1]!)
-  expect(page.body.length + next.body.length).toBe(50)
+  const ids: string[] = []
+  for (let url: string | undefined = "/v1/topics/large/events?limit=10000"; url !== undefined; ) {
+    const page = await api.call("GET", url)
+    expect(page.text.length).toBeLessThan(5_000_000)
+    for (const { id } of page.body) ids.push(id)
+    url = /<(.*)>/.exec(page.headers.get("link") ?? "")?.[1]
+    if (url !== undefined) expect(page.body.length).toBeGreaterThan(5)
+  }
+  expect(ids).toEqual(Array.from({ length: 50 }, (_, i) => String(i)))
 })
 
 test("a client that goes away in the middle of an export hurts nobody", async () => {

@@ -1,17 +1,17 @@
 import type { FastifyReply, FastifyRequest } from "fastify"
 import Type from "typebox"
 import { type Address, formatTopic } from "../core/address.ts"
+import { smallBytes } from "../core/budget.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { StoredEvent } from "../core/engine.ts"
-import { encodeBatch, encodeEvent, encodeLines } from "../formats/json-encode.ts"
+import { EventWriter, encodeEvent } from "../formats/json-encode.ts"
 import type { ApiContext } from "./context.ts"
 import { deliveriesOf } from "./deliveries.ts"
-import type { ProblemError } from "./errors.ts"
 import { notFound } from "./errors.ts"
 import { EventsQuery, eventAt, findAddress, readEventsQuery, type Selection } from "./event-query.ts"
 import { exportEvents } from "./export.ts"
 import { readQuery } from "./fields.ts"
-import type { AnswerRoom } from "./room.ts"
+import type { Share } from "./room.ts"
 import { type App, documented, headerOf, pathPart, tenantOf } from "./routes.ts"
 import { checkedElsewhere, strict } from "./schemas.ts"
 
@@ -20,7 +20,7 @@ const linesType = "application/x-ndjson"
 const eventType = "application/cloudevents+json"
 
 /** A page ends with the event that reaches this, so that a page of large events stays small in memory. */
-const pageBytesMax = 16 * 1024 * 1024
+const pageBytesMax = 4 * 1024 * 1024
 /** What each takes besides its own bytes. */
 const eventOverheadBytes = 256
 /** A page whose filters let little through ends after this many events; its cursor goes on. */
@@ -39,7 +39,7 @@ export function eventRoutes(app: App, context: ApiContext): void {
     if (limit === "all" && request.method === "HEAD") return reply.type(linesType).send()
     if (limit === "all") return exportEvents(context, reply, selection)
     const lines = params.format === "ndjson" || (params.format === undefined && acceptsLines(request))
-    const page = await readPage(context, selection, limit, lines ? encodeLines : encodeBatch)
+    const page = await readPage(context, selection, limit, new PageBody(lines, context.room.shareOf(request)))
     reply.header("redcar-next-cursor", page.next)
     if (page.more) reply.header("link", `<${nextUrl(request, page.next)}>; rel="next"`)
     return reply.type(lines ? linesType : batchType).send(page.body)
@@ -59,7 +59,7 @@ export function eventRoutes(app: App, context: ApiContext): void {
   )
   app.get("/v1/events/:cursor/deliveries", documented(deliveriesDoc), async (request) => {
     const stored = await eventAt(context, tenantOf(request), pathPart(request, "cursor"))
-    return { items: await deliveriesOf(context, stored) }
+    return { items: await deliveriesOf(context, stored, context.room.shareOf(request)) }
   })
 }
 
@@ -70,74 +70,68 @@ interface EventPage {
   readonly more: boolean
 }
 
-/** What is read counts against the room for answers; where that is full the page ends early, or there is none. */
-async function readPage(
-  context: ApiContext,
-  selection: Selection,
-  limit: number,
-  encode: (events: readonly StoredEvent[]) => Uint8Array,
-): Promise<EventPage> {
-  const share = new Share(context.room, selection.address.tenant)
-  try {
-    const { events, ...page } = await readEvents(context, selection, limit, share)
-    return { ...page, body: encode(events) }
-  } finally {
-    share.giveBack()
+/** A page as it grows. What its events were read from is let go at once: it may be much larger than they are. */
+class PageBody {
+  readonly #isLines: boolean
+  readonly #share: Share
+  readonly #writer = new EventWriter(smallBytes)
+  events = 0
+
+  /** Takes room for the reading. Throws ProblemError where there is none: then nothing is read. */
+  constructor(isLines: boolean, share: Share) {
+    this.#isLines = isLines
+    this.#share = share
+    const refusal = share.hold(smallBytes)
+    if (refusal !== undefined) throw refusal
+  }
+
+  get isFull(): boolean {
+    return this.#writer.length >= pageBytesMax
+  }
+
+  /** False where there is no room for it, and the page ends before it. Throws ProblemError where it is the first. */
+  add(stored: StoredEvent): boolean {
+    const refusal = this.#share.hold(this.#writer.length + bytesOf(stored))
+    if (refusal !== undefined && this.events === 0) throw refusal
+    if (refusal !== undefined) return false
+    if (this.#isLines) this.#writer.line(stored.event, stored)
+    else {
+      this.#writer.text(this.events === 0 ? "[" : ",")
+      this.#writer.event(stored.event, stored)
+    }
+    this.events++
+    return true
+  }
+
+  take(): Buffer {
+    if (!this.#isLines) this.#writer.text(this.events === 0 ? "[]" : "]")
+    const bytes = this.#writer.take()
+    // The buffer doubles as it grows: what is of no use is not held until the client has the rest.
+    return bytes.length < bytes.buffer.byteLength * 0.75 ? Buffer.from(bytes) : bytes
   }
 }
 
-/** One reader's part of the room. */
-class Share {
-  readonly #room: AnswerRoom
-  readonly #tenant: string
-  bytes = 0
-
-  constructor(room: AnswerRoom, tenant: string) {
-    this.#room = room
-    this.#tenant = tenant
-  }
-
-  take(bytes: number): ProblemError | undefined {
-    const refusal = this.#room.take(this.#tenant, bytes, this.bytes)
-    if (refusal === undefined) this.bytes += bytes
-    return refusal
-  }
-
-  giveBack(): void {
-    this.#room.give(this.#tenant, this.bytes)
-  }
-}
-
-async function readEvents(
-  context: ApiContext,
-  selection: Selection,
-  limit: number,
-  share: Share,
-): Promise<Omit<EventPage, "body"> & { readonly events: readonly StoredEvent[] }> {
+/** Where the room for answers is full the page ends early, or there is none. */
+async function readPage(context: ApiContext, selection: Selection, limit: number, body: PageBody): Promise<EventPage> {
   const { log } = context.engine
   const { address, from, passes } = selection
-  const events: StoredEvent[] = []
   let scanned = 0
   const given = typeof from === "string" && from !== "oldest" && from !== "newest"
   let next: Cursor = given ? from : await log.head(log.partitionOf(address))
+  const page = (more: boolean): EventPage => ({ body: body.take(), next, more })
   for await (const batch of log.read({ where: address, from, batchMax: passes ? 1_000 : Math.min(limit, 1_000) })) {
     await context.turns.next()
     for (const stored of batch.events) {
       if (passes !== undefined && !(await passes(stored.event))) continue
-      const refusal = share.take(bytesOf(stored))
-      if (refusal !== undefined) {
-        const last = events.at(-1)
-        if (last === undefined) throw refusal
-        return { events, next: last.cursor, more: true }
-      }
-      events.push(stored)
-      if (events.length === limit || share.bytes >= pageBytesMax) return { events, next: stored.cursor, more: true }
+      if (!body.add(stored)) return page(true)
+      next = stored.cursor
+      if (body.events === limit || body.isFull) return page(true)
     }
     next = batch.next
     scanned += batch.events.length
-    if (scanned >= pageScanMax) return { events, next, more: true }
+    if (scanned >= pageScanMax) return page(true)
   }
-  return { events, next, more: false }
+  return page(false)
 }
 
 /** What an event holds in memory, about. */
@@ -177,7 +171,7 @@ const readDoc = {
   summary: "Read events",
   description:
     "Events in log order, with their cursor and time of storing as `redcarcursor` and `redcartime`. " +
-    "`redcar-next-cursor` is where to read on; `Link` is there while more follows at once.",
+    "A page of large events ends early. `redcar-next-cursor` is where to read on; `Link` is there while more follows at once.",
   params: topicParams,
   query: EventsQuery,
   answers: {

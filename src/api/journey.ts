@@ -7,6 +7,7 @@ import { deliveriesFor, type ShownDelivery } from "./deliveries.ts"
 import { eventAt } from "./event-query.ts"
 import { readQuery } from "./fields.ts"
 import { flowEvent, lineageOf } from "./lineage.ts"
+import type { Share } from "./room.ts"
 import { type App, documented, pathPart, tenantOf } from "./routes.ts"
 import { checkedElsewhere, choice, component, componentKeyword, strict, Timestamp } from "./schemas.ts"
 
@@ -87,12 +88,13 @@ export function journeyRoutes(app: App, context: ApiContext): void {
   app.get("/v1/events/:cursor/journey", documented(doc), async (request) => {
     const query = readQuery(JourneyQuery, request.query)
     const stored = await eventAt(context, tenantOf(request), pathPart(request, "cursor"))
+    const share = context.room.shareOf(request)
     const { items, complete } = await consideredFor(context, stored)
     return {
       event: flowEvent(stored),
-      triggers: await triggersOf(context, stored, items),
+      triggers: await triggersOf(context, stored, items, share),
       triggersComplete: complete,
-      ...(await lineageOf(context, stored, query.eventsMax ?? eventsDefault)),
+      ...(await lineageOf(context, stored, query.eventsMax ?? eventsDefault, share)),
     }
   })
 }
@@ -105,9 +107,12 @@ async function triggersOf(
   context: ApiContext,
   stored: StoredEvent,
   considered: readonly Considered[],
+  share: Share,
 ): Promise<readonly ShownTrigger[]> {
   const fired = considered.filter(({ verdict }) => verdict === "fires" || verdict === "unknown")
-  const deliveries = new Map((await deliveriesFor(context, stored, fired)).map((delivery) => [delivery.id, delivery]))
+  const deliveries = new Map(
+    (await deliveriesFor(context, stored, fired, share)).map((delivery) => [delivery.id, delivery]),
+  )
   const shown = considered.map(({ asOf, incarnation, ...rest }): ShownTrigger => {
     const id = deliveryId(stored.cursor, rest.trigger, incarnation)
     const delivery = deliveries.get(id)

@@ -4,6 +4,7 @@ import type { From, StoredEvent } from "../core/engine.ts"
 import { DamagedError, InvalidCursorError } from "../core/errors.ts"
 import type { ApiContext } from "./context.ts"
 import { createPace } from "./pace.ts"
+import type { Share } from "./room.ts"
 
 /*
  * What caused an event and what it caused, by `causationid`: the id of the event before. No index has that, so what cannot
@@ -57,10 +58,15 @@ export interface Lineage {
 }
 
 /** What is known of an event's place in its flow. `eventsMax`: of those that it caused. */
-export async function lineageOf(context: ApiContext, stored: StoredEvent, eventsMax: number): Promise<Lineage> {
+export async function lineageOf(
+  context: ApiContext,
+  stored: StoredEvent,
+  eventsMax: number,
+  share: Share,
+): Promise<Lineage> {
   const { causes, missing } = await causesOf(context, stored)
   const flow = String(stored.event.attribute("correlationid") ?? stored.event.id)
-  const found = await searchAfter(context, stored, flow)
+  const found = await searchAfter(context, stored, flow, share)
   const known = new Set<string>([stored.cursor, ...causes.map(({ cursor }) => cursor)])
   const effects = new Effects(found.links, known, eventsMax)
   const caused = effects.of(flowEvent(stored), 1)
@@ -167,25 +173,29 @@ interface Found {
 }
 
 /** What comes after the event and says that it was caused, or belongs to the flow. */
-async function searchAfter(context: ApiContext, stored: StoredEvent, flow: string): Promise<Found> {
+async function searchAfter(context: ApiContext, stored: StoredEvent, flow: string, share: Share): Promise<Found> {
   const { log } = context.engine
   const { tenant } = stored.address
   const own = log.partitionOf(stored.address)
   const pace = createPace(context.clock)
   const links: FlowEvent[] = []
   const deadline = context.clock.steady() + searchMsMax
-  const share = Math.ceil(forwardMax / log.partitions)
+  const eventsMax = Math.ceil(forwardMax / log.partitions)
   let [events, complete] = [0, true]
   for (let partition = 0; partition < log.partitions; partition++) {
     const from: From = partition === own ? stored.cursor : { time: stored.storedAt }
     let read = 0
     const until = await log.head(partition)
     for await (const batch of log.read({ where: { tenant }, partition, from, until })) {
-      for (const each of batch.events) if (isLinked(each, flow)) links.push(flowEvent(each))
+      for (const each of batch.events) {
+        if (!isLinked(each, flow)) continue
+        share.add(each.event.attributesJson.length)
+        links.push(flowEvent(each))
+      }
       read += batch.events.length
       await pace()
       const over = context.stop.aborted || context.clock.steady() > deadline
-      if (read < share && links.length < linksMax && !over) continue
+      if (read < eventsMax && links.length < linksMax && !over) continue
       complete = false
       break
     }

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto"
 import { ProblemError } from "./errors.ts"
+import type { Share } from "./room.ts"
 
 export const pageSizeDefault = 50
 export const pageSizeMax = 1_000
@@ -44,6 +45,47 @@ export function toPage<Item>(
   if (found.length <= pageSize) return { items: found }
   const items = found.slice(0, pageSize)
   return { items, nextPageToken: formatPageToken(query, keyOf(items.at(-1)!)) }
+}
+
+/** A page's items are as large as this together at most, or are one. */
+export const pageBytesMax = 4 * 1024 * 1024
+
+/** A page as it grows, of items as they are shown; room is taken for each. */
+export class PageItems<Shown> {
+  readonly #pageSize: number
+  readonly #share: Share
+  readonly #items: Shown[] = []
+  #bytes = 0
+  #last = ""
+  #isCut = false
+
+  constructor(pageSize: number, share: Share) {
+    this.#pageSize = pageSize
+    this.#share = share
+  }
+
+  /**
+   * False where the item is not on this page any more, which ends before it. `key` is where the list goes on after it.
+   * Throws ProblemError where there is no room for it.
+   */
+  add(item: Shown, key: string): boolean {
+    const bytes = JSON.stringify(item).length
+    const isFull = this.#items.length >= this.#pageSize || this.#bytes + bytes > pageBytesMax
+    if (isFull && this.#items.length > 0) {
+      this.#isCut = true
+      return false
+    }
+    this.#share.add(bytes)
+    this.#bytes += bytes
+    this.#items.push(item)
+    this.#last = key
+    return true
+  }
+
+  /** The page of the list that `query` names. */
+  page(query: readonly unknown[]): Page<Shown> {
+    return { items: this.#items, ...(this.#isCut && { nextPageToken: formatPageToken(query, this.#last) }) }
+  }
 }
 
 function digest(query: readonly unknown[]): string {

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify"
 import Type, { type TSchema } from "typebox"
 import type { Labels } from "../core/resources.ts"
+import type { ApiContext } from "./context.ts"
 import { invalidFields } from "./errors.ts"
 import { readQuery } from "./fields.ts"
 import { pageSizeDefault } from "./paging.ts"
@@ -17,7 +18,11 @@ const ListQuery = strict({
 })
 
 /** The six routes that every resource has: create, list, read, replace, patch and delete. */
-export function resourceRoutes<Resource extends Stored>(app: App, store: ResourceStore<Resource>): void {
+export function resourceRoutes<Resource extends Stored>(
+  app: App,
+  { room }: Pick<ApiContext, "room">,
+  store: ResourceStore<Resource>,
+): void {
   const { type } = store
   const path = `/v1/${type.plural}`
   const docs = resourceDocs(store.type)
@@ -31,7 +36,8 @@ export function resourceRoutes<Resource extends Stored>(app: App, store: Resourc
   })
   app.get(path, documented(docs.list), async (request) => {
     const { pageSize = pageSizeDefault, pageToken, labels } = readQuery(ListQuery, request.query)
-    return store.list({ tenant: tenantOf(request), pageSize, pageToken, labels: parseLabels(labels) })
+    const query = { tenant: tenantOf(request), pageSize, pageToken, labels: parseLabels(labels) }
+    return store.list(query, room.shareOf(request))
   })
   app.get(`${path}/:id`, documented(docs.get), async (request, reply) =>
     send(reply, await store.get(tenantOf(request), pathPart(request, "id"))),

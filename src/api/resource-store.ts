@@ -8,7 +8,8 @@ import { notFound, ProblemError } from "./errors.ts"
 import { etagMatches, formatEtag } from "./etag.ts"
 import { createFaults, type Faults } from "./faults.ts"
 import { isObject, mergePatch } from "./merge-patch.ts"
-import { type Page, parsePageToken, toPage } from "./paging.ts"
+import { type Page, PageItems, parsePageToken } from "./paging.ts"
+import type { Share } from "./room.ts"
 import { scan } from "./scan.ts"
 
 /** What every stored resource has. */
@@ -88,7 +89,7 @@ export interface ResourceStore<Resource extends Stored> {
   readonly type: ResourceType<Resource>
   create(tenant: string, body: unknown, options: ChangeOptions): Promise<Shown>
   get(tenant: string, id: string): Promise<Shown>
-  list(query: ListQuery): Promise<Page<Record<string, unknown>>>
+  list(query: ListQuery, share: Share): Promise<Page<Record<string, unknown>>>
   replace(tenant: string, id: string, body: unknown, options: ChangeOptions): Promise<Shown>
   patch(tenant: string, id: string, body: unknown, options: ChangeOptions): Promise<Shown>
   /** A change that `edit` makes by itself; what it answers is stored as it is. */
@@ -157,19 +158,18 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
     return { ...shown, body: { ...shown.body, ...(await this.type.detail?.(value)) } }
   }
 
-  async list({ tenant, pageSize, pageToken, labels }: ListQuery): Promise<Page<Record<string, unknown>>> {
+  async list({ tenant, pageSize, pageToken, labels }: ListQuery, share: Share): Promise<Page<Record<string, unknown>>> {
     const query = [tenant, this.type.plural, labels]
     const prefix = resourceKey(this.type.name, tenant, "")
     const wanted = Object.entries(labels)
-    const found: Item<Resource>[] = []
+    const items = new PageItems<Record<string, unknown>>(pageSize, share)
     const from = parsePageToken(query, pageToken)
-    const take = (item: Item<Resource>): boolean => {
-      if (wanted.every(([name, text]) => labelOf(item.value.labels, name) === text)) found.push(item)
-      return found.length <= pageSize
+    const take = ({ value, revision }: Item<Resource>): boolean => {
+      if (!wanted.every(([name, text]) => labelOf(value.labels, name) === text)) return true
+      return items.add(this.#show(value, revision, value).body, value.id)
     }
     await scan<Resource>(this.#context, prefix, take, from === undefined ? undefined : prefix + from)
-    const page = toPage(query, found, pageSize, (item) => item.value.id)
-    return { ...page, items: page.items.map(({ value, revision }) => this.#show(value, revision, value).body) }
+    return items.page(query)
   }
 
   replace(tenant: string, id: string, body: unknown, options: ChangeOptions): Promise<Shown> {

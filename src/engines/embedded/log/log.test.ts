@@ -433,6 +433,20 @@ test("an event counts as many bytes after a start as before, also where the rest
   expect(await host.run((await host.open()).stats(orders))).toEqual(before)
 })
 
+test("a batch of large events is small, whoever reads them", async () => {
+  const host = machine("large", 8 << 20)
+  const log = await host.open()
+  const bytes = 200_000
+  for (let i = 0; i < 30; i++) await host.run(log.append(orders, [event(`e${i}`, bytes)]))
+  const batches: number[] = []
+  const reading = (async () => {
+    for await (const { events } of log.read({ where: orders })) batches.push(events.length)
+  })()
+  await host.run(reading)
+  expect(batches.reduce((sum, events) => sum + events, 0)).toBe(30)
+  expect(Math.max(...batches) * bytes).toBeLessThan(500_000)
+})
+
 test("of two trims at once the one that reaches further holds, after a start too", async () => {
   const host = machine("trims")
   const log = await host.open()

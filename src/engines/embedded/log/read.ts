@@ -10,6 +10,8 @@ const batchMaxDefault = 1_000
 /** A topic that owns less than one in this many of the bytes between two of its events is read event by event. */
 const sparseBytes = 64 * 1024
 const stepEvents = 100
+/** A step ends with the event that reaches this: readers are many, and hold what they have read. */
+const stepBytes = 256 * 1024
 
 /** See EventLog.read. */
 export async function* readLog(state: LogState, options: ReadOptions): AsyncIterable<Batch> {
@@ -147,9 +149,10 @@ interface Sparse {
 async function readOneByOne(state: LogState, index: TopicIndex, { block, from, key, end }: Sparse): Promise<Step> {
   const records: StoredRecord[] = []
   let next = block.positions[from]!
+  let bytes = 0
   for (
     let at: number | undefined = from;
-    at !== undefined && records.length < stepEvents;
+    at !== undefined && records.length < stepEvents && bytes < stepBytes;
     at = nextEntry(block, next, key)
   ) {
     const position = block.positions[at]!
@@ -157,6 +160,7 @@ async function readOneByOne(state: LogState, index: TopicIndex, { block, from, k
     const record = await state.reader.record(position, state.writer.durable)
     if (record !== undefined) records.push(record)
     else if (position >= index.trimmedTo) state.reader.missed(position, block.sizes[at]!)
+    bytes += block.sizes[at]!
     next = position + block.sizes[at]!
   }
   return { records, next }
