@@ -1,5 +1,6 @@
 import { request } from "node:http"
 import { afterAll, beforeAll, expect, test } from "vitest"
+import { attemptsTopic } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
 import { Event } from "../core/event.ts"
 import { type Answer, openTestApi, type TestApi, testEvent } from "./api.fixture.ts"
@@ -213,4 +214,18 @@ test("data of every kind is read as the format says", async () => {
   expect(body[0]).not.toHaveProperty("data")
   expect(body[1].data).toBe('say "hi"\n')
   expect(body[2]).toMatchObject({ data_base64: "AP8=", count: 5, flag: true })
+})
+
+test("the attempts of an event are shown without their responses where these are too large together", async () => {
+  const [cursor] = await api.append("tried", ["1"])
+  const response = { status: 500, headers: {}, body: "x".repeat(1_000_000), bodyEncoding: "utf8", bodyTruncated: false }
+  const outcome = { kind: "failed", detail: "500", permanent: false, response }
+  const named = { delivery: "d", trigger: "t", destination: "x", startedAt: 0, durationMs: 1, outcome }
+  for (let number = 1; number <= 10; number++) {
+    const told = testEvent(`attempt-${number}`, Buffer.from(JSON.stringify({ ...named, number })))
+    await api.engine.log.append({ tenant: "default", topic: attemptsTopic, key: cursor! }, [told])
+  }
+  const [{ attempts }] = (await api.call("GET", `/v1/events/${cursor}/deliveries`)).body.items
+  const shown = attempts.map(({ outcome }: { outcome: { response?: unknown } }) => outcome.response !== undefined)
+  expect(shown).toEqual([...Array(8).fill(true), false, false])
 })
