@@ -170,7 +170,8 @@ test("where the log and the state are damaged, what the hub says to be as it was
   expect(judged({ ...before, resources: shown.resources }, noted)).toEqual([])
   const idle = { ...before, health, arrivals: shown.arrivals.filter(({ trigger }) => trigger !== "ship") }
   expect(judged(idle, both)).toEqual([])
-  expect(judged({ ...idle, resources: shown.resources }, both)).toEqual([
+  const there = { ...shown.resources, destinations: [{ id: "ship" }] }
+  expect(judged({ ...idle, resources: there }, both)).toEqual([
     expect.stringContaining("deliveries that are owed have not come (ship "),
   ])
 })

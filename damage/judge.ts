@@ -230,14 +230,6 @@ export function owed(account: Account): readonly string[] {
   return [...open, ...fresh].filter((name) => !promised.done.has(name) && !promised.unsure.has(name))
 }
 
-/** Triggers that are not there any more, where the hub has lost resources and says so: nothing is owed by them. */
-function goneTriggers(account: Account): ReadonlySet<string> {
-  const { promised, shown } = account
-  if (!isHistoryLost(account)) return new Set()
-  const left = byId(shown.resources, "triggers")
-  return new Set([...byId(promised.resources, "triggers").keys()].filter((id) => !left.has(id)))
-}
-
 function owedDeliveries(account: Account): readonly string[] {
   const come = new Set(account.shown.arrivals.map(({ trigger, id }) => `${trigger} ${id}`))
   const cursors = cursorsOf(account)
@@ -246,8 +238,7 @@ function owedDeliveries(account: Account): readonly string[] {
     const [trigger, id] = name.split(" ")
     return letters.has(`${cursors.get(eventOfId(id!)!.number)}.${trigger}`)
   }
-  const gone = goneTriggers(account)
-  const lost = owed(account).filter((name) => !come.has(name) && !gone.has(name.split(" ")[0]!))
+  const lost = owed(account).filter((name) => !come.has(name))
   // Of a hub that was not stopped some died after their letters were counted.
   const { triggers = [], destinations = [] } = account.shown.resources
   // A trigger's destination has its name.

@@ -113,3 +113,30 @@ test("what a file held before it was used again is not said to be a write that w
   log = await host.open()
   expect(host.lines).toEqual([])
 })
+
+test.each([{ isNoticed: false }, { isNoticed: true }])(
+  "what an older copy of a lost segment lacks is told, and stays told; noticed before: $isNoticed",
+  async ({ isNoticed }) => {
+    const host = machine({ segmentBytes: 16 << 10 })
+    let log = await host.open()
+    await fill(host, log, 20, 900)
+    const name = host.segments().at(-1)!
+    const { bytes } = host.disk.files().find((file) => file.name === name)!
+    const copy = Buffer.from(host.disk.peek(name, 0, bytes))
+    await fill(host, log, 40, 900, "later")
+    await host.run(log.close())
+    await host.run(host.hand().remove(name))
+    if (isNoticed) {
+      log = await host.open()
+      expect(log.health()).toHaveLength(1)
+      await host.run(log.close())
+    }
+    await host.put(name, copy)
+    for (const start of ["first", "second"]) {
+      log = await host.open()
+      expect((await host.read(log)).length).toBeLessThan(60)
+      expect(log.health(), start).toContainEqual(expect.stringMatching(`^damaged: log/${name}`))
+      await host.run(log.close())
+    }
+  },
+)

@@ -39,6 +39,31 @@ export function readEventsEnd(store: Store): number {
   return readPlace(store, "events-end")
 }
 
+function* storedTopics(store: Store): Iterable<Pick<Address, "tenant" | "topic">> {
+  // Ends: with the keys: each look begins behind the last one.
+  for (let start = "h/"; ; ) {
+    const next = store.range("index", { start, end: "h/~", limit: 1 })[Symbol.iterator]().next()
+    if (next.done) return
+    const [, tenant, topic] = next.value.key.split("/") as [string, string, string]
+    yield { tenant, topic }
+    start = `h/${tenant}/${topic}/~`
+  }
+}
+
+/** Whether the store's index knows of a kept event between two places. */
+export function isIndexed(store: Store, from: number, to: number): boolean {
+  for (const { tenant, topic } of storedTopics(store)) {
+    const index = new TopicIndex(store, tenant, topic)
+    const kept = Math.max(from, index.trimmedTo)
+    for (const block of index.blocks(kept)) {
+      const at = block.lowerBound(kept)
+      if (at < block.count && block.positions[at]! < to) return true
+      if (block.first >= to) break
+    }
+  }
+  return false
+}
+
 /**
  * The indexes over the log: each topic's events, and the recent ids. They follow the log in memory at once and in the store
  * a little later; the watermark, stored with them, says from where the log is to be read again after a crash.
@@ -139,14 +164,7 @@ export class LogIndex {
   /** Every topic that has or had events. */
   topics(): readonly Address[] {
     const names = new Set(this.#topics.keys())
-    // Ends: with the keys: each look begins behind the last one.
-    for (let start = "h/"; ; ) {
-      const next = this.#store.range("index", { start, end: "h/~", limit: 1 })[Symbol.iterator]().next()
-      if (next.done) break
-      const [, tenant, topic] = next.value.key.split("/") as [string, string, string]
-      names.add(`${tenant}/${topic}`)
-      start = `h/${tenant}/${topic}/~`
-    }
+    for (const { tenant, topic } of storedTopics(this.#store)) names.add(`${tenant}/${topic}`)
     return [...names].sort().map((name) => {
       const [tenant, topic] = name.split("/") as [string, string]
       return { tenant, topic }

@@ -1,5 +1,6 @@
 import type { Store, Write } from "../store.ts"
 import { type Missing, without } from "./chain.ts"
+import { isIndexed } from "./log-index.ts"
 import { type Damage, damageIn, type Reader } from "./reader.ts"
 import { claimedBytes, headerBytes } from "./record.ts"
 import { fill } from "./recovery.ts"
@@ -48,7 +49,7 @@ export async function review(losses: readonly Damage[], segments: Segments, read
 export async function endRestored(
   losses: readonly Damage[],
   segments: Segments,
-  reader: Reader,
+  { reader, store }: { readonly reader: Reader; readonly store: Store },
 ): Promise<readonly Damage[]> {
   const ended: Damage[] = []
   const all = losses.filter(({ kind }) => kind !== "unfinished")
@@ -59,7 +60,11 @@ export async function endRestored(
     if (last === undefined || !(await isUnused(last, segment, segments))) continue
     // Records have come back up to here.
     if (last.position === segment.base || before.every(({ position }) => position >= last.position)) continue
-    await fill(segments, segment, last.position, segment.base + segment.bytes)
+    // An older copy lacks what came later.
+    const rest = stretchOf(last)
+    const isLacking = before.some(({ kind, position }) => kind === "damaged" && position === rest.from)
+    if (isLacking || isIndexed(store, rest.from, rest.to)) continue
+    await fill(segments, segment, rest.from, rest.to)
     ended.push(last)
   }
   return ended

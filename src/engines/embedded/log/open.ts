@@ -102,6 +102,8 @@ class Opening {
   #told: LeftOut & Pick<Bookkeeping, "isWhole" | "isOpening"> = { floor: 0, isWhole: true }
   readonly #memory: LossMemory
   #index: LogIndex | undefined
+  /** The unused rests of segments that copies have brought back. */
+  #ended: readonly Damage[] | undefined
 
   constructor(options: LogOptions) {
     this.#options = options
@@ -329,7 +331,8 @@ class Opening {
     const isMore = known > segments.end
     if (isMore && floor < segments.end) return []
     const [losses, reader] = [this.#losses([lost]), this.#readerOf(segments)]
-    await endRestored(losses, segments, reader)
+    // Before the state is emptied: it knows what should be there.
+    this.#ended = await endRestored(losses, segments, { reader, store: this.#options.store })
     const { left, found } = await review(losses, segments, reader)
     return (isWhole && !isMore) || left.length === 0 ? found : []
   }
@@ -337,7 +340,7 @@ class Opening {
   /** Tells what cannot be read, each once: what was known, and what was found now. */
   async #noteLosses(segments: Segments, damages: readonly Damage[], { atEnd, found, isAnew }: Known): Promise<void> {
     const [losses, reader] = [[...this.#losses(atEnd), ...found], this.#readerOf(segments)]
-    const ended = await endRestored(losses, segments, reader)
+    const ended = this.#ended ?? (await endRestored(losses, segments, { reader, store: this.#options.store }))
     const reviewed = await review(losses, segments, reader)
     // What the state was not made anew with cannot be read yet.
     const left = isAnew ? reviewed.left : [...reviewed.left, ...reviewed.found]
