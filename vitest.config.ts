@@ -11,7 +11,7 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 30_000,
     pool: "forks",
-    maxWorkers: 2,
+    maxWorkers: 3,
     reporters: ["default", ["json", { outputFile: "node_modules/.vitest/results.json" }]],
     projects: [
       { extends: true, test: { name: "shared", include: shared, isolate: false } },

@@ -83,8 +83,8 @@ export async function dropped(
 
 /** An event that the index knows cannot be read: from now on that is known. */
 function damagedAt(reader: Reader, position: number, bytes: number): DamagedError {
-  reader.missed(position, bytes)
-  return new DamagedError(`the event at ${formatCursor(position)} is damaged`)
+  const place = reader.missed(position, bytes)
+  return new DamagedError(place ?? `the log at ${formatCursor(position)}`)
 }
 
 /** Nothing can be read at a position. Throws DamagedError, and tells of it, where the index knows of an event there. */

@@ -270,10 +270,12 @@ export class Reader {
     return records[0]?.position === position || journal[0]?.position === position
   }
 
-  /** A record that the index knows, and of which nothing can be read. */
-  missed(position: number, bytes: number): void {
+  /** A record that the index knows, and of which nothing can be read. Answers where that is, for people. */
+  missed(position: number, bytes: number): string | undefined {
     const segment = this.#segments.at(position)
-    if (segment !== undefined) this.#onDamage(damageIn(segment, position, position + bytes))
+    if (segment === undefined) return undefined
+    this.#onDamage(damageIn(segment, position, position + bytes))
+    return `${segment.name} at byte ${position - segment.base}`
   }
 
   /** The journal's record at `position`; undefined where none checks. */
