@@ -66,14 +66,16 @@ export function repeatable(flags: string, description: string): Option {
 }
 
 /** A flag whose value is `name=value`, given many times: all of them as one object. */
-export function pairs(flags: string, description: string): Option {
-  return new Option(flags, description).argParser(
-    (text: string, before: Readonly<Record<string, string>> | undefined) => {
-      const at = text.indexOf("=")
-      if (at < 1) throw new InvalidArgumentError("Write it as name=value.")
-      return { ...before, [text.slice(0, at)]: text.slice(at + 1) }
-    },
-  )
+export function pairs(flags: string, description: string, otherwise = "Give it once."): Option {
+  return new Option(flags, description).argParser((text: string, before: Readonly<Record<string, string>> = {}) => {
+    const at = text.indexOf("=")
+    if (at < 1) throw new InvalidArgumentError("Write it as name=value.")
+    const [name, value] = [text.slice(0, at), text.slice(at + 1)]
+    if (Object.hasOwn(before, name) && before[name] !== value) {
+      throw new InvalidArgumentError(`${name} is given twice, as ${before[name]} and as ${value}. ${otherwise}`)
+    }
+    return { ...before, [name]: value }
+  })
 }
 
 /** For commander: a whole number from `min` to `max`. */

@@ -16,15 +16,21 @@ export interface FilterOptions {
   readonly filters?: unknown
 }
 
+const oneOrOther = "Both would have to hold; for one or the other: --sql \"type IN ('a', 'b')\"."
+
 /** Adds the flags of {@link FilterOptions}. */
 export function withFilters(command: Command): Command {
   return command
     .optionsGroup("Filters (all have to hold; redcar help filter):")
-    .addOption(pairs("--exact <attribute=value>", "events whose attribute is this (repeatable)"))
-    .addOption(pairs("--prefix <attribute=value>", "events whose attribute begins with this (repeatable)"))
-    .addOption(pairs("--suffix <attribute=value>", "events whose attribute ends with this (repeatable)"))
+    .addOption(pairs("--exact <attribute=value>", "events whose attribute is this (repeatable)", oneOrOther))
+    .addOption(pairs("--prefix <attribute=value>", "events whose attribute begins with this (repeatable)", oneOrOther))
+    .addOption(pairs("--suffix <attribute=value>", "events whose attribute ends with this (repeatable)", oneOrOther))
     .addOption(
-      pairs("--path <attribute=pattern>", "events whose attribute matches: subject=/customers/*/** (repeatable)"),
+      pairs(
+        "--path <attribute=pattern>",
+        "events whose attribute matches: subject=/customers/*/** (repeatable)",
+        oneOrOther,
+      ),
     )
     .addOption(
       repeatable("--sql <expression>", "CloudEvents SQL, and data: \"type = 'a' AND data.total > 10\" (repeatable)"),

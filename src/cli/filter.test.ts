@@ -225,3 +225,14 @@ test("there is a flag for every dialect, and all hold together", () => {
   ])
   expect(filtersOf({})).toBeUndefined()
 })
+
+test.each(["exact", "prefix", "suffix", "path"])(
+  "one attribute with two values of --%s is refused, and not taken for the last one",
+  async (flag) => {
+    const given = [`--${flag}`, "type=a", "--exact", "source=/shop", `--${flag}`, "type=b"]
+    const { code, err } = await runCli(["trigger", "create", "--topic", "orders", "--destination", "shop", ...given])
+    expect(code).toBe(2)
+    expect(err).toContain("type is given twice, as a and as b.")
+    expect(err).toContain("--sql")
+  },
+)
