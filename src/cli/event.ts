@@ -1,8 +1,10 @@
 import type { Command } from "commander"
 import { type CommonOptions, type Context, examples, subcommand, withHub } from "./command.ts"
 import { addJourney } from "./journey.ts"
-import { ago, printList, printOne } from "./output.ts"
+import { nextAttempt } from "./next-attempt.ts"
+import { printList, printOne } from "./output.ts"
 import type { Column } from "./table.ts"
+import { printable } from "./terminal.ts"
 
 interface ApiDelivery {
   readonly id: string
@@ -18,7 +20,7 @@ const columns: readonly Column<ApiDelivery>[] = [
   { title: "destination", value: ({ destination }) => destination },
   { title: "state", value: ({ state }) => state },
   { title: "tries", value: ({ attempts }) => String(attempts.length), align: "right" },
-  { title: "next", value: ({ dueAt }) => (dueAt === undefined ? "-" : ago(dueAt, Date.now())), align: "right" },
+  { title: "next", value: (delivery) => nextAttempt(delivery, Date.now()) || "-" },
   { title: "last outcome", value: ({ attempts }) => attempts.at(-1)?.outcome.detail ?? "" },
 ]
 
@@ -38,7 +40,7 @@ export function configure(command: Command, context: Context): void {
       const answer = await context
         .hub(options)
         .json<{ readonly items: readonly ApiDelivery[] }>("GET", `/v1/events/${encodeURIComponent(cursor)}/deliveries`)
-      const empty = "No trigger matched this event. See them: redcar trigger list"
+      const empty = `Nothing is owed of this event so far. Why, trigger by trigger: redcar event journey ${printable(cursor)}`
       await printList(context, options, answer.items, columns, empty)
     },
   )

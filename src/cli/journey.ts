@@ -1,6 +1,7 @@
 import type { Command } from "commander"
 import { verdictMark } from "./clauses.ts"
 import { type CommonOptions, type Context, examples, subcommand, wholeNumber, withHub } from "./command.ts"
+import { nextAttempt } from "./next-attempt.ts"
 import { ago } from "./output.ts"
 import { counted, plural } from "./progress.ts"
 import { type Colours, coloursFor, printable } from "./terminal.ts"
@@ -112,7 +113,8 @@ function triggerLines(
 ): readonly string[] {
   const gone = removed ? colours.yellow(" (deleted since)") : ""
   const state = delivery === undefined ? "" : `  ${stateOf(delivery.state, colours)}`
-  const due = delivery?.dueAt === undefined ? "" : colours.dim(` next ${ago(delivery.dueAt, now)}`)
+  const next = delivery === undefined ? "" : nextAttempt(delivery, now)
+  const due = next === "" ? "" : colours.dim(` next ${next}`)
   return [
     `  ${verdictMark(verdict, colours)} ${colours.bold(trigger)} → ${destination}${gone}${state}${due}`,
     `      ${colours.dim(printable(sentence))}`,
