@@ -139,12 +139,16 @@ async function openEmbedded(settings: Settings, log: Logger, hooks: OpeningHooks
 }
 
 /** What the settings say of the embedded engine. */
-export function embeddedOptions({ limits }: Settings, log: Logger): Omit<EmbeddedOptions, "disk" | "store"> {
+export function embeddedOptions(
+  { limits, dedupeWindowMs }: Settings,
+  log: Logger,
+): Omit<EmbeddedOptions, "disk" | "store"> {
   return {
     clock,
     segmentBytes: limits.segmentBytes,
     pendingBytesMax: limits.pendingBytesMax,
     reserveBytes: limits.diskReserveBytes,
+    dedupeWindowMs,
     onNotice: (line) => log.error({}, line),
     onFound: (line) => log.warn({}, line),
     onRebuild: tellTenths(log, "the state is made anew from the log"),

@@ -156,24 +156,6 @@ export function encodeEvent(event: Event, mark?: ReadMark): Buffer {
   return writer.take()
 }
 
-/** Stored events as NDJSON, each with its cursor and time. */
-export function encodeLines(stored: readonly StoredEvent[], writer = new EventWriter(stored.length * 512)): Buffer {
-  for (const one of stored) writer.line(one.event, one)
-  return writer.take()
-}
-
-/** Stored events as a JSON batch, each with its cursor and time. */
-export function encodeBatch(stored: readonly StoredEvent[], writer = new EventWriter(stored.length * 512 + 2)): Buffer {
-  let before = "["
-  for (const one of stored) {
-    writer.text(before)
-    writer.event(one.event, one)
-    before = ","
-  }
-  writer.text(stored.length === 0 ? "[]" : "]")
-  return writer.take()
-}
-
 /** A text as a JSON string, as JSON.stringify makes it; faster where nothing needs an escape. */
 export function quoteJson(text: string): string {
   for (let i = 0; i < text.length; i++) {

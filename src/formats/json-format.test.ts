@@ -5,7 +5,7 @@ import { Event } from "../core/event.ts"
 import { attributeFaults } from "./attributes.ts"
 import { InvalidEvent } from "./invalid-event.ts"
 import { JsonDecoder } from "./json-decode.ts"
-import { EventWriter, encodeBatch, encodeEvent, encodeLines, quoteJson } from "./json-encode.ts"
+import { EventWriter, encodeEvent, quoteJson } from "./json-encode.ts"
 import { jsonDepthMax } from "./json-scan.ts"
 import { parseMediaType } from "./media-type.ts"
 
@@ -402,19 +402,12 @@ describe("encoding", () => {
 
   it("writes one line an event, whatever newlines its data has", () => {
     const event = decoded(`${JSON.stringify(valid).slice(0, -1)},"data":{\r\n"a":\n"\\n"}}`)
-    const lines = encodeLines([stored(event), stored(event, mark.storedAt + 1)]).toString()
+    const writer = new EventWriter(8)
+    for (const one of [stored(event), stored(event, mark.storedAt + 1)]) writer.line(one.event, one)
+    const lines = writer.take().toString()
     const line = `${JSON.stringify(valid).slice(0, -1)},${marks},"data":{  "a": "\\n"}}\n`
     expect(lines).toBe(line + line.replace("00.000Z", "00.001Z"))
     expect(encodeEvent(event).toString()).toContain('{\r\n"a":\n"\\n"}')
-  })
-
-  it("writes batches", () => {
-    expect(encodeBatch([]).toString()).toBe("[]")
-    const events = [stored(decoded(valid)), stored(decoded({ ...valid, id: "2", data_base64: "aGk=" }))]
-    expect(JSON.parse(encodeBatch(events).toString())).toEqual([
-      { ...valid, redcarcursor: "00a1", redcartime: "2026-01-31T00:00:00.000Z" },
-      { ...valid, id: "2", data_base64: "aGk=", redcarcursor: "00a1", redcartime: "2026-01-31T00:00:00.000Z" },
-    ])
   })
 
   it("leaves what it gave away alone", () => {

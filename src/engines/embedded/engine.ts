@@ -29,6 +29,8 @@ export interface EmbeddedOptions {
   readonly pendingBytesMax?: number
   /** Publishing is refused while less than this is free on the disk. Default 64 MiB. */
   readonly reserveBytes?: number
+  /** Of topics that are made again because the log's beginning is lost. Default 24 hours. */
+  readonly dedupeWindowMs?: number
   /** Runs once what is at hand in this turn has been seen; default setImmediate. */
   defer?(run: () => void): void
   /** The journal of the state is written anew when it has grown by so much. Default 32 MiB. */
@@ -82,7 +84,7 @@ async function openParts(options: EmbeddedOptions): Promise<Engine> {
   try {
     const queue = await openQueue({ store: tables, clock, isTorn: log.isTorn })
     const catalog = await openCatalog({ store: tables, defer })
-    if (log.isBeginningLost) await makeTopicsAgain(log, catalog, clock)
+    if (log.isBeginningLost) await makeTopicsAgain(log, catalog, options)
     await log.opened()
     return engineOf({ log, queue, catalog, store })
   } catch (error) {

@@ -7,7 +7,8 @@ const segmentBytes = 16 << 10
 
 test("topics that have events are made again, where the catalog is lost with the oldest segment and the state", async () => {
   const host = machine({ segmentBytes })
-  const open = () => host.run(openEmbeddedEngine({ ...host.logOptions(), defer: queueMicrotask }))
+  const open = () =>
+    host.run(openEmbeddedEngine({ ...host.logOptions(), defer: queueMicrotask, dedupeWindowMs: 5_000 }))
   let engine = await open()
   const append = (topic: string, id: string) => host.run(engine.log.append({ tenant: "acme", topic }, [event(id, 900)]))
   const topic = (id: string) => engine.catalog.get<Topic>(`topic/acme/${id}`)
@@ -20,7 +21,12 @@ test("topics that have events are made again, where the catalog is lost with the
   await host.run(host.hand().remove(host.segments()[0]!))
   host.store.lose()
   engine = await open()
-  expect((await topic("orders"))?.value).toMatchObject({ id: "orders", tenant: "acme", retention: {} })
+  expect((await topic("orders"))?.value).toMatchObject({
+    id: "orders",
+    tenant: "acme",
+    retention: {},
+    dedupeWindowMs: 5_000,
+  })
   expect((await topic("late"))?.value).toEqual({ id: "late", description: "kept" })
   for (const id of ["empty", "gone", "redcar.attempts"]) expect(await topic(id), id).toBeUndefined()
   await host.run(engine.close())

@@ -5,11 +5,18 @@ import { StorageFullError } from "../../core/errors.ts"
 import { newTopic } from "../../core/resources.ts"
 import type { SegmentLog } from "./log/log.ts"
 
-/** As long as a hub's topics recognise a repeated event where nothing else is said. */
-const dedupeWindowMs = 86_400_000
+/** As long as topics recognise a repeated event where nobody says how long. */
+const dedupeWindowMsDefault = 86_400_000
+
+/** What topics are made again with. */
+export interface TopicDefaults {
+  readonly clock: Clock
+  readonly dedupeWindowMs?: number
+}
 
 /** Makes topics again that have events, and that the catalog has lost. */
-export async function makeTopicsAgain(log: SegmentLog, catalog: Catalog, clock: Clock): Promise<void> {
+export async function makeTopicsAgain(log: SegmentLog, catalog: Catalog, defaults: TopicDefaults): Promise<void> {
+  const { clock, dedupeWindowMs = dedupeWindowMsDefault } = defaults
   try {
     for (const { tenant, topic } of log.topics()) {
       if (isReservedTopic(topic) || (await log.last({ tenant, topic })) === undefined) continue
