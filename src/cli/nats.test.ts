@@ -153,6 +153,8 @@ describe("redcar nats scale", () => {
         join(home, "scaled"),
         "--nats-partitions",
         "1",
+        "--port",
+        "0",
       ])
       expect(refused.code).toBe(exitCodes.failed)
       expect(refused.err).toContain("duplicate_window of REDCAR_LOG_0 is 600s, not 3600s")
