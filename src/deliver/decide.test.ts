@@ -48,6 +48,15 @@ describe("decide", () => {
     expect(decide({ ...failed, retryAfterMs: 10 }, fresh, policy, always(0))).toEqual({ kind: "retry", delayMs: 1_000 })
   })
 
+  it("puts the last attempt off to the age's end where the destination asks for more, and expires after that one", () => {
+    const outcome = { ...failed, retryAfterMs: 86_400_000 }
+    expect(decide(outcome, fresh, policy, always(0))).toEqual({ kind: "retry", delayMs: 60_000 })
+    const last = { ...fresh, attempt: 2, now: 60_000 }
+    expect(decide(outcome, last, policy, always(0))).toEqual({ kind: "dead", reason: "expired" })
+    const late = { ...fresh, attempt: 2, now: 80_000_000 }
+    expect(decide(outcome, late, policy, always(0))).toEqual({ kind: "dead", reason: "expired" })
+  })
+
   it("needs no delays where there is one attempt only", () => {
     const once = { delaysMs: [], jitter: 0, attemptsMax: 1, ageMaxMs: 1 }
     expect(decide(failed, fresh, once, always(0))).toEqual({ kind: "dead", reason: "exhausted" })
@@ -60,18 +69,24 @@ describe("decide", () => {
       attemptsMax: fc.integer({ min: 1, max: 30 }),
       ageMaxMs: fc.integer({ min: 0, max: 10_000_000 }),
     })
+    const rests = fc.array(fc.option(fc.integer({ min: 0, max: 90_000_000 }), { nil: undefined }), { maxLength: 30 })
     const chance = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
     fc.assert(
-      fc.property(anyPolicy, chance, fc.integer({ min: 0, max: 5 }), (policy, drawn, forgiven) => {
+      fc.property(anyPolicy, chance, fc.integer({ min: 0, max: 5 }), rests, (policy, drawn, forgiven, rests) => {
         let now = 0
         let attempts = 0
         for (;;) {
           attempts++
           const standing = { attempt: forgiven + attempts, attemptsForgiven: forgiven, firstDueAt: 0, now }
-          const verdict = decide(failed, standing, policy, always(drawn))
+          const rest = rests[attempts - 1]
+          const outcome = rest === undefined ? failed : { ...failed, retryAfterMs: rest }
+          const verdict = decide(outcome, standing, policy, always(drawn))
+          expect(verdict.kind).toBe(decide(failed, standing, policy, always(drawn)).kind)
           if (verdict.kind !== "retry") break
           const base = policy.delaysMs[Math.min(attempts, policy.delaysMs.length) - 1]!
-          expect(verdict.delayMs).toBeLessThanOrEqual(base)
+          expect(verdict.delayMs).toBeLessThanOrEqual(Math.max(base, rest ?? 0))
+          const asked = Math.min(rest ?? 0, policy.ageMaxMs - now)
+          expect(verdict.delayMs).toBeGreaterThanOrEqual(asked)
           expect(verdict.delayMs).toBeGreaterThanOrEqual(Math.floor(base * (1 - policy.jitter)))
           now += verdict.delayMs
           expect(now).toBeLessThanOrEqual(policy.ageMaxMs)

@@ -16,8 +16,9 @@ export interface Standing {
 /**
  * What follows from an attempt's outcome. Pure: the same inputs and the same chance give the same verdict.
  *
- * A `retryAfterMs` lengthens the delay and never shortens it. A delivery expires when its next attempt would come after
- * its age has ended, so a policy's last attempt always lies within `ageMaxMs`.
+ * A delivery expires when the policy's own delay ends after its age. A `retryAfterMs` lengthens that delay and never shortens
+ * it, but no further than to the age's end: what the destination asks for puts the last attempt off, and does not take it away.
+ * So every attempt is due within `ageMaxMs`; a destination that rests has it when its rest is over.
  */
 export function decide(outcome: Outcome, standing: Standing, policy: RetryPolicy, chance: Chance): Verdict {
   if (outcome.kind === "delivered") return { kind: "done" }
@@ -25,8 +26,8 @@ export function decide(outcome: Outcome, standing: Standing, policy: RetryPolicy
   const counted = Math.max(1, standing.attempt - standing.attemptsForgiven)
   const base = policy.delaysMs[Math.min(counted, policy.delaysMs.length) - 1]
   if (counted >= policy.attemptsMax || base === undefined) return { kind: "dead", reason: "exhausted" }
-  const jittered = Math.round(base * (1 - policy.jitter * chance.next()))
-  const delayMs = Math.max(jittered, outcome.retryAfterMs ?? 0)
-  if (standing.now + delayMs > standing.firstDueAt + policy.ageMaxMs) return { kind: "dead", reason: "expired" }
-  return { kind: "retry", delayMs }
+  const delayMs = Math.round(base * (1 - policy.jitter * chance.next()))
+  const leftMs = standing.firstDueAt + policy.ageMaxMs - standing.now
+  if (delayMs > leftMs) return { kind: "dead", reason: "expired" }
+  return { kind: "retry", delayMs: Math.max(delayMs, Math.min(outcome.retryAfterMs ?? 0, leftMs)) }
 }

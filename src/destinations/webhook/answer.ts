@@ -1,11 +1,10 @@
 import { isUtf8 } from "node:buffer"
 import { STATUS_CODES } from "node:http"
 import type { Outcome, ResponseRecord } from "../../core/delivery.ts"
+import { parseRetryAfter } from "./retry-after.ts"
 
 /** What is kept of an answer's body. */
 export const bodyKeptBytes = 4096
-/** A longer rest that a receiver asks for counts as this. */
-export const retryAfterMaxMs = 24 * 60 * 60 * 1000
 
 /** How far an answer came. Its status decides, also where its body broke off or was cut. */
 export interface Answer {
@@ -58,16 +57,6 @@ export function outcomeOf(answer: Answer, now: number): Outcome {
       return { kind: "failed", detail, permanent: false, ...(retryAfterMs > 0 && { retryAfterMs }), response }
     }
   }
-}
-
-/** The rest that a Retry-After header asks for: seconds, or one of HTTP's three date forms. 0 where it asks for none. */
-export function parseRetryAfter(value: string | undefined, now: number): number {
-  if (value === undefined) return 0
-  const text = value.trim()
-  if (/^\d+$/.test(text)) return Math.min(Number(text) * 1000, retryAfterMaxMs)
-  if (!/^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? /.test(text)) return 0
-  const at = Date.parse(text.endsWith("GMT") ? text : `${text} GMT`)
-  return Number.isNaN(at) ? 0 : Math.min(Math.max(at - now, 0), retryAfterMaxMs)
 }
 
 function describe({ status, reason }: Answer, note: string | undefined): string {
