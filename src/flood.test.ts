@@ -1,7 +1,7 @@
 import { createServer as createHttpServer } from "node:http"
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net"
 import { afterEach, expect, test } from "vitest"
-import { answerBytesMax } from "./destinations/webhook/connection.ts"
+import { answerBytesMax } from "./destinations/webhook/http1/reader.ts"
 import { startTestHub } from "./hub.fixture.ts"
 
 const closing: (() => unknown)[] = []

@@ -1,12 +1,12 @@
 import type { Clock } from "../../core/clock.ts"
 import type { Connect } from "./connect.ts"
 import { type Carried, Connection } from "./connection.ts"
+import type { AnswerHead } from "./http1/head.ts"
 
 /** A request ends within its time and this part of it: late by so much at most, never early. */
 const ticksPerTimeout = 20
 
 export interface ConnectionsOptions {
-  readonly origin: string
   readonly connect: Connect
   readonly clock: Clock
   /** A request's time, from {@link Connections.take} on. */
@@ -14,8 +14,7 @@ export interface ConnectionsOptions {
 }
 
 /**
- * A destination's connections: as many as there were ever requests at once, the last used first. Kept here and not in
- * undici's Pool, which searches all of its clients for a free one and opens more than are needed.
+ * A destination's connections: as many as there were ever requests at once, the last used first.
  *
  * One timer for all of them ends the requests that take too long: a timer for each would cost 1 us. It ticks, so that a
  * wall clock that is set moves no deadline. What is under way is found through its connection and not in a Map: in V8 the
@@ -54,9 +53,9 @@ export class Connections {
     return fresh
   }
 
-  giveBack(connection: Connection): void {
-    connection.unload()
-    connection.reused = true
+  /** Its request was answered with `head`; `reusable`: it may carry another. */
+  giveBack(connection: Connection, head: AnswerHead, reusable: boolean): void {
+    connection.unload(head, reusable)
     this.#idle.push(connection)
     this.#over()
   }
@@ -81,7 +80,7 @@ export class Connections {
   }
 
   #create(): Connection {
-    const connection = new Connection(this.#options.origin, this.#options.connect)
+    const connection = new Connection(this.#options.connect)
     this.#all.add(connection)
     return connection
   }

@@ -5,8 +5,7 @@ import type { Sender } from "../../core/destination.ts"
 import { Event } from "../../core/event.ts"
 import { createSimulatedClock } from "../../testing/clock.ts"
 import { dispatch } from "../conformance.ts"
-import { answerBytesMax } from "./connection.ts"
-import { interimMax } from "./flight.ts"
+import { answerBytesMax, interimMax } from "./http1/reader.ts"
 import { webhookKind } from "./kind.ts"
 
 const attributes = { specversion: "1.0", id: "order-1", source: "/shop", type: "order.placed" }
@@ -61,6 +60,12 @@ test("interim answers before the answer are passed over", async () => {
   const { outcome } = await sendTo((socket) =>
     socket.end(`${hints}HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n`),
   )
+  expect(outcome).toMatchObject({ kind: "delivered", detail: "204 No Content" })
+})
+
+test.each([1, 2])("100 Continue, %d times and unasked, is passed over on every attempt", async (times) => {
+  const answer = `${"HTTP/1.1 100 Continue\r\n\r\n".repeat(times)}HTTP/1.1 204 No Content\r\n\r\n`
+  const { outcome } = await sendTo((socket) => socket.end(answer))
   expect(outcome).toMatchObject({ kind: "delivered", detail: "204 No Content" })
 })
 

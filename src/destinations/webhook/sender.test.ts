@@ -233,11 +233,15 @@ describe("what is no answer", () => {
       /the connection was closed before an answer came|ECONNRESET|EPIPE/,
     ],
     ["resets", (socket: Socket) => void socket.once("data", () => socket.resetAndDestroy()), /ECONNRESET/],
-    ["does not speak HTTP", (socket: Socket) => void socket.end("hello there\r\n\r\n"), /HTTP\/1\.1 protocol/],
+    [
+      "does not speak HTTP",
+      (socket: Socket) => void socket.end("hello there\r\n\r\n"),
+      /its first line is no status line/,
+    ],
     [
       "answers with 100 KiB of headers",
       (socket: Socket) => void socket.end(`HTTP/1.1 200 OK\r\nx: ${"x".repeat(100 << 10)}\r\n\r\n`),
-      /Headers Overflow/,
+      /head of its answer is longer than 16 KiB/,
     ],
     [
       "switches protocols",
@@ -245,7 +249,7 @@ describe("what is no answer", () => {
         void socket.once("data", () =>
           socket.end("HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"),
         ),
-      /closed before/,
+      /switches protocols/,
     ],
   ])("a receiver that %s", async (_, serve, detail) => {
     expect(await send(await open({ url: await openRaw(serve) }))).toEqual(failure(detail))
@@ -335,6 +339,63 @@ describe("connections", () => {
     receiver.answer = (response) => void response.destroy()
     expect(await send(sender)).toMatchObject({ kind: "failed", permanent: false })
     expect(receiver.arrivals).toHaveLength(2)
+  })
+
+  test("on which something comes between requests are ended, and no answer is taken for another's", async () => {
+    const bodies: string[] = []
+    const opened: Socket[] = []
+    const url = await openRaw((socket) => {
+      opened.push(socket)
+      socket.on("data", (bytes) => {
+        bodies.push(bytes.toString())
+        socket.write("HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n")
+      })
+    })
+    const sender = await open({ url })
+    expect(await send(sender)).toMatchObject({ kind: "failed" })
+    const ended = new Promise((resolve) => opened[0]!.once("close", resolve))
+    opened[0]!.write("HTTP/1.1 204 Unasked\r\n\r\n")
+    await ended
+    expect(await send(sender)).toMatchObject({ kind: "failed", response: { status: 500 } })
+    expect(opened).toHaveLength(2)
+  })
+
+  test.each([
+    ["timeout=1", 2],
+    ["timeout=5, max=100", 1],
+    ["max=100", 1],
+    ["timeout=0", 2],
+  ])("that the receiver keeps for %j are used while it does", async (hint, connections) => {
+    const sender = await open()
+    receiver.answer = answering(204, { "keep-alive": hint })
+    for (let i = 0; i < 2; i++) await send(sender)
+    expect(new Set(receiver.arrivals.map(({ connection }) => connection)).size).toBe(connections)
+  })
+
+  test("carry bodies that are written in pieces", async () => {
+    const data = Buffer.from(JSON.stringify({ text: "é".repeat(100_000) }))
+    const large = Event.of({ ...attributes, datacontenttype: "application/json" }, data, "json")
+    const sender = await open()
+    for (const one of [large, event, large]) await sender.send({ ...dispatch(one), at: clock.now() }, never)
+    expect(receiver.arrivals.map(({ body }) => body.length)).toEqual([data.length, 11, data.length])
+    expect(receiver.arrivals[2]!.body.equals(data)).toBe(true)
+  })
+
+  test("whose request was answered before it had been written are not used again", async () => {
+    const data = Buffer.from(JSON.stringify("x".repeat(8_000_000)))
+    const large = Event.of({ ...attributes, datacontenttype: "application/json" }, data, "json")
+    const opened: Socket[] = []
+    const url = await openRaw((socket) => {
+      opened.push(socket)
+      socket.once("data", () => socket.pause().write("HTTP/1.1 413 Too large\r\ncontent-length: 0\r\n\r\n"))
+    })
+    const sender = await open({ url })
+    for (let i = 0; i < 2; i++) {
+      const outcome = await sender.send({ ...dispatch(large), at: clock.now() }, never)
+      expect(outcome).toMatchObject({ kind: "failed", response: { status: 413 } })
+    }
+    expect(opened).toHaveLength(2)
+    for (const socket of opened) socket.destroy()
   })
 
   test("obey the signal of each delivery, not of the one before", async () => {

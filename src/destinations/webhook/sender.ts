@@ -7,29 +7,28 @@ import type { Connect } from "./connect.ts"
 import { Connections } from "./connections.ts"
 import { createEncode, type Encode } from "./encode.ts"
 import { Flight, type FlightContext } from "./flight.ts"
+import { createFrame, type Frame } from "./request.ts"
 
 /** POSTs events to one URL over keep-alive connections, each event signed. */
 export class WebhookSender implements Sender {
-  readonly #path: string
   readonly #encode: Encode
+  readonly #frame: Frame
   readonly #context: FlightContext
   #closed = false
 
   constructor(config: WebhookConfig, context: SenderContext, connect: Connect, clock: Clock) {
-    const url = new URL(config.url)
-    this.#path = url.pathname + url.search
     const keys = (config.signing ?? "v1") === "none" ? [] : context.signingKeys
     this.#encode = createEncode(config, createSigner(keys))
+    this.#frame = createFrame(new URL(config.url))
     const timeoutMs = config.timeoutMs ?? timeoutDefaultMs
-    const connections = new Connections({ origin: url.origin, connect, clock, timeoutMs })
+    const connections = new Connections({ connect, clock, timeoutMs })
     this.#context = { connections, clock, timeoutMs }
   }
 
   send(dispatch: Dispatch, signal: AbortSignal): Promise<Outcome> {
     if (this.#closed || signal.aborted) return Promise.resolve(notSent)
-    const { headers, body } = this.#encode(dispatch)
+    const request = this.#frame(this.#encode(dispatch))
     return new Promise((resolve) => {
-      const request = { path: this.#path, method: "POST", headers, body }
       new Flight(this.#context, request, signal, resolve)
     })
   }
