@@ -85,10 +85,12 @@ function forward(queue: DeliveryQueue): DeliveryQueue {
     resume: (tenant, trigger, incarnation) => queue.resume(tenant, trigger, incarnation),
     drop: (tenant, trigger, incarnation) => queue.drop(tenant, trigger, incarnation),
     open: (delivery) => queue.open(delivery),
+    openDeliveries: (query) => queue.openDeliveries(query),
     depth: (lane) => queue.depth(lane),
     deadLetters: (query) => queue.deadLetters(query),
     deadLetter: (tenant, id) => queue.deadLetter(tenant, id),
     redrive: (tenant, id) => queue.redrive(tenant, id),
+    discard: (tenant, id) => queue.discard(tenant, id),
     carried: () => queue.carried(),
     carry: (items) => queue.carry(items),
   }

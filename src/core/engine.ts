@@ -2,6 +2,7 @@ import type { Address } from "./address.ts"
 import type { Cursor } from "./cursor.ts"
 import type { DeadLetter, DeadReason, Delivery, TriggerName, Verdict } from "./delivery.ts"
 import type { Event } from "./event.ts"
+import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "./open-delivery.ts"
 import type { Retention } from "./resources.ts"
 
 /** Everything durable. The rest of the hub keeps nothing that it cannot rebuild from here. */
@@ -182,14 +183,6 @@ export interface Lease {
   readonly token: number
 }
 
-/** A delivery that is neither done nor dead. */
-export interface OpenDelivery {
-  readonly delivery: Delivery
-  readonly attempts: number
-  readonly dueAt: number
-  readonly state: "due" | "leased" | "parked" | "held"
-}
-
 export interface DeliveryQueue {
   /**
    * Adds deliveries and moves the reader's position in one step. Idempotent: a delivery that is open or dead stays as it
@@ -222,12 +215,16 @@ export interface DeliveryQueue {
   drop(tenant: string, trigger: string, incarnation: string): Promise<number>
   /** The open delivery, if it is one. */
   open(delivery: Delivery): Promise<OpenDelivery | undefined>
+  /** Looks at a bounded number of rows: a page may hold few that match, or none, and there be more. */
+  openDeliveries(query: OpenDeliveryQuery): Promise<OpenDeliveryPage>
   /** Open deliveries of a lane. */
   depth(lane: string): Promise<number>
   deadLetters(options: DeadLetterQuery): Promise<readonly DeadLetter[]>
   deadLetter(tenant: string, id: string): Promise<DeadLetter | undefined>
   /** Makes a dead letter a due delivery again; false where there is none of this id. Its attempts so far are forgiven. */
   redrive(tenant: string, id: string): Promise<boolean>
+  /** Forgets a dead letter for good; false where there is none of this id. */
+  discard(tenant: string, id: string): Promise<boolean>
   /**
    * Every open delivery and dead letter, for another queue to carry on with; at most 512 at once. Each comes once while nothing
    * is added, leased or redriven; what is leased comes as if it were not, and what comes due meanwhile waits for the end.

@@ -79,6 +79,31 @@ export function queueDead(it: Declare<QueueBed>): void {
     expect(await takeOne(queue)).toMatchObject({ attempt: 4, attemptsForgiven: 3 })
   })
 
+  it("forgets what is discarded, once, through a crash", async (bed, harness) => {
+    const [a, b] = (await bed.cursors(2)).map((cursor) => delivery(cursor))
+    await bed.queue.enqueue([a!, b!])
+    for (const lease of await take(bed.queue)) await bed.queue.bury(lease, letter(lease.delivery))
+    expect(await bed.queue.discard("acme", "other")).toBe(false)
+    expect(await bed.queue.discard("globex", a!.id)).toBe(false)
+    const ends = await Promise.all([bed.queue.discard("acme", a!.id), bed.queue.discard("acme", a!.id)])
+    expect(ends).toEqual([true, false])
+    expect(await bed.queue.redrive("acme", a!.id)).toBe(false)
+    const { queue } = await harness.crash(bed)
+    expect(await queue.deadLetters({ tenant: "acme", limit: 10 })).toEqual([letter(b!)])
+    expect(await queue.open(a!)).toBeUndefined()
+    expect(await queue.depth(lane)).toBe(0)
+  })
+
+  it("discards or redrives one, not both", async ({ queue, cursors }) => {
+    const d = delivery((await cursors(1))[0]!)
+    await queue.enqueue([d])
+    await queue.bury(await takeOne(queue), letter(d))
+    const [discarded, redriven] = await Promise.all([queue.discard("acme", d.id), queue.redrive("acme", d.id)])
+    expect(discarded).not.toBe(redriven)
+    expect(await queue.depth(lane)).toBe(redriven ? 1 : 0)
+    expect(await queue.deadLetter("acme", d.id)).toBeUndefined()
+  })
+
   it("keeps burial and redrive through a crash", async (bed, harness) => {
     const [a, b] = (await bed.cursors(2)).map((cursor) => delivery(cursor))
     await bed.queue.enqueue([a!, b!])

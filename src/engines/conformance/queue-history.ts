@@ -16,7 +16,7 @@ type Step =
   | { readonly do: "lease"; readonly max: number }
   | { readonly do: "done" | "retry" | "bury" | "release" | "rest" | "hold"; readonly which: number }
   | { readonly do: "resume" | "drop" | "crash" | "carry" }
-  | { readonly do: "redrive"; readonly which: number }
+  | { readonly do: "redrive" | "discard"; readonly which: number }
   | { readonly do: "elapse"; readonly ms: number }
 
 const which = fc.nat(size - 1)
@@ -46,7 +46,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       do: fc.constantFrom("resume" as const, "drop" as const, "crash" as const, "carry" as const),
     }),
   },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant("redrive" as const), which }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("redrive" as const, "discard" as const), which }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant("elapse" as const), ms: fc.constantFrom(shortMs, longMs) }) },
 )
 
@@ -110,6 +110,12 @@ class History {
       case "redrive":
         await this.#redrive(step.which)
         break
+      case "discard": {
+        const isDead = this.#expected[step.which]!.state === "dead"
+        expect(await this.#queue.discard("acme", this.#all[step.which]!.id)).toBe(isDead)
+        if (isDead) this.#expected[step.which] = nothing()
+        break
+      }
       case "carry":
         await this.#carry()
         break
@@ -231,6 +237,15 @@ class History {
   async #check(): Promise<void> {
     const open = this.#expected.filter(({ state }) => state !== "none" && state !== "dead").length
     expect(await this.#queue.depth(this.#lane)).toBe(open)
+    const listed = await this.#queue.openDeliveries({
+      tenant: "acme",
+      limit: 100,
+      destination: this.#all[0]!.destination,
+    })
+    const states = this.#expected.flatMap(({ state, attempts }, i) =>
+      state === "none" || state === "dead" ? [] : [{ id: this.#all[i]!.id, state, attempts }],
+    )
+    expect(listed.deliveries.map(({ delivery: { id }, state, attempts }) => ({ id, state, attempts }))).toEqual(states)
     for (const [i, { state, attempts }] of this.#expected.entries()) {
       const found = await this.#queue.open(this.#all[i]!)
       if (state === "none" || state === "dead") expect(found, `delivery ${i}`).toBeUndefined()

@@ -1,8 +1,9 @@
 import type { Clock } from "../../core/clock.ts"
 import type { Cursor } from "../../core/cursor.ts"
 import { type DeadLetter, type Delivery, laneOf, type TriggerName, type Verdict } from "../../core/delivery.ts"
-import type { Carried, DeadLetterQuery, DeliveryQueue, Lease, OpenDelivery, Position } from "../../core/engine.ts"
+import type { Carried, DeadLetterQuery, DeliveryQueue, Lease, Position } from "../../core/engine.ts"
 import { ClosedError, LeaseLostError } from "../../core/errors.ts"
+import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "../../core/open-delivery.ts"
 import { type CarryPlace, carryIn, readCarried } from "./queue/carry.ts"
 import { deadKey, findDead, listDead, putDead } from "./queue/dead.ts"
 import { Drop } from "./queue/drop.ts"
@@ -12,10 +13,11 @@ import type { Row } from "./queue/lane.ts"
 import { type LaneLimits, Lanes } from "./queue/lanes.ts"
 import { Leases } from "./queue/leases.ts"
 import { mendRows } from "./queue/mend.ts"
+import { findOpen, listOpen, type OpenPlace } from "./queue/open.ts"
 import { Parking } from "./queue/parking.ts"
 import { Positions } from "./queue/positions.ts"
 import { recover } from "./queue/recover.ts"
-import { decodeRow, laneKey, parkedPrefix, putDue, putParked, type RowState, removeParked } from "./queue/row.ts"
+import { laneKey, parkedPrefix, putDue, putParked, type RowState, removeParked } from "./queue/row.ts"
 import { Turns } from "./queue/turns.ts"
 import type { Store, Write } from "./store.ts"
 
@@ -65,7 +67,8 @@ class StoredQueue implements EmbeddedQueue {
   readonly #positions: Positions
   readonly #enqueuing: Enqueuing
   readonly #turns = new Turns()
-  readonly #redriving = new Set<string>()
+  /** Keys of dead letters that are being redriven or discarded. */
+  readonly #leavingDead = new Set<string>()
   #closed = false
 
   constructor(store: Store, clock: Clock, lanes: Lanes, highest: string, firstToken: number) {
@@ -186,21 +189,11 @@ class StoredQueue implements EmbeddedQueue {
   }
 
   async open(delivery: Delivery): Promise<OpenDelivery | undefined> {
-    const name = laneOf(delivery)
-    const row = this.#lanes.find(name)?.rows.get(delivery.id)
-    if (row?.state === "gone") return undefined
-    if (row !== undefined) {
-      const state = row.state === "ready" ? "due" : "leased"
-      return { delivery: row.delivery, attempts: row.attempts, dueAt: row.dueAt, state }
-    }
-    const key = laneKey(name, delivery.id)
-    const parked = this.#store.get("parked", parkedPrefix + key)
-    const bytes = parked ?? this.#store.get("deliveries", key)
-    if (bytes === undefined) return undefined
-    const found = decodeRow(name, delivery.id, bytes)
-    const { attempts, dueAt, held } = found.state
-    const waits = parked !== undefined && dueAt > this.#parking.now()
-    return { delivery: found.delivery, attempts, dueAt, state: held ? "held" : waits ? "parked" : "due" }
+    return findOpen(this.#openPlace(), delivery)
+  }
+
+  openDeliveries(query: OpenDeliveryQuery): Promise<OpenDeliveryPage> {
+    return listOpen(this.#openPlace(), query)
   }
 
   async depth(lane: string): Promise<number> {
@@ -218,7 +211,7 @@ class StoredQueue implements EmbeddedQueue {
   async redrive(tenant: string, id: string): Promise<boolean> {
     if (this.#closed) throw new ClosedError()
     const key = deadKey(tenant, id)
-    if (this.#redriving.has(key)) return false
+    if (this.#leavingDead.has(key)) return false
     const buried = findDead(this.#store, tenant, id)
     if (buried === undefined) return false
     const { letter, attempts } = buried
@@ -227,16 +220,20 @@ class StoredQueue implements EmbeddedQueue {
     const now = this.#clock.now()
     const state: RowState = { attempts, forgiven: attempts, firstDueAt: now, dueAt: now, held: false }
     const name = laneOf(delivery)
-    this.#redriving.add(key)
-    try {
-      await this.#store.write([{ table: "dead", key, value: undefined }, putDue(name, delivery, state)])
-    } finally {
-      this.#redriving.delete(key)
-    }
+    await this.#leaveDead(key, [putDue(name, delivery, state)])
     const lane = this.#lanes.ensure(name)
     lane.open++
     this.#lanes.loadOrLeave(lane, delivery, state)
     this.#lanes.wake(lane)
+    await this.#store.flushed()
+    return true
+  }
+
+  async discard(tenant: string, id: string): Promise<boolean> {
+    if (this.#closed) throw new ClosedError()
+    const key = deadKey(tenant, id)
+    if (this.#leavingDead.has(key) || findDead(this.#store, tenant, id) === undefined) return false
+    await this.#leaveDead(key, [])
     await this.#store.flushed()
     return true
   }
@@ -248,6 +245,10 @@ class StoredQueue implements EmbeddedQueue {
   carry(items: readonly Carried[]): Promise<void> {
     if (this.#closed) return Promise.reject(new ClosedError())
     return this.#turns.run(() => carryIn(this.#carryPlace(), items))
+  }
+
+  #openPlace(): OpenPlace {
+    return { store: this.#store, lanes: this.#lanes, parking: this.#parking }
   }
 
   #carryPlace(): CarryPlace {
@@ -266,6 +267,16 @@ class StoredQueue implements EmbeddedQueue {
     this.#parking.close()
     this.#leases.close()
     await this.#turns.run(() => this.#store.write([]))
+  }
+
+  /** Takes a dead letter away, and writes `also` in the same step. */
+  async #leaveDead(key: string, also: readonly Write[]): Promise<void> {
+    this.#leavingDead.add(key)
+    try {
+      await this.#store.write([{ table: "dead", key, value: undefined }, ...also])
+    } finally {
+      this.#leavingDead.delete(key)
+    }
   }
 
   /** The row that this lease holds. */

@@ -4,6 +4,7 @@ import type { DeadLetter, Delivery } from "../../../core/delivery.ts"
 import type { Carried, DeadLetterQuery, Fence } from "../../../core/engine.ts"
 import { OverloadError, UnavailableError } from "../../../core/errors.ts"
 import type { Logger } from "../../../core/logger.ts"
+import type { OpenDeliveryPage, OpenDeliveryQuery } from "../../../core/open-delivery.ts"
 import type { ReaderStep, Shard } from "./shard.ts"
 import { cut, type PackedDelivery, packError, unpack } from "./wire.ts"
 
@@ -39,15 +40,18 @@ export type Operation =
   | "held"
   | "drop"
   | "open"
+  | "openDeliveries"
   | "depth"
   | "deadLetters"
   | "deadLetter"
   | "redrive"
+  | "discard"
   | "carried"
   | "carry"
 
 const requestsMax = 512
-const lettersMax = 1_000
+/** Of one answer. */
+const itemsMax = 1_000
 const sessionsMax = 4
 /** A session that is not asked for so long ends. */
 const sessionMs = 60_000
@@ -137,6 +141,8 @@ export class Answering {
         return shard.drop(first, second, third)
       case "open":
         return shard.open(args[0] as unknown as Delivery)
+      case "openDeliveries":
+        return this.#openDeliveries(args[0] as unknown as OpenDeliveryQuery)
       case "depth":
         return shard.depth(first)
       case "deadLetters":
@@ -145,6 +151,8 @@ export class Answering {
         return shard.deadLetter(first, second)
       case "redrive":
         return shard.redrive(first, second)
+      case "discard":
+        return shard.discard(first, second)
       case "carried":
         return this.#carried(first as string | null)
       case "carry":
@@ -153,10 +161,16 @@ export class Answering {
   }
 
   async #letters(query: DeadLetterQuery): Promise<LetterPage> {
-    const limit = Math.min(query.limit, lettersMax)
+    const limit = Math.min(query.limit, itemsMax)
     const found = await this.#options.shard.deadLetters({ ...query, limit })
     const letters = cut(found, this.#options.answerBytesMax)[0]!
     return { letters, more: letters.length < found.length || (found.length === limit && limit < query.limit) }
+  }
+
+  async #openDeliveries(query: OpenDeliveryQuery): Promise<OpenDeliveryPage> {
+    const page = await this.#options.shard.openDeliveries({ ...query, limit: Math.min(query.limit, itemsMax) })
+    const deliveries = cut(page.deliveries, this.#options.answerBytesMax)[0]!
+    return deliveries.length === page.deliveries.length ? page : { deliveries, next: deliveries.at(-1)!.delivery.id }
   }
 
   async #carried(asked: string | null): Promise<CarriedPage> {

@@ -4,18 +4,10 @@ import type { NatsConnection } from "@nats-io/nats-core"
 import type { Clock } from "../../../core/clock.ts"
 import type { Cursor } from "../../../core/cursor.ts"
 import { type DeadLetter, type Delivery, laneOf, type TriggerName, type Verdict } from "../../../core/delivery.ts"
-import type {
-  Carried,
-  DeadLetterQuery,
-  DeliveryQueue,
-  Fence,
-  Lease,
-  OpenDelivery,
-  Position,
-  Shares,
-} from "../../../core/engine.ts"
+import type { Carried, DeadLetterQuery, DeliveryQueue, Fence, Lease, Position, Shares } from "../../../core/engine.ts"
 import { ClosedError, LeaseLostError } from "../../../core/errors.ts"
 import type { Logger } from "../../../core/logger.ts"
+import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "../../../core/open-delivery.ts"
 import { type Names, stableHash } from "../names.ts"
 import { ensureJournal } from "./journal.ts"
 import { KeyedTurns } from "./keyed-turns.ts"
@@ -173,6 +165,13 @@ class ShardedQueue implements JetStreamQueue {
     return this.#at(this.#numberOf(laneOf(delivery))).open(delivery)
   }
 
+  async openDeliveries(query: OpenDeliveryQuery): Promise<OpenDeliveryPage> {
+    const { tenant, destination } = query
+    if (destination === undefined) return inOrder(await this.#everywhere((shard) => shard.openDeliveries(query)), query)
+    this.#check()
+    return this.#at(this.#numberOf(laneOf({ tenant, destination }))).openDeliveries(query)
+  }
+
   async depth(lane: string): Promise<number> {
     this.#check()
     return this.#at(this.#numberOf(lane)).depth(lane)
@@ -190,6 +189,10 @@ class ShardedQueue implements JetStreamQueue {
 
   async redrive(tenant: string, id: string): Promise<boolean> {
     return (await this.#anywhere(async (shard) => (await shard.redrive(tenant, id)) || undefined)) ?? false
+  }
+
+  async discard(tenant: string, id: string): Promise<boolean> {
+    return (await this.#anywhere(async (shard) => (await shard.discard(tenant, id)) || undefined)) ?? false
   }
 
   async *carried(): AsyncIterable<readonly Carried[]> {
@@ -328,6 +331,16 @@ async function all<T>(calls: readonly Promise<T>[]): Promise<readonly T[]> {
   const ends = await Promise.allSettled(calls)
   for (const end of ends) if (end.status === "rejected") throw end.reason
   return ends.map((end) => (end as PromiseFulfilledResult<T>).value)
+}
+
+/** Shards' pages as one, which ends where the first of them has not looked any further. */
+function inOrder(pages: readonly OpenDeliveryPage[], { limit }: OpenDeliveryQuery): OpenDeliveryPage {
+  const end = pages.flatMap(({ next }) => next ?? []).sort()[0]
+  const all = pages.flatMap(({ deliveries }) => deliveries)
+  const known = all.filter(({ delivery }) => end === undefined || delivery.id <= end)
+  const deliveries = known.sort((a, b) => (a.delivery.id < b.delivery.id ? -1 : 1)).slice(0, limit)
+  const next = deliveries.length < all.length && deliveries.length === limit ? deliveries.at(-1)!.delivery.id : end
+  return { deliveries, ...(next !== undefined && { next }) }
 }
 
 function sum(numbers: readonly number[]): number {

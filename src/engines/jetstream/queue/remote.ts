@@ -1,8 +1,9 @@
 import { type NatsConnection, RequestError } from "@nats-io/nats-core"
 import type { Cursor } from "../../../core/cursor.ts"
 import type { DeadLetter, Delivery, TriggerName } from "../../../core/delivery.ts"
-import type { Carried, DeadLetterQuery, Fence, OpenDelivery } from "../../../core/engine.ts"
+import type { Carried, DeadLetterQuery, Fence } from "../../../core/engine.ts"
 import { UnavailableError } from "../../../core/errors.ts"
+import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "../../../core/open-delivery.ts"
 import type { CarriedPage, LetterPage, Operation } from "./answering.ts"
 import type { EnqueueCall, ShardCalls } from "./shard.ts"
 import { cut, type PackedDelivery, type PackedError, pack, unpackError } from "./wire.ts"
@@ -75,6 +76,10 @@ export class RemoteShard implements ShardCalls {
     return ((await this.#ask("open", [delivery])) as OpenDelivery | null) ?? undefined
   }
 
+  async openDeliveries(query: OpenDeliveryQuery): Promise<OpenDeliveryPage> {
+    return (await this.#ask("openDeliveries", [query], longAnswerMsMax)) as OpenDeliveryPage
+  }
+
   async depth(lane: string): Promise<number> {
     return (await this.#ask("depth", [lane])) as number
   }
@@ -96,6 +101,10 @@ export class RemoteShard implements ShardCalls {
 
   async redrive(tenant: string, id: string): Promise<boolean> {
     return (await this.#ask("redrive", [tenant, id])) as boolean
+  }
+
+  async discard(tenant: string, id: string): Promise<boolean> {
+    return (await this.#ask("discard", [tenant, id])) as boolean
   }
 
   async *carried(): AsyncIterable<readonly Carried[]> {

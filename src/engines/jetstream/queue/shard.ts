@@ -1,8 +1,9 @@
 import type { Clock } from "../../../core/clock.ts"
 import type { Cursor } from "../../../core/cursor.ts"
 import type { DeadLetter, Delivery, TriggerName } from "../../../core/delivery.ts"
-import type { Carried, DeadLetterQuery, Fence, OpenDelivery } from "../../../core/engine.ts"
+import type { Carried, DeadLetterQuery, Fence } from "../../../core/engine.ts"
 import { ClosedError, ShareLostError, UnavailableError } from "../../../core/errors.ts"
+import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "../../../core/open-delivery.ts"
 import { JournalStore } from "../../embedded/journal/journal-store.ts"
 import { type EmbeddedQueue, openQueue } from "../../embedded/queue.ts"
 import type { Write } from "../../embedded/store.ts"
@@ -21,10 +22,12 @@ export interface ShardCalls {
   held(): Promise<readonly TriggerName[]>
   drop(tenant: string, trigger: string, incarnation: string): Promise<number>
   open(delivery: Delivery): Promise<OpenDelivery | undefined>
+  openDeliveries(query: OpenDeliveryQuery): Promise<OpenDeliveryPage>
   depth(lane: string): Promise<number>
   deadLetters(query: DeadLetterQuery): Promise<readonly DeadLetter[]>
   deadLetter(tenant: string, id: string): Promise<DeadLetter | undefined>
   redrive(tenant: string, id: string): Promise<boolean>
+  discard(tenant: string, id: string): Promise<boolean>
   carried(): AsyncIterable<readonly Carried[]>
   carry(items: readonly Carried[]): Promise<void>
 }
@@ -145,6 +148,10 @@ export class Shard implements ShardCalls {
     return this.#do(() => this.#queue.open(delivery))
   }
 
+  openDeliveries(query: OpenDeliveryQuery): Promise<OpenDeliveryPage> {
+    return this.#do(() => this.#queue.openDeliveries(query))
+  }
+
   depth(lane: string): Promise<number> {
     return this.#do(() => this.#queue.depth(lane))
   }
@@ -159,6 +166,10 @@ export class Shard implements ShardCalls {
 
   redrive(tenant: string, id: string): Promise<boolean> {
     return this.#do(() => this.#queue.redrive(tenant, id))
+  }
+
+  discard(tenant: string, id: string): Promise<boolean> {
+    return this.#do(() => this.#queue.discard(tenant, id))
   }
 
   async *carried(): AsyncIterable<readonly Carried[]> {
