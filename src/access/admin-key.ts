@@ -78,7 +78,10 @@ export async function adminKeyFault(path: string): Promise<string | undefined> {
 }
 
 async function look(file: FileHandle, path: string): Promise<{ readonly fault?: string; readonly text: string }> {
-  const { mode } = await file.stat()
+  const stats = await file.stat()
+  if (!stats.isFile())
+    return { fault: `${path} is no file, and has to hold the admin key. Move it away, and start again`, text: "" }
+  const { mode } = stats
   if (process.platform !== "win32" && (mode & foreignBits) !== 0) {
     const octal = (mode & 0o777).toString(8).padStart(3, "0")
     const fault = `others can read the admin key (mode ${octal}). Remove ${path} to get a new key, or run: chmod 600 ${path}`

@@ -40,6 +40,9 @@ export function folderSettings({ data }: CommonOptions, { env }: Terminal): Sett
 
 /** What is there of a hub with its own log: all that tells of it, what is left without its log, or nothing. */
 export function whatIsLeft({ data }: Settings): "log" | "rest" | "nothing" {
+  if (!existsSync(data)) return "nothing"
+  // Of what this user may not look into nothing is known: that throws.
+  readdirSync(data)
   const has = (name: string) => existsSync(join(data, name))
   if (has("log") && readdirSync(join(data, "log")).length > 0) return "log"
   // A hub on NATS has its key here too.

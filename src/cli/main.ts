@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander"
 import type { Context } from "./command.ts"
 import { CommandError, type ExitCode, exitCodes, ProblemError, ToldError } from "./failures.ts"
 import { findHub, openHub } from "./hub.ts"
+import { refusalOf } from "./refusals.ts"
 import { coloursFor, printable, processTerminal, type Terminal } from "./terminal.ts"
 
 /** A command of the first level. Its module is loaded when it is used, so that each use pays for itself only. */
@@ -57,7 +58,7 @@ export function createContext(terminal: Terminal): Context {
   return context
 }
 
-/** Runs one command line (without `node` and the program); answers the exit code. The only catcher of CommandError. */
+/** Runs one command line (without `node` and the program); answers the exit code. The only catcher of CommandError, and of what the hub or the system refuses. */
 export async function main(argv: readonly string[], terminal: Terminal): Promise<number> {
   try {
     const program = await createContext(terminal).program(argv)
@@ -66,8 +67,9 @@ export async function main(argv: readonly string[], terminal: Terminal): Promise
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
     if (error instanceof ToldError) return error.exitCode
-    if (error instanceof CommandError) return tell(error, terminal, argv.includes("--json"))
-    throw error
+    const told = error instanceof CommandError ? error : refusalOf(error)
+    if (told === undefined) throw error
+    return tell(told, terminal, argv.includes("--json"))
   }
 }
 

@@ -1,4 +1,4 @@
-import { constants, copyFileSync, existsSync } from "node:fs"
+import { constants, copyFileSync, existsSync, statSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
@@ -6,7 +6,6 @@ import { type Command, Option } from "commander"
 import { loadSettings } from "../config/load.ts"
 import { type Settings, settingsList } from "../config/schema.ts"
 import type { Engine } from "../core/engine.ts"
-import { StartRefusedError } from "../core/errors.ts"
 import type { Inventory } from "../migrate/inventory.ts"
 import type { MigrationReport, MigrationStep } from "../migrate/migrate.ts"
 import { MigrationStoppedError } from "../migrate/refusal.ts"
@@ -71,7 +70,6 @@ async function run(context: Context, options: MigrateOptions, flags: Readonly<Re
     if (options.dryRun) return await plan(context, options, from, to)
     await move(context, options, { from, to, work })
   } catch (error) {
-    if (error instanceof StartRefusedError) throw new FailedError(error.message, error.next, { cause: error })
     if (!(error instanceof MigrationStoppedError)) throw error
     throw new FailedError("stopped; what has been copied is kept", ["The same command goes on from there."], {
       cause: error,
@@ -85,6 +83,8 @@ function isServer(place: string): boolean {
 
 function placeOf(place: string, work: string, flags: Readonly<Record<string, string>>, terminal: Terminal): Place {
   const isNats = isServer(place)
+  if (!isNats && /^[a-z]+:\/\//i.test(place))
+    throw new UsageError(`${place} is neither a directory nor NATS`, ["NATS is nats://host:4222 or tls://host:4222."])
   const data = isNats ? work : resolve(place)
   const own = { ...flags, data, engine: isNats ? place : "embedded", roles: "ingest,route,deliver,api" }
   const loaded = loadSettings({ flags: own, env: terminal.env, readFile: readIfThere })
@@ -97,6 +97,8 @@ function placeOf(place: string, work: string, flags: Readonly<Record<string, str
 function check(from: Place, to: Place): void {
   if (from.name === to.name)
     throw new UsageError("--from and --to are the same place", ["Name an empty one with --to."])
+  if (to.directory !== undefined && statSync(to.directory, { throwIfNoEntry: false })?.isDirectory() === false)
+    throw new UsageError(`${to.directory} is a file`, ["Name a directory that is empty, or not there yet, with --to."])
   if (from.directory !== undefined && !existsSync(join(from.directory, "log"))) {
     throw new UsageError(`there is no hub's data in ${from.directory}`, ["Name its data directory with --from."])
   }

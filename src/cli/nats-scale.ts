@@ -3,10 +3,9 @@ import { loadSettings } from "../config/load.ts"
 import { natsServers } from "../config/relations.ts"
 import { type Settings, settingsList } from "../config/schema.ts"
 import { readValue } from "../config/value.ts"
-import { StartRefusedError } from "../core/errors.ts"
 import type { Difference } from "../engines/jetstream/streams.ts"
 import { type Context, examples, subcommand } from "./command.ts"
-import { FailedError, UsageError } from "./failures.ts"
+import { UsageError } from "./failures.ts"
 import { confirmed } from "./output.ts"
 import { plural, startProgress } from "./progress.ts"
 import { faulty, flagsOf, loggerOf, optionOf, readIfThere } from "./serve.ts"
@@ -58,12 +57,7 @@ async function run(context: Context, options: ScaleOptions, flags: Readonly<Reco
   if (asked.replicas !== undefined && asked.replicas % 2 === 0) {
     throw new UsageError(`--replicas: an even number survives no more than one less`, ["Say 1, 3 or 5."])
   }
-  try {
-    await scale(context, options, { ...placeOf(loaded.settings), ...asked })
-  } catch (error) {
-    if (error instanceof StartRefusedError) throw new FailedError(error.message, error.next, { cause: error })
-    throw error
-  }
+  await scale(context, options, { ...placeOf(loaded.settings), ...asked })
 }
 
 function settingOf<K extends string>(

@@ -1,7 +1,6 @@
 import { natsServers } from "../config/relations.ts"
 import type { Settings } from "../config/schema.ts"
 import { isReservedTopic } from "../core/address.ts"
-import { StartRefusedError } from "../core/errors.ts"
 import type { Inventory } from "../migrate/inventory.ts"
 import type { CommonOptions, Context } from "./command.ts"
 import { exitCodes, FailedError, ToldError, UsageError } from "./failures.ts"
@@ -63,9 +62,6 @@ async function run(terminal: Terminal, settings: Settings) {
     } finally {
       await engine.close()
     }
-  } catch (error) {
-    if (error instanceof StartRefusedError) throw new FailedError(error.message, error.next, { cause: error })
-    throw error
   } finally {
     bars.end()
   }

@@ -123,6 +123,8 @@ test("a folder that the system does not let it use is refused with what to do", 
   const { code, err } = await runCli(["serve", "--data", join(data, "in"), "--port", "0", "--log-level", "silent"])
   expect([code, err]).toEqual([
     exitCodes.failed,
-    expect.stringMatching(/^error: .* cannot be used: .*\nSee that it is a directory/),
+    expect.stringMatching(
+      /^error: the data directory .* cannot be used: .* is a file, and has to be a directory\nMove that/,
+    ),
   ])
 })

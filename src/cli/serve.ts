@@ -4,7 +4,6 @@ import { type Command, Option } from "commander"
 import { defaultText } from "../config/docs.ts"
 import { loadSettings, type SettingsFault } from "../config/load.ts"
 import { type Setting, type Settings, settingsList } from "../config/schema.ts"
-import { StartRefusedError, StorageFullError } from "../core/errors.ts"
 import type { Logger } from "../core/logger.ts"
 import { type Context, examples } from "./command.ts"
 import { FailedError, UsageError } from "./failures.ts"
@@ -70,13 +69,17 @@ async function serve(context: Context, flags: Readonly<Record<string, string>>):
   if (loaded.kind === "faults") throw faulty(loaded.faults)
   const { settings } = loaded
   // Listening for signals from the start: a stop during the start is a stop.
-  const stopping = signalled()
-  const hub = await startOrSay(settings, stopping)
-  if (hub === undefined) return
-  if (terminal.stdoutIsTerminal && settings.logFormat !== "json")
-    await terminal.out(welcome(terminal, settings, hub.address))
-  if (!stopping.aborted) await once(stopping, "abort")
-  await hub.stop()
+  const { stopping, forget } = signalled()
+  try {
+    const hub = await startOrSay(settings, stopping, flags)
+    if (hub === undefined) return
+    if (terminal.stdoutIsTerminal && settings.logFormat !== "json")
+      await terminal.out(welcome(terminal, settings, hub.address))
+    if (!stopping.aborted) await once(stopping, "abort")
+    await hub.stop()
+  } finally {
+    forget()
+  }
 }
 
 /** A file's text; undefined where there is none. */
@@ -109,49 +112,66 @@ interface Hub {
 }
 
 /** Undefined where it was stopped before it had started. */
-async function startOrSay(settings: Settings, stopping: AbortSignal): Promise<Hub | undefined> {
+async function startOrSay(
+  settings: Settings,
+  stopping: AbortSignal,
+  flags: Readonly<Record<string, string>>,
+): Promise<Hub | undefined> {
   const { startHub } = await import("../main.ts")
   try {
     return await startHub(settings, stopping)
   } catch (error) {
     if (stopping.aborted && error === stopping.reason) return undefined
-    if (error instanceof StartRefusedError) throw new FailedError(error.message, error.next, { cause: error })
-    throw saying(error, settings) ?? error
+    throw listenFailure(error, settings, flags) ?? error
   }
 }
 
-/** What an operating system's refusal means here; undefined for everything else. */
-function saying(error: unknown, { host, port, data }: Settings): FailedError | undefined {
+/** Why the hub cannot listen where it is to; undefined where it was something else. */
+function listenFailure(
+  error: unknown,
+  { host, port }: Settings,
+  flags: Readonly<Record<string, string>>,
+): FailedError | undefined {
   const { code, syscall } = error as NodeJS.ErrnoException
+  if (syscall !== "listen" && syscall !== "getaddrinfo") return undefined
   const say = (message: string, next: string) => new FailedError(message, [next], { cause: error })
-  if (error instanceof StorageFullError || code === "ENOSPC" || code === "EDQUOT") {
-    const { message } = error as Error
-    return say(`the disk of ${data} has no room for a hub: ${message}`, "Make room on its disk, and start again")
-  }
+  const on = (other: number) => commandLine({ ...flags, port: String(other) })
   if (code === "EADDRINUSE") {
+    const other = port < 65_535 ? port + 1 : 9_000
     return say(
       `port ${port} on ${host} is taken, perhaps by another hub`,
-      "Stop that one, or choose another: redcar serve --port 9001",
+      `Stop that one, or choose another: ${on(other)}`,
     )
   }
-  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND")
-    return say(`${host} is no address of this machine`, "Choose another --host.")
-  if (syscall === "listen" && code === "EACCES")
-    return say(`port ${port} needs more rights`, "Choose a port of 1024 or above: --port 9000")
-  if (code === "EACCES" || code === "EPERM" || code === "EROFS") {
-    return say(
-      `the data directory ${data} cannot be written (${code})`,
-      "Choose another with --data, or give this user the right to write there.",
-    )
+  if (code === "EACCES" || code === "EPERM")
+    return say(`this user may not listen on port ${port}`, `Choose one of 1024 or above: ${on(9_000)}`)
+  if (code === "EADDRNOTAVAIL") {
+    const next = `Choose another: ${commandLine({ ...flags, host: "127.0.0.1" })}, or 0.0.0.0 for all that it has`
+    return say(`${host} is no address of this machine`, next)
   }
-  return undefined
+  const next = `Name an address of this machine: ${commandLine({ ...flags, host: "127.0.0.1" })}`
+  return say(`the name ${host} does not resolve (${code})`, next)
+}
+
+/** The command that serves with these flags; what is secret is left out, for people to fill in. */
+function commandLine(flags: Readonly<Record<string, string>>): string {
+  const words = Object.entries(flags).map(([name, value]) => {
+    const flag = settingsList.find((setting) => setting.name === name)?.flag ?? `--${name}`
+    return `${flag} ${name === "adminKey" ? "<key>" : shellWord(value)}`
+  })
+  return ["redcar serve", ...words].join(" ")
+}
+
+/** As a shell reads it back. */
+function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }
 
 /** Signals that come in a burst are one: a terminal and a wrapper may both pass on the same Ctrl-C. */
 const burstMs = 250
 
-/** Aborts at the first SIGINT or SIGTERM; a second one, later, ends the process at once. */
-function signalled(): AbortSignal {
+/** Aborts at the first SIGINT or SIGTERM; a second one, later, ends the process at once, until `forget` is called. */
+function signalled(): { readonly stopping: AbortSignal; forget(): void } {
   const stopping = new AbortController()
   let firstAt: number | undefined
   const onSignal = (signal: NodeJS.Signals) => {
@@ -162,7 +182,11 @@ function signalled(): AbortSignal {
   }
   process.on("SIGINT", onSignal)
   process.on("SIGTERM", onSignal)
-  return stopping.signal
+  const forget = () => {
+    process.off("SIGINT", onSignal)
+    process.off("SIGTERM", onSignal)
+  }
+  return { stopping: stopping.signal, forget }
 }
 
 function welcome(terminal: Terminal, settings: Settings, address: string): string {

@@ -156,7 +156,7 @@ describe("what is refused", () => {
     ["an event limit above 1 MiB", { flags: { "limits.eventBytesMax": "2MiB" } }, /from 1KiB to 1MiB$/],
     ["a duration without sense", { flags: { "delivery.lease": "soon" } }, /is not a duration: write "500ms"/],
     ["a boolean that is a word", { flags: { metricsOpen: "maybe" } }, /is neither true nor false$/],
-    ["an unknown engine", { flags: { engine: "nats" } }, /say embedded, or nats:/],
+    ["an unknown engine", { flags: { engine: "nats" } }, /"nats" is no NATS server: say nats:/],
     ["an unknown level", { flags: { logLevel: "loud" } }, /has to be one of trace, debug,/],
     ["an empty host", { flags: { host: "" } }, /needs a text$/],
     ["a list of numbers", file("destinations:\n  allow: [10]"), /has to be a list of texts/],

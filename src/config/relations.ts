@@ -59,25 +59,29 @@ function wrongEngine({ engine, nats }: Settings): readonly Contradiction[] {
     .filter((server) => !serverPattern.test(server))
     .map((server) => ({
       settings: ["engine"],
-      message: `engine is ${JSON.stringify(server)}: say embedded, or nats://host:4222 (several with commas)`,
+      message: `${shownServer(server)} is no NATS server: say nats://host:4222 or tls://host:4222 (several with commas), or embedded`,
     }))
   if (nats.replicas % 2 === 0) {
-    const message = `nats.replicas is ${nats.replicas}: an even number survives no more than one less; say 1, 3 or 5`
+    const message = `${nats.replicas} is even, and survives no more than one less: say 1, 3 or 5`
     found.push({ settings: ["nats.replicas"], message })
   }
   if (!/^[a-z][a-z0-9]{0,19}$/.test(nats.prefix)) {
-    const message = `nats.prefix is ${JSON.stringify(nats.prefix)}: say a letter and up to 19 more of a-z and 0-9`
+    const message = `${JSON.stringify(nats.prefix)} is no prefix: say a letter and up to 19 more of a-z and 0-9`
     found.push({ settings: ["nats.prefix"], message })
   }
   return found
+}
+
+/** As it may be shown: without a password. */
+function shownServer(server: string): string {
+  return JSON.stringify(server.replace(/^([^/]*\/\/)?[^@/]*@/, "$1"))
 }
 
 function wrongRoles({ engine, roles: asked }: Settings): readonly Contradiction[] {
   const found: Contradiction[] = asked
     .filter((role) => !(roles as readonly string[]).includes(role))
     .map((role) => ({ settings: ["roles"], message: `there is no role ${role}: say some of ${roles.join(", ")}` }))
-  if (asked.length === 0)
-    found.push({ settings: ["roles"], message: `roles is empty: say some of ${roles.join(", ")}` })
+  if (asked.length === 0) found.push({ settings: ["roles"], message: `there is none: say some of ${roles.join(", ")}` })
   const missing = roles.filter((role) => !asked.includes(role))
   if (natsServers(engine) === undefined && missing.length > 0) {
     const message = `the embedded engine has one process, which has to do all: add ${missing.join(", ")} to roles`
@@ -88,7 +92,7 @@ function wrongRoles({ engine, roles: asked }: Settings): readonly Contradiction[
 
 function wrongKey({ adminKey }: Settings): readonly Contradiction[] {
   if (adminKey === "" || /^rck_[\w-]{43}$/.test(adminKey)) return []
-  return [{ settings: ["adminKey"], message: "adminKey is no key: it is rck_ and 43 of A-Z, a-z, 0-9, _ and -" }]
+  return [{ settings: ["adminKey"], message: "it is no key: a key is rck_ and 43 of A-Z, a-z, 0-9, _ and -" }]
 }
 
 function limitsOutOfOrder(limits: Settings["limits"]): readonly Contradiction[] {
@@ -108,6 +112,6 @@ function rangesThatAreNone(ranges: readonly string[]): readonly Contradiction[] 
     .filter((range) => !isAddressRange(range))
     .map((range) => ({
       settings: ["destinations.allow"],
-      message: `destinations.allow holds ${JSON.stringify(range)}, which is no address range: write "10.0.0.0/8" or "fd00::/8"`,
+      message: `${JSON.stringify(range)} is no address range: write "10.0.0.0/8" or "fd00::/8"`,
     }))
 }

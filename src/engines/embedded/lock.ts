@@ -2,7 +2,7 @@ import { type FileHandle, open } from "node:fs/promises"
 import { hostname } from "node:os"
 import { join } from "node:path"
 import { tryLock } from "fs-native-extensions"
-import { StartRefusedError, StorageError, StorageFullError } from "../../core/errors.ts"
+import { StartRefusedError } from "../../core/errors.ts"
 
 const name = "lock"
 
@@ -15,43 +15,6 @@ export class DirectoryLockedError extends StartRefusedError {
     super(`${who} has ${directory} open`, ["Stop that one, or choose another data directory: --data <directory>"])
     this.directory = directory
   }
-}
-
-/** The system does not let this process use the directory. */
-export class DirectoryRefusedError extends StartRefusedError {
-  override readonly name = "DirectoryRefusedError"
-  constructor(path: string, cause: Error) {
-    super(`${path} cannot be used: ${cause.message}`, [nextStep(cause)], { cause })
-  }
-}
-
-function nextStep(cause: Error): string {
-  const { code } = cause as NodeJS.ErrnoException
-  if (cause instanceof StorageFullError || code === "ENOSPC" || code === "EDQUOT") {
-    return "Make room on its disk, and start again"
-  }
-  const user = process.getuid === undefined ? "this process" : `user ${process.getuid()}`
-  return `See that it is a directory in which ${user} may write, or choose another one: --data <directory>`
-}
-
-const refusals: readonly unknown[] = [
-  "EACCES",
-  "EPERM",
-  "EROFS",
-  "ENOTDIR",
-  "EISDIR",
-  "EEXIST",
-  "ENOENT",
-  "ELOOP",
-  "ENOSPC",
-  "EDQUOT",
-]
-
-/** What the system refused as a reason to say so, and not as a bug. */
-export function refusedOr(path: string, error: unknown): unknown {
-  const { code } = error as NodeJS.ErrnoException
-  const isExpected = error instanceof StorageFullError || error instanceof StorageError || refusals.includes(code)
-  return error instanceof Error && isExpected ? new DirectoryRefusedError(path, error) : error
 }
 
 /**

@@ -1,6 +1,7 @@
 import { cp, mkdir, rm } from "node:fs/promises"
 import { join } from "node:path"
 import type { Engine } from "../../core/engine.ts"
+import { refusedOr } from "./directory-refused.ts"
 import { openNodeDisk } from "./disk-node.ts"
 import { type EmbeddedOptions, openEmbeddedEngine } from "./engine.ts"
 import { lockForReading } from "./lock.ts"
@@ -12,14 +13,17 @@ const writtenBytesMax = 256 << 20
 
 /**
  * Opens what a hub has in a directory, to be read: no byte there changes, whatever state it was left in. `work` is a
- * directory that holds a copy of the small state beside the log meanwhile. Throws DirectoryLockedError while a hub runs there.
+ * directory that holds a copy of the small state beside the log meanwhile. Throws DirectoryLockedError while a hub runs there,
+ * and DirectoryRefusedError.
  */
 export async function openEmbeddedSource(
   directory: string,
   work: string,
   options: Omit<EmbeddedOptions, "disk" | "store">,
 ): Promise<Engine> {
-  const unlock = await lockForReading(directory)
+  const unlock = await lockForReading(directory).catch((error: unknown) => {
+    throw refusedOr(directory, error)
+  })
   try {
     const disk = await openOverlayDisk(await openNodeDisk(join(directory, "log")), writtenBytesMax)
     const state = join(work, "state")
@@ -42,6 +46,6 @@ export async function openEmbeddedSource(
     return { ...engine, close }
   } catch (error) {
     await unlock()
-    throw error
+    throw refusedOr(directory, error)
   }
 }

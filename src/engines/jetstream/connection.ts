@@ -1,5 +1,11 @@
+import { X509Certificate } from "node:crypto"
 import { readFile } from "node:fs/promises"
-import { type NatsConnection, TimeoutError } from "@nats-io/nats-core"
+import {
+  AuthorizationError,
+  type NatsConnection,
+  TimeoutError,
+  UserAuthenticationExpiredError,
+} from "@nats-io/nats-core"
 import { connect, credsAuthenticator, type NodeConnectionOptions } from "@nats-io/transport-node"
 import { StartRefusedError } from "../../core/errors.ts"
 import type { Logger } from "../../core/logger.ts"
@@ -61,9 +67,8 @@ export async function connectNats({
     ...(credentialsFile !== undefined && { authenticator: credsAuthenticator(await credentialsOf(credentialsFile)) }),
     ...(await tlsOf(servers, caFile)),
   }).catch((error: unknown) => {
-    throw new NatsRefusedError(`no NATS server answers at ${servers.join(", ")}: ${reasonOf(error)}`, nextOf(error), {
-      cause: error,
-    })
+    const { message, next } = notConnected(error, servers, credentialsFile)
+    throw new NatsRefusedError(message, next, { cause: error })
   })
   const refusal = refusalOf(nats, messageBytesMax)
   if (refusal !== undefined) {
@@ -74,37 +79,93 @@ export async function connectNats({
   return nats
 }
 
-/** How servers are spoken to: `tls://` never without TLS. Throws NatsRefusedError where the file cannot be read. */
+/** How servers are spoken to: `tls://` never without TLS. Throws NatsRefusedError where the file holds no certificate. */
 export async function tlsOf(
   servers: readonly string[],
   caFile: string | undefined,
 ): Promise<{ readonly tls?: { readonly ca?: string } }> {
   if (caFile === undefined) return servers.some((server) => server.startsWith("tls://")) ? { tls: {} } : {}
+  const ca = (await readNatsFile(caFile, "--nats-ca")).toString("utf8")
   try {
-    return { tls: { ca: await readFile(caFile, "utf8") } }
+    new X509Certificate(ca)
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    throw new NatsRefusedError(`${caFile} cannot be read: ${code}`, ["Check nats.ca."], { cause: error })
+    throw new NatsRefusedError(`${caFile} holds no certificate`, [nextCa], { cause: error })
   }
+  return { tls: { ca } }
 }
 
+const nextCa = "Name the certificates, as PEM, of who signed the servers' own: --nats-ca <file>"
+
 async function credentialsOf(path: string): Promise<Uint8Array> {
+  const bytes = await readNatsFile(path, "--nats-credentials")
+  if (/-{3,}BEGIN NATS USER JWT-{3,}.*-{3,}BEGIN USER NKEY SEED-{3,}/s.test(bytes.toString("latin1"))) return bytes
+  throw new NatsRefusedError(`${path} holds no NATS credentials`, [
+    "Name the hub.creds that `redcar nats init` made, or a file of nsc's: --nats-credentials <file>",
+  ])
+}
+
+/** A file that a setting names by its flag. Throws NatsRefusedError. */
+export async function readNatsFile(path: string, flag: string): Promise<Buffer> {
   try {
     return await readFile(path)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    throw new NatsRefusedError(`${path} cannot be read: ${code}`, ["Check nats.credentials."], { cause: error })
+    const why = code === "ENOENT" ? "there is no such file" : code
+    throw new NatsRefusedError(`${path} cannot be read: ${why}`, [`Check ${flag}, and who may read the file.`], {
+      cause: error,
+    })
   }
 }
 
-/** What to do where no server can be had. */
-function nextOf(error: unknown): readonly string[] {
-  const { code = "" } = (error instanceof Error ? error : {}) as NodeJS.ErrnoException
-  if (code === "ERR_TLS_CERT_ALTNAME_INVALID")
-    return ["Name the server by a host name that its certificate holds: --engine tls://<name>:4222"]
-  if (/CERT|_CA$|ISSUER|SELF_SIGNED|VERIFY_LEAF/.test(code))
-    return ["Name the certificates of who signed the servers' own: --nats-ca <file>"]
-  return ["Start one: nats-server -js", "Or say where it is: --engine nats://host:4222"]
+/** Servers as they may be shown: without users, passwords and tokens. */
+export function shownServers(servers: readonly string[]): string {
+  return servers.map((server) => server.replace(/\/\/[^@/]*@/, "//")).join(", ")
+}
+
+interface Refused {
+  readonly message: string
+  readonly next: readonly string[]
+}
+
+/** Why no server can be had, and what to do. */
+function notConnected(error: unknown, servers: readonly string[], credentialsFile: string | undefined): Refused {
+  const where = shownServers(servers)
+  const { code = "", message = "" } = (error instanceof Error ? error : {}) as NodeJS.ErrnoException
+  if (error instanceof AuthorizationError || error instanceof UserAuthenticationExpiredError) {
+    return notAuthorized(where, servers, credentialsFile)
+  }
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
+    const next = ["Name the server by a host name that its certificate holds: --engine tls://<name>:4222"]
+    return { message: `the certificate of ${where} is of another name: ${reasonOf(error)}`, next }
+  }
+  if (/CERT|_CA$|ISSUER|SELF_SIGNED|VERIFY_LEAF/.test(code)) {
+    return { message: `the certificate of ${where} is not trusted: ${reasonOf(error)}`, next: [nextCa] }
+  }
+  if (message.includes("does not support 'tls'")) {
+    const next = [`Leave TLS out: --engine ${where.replaceAll("tls://", "nats://")}, or set it up in the server.`]
+    return { message: `the NATS server at ${where} has no TLS`, next }
+  }
+  const next = ["Start one: nats-server -js", "Or say where it is: --engine nats://host:4222"]
+  return { message: `no NATS server answers at ${where}: ${reasonOf(error)}`, next }
+}
+
+function notAuthorized(where: string, servers: readonly string[], credentialsFile: string | undefined): Refused {
+  if (credentialsFile !== undefined) {
+    return {
+      message: `the NATS server at ${where} refuses the credentials in ${credentialsFile}`,
+      next: ["Name those of the hub's own account there (hub.creds of `redcar nats init`): --nats-credentials <file>"],
+    }
+  }
+  if (servers.some((server) => server.includes("@"))) {
+    return {
+      message: `the NATS server at ${where} refuses the user and the password, or the token`,
+      next: ["Check them in --engine: nats://<user>:<password>@host:4222"],
+    }
+  }
+  return {
+    message: `the NATS server at ${where} lets nobody in without credentials, and none were given`,
+    next: ["Give some: --nats-credentials <file>, or --engine nats://<user>:<password>@host:4222"],
+  }
 }
 
 function reasonOf(error: unknown): string {

@@ -1,14 +1,15 @@
-import { mkdir, readFile } from "node:fs/promises"
+import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
 import type { Clock } from "../../core/clock.ts"
 import type { Engine, TenantCredentials } from "../../core/engine.ts"
 import type { Logger } from "../../core/logger.ts"
+import { refusedOr } from "../embedded/directory-refused.ts"
 import { lockDirectory } from "../embedded/lock.ts"
 import { Bucket } from "./bucket.ts"
 import { openCatalog } from "./catalog.ts"
-import { connectNats, durabilityWarnings, isCut, NatsRefusedError } from "./connection.ts"
+import { connectNats, durabilityWarnings, isCut, readNatsFile } from "./connection.ts"
 import { Copies } from "./copies.ts"
-import { parseIssuer } from "./credentials/issuer.ts"
+import { type Issuer, parseIssuer } from "./credentials/issuer.ts"
 import { createTenantCredentials, type TenantCredentialsOptions } from "./credentials/tenant-credentials.ts"
 import { auditStream } from "./log/audit-report.ts"
 import { openInbox } from "./log/inbox.ts"
@@ -79,9 +80,9 @@ export async function openJetStreamEngine(options: JetStreamOptions): Promise<En
 
 async function open(options: JetStreamOptions, closing: Closing): Promise<Omit<Engine, "close">> {
   const { clock, log, partitions, replicas, directory, dedupeWindowMsMax, pendingBytesMax } = options
+  const issuer = options.issuerFile === undefined ? undefined : await issuerOf(options.issuerFile)
   const { nats, names, streams, warnings } = await enter(options, closing)
-  await mkdir(directory, { recursive: true })
-  closing.push((await lockDirectory(directory)).release)
+  closing.push(await holdDirectory(directory))
   const bucket = { nats, clock, log, replicas }
   const catalog = await openCatalog({ ...bucket, name: names.catalogBucket })
   closing.push(() => catalog.close())
@@ -91,7 +92,7 @@ async function open(options: JetStreamOptions, closing: Closing): Promise<Omit<E
   const { shareTimes, yields = false } = options
   const shares = openShares({ bucket: shared, clock, log, yields, ...(shareTimes && { times: shareTimes }) })
   closing.push(() => shares.close())
-  const credentials = await openCredentials(options, { nats, names, catalog })
+  const credentials = issuer && openCredentials(options, issuer, { nats, names, catalog })
   const parts = { nats, names, replicas, clock, log, pendingBytesMax }
   const events = await openJetStreamLog({ ...parts, partitions, dedupeWindowMsMax, directory: join(directory, "log") })
   closing.push(() => events.close())
@@ -124,6 +125,16 @@ async function open(options: JetStreamOptions, closing: Closing): Promise<Omit<E
   }
 }
 
+/** Answers what gives it back. Throws DirectoryLockedError and DirectoryRefusedError. */
+async function holdDirectory(directory: string): Promise<() => Promise<void>> {
+  try {
+    await mkdir(directory, { recursive: true })
+    return (await lockDirectory(directory)).release
+  } catch (error) {
+    throw refusedOr(directory, error)
+  }
+}
+
 /** Connects, and sees that what the settings say can be had there. Makes nothing. */
 async function enter(options: JetStreamOptions, closing: Closing) {
   const { clock, prefix, partitions } = options
@@ -138,13 +149,15 @@ async function enter(options: JetStreamOptions, closing: Closing) {
   return { nats, names, warnings, streams: plans.map(({ name }) => name) }
 }
 
-/** Undefined where nothing was set up that signs them. */
-async function openCredentials(
-  { servers, partitions, clock, issuerFile, caFile }: JetStreamOptions,
+async function issuerOf(file: string): Promise<Issuer> {
+  return parseIssuer((await readNatsFile(file, "--nats-issuer")).toString("utf8"), file)
+}
+
+function openCredentials(
+  { servers, partitions, clock, caFile }: JetStreamOptions,
+  issuer: Issuer,
   parts: Pick<TenantCredentialsOptions, "nats" | "names" | "catalog">,
-): Promise<TenantCredentials | undefined> {
-  if (issuerFile === undefined) return undefined
-  const issuer = parseIssuer(await readSecret(issuerFile))
+): TenantCredentials {
   return createTenantCredentials({
     ...parts,
     servers,
@@ -153,14 +166,6 @@ async function openCredentials(
     clock,
     ...(caFile !== undefined && { caFile }),
   })
-}
-
-async function readSecret(path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8")
-  } catch (error) {
-    throw new NatsRefusedError(`${path} cannot be read: ${(error as NodeJS.ErrnoException).code}`, [], { cause: error })
-  }
 }
 
 /** What the headers of a message come to at most; servers take no more than 64 KiB. */

@@ -25,6 +25,9 @@ interface IssuerFile {
 /** The file's text is not what `redcar nats init` writes. */
 export class IssuerFileError extends StartRefusedError {
   override readonly name = "IssuerFileError"
+  constructor(message: string) {
+    super(message, ["Name the issuer.json that `redcar nats init` made: --nats-issuer <file>"])
+  }
 }
 
 /** The text of an issuer's file. */
@@ -33,9 +36,18 @@ export function formatIssuer({ operator, account, signer, systemCredentials }: I
   return `${JSON.stringify(file, undefined, 2)}\n`
 }
 
-/** The inverse of {@link formatIssuer}. Throws IssuerFileError, which says nothing of what the file holds. */
-export function parseIssuer(text: string): Issuer {
-  const { operatorSeed, account, accountSeed, systemCredentials } = parseObject(text)
+/**
+ * The inverse of {@link formatIssuer}; `file` is what it is called. Throws IssuerFileError, which says nothing of what the file
+ * holds.
+ */
+export function parseIssuer(text: string, file = "the NATS issuer's file"): Issuer {
+  const wrong = (member: keyof IssuerFile) => new IssuerFileError(`${file} has no right ${member}`)
+  const parseSeed = (seed: unknown, prefix: string, member: keyof IssuerFile): KeyPair => {
+    const key = typeof seed === "string" && seed.startsWith(prefix) ? keyOf(seed) : undefined
+    if (key === undefined) throw wrong(member)
+    return key
+  }
+  const { operatorSeed, account, accountSeed, systemCredentials } = parseObject(text, file)
   if (typeof account !== "string" || !/^A[A-Z2-7]{55}$/.test(account)) throw wrong("account")
   if (typeof systemCredentials !== "string") throw wrong("systemCredentials")
   return {
@@ -51,24 +63,20 @@ export function seedOf(key: KeyPair): string {
   return new TextDecoder().decode(key.getSeed())
 }
 
-function parseObject(text: string): Partial<Record<keyof IssuerFile, unknown>> {
+function parseObject(text: string, file: string): Partial<Record<keyof IssuerFile, unknown>> {
   try {
     const value: unknown = JSON.parse(text)
     return typeof value === "object" && value !== null ? value : {}
   } catch {
-    throw new IssuerFileError("the NATS issuer's file is not JSON; it is the issuer.json that `redcar nats init` makes")
+    throw new IssuerFileError(`${file} is not JSON`)
   }
 }
 
-function parseSeed(seed: unknown, prefix: string, member: keyof IssuerFile): KeyPair {
-  if (typeof seed !== "string" || !seed.startsWith(prefix)) throw wrong(member)
+/** Undefined where it is no seed. */
+function keyOf(seed: string): KeyPair | undefined {
   try {
     return nativeKey(fromSeed(new TextEncoder().encode(seed)))
   } catch {
-    throw wrong(member)
+    return undefined
   }
-}
-
-function wrong(member: keyof IssuerFile): IssuerFileError {
-  return new IssuerFileError(`the NATS issuer's file has no right ${member}; it is the issuer.json of redcar nats init`)
 }
