@@ -1,5 +1,5 @@
 import type { Clock } from "../src/core/clock.ts"
-import type { Verdict } from "../src/core/delivery.ts"
+import type { TriggerName, Verdict } from "../src/core/delivery.ts"
 import type { DeliveryQueue, Lease } from "../src/core/engine.ts"
 import { LeaseLostError } from "../src/core/errors.ts"
 import { type DeliveryRecord, InvariantError, type RunRecord } from "./record.ts"
@@ -55,6 +55,7 @@ export function observeQueue(options: ObserverOptions): DeliveryQueue {
     release: (lease, delayMs) =>
       ending(options, lease, { kind: "release", delayMs }, () => queue.release(lease, delayMs)),
     hold: (lease) => ending(options, lease, { kind: "hold" }, () => queue.hold(lease)),
+    move: (of, destination) => move(options, of, destination),
     async redrive(tenant, id) {
       const delivery = options.record.delivery(id)
       delivery.redrives++
@@ -64,6 +65,18 @@ export function observeQueue(options: ObserverOptions): DeliveryQueue {
       options.record.count("redrives")
       return queue.redrive(tenant, id)
     },
+  }
+}
+
+async function move({ queue, record, trace }: ObserverOptions, of: TriggerName, destination: string): Promise<number> {
+  trace.line(`move ${of.trigger}.${of.incarnation} to ${destination}`)
+  const over = record.moving(of)
+  try {
+    const moved = await queue.move(of, destination)
+    record.count("moved", moved)
+    return moved
+  } finally {
+    over()
   }
 }
 
@@ -84,6 +97,7 @@ function forward(queue: DeliveryQueue): DeliveryQueue {
     held: () => queue.held(),
     resume: (tenant, trigger, incarnation) => queue.resume(tenant, trigger, incarnation),
     drop: (tenant, trigger, incarnation) => queue.drop(tenant, trigger, incarnation),
+    move: (of, destination) => queue.move(of, destination),
     open: (delivery) => queue.open(delivery),
     openDeliveries: (query) => queue.openDeliveries(query),
     depth: (lane) => queue.depth(lane),
@@ -166,7 +180,7 @@ function ended(options: ObserverOptions, lease: Lease, how: Ending, at: number):
     case "retry":
     case "release":
       // A new lease may have come before this answer, when the delay is shorter than the way back.
-      if (!delivery.live) delivery.rest = { untilMs: at + how.delayMs }
+      if (!delivery.live && !options.record.isMoving(lease.delivery)) delivery.rest = { untilMs: at + how.delayMs }
       return
     case "hold":
       return

@@ -1,7 +1,7 @@
 import type { Address } from "../src/core/address.ts"
 import type { Clock } from "../src/core/clock.ts"
 import type { Cursor } from "../src/core/cursor.ts"
-import type { Delivery } from "../src/core/delivery.ts"
+import { type Delivery, deliveryId, type TriggerName } from "../src/core/delivery.ts"
 import type { Event } from "../src/core/event.ts"
 import type { Trigger } from "../src/core/resources.ts"
 import type { Matcher } from "../src/match/matcher.ts"
@@ -138,6 +138,7 @@ export class RunRecord {
   /** By endpoint, the rest that it asked for and the hub has heard of. */
   readonly rests = new Map<string, { readonly since: number; readonly until: number }>()
   readonly counts = new Map<string, number>()
+  readonly #moving: string[] = []
 
   count(what: string, by = 1): void {
     this.counts.set(what, (this.counts.get(what) ?? 0) + by)
@@ -164,6 +165,24 @@ export class RunRecord {
   /** Whether the delivery's trigger was asked to go. */
   isDeleted(delivery: Delivery): boolean {
     return this.triggersFor(delivery).some(({ deletionAt }) => deletionAt !== undefined)
+  }
+
+  /** A trigger's deliveries are being moved, until what is answered is called: they wait for no retry then. */
+  moving(of: TriggerName): () => void {
+    const forgetRests = () => {
+      for (const delivery of this.deliveries.values()) if (delivery.id.endsWith(suffixOf(of))) delete delivery.rest
+    }
+    const moving = suffixOf(of)
+    this.#moving.push(moving)
+    forgetRests()
+    return () => {
+      this.#moving.splice(this.#moving.indexOf(moving), 1)
+      forgetRests()
+    }
+  }
+
+  isMoving(of: TriggerName): boolean {
+    return this.#moving.includes(suffixOf(of))
   }
 
   /** A topic is asked to go; the answer takes whether it has. */
@@ -198,6 +217,11 @@ export class RunRecord {
   disturbed(from: number, to: number): boolean {
     return this.disturbances.some((time) => time.from <= to && time.to >= from)
   }
+}
+
+/** What the ids of a trigger's deliveries end in. */
+function suffixOf({ trigger, incarnation }: TriggerName): string {
+  return deliveryId("" as Cursor, trigger, incarnation)
 }
 
 /** What makes two events the same occurrence on a topic. */

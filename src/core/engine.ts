@@ -213,6 +213,11 @@ export interface DeliveryQueue {
   held(): Promise<readonly TriggerName[]>
   /** Drops the open deliveries of this trigger (it was deleted), of this incarnation alone; answers how many. */
   drop(tenant: string, trigger: string, incarnation: string): Promise<number>
+  /**
+   * Brings the open deliveries of this trigger to another destination: there they are due, with no attempts made, as they would
+   * be had they just been enqueued. Those that are leased stay where they are. Answers how many. Idempotent.
+   */
+  move(of: TriggerName, destination: string): Promise<number>
   /** The open delivery, if it is one. */
   open(delivery: Delivery): Promise<OpenDelivery | undefined>
   /** Looks at a bounded number of rows: a page may hold few that match, or none, and there be more. */

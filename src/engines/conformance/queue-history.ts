@@ -15,7 +15,7 @@ type Step =
   | { readonly do: "enqueue"; readonly which: readonly number[] }
   | { readonly do: "lease"; readonly max: number }
   | { readonly do: "done" | "retry" | "bury" | "release" | "rest" | "hold"; readonly which: number }
-  | { readonly do: "resume" | "drop" | "crash" | "carry" }
+  | { readonly do: "resume" | "drop" | "move" | "crash" | "carry" }
   | { readonly do: "redrive" | "discard"; readonly which: number }
   | { readonly do: "elapse"; readonly ms: number }
 
@@ -43,7 +43,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 2,
     arbitrary: fc.record({
-      do: fc.constantFrom("resume" as const, "drop" as const, "crash" as const, "carry" as const),
+      do: fc.constantFrom("resume" as const, "drop" as const, "move" as const, "crash" as const, "carry" as const),
     }),
   },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("redrive" as const, "discard" as const), which }) },
@@ -53,31 +53,35 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 /** What a delivery is, by the contract alone. */
 interface Expected {
   state: "none" | "due" | "leased" | "parked" | "held" | "dead"
+  /** Which of the trigger's two destinations it is for. */
+  at: 0 | 1
   attempts: number
   forgiven: number
   /** When the lease or the parking ends. */
   until: number
 }
 
-const nothing = (): Expected => ({ state: "none", attempts: 0, forgiven: 0, until: 0 })
+const nothing = (): Expected => ({ state: "none", at: 0, attempts: 0, forgiven: 0, until: 0 })
 
-/** One lane and its model; each run of the property has its own, by the run's number. */
+/** A trigger's two lanes and their model; each run of the property has its own, by the run's number. */
 class History {
   readonly #harness: Harness<QueueBed>
   readonly #all: readonly Delivery[]
   readonly #trigger: string
-  readonly #lane: string
+  readonly #destinations: readonly [string, string]
   readonly #expected = Array.from({ length: size }, nothing)
   readonly #leases = new Map<number, Lease>()
   #bed: QueueBed
   #now = 0
+  /** Where the trigger sends now. */
+  #to: 0 | 1 = 0
 
   constructor(harness: Harness<QueueBed>, bed: QueueBed, all: readonly Delivery[]) {
     this.#harness = harness
     this.#bed = bed
     this.#all = all
     this.#trigger = all[0]!.trigger
-    this.#lane = `acme/${all[0]!.destination}`
+    this.#destinations = [all[0]!.destination, `${all[0]!.destination}-b`]
   }
 
   get bed(): QueueBed {
@@ -91,12 +95,16 @@ class History {
   async take(step: Step): Promise<void> {
     switch (step.do) {
       case "enqueue":
-        await this.#queue.enqueue(step.which.map((i) => this.#all[i]!))
         for (const i of step.which)
-          if (this.#expected[i]!.state === "none") this.#expected[i] = { ...nothing(), state: "due" }
+          if (this.#expected[i]!.state === "none") this.#expected[i] = { ...nothing(), at: this.#to }
+        await this.#queue.enqueue(step.which.map((i) => this.#delivery(i)))
+        for (const i of step.which) if (this.#expected[i]!.state === "none") this.#expected[i]!.state = "due"
         break
       case "lease":
-        await this.#lease(step.max)
+        for (const at of [0, 1] as const) await this.#lease(step.max, at)
+        break
+      case "move":
+        await this.#move()
         break
       case "resume":
         expect(await this.#queue.resume("acme", this.#trigger, "i1")).toBe(this.#become("due", ["held"]))
@@ -139,17 +147,35 @@ class History {
     await this.take({ do: "resume" })
     for (let i = 0; i < 4; i++) {
       await this.#elapse(longMs)
-      await this.#lease(size)
+      for (const at of [0, 1] as const) await this.#lease(size, at)
       for (const leased of [...this.#leases.keys()]) await this.#end(leased, "done")
     }
-    expect(await this.#queue.depth(this.#lane)).toBe(0)
     await this.#check()
+    expect(this.#expected.filter(({ state }) => state !== "none" && state !== "dead")).toEqual([])
   }
 
-  async #lease(max: number): Promise<void> {
-    const due = this.#expected.flatMap((expected, i) => (expected.state === "due" ? [i] : [])).slice(0, max)
-    const leases = await this.#queue.lease({ lane: this.#lane, max, leaseMs })
-    expect(leases.map((lease) => lease.delivery)).toEqual(due.map((i) => this.#all[i]))
+  #delivery(i: number): Delivery {
+    return { ...this.#all[i]!, destination: this.#destinations[this.#expected[i]!.at] }
+  }
+
+  #lane(at: 0 | 1): string {
+    return `acme/${this.#destinations[at]}`
+  }
+
+  /** All but what is leased becomes due at the other destination, as if it were new. */
+  async #move(): Promise<void> {
+    this.#to = this.#to === 0 ? 1 : 0
+    const of = { tenant: "acme", trigger: this.#trigger, incarnation: "i1" }
+    const moved = this.#expected.filter(({ state, at }) => ["due", "parked", "held"].includes(state) && at !== this.#to)
+    expect(await this.#queue.move(of, this.#destinations[this.#to])).toBe(moved.length)
+    for (const expected of moved) Object.assign(expected, { ...nothing(), state: "due", at: this.#to })
+  }
+
+  async #lease(max: number, at: 0 | 1): Promise<void> {
+    const isDue = (expected: Expected) => expected.state === "due" && expected.at === at
+    const due = this.#expected.flatMap((expected, i) => (isDue(expected) ? [i] : [])).slice(0, max)
+    const leases = await this.#queue.lease({ lane: this.#lane(at), max, leaseMs })
+    expect(leases.map((lease) => lease.delivery)).toEqual(due.map((i) => this.#delivery(i)))
     for (const [n, i] of due.entries()) {
       const expected = this.#expected[i]!
       expect(leases[n]).toMatchObject({ attempt: expected.attempts + 1, attemptsForgiven: expected.forgiven })
@@ -235,19 +261,21 @@ class History {
   }
 
   async #check(): Promise<void> {
-    const open = this.#expected.filter(({ state }) => state !== "none" && state !== "dead").length
-    expect(await this.#queue.depth(this.#lane)).toBe(open)
+    for (const lane of [0, 1] as const) {
+      const open = this.#expected.filter(({ state, at }) => at === lane && state !== "none" && state !== "dead")
+      expect(await this.#queue.depth(this.#lane(lane))).toBe(open.length)
+    }
     const listed = await this.#queue.openDeliveries({
       tenant: "acme",
       limit: 100,
-      destination: this.#all[0]!.destination,
+      trigger: this.#trigger,
     })
     const states = this.#expected.flatMap(({ state, attempts }, i) =>
       state === "none" || state === "dead" ? [] : [{ id: this.#all[i]!.id, state, attempts }],
     )
     expect(listed.deliveries.map(({ delivery: { id }, state, attempts }) => ({ id, state, attempts }))).toEqual(states)
     for (const [i, { state, attempts }] of this.#expected.entries()) {
-      const found = await this.#queue.open(this.#all[i]!)
+      const found = await this.#queue.open(this.#delivery(i))
       if (state === "none" || state === "dead") expect(found, `delivery ${i}`).toBeUndefined()
       else expect(found, `delivery ${i}`).toMatchObject({ state, attempts })
       const dead = await this.#queue.deadLetter("acme", this.#all[i]!.id)

@@ -7,6 +7,7 @@ import { queueCarry } from "./queue-carry.ts"
 import { queueDead } from "./queue-dead.ts"
 import { delivery, ids, lane, leaseMs, letter, type QueueBed, take, takeOne } from "./queue-fixture.ts"
 import { queueHistory } from "./queue-history.ts"
+import { queueMove } from "./queue-move.ts"
 import { queueOpen } from "./queue-open.ts"
 import { queueRest } from "./queue-rest.ts"
 
@@ -17,6 +18,7 @@ export function queueConformance(name: string, make: () => Promise<Harness<Queue
   suite(`${name}: queue, lanes`, make, exempt, lanes)
   suite(`${name}: queue, rest`, make, exempt, queueRest)
   suite(`${name}: queue, open deliveries`, make, exempt, queueOpen)
+  suite(`${name}: queue, moving`, make, exempt, queueMove)
   suite(`${name}: queue, dead letters`, make, exempt, queueDead)
   suite(`${name}: queue, carrying`, make, exempt, queueCarry)
   suite(`${name}: queue, any history`, make, exempt, queueHistory)

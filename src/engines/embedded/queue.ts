@@ -6,14 +6,16 @@ import { ClosedError, LeaseLostError } from "../../core/errors.ts"
 import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "../../core/open-delivery.ts"
 import { type CarryPlace, carryIn, readCarried } from "./queue/carry.ts"
 import { deadKey, findDead, listDead, putDead } from "./queue/dead.ts"
-import { Drop } from "./queue/drop.ts"
+import { dropOpen } from "./queue/drop.ts"
 import { Enqueuing } from "./queue/enqueue.ts"
 import { heldTriggers, resumeHeld } from "./queue/held.ts"
 import type { Row } from "./queue/lane.ts"
 import { type LaneLimits, Lanes } from "./queue/lanes.ts"
 import { Leases } from "./queue/leases.ts"
 import { mendRows } from "./queue/mend.ts"
+import { type EnqueueElsewhere, moveOpen } from "./queue/move.ts"
 import { findOpen, listOpen, type OpenPlace } from "./queue/open.ts"
+import type { RowsPlace } from "./queue/open-rows.ts"
 import { Parking } from "./queue/parking.ts"
 import { Positions } from "./queue/positions.ts"
 import { recover } from "./queue/recover.ts"
@@ -31,6 +33,8 @@ export interface QueueOptions extends Partial<LaneLimits> {
 export interface EmbeddedQueue extends DeliveryQueue {
   /** As the contract says; `also` is written in the same step. */
   enqueue(deliveries: readonly Delivery[], position?: Position, also?: readonly Write[]): Promise<void>
+  /** As the contract says; `elsewhere`: another queue has the destination's lane, and takes them. */
+  move(of: TriggerName, destination: string, elsewhere?: EnqueueElsewhere): Promise<number>
   /** Figures by name: lanes with anything open, open deliveries, due ones in memory, leases. */
   figures(): Readonly<Record<string, number>>
   /** Takes nothing more, ends `lanes`, and resolves when what was taken is written. The store is not closed. */
@@ -184,8 +188,17 @@ class StoredQueue implements EmbeddedQueue {
 
   drop(tenant: string, trigger: string, incarnation: string): Promise<number> {
     if (this.#closed) return Promise.reject(new ClosedError())
-    const place = { store: this.#store, lanes: this.#lanes, leases: this.#leases, parking: this.#parking }
-    return this.#turns.run(() => new Drop(place, { tenant, trigger, incarnation }).run())
+    return this.#turns.run(() => dropOpen(this.#rowsPlace(), { tenant, trigger, incarnation }))
+  }
+
+  move(of: TriggerName, destination: string, elsewhere?: EnqueueElsewhere): Promise<number> {
+    if (this.#closed) return Promise.reject(new ClosedError())
+    return this.#turns.run(async () => {
+      const place = { ...this.#rowsPlace(), clock: this.#clock, enqueuing: this.#enqueuing }
+      const moved = await moveOpen(place, of, destination, elsewhere)
+      await this.#store.flushed()
+      return moved
+    })
   }
 
   async open(delivery: Delivery): Promise<OpenDelivery | undefined> {
@@ -245,6 +258,10 @@ class StoredQueue implements EmbeddedQueue {
   carry(items: readonly Carried[]): Promise<void> {
     if (this.#closed) return Promise.reject(new ClosedError())
     return this.#turns.run(() => carryIn(this.#carryPlace(), items))
+  }
+
+  #rowsPlace(): RowsPlace {
+    return { store: this.#store, lanes: this.#lanes, leases: this.#leases, parking: this.#parking }
   }
 
   #openPlace(): OpenPlace {

@@ -1,6 +1,6 @@
 import { type Msg, type NatsConnection, nuid } from "@nats-io/nats-core"
 import type { Clock } from "../../../core/clock.ts"
-import type { DeadLetter, Delivery } from "../../../core/delivery.ts"
+import type { DeadLetter, Delivery, TriggerName } from "../../../core/delivery.ts"
 import type { Carried, DeadLetterQuery, Fence } from "../../../core/engine.ts"
 import { OverloadError, UnavailableError } from "../../../core/errors.ts"
 import type { Logger } from "../../../core/logger.ts"
@@ -39,6 +39,7 @@ export type Operation =
   | "resume"
   | "held"
   | "drop"
+  | "move"
   | "open"
   | "openDeliveries"
   | "depth"
@@ -139,6 +140,8 @@ export class Answering {
         return shard.held()
       case "drop":
         return shard.drop(first, second, third)
+      case "move":
+        return shard.move(args[0] as unknown as TriggerName, second)
       case "open":
         return shard.open(args[0] as unknown as Delivery)
       case "openDeliveries":

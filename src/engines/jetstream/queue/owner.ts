@@ -6,7 +6,7 @@ import type { Share, Shares } from "../../../core/engine.ts"
 import type { Logger } from "../../../core/logger.ts"
 import type { Names } from "../names.ts"
 import { Journal, JournalLostError } from "./journal.ts"
-import { Shard } from "./shard.ts"
+import { Shard, type ShardCalls } from "./shard.ts"
 import { takeOver } from "./takeover.ts"
 
 export interface OwnerOptions {
@@ -21,6 +21,8 @@ export interface OwnerOptions {
   readonly compactBytesMin: number
   readonly clock: Clock
   readonly log: Logger
+  /** What shard has a lane; undefined: `number` has it. */
+  shardOf(number: number, lane: string): ShardCalls | undefined
   /** A shard can be asked here from now on. */
   taken(number: number, shard: Shard): void
   /** Leases are not to be given of it any more; what is leased can still be ended. */
@@ -126,7 +128,8 @@ export class Owner {
     try {
       const takeover = await takeOver({ journal, clock, epoch, directory, stream })
       const limits = { pendingBytesMax, recordBytesMax, compactBytesMin }
-      return takeover && (await Shard.open({ ...takeover, ...limits, number, journal, clock }))
+      const shardOf = (lane: string) => this.#options.shardOf(number, lane)
+      return takeover && (await Shard.open({ ...takeover, ...limits, number, journal, clock, shardOf }))
     } finally {
       over.removeEventListener("abort", giveUp)
     }

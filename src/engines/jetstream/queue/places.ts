@@ -2,7 +2,7 @@ import type { NatsConnection } from "@nats-io/nats-core"
 import { type Clock, sleep } from "../../../core/clock.ts"
 import type { Shares } from "../../../core/engine.ts"
 import type { Logger } from "../../../core/logger.ts"
-import type { Names } from "../names.ts"
+import { type Names, stableHash } from "../names.ts"
 import { Answering } from "./answering.ts"
 import type { Listeners } from "./listeners.ts"
 import { Owner } from "./owner.ts"
@@ -131,6 +131,10 @@ export class Places {
       ...this.#options,
       recordBytesMax: this.#bytesMax,
       compactBytesMin: this.#options.compactBytesMin ?? compactBytesMin,
+      shardOf: (number, lane) => {
+        const other = stableHash(lane) % this.#options.shards
+        return other === number ? undefined : this.at(other)
+      },
       taken: (number, shard) => {
         const subject = names.queueRequests(number)
         const answering = new Answering({ nats, clock, log, subject, shard, answerBytesMax: this.#bytesMax })

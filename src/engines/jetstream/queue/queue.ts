@@ -160,6 +160,10 @@ class ShardedQueue implements JetStreamQueue {
     return sum(await this.#everywhere((shard) => shard.drop(tenant, trigger, incarnation)))
   }
 
+  async move(of: TriggerName, destination: string): Promise<number> {
+    return sum(await this.#everywhere((shard) => shard.move(of, destination)))
+  }
+
   async open(delivery: Delivery): Promise<OpenDelivery | undefined> {
     this.#check()
     return this.#at(this.#numberOf(laneOf(delivery))).open(delivery)

@@ -72,6 +72,10 @@ export class RemoteShard implements ShardCalls {
     return (await this.#ask("drop", [tenant, trigger, incarnation], longAnswerMsMax)) as number
   }
 
+  async move(of: TriggerName, destination: string): Promise<number> {
+    return (await this.#ask("move", [of, destination], longAnswerMsMax)) as number
+  }
+
   async open(delivery: Delivery): Promise<OpenDelivery | undefined> {
     return ((await this.#ask("open", [delivery])) as OpenDelivery | null) ?? undefined
   }

@@ -1,6 +1,6 @@
 import type { Clock } from "../../../core/clock.ts"
 import type { Cursor } from "../../../core/cursor.ts"
-import type { DeadLetter, Delivery, TriggerName } from "../../../core/delivery.ts"
+import { type DeadLetter, type Delivery, laneOf, type TriggerName } from "../../../core/delivery.ts"
 import type { Carried, DeadLetterQuery, Fence } from "../../../core/engine.ts"
 import { ClosedError, ShareLostError, UnavailableError } from "../../../core/errors.ts"
 import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "../../../core/open-delivery.ts"
@@ -21,6 +21,7 @@ export interface ShardCalls {
   resume(tenant: string, trigger: string, incarnation: string): Promise<number>
   held(): Promise<readonly TriggerName[]>
   drop(tenant: string, trigger: string, incarnation: string): Promise<number>
+  move(of: TriggerName, destination: string): Promise<number>
   open(delivery: Delivery): Promise<OpenDelivery | undefined>
   openDeliveries(query: OpenDeliveryQuery): Promise<OpenDeliveryPage>
   depth(lane: string): Promise<number>
@@ -54,6 +55,8 @@ export interface ShardOptions extends Takeover {
   readonly pendingBytesMax: number
   readonly recordBytesMax: number
   readonly compactBytesMin: number
+  /** The shard that has this lane; undefined: this one. */
+  shardOf(lane: string): ShardCalls | undefined
 }
 
 const fencePrefix = "fence "
@@ -66,9 +69,11 @@ export class Shard implements ShardCalls {
   readonly #turns = new KeyedTurns()
   readonly #epochs = new Map<string, number>()
   readonly #lost: AbortController
+  readonly #shardOf: ShardOptions["shardOf"]
 
-  private constructor(number: number, store: JournalStore, queue: EmbeddedQueue, lost: AbortController) {
-    this.number = number
+  private constructor(options: ShardOptions, store: JournalStore, queue: EmbeddedQueue, lost: AbortController) {
+    this.number = options.number
+    this.#shardOf = options.shardOf
     this.#store = store
     this.#queue = queue
     this.#lost = lost
@@ -82,7 +87,7 @@ export class Shard implements ShardCalls {
     const lost = new AbortController()
     const store = new JournalStore({ ...options, lost: (error) => lost.abort(error) })
     try {
-      return new Shard(options.number, store, await openQueue({ store, clock: options.clock }), lost)
+      return new Shard(options, store, await openQueue({ store, clock: options.clock }), lost)
     } catch (error) {
       await store.close()
       throw error
@@ -142,6 +147,12 @@ export class Shard implements ShardCalls {
 
   drop(tenant: string, trigger: string, incarnation: string): Promise<number> {
     return this.#do(() => this.#queue.drop(tenant, trigger, incarnation))
+  }
+
+  move(of: TriggerName, destination: string): Promise<number> {
+    const other = this.#shardOf(laneOf({ tenant: of.tenant, destination }))
+    const elsewhere = other && ((deliveries: readonly Delivery[]) => other.enqueue({ deliveries }))
+    return this.#do(() => this.#queue.move(of, destination, elsewhere))
   }
 
   open(delivery: Delivery): Promise<OpenDelivery | undefined> {
