@@ -5,6 +5,7 @@ import { letterDoings } from "./letters.ts"
 import { useMeanwhile } from "./meanwhile.ts"
 import type { Fields, ResourceModel, ResourceName } from "./model.ts"
 import { modelOf } from "./models.ts"
+import { openDoings } from "./open.ts"
 import type { Operation } from "./operations.ts"
 import { race } from "./race.ts"
 import { readingDoings } from "./reading.ts"
@@ -53,6 +54,7 @@ export const doings: Readonly<Record<string, Doing | Exemption>> = {
     },
   },
   ...letterDoings,
+  ...openDoings,
   ...readingDoings,
   issueNatsCredentials: { exempt: "the embedded engine, which runs here, has none" },
   revokeNatsCredentials: { exempt: "the embedded engine, which runs here, has none" },

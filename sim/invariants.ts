@@ -7,6 +7,7 @@ import { fingerprintOf } from "../src/core/fingerprint.ts"
 import type { NamedDamage } from "./damage.ts"
 import type { Hub } from "./hub.ts"
 import { Keeping } from "./keeping.ts"
+import { checkOpen } from "./open.ts"
 import { type Acknowledged, InvariantError, identityOf, isSame, type RunRecord, type TriggerRecord } from "./record.ts"
 import { keys, type Scenario, sideTopics, tenants, topics } from "./scenario.ts"
 import { firesSurely } from "./triggers.ts"
@@ -32,6 +33,7 @@ export async function checkInvariants(world: World, hub: Hub, scenario: Scenario
     () => checkNamed(world, events),
     () => checkTopics(hub.engine.log, events),
     () => checkDeliveries(world, hub, events, letters),
+    () => checkOpen(hub.queue, scenario),
     () => checkLetters(world, letters, events),
     () => checkTold(world, events, letters),
     () => checkSpeed(world, scenario, events),

@@ -296,8 +296,14 @@ export const mutants: readonly Mutant[] = [
   {
     name: "a redriven delivery is lost",
     file: `${engine}/queue.ts`,
-    before: `write([{ table: "dead", key, value: undefined }, putDue(name, delivery, state)])\n    } finally`,
-    after: `write([{ table: "dead", key, value: undefined }])\n      return true\n    } finally`,
+    before: "await this.#leaveDead(key, [putDue(name, delivery, state)])",
+    after: "await this.#leaveDead(key, [])\n    return true",
+  },
+  {
+    name: "what is listed as open lacks what is parked",
+    file: `${engine}/queue/open.ts`,
+    before: "const rows = [...due, ...parked].filter(",
+    after: "const rows = due.filter(",
   },
   {
     name: "many letters are said to be put back",

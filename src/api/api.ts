@@ -22,6 +22,7 @@ import { filterRoutes } from "./filters.ts"
 import { journeyRoutes } from "./journey.ts"
 import { matchRoutes } from "./match.ts"
 import { natsCredentialsRoutes } from "./nats-credentials.ts"
+import { openDeliveryRoutes } from "./open-deliveries.ts"
 import { Places } from "./places.ts"
 import { bodyBytesMax, letBodiesCome, parseJson, refuseIdempotencyKeys, refuseUnasked } from "./requests.ts"
 import { resourceRoutes } from "./resource-routes.ts"
@@ -109,6 +110,7 @@ function registerRoutes(app: App, context: ApiContext): void {
   filterRoutes(app)
   resourceRoutes(app, context, destinations)
   destinationRoutes(app, context, destinations)
+  openDeliveryRoutes(app, context)
   deadLetterRoutes(app, context)
   natsCredentialsRoutes(app, context)
 }

@@ -2,13 +2,11 @@ import Type, { type Static } from "typebox"
 import { formatTopic } from "../core/address.ts"
 import { type DeadLetter, deadReasons } from "../core/delivery.ts"
 import type { DeadLetterQuery, Item } from "../core/engine.ts"
-import { DamagedError, InvalidCursorError } from "../core/errors.ts"
-import type { Event } from "../core/event.ts"
-import { isEventOf } from "../core/fingerprint.ts"
 import type { Trigger } from "../core/resources.ts"
 import type { ApiContext } from "./context.ts"
 import { AttemptSchema, attemptsOf, OutcomeSchema, showOutcome } from "./deliveries.ts"
 import { notFound, ProblemError } from "./errors.ts"
+import { eventOf } from "./event-of.ts"
 import { readBody, readQuery } from "./fields.ts"
 import { formatPageToken, PageItems, pageSizeDefault, parsePageToken } from "./paging.ts"
 import { redriveMax, redrivePart } from "./redrive.ts"
@@ -107,7 +105,7 @@ export function deadLetterRoutes(app: App, context: ApiContext): void {
   app.get("/v1/dead-letters/:id", documented(docs.get), async (request) => {
     const letter = await find(context, tenantOf(request), pathPart(request, "id"))
     const tried = await attemptsOf(context, letter.tenant, letter.cursor, context.room.shareOf(request))
-    const event = await eventOf(context, letter)
+    const event = (await eventOf(context, letter))?.event
     return {
       ...showLetter(letter),
       attempts: tried.get(letter.id)?.attempts ?? [],
@@ -182,17 +180,6 @@ async function find(context: ApiContext, tenant: string, id: string): Promise<De
   const letter = mayBeId(id) ? await context.engine.queue.deadLetter(tenant, id) : undefined
   if (letter !== undefined) return letter
   throw notFound(`there is no dead letter ${JSON.stringify(id)}; it may have been redriven`)
-}
-
-/** Undefined where the log has no event that it can be of. */
-async function eventOf({ engine }: ApiContext, letter: DeadLetter): Promise<Event | undefined> {
-  try {
-    const stored = await engine.log.get(letter.cursor)
-    return stored && isEventOf(stored, letter) ? stored.event : undefined
-  } catch (error) {
-    if (error instanceof DamagedError || error instanceof InvalidCursorError) return undefined
-    throw error
-  }
 }
 
 function showLetter(letter: DeadLetter): Static<typeof DeadLetterSchema> {

@@ -82,9 +82,10 @@ export class PageItems<Shown> {
     return true
   }
 
-  /** The page of the list that `query` names. */
-  page(query: readonly unknown[]): Page<Shown> {
-    return { items: this.#items, ...(this.#isCut && { nextPageToken: formatPageToken(query, this.#last) }) }
+  /** The page of the list that `query` names; `next` is where that goes on behind all that was added. */
+  page(query: readonly unknown[], next?: string): Page<Shown> {
+    const after = this.#isCut ? this.#last : next
+    return { items: this.#items, ...(after !== undefined && { nextPageToken: formatPageToken(query, after) }) }
   }
 }
 

@@ -39,6 +39,12 @@ const entries: readonly Entry[] = [
   { name: "trigger", summary: "manage triggers", group: resources, load: () => import("./trigger.ts") },
   { name: "destination", summary: "manage destinations", group: resources, load: () => import("./destination.ts") },
   {
+    name: "delivery",
+    summary: "see what is still to be delivered",
+    group: resources,
+    load: () => import("./delivery.ts"),
+  },
+  {
     name: "dead-letter",
     summary: "read and redrive dead letters",
     group: resources,

@@ -1,0 +1,64 @@
+import type { DeliveryQueue } from "../src/core/engine.ts"
+import type { OpenDelivery } from "../src/core/open-delivery.ts"
+import { call, type Json } from "./calls.ts"
+import type { Doing, Subject } from "./doings.ts"
+import type { Operation } from "./operations.ts"
+import { InvariantError } from "./record.ts"
+import { type Scenario, tenants } from "./scenario.ts"
+import type { Workplace } from "./workplace.ts"
+
+/** What is still to be delivered, as it is listed. */
+export const openDoings: Readonly<Record<string, Doing>> = {
+  listOpenDeliveries: { weight: 2, run: list },
+}
+
+/** 2, 5: what is listed is the tenant's own, what was asked for, in order, and was not done before. */
+async function list(place: Workplace, { tenant, destination }: Subject, operation: Operation): Promise<void> {
+  const { chance, world } = place
+  const { record, violate } = world
+  const which = chance.pick<Record<string, string>>([{}, {}, { destination }, { state: "parked" }, { state: "held" }])
+  const done = new Set([...record.deliveries.values()].filter(({ ended }) => ended).map(({ id }) => id))
+  const query = { ...which, pageSize: chance.pick(["3", "50"]) }
+  let last = ""
+  let pageToken: string | undefined
+  // Ends: with the list, of which each page tells more, or when the hub does not answer.
+  do {
+    const asked = await call(place, { operation, tenant, query: { ...query, ...(pageToken && { pageToken }) } })
+    if (asked.kind !== "answered" || asked.value.status !== 200) return
+    const { items, nextPageToken } = asked.value.body as Json
+    for (const item of items) {
+      const [incarnation] = item.id.split(".").slice(2)
+      const of = record.triggersFor({ tenant, trigger: item.trigger, incarnation })
+      if (of.length === 0)
+        violate(new InvariantError(5, `${tenant} was shown ${item.id}, of a trigger that is not its own`))
+      if (item.id <= last) violate(new InvariantError(2, `${item.id} was listed after ${last}`))
+      if (Object.entries(which).some(([name, value]) => item[name] !== value))
+        violate(new InvariantError(2, `${item.id} was listed, and is not what was asked for`))
+      const { ended } = record.delivery(item.id)
+      if (done.has(item.id) && ended && of.every(({ deletionAt }) => deletionAt === undefined))
+        violate(new InvariantError(2, `${item.id} was listed as ${item.state}, though it was ${ended.kind}`))
+      last = item.id
+    }
+    pageToken = nextPageToken
+  } while (pageToken !== undefined)
+}
+
+/** 2: every open delivery is listed. */
+export async function checkOpen(queue: DeliveryQueue, { destinations }: Scenario): Promise<void> {
+  for (const tenant of tenants) {
+    const listed: OpenDelivery[] = []
+    // Ends: with the list: each page begins behind the last one.
+    for (let after: string | undefined; ; ) {
+      const page = await queue.openDeliveries({ tenant, limit: 7, ...(after !== undefined && { after }) })
+      listed.push(...page.deliveries)
+      after = page.next
+      if (after === undefined) break
+    }
+    for (const { id } of destinations.filter((plan) => plan.tenant === tenant)) {
+      const count = listed.filter(({ delivery }) => delivery.destination === id).length
+      const depth = await queue.depth(`${tenant}/${id}`)
+      if (count !== depth)
+        throw new InvariantError(2, `${tenant}/${id} has ${depth} open deliveries, and ${count} are listed`)
+    }
+  }
+}
