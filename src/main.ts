@@ -3,7 +3,7 @@ import type { RequestListener, Server } from "node:http"
 import { join } from "node:path"
 import { loadAdminKey } from "./access/admin-key.ts"
 import { type Authorize, createAuthorizer } from "./access/authorize.ts"
-import { createApi } from "./api/api.ts"
+import { apiFigures, createApi } from "./api/api.ts"
 import { pipelined } from "./api/pipelining.ts"
 import { natsServers, type Role } from "./config/relations.ts"
 import type { Settings } from "./config/schema.ts"
@@ -34,7 +34,7 @@ import { createSystemChance, systemClock } from "./telemetry/clock.ts"
 import { openLog } from "./telemetry/log.ts"
 import { createMetrics, type Metrics } from "./telemetry/metrics.ts"
 import { tellTenths } from "./telemetry/tenths.ts"
-import { startWatchdog } from "./telemetry/watchdog.ts"
+import { watchEngine, watchLoop } from "./telling.ts"
 import { version } from "./version.ts"
 
 /** A hub that runs. */
@@ -212,7 +212,10 @@ async function openShared(opened: Opened, closing: Closing): Promise<Shared> {
   closing.push(async () => views.abort())
   const failures = new Set<string>()
   const chance = createSystemChance(clock)
-  const metrics = createMetrics()
+  const metrics = createMetrics({
+    version,
+    engine: natsServers(settings.engine) === undefined ? "embedded" : "jetstream",
+  })
   closing.push(watchLoop(settings, metrics))
   await ensureAdminKey(settings, engine, log)
   const authorize = await createAuthorizer({
@@ -235,15 +238,6 @@ async function openShared(opened: Opened, closing: Closing): Promise<Shared> {
   return { ...opened, chance, metrics, kinds, publisher, authorize, failures }
 }
 
-/** Has the log and the metrics told when the event loop is blocked; answers what ends that. */
-function watchLoop({ logLevel: level, logFormat: format }: Settings, metrics: Metrics): () => Promise<void> {
-  const watchdog = startWatchdog({ level, format })
-  metrics.watchFigures("redcar_loop_blocked", "How often, and for how many seconds, the event loop was blocked.", () =>
-    watchdog.figures(),
-  )
-  return () => watchdog.stop()
-}
-
 /** The dedupe window of topics that name none. */
 function defaultWindowMs({ dedupeWindowMs }: Settings, { dedupeWindowMsMax = dedupeWindowMs }: Engine): number {
   return Math.min(dedupeWindowMs, dedupeWindowMsMax)
@@ -256,11 +250,7 @@ function startLoops(shared: Shared, closing: Closing): void {
   const router = does("route") ? startRoutes(shared, closing) : undefined
   const worker = does("deliver") ? startDeliveries(shared, closing) : undefined
   if (does("ingest")) startTakingIn(shared, closing)
-  metrics.watchFigures("redcar_engine", "What the engine holds, by figure.", () => ({
-    ...engine.figures(),
-    ...worker?.figures(),
-    ...(router && { catching_up: router.catching() }),
-  }))
+  watchEngine(metrics, { engine, router, worker, clock })
 }
 
 function startRoutes({ settings, engine, log, metrics, failures }: Shared, closing: Closing): Router {
@@ -338,8 +328,7 @@ async function startServer(shared: Shared, closing: Closing): Promise<void> {
     roles,
     held: hold,
     readiness: () => [...failures],
-    watch: (read) =>
-      metrics.watchFigures("redcar_api", "What the clients of the API cost at present, by figure.", read),
+    watch: (read) => metrics.watchFigures(apiFigures, read),
     serverFactory(handler) {
       const toIngest: RequestListener = (request, response) => {
         if (takesEvents && ingest.handles(request)) ingest.handle(request, response)

@@ -12,6 +12,7 @@ import { openEmbeddedDirectory } from "../engines/embedded/engine.ts"
 import { createSystemChance, systemClock } from "../telemetry/clock.ts"
 import { Reference } from "./answers.fixture.ts"
 import { type ApiOptions, createApi } from "./api.ts"
+import type { ApiFigures } from "./context.ts"
 
 /** An answer, its body parsed where it is JSON. */
 export interface Answer {
@@ -33,7 +34,7 @@ export interface TestApi {
   /** Appends events of the ids given to a topic (`orders` or `orders:1`), which is made where it is not there. */
   append(topic: string, ids: readonly string[], data?: Uint8Array): Promise<readonly Cursor[]>
   /** What its clients cost at present. */
-  figures(): Readonly<Record<string, number>>
+  figures(): ApiFigures
   /** The server's routes as a tree. */
   routes(): string
   close(): Promise<void>
@@ -58,7 +59,7 @@ export async function openTestApi({ credentials, ...options }: TestApiOptions = 
   const embedded = await openEmbeddedDirectory(directory, { clock, segmentBytes: 4 << 20 })
   const engine: Engine = credentials === undefined ? embedded : { ...embedded, credentials }
   const stop = new AbortController()
-  const watched: (() => Readonly<Record<string, number>>)[] = []
+  const watched: (() => ApiFigures)[] = []
   const guard = { allowLoopback: true, allowPrivate: false, allow: [] }
   const api = await createApi({
     engine,

@@ -8,7 +8,7 @@ import fastify, {
 } from "fastify"
 import { auditRoutes } from "./audit.ts"
 import { boundBodies } from "./body-room.ts"
-import { type ApiContext, type ApiOptions, createTurns } from "./context.ts"
+import { type ApiContext, type ApiFigures, type ApiOptions, createTurns } from "./context.ts"
 import { deadLetterRoutes } from "./dead-letters.ts"
 import { destinationRoutes } from "./destination-routes.ts"
 import { destinationType } from "./destinations.ts"
@@ -37,7 +37,7 @@ import { triggerRoutes } from "./trigger-routes.ts"
 import { triggerType } from "./triggers.ts"
 import { Turns } from "./turns.ts"
 
-export type { ApiOptions } from "./context.ts"
+export { type ApiOptions, apiFigures } from "./context.ts"
 
 /** Room for an event's id and a topic's key, percent-encoded. */
 const pathPartCharactersMax = 4096
@@ -85,9 +85,15 @@ function createContext(options: ApiOptions): ApiContext {
   return { ...options, room, turns, streams, exports, startedAt: clock.now(), inTurn: createTurns() }
 }
 
-/** What clients cost at present. */
-function figuresOf({ room, streams, exports }: ApiContext): Readonly<Record<string, number>> {
-  return { answer_bytes: room.taken, exports_open: exports.open, ...streams.figures() }
+function figuresOf({ room, streams, exports }: ApiContext): ApiFigures {
+  const { open, unsentBytes, cut } = streams.figures()
+  return {
+    api_answer_bytes: room.taken,
+    api_exports_open: exports.open,
+    api_streams_open: open,
+    api_streams_unsent_bytes: unsentBytes,
+    api_streams_cut_total: cut,
+  }
 }
 
 /** The routes that the reference describes. */

@@ -9,6 +9,17 @@ import type { AnswerRoom } from "./room.ts"
 import type { Streams } from "./streams.ts"
 import type { Turns } from "./turns.ts"
 
+/** What clients cost at present, by name, with what each means; `/metrics` shows them as `redcar_<name>`. */
+export const apiFigures = {
+  api_answer_bytes: "Bytes of answers that are being made, or wait for their clients.",
+  api_exports_open: "Exports that are under way.",
+  api_streams_open: "Live streams that are open.",
+  api_streams_unsent_bytes: "Bytes that wait for the clients of live streams.",
+  api_streams_cut_total: "Clients of live streams that were cut off because they did not take what waited for them.",
+} as const
+
+export type ApiFigures = Readonly<Record<keyof typeof apiFigures, number>>
+
 export interface ApiOptions {
   readonly engine: Engine
   readonly clock: Clock
@@ -34,8 +45,8 @@ export interface ApiOptions {
   readonly readiness?: () => readonly string[]
   /** Makes or takes the server whose requests `handler` answers; absent: fastify makes its own. */
   readonly serverFactory?: (handler: (request: IncomingMessage, response: ServerResponse) => void) => Server
-  /** Is given what reads, in figures by name, what clients cost at present. */
-  readonly watch?: (read: () => Readonly<Record<string, number>>) => void
+  /** Is given what reads what clients cost at present. */
+  readonly watch?: (read: () => ApiFigures) => void
   /** Where errors that nobody expected are written. */
   readonly log?: Logger
 }

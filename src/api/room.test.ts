@@ -34,12 +34,12 @@ test("large answers that nobody takes leave half of the room to other tenants, a
   for (let i = 0; i < 30; i++) {
     ask()
     await new Promise(setImmediate)
-    most = Math.max(most, api.figures().answer_bytes!)
+    most = Math.max(most, api.figures().api_answer_bytes!)
   }
   await vi.waitFor(
     async () => {
       const refused = await api.call("GET", path)
-      most = Math.max(most, api.figures().answer_bytes!)
+      most = Math.max(most, api.figures().api_answer_bytes!)
       const detail = expect.stringContaining("too many large answers of tenant default wait")
       expect(refused).toMatchObject({ status: 503, body: { code: "overloaded", detail } })
       expect(refused.headers.get("retry-after")).toBe("1")
@@ -52,9 +52,9 @@ test("large answers that nobody takes leave half of the room to other tenants, a
   // What is small is answered all the same.
   expect((await api.call("GET", "/v1/topics")).status).toBe(200)
   for (const socket of sockets) socket.destroy()
-  await vi.waitFor(() => expect(api.figures().answer_bytes).toBe(0), { interval: 5, timeout: 5_000 })
+  await vi.waitFor(() => expect(api.figures().api_answer_bytes).toBe(0), { interval: 5, timeout: 5_000 })
   expect((await api.call("GET", path)).status).toBe(200)
-  await vi.waitFor(() => expect(api.figures().answer_bytes).toBe(0), { interval: 5 })
+  await vi.waitFor(() => expect(api.figures().api_answer_bytes).toBe(0), { interval: 5 })
 }, 30_000)
 
 test("a page that room is short for ends early and says where it goes on", async () => {

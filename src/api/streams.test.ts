@@ -95,7 +95,7 @@ test.each([1, 2, 3])(
     const isThere = () => clients.every(({ text, expected }) => idsIn(text()).length >= expected().length)
     await vi.waitFor(() => expect(isThere()).toBe(true), { interval: 20, timeout: 15_000 })
     for (const { text, expected } of clients) expect(idsIn(text())).toEqual(expected())
-    expect(api.figures()).toMatchObject({ streams_open: clients.length, streams_cut: 0 })
+    expect(api.figures()).toMatchObject({ api_streams_open: clients.length, api_streams_cut_total: 0 })
   },
   30_000,
 )
@@ -105,7 +105,7 @@ test("clients that never read hold the same text together, and hold up nobody", 
   await api.call("POST", "/v1/topics", { id: "t" })
   const count = 200
   const silent = Array.from({ length: count }, () => ask(api, "/v1/topics/t/stream?from=oldest"))
-  await vi.waitFor(() => expect(api.figures().streams_open).toBe(count), { interval: 5, timeout: 10_000 })
+  await vi.waitFor(() => expect(api.figures().api_streams_open).toBe(count), { interval: 5, timeout: 10_000 })
   const reading = await follow(api, "/v1/topics/t/stream?from=oldest")
   const data = Buffer.from(JSON.stringify("x".repeat(20_000)))
   let [last, most] = [0, 0]
@@ -115,13 +115,13 @@ test("clients that never read hold the same text together, and hold up nobody", 
       Array.from({ length: 10 }, () => testEvent(String(last++), data)),
     )
     expect((await api.call("GET", "/healthz")).status).toBe(200)
-    most = Math.max(most, api.figures().streams_unsent_bytes!)
+    most = Math.max(most, api.figures().api_streams_unsent_bytes!)
   }
   await vi.waitFor(() => expect(idsIn(reading.text())).toHaveLength(last), { interval: 20, timeout: 15_000 })
   // Each for itself, they would hold a part or more each.
   expect(most).toBeLessThan((count * partBytes) / 2)
   for (const socket of silent) socket.destroy()
-  await vi.waitFor(() => expect(api.figures().streams_open).toBe(1), { interval: 5, timeout: 5_000 })
+  await vi.waitFor(() => expect(api.figures().api_streams_open).toBe(1), { interval: 5, timeout: 5_000 })
 }, 40_000)
 
 test("a log that does not answer is a 503 in time, and nothing of the stream stays behind", async () => {
@@ -151,7 +151,7 @@ test("a log that does not answer is a 503 in time, and nothing of the stream sta
     expect((await answer).headers.get("retry-after")).toBe("5")
   }
   expect(getEventListeners(api.stop.signal, "abort")).toHaveLength(listeners)
-  expect(api.figures()).toMatchObject({ streams_open: 0, exports_open: 0 })
+  expect(api.figures()).toMatchObject({ api_streams_open: 0, api_exports_open: 0 })
 })
 
 test("a log that breaks ends its streams, and the next client begins anew", async () => {
@@ -197,14 +197,14 @@ test("a tenant has half of the exports at most, and another one can export all t
   const path = "/v1/topics/t/events?limit=all"
   const half = exportsMax / 2
   const sockets = Array.from({ length: half }, () => ask(api, path))
-  await vi.waitFor(() => expect(api.figures().exports_open).toBe(half), { interval: 5, timeout: 10_000 })
+  await vi.waitFor(() => expect(api.figures().api_exports_open).toBe(half), { interval: 5, timeout: 10_000 })
   const refused = await api.call("GET", path)
   const detail = `tenant default has ${half} exports open already, as many as one may; try again later, or read by page`
   expect(refused).toMatchObject({ status: 503, body: { detail } })
   expect(refused.headers.get("retry-after")).toBe("5")
   expect(await api.call("GET", path, undefined, other)).toMatchObject({ status: 200, text: "" })
   for (const socket of sockets) socket.destroy()
-  await vi.waitFor(() => expect(api.figures().exports_open).toBe(0), { interval: 5, timeout: 5_000 })
+  await vi.waitFor(() => expect(api.figures().api_exports_open).toBe(0), { interval: 5, timeout: 5_000 })
 }, 30_000)
 
 test("what waits for clients has a bound together, and the longest stuck goes first", async () => {

@@ -66,8 +66,8 @@ export class Streams {
     })
   }
 
-  figures(): Readonly<Record<string, number>> {
-    return { streams_open: this.#places.open, streams_unsent_bytes: this.#unsent.bytes, streams_cut: this.#cut }
+  figures(): Readonly<Record<"open" | "unsentBytes" | "cut", number>> {
+    return { open: this.#places.open, unsentBytes: this.#unsent.bytes, cut: this.#cut }
   }
 
   /**

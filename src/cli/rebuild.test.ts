@@ -324,9 +324,9 @@ test("a hub that runs names damage to probes, to the doctor and to Prometheus, b
   const line = expect.stringContaining(`(cursors ${second} to `)
   expect(ready).toMatchObject({ status: 200, body: { ready: true, degraded: [line] } })
   const metrics = (await hub.call("GET", "/metrics")).body as string
-  expect(metrics).toMatch(/^redcar_engine\{figure="log_damages"\} 1$/m)
-  expect(metrics).toMatch(/^redcar_engine\{figure="log_damaged_bytes"\} [1-9]\d*$/m)
-  expect(metrics).toMatch(/^redcar_engine\{figure="log_missing_bytes"\} 0$/m)
+  expect(metrics).toMatch(/^redcar_log_damages 1$/m)
+  expect(metrics).toMatch(/^redcar_log_damaged_bytes [1-9]\d*$/m)
+  expect(metrics).toMatch(/^redcar_log_missing_bytes 0$/m)
   const { code, out } = await runCli(["doctor", "--url", hub.address, "--data", data, "--json"])
   expect(code).toBe(exitCodes.failed)
   const checks = JSON.parse(out).checks as readonly Checked[]

@@ -2,6 +2,7 @@ import type { Address } from "./address.ts"
 import type { Cursor } from "./cursor.ts"
 import type { DeadLetter, DeadReason, Delivery, TriggerName, Verdict } from "./delivery.ts"
 import type { Event } from "./event.ts"
+import type { Figures, LaneBacklog } from "./figures.ts"
 import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "./open-delivery.ts"
 import type { Retention } from "./resources.ts"
 
@@ -25,8 +26,10 @@ export interface Engine {
   audit(partition: number, options: AuditOptions): Promise<AuditReport>
   /** The longest dedupe window that it can keep; undefined: any. */
   readonly dedupeWindowMsMax?: number
-  /** Figures by name, for the metrics page: bytes on disk, events waiting, … */
-  figures(): Readonly<Record<string, number>>
+  /** For the metrics page. */
+  figures(): Figures
+  /** What the lanes are owed whose queue this process holds. */
+  backlog(): readonly LaneBacklog[]
   /** Stops accepting, makes durable what was accepted, closes. */
   close(): Promise<void>
 }

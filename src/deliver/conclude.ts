@@ -87,18 +87,25 @@ export async function conclude(concluded: Concluded, hub: Hub): Promise<void> {
     const kept = await hub.gate.end(lease, (lease) => hub.engine.queue.settle(lease, verdict))
     if (!kept) hub.observe.leaseLost?.(lane)
   }
-  hub.observe.attempt?.({ lane, delivery, attempt, verdict })
+  hub.observe.attempt?.({ lane, delivery, attempt, verdict, waitedMs: waitedMs(concluded) })
+}
+
+/** Time since its publish, of a first attempt; what was routed of the past did not wait for it. */
+function waitedMs({ stored, trigger, attempt }: Concluded): number | undefined {
+  if (attempt.number !== 1 || stored.storedAt < trigger.updatedAt) return undefined
+  return Math.max(0, attempt.startedAt - stored.storedAt)
 }
 
 /** The destination is gone for good: the trigger is paused, and the delivery waits with it, so that nothing is lost. */
-async function concludeGone({ job, stored, attempt, lane }: Concluded, hub: Hub): Promise<void> {
+async function concludeGone(concluded: Concluded, hub: Hub): Promise<void> {
+  const { job, stored, attempt, lane } = concluded
   const { delivery } = job.lease
   const verdict = { kind: "held" } as const
   const reason = `${delivery.destination} is gone: ${attempt.outcome.detail}`
   const pausing = hub.directory.pause(delivery, reason)
   await Promise.all([pausing, hub.records.attempt(stored, delivery, attempt, verdict)])
   await hold(job.lease, hub)
-  hub.observe.attempt?.({ lane, delivery, attempt, verdict })
+  hub.observe.attempt?.({ lane, delivery, attempt, verdict, waitedMs: waitedMs(concluded) })
 }
 
 /** Holds until the trigger is resumed; if that came first, or its end, it is resumed again. */

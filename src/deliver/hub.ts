@@ -19,6 +19,8 @@ export interface DeliveryObserver {
     readonly delivery: Delivery
     readonly attempt: Attempt
     readonly verdict: ToldVerdict
+    /** Of a first attempt: how long after its event was stored it began; undefined for an event that is older than its trigger. */
+    readonly waitedMs?: number | undefined
   }): void
   dead?(letter: DeadLetter): void
   breaker?(lane: string, state: Breaker["kind"]): void

@@ -1,5 +1,6 @@
 import type { Lease } from "../core/engine.ts"
 import { LeaseLostError } from "../core/errors.ts"
+import type { LaneWork } from "../core/figures.ts"
 import type { Destination } from "../core/resources.ts"
 import { type Breaker, breakerAfter, breakerAllows, breakerAt, closedBreaker } from "./breaker.ts"
 import { bury, conclude, hold, prepare } from "./conclude.ts"
@@ -50,6 +51,13 @@ export class Lane {
     this.#lastActiveAt = hub.clock.steady()
     this.#outlet = new Outlet(destination, hub.outlets)
     this.#setDestination(destination)
+  }
+
+  get work(): LaneWork {
+    const slash = this.name.indexOf("/")
+    const [tenant, destination] = [this.name.slice(0, slash), this.name.slice(slash + 1)]
+    const breaker = breakerAt(this.#breaker, this.#hub.clock.steady()).kind
+    return { tenant, destination, inFlight: this.#jobs.size, breaker }
   }
 
   /** Whether it has had nothing to do for so long that it may be let go. */

@@ -6,6 +6,7 @@ import type { DestinationKind } from "../core/destination.ts"
 import type { Engine } from "../core/engine.ts"
 import { ClosedError } from "../core/errors.ts"
 import type { Event } from "../core/event.ts"
+import type { LaneWork } from "../core/figures.ts"
 import type { Logger } from "../core/logger.ts"
 import type { Destination, Trigger } from "../core/resources.ts"
 import { DamagedDeliveries } from "./damaged.ts"
@@ -31,8 +32,8 @@ export interface DeliveryOptions {
 export interface DeliveryWorker {
   /** Rejects when the worker had to stop because of a bug; resolves when it was told to. */
   readonly done: Promise<void>
-  /** Leases in hand, and lanes that have a sender. */
-  figures(): { readonly inFlight: number; readonly lanes: number }
+  /** Every lane that has a sender. */
+  lanes(): readonly LaneWork[]
   /** Leases no more, lets what is being sent come to its end for a time, aborts the rest and gives it back uncounted. */
   stop(): Promise<void>
 }
@@ -47,7 +48,7 @@ export function startDelivery(options: DeliveryOptions): DeliveryWorker {
   const done = worker.run()
   return {
     done,
-    figures: () => worker.figures(),
+    lanes: () => worker.lanes(),
     async stop() {
       worker.stop()
       await done.catch(() => {})
@@ -87,8 +88,8 @@ class Worker {
     }
   }
 
-  figures() {
-    return { inFlight: this.#hub.slots.taken, lanes: this.#lanes.size }
+  lanes(): readonly LaneWork[] {
+    return [...this.#lanes.values()].map((lane) => lane.work)
   }
 
   stop(): void {

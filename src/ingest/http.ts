@@ -78,6 +78,8 @@ interface Request {
   readonly id: string | undefined
   /** What is done to each event before it is published. */
   readonly prepare: (event: Event) => Event
+  /** When its head was read, by the clock's steady time. */
+  readonly begunAt: number
 }
 
 class HttpIngest implements Ingest {
@@ -145,7 +147,9 @@ class HttpIngest implements Ingest {
     const id = idOf(head, mode)
     if (id instanceof Refusal) return id
     const expectedLast = head.expectedLast as ExpectedLast | undefined
-    return { req, res, head, address, type: known?.type, mode, expectedLast, id, prepare: this.#preparation(head) }
+    const begunAt = this.#options.clock.steady()
+    const prepare = this.#preparation(head)
+    return { req, res, head, address, type: known?.type, mode, expectedLast, id, prepare, begunAt }
   }
 
   #preparation({ trace }: Head): (event: Event) => Event {
@@ -222,8 +226,9 @@ class HttpIngest implements Ingest {
       (published) => {
         release()
         const one = published instanceof Refusal ? published : published[0]!
-        if (one instanceof Refusal) answerProblem(res, one)
-        else answerJson(res, 202, appendedJson(event.id, one))
+        if (one instanceof Refusal) return answerProblem(res, one)
+        answerJson(res, 202, appendedJson(event.id, one))
+        this.#observeAnswered(request)
       },
       (error: unknown) => {
         release()
@@ -248,6 +253,7 @@ class HttpIngest implements Ingest {
         release()
         if (invalid > 0) this.#observeRefused(invalid)
         tally.answer(res)
+        if (tally.rejected === 0) this.#observeAnswered(request)
       },
       onBug: (error) => {
         release()
@@ -284,6 +290,11 @@ class HttpIngest implements Ingest {
     if (req.complete) return
     if (refusal.code === "too-slow") cut(req, res)
     else drain(req, res)
+  }
+
+  #observeAnswered({ begunAt }: Request): void {
+    const { observe, clock } = this.#options
+    if (observe?.answered !== undefined) observe.answered(clock.steady() - begunAt)
   }
 
   #observeRefused(refused: number): void {

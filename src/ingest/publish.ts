@@ -30,6 +30,8 @@ export interface PublishCounts {
 
 export interface PublishObserver {
   published(counts: PublishCounts): void
+  /** A request was answered, its events being durable, so long after its head had come. */
+  answered?(ms: number): void
 }
 
 export interface PublisherOptions {

@@ -8,6 +8,7 @@ import type { Matcher } from "../match/matcher.ts"
 import { Pace } from "./pace.ts"
 import { isPassing, type Patience, persist, rereadAfterMs } from "./persist.ts"
 import { deliveriesOf } from "./record.ts"
+import type { RouterObserver } from "./router.ts"
 
 /** Reads the log for one trigger, from its own position on. */
 export interface CatchUp {
@@ -31,6 +32,14 @@ export interface ReadLimits {
   readonly batchesMax: number
 }
 
+/** What reading a trigger's past needs of its router. */
+export interface CatchUpContext {
+  readonly engine: Engine
+  readonly patience: Patience
+  readonly fence?: Fence
+  readonly observe?: Pick<RouterObserver, "caughtUp">
+}
+
 /**
  * Routes from the position towards `until`, and answers whether it has come there. Between two awaits the saved position
  * and the deliveries before it are always in step; what matched nothing moves only the position in memory.
@@ -39,7 +48,7 @@ export async function readTowards(
   catchUp: CatchUp,
   until: Cursor,
   limits: ReadLimits,
-  { engine, patience, fence }: { readonly engine: Engine; readonly patience: Patience; readonly fence?: Fence },
+  { engine, patience, fence, observe }: CatchUpContext,
 ): Promise<boolean> {
   const { log, queue } = engine
   if (log.compare(catchUp.position, until) >= 0) return true
@@ -62,6 +71,7 @@ export async function readTowards(
       await persist(patience, "routing a trigger's past", () => queue.enqueue(deliveries, position))
     }
     catchUp.position = cursor
+    observe?.caughtUp?.({ events: batch.events.length, deliveries: deliveries.length })
     batches++
     if (catchUp.stopped || batches >= limits.batchesMax) return log.compare(catchUp.position, until) >= 0
   }
@@ -81,10 +91,7 @@ function addressOf(trigger: Trigger): Address {
   return { tenant: trigger.tenant, ...parsed }
 }
 
-export interface CatchUpsOptions {
-  readonly engine: Engine
-  readonly patience: Patience
-  readonly fence?: Fence
+export interface CatchUpsOptions extends CatchUpContext {
   /** Readers at a time. */
   readonly readersMax: number
   readonly limits: ReadLimits

@@ -8,6 +8,7 @@ import { type CatchUp, CatchUps, type ReadLimits, readTowards } from "./catch-up
 import { Histories } from "./histories.ts"
 import { isPassing, type Patience, persist } from "./persist.ts"
 import { incarnationIn, markOf, partitionOf } from "./record.ts"
+import type { RouterObserver } from "./router.ts"
 import type { Turns } from "./turns.ts"
 
 /*
@@ -56,6 +57,7 @@ export interface RosterOptions {
   readonly readersMax: number
   readonly limits: ReadLimits
   readonly failed: (error: unknown) => void
+  readonly observe?: Pick<RouterObserver, "caughtUp">
 }
 
 interface Member {

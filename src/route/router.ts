@@ -30,8 +30,15 @@ export interface RouterOptions {
 
 /** What telemetry may want to know; each is called from the loop and must return at once. */
 export interface RouterObserver {
-  /** A batch of the log was routed; `storedAt` is its last event's. */
-  routed?(batch: { readonly events: number; readonly deliveries: number; readonly storedAt: number }): void
+  /** A batch of the log was routed; `storedAt` is its last event's, `lagMs` how long ago its first one was stored. */
+  routed?(batch: {
+    readonly events: number
+    readonly deliveries: number
+    readonly storedAt: number
+    readonly lagMs: number
+  }): void
+  /** A trigger's past was read on by so much. */
+  caughtUp?(batch: { readonly events: number; readonly deliveries: number }): void
 }
 
 export interface Router {
@@ -99,7 +106,7 @@ class MainReader {
   #failure: { readonly error: unknown } | undefined
 
   constructor(options: RouterOptions) {
-    const { engine, clock, log, partition = 0, fence } = options
+    const { engine, clock, log, partition = 0, fence, observe } = options
     this.#options = options
     this.#partition = partition
     this.#limits = { ...routerLimits, ...options.limits }
@@ -112,6 +119,7 @@ class MainReader {
       engine,
       partition,
       ...(fence && { fence }),
+      ...(observe && { observe }),
       matcher: this.#matcher,
       patience: this.#patience,
       turns: this.#turns,
@@ -213,9 +221,15 @@ class MainReader {
     this.#here = batch.next
     this.#roster.moved(batch.next)
     await this.#saveLazily(batch.events.length)
-    const storedAt = batch.events.at(-1)?.storedAt
-    if (storedAt === undefined) return
-    this.#options.observe?.routed?.({ events: batch.events.length, deliveries: count + deliveries.length, storedAt })
+    this.#tell(batch.events, count + deliveries.length)
+  }
+
+  #tell(events: Batch["events"], deliveries: number): void {
+    const { observe, clock } = this.#options
+    const [first, last] = [events[0], events.at(-1)]
+    if (observe?.routed === undefined || first === undefined || last === undefined) return
+    const lagMs = Math.max(0, clock.now() - first.storedAt)
+    observe.routed({ events: events.length, deliveries, storedAt: last.storedAt, lagMs })
   }
 
   async #enqueue(deliveries: readonly Delivery[], cursor: Cursor): Promise<void> {

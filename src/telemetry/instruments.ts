@@ -60,6 +60,8 @@ export class Tally implements Instrument {
   constructor(options: InstrumentOptions) {
     this.name = options.name
     this.#options = options
+    // A rate begins at what is there: what has no labels is there from the start.
+    if (options.labels.length === 0) this.add(0)
   }
 
   /** `labels` in the order in which they were declared. */
@@ -81,21 +83,27 @@ export class Tally implements Instrument {
 }
 
 /** Upper bounds for times in milliseconds: from a quick write to a webhook's longest timeout. */
-const boundsMs: readonly number[] = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000]
+const quickMs: readonly number[] = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000]
+/** The same for what may lie for long: up to six hours. */
+export const longMs: readonly number[] = [...quickMs, 60_000, 300_000, 900_000, 3_600_000, 21_600_000]
 
 /** Spread of times, by labels; shown in seconds, as Prometheus wants. */
 export class Spread implements Instrument {
   readonly name: string
   readonly #options: InstrumentOptions
-  readonly #cells = new Cells(() => ({ buckets: new Float64Array(boundsMs.length + 1), sumMs: 0 }))
+  readonly #boundsMs: readonly number[]
+  readonly #cells = new Cells(() => ({ buckets: new Float64Array(this.#boundsMs.length + 1), sumMs: 0 }))
 
-  constructor(options: InstrumentOptions) {
+  constructor(options: InstrumentOptions, boundsMs = quickMs) {
     this.name = options.name
     this.#options = options
+    this.#boundsMs = boundsMs
+    if (options.labels.length === 0) this.#cells.of([])
   }
 
   record(ms: number, ...labels: readonly string[]): void {
     const cell = this.#cells.of(labels)
+    const boundsMs = this.#boundsMs
     let at = 0
     while (at < boundsMs.length && ms > boundsMs[at]!) at++
     cell.buckets[at]!++
@@ -103,6 +111,7 @@ export class Spread implements Instrument {
   }
 
   async get(): Promise<MetricObjectWithValues<MetricValue<string>>> {
+    const boundsMs = this.#boundsMs
     const values = Array.from(this.#cells, ([labels, { buckets, sumMs }]) => {
       const shown = labelled(this.#options.labels, labels)
       let total = 0
@@ -125,7 +134,7 @@ export class Spread implements Instrument {
   }
 }
 
-/** Numbers that others keep, asked for when the page is. */
+/** Numbers that others keep, asked for when the page is: a counter where the name ends in `_total`, else a gauge. */
 export class Reading implements Instrument {
   readonly name: string
   readonly #options: InstrumentOptions
@@ -141,7 +150,7 @@ export class Reading implements Instrument {
     const values = this.#read()
       .slice(0, seriesMax)
       .map(({ value, labels }) => ({ value, labels: labelled(this.#options.labels, labels) }))
-    return series(this.#options, "gauge", values)
+    return series(this.#options, this.name.endsWith("_total") ? "counter" : "gauge", values)
   }
 
   reset(): void {}

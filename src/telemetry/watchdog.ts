@@ -3,10 +3,16 @@ import { isMainThread, Worker } from "node:worker_threads"
 import type { LogOptions } from "./log.ts"
 import { blockedMs, checkMs, type WatchdogData } from "./watchdog-data.ts"
 
+/** What the watchdog counts, by name, with what each means. */
+export const loopFigures = {
+  event_loop_blocks_total: "Times that the event loop was blocked for a second or more.",
+  event_loop_blocked_seconds_total: "For how long it was blocked then.",
+} as const
+
 /** Notes, with its stack, whatever keeps the event loop for more than a second. */
 export interface Watchdog {
   /** How often the loop was blocked, and for how long in all. */
-  figures(): Readonly<Record<"times" | "seconds", number>>
+  figures(): Readonly<Record<keyof typeof loopFigures, number>>
   stop(): Promise<void>
 }
 
@@ -27,7 +33,10 @@ export function startWatchdog(log: LogOptions): Watchdog {
   }, checkMs).unref()
   const thread = isMainThread ? startThread(beats, log) : undefined
   return {
-    figures: () => ({ times: Atomics.load(beats, 1), seconds: blocked / 1_000 }),
+    figures: () => ({
+      event_loop_blocks_total: Atomics.load(beats, 1),
+      event_loop_blocked_seconds_total: blocked / 1_000,
+    }),
     async stop() {
       clearInterval(timer)
       await thread?.terminate()

@@ -112,6 +112,7 @@ function engineOf({ log, queue, catalog, store }: Parts): Engine {
     warnings: () => [],
     audit: (_, options) => auditLog(log, options),
     figures: () => ({ ...log.figures(), ...queue.figures() }),
+    backlog: () => queue.backlog(),
     async close() {
       log.ending()
       await catalog.close()

@@ -66,21 +66,50 @@ const refusing: Store = {
 
 const open = (options = {}) => openQueue({ store: refusing, clock, ...options })
 
+test("the backlog tells of each destination how much is open, and since when its oldest event's delivery is due", async () => {
+  const queue = await open()
+  const [parked, held, due] = cursors(3).map((cursor, i) => delivery(cursor, { destination: i < 2 ? "d1" : "d2" }))
+  const shown = () => queue.backlog().map(({ oldestDueAt, ...lane }) => ({ ...lane, since: oldestDueAt() }))
+  const since = clock.now()
+  await queue.enqueue([parked!, held!])
+  await clock.advance(1_000)
+  await queue.enqueue([due!])
+  for (const lease of await take(queue, 10)) {
+    if (lease.delivery.id === parked!.id) await queue.settle(lease, { kind: "retry", delayMs: 60_000 })
+    if (lease.delivery.id === held!.id) await queue.hold(lease)
+  }
+  const { tenant } = due!
+  const [one, two] = [
+    { tenant, destination: "d1", open: 2, since },
+    { tenant, destination: "d2", open: 1, since: since + 1_000 },
+  ]
+  expect(shown()).toEqual([one, two])
+  await queue.close()
+  const again = await open()
+  expect(again.backlog().map(({ open, oldestDueAt }) => [open, oldestDueAt()])).toEqual(
+    expect.arrayContaining([
+      [2, since],
+      [1, since + 1_000],
+    ]),
+  )
+  await again.close()
+})
+
 describe("memory", () => {
   test("holds a bounded part of what is due, before and after a start", async () => {
     const all = cursors(20_000).map((cursor, i) => delivery(cursor, { destination: i % 4 === 0 ? "d2" : "d1" }))
     let queue = await open({ laneReadyMax: 100 })
     for (let i = 0; i < all.length; i += 1_000) await queue.enqueue(all.slice(i, i + 1_000))
-    expect(queue.figures()).toEqual({ lanes: 2, deliveriesOpen: 20_000, deliveriesInMemory: 200, leases: 0 })
+    expect(queue.figures()).toEqual({ lanes: 2, deliveries_open: 20_000, deliveries_in_memory: 200, leases: 0 })
     await queue.close()
     queue = await open({ laneReadyMax: 100 })
-    expect(queue.figures()).toEqual({ lanes: 2, deliveriesOpen: 20_000, deliveriesInMemory: 0, leases: 0 })
+    expect(queue.figures()).toEqual({ lanes: 2, deliveries_open: 20_000, deliveries_in_memory: 0, leases: 0 })
     let left = 15_000
     for (let leases = await take(queue, 64); leases.length > 0; leases = await take(queue, 64)) {
       await Promise.all(leases.map((lease) => queue.settle(lease, { kind: "done" })))
       left -= leases.length
-      expect(queue.figures().deliveriesInMemory).toBeLessThanOrEqual(200)
-      expect(queue.figures().deliveriesOpen).toBe(left + 5_000)
+      expect(queue.figures().deliveries_in_memory).toBeLessThanOrEqual(200)
+      expect(queue.figures().deliveries_open).toBe(left + 5_000)
     }
     expect(left).toBe(0)
     expect(queue.figures()).toMatchObject({ lanes: 1, leases: 0 })
@@ -91,7 +120,7 @@ describe("memory", () => {
     const all = cursors(4_000).map((cursor, i) => delivery(cursor, { destination: names[i % 20]! }))
     const queue = await open({ readyMax: 500 })
     await queue.enqueue(all)
-    expect(queue.figures().deliveriesInMemory).toBeLessThanOrEqual(500 + 20 * 16)
+    expect(queue.figures().deliveries_in_memory).toBeLessThanOrEqual(500 + 20 * 16)
     for (const name of names) expect(await take(queue, 50, `acme/${name}`)).toHaveLength(50)
   })
 
@@ -99,7 +128,7 @@ describe("memory", () => {
     const queue = await open()
     await queue.enqueue(cursors(50).map((cursor, i) => delivery(cursor, { destination: `d${i}` })))
     for (let i = 0; i < 50; i++) await queue.settle(await takeOne(queue, `acme/d${i}`), { kind: "done" })
-    expect(queue.figures()).toEqual({ lanes: 0, deliveriesOpen: 0, deliveriesInMemory: 0, leases: 0 })
+    expect(queue.figures()).toEqual({ lanes: 0, deliveries_open: 0, deliveries_in_memory: 0, leases: 0 })
     expect([...store.range("deliveries")]).toEqual([])
     expect([...store.range("parked")]).toEqual([])
   })
@@ -129,7 +158,7 @@ describe("a store that refuses", () => {
     await expect(refused).rejects.toThrow(StorageFullError)
     full = false
     await expect(queue.settle(lease!, { kind: "done" })).rejects.toThrow(LeaseLostError)
-    expect(queue.figures()).toEqual({ lanes: 0, deliveriesOpen: 0, deliveriesInMemory: 0, leases: 0 })
+    expect(queue.figures()).toEqual({ lanes: 0, deliveries_open: 0, deliveries_in_memory: 0, leases: 0 })
   })
 
   const ends: Record<string, (queue: EmbeddedQueue, lease: Awaited<ReturnType<typeof takeOne>>) => Promise<void>> = {
@@ -192,7 +221,7 @@ describe("a store that refuses", () => {
     expect(await queue.depth(lane)).toBe(6)
     expect(ids(await take(queue, 10))).toEqual(all.map((d) => d.id))
     expect(await queue.drop("acme", "t1", "i1")).toBe(6)
-    expect(queue.figures()).toEqual({ lanes: 0, deliveriesOpen: 0, deliveriesInMemory: 0, leases: 0 })
+    expect(queue.figures()).toEqual({ lanes: 0, deliveries_open: 0, deliveries_in_memory: 0, leases: 0 })
   })
 
   test("opening: what is there can be read and leased", async () => {
@@ -244,7 +273,7 @@ describe("what overlaps", () => {
     const parked = queue.settle(lease, { kind: "retry", delayMs: 10 }).catch((error: unknown) => error)
     expect(await dropped).toBe(1)
     await parked
-    expect(queue.figures()).toEqual({ lanes: 0, deliveriesOpen: 0, deliveriesInMemory: 0, leases: 0 })
+    expect(queue.figures()).toEqual({ lanes: 0, deliveries_open: 0, deliveries_in_memory: 0, leases: 0 })
     expect([...store.range("parked")]).toEqual([])
   })
 })

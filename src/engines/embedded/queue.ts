@@ -3,6 +3,7 @@ import type { Cursor } from "../../core/cursor.ts"
 import { type DeadLetter, type Delivery, laneOf, type TriggerName, type Verdict } from "../../core/delivery.ts"
 import type { Carried, DeadLetterQuery, DeliveryQueue, Lease, Position } from "../../core/engine.ts"
 import { ClosedError, LeaseLostError } from "../../core/errors.ts"
+import type { FigureName, LaneBacklog } from "../../core/figures.ts"
 import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "../../core/open-delivery.ts"
 import { type CarryPlace, carryIn, readCarried } from "./queue/carry.ts"
 import { deadKey, findDead, listDead, putDead } from "./queue/dead.ts"
@@ -30,13 +31,17 @@ export interface QueueOptions extends Partial<LaneLimits> {
   readonly isTorn?: boolean
 }
 
+export type QueueFigures = Readonly<
+  Record<Extract<FigureName, "lanes" | "deliveries_open" | "deliveries_in_memory" | "leases">, number>
+>
+
 export interface EmbeddedQueue extends DeliveryQueue {
   /** As the contract says; `also` is written in the same step. */
   enqueue(deliveries: readonly Delivery[], position?: Position, also?: readonly Write[]): Promise<void>
   /** As the contract says; `elsewhere`: another queue has the destination's lane, and takes them. */
   move(of: TriggerName, destination: string, elsewhere?: EnqueueElsewhere): Promise<number>
-  /** Figures by name: lanes with anything open, open deliveries, due ones in memory, leases. */
-  figures(): Readonly<Record<string, number>>
+  figures(): QueueFigures
+  backlog(): readonly LaneBacklog[]
   /** Takes nothing more, ends `lanes`, and resolves when what was taken is written. The store is not closed. */
   close(): Promise<void>
 }
@@ -273,9 +278,13 @@ class StoredQueue implements EmbeddedQueue {
     return { store, clock, lanes, turns, parking: this.#parking, enqueuing: this.#enqueuing }
   }
 
-  figures(): Readonly<Record<string, number>> {
+  figures(): QueueFigures {
     const { lanes, open, ready } = this.#lanes.figures()
-    return { lanes, deliveriesOpen: open, deliveriesInMemory: ready, leases: this.#leases.size }
+    return { lanes, deliveries_open: open, deliveries_in_memory: ready, leases: this.#leases.size }
+  }
+
+  backlog(): readonly LaneBacklog[] {
+    return this.#lanes.backlog()
   }
 
   async close(): Promise<void> {

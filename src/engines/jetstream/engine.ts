@@ -122,6 +122,7 @@ async function open(options: JetStreamOptions, closing: Closing): Promise<Omit<E
     warnings: () => warnings,
     audit: (partition, asked) => auditStream({ nats, names, partition, clock, log, ...asked }),
     figures: () => ({ ...events.figures(), ...queue.figures() }),
+    backlog: () => queue.backlog(),
   }
 }
 

@@ -74,6 +74,7 @@ async function open(options: SourceOptions, closing: Closing): Promise<Omit<Engi
     warnings: () => [],
     audit: (partition, asked) => auditStream({ ...parts, partition, ...asked }),
     figures: () => events.figures(),
+    backlog: () => [],
   }
 }
 

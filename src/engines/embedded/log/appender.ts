@@ -3,6 +3,7 @@ import { sleep } from "../../../core/clock.ts"
 import type { Appended, AppendOptions } from "../../../core/engine.ts"
 import { ExpectedLastError, OverloadError, StorageFullError, UnavailableError } from "../../../core/errors.ts"
 import type { Event } from "../../../core/event.ts"
+import type { Figures } from "../../../core/figures.ts"
 import type { Disk } from "../disk.ts"
 import { formatCursor, parseCursor } from "./cursor.ts"
 import { type Hash, hashInto, hashKey } from "./hash.ts"
@@ -52,6 +53,7 @@ export class Appender {
   #full = false
   #gone = false
   #blind: string | undefined
+  #freeBytes: number | undefined
   #stopped = false
   #cancelCheck: (() => void) | undefined
   windowMaxMs = 0
@@ -68,6 +70,12 @@ export class Appender {
   /** Whether appends are refused for want of room. */
   get full(): boolean {
     return this.#full
+  }
+
+  /** What is free on the disk, when that was last to be told, and what of it is not for events. */
+  get room(): Pick<Figures, "disk_free_bytes" | "disk_reserve_bytes"> {
+    const free = this.#freeBytes
+    return { ...(free !== undefined && { disk_free_bytes: free }), disk_reserve_bytes: this.#reserveBytes }
   }
 
   /** Why it is not known at present whether the disk has room. */
@@ -87,7 +95,8 @@ export class Appender {
   async start(): Promise<void> {
     try {
       await this.#look()
-      this.#full = (await this.#disk.freeBytes()) < this.#reserveBytes
+      this.#freeBytes = await this.#disk.freeBytes()
+      this.#full = this.#freeBytes < this.#reserveBytes
       this.#blind = undefined
     } catch (error) {
       this.#blind = error instanceof Error ? error.message : String(error)

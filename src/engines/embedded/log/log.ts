@@ -11,6 +11,7 @@ import type {
   TopicStats,
 } from "../../../core/engine.ts"
 import type { Event } from "../../../core/event.ts"
+import type { Figures } from "../../../core/figures.ts"
 import type { Retention } from "../../../core/resources.ts"
 import type { JournalStore } from "../journal/journal-store.ts"
 import { type Appender, logGone } from "./appender.ts"
@@ -164,16 +165,17 @@ export class SegmentLog implements EventLog {
     return lines
   }
 
-  figures(): Readonly<Record<string, number>> {
+  figures(): Figures {
     const { segments, writer } = this.#state
     return {
       log_bytes: segments.list.reduce((sum, { bytes }) => sum + bytes, 0),
       log_segments: segments.list.length,
-      log_end_position: writer.durable,
+      log_end_position_bytes: writer.durable,
       log_pending_bytes: writer.pendingBytes,
       log_damages: this.#state.health.damages.length,
       log_damaged_bytes: this.#state.health.bytes(({ kind }) => kind !== "missing"),
       log_missing_bytes: this.#state.health.bytes(({ kind }) => kind === "missing"),
+      ...this.#appender.room,
       journal_bytes: this.tables.figures().grownBytes,
     }
   }

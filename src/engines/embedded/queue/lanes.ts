@@ -1,8 +1,9 @@
 import type { Delivery } from "../../../core/delivery.ts"
-import type { Store } from "../store.ts"
+import type { LaneBacklog } from "../../../core/figures.ts"
+import type { Store, Table } from "../store.ts"
 import { Announcer } from "./announcer.ts"
 import { Lane, Row } from "./lane.ts"
-import { decodeRow, type RowState } from "./row.ts"
+import { decodeRow, parkedPrefix, type RowState } from "./row.ts"
 
 /** How much of what is due is held in memory; the rest waits in the store. */
 export interface LaneLimits {
@@ -32,6 +33,28 @@ export class Lanes {
     let open = 0
     for (const lane of this.#lanes.values()) open += lane.open
     return { lanes: this.#lanes.size, ready: this.#ready, open }
+  }
+
+  /** Lanes with open deliveries, and how many. */
+  backlog(): readonly LaneBacklog[] {
+    return [...this.#lanes.values()]
+      .filter(({ open }) => open > 0)
+      .map((lane) => {
+        const slash = lane.name.indexOf("/")
+        const [tenant, destination] = [lane.name.slice(0, slash), lane.name.slice(slash + 1)]
+        return { tenant, destination, open: lane.open, oldestDueAt: () => this.#oldestDueAt(lane) }
+      })
+  }
+
+  /** Ids are in the order of events, among due rows as among parked ones. */
+  #oldestDueAt({ name, prefix, end }: Lane): number | undefined {
+    const first = (table: Table, before: string) => {
+      const [row] = this.#store.range(table, { start: before + prefix, end: before + end, limit: 1 })
+      return row && decodeRow(name, row.key.slice(before.length + prefix.length), row.value)
+    }
+    const found = [first("deliveries", ""), first("parked", parkedPrefix)].filter((row) => row !== undefined)
+    found.sort((a, b) => (a.delivery.id < b.delivery.id ? -1 : 1))
+    return found[0]?.state.firstDueAt
   }
 
   all(): IterableIterator<Lane> {

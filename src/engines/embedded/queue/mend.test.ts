@@ -77,7 +77,7 @@ test("of rows whose changes are lost in part each is there once, and comes due",
       const queue = await run(openQueue({ store, clock, isTorn: true }))
       await run(queue.resume("acme", "t1", "i1"))
       await run(sleep(clock, 2 * hour))
-      const open = queue.figures().deliveriesOpen
+      const open = queue.figures().deliveries_open
       const leases = await take(queue, 100)
       expect(new Set(leases.map(({ delivery }) => delivery.id)).size).toBe(leases.length)
       expect(leases).toHaveLength(open!)

@@ -14,6 +14,7 @@ import type {
 } from "../../../core/engine.ts"
 import { DamagedError, InvalidCursorError, UnavailableError } from "../../../core/errors.ts"
 import type { Event } from "../../../core/event.ts"
+import type { Figures } from "../../../core/figures.ts"
 import type { Logger } from "../../../core/logger.ts"
 import type { Retention } from "../../../core/resources.ts"
 import { statsOf } from "../../embedded/log/retention.ts"
@@ -50,7 +51,7 @@ export interface JetStreamLogOptions {
 /** The event log in JetStream, with what an operator wants to know of it. */
 export interface JetStreamLog extends EventLog {
   health(): readonly string[]
-  figures(): Readonly<Record<string, number>>
+  figures(): Figures
   close(): Promise<void>
 }
 
@@ -227,7 +228,7 @@ class StreamLog implements JetStreamLog {
     return lines
   }
 
-  figures(): Readonly<Record<string, number>> {
+  figures(): Figures {
     const { events, bytes } = this.#sizes.now
     return {
       log_bytes: bytes,

@@ -47,7 +47,7 @@ if (natsAvailable() === undefined) {
       for (let number = 0; number < shards; number++) hub.shares.seize(number, b.member)
     }
     const held = async (process: TestProcess, count: number) => {
-      await expect.poll(() => process.queue.figures().queueShards, { timeout: 5_000 }).toBe(count)
+      await expect.poll(() => process.queue.figures().queue_shards, { timeout: 5_000 }).toBe(count)
     }
 
     test("a move takes along what is open, and what is leased may end first", async () => {
@@ -59,7 +59,7 @@ if (natsAvailable() === undefined) {
       await a.queue.settle(leases[0]!, { kind: "done" })
       await moving
       await held(b, shards)
-      expect(a.queue.figures().queueShards).toBe(0)
+      expect(a.queue.figures().queue_shards).toBe(0)
       expect(ids(await take(b.queue, 9, laneIn(0)))).toEqual([spread(2)[0]!.id])
       for (let number = 1; number < shards; number++) {
         expect(await take(b.queue, 9, laneIn(number))).toHaveLength(2)
@@ -192,7 +192,7 @@ if (natsAvailable() === undefined) {
       await held(a, shards)
       await pause(50)
       await expect.poll(() => a.queue.enqueue(spread(2)).then(() => "done", String), { timeout: 5_000 }).toBe("done")
-      expect(b.queue.figures().queueShards).toBe(0)
+      expect(b.queue.figures().queue_shards).toBe(0)
       expect(ids(await take(a.queue, 9, laneIn(0)))).toEqual([spread(1)[0]!.id, spread(2)[0]!.id])
     })
 

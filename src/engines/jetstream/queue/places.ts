@@ -1,13 +1,14 @@
 import type { NatsConnection } from "@nats-io/nats-core"
 import { type Clock, sleep } from "../../../core/clock.ts"
 import type { Shares } from "../../../core/engine.ts"
+import type { Figures, LaneBacklog } from "../../../core/figures.ts"
 import type { Logger } from "../../../core/logger.ts"
 import { type Names, stableHash } from "../names.ts"
 import { Answering } from "./answering.ts"
 import type { Listeners } from "./listeners.ts"
 import { Owner } from "./owner.ts"
 import { RemoteShard } from "./remote.ts"
-import type { Shard, ShardCalls } from "./shard.ts"
+import type { Shard, ShardCalls, ShardFigures } from "./shard.ts"
 
 export interface PlacesOptions {
   readonly nats: NatsConnection
@@ -111,12 +112,24 @@ export class Places {
     return lines
   }
 
-  figures(): Readonly<Record<string, number>> {
-    const total: Record<string, number> = {}
-    for (const { shard } of this.#held.values()) {
-      for (const [name, figure] of Object.entries(shard.figures())) total[name] = (total[name] ?? 0) + figure
+  figures(): Figures {
+    const total: Record<keyof ShardFigures, number> = {
+      lanes: 0,
+      deliveries_open: 0,
+      deliveries_in_memory: 0,
+      leases: 0,
+      queue_pending_bytes: 0,
+      journal_bytes: 0,
     }
-    return { ...total, queueShards: this.#held.size }
+    for (const { shard } of this.#held.values()) {
+      const figures = shard.figures()
+      for (const name of Object.keys(total) as (keyof ShardFigures)[]) total[name] += figures[name]
+    }
+    return { ...total, queue_shards: this.#held.size }
+  }
+
+  backlog(): readonly LaneBacklog[] {
+    return [...this.#held.values()].flatMap(({ shard }) => shard.queue.backlog())
   }
 
   async close(): Promise<void> {

@@ -6,6 +6,7 @@ import type { Cursor } from "../../../core/cursor.ts"
 import { type DeadLetter, type Delivery, laneOf, type TriggerName, type Verdict } from "../../../core/delivery.ts"
 import type { Carried, DeadLetterQuery, DeliveryQueue, Fence, Lease, Position, Shares } from "../../../core/engine.ts"
 import { ClosedError, LeaseLostError } from "../../../core/errors.ts"
+import type { Figures, LaneBacklog } from "../../../core/figures.ts"
 import type { Logger } from "../../../core/logger.ts"
 import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "../../../core/open-delivery.ts"
 import { type Names, stableHash } from "../names.ts"
@@ -38,7 +39,8 @@ export interface JetStreamQueue extends DeliveryQueue {
   /** What an operator should know: shards that nobody holds, journals that take nothing. */
   health(): readonly string[]
   /** Figures by name, of the shards that this process holds together. */
-  figures(): Readonly<Record<string, number>>
+  figures(): Figures
+  backlog(): readonly LaneBacklog[]
   /** Gives up the shards that it holds when all that was asked for is in their journals. The connection is not closed. */
   close(): Promise<void>
 }
@@ -214,8 +216,12 @@ class ShardedQueue implements JetStreamQueue {
     return this.#places.health()
   }
 
-  figures(): Readonly<Record<string, number>> {
+  figures(): Figures {
     return this.#places.figures()
+  }
+
+  backlog(): readonly LaneBacklog[] {
+    return this.#places.backlog()
   }
 
   async close(): Promise<void> {

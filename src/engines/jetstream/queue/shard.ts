@@ -5,7 +5,7 @@ import type { Carried, DeadLetterQuery, Fence } from "../../../core/engine.ts"
 import { ClosedError, ShareLostError, UnavailableError } from "../../../core/errors.ts"
 import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "../../../core/open-delivery.ts"
 import { JournalStore } from "../../embedded/journal/journal-store.ts"
-import { type EmbeddedQueue, openQueue } from "../../embedded/queue.ts"
+import { type EmbeddedQueue, openQueue, type QueueFigures } from "../../embedded/queue.ts"
 import type { Write } from "../../embedded/store.ts"
 import type { Journal } from "./journal.ts"
 import { KeyedTurns } from "./keyed-turns.ts"
@@ -61,6 +61,8 @@ export interface ShardOptions extends Takeover {
 
 const fencePrefix = "fence "
 
+export type ShardFigures = QueueFigures & Readonly<Record<"queue_pending_bytes" | "journal_bytes", number>>
+
 /** A shard of the queue in the process that holds it. */
 export class Shard implements ShardCalls {
   readonly number: number
@@ -104,9 +106,9 @@ export class Shard implements ShardCalls {
     return this.#lost.signal
   }
 
-  figures(): Readonly<Record<string, number>> {
+  figures(): ShardFigures {
     const { pendingBytes, grownBytes } = this.#store.figures()
-    return { ...this.#queue.figures(), queuePendingBytes: pendingBytes, journalGrownBytes: grownBytes }
+    return { ...this.#queue.figures(), queue_pending_bytes: pendingBytes, journal_bytes: grownBytes }
   }
 
   enqueue(call: EnqueueCall): Promise<void> {
