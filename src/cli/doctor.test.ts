@@ -12,7 +12,8 @@ async function checksOf(readiness: object, answers: Readonly<Record<string, obje
   server = createServer((request, response) => {
     const all: Readonly<Record<string, object>> = { "/healthz": { status: "ok" }, "/readyz": readiness, ...answers }
     const answer = all[request.url!.split("?", 1)[0]!]
-    response.writeHead(answer === undefined ? 401 : 200, { "content-type": "application/json" })
+    const isUnready = (answer as { ready?: boolean } | undefined)?.ready === false
+    response.writeHead(answer === undefined ? 401 : isUnready ? 503 : 200, { "content-type": "application/json" })
     response.end(JSON.stringify(answer ?? { status: "ok" }))
   })
   server.listen(0, "127.0.0.1")
@@ -32,25 +33,48 @@ test("a hub that works, but is degraded, is said to be", async () => {
   })
 })
 
-test("one whose disk is nearly full takes no events, and the topics that take most are named", async () => {
-  const line = "the disk is nearly full: publishing is refused"
-  const sizes: Readonly<Record<string, number>> = { a: 2 ** 20, b: 3 * 2 ** 30, c: 5 * 2 ** 20, d: 100 }
+const full = "the disk is nearly full: publishing is refused"
+const sizes: Readonly<Record<string, number>> = { a: 2 ** 20, b: 3 * 2 ** 30, c: 5 * 2 ** 20, d: 100 }
+const topics = {
+  "/v1/topics": { items: Object.keys(sizes).map((id) => ({ id })) },
+  ...Object.fromEntries(Object.entries(sizes).map(([id, bytes]) => [`/v1/topics/${id}`, { id, stats: { bytes } }])),
+}
+const next =
+  "Add room to its disk, or let topics keep less: redcar topic update b --retention-age 7d (largest: b 3GiB, c 5MiB, a 1MiB)"
+
+test("one whose disk is nearly full is not ready, by the hub's own judgement, and the topics that take most are named", async () => {
+  const figures = { disk_free_bytes: 2 ** 30, disk_reserve_bytes: 3 * 2 ** 30 }
   const checks = await checksOf(
-    { ready: true, reasons: [], degraded: [line], warnings: [] },
-    {
-      "/v1/status": { health: [line] },
-      "/v1/topics": { items: Object.keys(sizes).map((id) => ({ id })) },
-      ...Object.fromEntries(Object.entries(sizes).map(([id, bytes]) => [`/v1/topics/${id}`, { id, stats: { bytes } }])),
-    },
+    { ready: false, reasons: [full], degraded: [], warnings: [] },
+    { "/v1/status": { health: [], figures }, ...topics },
   )
-  const next =
-    "Add room to its disk, or let topics keep less: redcar topic update b --retention-age 7d (largest: b 3GiB, c 5MiB, a 1MiB)"
+  const detail =
+    "1GiB free on the hub's disk, less than the 3GiB that are kept free (limits.diskReserveBytes): publishing is refused"
+  expect(checks.filter(({ name }) => name === "ready" || name === "disk")).toEqual([
+    { name: "ready", result: "bad", detail: `it is not ready: ${full}`, next },
+    { name: "disk", result: "bad", detail, next },
+  ])
+})
+
+test.each([
+  [2 ** 31, 2 ** 26, "good", "2GiB free on the hub's disk"],
+  [2 ** 31, 1.5 * 2 ** 30, "warning", "2GiB free on the hub's disk; publishing is refused below 1.5GiB"],
+  [2 ** 29, 2 ** 26, "warning", "512MiB free on the hub's disk; publishing is refused below 64MiB"],
+])("%d bytes free with %d kept free are %s", async (free, reserve, result, detail) => {
+  const figures = { disk_free_bytes: free, disk_reserve_bytes: reserve }
+  const readiness = { ready: true, reasons: [], degraded: [], warnings: [] }
+  const checks = await checksOf(readiness, { "/v1/status": { health: [], figures }, ...topics })
+  expect(checks.find(({ name }) => name === "disk")).toMatchObject({ result, detail })
+  expect(checks.find(({ name }) => name === "ready")).toMatchObject({ result: "good" })
+})
+
+test("one that refuses to publish for another reason is said to", async () => {
+  const line = "NATS stores nothing at present, for want of a leader or a quorum: publishing is refused"
+  const checks = await checksOf({ ready: true, reasons: [], degraded: [line], warnings: [] })
   expect(checks.find(({ name }) => name === "ready")).toMatchObject({
     result: "warning",
     detail: `it can be read, but is degraded: ${line}`,
-    next,
   })
-  expect(checks.find(({ name }) => name === "log")).toMatchObject({ result: "bad", detail: line, next })
 })
 
 test("one that is well takes events", async () => {

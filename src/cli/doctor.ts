@@ -3,10 +3,11 @@ import { dirname } from "node:path"
 import { type Command, Option } from "commander"
 import { isLoopbackHost } from "../config/addresses.ts"
 import { formatBytes } from "../config/quantities.ts"
+import type { Figures } from "../core/figures.ts"
 import { auditHub, type PartitionReport, summary } from "./audit.ts"
 import { type CommonOptions, type Context, examples, withHub } from "./command.ts"
 import { CommandError, exitCodes, ProblemError, ToldError, UnreachableError } from "./failures.ts"
-import { checkFolder, hasOpen, keyFault, wholeText } from "./folder-check.ts"
+import { checkFolder, folderSettings, hasOpen, keyFault, wholeText } from "./folder-check.ts"
 import { findHub, type Hub, type HubAddress } from "./hub.ts"
 import { coloursFor, printable } from "./terminal.ts"
 
@@ -62,7 +63,7 @@ async function doctor(context: Context, options: DoctorOptions): Promise<void> {
     ...(alive.alive || !local ? [] : await folderChecks(context, options)),
     ...(alive.alive ? [...(await checkReady(hub)), ...(await checkKeyAndLog(hub, address))] : []),
     await checkKeyFile(address, local),
-    await checkDisk(address, local, alive.alive ? hub : undefined),
+    await checkDisk(address, local, context, options, alive.alive ? hub : undefined),
     ...(options.audit && alive.alive ? (await auditHub(context, options)).flatMap(checksOf) : []),
   ]
   const bad = checks.some(({ result }) => result === "bad")
@@ -152,7 +153,9 @@ async function checkReady(hub: Hub): Promise<readonly Check[]> {
   const response = await hub.fetch("GET", "/readyz", { timeoutMs: 5_000 })
   const text = await response.text()
   if (!response.ok) {
-    return [{ name, result: "bad", detail: `it is not ready: ${reasonsIn(text)}`, next: "Look at its log." }]
+    const reasons = reasonsIn(text)
+    const next = isRoom(reasons) ? await roomNext(hub) : "Look at its log."
+    return [{ name, result: "bad", detail: `it is not ready: ${reasons}`, next }]
   }
   const { degraded = [], held = false } = JSON.parse(text) as Readiness
   const takesEvents = !held && !degraded.some((line) => line.includes("publishing is refused"))
@@ -192,6 +195,7 @@ function reasonsIn(text: string): string {
 interface Status {
   readonly version?: string
   readonly health?: readonly string[]
+  readonly figures?: Figures
   readonly warnings?: readonly string[]
 }
 
@@ -324,27 +328,53 @@ async function checkKeyFile({ keyFile }: HubAddress, local: boolean): Promise<Ch
 
 const roomBytesLow = 2 ** 30
 
-async function checkDisk({ keyFile }: HubAddress, local: boolean, hub: Hub | undefined): Promise<Check> {
+/** The hub's own judgement, where there is one; of a folder whose hub does not answer, what a start would come to. */
+async function checkDisk(
+  { keyFile }: HubAddress,
+  local: boolean,
+  context: Context,
+  options: DoctorOptions,
+  hub: Hub | undefined,
+): Promise<Check> {
   const name = "disk"
+  const figures = hub === undefined ? undefined : await figuresOf(hub)
+  if (figures?.disk_free_bytes !== undefined) {
+    const { disk_free_bytes: free, disk_reserve_bytes: reserve = 0 } = figures
+    return judgeRoom(free, reserve, `${roughBytes(free)} free on the hub's disk`, hub)
+  }
   if (!local) return { name, result: "skipped", detail: "the hub is on another machine" }
   const directory = dirname(keyFile)
   try {
     const { bavail, bsize, blocks } = await statfs(directory)
     const free = bavail * bsize
     const detail = `${roughBytes(free)} of ${roughBytes(blocks * bsize)} free under ${directory}`
-    if (free >= roomBytesLow) return { name, result: "good", detail }
-    return {
-      name,
-      result: "warning",
-      detail,
-      next: await roomNext(hub),
-    }
+    const reserve = hub === undefined ? folderSettings(options, context.terminal).limits.diskReserveBytes : 0
+    return judgeRoom(free, reserve, detail, hub)
   } catch (error) {
-    return {
-      name,
-      result: "skipped",
-      detail: `${directory} cannot be looked at (${(error as NodeJS.ErrnoException).code})`,
-    }
+    const { code } = error as NodeJS.ErrnoException
+    if (code === undefined) throw error
+    return { name, result: "skipped", detail: `${directory} cannot be looked at (${code})` }
+  }
+}
+
+async function judgeRoom(free: number, reserve: number, detail: string, hub: Hub | undefined): Promise<Check> {
+  const name = "disk"
+  if (free < reserve) {
+    const why = `less than the ${roughBytes(reserve)} that are kept free (limits.diskReserveBytes): publishing is refused`
+    return { name, result: "bad", detail: `${detail}, ${why}`, next: await roomNext(hub) }
+  }
+  if (free >= Math.max(roomBytesLow, 2 * reserve)) return { name, result: "good", detail }
+  const until = reserve > 0 ? `; publishing is refused below ${roughBytes(reserve)}` : ""
+  return { name, result: "warning", detail: `${detail}${until}`, next: await roomNext(hub) }
+}
+
+/** None where the key may not ask for them. */
+async function figuresOf(hub: Hub): Promise<Figures | undefined> {
+  try {
+    return (await hub.json<Status>("GET", "/v1/status", { timeoutMs: 5_000 })).figures
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error
+    return undefined
   }
 }
 

@@ -22,6 +22,9 @@ const copies = ""
 /** Appends of more than this are written in parts. */
 const partBytesMax = 2 << 20
 
+/** Why nothing is taken for now. */
+export const diskFull = "the disk is nearly full: publishing is refused"
+
 /** Why nothing is taken once the log's files were not where they belong. */
 export const logGone =
   "the files of log/ were removed or replaced while the hub ran, and what is published now would be lost: stop the hub, bring back log/ where it is not there, and start it again"

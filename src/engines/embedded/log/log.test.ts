@@ -242,9 +242,11 @@ test("a full disk refuses events, and takes them again when there is room", asyn
     kept.push(`e${i}`)
   }
   expect(kept.length).toBeLessThan(60)
+  expect(log.outage()).toBe("the disk is nearly full: publishing is refused")
   expect(ids(await host.all(log))).toEqual(kept)
   host.disk.bytesMax = 400 * 1024
   await host.clock.advance(5_000)
+  expect(log.outage()).toBeUndefined()
   await host.run(log.append(orders, [event("later", 1000)], { dedupeWindowMs: 60_000 }))
   expect(ids(await host.all(log))).toEqual([...kept, "later"])
 })
@@ -285,7 +287,7 @@ describe("a disk whose room cannot be told at first", () => {
     host.disk.bytesMax = 40 * 1024
     await host.clock.advance(10_000)
     expect(await publish("b")).toBe("StorageFullError")
-    expect(log.health().join()).toContain("nearly full")
+    expect(log.outage()).toContain("nearly full")
   })
 })
 
@@ -298,7 +300,7 @@ test("a write that finds no room is the last one that is tried until there is so
     await host.run(log.append(orders, [event(`e${i}`, 1000)]).catch(({ name }: Error) => refusals.push(name)))
   }
   expect(refusals).toEqual(["StorageFullError"])
-  expect(log.health()).toEqual(["the disk is nearly full: publishing is refused"])
+  expect([log.outage(), log.health()]).toEqual(["the disk is nearly full: publishing is refused", []])
   const audit = auditLog(log, { progress: () => {}, stop: new AbortController().signal })
   expect((await host.run(audit)).findings, "and that is no damage").toEqual([])
 })

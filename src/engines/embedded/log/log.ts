@@ -14,7 +14,7 @@ import type { Event } from "../../../core/event.ts"
 import type { Figures } from "../../../core/figures.ts"
 import type { Retention } from "../../../core/resources.ts"
 import type { JournalStore } from "../journal/journal-store.ts"
-import { type Appender, logGone } from "./appender.ts"
+import { type Appender, diskFull, logGone } from "./appender.ts"
 import { cursorBefore, formatCursor, parseCursor } from "./cursor.ts"
 import { damageLine } from "./health.ts"
 import { dropped, find, lastKept, unreadable } from "./lookup.ts"
@@ -151,7 +151,8 @@ export class SegmentLog implements EventLog {
 
   /** Why nothing can be stored at present, where that is so. */
   outage(): string | undefined {
-    return this.#appender.gone ? logGone : undefined
+    if (this.#appender.gone) return logGone
+    return this.#appender.full ? diskFull : undefined
   }
 
   health(): readonly string[] {
@@ -159,7 +160,6 @@ export class SegmentLog implements EventLog {
     if (this.#appender.blind !== undefined) {
       lines.push(`how much room the disk has cannot be told: ${this.#appender.blind}`)
     }
-    if (this.#appender.full) lines.push("the disk is nearly full: publishing is refused")
     if (this.#state.index.failure !== undefined) lines.push("the indexes cannot be written: the disk may be full")
     if (this.tables.localTrouble !== undefined) lines.push("the state cannot be written: the disk may be full")
     return lines
