@@ -100,7 +100,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   core: [],
   formats: [],
   filters: ["formats"],
-  match: ["filters"],
+  match: ["filters", "formats"],
   ingest: ["formats"],
   route: ["match"],
   deliver: ["config"],

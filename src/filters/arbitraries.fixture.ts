@@ -1,6 +1,7 @@
 import fc from "fast-check"
 import { type Attributes, Event } from "../core/event.ts"
 import type { Filter } from "../core/resources.ts"
+import { exactNumber, type Numeric } from "../formats/decimal.ts"
 import type { Json } from "./view.ts"
 
 /** Few values that are often equal, alike or nearly so: what tells a wrong matcher from a right one. */
@@ -24,7 +25,21 @@ const text = fc.constantFrom(
 )
 const name = fc.constantFrom("type", "source", "subject", "n", "flag", "x1", "constructor")
 const member = fc.constantFrom("x", "y", "tags", "constructor", "a b")
-const number = fc.constantFrom(0, 1, 2, 7, 9.5, -1)
+const number = fc.constantFrom(0, 1, 2, 7, 9.5, -1, 9007199254740992, 9007199254740994)
+/** Numbers of which most are no double's, and which round to each other. */
+const numberText = fc.constantFrom(
+  "9007199254740993",
+  "9007199254740993.0",
+  "9007199254740992.5",
+  "9007199254740991",
+  "9007199254740992",
+  "6.99999999999999999999",
+  "7.00000000000000000001",
+  "1.5e400",
+  "-1.5e400",
+  "1.0e-400",
+)
+const numeric: fc.Arbitrary<Numeric> = fc.oneof(number, numberText.map(exactNumber))
 const integer = fc.constantFrom(0, 1, 2, 7, -1)
 const scalar: fc.Arbitrary<string | number | boolean | null> = fc.oneof(text, number, fc.boolean(), fc.constant(null))
 
@@ -34,6 +49,12 @@ function record<T>(key: fc.Arbitrary<string>, value: fc.Arbitrary<T>): fc.Arbitr
 
 function quoted(value: string): string {
   return `'${value}'`
+}
+
+/** In SQL, whole numbers beyond 32 bits have a point. */
+function sqlNumber(value: Numeric): string {
+  const text = String(value)
+  return /^-?[0-9]{10}/.test(text) && !text.includes(".") ? `${text}.0` : text.replace(/^(-?[0-9]+)(?=e)/, "$1.0")
 }
 
 const dataPath = fc
@@ -53,13 +74,14 @@ export const sqlText: fc.Arbitrary<string> = fc.letrec<{ sql: string }>((tie) =>
     text.map(quoted),
     integer.map(String),
     integer.map((value) => `${value}.5`),
+    numeric.map(sqlNumber),
     fc.constantFrom("TRUE", "false", "2147483647", "-2147483648"),
     fc.oneof(name, dataPath).map((read) => `EXISTS ${read}`),
     fc
       .tuple(
         fc.oneof(name, dataPath),
         fc.constantFrom("=", "!=", "<", ">="),
-        fc.oneof(text.map(quoted), number.map(String), fc.constant("null")),
+        fc.oneof(text.map(quoted), numeric.map(sqlNumber), numberText.map(quoted), fc.constant("null")),
       )
       .map((all) => all.join(" ")),
     fc
@@ -95,7 +117,7 @@ const comparison = fc
   .tuple(
     fc.oneof(name, dataPath, fc.constantFrom("user_key", "n::NUMBER", "data.x::TEXT", "data.y::BOOLEAN")),
     fc.constantFrom("==", "!=", "<", "<=", ">", ">="),
-    fc.oneof(text.map(quoted), number.map(String)),
+    fc.oneof(text.map(quoted), number.map(String), numberText, numberText.map(quoted)),
   )
   .map(([field, op, value]) =>
     /::/.test(field) ? `${field.split("::")[0]} ${op} ${value}` : `${field} ${op} ${value}`,
@@ -110,7 +132,10 @@ export const queryText: fc.Arbitrary<string> = fc.letrec<{ query: string }>((tie
       .tuple(
         fc.oneof(name, dataPath),
         fc.constantFrom("==", "!=", "contains", "not contains"),
-        fc.oneof(scalar.map((value) => (typeof value === "string" ? quoted(value) : String(value)))),
+        fc.oneof(
+          scalar.map((value) => (typeof value === "string" ? quoted(value) : String(value))),
+          numberText,
+        ),
       )
       .map((all) => all.join(" ")),
     fc
@@ -118,7 +143,7 @@ export const queryText: fc.Arbitrary<string> = fc.letrec<{ query: string }>((tie
         fc.constantFrom("data.x", "data.tags", "n"),
         fc.constantFrom("NUMBER", "TEXT", "BOOLEAN"),
         fc.constantFrom("==", "!="),
-        fc.constantFrom("1", "'1'::NUMBER", "1"),
+        fc.constantFrom("1", "'1'::NUMBER", "9007199254740993", "'9007199254740993'::NUMBER"),
       )
       .map(([field, type, op, value]) =>
         type === "BOOLEAN" ? `${field}::BOOLEAN ${op} true` : `${field}::${type} ${op} ${value}`,
@@ -229,7 +254,8 @@ const { json } = fc.letrec<{ json: Json }>((tie) => ({
   json: fc.oneof(
     { maxDepth: 3 },
     scalar,
-    fc.constantFrom("10.1.2.3", "2026-02-01T00:00:00Z"),
+    numberText.map(exactNumber),
+    fc.constantFrom("10.1.2.3", "2026-02-01T00:00:00Z", "9007199254740993", "9007199254740992"),
     fc.array(tie("json"), { maxLength: 3 }),
     fc.dictionary(member, tie("json"), { maxKeys: 3, noNullPrototype: true }),
   ),
@@ -243,7 +269,7 @@ export const event: fc.Arbitrary<Event> = fc
         type: text,
         source: text,
         subject: text,
-        n: fc.oneof(integer, text),
+        n: fc.oneof(integer, text, fc.constantFrom("9007199254740993", "9007199254740992")),
         flag: fc.boolean(),
         x1: fc.oneof(text, fc.boolean()),
         time: fc.constantFrom("2025-12-31T23:59:59Z", "2026-01-01T00:00:00+00:00"),

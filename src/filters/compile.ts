@@ -4,7 +4,7 @@ import { readFilters } from "./parse.ts"
 import { compileSql } from "./sql/compile.ts"
 import { compileTextTest, compileValueTest } from "./tests.ts"
 import type { DataField, Node, ObjectNode, Test, TestNode } from "./tree.ts"
-import { compilePath, type DataPath, EventView, type Json, memberOf } from "./view.ts"
+import { compilePath, type DataPath, EventView, isComposite, type Json, memberOf } from "./view.ts"
 
 /** A compiled filter. `object`: what places in data are relative to, within a test of an object. */
 export type Predicate = (view: EventView, object?: Json) => boolean
@@ -110,7 +110,7 @@ class Leaves {
       return view.some(this, value as readonly Json[], (element) => this.some(element, at, view)) === true
     }
     if (at < this.#path.length) return this.some(memberOf(value, this.#path[at]!), at + 1, view)
-    if (typeof value === "object" && value !== null) return false
+    if (isComposite(value)) return false
     if (typeof value === "string") view.spent += value.length
     return this.#passes(value, view)
   }
@@ -134,7 +134,7 @@ class Objects {
 
   /** Whether any of them passes; undefined where there is none. */
   some(value: Json | undefined, at: number, view: EventView): boolean | undefined {
-    if (typeof value !== "object" || value === null) return undefined
+    if (!isComposite(value)) return undefined
     if (Array.isArray(value)) {
       return view.some(this, value as readonly Json[], (element) => this.some(element, at, view))
     }

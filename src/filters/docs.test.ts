@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs"
 import { expect, test } from "vitest"
 import { type Attributes, Event } from "../core/event.ts"
-import { evaluateInput } from "./eval.ts"
+import { evaluateInput, evaluateLine } from "./eval.ts"
 import { explainFilters } from "./explain.ts"
 
 const page = readFileSync(new URL("../../docs/filters.md", import.meta.url), "utf8")
@@ -38,6 +38,13 @@ test.each(evaluations)("evaluates: $line", ({ line }) => {
   expect(result.errors.map((error) => error.kind)).toEqual(kind === undefined ? [] : [kind])
 })
 
+const lines = examples.filter(({ role }) => role === "lines")
+
+test.each(lines)("says of the line: $line", ({ line }) => {
+  const [input, pass] = line.split(" -> ") as [string, string]
+  expect(JSON.parse(evaluateLine(input))).toEqual({ pass: pass === "true", value: pass === "true", errors: [] })
+})
+
 const explanations = examples.filter(({ role }) => role === "explains")
 
 test.each(explanations)("explains: $line", ({ line }) => {
@@ -51,4 +58,5 @@ test("the page has examples of every kind", () => {
   expect(verdicts.length).toBeGreaterThan(50)
   expect(evaluations.length).toBeGreaterThan(10)
   expect(explanations.length).toBeGreaterThan(5)
+  expect(lines.length).toBeGreaterThan(5)
 })

@@ -1,6 +1,7 @@
 import { type Attributes, Event } from "../core/event.ts"
 import { decodeBase64 } from "../formats/base64.ts"
 import { isDeeper } from "../formats/depth.ts"
+import { parseExact } from "../formats/exact-json.ts"
 import { jsonDepthMax } from "../formats/json-scan.ts"
 import { parseMediaType } from "../formats/media-type.ts"
 import { jsonKindOf } from "../formats/payload.ts"
@@ -34,7 +35,7 @@ export interface EvaluatedError {
 export function evaluateLine(line: string): string {
   let input: unknown
   try {
-    input = JSON.parse(line)
+    input = parseExact(line)
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error
     return JSON.stringify(failed([`the line is not JSON: ${error.message}`]))

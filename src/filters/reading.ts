@@ -1,3 +1,4 @@
+import { Decimal, isNumeric } from "../formats/decimal.ts"
 import { limits } from "./limits.ts"
 import type { Node } from "./tree.ts"
 
@@ -113,6 +114,14 @@ export class Reading {
     return false
   }
 
+  /** A number that is the same when it has been saved as JSON and read again; otherwise a fault. */
+  number(value: unknown, field: string): value is number {
+    if (typeof value === "number" && Number.isFinite(value)) return true
+    if (!isNumeric(value)) this.fault(field, `must be a number, not ${describe(value)}`)
+    else this.fault(field, `${lossMessage(String(value))}; filters compare it exactly where it is written in a query`)
+    return false
+  }
+
   /** A name that a context attribute can have; otherwise a fault. */
   attributeName(name: string, field: string): boolean {
     if (name === "data") this.fault(field, "is not an attribute; filter on data with sql, pattern or query")
@@ -140,13 +149,20 @@ export function isAttributeName(name: string): boolean {
 
 /** Whether this is a JSON object. */
 export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Decimal)
+}
+
+/** What is said of a number that would be another one once it is saved. */
+export function lossMessage(text: string): string {
+  const kept = JSON.stringify(Number(text))
+  return `${text.length > 40 ? `${text.slice(0, 40)}…` : text} has more digits than a number keeps: it would become ${kept}`
 }
 
 /** A value's kind, for messages. */
 export function describe(value: unknown): string {
   if (value === null) return "null"
   if (value === undefined) return "nothing"
+  if (value instanceof Decimal) return "a number"
   if (Array.isArray(value)) return value.length === 0 ? "an empty array" : "an array"
   const kind = typeof value
   return kind === "object" ? "an object" : kind === "string" ? "a string" : `a ${kind}`

@@ -1,4 +1,4 @@
-import type { Json } from "./view.ts"
+import { isComposite, type Json } from "./view.ts"
 
 /** A value as JSON, where it has more than `max` characters its beginning with an ellipsis; takes no longer than what is shown. */
 export function showJson(value: Json, max: number): string {
@@ -9,7 +9,7 @@ export function showJson(value: Json, max: number): string {
 /** The JSON text, or so many characters of it at least. */
 function beginning(value: Json, room: number): string {
   if (typeof value === "string") return JSON.stringify(value.slice(0, Math.max(0, room)))
-  if (typeof value !== "object" || value === null) return JSON.stringify(value)
+  if (!isComposite(value)) return JSON.stringify(value)
   const isArray = Array.isArray(value)
   const parts = isArray ? (value as readonly Json[]).values() : membersOf(value as { readonly [name: string]: Json })
   let text = isArray ? "[" : "{"

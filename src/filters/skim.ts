@@ -1,3 +1,5 @@
+import { exactNumber } from "../formats/decimal.ts"
+import { parseExact } from "../formats/exact-json.ts"
 import { skipColon, skipSpace, skipString, skipValue } from "./json-scan.ts"
 import type { Json } from "./view.ts"
 
@@ -106,7 +108,12 @@ class Skimmer {
 /** A valid value. */
 function parse(json: Uint8Array, from: number, to: number): Json {
   if (json[from] === 0x22 && isPlain(json, from + 1, to - 1)) return decoder.decode(json.subarray(from + 1, to - 1))
-  return JSON.parse(decoder.decode(json.subarray(from, to))) as Json
+  const text = decoder.decode(json.subarray(from, to))
+  return json[from] === 0x2d || isDigit(json[from]!) ? exactNumber(text) : parseExact(text)
+}
+
+function isDigit(byte: number): boolean {
+  return byte >= 0x30 && byte <= 0x39
 }
 
 function startsWith(json: Uint8Array, from: number, bytes: Uint8Array): boolean {

@@ -1,3 +1,4 @@
+import { compareNumeric, exactNumber, isNumeric, isSame, type Numeric } from "../formats/decimal.ts"
 import { compileCidr } from "./cidr.ts"
 import { compileGlob } from "./glob.ts"
 import { parseInstant } from "./instant.ts"
@@ -21,7 +22,10 @@ export function compileTextTest(test: Test): TextTest {
     }
     case "range": {
       const within = compileRange(test)
-      return (text) => canonicalNumber.test(text) && within(Number(text))
+      return (text) => {
+        const number = attributeNumber(text)
+        return number !== undefined && within(number)
+      }
     }
     case "contains": {
       const search = compileSearch(String(test.value))
@@ -36,7 +40,12 @@ export function compileTextTest(test: Test): TextTest {
   }
 }
 
-const canonicalNumber = /^(0|-?[1-9][0-9]{0,15})$/
+const canonicalNumber = /^(0|-?[1-9][0-9]{0,63})$/
+
+/** The number that an attribute's canonical text is. */
+export function attributeNumber(text: string): Numeric | undefined {
+  return canonicalNumber.test(text) ? exactNumber(text) : undefined
+}
 
 /** A test of a value that is there. */
 export function compileValueTest(test: Test): ValueTest {
@@ -47,7 +56,7 @@ export function compileValueTest(test: Test): ValueTest {
     }
     case "range": {
       const within = compileRange(test)
-      return (value) => typeof value === "number" && within(value)
+      return (value) => isNumeric(value) && within(value)
     }
     case "contains":
       return compileContains(test.value)
@@ -134,7 +143,21 @@ function compare<T extends string | number>(operator: Comparison, a: T, b: T): b
   }
 }
 
-function compileRange({ low, lowOpen, high, highOpen }: RangeTest): (value: number) => boolean {
+function compileRange(test: RangeTest): (value: Numeric) => boolean {
+  const { low, high } = test
+  if (typeof low === "object" || typeof high === "object") return (value) => isWithin(test, value)
+  const within = compileDoubles(test, low, high)
+  return (value) => (typeof value === "number" ? within(value) : isWithin(test, value))
+}
+
+/** The same of numbers that no double stands for. */
+function isWithin({ low, lowOpen, high, highOpen }: RangeTest, value: Numeric): boolean {
+  const above = low === undefined ? 1 : compareNumeric(value, low)
+  const below = high === undefined ? -1 : compareNumeric(value, high)
+  return (above > 0 || (above === 0 && !lowOpen)) && (below < 0 || (below === 0 && !highOpen))
+}
+
+function compileDoubles({ lowOpen, highOpen }: RangeTest, low?: number, high?: number): (value: number) => boolean {
   if (low !== undefined && low === high) return (value) => value === low
   const least = low ?? Number.NEGATIVE_INFINITY
   const most = high ?? Number.POSITIVE_INFINITY
@@ -145,12 +168,12 @@ function compileRange({ low, lowOpen, high, highOpen }: RangeTest): (value: numb
 }
 
 /** A text contains a part, an array an element. */
-function compileContains(wanted: string | number | boolean | null): ValueTest {
+function compileContains(wanted: string | Numeric | boolean | null): ValueTest {
   const search = compileSearch(typeof wanted === "string" ? wanted : "")
   const contains = onLong((text) => search(text, 0) >= 0)
   return (value, work) => {
     if (typeof value === "string") return typeof wanted === "string" && contains(value, work)
-    return Array.isArray(value) && work.some(contains, value, (element: Json) => element === wanted) === true
+    return Array.isArray(value) && work.some(contains, value, (element: Json) => isSame(element, wanted)) === true
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Numeric } from "../formats/decimal.ts"
 import type { Glob } from "./glob.ts"
 import type { PathPattern } from "./path/pattern.ts"
 import type { Expression } from "./sql/expression.ts"
@@ -83,7 +84,7 @@ export type Test =
   | RangeTest
   | { readonly is: "order"; readonly operator: Comparison; readonly text: string }
   | InstantTest
-  | { readonly is: "contains"; readonly value: string | number | boolean | null }
+  | { readonly is: "contains"; readonly value: string | Numeric | boolean | null }
   | { readonly is: "cidr"; readonly text: string }
   /** Present, and none of `tests` passes. */
   | { readonly is: "except"; readonly tests: readonly Test[] }
@@ -94,9 +95,9 @@ export type Test =
 
 export interface RangeTest {
   readonly is: "range"
-  readonly low?: number
+  readonly low?: Numeric
   readonly lowOpen?: boolean
-  readonly high?: number
+  readonly high?: Numeric
   readonly highOpen?: boolean
 }
 
@@ -118,6 +119,6 @@ export function anyOf(parts: readonly Node[]): Node {
 }
 
 /** A number equal to `value`. */
-export function equalNumber(value: number): RangeTest {
+export function equalNumber(value: Numeric): RangeTest {
   return { is: "range", low: value, high: value }
 }

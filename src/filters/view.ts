@@ -1,9 +1,10 @@
 import type { AttributeValue, Event } from "../core/event.ts"
+import { Decimal } from "../formats/decimal.ts"
+import { type Json, parseExact } from "../formats/exact-json.ts"
 import { skim, type Wanted } from "./skim.ts"
 import { Work } from "./work.ts"
 
-/** A parsed JSON value. */
-export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json }
+export type { Json }
 
 const decoder = new TextDecoder()
 
@@ -87,11 +88,16 @@ function readData({ data, dataKind }: Event): Json | undefined {
   const text = decoder.decode(data)
   if (dataKind === "text") return text
   try {
-    return JSON.parse(text) as Json
+    return parseExact(text)
   } catch (error) {
     if (error instanceof SyntaxError) return undefined
     throw error
   }
+}
+
+/** Whether a value is an object or an array. */
+export function isComposite(value: Json | undefined): value is readonly Json[] | { readonly [name: string]: Json } {
+  return typeof value === "object" && value !== null && !(value instanceof Decimal)
 }
 
 /** A member of an object or an element of an array; undefined where there is none. */
@@ -105,9 +111,9 @@ export function memberOf(value: Json | undefined, step: string | number): Json |
 /** A place in data. */
 export type DataPath = readonly (string | number)[]
 
-/** A reader of one place in data. Names that every object inherits are looked up with care, all others directly. */
+/** A reader of one place in data. Names that every object, or a Decimal, inherits are looked up with care, all others directly. */
 export function compilePath(path: DataPath): (value: Json | undefined) => Json | undefined {
-  if (path.some((step) => typeof step === "number" || step in Object.prototype)) {
+  if (path.some((step) => typeof step === "number" || step in Decimal.prototype)) {
     return (value) => path.reduce<Json | undefined>(memberOf, value)
   }
   const [a, b] = path as readonly string[]

@@ -1,4 +1,5 @@
 import type { Filter } from "../core/resources.ts"
+import { compareNumeric } from "../formats/decimal.ts"
 import { describeField, describeNode } from "./describe.ts"
 import { editorSupport } from "./editor.ts"
 import { readFilters } from "./parse.ts"
@@ -98,7 +99,8 @@ function exclude(a: Test, b: Test): boolean {
 /** Whether one range ends before the other begins. */
 function isBelow({ high, highOpen }: RangeTest, { low, lowOpen }: RangeTest): boolean {
   if (high === undefined || low === undefined) return false
-  return high < low || (high === low && (highOpen === true || lowOpen === true))
+  const order = compareNumeric(high, low)
+  return order < 0 || (order === 0 && (highOpen === true || lowOpen === true))
 }
 
 function meantBy(name: string): string | undefined {

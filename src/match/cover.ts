@@ -1,5 +1,6 @@
-import type { Field, Node, RangeTest, Test } from "../filters/tree.ts"
+import { equalNumber, type Field, type Node, type RangeTest, type Test } from "../filters/tree.ts"
 import type { DataPath } from "../filters/view.ts"
+import { Decimal, type Numeric, nearest } from "../formats/decimal.ts"
 import type { Interval } from "./intervals.ts"
 import { type Cover, eitherCover, type Found, globKey, inexact, type Key, type KeyField, namesOf } from "./keys.ts"
 import { isDecided } from "./segments.ts"
@@ -43,12 +44,13 @@ function dataKeys(test: Test): Found | undefined {
     case "constant":
       return { by: { kind: "value", value: test.value }, exact: true }
     case "contains":
+      if (test.value instanceof Decimal) return rangeKey(equalNumber(test.value))
       return typeof test.value === "string" ? undefined : { by: { kind: "value", value: test.value }, exact: false }
     case "range":
-      if (test.low !== undefined && test.low === test.high) {
+      if (typeof test.low === "number" && test.low === test.high) {
         return { by: { kind: "value", value: test.low + 0 }, exact: true }
       }
-      return textKeys(test)
+      return rangeKey(test)
     default:
       return textKeys(test)
   }
@@ -68,19 +70,29 @@ function textKeys(test: Test): Found | undefined {
     case "path":
       return { by: { kind: "path", segments: test.pattern.segments }, exact: isDecided(test.pattern.segments) }
     case "range":
-      return { by: { kind: "range", loose: false, interval: intervalOf(test) }, exact: true }
+      return rangeKey(test)
     default:
       return undefined
   }
 }
 
+function rangeKey(test: RangeTest): Found {
+  const exact = typeof test.low !== "object" && typeof test.high !== "object"
+  return { by: { kind: "range", loose: false, interval: intervalOf(test) }, exact }
+}
+
+/** A limit that no double stands for is the next one, which is then within: what is found is asked all the same. */
 function intervalOf({ low, lowOpen, high, highOpen }: RangeTest): Interval {
   return {
-    low: (low ?? Number.NEGATIVE_INFINITY) + 0,
-    lowOpen: low !== undefined && lowOpen === true,
-    high: (high ?? Number.POSITIVE_INFINITY) + 0,
-    highOpen: high !== undefined && highOpen === true,
+    low: limitOf(low ?? Number.NEGATIVE_INFINITY),
+    lowOpen: typeof low === "number" && lowOpen === true,
+    high: limitOf(high ?? Number.POSITIVE_INFINITY),
+    highOpen: typeof high === "number" && highOpen === true,
   }
+}
+
+function limitOf(value: Numeric): number {
+  return nearest(value) + 0
 }
 
 function within(path: DataPath, key: Key): Key {

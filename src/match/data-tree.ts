@@ -1,5 +1,6 @@
 import { type Wanted, type WantedMember, wantedMember } from "../filters/skim.ts"
 import type { Json } from "../filters/view.ts"
+import { Decimal } from "../formats/decimal.ts"
 import type { FieldIndex } from "./field-index.ts"
 import { manyNames, type Names } from "./names.ts"
 import type { Matching } from "./postings.ts"
@@ -16,7 +17,7 @@ export class DataNode {
 
 /** Looks up each value at a place that some key is for; arrays stand for their elements. */
 export function walk(node: DataNode, value: Json, matching: Matching): void {
-  if (typeof value !== "object" || value === null) {
+  if (typeof value !== "object" || value === null || value instanceof Decimal) {
     node.fields?.collectValue(value, matching)
     return
   }

@@ -1,7 +1,9 @@
 import { toNumber } from "../filters/sql/values.ts"
+import { attributeNumber } from "../filters/tests.ts"
+import { Decimal, type Numeric, nearest } from "../formats/decimal.ts"
 import { Affixes } from "./affixes.ts"
 import { hashText } from "./hashing.ts"
-import { type Interval, Intervals } from "./intervals.ts"
+import { type Interval, Intervals, neighbours } from "./intervals.ts"
 import type { KeyKind } from "./keys.ts"
 import { type Collector, nothing, type Ref } from "./matching.ts"
 import { Segments } from "./segments.ts"
@@ -110,15 +112,18 @@ export class FieldIndex {
   collectAttribute(value: string | number | boolean, into: Collector): void {
     const text = typeof value === "string" ? value : String(value)
     this.#collectText(text, into)
-    if (this.#ranges !== undefined && canonicalNumber.test(text)) this.#ranges.collect(Number(text), into)
+    const number = this.#ranges === undefined ? undefined : attributeNumber(text)
+    if (number !== undefined) collectNumber(this.#ranges!, number, into)
     if (this.#looseRanges !== undefined) this.#collectLoose(value, into)
   }
 
   /** A value in data. */
-  collectValue(value: Primitive, into: Collector): void {
+  collectValue(value: Primitive | Decimal, into: Collector): void {
     if (typeof value === "string") this.#collectText(value, into)
-    else if (typeof value === "number") this.#ranges?.collect(value, into)
-    else if (this.#constants !== undefined) into.take(this.#constants.get(value) ?? nothing)
+    else if (typeof value === "number") this.#ranges?.collect(value, value, into)
+    else if (value instanceof Decimal) {
+      if (this.#ranges !== undefined) collectNumber(this.#ranges, value, into)
+    } else if (this.#constants !== undefined) into.take(this.#constants.get(value) ?? nothing)
     if (this.#looseRanges !== undefined) this.#collectLoose(value, into)
   }
 
@@ -136,10 +141,25 @@ export class FieldIndex {
     }
   }
 
-  #collectLoose(value: Primitive, into: Collector): void {
+  #collectLoose(value: Primitive | Decimal, into: Collector): void {
     const number = toNumber(value)
-    if (number !== undefined) this.#looseRanges!.collect(number, into)
+    if (number !== undefined) collectNumber(this.#looseRanges!, number, into)
   }
+}
+
+/**
+ * A number that no double stands for is between two of them: what has either is found, and has to be asked, for it may end
+ * before the number.
+ */
+function collectNumber(ranges: Intervals, value: Numeric, into: Collector): void {
+  if (typeof value === "number") {
+    ranges.collect(value, value, into)
+    return
+  }
+  const [low, high] = neighbours(nearest(value))
+  into.unproven++
+  ranges.collect(low, high, into)
+  into.unproven--
 }
 
 function only(value: number): Interval {
@@ -155,5 +175,3 @@ function withRange(ranges = new Intervals(), interval: Interval, ref: Ref): Inte
   ranges.set(interval, ref)
   return ranges.empty ? undefined : ranges
 }
-
-const canonicalNumber = /^(0|-?[1-9][0-9]{0,15})$/

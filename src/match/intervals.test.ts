@@ -68,7 +68,7 @@ test("knows limits at the ends of what numbers there are", () => {
 
 function around(intervals: Intervals, value: number): number[] {
   const found: number[] = []
-  intervals.collect(value, { take: (ref) => found.push(ref) })
+  intervals.collect(value, value, { unproven: 0, take: (ref) => found.push(ref) })
   return found.sort((a, b) => a - b)
 }
 

@@ -53,18 +53,19 @@ export class Intervals {
     else if (ref !== nothing) this.#add(low, high, ref)
   }
 
-  collect(value: number, into: Collector): void {
-    this.#collect(this.#root, this.#height, value, into)
+  /** What has some number from `low` to `high`. */
+  collect(low: number, high: number, into: Collector): void {
+    this.#collect(this.#root, this.#height, low, high, into)
   }
 
-  #collect(node: number, height: number, value: number, into: Collector): void {
+  #collect(node: number, height: number, low: number, high: number, into: Collector): void {
     const nodes = this.#nodes
     const end = node + (nodes[node]! | 0)
-    for (let at = node; at < end && nodes[at + lows]! <= value; at++) {
-      if (nodes[at + highs]! < value) continue
+    for (let at = node; at < end && nodes[at + lows]! <= high; at++) {
+      if (nodes[at + highs]! < low) continue
       const item = nodes[at + items]! | 0
       if (height === 0) into.take(item)
-      else this.#collect(item, height - 1, value, into)
+      else this.#collect(item, height - 1, low, high, into)
     }
   }
 
@@ -228,6 +229,12 @@ function closed({ low, lowOpen, high, highOpen }: Interval): Closed {
 
 const double = new Float64Array(1)
 const bits = new BigInt64Array(double.buffer)
+
+/** The numbers next to one, which may be infinite, as far as there are any. */
+export function neighbours(value: number): readonly [low: number, high: number] {
+  const low = value === Number.NEGATIVE_INFINITY ? value : next(value, -1)
+  return [low, value === Number.POSITIVE_INFINITY ? value : next(value, 1)]
+}
 
 /** The next number above, or below. */
 function next(value: number, direction: 1 | -1): number {

@@ -9,5 +9,7 @@ export const nothing: Ref = 0
 
 /** Takes what structures find for an event. */
 export interface Collector {
+  /** Above 0 while what is taken may be found although its key is not fulfilled: all of its filters are to be asked. */
+  unproven: number
   take(ref: Ref): void
 }

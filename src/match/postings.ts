@@ -1,5 +1,5 @@
 import type { Trigger } from "../core/resources.ts"
-import type { Predicate } from "../filters/compile.ts"
+import { compileNode, type Predicate, treeOf } from "../filters/compile.ts"
 import type { EventView } from "../filters/view.ts"
 import { TurnOver } from "../filters/work.ts"
 import type { Cover } from "./keys.ts"
@@ -212,6 +212,7 @@ export class Postings {
 
   /** Whether an event fires a trigger that it has met, for the first time. */
   #passes(entry: Ref, matching: Matching): boolean {
+    if (matching.unproven > 0) return this.#passesWhole(entry, matching)
     const may = matching.arrays === 0 ? always : always | inArrays
     if ((entry & (checked | may)) === 0) return true
     const number = entry >> marks
@@ -221,7 +222,24 @@ export class Postings {
     }
     return (entry & checked) === 0 || matching.decide(this.#triggers[number]!, this.#checks[number]!)
   }
+
+  /** Whether an event fires a trigger that it has met for the first time by what its key does not prove. */
+  #passesWhole(entry: Ref, matching: Matching): boolean {
+    const number = entry >> marks
+    if (this.#seen[number] === matching.serial) return false
+    this.#seen[number] = matching.serial
+    const trigger = this.#triggers[number]!
+    let whole = wholes.get(trigger)
+    if (whole === undefined) {
+      whole = compileNode(treeOf(trigger.filters))
+      wholes.set(trigger, whole)
+    }
+    return matching.decide(trigger, whole)
+  }
 }
+
+/** All of a trigger's filters, which are seldom asked at once. */
+const wholes = new WeakMap<Trigger, Predicate>()
 
 /** Steps that asking a trigger takes at least. */
 const checkSteps = 32
@@ -240,6 +258,7 @@ export class Matching implements Collector {
   readonly serial: number
   /** Arrays of the data that the way leads through now. */
   arrays = 0
+  unproven = 0
   readonly #postings: Postings
   /** Left for later turns, for this one is over. */
   #later: Candidate[] | undefined

@@ -1,5 +1,6 @@
 import type { AttributeRead, Binary, DataRead, Expression, Literal } from "../filters/sql/expression.ts"
 import { likeGlob } from "../filters/sql/like.ts"
+import { exactNumber, isNumeric, type Numeric, nearest } from "../formats/decimal.ts"
 import type { Interval } from "./intervals.ts"
 import { type Cover, eitherCover, globKey, inexact, type Key, type KeyField, type KeyKind, namesOf } from "./keys.ts"
 
@@ -45,8 +46,8 @@ function binaryCovers({ operator, left, right }: Binary): readonly Cover[] {
     case "<=":
     case ">":
     case ">=":
-      if (isRead(left) && isNumber(right)) return [rangeCover(left, operator, right.value as number)]
-      if (isNumber(left) && isRead(right)) return [rangeCover(right, turned[operator], left.value as number)]
+      if (isRead(left) && isNumber(right)) return [rangeCover(left, operator, right.value as Numeric)]
+      if (isNumber(left) && isRead(right)) return [rangeCover(right, turned[operator], left.value as Numeric)]
       return []
     default:
       return []
@@ -65,13 +66,15 @@ function equalCovers(left: Expression, right: Expression): readonly Cover[] {
 }
 
 function literalCovers(left: AttributeRead | DataRead, { value }: Literal): readonly Cover[] {
-  if (typeof value === "number") return [rangeCover(left, "=", value)]
+  if (isNumeric(value)) return [rangeCover(left, "=", value)]
   if (typeof value !== "string") return []
   if (left.kind === "attribute") return [coverOf([keyOf(left, { kind: "value", value })], true)]
-  const values: (string | number | boolean)[] = [value]
-  if (String(Number(value)) === value) values.push(Number(value))
-  if (value === "true" || value === "false") values.push(value === "true")
-  const keys = values.map((each) => keyOf(left, { kind: "value", value: each }))
+  const keys = [keyOf(left, { kind: "value", value })]
+  const number = /^-?[0-9][0-9.]*(e[+-][0-9]+)?$/.test(value) ? exactNumber(value) : undefined
+  if (number !== undefined && String(number) === value) {
+    keys.push(keyOf(left, { kind: "range", loose: false, interval: intervalOf("=", number) }))
+  }
+  if (value === "true" || value === "false") keys.push(keyOf(left, { kind: "value", value: value === "true" }))
   return [coverOf(keys, false)]
 }
 
@@ -98,14 +101,21 @@ function isOnlyText(text: string): boolean {
   return lower === text || (lower !== "true" && lower !== "false")
 }
 
-function rangeCover(read: AttributeRead | DataRead, operator: "=" | "<" | "<=" | ">" | ">=", value: number): Cover {
-  const interval: Interval = {
-    low: operator === "<" || operator === "<=" ? Number.NEGATIVE_INFINITY : value,
-    lowOpen: operator === ">",
-    high: operator === ">" || operator === ">=" ? Number.POSITIVE_INFINITY : value,
-    highOpen: operator === "<",
+type RangeOperator = "=" | "<" | "<=" | ">" | ">="
+
+function rangeCover(read: AttributeRead | DataRead, operator: RangeOperator, value: Numeric): Cover {
+  return coverOf([keyOf(read, { kind: "range", loose: true, interval: intervalOf(operator, value) })], false)
+}
+
+/** A limit that no double stands for is the next one, which is then within. */
+function intervalOf(operator: RangeOperator, value: Numeric): Interval {
+  const limit = nearest(value) + 0
+  return {
+    low: operator === "<" || operator === "<=" ? Number.NEGATIVE_INFINITY : limit,
+    lowOpen: operator === ">" && typeof value === "number",
+    high: operator === ">" || operator === ">=" ? Number.POSITIVE_INFINITY : limit,
+    highOpen: operator === "<" && typeof value === "number",
   }
-  return coverOf([keyOf(read, { kind: "range", loose: true, interval })], false)
 }
 
 function coverOf(keys: readonly Key[], exact: boolean): Cover {
@@ -123,5 +133,5 @@ function isRead(expression: Expression): expression is AttributeRead | DataRead 
 }
 
 function isNumber(expression: Expression): expression is Literal {
-  return expression.kind === "literal" && typeof expression.value === "number"
+  return expression.kind === "literal" && isNumeric(expression.value)
 }

@@ -1,3 +1,4 @@
+import { isNumeric } from "../../formats/decimal.ts"
 import { compileCidr } from "../cidr.ts"
 import { type Glob, type GlobPart, normalGlob, run, wildcardsOf } from "../glob.ts"
 import { limits } from "../limits.ts"
@@ -43,7 +44,7 @@ const foundMax = 256
 export function readMatcher(value: unknown, field: string, reading: Reading): Test | undefined {
   if (!reading.count(field)) return undefined
   if (typeof value === "string") return literalText(value, field, reading)
-  if (typeof value === "number") return equalNumber(value)
+  if (isNumeric(value)) return equalTo(value, field, reading)
   if (typeof value === "boolean" || value === null) return { is: "constant", value }
   if (!isObject(value)) return reading.fault(field, `must be a value or an operator, not ${describe(value)}`)
   const names = Object.keys(value)
@@ -56,6 +57,10 @@ export function readMatcher(value: unknown, field: string, reading: Reading): Te
   })
   if (names.length !== 1) return reading.fault(field, `must have one operator, not ${names.length}`)
   return known.length === 1 ? operators[known[0]!]!(value[known[0]!], member(field, known[0]!), reading) : undefined
+}
+
+function equalTo(value: unknown, field: string, reading: Reading): Test | undefined {
+  return reading.number(value, field) ? equalNumber(value) : undefined
 }
 
 /** Equality takes the empty text too. */
@@ -117,12 +122,12 @@ function anythingBut(value: unknown, field: string, reading: Reading): Test | un
     return exceptOf(listOf(value[name]), member(field, name), reading, operators[name]!)
   }
   const values = listOf(value)
-  const kinds = new Set(values.map((item) => typeof item))
+  const kinds = new Set(values.map((item) => (isNumeric(item) ? "number" : typeof item)))
   if (kinds.size > 1 || !(kinds.has("string") || kinds.has("number"))) {
     return reading.fault(field, "must be a string, a number, or an array of only the one or the other")
   }
   return exceptOf(values, field, reading, (item, at) =>
-    typeof item === "number" ? equalNumber(item) : literalText(String(item), at, reading),
+    isNumeric(item) ? equalTo(item, at, reading) : literalText(String(item), at, reading),
   )
 }
 
@@ -147,7 +152,8 @@ function numeric(value: unknown, field: string, reading: Reading): Test | undefi
   let range: RangeTest = { is: "range" }
   for (let at = 0; at < value.length; at += 2) {
     const [operator, number] = [value[at], value[at + 1]]
-    if (typeof number !== "number" || !Number.isFinite(number)) return bad(`${describe(number)} is no number`)
+    if (!isNumeric(number)) return bad(`${describe(number)} is no number`)
+    if (!reading.number(number, `${field}[${at + 1}]`)) return undefined
     if (operator === "=" && value.length === 2) return equalNumber(number)
     const limit = limitOf(operator, number)
     if (limit === undefined) return bad(`${JSON.stringify(operator)} does not stand here`)

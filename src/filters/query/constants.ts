@@ -1,3 +1,4 @@
+import type { Numeric } from "../../formats/decimal.ts"
 import { type Comparison, equalNumber, type Test } from "../tree.ts"
 
 export type CastType = "number" | "text" | "boolean" | "datetime"
@@ -18,7 +19,7 @@ export const castNames: ReadonlyMap<string, CastType> = new Map([
 
 /** A value in a query. A datetime is Unix milliseconds. */
 export type Constant =
-  | { readonly type: "number"; readonly value: number }
+  | { readonly type: "number"; readonly value: Numeric }
   | { readonly type: "text"; readonly value: string }
   | { readonly type: "boolean"; readonly value: boolean }
   | { readonly type: "null"; readonly value: null }
@@ -51,7 +52,7 @@ export function orderTest(operator: Comparison, constant: Constant): Test | unde
   }
 }
 
-function rangeOf(operator: Comparison, value: number): Test {
+function rangeOf(operator: Comparison, value: Numeric): Test {
   switch (operator) {
     case "<":
       return { is: "range", high: value, highOpen: true }

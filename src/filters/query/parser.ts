@@ -1,3 +1,4 @@
+import { exactNumber } from "../../formats/decimal.ts"
 import { type TextFault, TokenCursor } from "../cursor.ts"
 import { parseInstant } from "../instant.ts"
 import { parseSteps } from "../paths.ts"
@@ -249,10 +250,8 @@ class QueryParser {
     if (number.kind !== "integer" && number.kind !== "decimal") return this.#fail("a field or a value")
     if (signed) cursor.take()
     cursor.take()
-    const value = Number(number.text) * (token.text === "-" ? -1 : 1)
-    return Number.isFinite(value)
-      ? { type: "number", value: value + 0 }
-      : this.#fail("a smaller number", undefined, token)
+    const value = exactNumber(token.text === "-" ? `-${number.text}` : number.text)
+    return { type: "number", value: typeof value === "number" ? value + 0 : value }
   }
 
   /** The type after `::`; undefined where there is no `::`, "none" where it is no type. */

@@ -1,3 +1,4 @@
+import { isNumeric, type Numeric } from "../../formats/decimal.ts"
 import type { Node, Test, TestNode } from "../tree.ts"
 import { formatPath, quote } from "../view.ts"
 
@@ -81,12 +82,12 @@ function printConstant(test: Test): string | undefined {
   }
 }
 
-function printValue(value: string | number | boolean | null): string {
-  return typeof value === "string" ? quote(value) : typeof value === "number" ? printNumber(value) : String(value)
+function printValue(value: string | Numeric | boolean | null): string {
+  return typeof value === "string" ? quote(value) : isNumeric(value) ? printNumber(value) : String(value)
 }
 
 /** The language has exponents only behind a point. */
-function printNumber(value: number): string {
+function printNumber(value: Numeric): string {
   return String(value).replace(/^-?\d+(?=e)/, "$&.0")
 }
 

@@ -1,3 +1,4 @@
+import { isNumeric, isSame, type Numeric } from "../../formats/decimal.ts"
 import { compileGlob } from "../glob.ts"
 import { onLong } from "../tests.ts"
 import { compilePath, type EventView, type Json } from "../view.ts"
@@ -139,7 +140,7 @@ function compileText(expression: Expression): Compiled<string> {
   }
 }
 
-function compileNumber(expression: Expression, wide: boolean): Compiled<number> {
+function compileNumber(expression: Expression, wide: boolean): Compiled<Numeric> {
   const of = compile(expression)
   if (wide) {
     return (view) => {
@@ -187,19 +188,15 @@ function compileEquality(left: Expression, right: Expression, wanted: boolean, w
 
 function compileEqualLiteral(
   left: Expression,
-  value: string | number | boolean,
+  value: string | Numeric | boolean,
   wanted: boolean,
   wide: boolean,
 ): Compiled<boolean> {
   const x: Compiled =
-    typeof value === "string"
-      ? compileText(left)
-      : typeof value === "number"
-        ? compileNumber(left, wide)
-        : compileBoolean(left)
+    typeof value === "string" ? compileText(left) : isNumeric(value) ? compileNumber(left, wide) : compileBoolean(left)
   return (view) => {
     const a = x(view)
-    return a === undefined ? undefined : (a === value) === wanted
+    return a === undefined ? undefined : isSame(a, value) === wanted
   }
 }
 
@@ -221,7 +218,7 @@ function compileIn(expression: InExpression): Compiled<boolean> {
       if (element === undefined) return undefined
       const cast = castElement(element, value, wide)
       if (cast === undefined) return undefined
-      if (cast === value) return !negated
+      if (isSame(cast, value)) return !negated
     }
     return negated
   }
@@ -235,7 +232,7 @@ function literalTexts(elements: readonly Expression[]): ReadonlySet<string> | un
   return texts.includes(undefined) ? undefined : new Set(texts as string[])
 }
 
-function compileNegate({ of }: Unary): Compiled<number> {
+function compileNegate({ of }: Unary): Compiled<Numeric> {
   const wide = isWide(typeOf(of))
   const value = compileNumber(of, wide)
   return (view) => {
@@ -244,7 +241,7 @@ function compileNegate({ of }: Unary): Compiled<number> {
   }
 }
 
-function compileArithmetic(expression: Binary): Compiled<number> {
+function compileArithmetic(expression: Binary): Compiled<Numeric> {
   const operator = expression.operator as Parameters<typeof arithmetic>[0]
   const wide = isWide(typeOf(expression))
   const x = compileNumber(expression.left, wide)
@@ -259,10 +256,10 @@ function compileArithmetic(expression: Binary): Compiled<number> {
 
 function calculate(
   operator: Parameters<typeof arithmetic>[0],
-  x: number,
-  y: number,
+  x: Numeric,
+  y: Numeric,
   wide: boolean,
-): number | undefined {
+): Numeric | undefined {
   const { value, problem } = arithmetic(operator, x, y, wide)
   return problem === undefined ? value : undefined
 }

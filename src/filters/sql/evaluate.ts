@@ -1,9 +1,11 @@
+import { isSame, type Numeric } from "../../formats/decimal.ts"
 import { compileGlob } from "../glob.ts"
 import { showJson } from "../shown.ts"
 import { onLong } from "../tests.ts"
 import { type EventView, formatPath, type Json, memberOf } from "../view.ts"
 import { arithmetic, compareNumbers } from "./arithmetic.ts"
 import {
+  type ArithmeticOperator,
   type Binary,
   type Call,
   type Expression,
@@ -129,7 +131,7 @@ class Evaluation {
     return this.#cast(toBoolean(value), value, "boolean", at)
   }
 
-  #number(value: Json, wide: boolean, at: number): number | undefined {
+  #number(value: Json, wide: boolean, at: number): Numeric | undefined {
     return wide ? this.#cast(toNumber(value), value, "number", at) : this.#cast(toInteger(value), value, "integer", at)
   }
 
@@ -148,7 +150,7 @@ class Evaluation {
     })
   }
 
-  #arithmetic(operator: Parameters<typeof arithmetic>[0], x: number, y: number, wide: boolean, at: number): number {
+  #arithmetic(operator: ArithmeticOperator, x: Numeric, y: Numeric, wide: boolean, at: number): Numeric {
     const result = arithmetic(operator, x, y, wide)
     if (result.problem !== undefined) this.#error("math", at, result.problem)
     return result.value
@@ -208,7 +210,7 @@ class Evaluation {
           element.at,
         )
         if (cast === undefined) return false
-        if (cast === value) return !negated
+        if (isSame(cast, value)) return !negated
       }
       return negated
     })

@@ -1,3 +1,4 @@
+import type { Numeric } from "../../formats/decimal.ts"
 import type { DataPath } from "../view.ts"
 
 /** A CloudEvents SQL expression, parsed and checked. `at` is the offset of its operator or first character. */
@@ -17,7 +18,7 @@ export type Expression =
 export interface Literal {
   readonly kind: "literal"
   readonly type: "string" | "integer" | "boolean" | "number" | "null"
-  readonly value: string | number | boolean | null
+  readonly value: string | Numeric | boolean | null
   readonly at: number
 }
 

@@ -1,3 +1,4 @@
+import { compareNumeric, type Numeric, negated } from "../../formats/decimal.ts"
 import type { Json } from "../view.ts"
 import { longMin, type Work } from "../work.ts"
 import { type Call, type Expression, isWide, type StaticType, staticType } from "./expression.ts"
@@ -130,10 +131,9 @@ export const functions: readonly SqlFunction[] = [
     returns: "integer",
     signature: "ABS(x)",
     description: "x without its sign.",
-    evaluate(x: number) {
-      return x === integerMin
-        ? new FunctionFailure(integerMax, "math", `ABS(${integerMin}) has no integer`)
-        : Math.abs(x)
+    evaluate(x: Numeric) {
+      if (x === integerMin) return new FunctionFailure(integerMax, "math", `ABS(${integerMin}) has no integer`)
+      return compareNumeric(x, 0) < 0 ? negated(x) : x
     },
   },
   {

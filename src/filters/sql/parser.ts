@@ -1,3 +1,4 @@
+import { exactNumber } from "../../formats/decimal.ts"
 import { type TextFault, TokenCursor } from "../cursor.ts"
 import { parseSteps } from "../paths.ts"
 import { isAttributeName } from "../reading.ts"
@@ -218,10 +219,11 @@ class SqlParser {
 
   #number(token: Token, sign?: Token): Expression {
     const at = sign?.at ?? token.at
-    const value = Number(`${sign?.text ?? ""}${token.text}`)
-    if (token.kind === "decimal") return this.#node({ kind: "literal", type: "number", value, at })
+    const text = `${sign?.text ?? ""}${token.text}`
+    if (token.kind === "decimal") return this.#node({ kind: "literal", type: "number", value: exactNumber(text), at })
+    const value = Number(text)
     if (!isInteger32(value) && value !== 0) {
-      const message = `the integer ${sign?.text ?? ""}${token.text} does not fit in 32 bits`
+      const message = `the integer ${text} does not fit in 32 bits; beside data write it with a point, ${text}.0`
       this.#cursor.fail("an integer from -2147483648 to 2147483647", message, { ...token, at })
     }
     return this.#node({ kind: "literal", type: "integer", value: value + 0, at })

@@ -1,0 +1,200 @@
+import { type Decimal, exactNumber, type Numeric } from "./decimal.ts"
+
+/** A parsed JSON value. To JavaScript a Decimal is an object, but it has no members. */
+export type Json = string | number | boolean | null | Decimal | readonly Json[] | { readonly [name: string]: Json }
+
+/** What of a JSON text would not be there any more in the value that it parses to. */
+export interface Loss {
+  /** Where: names of members and numbers of elements. */
+  readonly path: readonly (string | number)[]
+  readonly kind: "number" | "repeated"
+  /** The number as it is written; of a member that is there more than once, its name. */
+  readonly text: string
+}
+
+/**
+ * As JSON.parse, and hardly slower, but that nothing is changed: a number that no double stands for is a {@link Decimal}; and
+ * a name with an escape is what it says, where V8 takes it for one with a backslash that it has met before in a like object,
+ * whoever that was of. Throws SyntaxError.
+ */
+export function parseExact(text: string): Json {
+  const value = JSON.parse(text) as Json
+  return holdsLongNumber(text) || holdsEscapedName(text) ? new ExactReader(text).read() : value
+}
+
+/** Whether a member's name is written with an escape, in a text that is JSON. */
+function holdsEscapedName(text: string): boolean {
+  for (let at = text.indexOf("\\"); at >= 0; at = text.indexOf("\\", at)) {
+    at = endOfString(text, at) + 1
+    while (isSpace(text.charCodeAt(at))) at++
+    if (text.charCodeAt(at) === 0x3a) return true
+  }
+  return false
+}
+
+/** Where the quote is that ends a string. */
+function endOfString(text: string, within: number): number {
+  let at = within
+  for (let code = text.charCodeAt(at); code !== 0x22; code = text.charCodeAt(at)) at += code === 0x5c ? 2 : 1
+  return at
+}
+
+function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09
+}
+
+/** What JSON.parse loses of a text that it takes: numbers that become others, and all but the last members of one name. */
+export function lossesOf(text: string): readonly Loss[] {
+  const losses: Loss[] = []
+  new ExactReader(text, (loss) => losses.push(loss)).read()
+  return losses
+}
+
+/** The shortest number that is none of a double's: 1e400. */
+const stride = 5
+const longMin = 16
+const longExponent = /[eE][+-]?[0-9]{3}/
+const before = " \t\n\r[:,"
+const after = " \t\n\r]},"
+
+/** Whether a text may hold a number that no double stands for: looks at one character of five, for such a number has as many. */
+export function holdsLongNumber(text: string): boolean {
+  for (let at = stride - 1; at < text.length; at += stride) {
+    if (!isOfNumber(text.charCodeAt(at))) continue
+    let from = at
+    while (from > 0 && isOfNumber(text.charCodeAt(from - 1))) from--
+    while (at + 1 < text.length && isOfNumber(text.charCodeAt(at + 1))) at++
+    if (at + 1 - from < stride || (from > 0 && !before.includes(text[from - 1]!))) continue
+    if (at + 1 < text.length && !after.includes(text[at + 1]!)) continue
+    if (at + 1 - from >= longMin || longExponent.test(text.slice(from, at + 1))) return true
+  }
+  return false
+}
+
+/** Digits, the point, signs and the letter of an exponent. */
+function isOfNumber(code: number): boolean {
+  return code <= 0x39 ? code >= 0x2b && code !== 0x2c && code !== 0x2f : (code | 0x20) === 0x65
+}
+
+type Members = { [name: string]: Json }
+
+/** Reads a text that JSON.parse takes. Depth takes no stack. */
+class ExactReader {
+  readonly #text: string
+  readonly #tell: ((loss: Loss) => void) | undefined
+  /** The arrays and objects that are open, outermost first, and the name in each where the next value goes. */
+  readonly #open: (Json[] | Members)[] = []
+  readonly #names: string[] = []
+  #at = 0
+
+  constructor(text: string, tell?: (loss: Loss) => void) {
+    this.#text = text
+    this.#tell = tell
+  }
+
+  read(): Json {
+    // Ends: with the text: each turn takes a value or opens one.
+    for (;;) {
+      const code = this.#next()
+      if (code !== 0x7b && code !== 0x5b) {
+        const value = this.#put(this.#scalar(code))
+        if (value !== undefined) return value
+        continue
+      }
+      this.#at++
+      const empty: Json[] | Members = code === 0x7b ? {} : []
+      if (this.#next() === code + 2) {
+        this.#at++
+        const value = this.#put(empty)
+        if (value !== undefined) return value
+        continue
+      }
+      this.#open.push(empty)
+      this.#names.push("")
+      if (code === 0x7b) this.#name()
+    }
+  }
+
+  /** Puts a value where it belongs, and closes what ends behind it; the whole, where that is all. */
+  #put(scalar: Json): Json | undefined {
+    let value = scalar
+    for (let parent = this.#open.at(-1); parent !== undefined; parent = this.#open.at(-1)) {
+      if (Array.isArray(parent)) parent.push(value)
+      else this.#member(parent, this.#names.at(-1)!, value)
+      const code = this.#next()
+      this.#at++
+      if (code === 0x2c) {
+        if (!Array.isArray(parent)) this.#name()
+        return undefined
+      }
+      value = parent
+      this.#open.pop()
+      this.#names.pop()
+    }
+    return value
+  }
+
+  #member(parent: Members, name: string, value: Json): void {
+    if (this.#tell !== undefined && Object.hasOwn(parent, name)) {
+      this.#tell({ path: this.#path(), kind: "repeated", text: name })
+    }
+    if (name !== "__proto__") parent[name] = value
+    else Object.defineProperty(parent, name, { value, enumerable: true, writable: true, configurable: true })
+  }
+
+  /** The name of the next member, and the colon behind it. */
+  #name(): void {
+    this.#next()
+    this.#names[this.#names.length - 1] = this.#string()
+    this.#next()
+    this.#at++
+  }
+
+  /** The next character that is no space. */
+  #next(): number {
+    const text = this.#text
+    let code = text.charCodeAt(this.#at)
+    while (isSpace(code)) code = text.charCodeAt(++this.#at)
+    return code
+  }
+
+  #scalar(code: number): Json {
+    switch (code) {
+      case 0x22:
+        return this.#string()
+      case 0x74:
+        this.#at += 4
+        return true
+      case 0x66:
+        this.#at += 5
+        return false
+      case 0x6e:
+        this.#at += 4
+        return null
+      default:
+        return this.#number()
+    }
+  }
+
+  #string(): string {
+    const text = this.#text
+    const from = this.#at
+    const to = endOfString(text, from + 1)
+    this.#at = to + 1
+    const inner = text.slice(from + 1, to)
+    return inner.includes("\\") ? (JSON.parse(text.slice(from, to + 1)) as string) : inner
+  }
+
+  #number(): Numeric {
+    const from = this.#at
+    while (isOfNumber(this.#text.charCodeAt(this.#at))) this.#at++
+    const text = this.#text.slice(from, this.#at)
+    const number = exactNumber(text)
+    if (typeof number !== "number") this.#tell?.({ path: this.#path(), kind: "number", text })
+    return number
+  }
+
+  #path(): readonly (string | number)[] {
+    return this.#open.map((each, at) => (Array.isArray(each) ? each.length : this.#names[at]!))
+  }
+}
