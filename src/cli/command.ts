@@ -36,21 +36,15 @@ export function examplesIn(command: Command): readonly string[] {
   return examplesOf.get(command) ?? []
 }
 
-/**
- * Adds the flags of {@link CommonOptions}. Where `--url` is a destination's, the hub's is `--hub`; that is understood
- * everywhere.
- */
-export function withHub(command: Command, url: "--url" | "--hub" = "--url"): Command {
-  command.optionsGroup("The hub:")
-  if (url === "--url") command.option("--url <url>", hubHelp).addOption(new Option("--hub <url>", hubHelp).hideHelp())
-  else command.option("--hub <url>", hubHelp)
+/** Adds the flags of {@link CommonOptions}. */
+export function withHub(command: Command): Command {
   return command
+    .optionsGroup("The hub:")
+    .option("--url <url>", "where the hub is (REDCAR_URL; default http://127.0.0.1:9000)")
     .option("--key <key>", "a key that it accepts (REDCAR_KEY; default: the admin key in the data directory)")
     .option("--data <directory>", "the hub's data directory, for its key (REDCAR_DATA; default ./data)")
     .option("--json", "print JSON, for programs")
 }
-
-const hubHelp = "where the hub is (REDCAR_URL; default http://127.0.0.1:9000)"
 
 /** A subcommand: `redcar topic list`. */
 export function subcommand(parent: Command, nameAndArgs: string, description: string): Command {

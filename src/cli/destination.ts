@@ -11,7 +11,14 @@ import {
 } from "./command.ts"
 import { FailedError, UsageError } from "./failures.ts"
 import type { Hub } from "./hub.ts"
-import { type ApiDestinationKind, configOf, destinationKinds, kindFlags, splitLeftover } from "./kind-config.ts"
+import {
+  type ApiDestinationKind,
+  configOf,
+  destinationKinds,
+  kindFlags,
+  type Leftover,
+  splitLeftover,
+} from "./kind-config.ts"
 import { ago, printDone, printList, printOne } from "./output.ts"
 import {
   type ApiResource,
@@ -28,7 +35,7 @@ import { coloursFor, printable } from "./terminal.ts"
 
 interface DestinationOptions extends BodyOptions {
   readonly kind?: string
-  readonly config?: Readonly<Record<string, string>>
+  readonly set?: Readonly<Record<string, string>>
   readonly concurrency?: number
   readonly rate?: number
 }
@@ -59,7 +66,7 @@ const kind: ResourceKind<ApiDestination> = {
     { title: "per second", value: ({ ratePerSecond }) => String(ratePerSecond ?? "any"), align: "right" },
     { title: "age", value: ({ createdAt }) => ago(createdAt, Date.now()), align: "right" },
   ],
-  empty: "No destinations yet. Make one: redcar destination create --kind webhook --url https://example.com/hook",
+  empty: "No destinations yet. Make one: redcar destination create --kind webhook --to https://example.com/hook",
   deleting: "No trigger may use it.",
 }
 
@@ -82,25 +89,23 @@ function addCreate(command: Command, context: Context): void {
     const [id, ...more] = operands
     if (more.length > 0)
       throw new UsageError(`too many arguments: ${operands.join(" ")}`, ["A destination has one id."])
+    refuseNoPlace(options, flags)
     const hub = context.hub(options)
     const config = await configFor(hub, options, flags, options.kind)
     const fields = { id, kind: options.kind, config, ...ratesOf(options) }
     const body = await bodyOf(context, options, fields, "create")
     const made = await hub.json<ApiDestination>("POST", kind.path, { ...changeRequest(options), json: body })
     const line = `destination ${made.id} (${made.kind})`
-    await printDone(context, options, made, options.validateOnly ? `would make ${line}` : `made ${line}`)
-    if (!options.json && !options.validateOnly) await showKeys(context, made.signingKeys ?? [])
+    await printDone(context, options, made, options.dryRun ? `would make ${line}` : `made ${line}`)
+    if (!options.json && !options.dryRun) await showKeys(context, made.signingKeys ?? [])
   })
-  examples(withHub(create, "--hub"), [
+  examples(withHub(create), [
     [
-      "redcar destination create shop --kind webhook --url https://example.com/hook",
+      "redcar destination create shop --kind webhook --to https://example.com/hook",
       "A webhook; its secret is shown once",
     ],
-    ["redcar destination create copy --kind topic --topic archive", "Forward to another topic"],
-    [
-      "redcar destination create shop --kind webhook --config url=https://example.com/hook --rate 50",
-      "At most 50 a second",
-    ],
+    ["redcar destination create copy --kind topic --to archive", "Forward to another topic"],
+    ["redcar destination create shop --kind webhook --to https://example.com/hook --rate 50", "At most 50 a second"],
   ])
 }
 
@@ -114,7 +119,7 @@ function addUpdate(command: Command, context: Context): void {
     if (id === undefined || operands.length > 1)
       throw new UsageError("which destination?", ["Say one id: redcar destination update <id> …"])
     const hub = context.hub(options)
-    const said = flags.length > 0 || options.config !== undefined
+    const said = flags.length > 0 || options.set !== undefined
     const current = said ? await hub.json<ApiDestination>("GET", pathOf(kind, id)) : undefined
     const config = await configFor(hub, options, flags, current?.kind)
     const body = await bodyOf(context, options, { config, ...ratesOf(options) }, "update")
@@ -123,11 +128,11 @@ function addUpdate(command: Command, context: Context): void {
       context,
       options,
       changed,
-      options.validateOnly ? `destination ${id} would be changed` : `changed destination ${id}`,
+      options.dryRun ? `destination ${id} would be changed` : `changed destination ${id}`,
     )
   })
-  examples(withHub(update, "--hub"), [
-    ["redcar destination update shop --url https://example.com/new-hook", "Send elsewhere"],
+  examples(withHub(update), [
+    ["redcar destination update shop --to https://example.com/new-hook", "Send elsewhere"],
     ["redcar destination update shop --concurrency 4 --rate 10", "Go easy on it"],
   ])
 }
@@ -137,10 +142,19 @@ function withDestination(command: Command): Command {
     .allowUnknownOption()
     .allowExcessArguments()
     .addOption(
-      pairs("--config <name=value>", "one field of the kind's configuration (repeatable); its own flag does as well"),
+      pairs("--set <name=value>", "one field of the kind's configuration (repeatable); its own flag does as well"),
     )
     .option("--concurrency <count>", "deliveries in flight at once", wholeNumber(1, 1024))
     .option("--rate <count>", "deliveries started per second at most", Number)
+}
+
+/** Before the hub is asked: whoever means a destination's address by `--url` would show a stranger the key. */
+function refuseNoPlace({ file, set, kind: name = "webhook" }: DestinationOptions, flags: Leftover["flags"]): void {
+  if (file !== undefined || set !== undefined || flags.length > 0) return
+  const example = name === "topic" ? "archive" : "https://example.com/hook"
+  throw new UsageError("where does it send to?", [
+    `Say it: --kind ${name} --to ${example} (--url is where the hub is).`,
+  ])
 }
 
 function ratesOf(options: DestinationOptions): Readonly<Record<string, unknown>> {
@@ -154,9 +168,11 @@ async function configFor(
   flags: readonly (readonly [string, string])[],
   name: string | undefined,
 ): Promise<Readonly<Record<string, unknown>> | undefined> {
-  if (flags.length === 0 && options.config === undefined) return undefined
+  if (flags.some(([flag]) => flag === "--hub"))
+    throw new UsageError("there is no --hub", ["Where the hub is, says --url; where events go, --to."])
+  if (flags.length === 0 && options.set === undefined) return undefined
   if (name === undefined) {
-    throw new UsageError(`what is ${flags[0]?.[0] ?? "--config"} of?`, [
+    throw new UsageError(`what is ${flags[0]?.[0] ?? "--set"} of?`, [
       "Say the kind: --kind webhook. `redcar destination kinds` lists them.",
     ])
   }
@@ -164,7 +180,7 @@ async function configFor(
   const found = kinds.find((each) => each.kind === name)
   if (found === undefined)
     throw new UsageError(`there is no kind ${name}`, [`The hub knows: ${kinds.map((each) => each.kind).join(", ")}`])
-  return configOf(found, flags, options.config ?? {})
+  return configOf(found, flags, options.set ?? {})
 }
 
 function addKinds(command: Command, context: Context): void {

@@ -3,16 +3,16 @@ import { type CommonOptions, type Context, examples, subcommand, wholeNumber, wi
 import { FailedError, UsageError } from "./failures.ts"
 import { type FilterOptions, withFilters } from "./filter-flags.ts"
 import { linesOf } from "./lines.ts"
+import { type Place, place, placeHelp, placeText } from "./places.ts"
 import { counted, plural, startProgress } from "./progress.ts"
 import { triggerOf } from "./subject.ts"
 import { table } from "./table.ts"
-import { fromOf } from "./tail.ts"
 import { coloursFor, printable } from "./terminal.ts"
 
 interface DryRunOptions extends CommonOptions, FilterOptions {
   readonly topic?: string
-  readonly from?: string
-  readonly until?: string
+  readonly from?: Place
+  readonly until?: Place
   readonly eventsMax?: number
   readonly sampleMax?: number
 }
@@ -52,11 +52,8 @@ export function addDryRun(command: Command, context: Context): void {
     "Try a trigger on stored events; nothing is delivered. Without an id: the trigger that the flags describe.",
   )
     .option("--topic <topic>", "of a trigger without an id: its topic")
-    .option(
-      "--from <place>",
-      "where to begin: oldest, a cursor, a time (RFC 3339), or how long ago: 24h (default: oldest)",
-    )
-    .option("--until <place>", "where to end: a cursor, a time, or how long ago (default: the present end)")
+    .option("--from <place>", `where to begin: ${placeHelp} (default: oldest)`, place)
+    .option("--until <place>", "where to end, likewise (default: newest)", place)
     .option("--events-max <count>", "read at most so many events (default: a million)", wholeNumber(1, 100_000_000))
     .option("--sample-max <count>", "show so many of those that match (default: 10)", wholeNumber(0, 100))
     .action((id: string | undefined, options: DryRunOptions) => run(context, id, options))
@@ -74,9 +71,8 @@ async function run(context: Context, id: string | undefined, options: DryRunOpti
   if (id !== undefined && options.topic !== undefined) {
     throw new UsageError("a trigger and a topic at once", [`Trigger ${id} has its own topic; leave --topic out.`])
   }
-  const now = Date.now()
   const { eventsMax, sampleMax } = options
-  const range = { from: fromOf(options.from, now), until: fromOf(options.until, now), eventsMax, sampleMax }
+  const range = { from: placeText(options.from), until: placeText(options.until), eventsMax, sampleMax }
   const path = id === undefined ? "/v1/triggers:dry-run" : `/v1/triggers/${encodeURIComponent(id)}/dry-run`
   const result = await follow(context, options, path, { ...unsaved, ...range })
   if (options.json) return context.terminal.out(`${JSON.stringify(result, null, 2)}\n`)

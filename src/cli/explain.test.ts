@@ -19,7 +19,7 @@ beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), "redcar-cli-"))
   file = join(directory, "event.json")
   writeFileSync(file, JSON.stringify(event))
-  await run(["destination", "create", "shop", "--kind", "webhook", "--url", "https://example.com/"], {}, "--hub")
+  await run(["destination", "create", "shop", "--kind", "webhook", "--to", "https://example.com/"])
   cursors = await api.append("orders", ["1", "2", "3"])
 })
 afterAll(async () => {
@@ -27,8 +27,8 @@ afterAll(async () => {
   await api.close()
 })
 
-function run(words: readonly string[], options: RunOptions = {}, hub = "--url") {
-  return runCli([...words, hub, api.url, "--key", "admin"], options)
+function run(words: readonly string[], options: RunOptions = {}) {
+  return runCli([...words, "--url", api.url, "--key", "admin"], options)
 }
 
 test("triggers are made with filters of every dialect, and warned of", async () => {

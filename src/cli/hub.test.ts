@@ -22,7 +22,6 @@ describe("finding the hub and its key", () => {
     expect(findHub({}, {}).url).toBe("http://127.0.0.1:9000")
     expect(findHub({}, { REDCAR_URL: "https://hub.example.com/redcar/" }).url).toBe("https://hub.example.com/redcar")
     expect(findHub({ url: "http://a:1" }, { REDCAR_URL: "http://b:2" }).url).toBe("http://a:1")
-    expect(findHub({ url: "http://a:1", hub: "http://c:3" }, {}).url).toBe("http://c:3")
   })
 
   test("a key that is said wins over the key file", () => {

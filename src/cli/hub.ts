@@ -5,8 +5,7 @@ import { type Problem, ProblemError, UnreachableError, UsageError } from "./fail
 
 /** What every command that talks to a hub takes. */
 export interface HubOptions {
-  /** Where the hub is; commands whose `--url` means something else have `--hub` alone. */
-  readonly hub?: string
+  /** Where the hub is. */
   readonly url?: string
   readonly key?: string
   readonly data?: string
@@ -54,11 +53,11 @@ export interface HubAddress {
 const defaultUrl = "http://127.0.0.1:9000"
 
 /**
- * Finds the hub: `--hub` or `--url`, REDCAR_URL, the default; and its key: `--key`, REDCAR_KEY, `<data>/admin.key`. The key file
+ * Finds the hub: `--url`, REDCAR_URL, the default; and its key: `--key`, REDCAR_KEY, `<data>/admin.key`. The key file
  * is read for a hub on this machine, or where `--data` asks for it, so that no key goes to a stranger by accident.
  */
 export function findHub(options: HubOptions, env: Readonly<Record<string, string | undefined>>): HubAddress {
-  const url = normalUrl(options.hub ?? options.url ?? env.REDCAR_URL ?? defaultUrl)
+  const url = normalUrl(options.url ?? env.REDCAR_URL ?? defaultUrl)
   const keyFile = join(options.data ?? env.REDCAR_DATA ?? "data", "admin.key")
   const found = (key: string | undefined, keyFrom: string): HubAddress => ({ url, key, keyFile, keyFrom })
   if (options.key !== undefined) return found(options.key, "--key")

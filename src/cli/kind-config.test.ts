@@ -19,25 +19,25 @@ const kind: ApiDestinationKind = {
 }
 
 test("what the program does not know is told apart into operands and flags", () => {
-  expect(splitLeftover(["shop", "--url", "https://x", "--verify", "--timeout-ms=5", "--mode", "binary"])).toEqual({
+  expect(splitLeftover(["shop", "--to", "https://x", "--verify", "--timeout-ms=5", "--mode", "binary"])).toEqual({
     operands: ["shop"],
     flags: [
-      ["--url", "https://x"],
+      ["--to", "https://x"],
       ["--verify", "true"],
       ["--timeout-ms", "5"],
       ["--mode", "binary"],
     ],
   })
-  expect(splitLeftover(["--url", "https://x?a=b", "shop"])).toEqual({
+  expect(splitLeftover(["--to", "https://x?a=b", "shop"])).toEqual({
     operands: ["shop"],
-    flags: [["--url", "https://x?a=b"]],
+    flags: [["--to", "https://x?a=b"]],
   })
 })
 
 describe("a configuration", () => {
   test("has the types that the schema wants", () => {
     const { flags } = splitLeftover([
-      "--url",
+      "--to",
       "5",
       "--timeout-ms",
       "5",
@@ -85,7 +85,7 @@ test("flags are described with their choices and defaults", () => {
   const described = Object.fromEntries(
     kindFlags(kind).map(({ flag, description, required }) => [flag, { description, required }]),
   )
-  expect(described["--url"]).toEqual({ description: "Where to.", required: true })
+  expect(described["--to"]).toEqual({ description: "Where to.", required: true })
   expect(described["--timeout-ms"]).toEqual({ description: "Default: 100.", required: false })
   expect(described["--mode"]?.description).toBe("One of binary, structured.")
   expect(described["--signing"]?.description).toBe("One of v1, none.")

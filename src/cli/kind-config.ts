@@ -39,10 +39,19 @@ export interface KindFlag {
   readonly schema: JsonSchema
 }
 
+/** What says where events go, whatever the kind; `--url` is the hub's, and `--topic` where events come from. */
+const addresses: readonly string[] = ["url", "topic"]
+
+/** `--timeout-ms` of `timeoutMs`. */
+function flagOf(property: string): string {
+  if (addresses.includes(property)) return "--to"
+  return `--${property.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+}
+
 /** The flags of a kind's configuration, in the schema's order. */
 export function kindFlags(kind: ApiDestinationKind): readonly KindFlag[] {
   return Object.entries(kind.config.properties ?? {}).map(([property, schema]) => ({
-    flag: `--${property.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
+    flag: flagOf(property),
     property,
     required: kind.config.required?.includes(property) ?? false,
     description: [schema.description, choicesText(schema), defaultText(schema)]
@@ -92,7 +101,7 @@ export function splitLeftover(words: readonly string[]): Leftover {
   return { operands, flags }
 }
 
-/** The configuration that the kind's flags and `--config name=value` say. Throws UsageError for a flag it has not. */
+/** The configuration that the kind's flags and `--set name=value` say. Throws UsageError for a flag it has not. */
 export function configOf(
   kind: ApiDestinationKind,
   flags: Leftover["flags"],
@@ -106,7 +115,7 @@ export function configOf(
   })
   const fromPairs = Object.entries(pairs).map(([property, text]) => {
     const schema = kind.config.properties?.[property]
-    return [property, coerced(schema ?? {}, text, `--config ${property}`)] as const
+    return [property, coerced(schema ?? {}, text, `--set ${property}`)] as const
   })
   return Object.fromEntries([...fromFlags, ...fromPairs])
 }

@@ -266,6 +266,6 @@ test("says what is wrong with what it is given", async () => {
     err: expect.stringContaining("same place"),
   })
   const wrong = await runCli(["migrate", "--from", a, "--to", "nats://x:1", "--nats-replicas", "2"])
-  expect(wrong).toMatchObject({ code: 2, err: expect.stringContaining("nats.replicas") })
+  expect(wrong).toMatchObject({ code: 2, err: expect.stringContaining("--nats-replicas") })
   expect((await runCli(["migrate", "--from", a])).code).toBe(2)
 })

@@ -13,8 +13,8 @@ import { table } from "./table.ts"
 import { coloursFor } from "./terminal.ts"
 
 interface ScaleOptions {
-  readonly replicas?: string
-  readonly dedupeWindow?: string
+  readonly natsReplicas?: string
+  readonly natsDedupeWindow?: string
   readonly dryRun?: boolean
   readonly yes?: boolean
   readonly json?: boolean
@@ -31,8 +31,8 @@ export function configureScale(parent: Command, context: Context): void {
     "Change on purpose how NATS keeps what a hub has: how many servers hold each stream, and for how long repeated events " +
       "are recognised. Shows first what would be changed. All of the hub's processes have to be stopped.",
   )
-    .option("--replicas <count>", "servers that are to hold each stream: 1, 3 or 5 (default: as many as now)")
-    .option("--dedupe-window <duration>", "the longest dedupe window a topic can have (default: as now)")
+    .option("--nats-replicas <count>", "servers that are to hold each stream: 1, 3 or 5 (default: as many as now)")
+    .option("--nats-dedupe-window <duration>", "the longest dedupe window a topic can have (default: as now)")
     .option("--dry-run", "show what would be changed, and change nothing")
     .option("-y, --yes", "do not ask")
     .option("--json", "print JSON, for programs")
@@ -40,9 +40,15 @@ export function configureScale(parent: Command, context: Context): void {
   for (const setting of settingsList) if (placeSettings.includes(setting.name)) scale.addOption(optionOf(setting))
   scale.action((options: ScaleOptions, self: Command) => run(context, options, flagsOf(self)))
   examples(scale, [
-    ["redcar nats scale --engine nats://a:4222,nats://b:4222,nats://c:4222 --replicas 3", "From one copy to three"],
-    ["redcar nats scale --engine nats://a:4222 --dedupe-window 10m --dry-run", "What a shorter window would change"],
-    ["redcar nats scale --config redcar.yaml --replicas 3 --yes --json", "For scripts"],
+    [
+      "redcar nats scale --engine nats://a:4222,nats://b:4222,nats://c:4222 --nats-replicas 3",
+      "From one copy to three",
+    ],
+    [
+      "redcar nats scale --engine nats://a:4222 --nats-dedupe-window 10m --dry-run",
+      "What a shorter window would change",
+    ],
+    ["redcar nats scale --config redcar.yaml --nats-replicas 3 --yes --json", "For scripts"],
   ])
 }
 
@@ -51,11 +57,11 @@ async function run(context: Context, options: ScaleOptions, flags: Readonly<Reco
   const loaded = loadSettings({ flags, env: terminal.env, readFile: readIfThere })
   if (loaded.kind === "faults") throw faulty(loaded.faults)
   const asked = {
-    ...settingOf(options.replicas, "--replicas", "nats.replicas", "replicas"),
-    ...settingOf(options.dedupeWindow, "--dedupe-window", "nats.dedupeWindow", "dedupeWindowMs"),
+    ...settingOf(options.natsReplicas, "--nats-replicas", "nats.replicas", "replicas"),
+    ...settingOf(options.natsDedupeWindow, "--nats-dedupe-window", "nats.dedupeWindow", "dedupeWindowMs"),
   }
   if (asked.replicas !== undefined && asked.replicas % 2 === 0) {
-    throw new UsageError(`--replicas: an even number survives no more than one less`, ["Say 1, 3 or 5."])
+    throw new UsageError(`--nats-replicas: an even number survives no more than one less`, ["Say 1, 3 or 5."])
   }
   await scale(context, options, { ...placeOf(loaded.settings), ...asked })
 }

@@ -42,7 +42,7 @@ describe("redcar nats init", () => {
   })
 
   test("the command to serve with is one that redcar takes", async () => {
-    const { out } = await runCli(["nats", "init", "--out", join(home, "flags"), "--prefix", "shop", "--json"])
+    const { out } = await runCli(["nats", "init", "--out", join(home, "flags"), "--nats-prefix", "shop", "--json"])
     const { serve } = JSON.parse(out) as { serve: string }
     const words = shellWords(serve).slice(1)
     expect(words).toContain("--nats-prefix")
@@ -84,7 +84,7 @@ describe("redcar nats init", () => {
     [["--server", "n1"], /name=host/],
     [["--server", "../n=a"], /name=host/],
     [["--server", 'n=a"]'], /name=host/],
-    [["--prefix", "A.b"], /a letter and up to 19/],
+    [["--nats-prefix", "A.b"], /a letter and up to 19/],
   ])("%j is refused before anything is made", async (flags, message) => {
     const out = join(home, "wrong")
     const { code, err } = await runCli(["nats", "init", "--out", out, ...flags])
@@ -109,9 +109,12 @@ describe("redcar nats init", () => {
 describe("redcar nats scale", () => {
   test.each([
     [[], /embedded has no streams/],
-    [["--engine", "nats://127.0.0.1:1", "--replicas", "2"], /--replicas: an even number/],
-    [["--engine", "nats://127.0.0.1:1", "--replicas", "many"], /--replicas: "many" is not a whole number/],
-    [["--engine", "nats://127.0.0.1:1", "--dedupe-window", "1s"], /--dedupe-window: "1s" has to be from 2m to 7d/],
+    [["--engine", "nats://127.0.0.1:1", "--nats-replicas", "2"], /--nats-replicas: 2 is even/],
+    [["--engine", "nats://127.0.0.1:1", "--nats-replicas", "many"], /--nats-replicas: "many" is not a whole number/],
+    [
+      ["--engine", "nats://127.0.0.1:1", "--nats-dedupe-window", "1s"],
+      /--nats-dedupe-window: "1s" has to be from 2m to 7d/,
+    ],
   ])("%j is refused before anything is asked", async (flags, message) => {
     const { code, err } = await runCli(["nats", "scale", ...flags])
     expect([code, err]).toEqual([exitCodes.usage, expect.stringMatching(message)])
@@ -135,7 +138,7 @@ describe("redcar nats scale", () => {
       })
       await engine.close()
       const scale = (...flags: string[]) => runCli(["nats", "scale", "--engine", nats.url, ...flags])
-      const asked = ["--dedupe-window", "10m"]
+      const asked = ["--nats-dedupe-window", "10m"]
       const plan = await scale(...asked, "--dry-run")
       expect([plan.code, plan.err]).toEqual([0, ""])
       expect(plan.out).toMatch(/REDCAR_LOG_0 +duplicate_window +3600s +600s/)
@@ -158,7 +161,7 @@ describe("redcar nats scale", () => {
       ])
       expect(refused.code).toBe(exitCodes.failed)
       expect(refused.err).toContain("duplicate_window of REDCAR_LOG_0 is 600s, not 3600s")
-      expect(refused.err).toContain("redcar nats scale --dedupe-window 3600s")
+      expect(refused.err).toContain("redcar nats scale --nats-dedupe-window 3600s")
     } finally {
       await nats.stop()
     }

@@ -1,14 +1,17 @@
 import { mkdir, rm, writeFile } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { type Command, InvalidArgumentError } from "commander"
+import { settingsList } from "../config/schema.ts"
 import { type CommonOptions, type Context, examples, subcommand } from "./command.ts"
 import { UsageError } from "./failures.ts"
 import { configureScale } from "./nats-scale.ts"
 import { printDone } from "./output.ts"
 
+const prefixSetting = settingsList.find(({ name }) => name === "nats.prefix")!
+
 interface InitOptions extends Pick<CommonOptions, "json"> {
   readonly out: string
-  readonly prefix: string
+  readonly natsPrefix: string
   readonly listen: string
   readonly directory?: string
   readonly server?: readonly Server[]
@@ -26,7 +29,7 @@ export function configure(command: Command, context: Context): void {
     "init",
     "Make the configuration of NATS servers for a hub and its tenants: keys, accounts and credentials. Nothing is sent anywhere.",
   )
-    .requiredOption("--out <directory>", "where the files are written; files that are there stay")
+    .requiredOption("--out <path>", "the directory where the files are written; files that are there stay")
     .option(
       "--server <name=host>",
       "a server of a cluster, and where the others reach it; three times, or five",
@@ -34,7 +37,7 @@ export function configure(command: Command, context: Context): void {
     )
     .option("--listen <host:port>", "where the servers listen for clients", "127.0.0.1:4222")
     .option("--directory <directory>", "where each server keeps its data (default: data, in --out)")
-    .option("--prefix <text>", "before the names of subjects, as the hub's nats.prefix", prefix, "redcar")
+    .option("--nats-prefix <text>", prefixSetting.description, prefix, "redcar")
     .option("--json", "print JSON, for programs")
     .action((options: InitOptions) => initialise(context, options))
   configureScale(command, context)
@@ -48,7 +51,7 @@ export function configure(command: Command, context: Context): void {
 }
 
 async function initialise(context: Context, options: InitOptions): Promise<void> {
-  const { out, prefix: natsPrefix, listen, server: servers = [{ name: "nats", host: "127.0.0.1" }] } = options
+  const { out, natsPrefix, listen, server: servers = [{ name: "nats", host: "127.0.0.1" }] } = options
   const names = new Set(servers.map(({ name }) => name))
   if (servers.length % 2 === 0 || names.size < servers.length) {
     throw new UsageError(`${servers.length} servers make no cluster`, ["Name one, three or five, each another way."])
@@ -72,7 +75,7 @@ async function initialise(context: Context, options: InitOptions): Promise<void>
   if (!options.json) await context.terminal.out(nextSteps(out, configs, serve))
 }
 
-function serveCommand({ out, prefix, listen, server = [] }: InitOptions, monitorPort: number): string {
+function serveCommand({ out, natsPrefix, listen, server = [] }: InitOptions, monitorPort: number): string {
   const port = listen.slice(listen.lastIndexOf(":") + 1)
   const words = [
     "redcar serve",
@@ -80,7 +83,7 @@ function serveCommand({ out, prefix, listen, server = [] }: InitOptions, monitor
     `--nats-credentials ${join(out, "hub.creds")}`,
     `--nats-issuer ${join(out, "issuer.json")}`,
     server.length === 1 ? `--nats-monitor http://127.0.0.1:${monitorPort}` : `--nats-replicas ${server.length}`,
-    ...(prefix === "redcar" ? [] : [`--nats-prefix ${prefix}`]),
+    ...(natsPrefix === "redcar" ? [] : [`--nats-prefix ${natsPrefix}`]),
   ]
   return words.join(" ")
 }

@@ -23,7 +23,7 @@ test("what the README's commands print, a fresh hub's print", async () => {
     expect(shown.length).toBe(3)
     for (const each of shown) {
       const [command = "", ...output] = each.slice(0, each.indexOf("\n```")).split("\n")
-      const { out, err } = await runCli([...shellWords(command), "--hub", hub.address, "--data", data])
+      const { out, err } = await runCli([...shellWords(command), "--url", hub.address, "--data", data])
       expect([command, err, masked(out).trim()]).toEqual([command, "", masked(output.join("\n")).trim()])
     }
   } finally {

@@ -37,7 +37,7 @@ interface ListOptions extends CommonOptions {
 
 interface ChangeOptions extends CommonOptions {
   readonly ifMatch?: string
-  readonly validateOnly?: boolean
+  readonly dryRun?: boolean
   readonly yes?: boolean
 }
 
@@ -75,7 +75,7 @@ export function addCommonCommands<R extends ApiResource>(
   const remove = subcommand(parent, "delete <id>", `Delete a ${name}. ${kind.deleting}`)
     .option("-y, --yes", "do not ask")
     .option("--if-match <etag>", "only if it is still at this etag")
-    .option("--validate-only", "check, but delete nothing")
+    .option("--dry-run", "check, but delete nothing")
     .action((id: string, options: ChangeOptions) => removeOne(context, kind, id, options))
   examples(withHub(remove), [
     [`redcar ${name} delete first`, "Asks before it does"],
@@ -89,7 +89,7 @@ async function removeOne<R>(
   id: string,
   options: ChangeOptions,
 ): Promise<void> {
-  if (!options.validateOnly && !(await confirmed(context, `Delete ${kind.name} ${id}? ${kind.deleting}`, options))) {
+  if (!options.dryRun && !(await confirmed(context, `Delete ${kind.name} ${id}? ${kind.deleting}`, options))) {
     throw new UsageError(`${kind.name} ${id} was not deleted`, ["Say yes when asked, or give --yes."])
   }
   await context.hub(options).send("DELETE", pathOf(kind, id), changeRequest(options))
@@ -97,7 +97,7 @@ async function removeOne<R>(
     context,
     options,
     { id },
-    options.validateOnly ? `${kind.name} ${id} could be deleted` : `deleted ${kind.name} ${id}`,
+    options.dryRun ? `${kind.name} ${id} could be deleted` : `deleted ${kind.name} ${id}`,
   )
 }
 
@@ -108,7 +108,7 @@ export function changeRequest(options: ChangeOptions): { headers: Record<string,
       options.ifMatch === undefined
         ? {}
         : { "if-match": options.ifMatch.startsWith('"') ? options.ifMatch : `"${options.ifMatch}"` },
-    query: options.validateOnly ? { validate_only: true } : {},
+    query: options.dryRun ? { validate_only: true } : {},
   }
 }
 
@@ -139,7 +139,7 @@ export function withBody(command: Command, kind: { readonly name: string }, chan
     .option("--file <path>", `the ${kind.name} as JSON or YAML (\`-\`: standard input); flags win over it`)
     .option("--description <text>", "what it is for")
     .addOption(pairs("--label <name=value>", labels))
-    .option("--validate-only", `check it all, but ${change} nothing`)
+    .option("--dry-run", `check it all, but ${change} nothing`)
   return change === "create" ? command : command.option("--if-match <etag>", "only if it is still at this etag")
 }
 

@@ -121,7 +121,7 @@ const rows: readonly Row[] = [
   ["migrate --from ~/log-is-a-file --to ~/file", /^~\/file is a file$/, /--to/],
   ["migrate --from http://h:1 --to ~/b", /^http:\/\/h:1 is neither a directory nor NATS$/, /nats:\/\/host:4222/],
   ["migrate --from nats://127.0.0.1:1 --to ~/b", /^no NATS server answers at nats:\/\/127.0.0.1:1/, /^Start one/],
-  ["nats scale --engine nats://127.0.0.1:1 --replicas 3", /^no NATS server answers/, /^Start one/],
+  ["nats scale --engine nats://127.0.0.1:1 --nats-replicas 3", /^no NATS server answers/, /^Start one/],
   ["doctor --rebuild --data ~/file", /^cannot read ~\/file: part of the path is a file/, /^Check the path/],
   ["doctor --rebuild --data ~/nothing", /^there is no hub's log in ~\/nothing$/, /--data/],
 ]

@@ -1,17 +1,17 @@
 import { setTimeout as wait } from "node:timers/promises"
 import type { Command } from "commander"
-import { parseDuration } from "../config/quantities.ts"
 import { type CommonOptions, type Context, examples, wholeNumber, withHub } from "./command.ts"
 import { ProblemError, UnreachableError } from "./failures.ts"
 import { type FilterOptions, filtersOf, withFilters } from "./filter-flags.ts"
 import type { Hub } from "./hub.ts"
 import { splitLines } from "./input.ts"
+import { type Place, place, placeHelp, placeText } from "./places.ts"
 import { parseServerSent } from "./sse.ts"
 import { shortened } from "./table.ts"
 import { type Colours, coloursFor, printable, type Terminal } from "./terminal.ts"
 
 interface TailOptions extends CommonOptions, FilterOptions {
-  readonly from?: string
+  readonly from?: Place
   readonly limit?: number
   readonly follow: boolean
 }
@@ -20,10 +20,7 @@ export function configure(command: Command, context: Context): void {
   command
     .description("Follow a topic: print its events as they come. Ctrl-C ends it.")
     .argument("<topic>", "a topic, or one key of it: orders, orders:123")
-    .option(
-      "--from <place>",
-      "where to begin: oldest, newest, a cursor, a time (RFC 3339), or how long ago: 10m (default: newest)",
-    )
+    .option("--from <place>", `where to begin: ${placeHelp} (default: newest)`, place)
     .option("-n, --limit <count>", "stop after so many", wholeNumber(1))
     .option("--no-follow", "stop at the present end of the topic (begins at the oldest event by default)")
   withHub(withFilters(command)).action((topic: string, options: TailOptions) => tail(context, topic, options))
@@ -51,7 +48,7 @@ async function tail(context: Context, topic: string, options: TailOptions): Prom
   const stop = terminal.interrupted()
   const filters = filtersOf(options)
   const query = {
-    from: fromOf(options.from, Date.now()) ?? (options.follow ? "newest" : "oldest"),
+    from: placeText(options.from) ?? (options.follow ? "newest" : "oldest"),
     filters: filters === undefined ? undefined : JSON.stringify(filters),
   }
   const path = `/v1/topics/${encodeURIComponent(topic)}`
@@ -73,13 +70,6 @@ async function tail(context: Context, topic: string, options: TailOptions): Prom
   }
   if (printed === 0 && !options.follow && !options.json && !stop.aborted)
     terminal.err(`${topic} holds no such event.\n`)
-}
-
-/** How long ago, as a time; everything else is the hub's to read. */
-export function fromOf(text: string | undefined, now: number): string | undefined {
-  if (text === undefined || !/^\d+(\.\d+)?(ms|s|m|h|d)$/.test(text)) return text
-  const ms = parseDuration(text)
-  return typeof ms === "number" ? new Date(now - ms).toISOString() : text
 }
 
 type Query = Readonly<Record<string, string | undefined>>

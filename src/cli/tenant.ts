@@ -24,7 +24,7 @@ export function configure(command: Command, context: Context): void {
   )
     .option("--consumer <name>", "what the client reads with, where several read all events each")
     .option("--expires <duration>", "when the servers stop taking them (default 90d)", durationText)
-    .option("--out <file>", "write them to a new file that nobody else can read")
+    .option("--out <path>", "write them to a new file that nobody else can read")
     .action((tenant: string, options: CredentialsOptions) => issue(context, tenant, options))
   examples(withHub(credentials), [
     ["redcar tenant nats-credentials default --out shop.creds", "For a client of the tenant"],
@@ -40,7 +40,7 @@ function addRevoke(command: Command, context: Context): void {
     "revoke-nats-credentials <tenant>",
     "End all NATS credentials of the tenant that were issued before, also where they are in use.",
   )
-    .option("--yes", "do not ask")
+    .option("-y, --yes", "do not ask")
     .action(async (tenant: string, options: CommonOptions & { readonly yes?: boolean }) => {
       const question = `End all NATS credentials of ${tenant}? Clients that use them are cut off.`
       if (!(await confirmed(context, question, options)))

@@ -20,10 +20,12 @@ export interface RunOptions {
   readonly onErr?: (text: string) => void
 }
 
-/** Runs one command line in this process, with a terminal that is recorded. */
-export async function runCli(argv: readonly string[], options: RunOptions = {}): Promise<Ran> {
-  let out = ""
-  let err = ""
+/** A terminal that is recorded. */
+export function recordedTerminal(options: RunOptions = {}): {
+  readonly terminal: Terminal
+  readonly said: { out: string; err: string }
+} {
+  const said = { out: "", err: "" }
   const isTerminal = options.columns !== undefined
   const terminal: Terminal = {
     env: options.env ?? {},
@@ -33,17 +35,23 @@ export async function runCli(argv: readonly string[], options: RunOptions = {}):
     stderrIsTerminal: isTerminal,
     columns: options.columns,
     out: async (text) => {
-      out += text
+      said.out += text
       options.onOut?.(text)
     },
     err: (text) => {
-      err += text
+      said.err += text
       options.onErr?.(text)
     },
     interrupted: () => options.interrupt ?? new AbortController().signal,
   }
+  return { terminal, said }
+}
+
+/** Runs one command line in this process, with a terminal that is recorded. */
+export async function runCli(argv: readonly string[], options: RunOptions = {}): Promise<Ran> {
+  const { terminal, said } = recordedTerminal(options)
   const code = await main(argv, terminal)
-  return { code, out, err }
+  return { code, ...said }
 }
 
 async function* onePart(text: string): AsyncIterable<Uint8Array> {

@@ -47,7 +47,7 @@ export function configure(command: Command, context: Context): void {
   withTopic(withBody(create, kind, "create")).action(async (id: string, options: TopicOptions) => {
     const body = { ...(await bodyOf(context, options, fieldsOf(options), "create")), id }
     const made = await context.hub(options).json("POST", kind.path, { ...changeRequest(options), json: body })
-    await printDone(context, options, made, options.validateOnly ? `topic ${id} would be made` : `made topic ${id}`)
+    await printDone(context, options, made, options.dryRun ? `topic ${id} would be made` : `made topic ${id}`)
   })
   examples(withHub(create), [
     ["redcar topic create orders", "Keeps its events for ever"],
@@ -57,12 +57,7 @@ export function configure(command: Command, context: Context): void {
   const update = subcommand(command, "update <id>", "Change a topic; what is not said stays.")
   withTopic(withBody(update, kind, "update")).action(async (id: string, options: TopicOptions) => {
     const changed = await patch(context, options, kind, id, await bodyOf(context, options, fieldsOf(options), "update"))
-    await printDone(
-      context,
-      options,
-      changed,
-      options.validateOnly ? `topic ${id} would be changed` : `changed topic ${id}`,
-    )
+    await printDone(context, options, changed, options.dryRun ? `topic ${id} would be changed` : `changed topic ${id}`)
   })
   examples(withHub(update), [
     ["redcar topic update orders --retention-age 90d", "Keep 90 days from now on"],

@@ -14,6 +14,7 @@ import { addExplain, addMatch } from "./explain.ts"
 import { UsageError } from "./failures.ts"
 import { type FilterOptions, filtersOf, saysNone, withFilters } from "./filter-flags.ts"
 import { ago, printDone } from "./output.ts"
+import { type Place, place, placeHelp, startOf } from "./places.ts"
 import {
   type ApiResource,
   addCommonCommands,
@@ -34,7 +35,7 @@ interface TriggerOptions extends BodyOptions, FilterOptions {
   readonly retryJitter?: number
   readonly retryAttemptsMax?: number
   readonly retryAgeMax?: string
-  readonly start?: string
+  readonly start?: Place
   readonly paused?: boolean
 }
 
@@ -80,7 +81,7 @@ function warn(context: Context, { warnings = [] }: ApiTrigger): void {
 function addCreate(command: Command, context: Context): void {
   const create = subcommand(command, "create [id]", "Make a trigger. Without an id the hub makes one up.")
   withTrigger(withBody(create, kind, "create"))
-    .option("--start <place>", "where to begin: now, oldest, a time (RFC 3339) or a cursor (default: now)")
+    .option("--start <place>", `where to begin: ${placeHelp} (default: newest)`, place)
     .option("--paused", "make it paused")
     .action(async (id: string | undefined, options: TriggerOptions) => {
       const fields = { id, ...fieldsOf(options), start: startOf(options.start), paused: options.paused }
@@ -89,7 +90,7 @@ function addCreate(command: Command, context: Context): void {
         .hub(options)
         .json<ApiTrigger>("POST", kind.path, { ...changeRequest(options), json: body })
       const line = `trigger ${made.id}: ${made.topic} → ${made.destination}`
-      await printDone(context, options, made, options.validateOnly ? `would make ${line}` : `made ${line}`)
+      await printDone(context, options, made, options.dryRun ? `would make ${line}` : `made ${line}`)
       warn(context, made)
     })
   examples(withHub(withFilters(create)), [
@@ -120,7 +121,7 @@ function addUpdate(command: Command, context: Context): void {
       context,
       options,
       changed,
-      options.validateOnly ? `trigger ${id} would be changed` : `changed trigger ${id}`,
+      options.dryRun ? `trigger ${id} would be changed` : `changed trigger ${id}`,
     )
     warn(context, changed)
   })
@@ -133,7 +134,7 @@ function addUpdate(command: Command, context: Context): void {
 
 function addPauseAndResume(command: Command, context: Context): void {
   const pause = subcommand(command, "pause <id>", "Pause a trigger. Nothing is lost: its events and deliveries wait.")
-    .option("--reason <text>", "why, for those who look later")
+    .option("--reason <reason>", "why, for those who look later")
     .action(async (id: string, options: CommonOptions & { readonly reason?: string }) => {
       const json = options.reason === undefined ? {} : { reason: options.reason }
       await printDone(
@@ -194,9 +195,4 @@ function retryOf(options: TriggerOptions): unknown {
   if (retryDelays === undefined)
     throw new UsageError("a retry policy needs delays, or a preset", ["Add --retry-delays 1s,10s,5m or --retry relay."])
   return Object.fromEntries(said)
-}
-
-function startOf(text: string | undefined): unknown {
-  if (text === undefined || text === "now" || text === "oldest") return text
-  return /^\d{4}-\d\d-\d\dT/.test(text) ? { time: text } : { cursor: text }
 }

@@ -87,12 +87,17 @@ describe.skipIf(!there)("streams that are there (skipped where there is no nats-
   }
 
   const differing = [
-    [{ replicas: 1 }, "num_replicas of KV_", "is 3, not 1", ["--nats-replicas 3", "redcar nats scale --replicas 1"]],
+    [
+      { replicas: 1 },
+      "num_replicas of KV_",
+      "is 3, not 1",
+      ["--nats-replicas 3", "redcar nats scale --nats-replicas 1"],
+    ],
     [
       { dedupeWindowMsMax: 120_000 },
       "duplicate_window of ",
       "is 600s, not 120s",
-      ["--nats-dedupe-window 600s", "redcar nats scale --dedupe-window 120s"],
+      ["--nats-dedupe-window 600s", "redcar nats scale --nats-dedupe-window 120s"],
     ],
     [{ partitions: 3 }, "made with 2 partitions", "the settings say 3", ["nats.partitions to 2", "redcar migrate"]],
   ] as const

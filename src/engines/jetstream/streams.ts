@@ -125,8 +125,8 @@ function scaleFlags(found: readonly Difference[]): string {
     ({ setting, stream, planned }) => setting === "duplicate_window" && isWindowOfLog(stream, planned),
   )
   return [
-    replicas === undefined ? "" : ` --replicas ${replicas.planned}`,
-    window === undefined ? "" : ` --dedupe-window ${durationOf(window.planned)}`,
+    replicas === undefined ? "" : ` --nats-replicas ${replicas.planned}`,
+    window === undefined ? "" : ` --nats-dedupe-window ${durationOf(window.planned)}`,
   ].join("")
 }
 

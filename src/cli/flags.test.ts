@@ -1,0 +1,144 @@
+import type { Command, Option } from "commander"
+import { beforeAll, expect, test } from "vitest"
+import { settingsList } from "../config/schema.ts"
+import { createContext } from "./main.ts"
+import { recordedTerminal } from "./terminal.fixture.ts"
+
+/**
+ * What each flag means, wherever it is: one name for one thing, and one thing under one name. A flag that is added gets a line
+ * here; one that is here has to mean on the new command what it says here. `value` is its placeholder in the help.
+ */
+const meanings: Readonly<Record<string, readonly [value: string, means: string]>> = {
+  all: ["", "everything of what the command is about"],
+  audit: ["", "read and check all that is stored"],
+  batch: ["<count>", "events a request"],
+  concurrency: ["<count>", "so many at once"],
+  config: ["<file>", "a file of settings"],
+  consumer: ["<name>", "a consumer of NATS"],
+  "content-type": ["<type>", "what the data of an event is"],
+  cursor: ["<cursor>", "a stored event"],
+  data: ["<directory>", "a hub's data directory"],
+  dataschema: ["<uri>", "the schema of an event's data"],
+  "dedupe-window": ["<duration>", "how long repeated events are recognised"],
+  description: ["<text>", "what a resource is for"],
+  destination: ["<id>", "a destination"],
+  directory: ["<directory>", "where NATS servers keep their data"],
+  "dry-run": ["", "say what would be done, and do nothing"],
+  event: ["<file>", "an event that is not stored"],
+  events: ["<count>", "how many events are made"],
+  "events-max": ["<count>", "at most so many events are read or shown"],
+  exact: ["<attribute=value>", "a filter"],
+  "expected-last": ["<cursor>", "only if this is the last event"],
+  expires: ["<duration>", "when something ends"],
+  explain: ["", "also why not"],
+  extension: ["<name=value>", "an attribute of an event"],
+  file: ["<path>", "what is to be sent, from a file"],
+  filter: ["<json>", "a filter"],
+  filters: ["<json>", "filters"],
+  follow: ["", "go on at the present end"],
+  format: ["<format>", "how a file that is read is written"],
+  from: ["<place>", "where to begin"],
+  id: ["<id>", "an event's id"],
+  "if-match": ["<etag>", "only if it is still at this etag"],
+  json: ["", "JSON, for programs"],
+  key: ["<key>", "a key that the hub accepts"],
+  kind: ["<kind>", "a kind of destination"],
+  label: ["<name=value>", "a label of a resource"],
+  limit: ["<count>", "at most so many are printed"],
+  listen: ["<host:port>", "where NATS servers listen"],
+  out: ["<path>", "a file or directory that is written"],
+  output: ["<format>", "how what is printed is written"],
+  overlap: ["<duration>", "how long old and new are good"],
+  path: ["<attribute=pattern>", "a filter"],
+  pattern: ["<json>", "a filter"],
+  paused: ["", "made paused"],
+  prefix: ["<attribute=value>", "a filter"],
+  query: ["<line>", "a filter"],
+  rate: ["<count>", "deliveries per second"],
+  reason: ["<reason>", "why"],
+  rebuild: ["", "make the state anew"],
+  "retention-age": ["<duration>", "how long events are kept"],
+  "retention-bytes": ["<size>", "how many bytes are kept"],
+  "retention-events": ["<count>", "how many events are kept"],
+  retry: ["<preset>", "a retry policy"],
+  "retry-age-max": ["<duration>", "no attempt after this long"],
+  "retry-attempts-max": ["<count>", "attempts at most"],
+  "retry-delays": ["<durations>", "delays between attempts"],
+  "retry-jitter": ["<share>", "by how much delays are shortened"],
+  "sample-max": ["<count>", "examples shown at most"],
+  server: ["<name=host>", "a NATS server"],
+  set: ["<name=value>", "a field of a destination's configuration"],
+  size: ["<size>", "bytes of one event"],
+  skip: ["<count>", "leave out the first"],
+  source: ["<uri>", "an event's source"],
+  sql: ["<expression>", "a filter"],
+  start: ["<place>", "where a trigger's events begin"],
+  state: ["<state>", "only those in this state"],
+  subject: ["<text>", "an event's subject"],
+  suffix: ["<attribute=value>", "a filter"],
+  time: ["<time>", "an event's time"],
+  to: ["<place>", "where something goes"],
+  topic: ["<topic>", "a topic, or one key of it"],
+  trigger: ["<id>", "a trigger"],
+  type: ["<type>", "an event's type"],
+  until: ["<place>", "where to end"],
+  url: ["<url>", "where the hub is"],
+  "verify-only": ["", "compare, and copy nothing"],
+  version: ["", "Redcar's version"],
+  work: ["<directory>", "where notes are kept"],
+  "wrap-source": ["<uri>", "the source of events made of raw input"],
+  "wrap-type": ["<type>", "the type of events made of raw input"],
+  yes: ["", "do not ask"],
+}
+
+/** Settings have flags of their own, wherever they are: `redcar help settings` says what each means. */
+const settings = new Map(settingsList.map((setting) => [setting.flag.slice(2), setting]))
+
+interface Flag {
+  readonly command: string
+  readonly option: Option
+  readonly name: string
+}
+
+let flags: readonly Flag[]
+
+function flagsOf(command: Command, path: readonly string[]): readonly Flag[] {
+  const own = command.options.map((option) => ({
+    command: path.join(" "),
+    option,
+    name: option.long!.replace(/^--(no-)?/, ""),
+  }))
+  return [...own, ...command.commands.flatMap((child) => flagsOf(child, [...path, child.name()]))]
+}
+
+beforeAll(async () => {
+  flags = flagsOf(await createContext(recordedTerminal().terminal).program("all"), [])
+})
+
+test("every flag has one meaning, and takes the same kind of value everywhere", () => {
+  const wrong = flags.flatMap(({ command, option, name }) => {
+    const setting = settings.get(name)
+    if (setting !== undefined && !Object.hasOwn(meanings, name)) return []
+    if (setting !== undefined && option.description.startsWith(setting.description)) return []
+    const value = /[<[].*$/.exec(option.flags)?.[0] ?? ""
+    const expected = meanings[name]?.[0]
+    return value === expected ? [] : [`${command} --${name} ${value}: in the table ${expected ?? "it is not"}`]
+  })
+  expect(wrong).toEqual([])
+})
+
+test("no two flags of a command have one short name, and a short name is of one flag everywhere", () => {
+  const shorts = new Map<string, Set<string>>()
+  for (const { option, name } of flags) {
+    if (option.short === undefined) continue
+    shorts.set(option.short, (shorts.get(option.short) ?? new Set()).add(name))
+  }
+  expect([...shorts].filter(([, names]) => names.size > 1)).toEqual([])
+})
+
+test("--url is the hub's on every command that asks one, and no flag that gives a hub is called otherwise", () => {
+  const urls = flags.filter(({ name }) => name === "url")
+  expect(urls.length).toBeGreaterThan(30)
+  expect(new Set(urls.map(({ option }) => option.description)).size).toBe(1)
+  expect(flags.filter(({ name }) => name === "hub")).toEqual([])
+})
