@@ -60,7 +60,8 @@ const letterFields = {
   reason: choice(deadReasons, {
     description:
       "permanent: refused for good, or retention has dropped the event; exhausted: no attempts are left; expired: too old; " +
-      "damaged: the log does not have the event as it was stored, and nothing was sent.",
+      "damaged: the log does not have the event as it was stored, and nothing was sent; gone: its destination is, and its " +
+      "trigger sends elsewhere.",
   }),
   attempts: Type.Integer({ description: "How many there were." }),
   diedAt: Timestamp,

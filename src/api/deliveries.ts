@@ -78,7 +78,8 @@ interface AttemptData extends Attempt {
   readonly trigger: string
   readonly incarnation?: string
   readonly destination: string
-  readonly verdict?: Verdict
+  /** Also held, and lost: the attempt came to its end when somebody else had the delivery. */
+  readonly verdict?: { readonly kind: Verdict["kind"] | "held" | "lost" }
 }
 
 /** A trigger that may have fired, which one of its id, and where to. */
@@ -90,7 +91,8 @@ export interface Fired {
 
 interface Tried extends Fired {
   readonly attempts: ShownAttempt[]
-  verdict: Verdict["kind"] | undefined
+  /** Of the last one that anything followed from. */
+  verdict: string | undefined
 }
 
 /** What became of an event: its open deliveries, its dead letters, and those that attempts tell of. */
@@ -156,7 +158,7 @@ export async function attemptsOf(
       const isShown = responses <= responsesBytesMax
       share.add(shownBytes + (isShown ? bytes : 0))
       before.attempts.push(showAttempt(isShown ? data : { ...data, outcome: outcome as Outcome }))
-      before.verdict = data.verdict?.kind
+      if (data.verdict?.kind !== "lost") before.verdict = data.verdict?.kind
       tried.set(delivery, before)
     }
     if (count > attemptsMax) break

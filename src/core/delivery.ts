@@ -48,7 +48,7 @@ export interface Failed {
   readonly permanent: boolean
   /** The destination asks for this much rest, for all its deliveries. */
   readonly retryAfterMs?: number
-  /** The destination is gone for good: its trigger is paused. */
+  /** The destination is gone for good: triggers that send to it are paused. */
   readonly gone?: boolean
   readonly response?: ResponseRecord
 }
@@ -73,9 +73,10 @@ export interface Attempt {
 
 /**
  * Why a delivery is given up: the destination refuses it for good, or its event is gone; attempts are used up; it became too
- * old; its event is not in the log as it was stored, so that there is nothing to send.
+ * old; its event is not in the log as it was stored, so that there is nothing to send; its destination is gone, and its trigger
+ * sends elsewhere by now.
  */
-export const deadReasons = ["permanent", "exhausted", "expired", "damaged"] as const
+export const deadReasons = ["permanent", "exhausted", "expired", "damaged", "gone"] as const
 export type DeadReason = (typeof deadReasons)[number]
 
 /** What we do next. */

@@ -77,6 +77,8 @@ export interface Trigger extends Resource {
   /** All must hold; none means every event. */
   readonly filters: readonly Filter[]
   readonly destination: string
+  /** What becomes of open deliveries when `destination` changes; absent: they still go to the one that they were made for. */
+  readonly backlog?: "move"
   readonly retry: RetryPolicy
   /** Events after this cursor are this trigger's. */
   readonly from: Cursor

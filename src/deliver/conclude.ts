@@ -6,6 +6,8 @@ import { decide } from "./decide.ts"
 import { addressOf, eventOf } from "./event.ts"
 import type { Hub } from "./hub.ts"
 import type { Job } from "./job.ts"
+import { isLeftBehind } from "./left-behind.ts"
+import type { ToldVerdict } from "./records.ts"
 
 /** A delivery to be given up. */
 export interface Death {
@@ -18,7 +20,7 @@ export interface Death {
 }
 
 export type Prepared =
-  | { readonly kind: "ready"; readonly stored: StoredEvent; readonly trigger: Trigger }
+  | { readonly kind: "ready"; readonly stored: StoredEvent }
   | ({ readonly kind: "dead" } & Death)
   /** Nothing is to be sent. */
   | { readonly kind: "over"; end(): Promise<void> }
@@ -26,8 +28,8 @@ export type Prepared =
 const unreadableDelayMs = 5_000
 
 /**
- * Fetches what sending needs. A delivery whose trigger was deleted is done, one whose trigger is paused is held, and one
- * whose event is gone or damaged is dead. Never throws.
+ * Fetches what sending needs. A delivery whose trigger was deleted is done, one whose trigger is paused is held, one that its
+ * trigger has left behind is moved, and one whose event is gone or damaged is dead. Never throws.
  */
 export async function prepare(job: Job, hub: Hub): Promise<Prepared> {
   const { engine, directory, gate } = hub
@@ -37,9 +39,10 @@ export async function prepare(job: Job, hub: Hub): Promise<Prepared> {
     const known = directory.trigger(delivery)
     const trigger = known instanceof Promise ? await known : known
     if (!trigger) return over(() => gate.end(lease, (lease) => engine.queue.settle(lease, { kind: "done" })))
-    if (trigger.paused || directory.isPaused(delivery)) return over(() => hold(lease, hub))
+    const isKept = trigger.paused || isLeftBehind(trigger, delivery) || directory.keepsBack(delivery)
+    if (isKept) return over(() => hold(lease, hub))
     const event = await eventOf(delivery, trigger, engine)
-    if (event.kind === "there") return { kind: "ready", stored: event.stored, trigger }
+    if (event.kind === "there") return { kind: "ready", stored: event.stored }
     const { reason, detail } = event
     if (reason === "damaged") hub.damaged.found(delivery, detail)
     const outcome: Outcome = { kind: "failed", detail, permanent: true }
@@ -64,56 +67,86 @@ function over(end: () => Promise<unknown>): Prepared {
 export interface Concluded {
   readonly job: Job
   readonly stored: StoredEvent
-  readonly trigger: Trigger
   readonly attempt: Attempt
   readonly lane: string
 }
 
-/** Decides what follows, tells the log, and only then ends the lease: an attempt that counts is one that can be read. */
+/**
+ * Decides what follows by the trigger as it is now, tells the log, and only then ends the lease: an attempt that counts is one
+ * that can be read. Where the lease was lost meanwhile nothing follows; of a trigger that was deleted meanwhile nothing is told,
+ * for one that has its id now owes deliveries of its own.
+ */
 export async function conclude(concluded: Concluded, hub: Hub): Promise<void> {
-  const { job, stored, trigger, attempt, lane } = concluded
+  const { job, stored, attempt, lane } = concluded
   const { lease } = job
   const { delivery } = lease
-  const { outcome } = attempt
-  if (outcome.kind === "failed" && outcome.gone) return concludeGone(concluded, hub)
-  const { attemptsForgiven, firstDueAt } = lease
-  const standing = { attempt: lease.attempt, attemptsForgiven, firstDueAt, now: hub.clock.now() }
-  const verdict = decide(outcome, standing, trigger.retry, hub.chance)
+  const known = hub.directory.trigger(delivery)
+  const trigger = known instanceof Promise ? await known : known
+  if (!trigger) return void (await hub.gate.end(lease, (lease) => hub.engine.queue.settle(lease, { kind: "done" })))
+  // Begun before anything else is waited for: what is for a destination that is gone is not sent any more.
+  const judging = verdictOn(concluded, trigger, hub)
+  const extending = hub.gate.end(lease, (lease) => hub.engine.queue.extend(lease, hub.limits.leaseMs))
+  const [judged, isOurs] = await Promise.all([judging, extending])
+  const verdict = isOurs ? judged : ({ kind: "lost" } as const)
+  if (hub.gate.stopped) return
   await hub.records.attempt(stored, delivery, attempt, verdict)
-  if (verdict.kind === "dead") {
-    const { address } = stored
-    await bury(job, { address, stored, reason: verdict.reason, attempts: lease.attempt, outcome }, hub)
-  } else {
-    const kept = await hub.gate.end(lease, (lease) => hub.engine.queue.settle(lease, verdict))
-    if (!kept) hub.observe.leaseLost?.(lane)
+  if (!(await carryOut(concluded, verdict, hub))) hub.observe.leaseLost?.(lane)
+  hub.observe.attempt?.({ lane, delivery, attempt, verdict, waitedMs: waitedMs(concluded, trigger) })
+}
+
+/** What follows, as far as the trigger and its destination go; of one that is gone, they are paused. */
+async function verdictOn({ job, attempt }: Concluded, trigger: Trigger, hub: Hub): Promise<ToldVerdict> {
+  const { delivery, attempt: number, attemptsForgiven, firstDueAt } = job.lease
+  const { outcome } = attempt
+  if (outcome.kind === "failed" && outcome.gone) {
+    const reason = `${delivery.destination} is gone: ${outcome.detail}`
+    if (trigger.destination === delivery.destination && (await hub.directory.pause(delivery, reason)))
+      return { kind: "held" }
+    const now = await hub.directory.newest(delivery)
+    return !now || isLeftBehind(now, delivery) ? { kind: "held" } : { kind: "dead", reason: "gone" }
   }
-  hub.observe.attempt?.({ lane, delivery, attempt, verdict, waitedMs: waitedMs(concluded) })
+  const standing = { attempt: number, attemptsForgiven, firstDueAt, now: hub.clock.now() }
+  const verdict = decide(outcome, standing, trigger.retry, hub.chance)
+  return verdict.kind === "retry" && isLeftBehind(trigger, delivery) ? { kind: "retry", delayMs: 0 } : verdict
+}
+
+/** Answers false where somebody else has the delivery. */
+async function carryOut(concluded: Concluded, verdict: ToldVerdict, hub: Hub): Promise<boolean> {
+  const { job, stored, attempt } = concluded
+  const { lease } = job
+  switch (verdict.kind) {
+    case "lost":
+      return false
+    case "held":
+      await hold(lease, hub)
+      return true
+    case "dead": {
+      const { address } = stored
+      const { reason } = verdict
+      await bury(job, { address, stored, reason, attempts: lease.attempt, outcome: attempt.outcome }, hub)
+      return true
+    }
+    default:
+      return hub.gate.end(lease, (lease) => hub.engine.queue.settle(lease, verdict))
+  }
 }
 
 /** Time since its publish, of a first attempt; what was routed of the past did not wait for it. */
-function waitedMs({ stored, trigger, attempt }: Concluded): number | undefined {
+function waitedMs({ stored, attempt }: Concluded, trigger: Trigger): number | undefined {
   if (attempt.number !== 1 || stored.storedAt < trigger.updatedAt) return undefined
   return Math.max(0, attempt.startedAt - stored.storedAt)
 }
 
-/** The destination is gone for good: the trigger is paused, and the delivery waits with it, so that nothing is lost. */
-async function concludeGone(concluded: Concluded, hub: Hub): Promise<void> {
-  const { job, stored, attempt, lane } = concluded
-  const { delivery } = job.lease
-  const verdict = { kind: "held" } as const
-  const reason = `${delivery.destination} is gone: ${attempt.outcome.detail}`
-  const pausing = hub.directory.pause(delivery, reason)
-  await Promise.all([pausing, hub.records.attempt(stored, delivery, attempt, verdict)])
-  await hold(job.lease, hub)
-  hub.observe.attempt?.({ lane, delivery, attempt, verdict, waitedMs: waitedMs(concluded) })
-}
-
-/** Holds until the trigger is resumed; if that came first, or its end, it is resumed again. */
-export async function hold(lease: Lease, { engine, directory, gate }: Hub): Promise<void> {
+/**
+ * Holds until the trigger is resumed, where it sends now if it is to take its backlog along; if the resuming came first, or the
+ * trigger's end, it is resumed again.
+ */
+export async function hold(lease: Lease, { engine, directory, backlog, gate }: Hub): Promise<void> {
   const { delivery } = lease
   await gate.end(lease, (lease) => engine.queue.hold(lease))
   await gate.persist("resuming a trigger", async () => {
     const trigger = await directory.trigger(delivery)
+    if (trigger && isLeftBehind(trigger, delivery)) await backlog.move(delivery)
     if (trigger?.paused || directory.isPaused(delivery)) return
     await engine.queue.resume(delivery.tenant, delivery.trigger, delivery.incarnation)
   })

@@ -34,7 +34,7 @@ async function start() {
 }
 
 const key = "trigger/default/t"
-const named = (trigger: string, incarnation = "") => ({ tenant: "default", trigger, incarnation })
+const named = (trigger: string, incarnation = "") => ({ tenant: "default", trigger, incarnation, destination: "there" })
 
 describe("the directory", () => {
   it("looks up what it has not heard of", async () => {
@@ -87,6 +87,20 @@ describe("the directory", () => {
     await rig.run(directory.pause(named("t", "i1"), "gone"))
     expect((await engine.catalog.get<Trigger>(key))!.value.paused).toBeUndefined()
     expect(directory.isPaused(named("t", "i2"))).toBe(false)
+  })
+
+  it("does not pause a trigger that sends elsewhere, whatever has come by here of that", async () => {
+    const { rig, engine, watch } = await start()
+    const trigger = createTrigger("t", await engine.log.head())
+    await rig.run(engine.catalog.put(key, trigger))
+    const directory = await watch(engine.catalog)
+    const moving = engine.catalog.put(key, { ...trigger, destination: "elsewhere" })
+    const pausing = directory.pause(named("t"), "gone")
+    expect(directory.isPaused(named("t"))).toBe(true)
+    await rig.run(moving)
+    expect(await rig.run(pausing)).toBe(false)
+    expect((await engine.catalog.get<Trigger>(key))!.value.paused).toBeUndefined()
+    expect(directory.isPaused(named("t"))).toBe(false)
   })
 
   it("pauses over another change of the trigger, and keeps that", async () => {

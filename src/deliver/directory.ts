@@ -1,8 +1,9 @@
 import type { Clock } from "../core/clock.ts"
 import { changeAgainst } from "../core/conflicts.ts"
-import type { TriggerName } from "../core/delivery.ts"
+import type { Delivery, TriggerName } from "../core/delivery.ts"
 import type { Catalog, Change } from "../core/engine.ts"
 import type { Destination, Trigger } from "../core/resources.ts"
+import { isLeftBehind } from "./left-behind.ts"
 
 const triggerPrefix = "trigger/"
 const destinationPrefix = "destination/"
@@ -11,7 +12,12 @@ export interface DirectoryListener {
   /** The trigger was resumed: it is not paused, and something may have been held here that believed it was. */
   active(trigger: Trigger): void
   destination(lane: string, destination: Destination | undefined): void
+  /** A trigger was paused from here. */
+  paused?(of: Paused, reason: string): void
 }
+
+/** A trigger that sends to a destination. */
+export type Paused = TriggerName & Pick<Delivery, "destination">
 
 /**
  * The triggers and destinations as the catalog has them, kept in memory. What it does not know it looks up: the router
@@ -23,8 +29,8 @@ export class Directory {
   readonly #listener: DirectoryListener
   readonly #triggers = new Map<string, Trigger>()
   readonly #destinations = new Map<string, Destination>()
-  /** Triggers being paused from here, until the change comes by: the incarnation of each. */
-  readonly #pausing = new Map<string, string>()
+  /** Triggers being paused from here, until the change comes by. */
+  readonly #pausing = new Map<string, { readonly incarnation: string; readonly done: Promise<boolean> }>()
   /** Triggers that were found to be paused before that change came by: it may come together with the next one. */
   readonly #foundPaused = new Set<string>()
 
@@ -46,11 +52,11 @@ export class Directory {
   /** The trigger that deliveries are of. Undefined: it exists no more. A promise only where it is not in memory. */
   trigger(of: TriggerName): Trigger | Promise<Trigger | undefined> {
     const known = this.#triggers.get(pathOf(of))
-    return known && isOf(known, of) ? known : this.#find(of)
+    return known && isOf(known, of) ? known : this.newest(of)
   }
 
-  /** Memory may still have the one that had the id before. */
-  async #find(of: TriggerName): Promise<Trigger | undefined> {
+  /** As {@link Directory.trigger}, whatever memory has: it may still be the one that had the id before, or an older version. */
+  async newest(of: TriggerName): Promise<Trigger | undefined> {
     const item = await this.#catalog.get<Trigger>(triggerPrefix + pathOf(of), { newest: true })
     if (item === undefined || !isOf(item.value, of)) return undefined
     if (item.value.paused) this.#foundPaused.add(pathOf(of))
@@ -60,44 +66,75 @@ export class Directory {
   /** As {@link Directory.trigger}; a destination's lane has its tenant and id. */
   destination(lane: string): Destination | Promise<Destination | undefined> {
     const known = this.#destinations.get(lane)
-    return known ?? this.#catalog.get<Destination>(destinationPrefix + lane).then((item) => item?.value)
+    return (
+      known ?? this.#catalog.get<Destination>(destinationPrefix + lane, { newest: true }).then((item) => item?.value)
+    )
   }
 
   /** Whether the trigger is known to be paused, or is being paused from here. */
   isPaused(of: TriggerName): boolean {
     const path = pathOf(of)
-    if (this.#pausing.get(path) === of.incarnation) return true
+    if (this.#pausing.get(path)?.incarnation === of.incarnation) return true
     const known = this.#triggers.get(path)
     return known?.paused !== undefined && isOf(known, of)
   }
 
-  /** Pauses the trigger, from this call on for us, and then in the catalog; unless it is paused already or gone. */
-  async pause(of: TriggerName, reason: string): Promise<void> {
+  /** Whether the delivery is not to be sent, as far as is known: its trigger rests, or has left it behind. */
+  keepsBack(delivery: Delivery): boolean {
+    const known = this.#triggers.get(pathOf(delivery))
+    return this.isPaused(delivery) || (known !== undefined && isOf(known, delivery) && isLeftBehind(known, delivery))
+  }
+
+  /**
+   * Pauses the trigger, from this call on for us, and then in the catalog, for its destination is gone. Answers whether it
+   * rests: not where it exists no more, or sends elsewhere by now.
+   */
+  async pause(of: Paused, reason: string): Promise<boolean> {
     const path = pathOf(of)
-    if (this.#pausing.get(path) === of.incarnation) return
-    this.#pausing.set(path, of.incarnation)
+    const pausing = this.#pausing.get(path)
+    if (pausing?.incarnation === of.incarnation) return pausing.done
+    const done = this.#pauseInCatalog(of, reason)
+    this.#pausing.set(path, { incarnation: of.incarnation, done })
+    return done
+  }
+
+  async #pauseInCatalog(of: Paused, reason: string): Promise<boolean> {
+    const path = pathOf(of)
+    let rests = false
     try {
-      await changeAgainst(this.#clock, `trigger ${of.trigger}`, () => this.#tryPause(of, reason))
+      await changeAgainst(this.#clock, `trigger ${of.trigger}`, async () => {
+        rests = await this.#tryPause(of, reason)
+      })
     } catch (error) {
-      this.#pausing.delete(path)
-      // Some may have been held already, for a pause that is none.
-      const trigger = this.#triggers.get(path)
-      if (trigger && !trigger.paused) this.#listener.active(trigger)
+      this.#unpause(path)
       throw error
     }
+    if (!rests) this.#unpause(path)
+    return rests
+  }
+
+  /** Some may have been held already, for a pause that is none. */
+  #unpause(path: string): void {
+    this.#pausing.delete(path)
+    const trigger = this.#triggers.get(path)
+    if (trigger && !trigger.paused) this.#listener.active(trigger)
   }
 
   /** Throws ConflictError where another write came first. */
-  async #tryPause(of: TriggerName, reason: string): Promise<void> {
-    const path = pathOf(of)
-    const item = await this.#catalog.get<Trigger>(triggerPrefix + path)
-    if (!item || item.value.paused || !isOf(item.value, of)) {
-      this.#pausing.delete(path)
-      return
+  async #tryPause(of: Paused, reason: string): Promise<boolean> {
+    const key = triggerPrefix + pathOf(of)
+    const item = await this.#catalog.get<Trigger>(key)
+    if (!item || !isOf(item.value, of) || item.value.destination !== of.destination) return false
+    if (item.value.paused) {
+      // The change that says so has come by, or will.
+      this.#pausing.delete(pathOf(of))
+      return true
     }
     const since = this.#clock.now()
     const paused = { ...item.value, updatedAt: since, paused: { since, reason } }
-    await this.#catalog.put(triggerPrefix + path, paused, item.revision)
+    await this.#catalog.put(key, paused, item.revision)
+    this.#listener.paused?.(of, reason)
+    return true
   }
 
   async #watchTriggers(stop: AbortSignal, current: () => void): Promise<void> {

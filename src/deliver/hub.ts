@@ -4,6 +4,7 @@ import type { Attempt, DeadLetter, Delivery } from "../core/delivery.ts"
 import type { Engine, Lease } from "../core/engine.ts"
 import { ClosedError, LeaseLostError } from "../core/errors.ts"
 import type { Logger } from "../core/logger.ts"
+import type { Backlog } from "./backlog.ts"
 import type { Breaker } from "./breaker.ts"
 import type { DamagedDeliveries } from "./damaged.ts"
 import type { Directory } from "./directory.ts"
@@ -66,6 +67,7 @@ export interface Hub {
   readonly limits: DeliveryLimits
   readonly slots: Slots
   readonly directory: Directory
+  readonly backlog: Backlog
   readonly records: Records
   readonly outlets: OutletContext
   readonly gate: Gate

@@ -1,6 +1,5 @@
 import type { Outcome } from "../core/delivery.ts"
 import type { Lease, StoredEvent } from "../core/engine.ts"
-import type { Trigger } from "../core/resources.ts"
 
 /**
  * A lease in hand:
@@ -30,5 +29,4 @@ interface Sending {
 export interface ReadyJob {
   readonly job: Job
   readonly stored: StoredEvent
-  readonly trigger: Trigger
 }

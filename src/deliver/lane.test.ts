@@ -110,16 +110,6 @@ describe("triggers and destinations that change", () => {
     expect(await hub.letters()).toEqual([])
   })
 
-  it("gives up deliveries whose destination is not there", async () => {
-    const hub = await Delivering.start()
-    await hub.trigger("a")
-    await hub.owe(1, "a")
-    await hub.empty("a")
-    expect(await hub.letters()).toMatchObject([
-      { reason: "permanent", lastOutcome: { detail: "there is no destination a" } },
-    ])
-  })
-
   it("opens a changed destination anew, and closes the old one when nobody uses it", async () => {
     const hub = await Delivering.start()
     let release = () => {}

@@ -9,7 +9,7 @@ import type { Job, ReadyJob } from "./job.ts"
 import { Outlet, type Sent } from "./outlet.ts"
 import { Rate } from "./rate.ts"
 
-/** For a destination that is not there: its deliveries die one after another. */
+/** For a destination that is not there: its deliveries are held, moved or given up, some at a time. */
 const concurrencyWithout = 4
 /** How long an aborted attempt may take to end before it is left to itself. */
 const abortMs = 2_000
@@ -139,7 +139,7 @@ export class Lane {
         return
       }
       this.#ready.shift()
-      if (this.#hub.directory.isPaused(next.job.lease.delivery)) {
+      if (this.#hub.directory.keepsBack(next.job.lease.delivery)) {
         void this.#end(next.job, () => hold(next.job.lease, this.#hub))
         continue
       }
@@ -218,7 +218,7 @@ export class Lane {
     const prepared = await prepare(job, this.#hub)
     this.#fetching--
     if (prepared.kind === "ready") {
-      this.#ready.push({ job, stored: prepared.stored, trigger: prepared.trigger })
+      this.#ready.push({ job, stored: prepared.stored })
       this.#go()
     } else {
       await this.#end(job, () => (prepared.kind === "dead" ? bury(job, prepared, this.#hub) : prepared.end()))
@@ -231,7 +231,8 @@ export class Lane {
     this.#sending++
     const startedAt = clock.now()
     const begunAt = clock.steady()
-    const sent = await new Promise<Sent>((resolve) => {
+    const { version } = this.#outlet
+    let sent = await new Promise<Sent>((resolve) => {
       const controller = new AbortController()
       const abandon = (outcome: Sent["outcome"]) => resolve({ outcome, sign: "down" })
       job.sending = { begunAt, controller, abandon }
@@ -244,6 +245,7 @@ export class Lane {
     this.#sending--
     this.#lastActiveAt = now
     if (sent.outcome.kind === "failed" && aborted) return this.#end(job, () => this.#giveBack(job, 0))
+    if (version !== this.#outlet.version) sent = ofAnother(sent)
     this.#learn(job, sent, now, limits.restMsMax)
     const durationMs = Math.round(now - begunAt)
     const attempt = { number: job.lease.attempt, startedAt, durationMs, outcome: sent.outcome }
@@ -336,4 +338,12 @@ export class Lane {
     const detail = `no end of the attempt within ${limits.attemptMsMax} ms`
     if (overMs >= abortMs) abandon({ kind: "failed", detail, permanent: false })
   }
+}
+
+/** What an attempt came to whose destination was changed meanwhile: what it says of that holds for what was, and no more. */
+function ofAnother({ outcome }: Sent): Sent {
+  if (outcome.kind === "delivered") return { outcome, sign: "unclear" }
+  const { response } = outcome
+  const detail = `${outcome.detail} (the destination was changed meanwhile)`
+  return { outcome: { kind: "failed", detail, permanent: false, ...(response && { response }) }, sign: "unclear" }
 }

@@ -32,17 +32,25 @@ export class Outlet {
   #opening: Promise<Opened> | undefined
   #opened: Opened | undefined
   readonly #closing = new Set<Promise<void>>()
+  #version = 0
 
   constructor(destination: Destination | undefined, context: OutletContext) {
     this.#destination = destination
     this.#context = context
   }
 
+  /** Counts the changes after which it is another destination that is sent to. */
+  get version(): number {
+    return this.#version
+  }
+
   /** From the next send on. What is being sent ends on the sender that it began with. */
   change(destination: Destination | undefined): void {
     const before = this.#destination
     this.#destination = destination
-    if (before === undefined || destination === undefined || waysOf(before) !== waysOf(destination)) this.retire()
+    if (before !== undefined && destination !== undefined && waysOf(before) === waysOf(destination)) return
+    this.#version++
+    this.retire()
   }
 
   /** Never throws: a sender that does has made a failed attempt. */
@@ -130,8 +138,9 @@ function waysOf({ kind, config, signingKeys }: Destination): string {
   return JSON.stringify([kind, config, signingKeys])
 }
 
+/** One that does not exist is as gone as one that says so. */
 function missing(detail: string): Sent {
-  return { outcome: { kind: "failed", detail, permanent: true }, sign: "unclear" }
+  return { outcome: { kind: "failed", detail, permanent: true, gone: true }, sign: "unclear" }
 }
 
 /** Whoever cannot be opened is as good as down: it is tried again without using up everybody's attempts. */

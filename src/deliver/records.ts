@@ -8,8 +8,11 @@ import { ClosedError, OverloadError, StorageError, StorageFullError } from "../c
 import { Event } from "../core/event.ts"
 import type { Logger } from "../core/logger.ts"
 
-/** What follows from an attempt, as it is told: beside the verdicts, a delivery whose trigger was paused is held. */
-export type ToldVerdict = Verdict | { readonly kind: "held" }
+/**
+ * What follows from an attempt, as it is told. Beside the verdicts: held, with the trigger that was paused; lost, where the
+ * attempt's lease ended before it did, so that nothing follows from it.
+ */
+export type ToldVerdict = Verdict | { readonly kind: "held" | "lost" }
 
 /** A crash between telling of a dead letter and burying it tells of it twice, under one id. */
 const deadLetterWindowMs = 86_400_000

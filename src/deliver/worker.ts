@@ -9,6 +9,7 @@ import type { Event } from "../core/event.ts"
 import type { LaneWork } from "../core/figures.ts"
 import type { Logger } from "../core/logger.ts"
 import type { Destination, Trigger } from "../core/resources.ts"
+import { Backlog } from "./backlog.ts"
 import { DamagedDeliveries } from "./damaged.ts"
 import { Directory } from "./directory.ts"
 import { type DeliveryLimits, type DeliveryObserver, deliveryLimits, Gate, type Hub } from "./hub.ts"
@@ -72,6 +73,7 @@ class Worker {
       active: ({ tenant, id, incarnation = "" }: Trigger) => this.#resume({ tenant, trigger: id, incarnation }),
       destination: (lane: string, destination: Destination | undefined) => this.#lanes.get(lane)?.change(destination),
     }
+    const directory = new Directory({ catalog: engine.catalog, clock, listener })
     this.#hub = {
       engine,
       clock,
@@ -80,7 +82,8 @@ class Worker {
       observe,
       limits,
       slots: new Slots(limits.inFlightMax),
-      directory: new Directory({ catalog: engine.catalog, clock, listener }),
+      directory,
+      backlog: new Backlog(engine.queue, directory),
       records: new Records({ log: engine.log, clock, logger: log, lost: () => observe.recordLost?.() }),
       outlets: { kinds, publish: (address, event) => options.publish(address, event), log },
       gate: new Gate(clock, log),
