@@ -4,6 +4,7 @@ import type { DeadLetter, Verdict } from "../src/core/delivery.ts"
 import { deliveryId } from "../src/core/delivery.ts"
 import type { DeliveryQueue, EventLog, StoredEvent } from "../src/core/engine.ts"
 import { fingerprintOf } from "../src/core/fingerprint.ts"
+import { discardedType } from "../src/deliver/records.ts"
 import type { NamedDamage } from "./damage.ts"
 import type { Hub } from "./hub.ts"
 import { Keeping } from "./keeping.ts"
@@ -252,7 +253,8 @@ async function checkDeliveries(
       const open = await openOf(queue, trigger, stored)
       if (open) throw new InvariantError(3, `${id} is still ${open.state}`)
       if (letters.has(id)) continue
-      if (!record.deliveries.get(id)?.taken) {
+      const known = record.deliveries.get(id)
+      if (!known?.taken && !known?.discarded) {
         throw new InvariantError(2, `${id} was owed, and neither delivered nor given up`)
       }
     }
@@ -280,8 +282,9 @@ function checkLetters(world: World, letters: ReadonlyMap<string, DeadLetter>, ev
   const { record } = world
   const kept = new Set(events.map(({ cursor }) => cursor))
   for (const letter of letters.values()) checkLetter(record, letter, kept)
-  for (const { id, ended } of record.deliveries.values()) {
-    if (ended?.kind === "dead" && !letters.has(id)) throw new InvariantError(3, `the dead letter ${id} is lost`)
+  for (const { id, ended, discarded } of record.deliveries.values()) {
+    if (ended?.kind === "dead" && !letters.has(id) && !discarded)
+      throw new InvariantError(3, `the dead letter ${id} is lost`)
   }
 }
 
@@ -292,7 +295,8 @@ function checkLetter(record: RunRecord, letter: DeadLetter, kept: ReadonlySet<Cu
   if (!known || policies.length === 0) {
     throw new InvariantError(2, `the dead letter ${id} is of a delivery that never was`)
   }
-  if (known.ended?.kind === "done") throw new InvariantError(2, `${id} is done, and a dead letter`)
+  if (known.ended && known.ended.kind !== "dead")
+    throw new InvariantError(2, `${id} is ${known.ended.kind}, and a dead letter`)
   const mayBeNowhere = record.models
     .get(`destination/${tenant}/${destination}`)
     ?.spans.some(({ fields, from }) => fields === undefined && from < letter.diedAt)
@@ -312,15 +316,17 @@ function checkTold({ record }: World, events: readonly StoredEvent[], letters: R
   if (record.counts.has("full disks") || record.damage.count > 0) return
   const told = new Set<string>()
   for (const { address, event } of events) {
-    if (address.topic === deadLettersTopic) told.add(`dead ${event.attribute("subject")}`)
+    if (address.topic === deadLettersTopic) told.add(`${event.type} ${event.attribute("subject")}`)
     if (address.topic !== attemptsTopic) continue
     const { verdict } = JSON.parse(Buffer.from(event.data!).toString()) as { verdict: Verdict }
     told.add(`attempt ${verdict.kind} ${event.attribute("subject")}`)
   }
   for (const id of letters.keys()) {
-    if (!told.has(`dead ${id}`)) throw new InvariantError(3, `the dead letter ${id} is not told of`)
+    if (!told.has(`redcar.dead-letter ${id}`)) throw new InvariantError(3, `the dead letter ${id} is not told of`)
   }
   for (const { id, ended, deleted } of record.deliveries.values()) {
+    if (ended?.kind === "discarded" && !told.has(`${discardedType} ${id}`))
+      throw new InvariantError(3, `${id} was discarded, and nobody is told why`)
     if (ended?.kind !== "done" || deleted || told.has(`attempt done ${id}`)) continue
     throw new InvariantError(3, `${id} is done, and no attempt is told of that did it`)
   }

@@ -36,6 +36,36 @@ export const letterDoings: Readonly<Record<string, Doing>> = {
       await redrive(place, subject, operation, { body: { ...which, ...(chance.happens(0.2) && { dryRun: true }) } })
     },
   },
+  discardDeadLetter: {
+    weight: 1,
+    async run(place, subject, operation) {
+      for (const id of (await lettersOf(place, subject)).slice(0, 2)) {
+        await discard(place, subject, operation, { parameters: { id }, body: { reason: "simulated" } })
+      }
+    },
+  },
+  discardDeadLetters: {
+    weight: 0.5,
+    async run(place, subject, operation) {
+      const which = place.chance.pick<object>([{ trigger: subject.trigger }, { deadReason: "permanent" }])
+      const body = { reason: "simulated", ...which, ...(place.chance.happens(0.2) && { dryRun: true }) }
+      await discard(place, subject, operation, { body })
+    },
+  },
+}
+
+/** 3: as many are gone as are said to be. */
+async function discard(place: Workplace, { tenant }: Subject, operation: Operation, what: object): Promise<void> {
+  const { record, violate } = place.world
+  const before = record.counts.get("discards") ?? 0
+  const asked = await call(place, { operation, tenant, ...what })
+  if (asked.kind !== "answered" || asked.value.status !== 200) return
+  record.count(operation.id)
+  const discarded = (record.counts.get("discards") ?? 0) - before
+  if (asked.value.body.discarded <= discarded) return
+  violate(
+    new InvariantError(3, `${tenant} was told of ${asked.value.body.discarded} discarded letters, not ${discarded}`),
+  )
 }
 
 async function redrive(place: Workplace, { tenant }: Subject, operation: Operation, what: object): Promise<void> {

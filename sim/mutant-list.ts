@@ -306,9 +306,22 @@ export const mutants: readonly Mutant[] = [
     after: "const rows = due.filter(",
   },
   {
+    name: "what is discarded stays",
+    file: `${engine}/queue.ts`,
+    before: "await this.#leaveDead(key, [])\n    await",
+    after: "await",
+  },
+  {
+    name: "discarding is not told",
+    file: `${api}/discards.ts`,
+    before: "  await recordDiscard(engine.log, await eventOf(context, letter), letter, discarding)",
+    after:
+      "  if (letter.attempts < 0) await recordDiscard(engine.log, await eventOf(context, letter), letter, discarding)",
+  },
+  {
     name: "many letters are said to be put back",
-    file: `${api}/redrive.ts`,
-    before: "(await refusal(letter)) === undefined && queue.redrive(tenant, letter.id)",
+    file: `${api}/dead-letters.ts`,
+    before: "(await refusal(letter)) === undefined && queue.redrive(letter.tenant, letter.id)",
     after: "(await refusal(letter)) === undefined",
   },
   {

@@ -65,6 +65,7 @@ export function observeQueue(options: ObserverOptions): DeliveryQueue {
       options.record.count("redrives")
       return queue.redrive(tenant, id)
     },
+    discard: (tenant, id) => discarding(options, tenant, id),
   }
 }
 
@@ -78,6 +79,18 @@ async function move({ queue, record, trace }: ObserverOptions, of: TriggerName, 
   } finally {
     over()
   }
+}
+
+async function discarding(options: ObserverOptions, tenant: string, id: string): Promise<boolean> {
+  const { record, trace, queue } = options
+  const delivery = record.delivery(id)
+  delivery.discarded = true
+  trace.line(`discard ${id}`)
+  record.count("discards")
+  const { redrives } = delivery
+  const isDone = await queue.discard(tenant, id)
+  if (isDone && options.alive() && delivery.redrives === redrives) delivery.ended = { kind: "discarded" }
+  return isDone
 }
 
 /** The methods that are passed on as they are; a class's methods are not its own properties. */

@@ -17,6 +17,8 @@ async function list(place: Workplace, { tenant, destination }: Subject, operatio
   const { chance, world } = place
   const { record, violate } = world
   const which = chance.pick<Record<string, string>>([{}, {}, { destination }, { state: "parked" }, { state: "held" }])
+  const resting = restingOf(place, tenant)
+  const listed = new Set<string>()
   const done = new Set([...record.deliveries.values()].filter(({ ended }) => ended).map(({ id }) => id))
   const query = { ...which, pageSize: chance.pick(["3", "50"]) }
   let last = ""
@@ -38,9 +40,27 @@ async function list(place: Workplace, { tenant, destination }: Subject, operatio
       if (done.has(item.id) && ended && of.every(({ deletionAt }) => deletionAt === undefined))
         violate(new InvariantError(2, `${item.id} was listed as ${item.state}, though it was ${ended.kind}`))
       last = item.id
+      listed.add(item.id)
     }
     pageToken = nextPageToken
   } while (pageToken !== undefined)
+  if (Object.keys(which).length > 0) return
+  for (const id of restingOf(place, tenant, resting).keys()) {
+    if (!listed.has(id)) violate(new InvariantError(2, `${id} waits for its retry, and is not listed`))
+  }
+}
+
+/** The deliveries of a tenant that wait for their retry; of those `before`, those that still do. */
+function restingOf({ world }: Workplace, tenant: string, before?: ReadonlyMap<string, object>): Map<string, object> {
+  const { record, clock } = world
+  const resting = new Map<string, object>()
+  for (const { id, rest, live } of record.deliveries.values()) {
+    if (!rest || live || rest.untilMs <= clock.now() || (before && before.get(id) !== rest)) continue
+    const [, trigger, incarnation] = id.split(".")
+    const of = record.triggersOf({ tenant, id: trigger! }).find((each) => each.incarnation === incarnation)
+    if (of && of.deletionAt === undefined) resting.set(id, rest)
+  }
+  return resting
 }
 
 /** 2: every open delivery is listed. */

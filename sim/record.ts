@@ -91,7 +91,9 @@ export interface DeliveryRecord {
   /** The newest lease. */
   live?: LeaseRecord
   /** How it ended, as the hub has said: no crash takes that back. */
-  ended?: { readonly kind: "done" | "dead" }
+  ended?: { readonly kind: "done" | "dead" | "discarded" }
+  /** Its dead letter was asked to be discarded. */
+  discarded?: boolean
   /** Not to be leased before this. */
   rest?: { readonly untilMs: number }
 }

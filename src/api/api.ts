@@ -12,6 +12,7 @@ import { type ApiContext, type ApiFigures, type ApiOptions, createTurns } from "
 import { deadLetterRoutes } from "./dead-letters.ts"
 import { destinationRoutes } from "./destination-routes.ts"
 import { destinationType } from "./destinations.ts"
+import { discardRoutes } from "./discards.ts"
 import { docsRoutes } from "./docs.ts"
 import { dryRunRoutes } from "./dry-run.ts"
 import { notFound, ProblemError, toProblem } from "./errors.ts"
@@ -118,6 +119,7 @@ function registerRoutes(app: App, context: ApiContext): void {
   destinationRoutes(app, context, destinations)
   openDeliveryRoutes(app, context)
   deadLetterRoutes(app, context)
+  discardRoutes(app, context)
   natsCredentialsRoutes(app, context)
 }
 

@@ -8,15 +8,19 @@ import { AttemptSchema, attemptsOf, OutcomeSchema, showOutcome } from "./deliver
 import { notFound, ProblemError } from "./errors.ts"
 import { eventOf } from "./event-of.ts"
 import { readBody, readQuery } from "./fields.ts"
+import { partMax, throughLetters } from "./letter-parts.ts"
 import { formatPageToken, PageItems, pageSizeDefault, parsePageToken } from "./paging.ts"
-import { redriveMax, redrivePart } from "./redrive.ts"
 import { mayBeId, resourceKey } from "./resource-store.ts"
 import { type App, documented, pathPart, tenantOf } from "./routes.ts"
 import { choice, component, PageQuery, pageOf, strict, Timestamp } from "./schemas.ts"
 
-const which = {
+/** Which letters, besides the reason that they died of. */
+export const whose = {
   trigger: Type.Optional(Type.String({ description: "Only those of this trigger." })),
   destination: Type.Optional(Type.String({ description: "Only those of this destination." })),
+}
+const which = {
+  ...whose,
   reason: Type.Optional(choice(deadReasons, { description: "Only those of this reason." })),
 }
 /** Letters read at once. */
@@ -24,16 +28,25 @@ const readAtOnce = 64
 
 const ListQuery = strict({ ...which, ...PageQuery })
 
+/** What is asked of many letters, part by part. */
+export const partFields = {
+  dryRun: Type.Optional(Type.Boolean({ default: false, description: "Only count." })),
+  limit: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: partMax, default: partMax, description: "So many at most." }),
+  ),
+  pageToken: Type.Optional(Type.String({ description: "The `nextPageToken` of the answer before, to go on." })),
+}
+
+export const PartToken = Type.Optional(
+  Type.String({ description: "There may be more: send the same with this as `pageToken`. Absent at the end." }),
+)
+
 const RedriveInput = component(
   "RedriveInput",
   strict(
     {
       ...which,
-      dryRun: Type.Optional(Type.Boolean({ default: false, description: "Only count." })),
-      limit: Type.Optional(
-        Type.Integer({ minimum: 1, maximum: redriveMax, default: redriveMax, description: "So many at most." }),
-      ),
-      pageToken: Type.Optional(Type.String({ description: "The `nextPageToken` of the answer before, to go on." })),
+      ...partFields,
     },
     { examples: [{ destination: "warehouse", dryRun: true }] },
   ),
@@ -44,9 +57,7 @@ const Redriven = component(
   Type.Object({
     matched: Type.Integer(),
     redriven: Type.Integer({ description: "Fewer than matched where a trigger or destination is gone." }),
-    nextPageToken: Type.Optional(
-      Type.String({ description: "There may be more: send the same with this as `pageToken`. Absent at the end." }),
-    ),
+    nextPageToken: PartToken,
   }),
 )
 
@@ -87,9 +98,9 @@ const DeadLetterDetail = component(
   }),
 )
 
-const idParams = Type.Object({ id: Type.String({ description: "The dead letter's id." }) })
+export const letterParams = Type.Object({ id: Type.String({ description: "The dead letter's id." }) })
 
-/** Dead letters: listed, read, and put back one by one or many at once. */
+/** Dead letters: listed, read, and put back one by one or many at once. Discarding is in `discards.ts`. */
 export function deadLetterRoutes(app: App, context: ApiContext): void {
   const { queue } = context.engine
   app.get("/v1/dead-letters", documented(docs.list), async (request) => {
@@ -104,7 +115,7 @@ export function deadLetterRoutes(app: App, context: ApiContext): void {
     return items.page(query)
   })
   app.get("/v1/dead-letters/:id", documented(docs.get), async (request) => {
-    const letter = await find(context, tenantOf(request), pathPart(request, "id"))
+    const letter = await findLetter(context, tenantOf(request), pathPart(request, "id"))
     const tried = await attemptsOf(context, letter.tenant, letter.cursor, context.room.shareOf(request))
     const event = (await eventOf(context, letter))?.event
     return {
@@ -114,26 +125,22 @@ export function deadLetterRoutes(app: App, context: ApiContext): void {
     }
   })
   app.post("/v1/dead-letters/:id/redrive", documented(docs.redriveOne), async (request) => {
-    const letter = await find(context, tenantOf(request), pathPart(request, "id"))
+    const letter = await findLetter(context, tenantOf(request), pathPart(request, "id"))
     const gone = await missing(context)(letter)
     if (gone !== undefined) throw new ProblemError("conflict", gone)
     const redriven = await queue.redrive(letter.tenant, letter.id)
     return { matched: 1, redriven: redriven ? 1 : 0 }
   })
   app.post("/v1/dead-letters/redrive", documented(docs.redriveMany), async (request, reply) => {
-    const { dryRun = false, limit = redriveMax, pageToken, ...filter } = readBody(RedriveInput, request.body)
+    const { dryRun = false, limit = partMax, pageToken, ...filter } = readBody(RedriveInput, request.body)
     const tenant = tenantOf(request)
     const query = [tenant, "redrive", filter.trigger, filter.destination, filter.reason, dryRun]
-    const { after, ...counts } = await redrivePart(context, {
-      tenant,
-      filter,
-      dryRun,
-      limit,
-      after: parsePageToken(query, pageToken),
+    const { matched, done, after } = await throughLetters(context, {
+      ...{ tenant, filter, limit, after: parsePageToken(query, pageToken) },
       gone: () => reply.raw.destroyed,
-      refusal: missing(context),
+      act: dryRun ? undefined : redriver(context),
     })
-    return { ...counts, ...(after !== undefined && { nextPageToken: formatPageToken(query, after) }) }
+    return { matched, redriven: done, ...(after !== undefined && { nextPageToken: formatPageToken(query, after) }) }
   })
 }
 
@@ -157,6 +164,13 @@ async function* lettersOf(
   } while (letters.length === readAtOnce)
 }
 
+/** Redrives each letter that can be. */
+function redriver(context: ApiContext): (letter: DeadLetter) => Promise<boolean> {
+  const { queue } = context.engine
+  const refusal = missing(context)
+  return async (letter) => (await refusal(letter)) === undefined && queue.redrive(letter.tenant, letter.id)
+}
+
 /** Tells what a letter's delivery would lack: its trigger or its destination. Asks the catalog once for each. */
 function missing(context: ApiContext): (letter: DeadLetter) => Promise<string | undefined> {
   const known = new Map<string, Promise<Item<Pick<Trigger, "incarnation">> | undefined>>()
@@ -177,10 +191,11 @@ function missing(context: ApiContext): (letter: DeadLetter) => Promise<string | 
   }
 }
 
-async function find(context: ApiContext, tenant: string, id: string): Promise<DeadLetter> {
+/** Throws ProblemError where there is none. */
+export async function findLetter(context: ApiContext, tenant: string, id: string): Promise<DeadLetter> {
   const letter = mayBeId(id) ? await context.engine.queue.deadLetter(tenant, id) : undefined
   if (letter !== undefined) return letter
-  throw notFound(`there is no dead letter ${JSON.stringify(id)}; it may have been redriven`)
+  throw notFound(`there is no dead letter ${JSON.stringify(id)}; it may have been redriven or discarded`)
 }
 
 function showLetter(letter: DeadLetter): Static<typeof DeadLetterSchema> {
@@ -214,7 +229,7 @@ const docs = {
     operationId: "getDeadLetter",
     tag,
     summary: "Read a dead letter with its attempts",
-    params: idParams,
+    params: letterParams,
     answers: { 200: DeadLetterDetail },
     problems: ["not-found"],
   },
@@ -223,7 +238,7 @@ const docs = {
     tag,
     summary: "Deliver a dead letter again",
     description: "Its attempts so far are forgiven.",
-    params: idParams,
+    params: letterParams,
     answers: { 200: Redriven },
     problems: ["not-found", "conflict"],
   },

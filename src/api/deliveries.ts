@@ -13,6 +13,7 @@ import { resourceKey } from "./resource-store.ts"
 import type { Share } from "./room.ts"
 import { scan } from "./scan.ts"
 import { choice, component, Timestamp } from "./schemas.ts"
+import { discardsOf, type ToldDiscard } from "./told-discards.ts"
 
 /** Attempts shown of one event at most, its first ones. */
 const attemptsMax = 10_000
@@ -59,13 +60,16 @@ export const DeliverySchema = component(
     id: Type.String(),
     trigger: Type.String(),
     destination: Type.String(),
-    state: choice(["due", "leased", "parked", "held", "done", "dead", "dropped"], {
+    state: choice(["due", "leased", "parked", "held", "done", "dead", "discarded", "dropped"], {
       description:
         "due: waits for its turn; leased: being sent; parked: waits for its retry; held: its trigger is paused; " +
-        "done: delivered; dead: given up; dropped: its trigger was deleted before it was done.",
+        "done: delivered; dead: given up; discarded: given up, and discarded since; dropped: its trigger was deleted before it was done.",
     }),
     attempts: Type.Array(AttemptSchema),
     dueAt: Type.Optional(Timestamp),
+    discarded: Type.Optional(
+      Type.Object({ at: Timestamp, reason: Type.String() }, { description: "When and why it was, where it is." }),
+    ),
   }),
 )
 
@@ -114,20 +118,25 @@ export async function deliveriesFor(
   const { address, cursor } = stored
   const { tenant } = address
   const tried = await attemptsOf(context, tenant, cursor, share)
+  const discards = await discardsOf(context, tenant, cursor)
   const pace = createPace(context.clock)
   const candidates = new Map<string, Fired>()
   for (const each of fired) {
     candidates.set(deliveryId(cursor, each.trigger, each.incarnation), each)
     await pace()
   }
-  for (const [id, each] of tried) candidates.set(id, each)
+  for (const [id, each] of [...discards, ...tried]) candidates.set(id, each)
   const shown: ShownDelivery[] = []
   const fingerprint = fingerprintOf(stored)
   const all = Array.from(candidates, ([id, { trigger, incarnation, destination }]): Delivery => {
     return { id, tenant, trigger, incarnation, destination, cursor, fingerprint }
   })
   for (let i = 0; i < all.length; i += atOnce) {
-    const some = all.slice(i, i + atOnce).map((delivery) => showDelivery(context, delivery, tried.get(delivery.id)))
+    const some = all
+      .slice(i, i + atOnce)
+      .map((delivery) =>
+        showDelivery(context, delivery, { tried: tried.get(delivery.id), discard: discards.get(delivery.id) }),
+      )
     for (const each of await Promise.all(some)) if (each !== undefined) shown.push(each)
     await pace()
   }
@@ -186,29 +195,39 @@ async function triggersFor(context: ApiContext, { address }: StoredEvent, share:
   return found
 }
 
-async function showDelivery(
-  context: ApiContext,
-  delivery: Delivery,
-  tried: Tried | undefined,
-): Promise<ShownDelivery | undefined> {
+/** What the log was told of a delivery. */
+interface Told {
+  readonly tried: Tried | undefined
+  readonly discard: ToldDiscard | undefined
+}
+
+async function showDelivery(context: ApiContext, delivery: Delivery, told: Told): Promise<ShownDelivery | undefined> {
   const { queue } = context.engine
   const open = await queue.open(delivery)
   const dead = open === undefined ? await queue.deadLetter(delivery.tenant, delivery.id) : undefined
-  if (open === undefined && dead === undefined && tried === undefined) return undefined
+  const { tried, discard } = told
+  if ([open, dead, tried, discard].every((each) => each === undefined)) return undefined
+  const state = stateOf(open, dead !== undefined, told)
   return {
     id: delivery.id,
     trigger: delivery.trigger,
     // A trigger's destination can change; the delivery keeps the one that it was made for.
-    destination: open?.delivery.destination ?? dead?.destination ?? tried?.destination ?? delivery.destination,
-    state: stateOf(open, dead !== undefined, tried),
+    destination: (open?.delivery ?? dead ?? tried ?? discard ?? delivery).destination,
+    state,
     attempts: tried?.attempts ?? [],
     ...(open !== undefined && { dueAt: new Date(open.dueAt).toISOString() }),
+    ...(state === "discarded" && {
+      discarded: { at: new Date(discard!.discardedAt).toISOString(), reason: discard!.reason },
+    }),
   }
 }
 
-function stateOf(open: OpenDelivery | undefined, isDead: boolean, tried: Tried | undefined): ShownDelivery["state"] {
+/** What was discarded may have been resent since: then the last attempt tells. */
+function stateOf(open: OpenDelivery | undefined, isDead: boolean, { tried, discard }: Told): ShownDelivery["state"] {
   if (open !== undefined) return open.state
-  if (isDead || tried?.verdict === "dead") return "dead"
+  if (isDead) return "dead"
+  if (discard !== undefined && (tried === undefined || tried.verdict === "dead")) return "discarded"
+  if (tried?.verdict === "dead") return "dead"
   return tried?.verdict === "done" ? "done" : "dropped"
 }
 

@@ -1,11 +1,11 @@
 import { type Command, Option } from "commander"
 import { deadReasons } from "../core/delivery.ts"
 import { type CommonOptions, type Context, examples, subcommand, wholeNumber, withHub } from "./command.ts"
+import { addDiscard } from "./discard.ts"
 import { UsageError } from "./failures.ts"
 import type { Query } from "./hub.ts"
-import { ago, confirmed, printDone, printFirst, printList, printOne } from "./output.ts"
-import { plural } from "./progress.ts"
-import { redriveAll } from "./redrive.ts"
+import { doMany, type LettersAction } from "./many-letters.ts"
+import { ago, printDone, printFirst, printList, printOne } from "./output.ts"
 import { pageOf } from "./resource.ts"
 import type { Column } from "./table.ts"
 
@@ -63,6 +63,7 @@ export function configure(command: Command, context: Context): void {
   addList(command, context)
   addRead(command, context)
   addRedrive(command, context)
+  addDiscard(command, context)
 }
 
 function withWhich(command: Command): Command {
@@ -147,16 +148,13 @@ async function redriveMany(context: Context, options: RedriveOptions): Promise<v
   if (!options.all && Object.values(which).every((value) => value === undefined)) {
     throw new UsageError("which dead letters?", ["Name one, or say --trigger, --destination or --reason, or --all."])
   }
-  const { matched } = await redriveAll(context, options, { ...which, dryRun: true }, undefined)
-  const letters = plural(matched, "dead letter")
-  if (options.dryRun)
-    return printDone(context, options, { matched, redriven: 0 }, `${letters} would be delivered again`)
-  if (matched === 0) return printDone(context, options, { matched, redriven: 0 }, "no dead letter matches")
-  if (!(await confirmed(context, `Deliver ${letters} again?`, options))) {
-    throw new UsageError(`${letters} would be delivered again; nothing was done`, [
-      "Say yes when asked, or give --yes.",
-    ])
-  }
-  const done = await redriveAll(context, options, { ...which, dryRun: false }, matched)
-  await printDone(context, options, done, `${plural(done.redriven, "dead letter")} on the way again`)
+  await doMany(context, options, redriving, which)
+}
+
+const redriving: LettersAction = {
+  path: `${path}/redrive`,
+  member: "redriven",
+  would: "delivered again",
+  done: "on the way again",
+  question: (letters) => `Deliver ${letters} again?`,
 }

@@ -13,6 +13,7 @@ interface ApiDelivery {
   readonly state: string
   readonly attempts: readonly { readonly number: number; readonly outcome: { readonly detail: string } }[]
   readonly dueAt?: string
+  readonly discarded?: { readonly reason: string }
 }
 
 const columns: readonly Column<ApiDelivery>[] = [
@@ -21,7 +22,10 @@ const columns: readonly Column<ApiDelivery>[] = [
   { title: "state", value: ({ state }) => state },
   { title: "tries", value: ({ attempts }) => String(attempts.length), align: "right" },
   { title: "next", value: (delivery) => nextAttempt(delivery, Date.now()) || "-" },
-  { title: "last outcome", value: ({ attempts }) => attempts.at(-1)?.outcome.detail ?? "" },
+  {
+    title: "last outcome",
+    value: ({ attempts, discarded }) => discarded?.reason ?? attempts.at(-1)?.outcome.detail ?? "",
+  },
 ]
 
 export function configure(command: Command, context: Context): void {

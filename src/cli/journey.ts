@@ -29,6 +29,7 @@ interface ApiJourneyTrigger {
   readonly delivery?: {
     readonly state: string
     readonly dueAt?: string
+    readonly discarded?: { readonly at: string; readonly reason: string }
     readonly attempts: readonly {
       readonly number: number
       readonly startedAt: string
@@ -115,6 +116,7 @@ function triggerLines(
   const state = delivery === undefined ? "" : `  ${stateOf(delivery.state, colours)}`
   const next = delivery === undefined ? "" : nextAttempt(delivery, now)
   const due = next === "" ? "" : colours.dim(` next ${next}`)
+  const discarded = delivery?.discarded
   return [
     `  ${verdictMark(verdict, colours)} ${colours.bold(trigger)} → ${destination}${gone}${state}${due}`,
     `      ${colours.dim(printable(sentence))}`,
@@ -123,12 +125,13 @@ function triggerLines(
       const body = outcome.response?.body ? `: ${shortened(outcome.response.body)}` : ""
       return `      ${mark} attempt ${number} at ${startedAt}, ${counted(durationMs)} ms: ${printable(outcome.detail + body)}`
     }),
+    ...(discarded ? [`      ${colours.red("✗")} discarded at ${discarded.at}: ${printable(discarded.reason)}`] : []),
   ]
 }
 
 function stateOf(state: string, colours: Colours): string {
   if (state === "done") return colours.green(state)
-  return state === "dead" || state === "dropped" ? colours.red(state) : colours.yellow(state)
+  return ["dead", "discarded", "dropped"].includes(state) ? colours.red(state) : colours.yellow(state)
 }
 
 function treeLines(events: readonly ApiCausedEvent[], stem: string, colours: Colours): readonly string[] {

@@ -46,7 +46,7 @@ const entries: readonly Entry[] = [
   },
   {
     name: "dead-letter",
-    summary: "read and redrive dead letters",
+    summary: "read, redrive and discard dead letters",
     group: resources,
     load: () => import("./dead-letter.ts"),
   },

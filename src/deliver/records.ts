@@ -81,6 +81,43 @@ export class Records {
   }
 }
 
+/** The type of what tells that a dead letter was discarded. */
+export const discardedType = "redcar.dead-letter.discarded"
+
+/** What it holds, beside the names of the delivery. */
+export interface Discarding {
+  readonly reason: string
+  /** Unix milliseconds. */
+  readonly discardedAt: number
+}
+
+/**
+ * Tells the log that a dead letter is being discarded, before it is: a crash in between tells once, as each death is. `stored`
+ * is undefined where the event is gone. Throws what the log throws: nothing is owed, and it can be tried again.
+ */
+export async function recordDiscard(
+  log: EventLog,
+  stored: StoredEvent | undefined,
+  letter: DeadLetter,
+  { reason, discardedAt }: Discarding,
+): Promise<void> {
+  if (isReservedTopic(letter.address.topic)) return
+  const { id: delivery, trigger, incarnation, destination, cursor, attempts, diedAt } = letter
+  const names = { delivery, trigger, ...(incarnation !== "" && { incarnation }), destination, cursor }
+  const data = {
+    ...names,
+    topic: letter.address.topic,
+    reason,
+    discardedAt,
+    deadReason: letter.reason,
+    attempts,
+    diedAt,
+  }
+  const is = { id: `${delivery}.${diedAt.toString(36)}.discarded`, time: new Date(discardedAt).toISOString() }
+  const event = recordEvent(discardedType, is, letter, stored?.event, data)
+  await log.append(keyed(letter, deadLettersTopic), [event], { dedupeWindowMs: deadLetterWindowMs })
+}
+
 function isStorage(error: unknown): boolean {
   return error instanceof StorageFullError || error instanceof StorageError || error instanceof OverloadError
 }
