@@ -42,6 +42,8 @@ export interface Asked {
 /** A hub in this process whose data directory stays when it stops. */
 export interface RestartableHub {
   readonly address: string
+  /** Of the admin key. */
+  readonly authorization: string
   call(method: string, path: string, body?: unknown): Promise<Asked>
   stop(): Promise<void>
 }
@@ -52,9 +54,10 @@ export async function startHubOn(data: string, flags: Readonly<Record<string, st
   if (loaded.kind === "faults") throw new Error(JSON.stringify(loaded.faults))
   const { address, stop } = await startHub(loaded.settings)
   const key = readFileSync(join(data, "admin.key"), "utf8").trim()
+  const authorization = `Bearer ${key}`
   const call = async (method: string, path: string, body?: unknown): Promise<Asked> => {
     const type = path.endsWith("/events") ? "application/cloudevents+json" : "application/json"
-    const headers = { authorization: `Bearer ${key}`, ...(body !== undefined && { "content-type": type }) }
+    const headers = { authorization, ...(body !== undefined && { "content-type": type }) }
     const answer = await fetch(address + path, {
       method,
       headers,
@@ -64,7 +67,7 @@ export async function startHubOn(data: string, flags: Readonly<Record<string, st
     const isJson = /[/+]json\b/.test(answer.headers.get("content-type") ?? "")
     return { status: answer.status, body: isJson && text !== "" ? JSON.parse(text) : text }
   }
-  return { address, call, stop }
+  return { address, authorization, call, stop }
 }
 
 /** Resolves once it holds. */

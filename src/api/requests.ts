@@ -1,5 +1,6 @@
 import type { FastifyRequest } from "fastify"
 import { isDeeper } from "../formats/depth.ts"
+import { describeLoss, type Loss, parseWithLosses } from "../formats/exact-json.ts"
 import { jsonDepthMax } from "../formats/json-scan.ts"
 import { formatPath } from "./check-schema.ts"
 import { bodyTooLarge, invalidFields, ProblemError, unsupportedType } from "./errors.ts"
@@ -8,6 +9,7 @@ import { readBody, readQuery } from "./fields.ts"
 import { isObject } from "./merge-patch.ts"
 import type { App } from "./routes.ts"
 import { strict } from "./schemas.ts"
+import { keepEvent } from "./written-event.ts"
 
 /** Levels that a body may nest: an event's, and room for what it stands in. */
 export const bodyDepthMax = jsonDepthMax + 8
@@ -17,14 +19,20 @@ export const bodyBytesMax = 1024 * 1024
 
 const bodyTypes = ["application/json", "application/merge-patch+json"]
 
-/** JSON and JSON merge patches; an empty body is none. Any name is a member's name, `__proto__` too. */
+/**
+ * JSON and JSON merge patches; an empty body is none. Any name is a member's name, `__proto__` too. What would be saved
+ * differently from how it is written is refused; an event is kept as it is written.
+ */
 export function parseJson(app: App): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(bodyTypes, { parseAs: "string" }, (_, body: string, done) => {
     if (body.trim() === "") return done(null, undefined)
     try {
-      const value: unknown = JSON.parse(body.replace(/^\ufeff/, ""))
+      const text = body.replace(/^\ufeff/, "")
+      const { value, losses } = parseWithLosses(text)
       refuseDeep(value)
+      refuseLosses(losses)
+      keepEvent(value, text)
       done(null, value)
     } catch (error) {
       done(error instanceof SyntaxError ? notJson(error) : (error as Error))
@@ -55,6 +63,16 @@ export function letBodiesCome(app: App): void {
 
 function notJson({ message }: SyntaxError): ProblemError {
   return new ProblemError("invalid-argument", `the body is not JSON: ${message}`)
+}
+
+/** An event that came with a question loses nothing, for it is not saved. */
+function refuseLosses(losses: readonly Loss[]): void {
+  const faults = createFaults()
+  for (const loss of losses) {
+    const isInEvent = loss.path[0] === "event" && loss.path.length > 1
+    if (!isInEvent) faults.add(formatPath(loss.path.map(String)), describeLoss(loss))
+  }
+  faults.refuse()
 }
 
 /** Refuses what a route does not take: no body where it needs one, a body or a parameter where it has none. */

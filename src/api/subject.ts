@@ -10,6 +10,7 @@ import { eventAt } from "./event-query.ts"
 import type { Faults } from "./faults.ts"
 import { isObject } from "./merge-patch.ts"
 import { checkedElsewhere, component, Timestamp } from "./schemas.ts"
+import { writtenEvent } from "./written-event.ts"
 
 /** The event that a question is about: one of the log, or one that nobody has published. */
 export interface Subject {
@@ -92,7 +93,7 @@ function readEvent(value: unknown, faults: Faults): Event | undefined {
     faults.add("event", "must be a CloudEvent in its JSON format")
     return undefined
   }
-  const decoded = new JsonDecoder().decode(Buffer.from(JSON.stringify(value)))
+  const decoded = new JsonDecoder().decode(writtenEvent(value))
   if (!(decoded instanceof InvalidEvent)) return decoded
   if (decoded.faults.length === 0) faults.add("event", decoded.detail)
   for (const { field, message } of decoded.faults) faults.add(joinPath("event", field), message)

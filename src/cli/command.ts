@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander"
 import { parseBytes, parseDuration } from "../config/quantities.ts"
 import type { Hub, HubOptions } from "./hub.ts"
+import { readJson } from "./json.ts"
 import type { Terminal } from "./terminal.ts"
 
 /** What a command has of the world. */
@@ -98,9 +99,7 @@ export function size(text: string): number {
 
 /** For commander: a JSON value. */
 export function jsonValue(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    throw new InvalidArgumentError(`It has to be JSON (${(error as Error).message}).`)
-  }
+  const value = readJson(text)
+  if (value instanceof Error) throw new InvalidArgumentError(`It has to be JSON (${value.message}).`)
+  return value
 }

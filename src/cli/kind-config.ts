@@ -1,6 +1,7 @@
 import { nearest } from "../config/nearest.ts"
 import { UsageError } from "./failures.ts"
 import type { Hub } from "./hub.ts"
+import { readJson } from "./json.ts"
 
 /** A destination kind as the hub lists it. */
 export interface ApiDestinationKind {
@@ -150,9 +151,7 @@ function coerced(schema: JsonSchema, text: string, flag: string): unknown {
 }
 
 function parsed(text: string, flag: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    throw new UsageError(`${flag} needs JSON: ${(error as Error).message}`, [], { cause: error })
-  }
+  const value = readJson(text)
+  if (value instanceof Error) throw new UsageError(`${flag} needs JSON: ${value.message}`, [], { cause: value })
+  return value
 }

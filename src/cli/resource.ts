@@ -3,6 +3,7 @@ import type { Command } from "commander"
 import { type CommonOptions, type Context, examples, pairs, subcommand, wholeNumber, withHub } from "./command.ts"
 import { UsageError } from "./failures.ts"
 import type { Query } from "./hub.ts"
+import { lossOfNumber } from "./json.ts"
 import { confirmed, printDone, printFirst, printOne } from "./output.ts"
 import type { Column } from "./table.ts"
 import { readAll } from "./terminal.ts"
@@ -169,11 +170,20 @@ export async function bodyOf(
 
 async function readResource(context: Context, path: string): Promise<Readonly<Record<string, unknown>>> {
   const text = path === "-" ? await readAll(context.terminal) : readInput(path)
-  const { parse } = await import("yaml")
+  const { parseDocument, visit } = await import("yaml")
   try {
-    const value: unknown = parse(text)
+    const document = parseDocument(text)
+    if (document.errors[0] !== undefined) throw document.errors[0]
+    visit(document, {
+      Scalar(_, { value, source }) {
+        const loss = typeof value === "number" && source !== undefined ? lossOfNumber(value, source) : undefined
+        if (loss !== undefined) throw new UsageError(`${path}: ${loss}`)
+      },
+    })
+    const value: unknown = document.toJS()
     if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
   } catch (error) {
+    if (error instanceof UsageError) throw error
     throw new UsageError(`${path} is neither JSON nor YAML: ${(error as Error).message}`, [], { cause: error })
   }
   throw new UsageError(`${path} has to hold one object`)

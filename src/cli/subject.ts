@@ -1,4 +1,5 @@
 import type { Command } from "commander"
+import { parseExact } from "../formats/exact-json.ts"
 import type { Context } from "./command.ts"
 import { UsageError } from "./failures.ts"
 import { type FilterOptions, filtersOf, saysNone } from "./filter-flags.ts"
@@ -28,7 +29,7 @@ export async function subjectOf(context: Context, options: SubjectOptions): Prom
   if (options.cursor !== undefined) return { cursor: options.cursor }
   const text = options.event === "-" ? await readAll(context.terminal) : readInput(options.event!)
   try {
-    return { event: JSON.parse(text) as unknown }
+    return { event: parseExact(text) }
   } catch (error) {
     throw new UsageError(
       `${options.event} is not JSON: ${(error as Error).message}`,

@@ -1,4 +1,5 @@
 import { Decimal, isNumeric } from "../formats/decimal.ts"
+import { describeLoss } from "../formats/exact-json.ts"
 import { limits } from "./limits.ts"
 import type { Node } from "./tree.ts"
 
@@ -118,7 +119,7 @@ export class Reading {
   number(value: unknown, field: string): value is number {
     if (typeof value === "number" && Number.isFinite(value)) return true
     if (!isNumeric(value)) this.fault(field, `must be a number, not ${describe(value)}`)
-    else this.fault(field, `${lossMessage(String(value))}; filters compare it exactly where it is written in a query`)
+    else this.fault(field, describeLoss({ kind: "number", text: String(value) }))
     return false
   }
 
@@ -150,12 +151,6 @@ export function isAttributeName(name: string): boolean {
 /** Whether this is a JSON object. */
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Decimal)
-}
-
-/** What is said of a number that would be another one once it is saved. */
-export function lossMessage(text: string): string {
-  const kept = JSON.stringify(Number(text))
-  return `${text.length > 40 ? `${text.slice(0, 40)}…` : text} has more digits than a number keeps: it would become ${kept}`
 }
 
 /** A value's kind, for messages. */

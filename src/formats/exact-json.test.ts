@@ -1,7 +1,7 @@
 import fc from "fast-check"
 import { expect, test } from "vitest"
 import { Decimal, exactNumber } from "./decimal.ts"
-import { holdsLongNumber, lossesOf, parseExact } from "./exact-json.ts"
+import { holdsLongNumber, type Loss, parseExact, parseWithLosses } from "./exact-json.ts"
 
 const numberText = fc.constantFrom(
   ...["1", "-0", "0.5", "1e3", "1e400", "-1E+400", "1e-400", "9007199254740993", "-9007199254740993.10"],
@@ -43,6 +43,10 @@ function rounded(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value
   if (Array.isArray(value)) return value.map(rounded)
   return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, rounded(each)]))
+}
+
+function lossesOf(text: string): readonly Loss[] {
+  return parseWithLosses(text).losses
 }
 
 /** As JSON.parse, which may take an escaped name for another one: names are put in without escapes. */

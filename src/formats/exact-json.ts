@@ -43,11 +43,28 @@ function isSpace(code: number): boolean {
   return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09
 }
 
-/** What JSON.parse loses of a text that it takes: numbers that become others, and all but the last members of one name. */
-export function lossesOf(text: string): readonly Loss[] {
+/** Losses that are told at most. */
+const lossesMax = 100
+
+/**
+ * As {@link parseExact}, with what would be lost of the text if its value were saved: numbers that become others, and all
+ * but the last members of one name. Throws SyntaxError.
+ */
+export function parseWithLosses(text: string): { readonly value: Json; readonly losses: readonly Loss[] } {
+  JSON.parse(text)
   const losses: Loss[] = []
-  new ExactReader(text, (loss) => losses.push(loss)).read()
-  return losses
+  const reader = new ExactReader(text, (loss) => {
+    if (losses.length < lossesMax) losses.push(loss)
+  })
+  return { value: reader.read(), losses }
+}
+
+/** What is wrong with it, for people. */
+export function describeLoss({ kind, text }: Pick<Loss, "kind" | "text">): string {
+  if (kind === "repeated") return "is there more than once"
+  const shown = text.length > 40 ? `${text.slice(0, 40)}…` : text
+  const kept = JSON.stringify(Number(text))
+  return `${shown} would be saved as ${kept}: write fewer digits, or a text; a filter compares all digits in a query`
 }
 
 /** The shortest number that is none of a double's: 1e400. */

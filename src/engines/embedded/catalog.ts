@@ -1,5 +1,6 @@
 import type { Catalog, Change, Item } from "../../core/engine.ts"
 import { ClosedError, ConflictError } from "../../core/errors.ts"
+import { parseExact } from "../../formats/exact-json.ts"
 import type { Store, Write } from "./store.ts"
 
 const revisionKey = "catalog-revision"
@@ -188,7 +189,9 @@ class StoreCatalog implements EmbeddedCatalog {
     for (const watcher of this.#watchers) {
       if (!key.startsWith(watcher.prefix) || key >= watcher.listedTo) continue
       change ??=
-        json === undefined ? { kind: "delete", key } : { kind: "put", item: { key, value: JSON.parse(json), revision } }
+        json === undefined
+          ? { kind: "delete", key }
+          : { kind: "put", item: { key, value: parseExact(json) as unknown, revision } }
       // Taken out first, so that it comes in the order of its newest change.
       watcher.changes.delete(key)
       watcher.changes.set(key, change)
@@ -201,5 +204,5 @@ class StoreCatalog implements EmbeddedCatalog {
 function decode<T>(key: string, stored: Uint8Array): Item<T> {
   const text = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength).toString()
   const end = text.indexOf(" ")
-  return { key, value: JSON.parse(text.slice(end + 1)) as T, revision: Number(text.slice(0, end)) }
+  return { key, value: parseExact(text.slice(end + 1)) as T, revision: Number(text.slice(0, end)) }
 }

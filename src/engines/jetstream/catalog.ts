@@ -1,5 +1,6 @@
 import type { Catalog, Change, Item } from "../../core/engine.ts"
 import { ClosedError } from "../../core/errors.ts"
+import { parseExact } from "../../formats/exact-json.ts"
 import { Bucket, type BucketOptions, type Entry, type EntryChange } from "./bucket.ts"
 
 export interface JetStreamCatalog extends Catalog {
@@ -114,5 +115,5 @@ function changeOf<T>(change: EntryChange): Change<T> {
 }
 
 function itemOf<T>({ key, text, revision }: Entry): Item<T> {
-  return { key, value: JSON.parse(text) as T, revision }
+  return { key, value: parseExact(text) as T, revision }
 }

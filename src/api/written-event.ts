@@ -1,0 +1,22 @@
+import { JsonScanner } from "../formats/json-scan.ts"
+import { isObject } from "./merge-patch.ts"
+
+const written = new WeakMap<object, Buffer>()
+const scanner = new JsonScanner()
+
+/** Keeps how the event is written that a body has as its member `event`, where it has one. */
+export function keepEvent(body: unknown, text: string): void {
+  if (!isObject(body) || !isObject(body.event)) return
+  const bytes = Buffer.from(text)
+  if (scanner.scanWhole(bytes, 0, bytes.length) < 0) return
+  const { members } = scanner
+  for (let at = 0; at < Math.min(members.length, 5 * scanner.count); at += 5) {
+    const name = bytes.toString("latin1", members[at], members[at + 1])
+    if (name === "event") written.set(body.event, bytes.subarray(members[at + 2], members[at + 3]))
+  }
+}
+
+/** An event of a body, as it was written there: its data is what would have been published. */
+export function writtenEvent(event: object): Buffer {
+  return written.get(event) ?? Buffer.from(JSON.stringify(event))
+}

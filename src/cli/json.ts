@@ -1,0 +1,31 @@
+import { Decimal, exactNumber } from "../formats/decimal.ts"
+import { describeLoss, parseWithLosses } from "../formats/exact-json.ts"
+
+/** A JSON text's value; what is wrong where it is none, or where another value would reach the hub than the one that is written. */
+export function readJson(text: string): unknown {
+  try {
+    const { value, losses } = parseWithLosses(text)
+    const loss = losses[0]
+    return loss === undefined ? value : new SyntaxError(`${placeOf(loss.path)}${describeLoss(loss)}`)
+  } catch (error) {
+    if (error instanceof SyntaxError) return error
+    throw error
+  }
+}
+
+function placeOf(path: readonly (string | number)[]): string {
+  return path.length === 0
+    ? ""
+    : `${path
+        .map((step) => (typeof step === "number" ? `[${step}]` : `.${step}`))
+        .join("")
+        .replace(/^\./, "")}: `
+}
+
+/** What is wrong with a number of a YAML text, `source` as it is written there; undefined where it reaches the hub unchanged. */
+export function lossOfNumber(value: number, source: string): string | undefined {
+  if (!Number.isFinite(value)) return describeLoss({ kind: "number", text: source })
+  const isJson = /^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$/.test(source)
+  if (!isJson || !(exactNumber(source) instanceof Decimal)) return undefined
+  return describeLoss({ kind: "number", text: source })
+}
