@@ -42,6 +42,7 @@ export const bodies: Readonly<Record<ResourceName, (place: Workplace, model: Res
     topic: chance.pick([...topics, ...sideTopics, `${topics[0]}:a`]),
     filters: planFilters(chance),
     destination: chance.pick(scenario.destinations.filter((plan) => plan.tenant === tenant)).id,
+    backlog: chance.pick(["keep", "move"]),
     retry: showRetry(planRetry(chance)),
   }),
   destination: ({ chance, scenario }, { tenant, id }) => {

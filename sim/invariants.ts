@@ -303,6 +303,9 @@ function checkLetter(record: RunRecord, letter: DeadLetter, kept: ReadonlySet<Cu
   if (reason === "permanent" && known.refused === 0 && kept.has(cursor) && !mayBeNowhere) {
     throw new InvariantError(3, `${id} was given up as permanent, and no destination refused it`)
   }
+  const versions = record.triggersFor(letter).flatMap(({ versions }) => versions)
+  if (reason === "gone" && versions.every(({ trigger }) => trigger.destination === destination))
+    throw new InvariantError(3, `${id} was given up as gone, and its trigger sent to ${destination} all the time`)
   if (reason === "damaged" && !record.damage.covers(cursor))
     throw new InvariantError(3, `${id} was given up as damaged, and nothing was`)
   const attemptsMax = Math.min(...policies.map((policy) => policy.attemptsMax))

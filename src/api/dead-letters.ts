@@ -173,7 +173,7 @@ function redriver(context: ApiContext): (letter: DeadLetter) => Promise<boolean>
 
 /** Tells what a letter's delivery would lack: its trigger or its destination. Asks the catalog once for each. */
 function missing(context: ApiContext): (letter: DeadLetter) => Promise<string | undefined> {
-  const known = new Map<string, Promise<Item<Pick<Trigger, "incarnation">> | undefined>>()
+  const known = new Map<string, Promise<Item<Pick<Trigger, "incarnation" | "backlog">> | undefined>>()
   const find = (name: string, tenant: string, id: string) => {
     const key = resourceKey(name, tenant, id)
     const found = known.get(key) ?? context.engine.catalog.get(key)
@@ -186,8 +186,10 @@ function missing(context: ApiContext): (letter: DeadLetter) => Promise<string | 
     if (found === undefined || (found.value.incarnation ?? "") !== incarnation) {
       return `trigger ${trigger} was deleted; one that starts before the event, at {"cursor": …} or {"time": …}, delivers it again (it is at ${cursor})`
     }
-    if ((await find("destination", tenant, destination)) !== undefined) return undefined
-    return `destination ${destination} no longer exists; create it again first`
+    // What it takes along goes where it sends now.
+    if (found.value.backlog === "move" || (await find("destination", tenant, destination)) !== undefined)
+      return undefined
+    return `destination ${destination} no longer exists; create it again first, or let trigger ${trigger} take it along (backlog "move")`
   }
 }
 

@@ -1,13 +1,13 @@
 import Type, { type Static, type TSchema } from "typebox"
 import type { DestinationKind } from "../core/destination.ts"
-import type { Destination, SigningKey, Trigger } from "../core/resources.ts"
+import type { Destination, SigningKey } from "../core/resources.ts"
 import { issueSigningKey } from "../destinations/signing.ts"
 import { checkSchema, formatPath, joinPath } from "./check-schema.ts"
 import type { ApiContext } from "./context.ts"
+import { Forced, force, owedTo, refusalFor } from "./owed.ts"
 import { patchSchemaOf } from "./patch-schema.ts"
 import { redact, redacted, restore } from "./redaction.ts"
-import { type Draft, type ResourceType, resourceKey } from "./resource-store.ts"
-import { scanFor } from "./scan.ts"
+import type { Draft, ResourceType } from "./resource-store.ts"
 import {
   choice,
   component,
@@ -18,7 +18,6 @@ import {
   resourceFields,
   strict,
 } from "./schemas.ts"
-import { names } from "./topics.ts"
 
 const concurrencyDefault = 32
 
@@ -73,11 +72,11 @@ export function destinationType(context: ApiContext): ResourceType<Destination> 
     readOnly: ["signingKeys"],
     read: (body, draft) => readDestination(context, body as Body, draft),
     show: (destination, previous) => showDestination(context, destination, previous),
-    async inUse({ tenant, id }) {
-      const prefix = resourceKey("trigger", tenant, "")
-      const triggers = await scanFor<Trigger>(context, prefix, ({ destination }) => destination === id)
-      if (triggers.length === 0) return undefined
-      return `destination ${id} is used by ${names(triggers)}; delete or change them first`
+    inUse: async (destination) => refusalFor(destination, await owedTo(context, destination)),
+    forced: {
+      description: "Delete it though triggers need it or deliveries are owed to it, and answer what became of those.",
+      output: Forced,
+      run: async (destination) => force(context, destination, await owedTo(context, destination)),
     },
   }
 }

@@ -51,9 +51,9 @@ export function resourceRoutes<Resource extends Stored>(
     return send(reply, await store.patch(tenantOf(request), pathPart(request, "id"), request.body, options))
   })
   app.delete(`${path}/:id`, documented(docs.remove), async (request, reply) => {
-    const options = changeOptions(request)
+    const options = removalOptions(request, type)
     const shown = await store.remove(tenantOf(request), pathPart(request, "id"), options)
-    return options.validateOnly ? send(reply, shown) : reply.code(204).send()
+    return options.validateOnly || options.force ? send(reply, shown) : reply.code(204).send()
   })
 }
 
@@ -92,7 +92,20 @@ export const IfMatchHeader = Type.Object({
 
 type Docs = Readonly<Record<"create" | "list" | "get" | "replace" | "patch" | "remove", RouteDoc>>
 
-type Described = Pick<ResourceType<Stored>, "name" | "plural" | "tag" | "input" | "output">
+type Described = Pick<ResourceType<Stored>, "name" | "plural" | "tag" | "input" | "output" | "forced">
+
+function removalOptions(request: FastifyRequest, { forced }: Pick<Described, "forced">): ChangeOptions {
+  if (forced === undefined) return changeOptions(request)
+  const { validate_only, force } = readQuery(forcedQuery(forced.description), request.query)
+  return { ifMatch: headerOf(request, "if-match"), validateOnly: validate_only, force }
+}
+
+function forcedQuery(description: string) {
+  return strict({
+    ...ValidateOnlyQuery.properties,
+    force: Type.Optional(Type.Boolean({ default: false, description })),
+  })
+}
 
 function resourceDocs(type: Described): Docs {
   const { name, plural, tag, input, output } = type
@@ -120,7 +133,7 @@ function resourceDocs(type: Described): Docs {
   }
 }
 
-function changeDocs({ name, tag, input, output }: Described): Pick<Docs, "replace" | "patch" | "remove"> {
+function changeDocs({ name, tag, input, output, forced }: Described): Pick<Docs, "replace" | "patch" | "remove"> {
   const Name = capital(name)
   const one = { tag, params: idParams(name), query: ValidateOnlyQuery, headers: IfMatchHeader }
   const problems = ["not-found", "conflict", "precondition-failed"] as const
@@ -147,7 +160,8 @@ function changeDocs({ name, tag, input, output }: Described): Pick<Docs, "replac
       ...one,
       operationId: `delete${Name}`,
       summary: `Delete a ${name}`,
-      answers: { 204: null, 200: validated(output) },
+      query: forced ? forcedQuery(forced.description) : ValidateOnlyQuery,
+      answers: { 204: null, 200: forced ? { anyOf: [validated(output), forced.output] } : validated(output) },
       problems,
     },
   }

@@ -57,6 +57,8 @@ export interface ResourceType<Resource extends Stored> {
   builtIn?(tenant: string, id: string): Resource | undefined
   /** Why it cannot be deleted; undefined when it can. */
   inUse?(resource: Resource): Promise<string | undefined>
+  /** How it is deleted all the same. */
+  readonly forced?: Forcing<Resource>
   /** Right before it is stored, nothing being wrong with it. */
   writing?(resource: Resource): Promise<void>
   changed?(resource: Resource, previous: Resource): Promise<void>
@@ -64,9 +66,20 @@ export interface ResourceType<Resource extends Stored> {
   removed?(resource: Resource): Promise<void>
 }
 
+/** Deleting what is in use, where the caller insists. */
+export interface Forcing<Resource> {
+  /** Of the parameter that asks for it. */
+  readonly description: string
+  readonly output: TSchema
+  /** Right before it is deleted; what it answers is told. */
+  run(resource: Resource): Promise<Record<string, unknown>>
+}
+
 export interface ChangeOptions {
   readonly ifMatch?: string | undefined
   readonly validateOnly?: boolean | undefined
+  /** See ResourceType.forced. */
+  readonly force?: boolean | undefined
 }
 
 /** A resource as it is answered. */
@@ -94,7 +107,7 @@ export interface ResourceStore<Resource extends Stored> {
   patch(tenant: string, id: string, body: unknown, options: ChangeOptions): Promise<Shown>
   /** A change that `edit` makes by itself; what it answers is stored as it is. */
   edit(tenant: string, id: string, options: ChangeOptions, edit: (resource: Resource) => Resource): Promise<Shown>
-  /** Answers what was deleted. */
+  /** Answers what was deleted, or what became of what needed it, where that was forced. */
   remove(tenant: string, id: string, options: ChangeOptions): Promise<Shown>
   /** The stored resource; throws ProblemError where there is none. */
   find(tenant: string, id: string): Promise<Item<Resource>>
@@ -238,10 +251,12 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
     const { type } = this
     const item = await this.find(tenant, id)
     requireMatch(type, item, options.ifMatch)
-    const use = await type.inUse?.(item.value)
+    const forced = options.force ? type.forced : undefined
+    const use = forced ? undefined : await type.inUse?.(item.value)
     if (use !== undefined) throw new ProblemError("conflict", use)
     const shown = this.#show(item.value, item.revision, item.value)
     if (options.validateOnly) return shown
+    const told = await forced?.run(item.value)
     await type.removing?.(item.value)
     try {
       await this.#catalog.delete(item.key, options.ifMatch === undefined ? undefined : item.revision)
@@ -250,7 +265,7 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
       throw error
     }
     await type.removed?.(item.value)
-    return shown
+    return told === undefined ? shown : { body: told, etag: undefined }
   }
 
   #show(resource: Resource, revision: number | undefined, previous: Resource | undefined): Shown {

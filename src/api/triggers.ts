@@ -1,7 +1,7 @@
 import Type, { type Static } from "typebox"
 import { isReservedTopic, parseTopic } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
-import type { RetryPolicy } from "../core/delivery.ts"
+import type { RetryPolicy, TriggerName } from "../core/delivery.ts"
 import { ConflictError, InvalidCursorError } from "../core/errors.ts"
 import { type Destination, newIncarnation, newTopic, type Pause, type Topic, type Trigger } from "../core/resources.ts"
 import { checkAgainstRetention, defaultRetry, isFaulty, parseRetry, retryPresets } from "../deliver/policies.ts"
@@ -84,6 +84,14 @@ export const inputFields = {
     checkedElsewhere("Filters", { description: "All of them have to hold. None: every event.", default: [] }),
   ),
   destination: Type.String({ description: "A destination's id.", examples: ["warehouse"] }),
+  backlog: Type.Optional(
+    choice(["keep", "move"], {
+      default: "keep",
+      description:
+        "What becomes of deliveries that are open when `destination` changes. keep: they still go to the destination that they " +
+        "were made for, by the policy that holds now. move: they go to the new one, at once and with no attempts made.",
+    }),
+  ),
   retry: Type.Optional(
     checkedElsewhere("RetryInput", { default: defaultRetry, [patchKeyword]: patchSchemaOf(RetryInput) }),
   ),
@@ -117,6 +125,7 @@ const TriggerOutput = component(
     id: ResourceId,
     labels: LabelsInput,
     filters: checkedElsewhere("Filters"),
+    backlog: choice(["keep", "move"]),
     retry: RetryOutput,
     paused: Type.Boolean(),
     pausedSince: Type.Optional(Type.String({ format: "date-time", readOnly: true })),
@@ -140,6 +149,7 @@ export function triggerType(context: ApiContext): ResourceType<Trigger> {
     show: showTrigger,
     writing: (trigger) => makeTopic(context, trigger),
     async changed(trigger, previous) {
+      if (leavesBehind(trigger, previous)) await queue.move(nameOf(trigger), trigger.destination)
       if (previous.paused !== undefined && trigger.paused === undefined)
         await queue.resume(trigger.tenant, trigger.id, trigger.incarnation ?? "")
     },
@@ -147,6 +157,16 @@ export function triggerType(context: ApiContext): ResourceType<Trigger> {
       await queue.drop(trigger.tenant, trigger.id, trigger.incarnation ?? "")
     },
   }
+}
+
+/** Whether what it owes to another destination is to be moved now. */
+function leavesBehind(trigger: Trigger, previous: Trigger): boolean {
+  if (trigger.backlog !== "move") return false
+  return previous.backlog !== "move" || previous.destination !== trigger.destination
+}
+
+function nameOf({ tenant, id, incarnation = "" }: Trigger): TriggerName {
+  return { tenant, trigger: id, incarnation }
 }
 
 /** The trigger paused; one that rests already keeps its time and reason. */
@@ -191,6 +211,7 @@ async function readTrigger(context: ApiContext, body: Body, draft: Draft<Trigger
     topic: body.topic,
     filters,
     destination: body.destination,
+    ...(body.backlog === "move" && { backlog: "move" }),
     retry,
     from,
     ...(pause !== undefined && { paused: pause }),
@@ -331,6 +352,7 @@ function showTrigger(trigger: Trigger): Record<string, unknown> {
     topic,
     filters,
     destination,
+    backlog: trigger.backlog ?? "keep",
     retry: showRetry(retry),
     start: { cursor: from },
     paused: pause !== undefined,

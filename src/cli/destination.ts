@@ -20,6 +20,7 @@ import {
   splitLeftover,
 } from "./kind-config.ts"
 import { ago, printDone, printList, printOne } from "./output.ts"
+import { plural } from "./progress.ts"
 import {
   type ApiResource,
   addCommonCommands,
@@ -67,7 +68,16 @@ const kind: ResourceKind<ApiDestination> = {
     { title: "age", value: ({ createdAt }) => ago(createdAt, Date.now()), align: "right" },
   ],
   empty: "No destinations yet. Make one: redcar destination create --kind webhook --to https://example.com/hook",
-  deleting: "No trigger may use it.",
+  deleting: "No trigger may use it, and nothing may be owed to it, but with --force.",
+  forcing: {
+    description: "delete it all the same: pause the triggers that use it; what others owe it becomes dead letters",
+    told: ({ pausedTriggers, openDeliveries, openTriggers }) => {
+      const paused = pausedTriggers.length === 0 ? "no trigger used it" : `paused ${pausedTriggers.join(", ")}`
+      if (openDeliveries === 0) return `${paused}; nothing was owed to it`
+      const of = `${plural(openDeliveries, "open delivery", "open deliveries")} (of ${openTriggers.join(", ")})`
+      return `${paused}; of ${of} those of paused triggers wait, the others become dead letters as they come due`
+    },
+  },
 }
 
 export function configure(command: Command, context: Context): void {

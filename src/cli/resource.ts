@@ -29,6 +29,15 @@ export interface ResourceKind<R> {
   readonly empty: string
   /** What deleting one does, for the question before it. */
   readonly deleting: string
+  /** How it is deleted though something needs it: what that does, and how to say what it did. */
+  readonly forcing?: { readonly description: string; told(answer: ForcedAnswer): string }
+}
+
+/** What the API says of a forced deletion. */
+interface ForcedAnswer {
+  readonly pausedTriggers: readonly string[]
+  readonly openDeliveries: number
+  readonly openTriggers: readonly string[]
 }
 
 interface ListOptions extends CommonOptions {
@@ -40,6 +49,7 @@ interface ChangeOptions extends CommonOptions {
   readonly ifMatch?: string
   readonly dryRun?: boolean
   readonly yes?: boolean
+  readonly force?: boolean
 }
 
 /** Where a resource is. */
@@ -78,6 +88,7 @@ export function addCommonCommands<R extends ApiResource>(
     .option("--if-match <etag>", "only if it is still at this etag")
     .option("--dry-run", "check, but delete nothing")
     .action((id: string, options: ChangeOptions) => removeOne(context, kind, id, options))
+  if (kind.forcing) remove.option("--force", kind.forcing.description)
   examples(withHub(remove), [
     [`redcar ${name} delete first`, "Asks before it does"],
     [`redcar ${name} delete first --yes`, "For scripts"],
@@ -93,13 +104,18 @@ async function removeOne<R>(
   if (!options.dryRun && !(await confirmed(context, `Delete ${kind.name} ${id}? ${kind.deleting}`, options))) {
     throw new UsageError(`${kind.name} ${id} was not deleted`, ["Say yes when asked, or give --yes."])
   }
-  await context.hub(options).send("DELETE", pathOf(kind, id), changeRequest(options))
-  await printDone(
-    context,
-    options,
-    { id },
-    options.dryRun ? `${kind.name} ${id} could be deleted` : `deleted ${kind.name} ${id}`,
-  )
+  const { headers, query } = changeRequest(options)
+  const hub = context.hub(options)
+  if (options.force && !options.dryRun && kind.forcing) {
+    const answer = await hub.json<ForcedAnswer>("DELETE", pathOf(kind, id), {
+      headers,
+      query: { ...query, force: true },
+    })
+    return printDone(context, options, answer, `deleted ${kind.name} ${id}; ${kind.forcing.told(answer)}`)
+  }
+  await hub.send("DELETE", pathOf(kind, id), { headers, query: options.force ? { ...query, force: true } : query })
+  const line = options.dryRun ? `${kind.name} ${id} could be deleted` : `deleted ${kind.name} ${id}`
+  await printDone(context, options, { id }, line)
 }
 
 /** The header and query of a conditional or trial change. */

@@ -15,6 +15,7 @@ import { UsageError } from "./failures.ts"
 import { type FilterOptions, filtersOf, saysNone, withFilters } from "./filter-flags.ts"
 import { ago, printDone } from "./output.ts"
 import { type Place, place, placeHelp, startOf } from "./places.ts"
+import { plural } from "./progress.ts"
 import {
   type ApiResource,
   addCommonCommands,
@@ -30,6 +31,7 @@ import {
 interface TriggerOptions extends BodyOptions, FilterOptions {
   readonly topic?: string
   readonly destination?: string
+  readonly backlog?: string
   readonly retry?: string
   readonly retryDelays?: string
   readonly retryJitter?: number
@@ -42,6 +44,7 @@ interface TriggerOptions extends BodyOptions, FilterOptions {
 interface ApiTrigger extends ApiResource {
   readonly topic: string
   readonly destination: string
+  readonly backlog?: string
   readonly filters?: readonly unknown[]
   readonly paused?: boolean
   readonly pauseReason?: string
@@ -124,12 +127,40 @@ function addUpdate(command: Command, context: Context): void {
       options.dryRun ? `trigger ${id} would be changed` : `changed trigger ${id}`,
     )
     warn(context, changed)
+    if (!options.dryRun && (options.destination ?? options.backlog) !== undefined)
+      await tellLeftBehind(context, options, changed)
   })
   examples(withHub(withFilters(update)), [
-    ["redcar trigger update paid --destination shop-2", "Send to another destination"],
+    ["redcar trigger update paid --destination shop-2", "Send to another destination, but for what is owed already"],
+    ["redcar trigger update paid --destination shop-2 --backlog move", "And what is owed already, too"],
     ["redcar trigger update paid --retry-delays 1s,10s,5m --retry-attempts-max 10", "Its own retry policy"],
     ["redcar trigger update paid --filters '[]'", "No filters any more"],
   ])
+}
+
+/** Open deliveries that are looked through for those that go elsewhere. */
+const lookedThrough = 1_000
+
+/** What the trigger still owes to destinations that it had before. */
+async function tellLeftBehind(
+  { hub, terminal }: Context,
+  options: CommonOptions,
+  { id, destination, backlog }: ApiTrigger,
+): Promise<void> {
+  const behind = new Map<string, number>()
+  let seen = 0
+  for await (const open of hub(options).items<{ readonly destination: string }>("/v1/deliveries", { trigger: id })) {
+    if (open.destination !== destination) behind.set(open.destination, (behind.get(open.destination) ?? 0) + 1)
+    if (++seen === lookedThrough) break
+  }
+  const most = seen === lookedThrough ? "at least " : ""
+  for (const [where, count] of behind) {
+    const next =
+      backlog === "move"
+        ? "they follow as soon as their attempts have ended"
+        : `to bring them to ${destination}: redcar trigger update ${id} --backlog move`
+    terminal.err(`${most}${plural(count, "open delivery", "open deliveries")} of it still go to ${where}; ${next}\n`)
+  }
 }
 
 function addPauseAndResume(command: Command, context: Context): void {
@@ -168,6 +199,12 @@ function withTrigger(command: Command): Command {
     .option("--topic <topic>", "the topic, or one key of it: orders, orders:123")
     .option("--destination <id>", "where its events go")
     .addOption(
+      new Option(
+        "--backlog <what>",
+        "where open deliveries go when the destination changes: where they went (keep), or to the new one (move)",
+      ).choices(["keep", "move"]),
+    )
+    .addOption(
       new Option("--retry <preset>", "the retry policy").choices(["standard-webhooks", "relay", "eventarc", "none"]),
     )
     .option("--retry-delays <durations>", "own delays, with commas: 1s,10s,5m (the last one repeats)")
@@ -178,7 +215,8 @@ function withTrigger(command: Command): Command {
 
 function fieldsOf(options: TriggerOptions): Readonly<Record<string, unknown>> {
   const filters = saysNone(options) ? [] : filtersOf(options)
-  return { topic: options.topic, destination: options.destination, filters, retry: retryOf(options) }
+  const { topic, destination, backlog } = options
+  return { topic, destination, backlog, filters, retry: retryOf(options) }
 }
 
 function retryOf(options: TriggerOptions): unknown {

@@ -1,0 +1,94 @@
+import Type, { type Static } from "typebox"
+import { laneOf } from "../core/delivery.ts"
+import type { Destination, Trigger } from "../core/resources.ts"
+import type { ApiContext } from "./context.ts"
+import { putUnlessChanged, resourceKey } from "./resource-store.ts"
+import { scanFor } from "./scan.ts"
+import { component } from "./schemas.ts"
+import { names } from "./topics.ts"
+
+/** Open deliveries that are looked through for the triggers that they are of, and how many are asked for at once. */
+const lookedThrough = 5_000
+const pageMax = 1_000
+/** How often a trigger is read again because another change of it came first. */
+const triesMax = 8
+
+/** What needs a destination. */
+export interface Owed {
+  /** Those that send to it. */
+  readonly triggers: readonly Trigger[]
+  /** Open deliveries to it. */
+  readonly open: number
+  /** The triggers that they are of, as far as was looked; those that send elsewhere by now are among them. */
+  readonly of: readonly string[]
+}
+
+/** What became of it when a destination that is needed was deleted all the same. */
+export const Forced = component(
+  "ForcedDeletion",
+  Type.Object(
+    {
+      id: Type.String({ description: "The destination that was deleted." }),
+      pausedTriggers: Type.Array(Type.String(), {
+        description: "They sent to it, and rest now: their deliveries wait with them, their events in the log.",
+      }),
+      openDeliveries: Type.Integer({
+        description:
+          "How many were open. Those of paused triggers wait; the others become dead letters (`gone`) as they come due.",
+      }),
+      openTriggers: Type.Array(Type.String(), { description: "The triggers that they are of." }),
+    },
+    { description: "With force, what became of what needed it." },
+  ),
+)
+
+/** Who needs the destination. */
+export async function owedTo(context: ApiContext, { tenant, id }: Destination): Promise<Owed> {
+  const { queue } = context.engine
+  const prefix = resourceKey("trigger", tenant, "")
+  const triggers = await scanFor<Trigger>(context, prefix, ({ destination }) => destination === id)
+  const open = await queue.depth(laneOf({ tenant, destination: id }))
+  const of = new Set<string>()
+  let [seen, after] = [0, undefined as string | undefined]
+  while (seen < Math.min(open, lookedThrough)) {
+    const asked = { tenant, destination: id, limit: pageMax, ...(after !== undefined && { after }) }
+    const page = await queue.openDeliveries(asked)
+    for (const { delivery } of page.deliveries) of.add(delivery.trigger)
+    seen += page.deliveries.length
+    if (page.next === undefined) break
+    after = page.next
+  }
+  return { triggers, open, of: [...of].sort() }
+}
+
+/** Why the destination cannot be deleted; undefined when it can. */
+export function refusalFor({ id }: Destination, { triggers, open, of }: Owed): string | undefined {
+  const reasons: string[] = []
+  if (triggers.length > 0) reasons.push(`is used by ${names(triggers)}`)
+  const shown = `${of.slice(0, 5).join(", ")}${of.length > 5 ? ` and ${of.length - 5} more` : ""}`
+  const deliveries = open === 1 ? "1 open delivery" : `${open} open deliveries`
+  if (open > 0) reasons.push(`is owed ${deliveries}${of.length > 0 ? ` of trigger ${shown}` : ""}`)
+  if (reasons.length === 0) return undefined
+  return (
+    `destination ${id} ${reasons.join(", and ")}; delete or change the triggers first (backlog "move" brings along what they ` +
+    "owe), or delete it with force=true: then they are paused, and what other triggers owe it becomes dead letters"
+  )
+}
+
+/** Pauses what sends to the destination, which is about to be deleted; answers what is to be told of it. */
+export async function force(context: ApiContext, { id }: Destination, owed: Owed): Promise<Static<typeof Forced>> {
+  for (const trigger of owed.triggers) await pauseFor(context, trigger, id)
+  const pausedTriggers = owed.triggers.map((trigger) => trigger.id)
+  return { id, pausedTriggers, openDeliveries: owed.open, openTriggers: [...owed.of] }
+}
+
+/** Where others keep changing it, the first delivery that finds no destination pauses it. */
+async function pauseFor({ engine, clock }: ApiContext, { tenant, id }: Trigger, destination: string): Promise<void> {
+  for (let tries = 0; tries < triesMax; tries++) {
+    const item = await engine.catalog.get<Trigger>(resourceKey("trigger", tenant, id))
+    if (item === undefined || item.value.destination !== destination || item.value.paused) return
+    const now = clock.now()
+    const paused = { since: now, reason: `${destination} is gone: it was deleted` }
+    if ((await putUnlessChanged(engine.catalog, item, { ...item.value, updatedAt: now, paused })) !== undefined) return
+  }
+}
