@@ -1,6 +1,9 @@
 import { createServer, type RequestListener, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
+import { takeConnections } from "./ingest/direct.ts"
 import { leaveContinueTo } from "./ingest/expectation.ts"
+import type { Ingest } from "./ingest/http.ts"
+import { systemClock } from "./telemetry/clock.ts"
 
 /**
  * The hub's server. It listens before there is a hub, and says how far the start is: whoever watches the process would take it
@@ -12,12 +15,15 @@ export interface Door {
   open(host: string, port: number): Promise<string>
   /** What the start is at, for people. */
   tell(step: string): void
-  /** Gives all requests to the hub from now on. */
-  lead(listener: RequestListener): void
+  /** Gives all requests to the hub from now on; on new connections, publishes to `ingest` first, where there is one. */
+  lead(listener: RequestListener, ingest?: Ingest): void
+  /** Listens no more, and ends each connection as soon as nothing is under way on it; resolves when all have ended. */
+  leave(): Promise<void>
   /** Cuts all connections. */
   close(): void
 }
 
+const keepAliveMs = 65_000
 /** A client that neither sends nor takes anything for this long is cut off; what streams says something more often. */
 const idleMs = 120_000
 
@@ -30,19 +36,33 @@ export function makeDoor(): Door {
       .end(JSON.stringify(body))
   }
   const led: RequestListener = (request, response) => listener(request, response)
-  const server = createServer({ keepAliveTimeout: 65_000, noDelay: true }, led).setTimeout(idleMs)
+  const server = createServer({ keepAliveTimeout: keepAliveMs, noDelay: true }, led).setTimeout(idleMs)
   leaveContinueTo(server, led)
+  let publishes: Ingest | undefined
+  const direct = takeConnections(server, {
+    clock: systemClock,
+    keepAliveMs,
+    take: (request, reply) => publishes?.takeDirect(request, reply) ?? false,
+  })
   return {
     server,
     open: (host, port) => listen(server, host, port),
     tell(text) {
       step = text
     },
-    lead(to) {
+    lead(to, ingest) {
       listener = to
+      publishes = ingest
+    },
+    leave() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      direct.closeIdle()
+      server.closeIdleConnections()
+      return closed
     },
     close() {
       server.close()
+      direct.closeAll()
       server.closeAllConnections()
     },
   }

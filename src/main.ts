@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto"
-import type { RequestListener, Server } from "node:http"
+import type { RequestListener } from "node:http"
 import { join } from "node:path"
 import { loadAdminKey } from "./access/admin-key.ts"
 import { type Authorize, createAuthorizer } from "./access/authorize.ts"
@@ -338,8 +338,8 @@ async function startServer(shared: Shared, closing: Closing): Promise<void> {
       return door.server
     },
   })
-  closing.push(() => closeServer(door.server, streams, delivery.shutdownGraceMs))
-  door.lead(listener!)
+  closing.push(() => closeServer(door, streams, delivery.shutdownGraceMs))
+  door.lead(listener!, takesEvents ? ingest : undefined)
 }
 
 async function ensureAdminKey(settings: Settings, { catalog }: Engine, log: Logger): Promise<void> {
@@ -372,11 +372,10 @@ function tellFailures(failures: Set<string>, log: Logger, loops: Readonly<Record
 }
 
 /** Lets requests in flight end; those that take longer than the grace are cut. */
-async function closeServer(server: Server, streams: AbortController, graceMs: number): Promise<void> {
-  const closed = new Promise((resolve) => server.close(resolve))
+async function closeServer(door: Door, streams: AbortController, graceMs: number): Promise<void> {
+  const left = door.leave()
   streams.abort()
-  server.closeIdleConnections()
-  const cancel = clock.after(graceMs, () => server.closeAllConnections())
-  await closed
+  const cancel = clock.after(graceMs, () => door.close())
+  await left
   cancel()
 }

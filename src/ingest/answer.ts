@@ -3,10 +3,17 @@ import type { Appended } from "../core/engine.ts"
 import { quoteJson } from "../formats/json-encode.ts"
 import type { Refusal } from "./refusal.ts"
 
+/** Where a request's answer goes: one of these is called, once. */
+export interface Reply {
+  json(status: number, body: string): void
+  problem(refusal: Refusal): void
+}
+
 /** Of a body that nobody wants any more, what is read before the connection is cut. */
 export const drainBytesMax = 4 << 20
 
-const json = "application/json"
+/** The content type of what is answered in JSON and is no problem. */
+export const json = "application/json"
 const problemJson = "application/problem+json"
 
 /** `{"id":…,"cursor":…}` of an event that is stored. */
@@ -37,12 +44,17 @@ export function answerJson(res: ServerResponse, status: number, body: string): v
 
 /** Answers with a problem, as {@link problemJsonOf} writes it. */
 export function answerProblem(res: ServerResponse, refusal: Refusal, body = problemJsonOf(refusal)): void {
+  write(res, refusal.status, problemHeaders(refusal), body)
+}
+
+/** What a problem's head says beyond its status: name, value, name, value … */
+export function problemHeaders({ code, more }: Refusal): string[] {
   const headers = ["content-type", problemJson]
-  const { retryAfterMs } = refusal.more
+  const { retryAfterMs } = more
   if (retryAfterMs !== undefined) headers.push("retry-after", String(Math.max(1, Math.ceil(retryAfterMs / 1_000))))
-  if (refusal.code === "too-slow") headers.push("connection", "close")
-  if (refusal.code === "unauthenticated") headers.push("www-authenticate", "Bearer")
-  write(res, refusal.status, headers, body)
+  if (code === "too-slow") headers.push("connection", "close")
+  if (code === "unauthenticated") headers.push("www-authenticate", "Bearer")
+  return headers
 }
 
 function write(res: ServerResponse, status: number, headers: string[], body: string): void {

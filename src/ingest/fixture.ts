@@ -9,6 +9,7 @@ import type { Clock } from "../core/clock.ts"
 import type { Engine, StoredEvent } from "../core/engine.ts"
 import { openEmbeddedDirectory } from "../engines/embedded/engine.ts"
 import { createSystemChance, systemClock } from "../telemetry/clock.ts"
+import { takeConnections } from "./direct.ts"
 import { leaveContinueTo } from "./expectation.ts"
 import { createIngest, type Ingest } from "./http.ts"
 import { defaultLimits, type IngestLimits } from "./limits.ts"
@@ -22,6 +23,8 @@ export interface FixtureOptions {
   readonly clock?: Clock
   /** Room on the disk that publishing leaves free. */
   readonly reserveBytes?: number
+  /** Whether node:http serves all of it, as it does where a publish is not of the plainest form. */
+  readonly nodeOnly?: boolean
   /** Stands before each append: what it answers is awaited, what it throws is what the engine throws. */
   beforeAppend?(events: number): Promise<void> | void
 }
@@ -62,7 +65,7 @@ export async function openFixture(options: FixtureOptions = {}): Promise<Fixture
   const bugs: unknown[] = []
   const counts: PublishCounts[] = []
   const ingest = openIngest(options, engine, topics, { bugs, counts })
-  const server = await openServer(ingest)
+  const server = await openServer(ingest, options.nodeOnly ?? false)
   return {
     engine,
     topics,
@@ -114,13 +117,20 @@ function openIngest(
   })
 }
 
-async function openServer(ingest: Ingest): Promise<Pick<Fixture, "post" | "socket" | "close">> {
+async function openServer(ingest: Ingest, nodeOnly: boolean): Promise<Pick<Fixture, "post" | "socket" | "close">> {
   const listener: RequestListener = (req, res) => {
     if (ingest.handles(req)) ingest.handle(req, res)
     else res.writeHead(404).end("not here")
   }
   const server = createServer(listener)
   leaveContinueTo(server, listener)
+  const direct = nodeOnly
+    ? undefined
+    : takeConnections(server, {
+        clock: systemClock,
+        keepAliveMs: 65_000,
+        take: (request, reply) => ingest.takeDirect(request, reply),
+      })
   await once(server.listen(0, "127.0.0.1"), "listening")
   const { port } = server.address() as AddressInfo
   const dispatcher = new Agent({ pipelining: 1 })
@@ -145,6 +155,7 @@ async function openServer(ingest: Ingest): Promise<Pick<Fixture, "post" | "socke
     },
     async close() {
       for (const socket of sockets) socket.destroy()
+      direct?.closeAll()
       server.closeAllConnections()
       server.close()
       await dispatcher.destroy()

@@ -9,10 +9,11 @@ import { JsonDecoder } from "../formats/json-decode.ts"
 import { type ContentMode, contentMode, type MediaType, parseMediaType } from "../formats/media-type.ts"
 import { Memo } from "../formats/memo.ts"
 import { withTraceContext } from "../formats/trace-context.ts"
-import { answerJson, answerProblem, appendedJson, cut, drain } from "./answer.ts"
+import { answerJson, answerProblem, appendedJson, cut, drain, type Reply } from "./answer.ts"
 import { publishItems } from "./batch.ts"
-import { readBody } from "./body.ts"
+import { noRoom, readBody } from "./body.ts"
 import { takeLines } from "./bulk.ts"
+import type { DirectRequest } from "./direct-request.ts"
 import { type Head, readHead } from "./head.ts"
 import { parseIdempotencyKey, superfluousKey } from "./idempotency.ts"
 import type { IngestLimits } from "./limits.ts"
@@ -41,6 +42,11 @@ export interface Ingest {
   isSmall(req: IncomingMessage): boolean
   /** Reads the request and answers it; never throws. */
   handle(req: IncomingMessage, res: ServerResponse): void
+  /**
+   * The same for a request that has come whole, without node:http; `reply` is called once. False: it is of more than one
+   * event, or not for here at all, and nothing was done.
+   */
+  takeDirect(request: DirectRequest, reply: Reply): boolean
   /** Bytes of bodies in memory. */
   readonly bodyBytes: number
 }
@@ -66,9 +72,7 @@ function topicPart(url: string): string | undefined {
 }
 
 /** A request whose head is in order. */
-interface Request {
-  readonly req: IncomingMessage
-  readonly res: ServerResponse
+interface Admitted {
   readonly head: Head
   readonly address: Address
   readonly type: MediaType | undefined
@@ -80,6 +84,11 @@ interface Request {
   readonly prepare: (event: Event) => Event
   /** When its head was read, by the clock's steady time. */
   readonly begunAt: number
+}
+
+interface Request extends Admitted {
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
 }
 
 class HttpIngest implements Ingest {
@@ -119,8 +128,8 @@ class HttpIngest implements Ingest {
 
   handle(req: IncomingMessage, res: ServerResponse): void {
     try {
-      const request = this.#admit(req, res)
-      const refusal = request instanceof Refusal ? request : this.#receive(request)
+      const admitted = this.#admit(req.url!, req.rawHeaders)
+      const refusal = admitted instanceof Refusal ? admitted : this.#receive({ ...admitted, req, res })
       if (refusal !== undefined) this.#refuse(req, res, refusal)
     } catch (error) {
       this.#bug(req, res, error)
@@ -128,15 +137,15 @@ class HttpIngest implements Ingest {
   }
 
   /** Everything that the head alone decides. */
-  #admit(req: IncomingMessage, res: ServerResponse): Request | Refusal {
+  #admit(url: string, rawHeaders: readonly string[]): Admitted | Refusal {
     const { authorize, publisher, held } = this.#options
-    const head = readHead(req.rawHeaders)
+    const head = readHead(rawHeaders)
     const account = authorize(head.authorization)
     if (account === undefined) return unauthenticated
     if (held) return onHold
-    const unasked = unaskedParameters(req.url!)
+    const unasked = unaskedParameters(url)
     if (unasked !== undefined) return unasked
-    const topic = this.#topics.of(topicPart(req.url!) ?? "")
+    const topic = this.#topics.of(topicPart(url) ?? "")
     const address = topic instanceof Refusal ? topic : publisher.address(account.tenant, topic)
     if (address instanceof Refusal) return address
     if (head.contentEncoding !== undefined && head.contentEncoding.toLowerCase() !== "identity") {
@@ -149,7 +158,7 @@ class HttpIngest implements Ingest {
     const expectedLast = head.expectedLast as ExpectedLast | undefined
     const begunAt = this.#options.clock.steady()
     const prepare = this.#preparation(head)
-    return { req, res, head, address, type: known?.type, mode, expectedLast, id, prepare, begunAt }
+    return { head, address, type: known?.type, mode, expectedLast, id, prepare, begunAt }
   }
 
   #preparation({ trace }: Head): (event: Event) => Event {
@@ -172,11 +181,16 @@ class HttpIngest implements Ingest {
       case "structured":
         // An event is larger in JSON than it counts: escapes, base64.
         return this.#readBody(request, eventBytesMax * 2, this.#tooLarge, (body, release) =>
-          this.#publishOne(request, this.#json.decode(body), release),
+          this.#publishOne(request, this.#json.decode(body), release, this.#replyTo(request)),
         )
       case "binary":
         return this.#readBody(request, eventBytesMax, this.#tooLarge, (body, release) =>
-          this.#publishOne(request, this.#decodeBinary(request, body), release),
+          this.#publishOne(
+            request,
+            this.#decodeBinary(request, request.req.rawHeaders, body),
+            release,
+            this.#replyTo(request),
+          ),
         )
     }
   }
@@ -211,31 +225,79 @@ class HttpIngest implements Ingest {
     return undefined
   }
 
-  #decodeBinary({ req, head, address, type, id }: Request, body: Buffer): Event | InvalidEvent {
-    if (head.attributes) return this.#binary.decode(req.rawHeaders, type, body)
+  #decodeBinary(
+    { head, address, type, id }: Admitted,
+    rawHeaders: readonly string[],
+    body: Buffer,
+  ): Event | InvalidEvent {
+    if (head.attributes) return this.#binary.decode(rawHeaders, type, body)
     if (type !== undefined && !type.valid) return new InvalidEvent("the Content-Type header is no media type")
     const kind = this.#binary.kindOf(type, body)
     if (typeof kind !== "string") return InvalidEvent.of([kind])
     return this.#options.publisher.wrap(address, type, body, kind, id)
   }
 
-  #publishOne(request: Request, event: Event | InvalidEvent, release: () => void): Refusal | undefined {
+  #publishOne(admitted: Admitted, event: Event | InvalidEvent, release: () => void, reply: Reply): Refusal | undefined {
     if (event instanceof InvalidEvent) return refusalOfInvalid(event)
-    const { req, res, address, expectedLast, prepare } = request
+    const { address, expectedLast, prepare } = admitted
     this.#options.publisher.publish(address, [prepare(event)], expectedLast).then(
       (published) => {
         release()
         const one = published instanceof Refusal ? published : published[0]!
-        if (one instanceof Refusal) return answerProblem(res, one)
-        answerJson(res, 202, appendedJson(event.id, one))
-        this.#observeAnswered(request)
+        if (one instanceof Refusal) return reply.problem(one)
+        reply.json(202, appendedJson(event.id, one))
+        this.#observeAnswered(admitted)
       },
       (error: unknown) => {
         release()
-        this.#bug(req, res, error)
+        this.#options.onBug?.(error)
+        reply.problem(failed)
       },
     )
     return undefined
+  }
+
+  #replyTo({ req, res }: Request): Reply {
+    return {
+      json: (status, body) => answerJson(res, status, body),
+      problem(refusal) {
+        answerProblem(res, refusal)
+        if (!req.complete) drain(req, res)
+      },
+    }
+  }
+
+  takeDirect(request: DirectRequest, reply: Reply): boolean {
+    try {
+      if (topicPart(request.url) === undefined) return false
+      const admitted = this.#admit(request.url, request.rawHeaders)
+      if (!(admitted instanceof Refusal) && admitted.mode !== "structured" && admitted.mode !== "binary") return false
+      const refusal = admitted instanceof Refusal ? admitted : this.#publishDirect(admitted, request, reply)
+      if (refusal === undefined) return true
+      this.#observeRefused(1)
+      reply.problem(refusal)
+    } catch (error) {
+      this.#options.onBug?.(error)
+      reply.problem(failed)
+    }
+    return true
+  }
+
+  #publishDirect(admitted: Admitted, { rawHeaders, body }: DirectRequest, reply: Reply): Refusal | undefined {
+    const { eventBytesMax } = this.#options.limits
+    const structured = admitted.mode === "structured"
+    if (body.length > (structured ? eventBytesMax * 2 : eventBytesMax)) return this.#tooLarge
+    if (!this.#budget.take(body.length)) return noRoom
+    const release = () => this.#budget.give(body.length)
+    try {
+      const event = structured ? this.#json.decode(body) : this.#decodeBinary(admitted, rawHeaders, body)
+      const refusal = this.#publishOne(admitted, event, release, reply)
+      if (refusal !== undefined) release()
+      return refusal
+    } catch (error) {
+      release()
+      throw error
+    }
   }
 
   #publishBatch(request: Request, body: Buffer, release: () => void): Refusal | undefined {
