@@ -20,6 +20,17 @@ import type { IngestLimits } from "./limits.ts"
 import { Paces } from "./pace.ts"
 import { type ExpectedLast, type Publisher, type PublishObserver, tooLarge } from "./publish.ts"
 import { Refusal, refusalOfInvalid } from "./refusal.ts"
+import {
+  bodyTooLarge,
+  encoded,
+  failed,
+  noBatch,
+  onHold,
+  tooMany,
+  unaskedParameters,
+  unauthenticated,
+  unsupported,
+} from "./refusals.ts"
 
 export interface IngestOptions {
   readonly publisher: Publisher
@@ -58,8 +69,6 @@ export function createIngest(options: IngestOptions): Ingest {
 
 const before = "/v1/topics/"
 const after = "/events"
-/** Parameters that are named in one answer at most. */
-const errorsMax = 100
 
 /** The topic's part of the path, as it is coded; undefined where the path is another one. */
 function topicPart(url: string): string | undefined {
@@ -354,7 +363,7 @@ class HttpIngest implements Ingest {
     else drain(req, res)
   }
 
-  #observeAnswered({ begunAt }: Request): void {
+  #observeAnswered({ begunAt }: Admitted): void {
     const { observe, clock } = this.#options
     if (observe?.answered !== undefined) observe.answered(clock.steady() - begunAt)
   }
@@ -368,17 +377,6 @@ class HttpIngest implements Ingest {
     answerProblem(res, failed)
     if (!req.complete) drain(req, res)
   }
-}
-
-/** Whoever sends `validate_only` means that nothing be stored; a parameter that is not known is not passed over. */
-function unaskedParameters(url: string): Refusal | undefined {
-  const query = url.indexOf("?")
-  if (query < 0 || query === url.length - 1) return undefined
-  const names = [...new Set(new URLSearchParams(url.slice(query + 1)).keys())]
-  const errors = names
-    .slice(0, errorsMax)
-    .map((field) => ({ field, message: "is not known here; publishing has none" }))
-  return new Refusal("invalid-argument", `${names[0]} is not known here: publishing has no parameters`, { errors })
 }
 
 /** The id that an Idempotency-Key gives to raw input. */
@@ -395,38 +393,4 @@ function decodeTopic(part: string): string | Refusal {
     // URIError: not percent-coded UTF-8.
     return new Refusal("invalid-argument", "the topic in the path is not percent-coded UTF-8")
   }
-}
-
-const unauthenticated = new Refusal(
-  "unauthenticated",
-  "send the key of this hub: Authorization: Bearer rck_…; the admin key is in admin.key in the data directory",
-)
-
-const onHold = new Refusal(
-  "held",
-  "this hub was started with --hold: it takes no events, so that a copy does not come to differ; start it without --hold to publish",
-)
-
-const unsupported = new Refusal(
-  "unsupported-media-type",
-  "events come as application/cloudevents+json, application/cloudevents-batch+json or application/x-ndjson in UTF-8, " +
-    "or with ce- headers and any other content type",
-)
-
-const failed = new Refusal("internal", "the hub failed; its log says why")
-
-function encoded(encoding: string): Refusal {
-  return new Refusal("unsupported-media-type", `the body is coded as ${encoding}; send it as it is, without that`)
-}
-
-function noBatch(detail: string): Refusal {
-  return new Refusal("invalid-argument", `${detail}; nothing of the batch is stored`)
-}
-
-function tooMany(eventsMax: number): Refusal {
-  return new Refusal("too-large", `a batch may have ${eventsMax} events at most (limits.batchEventsMax)`)
-}
-
-function bodyTooLarge(bytesMax: number): Refusal {
-  return new Refusal("too-large", `a body may have ${bytesMax} bytes at most; send it in parts`)
 }
