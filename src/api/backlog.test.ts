@@ -14,16 +14,16 @@ beforeAll(async () => {
 })
 afterAll(() => api.close())
 
-/** Makes a trigger to `old` that owes so many deliveries there. */
-async function owing(id: string, count: number): Promise<void> {
+/** Makes a trigger that owes so many deliveries to its destination. */
+async function owing(id: string, count: number, destination = "old"): Promise<void> {
   const { queue, catalog } = api.engine
-  await api.call("POST", "/v1/triggers", { id, topic: "orders", destination: "old" })
+  await api.call("POST", "/v1/triggers", { id, topic: "orders", destination })
   const { incarnation = "" } = (await catalog.get<Trigger>(`trigger/default/${id}`))!.value
   const cursors = await api.append(
     "orders",
     Array.from({ length: count }, (_, i) => `${id}-${i}`),
   )
-  const names = { tenant: "default", trigger: id, incarnation, destination: "old", fingerprint: 0 }
+  const names = { tenant: "default", trigger: id, incarnation, destination, fingerprint: 0 }
   await queue.enqueue(cursors.map((cursor) => ({ ...names, cursor, id: deliveryId(cursor, id, incarnation) })))
 }
 
@@ -97,16 +97,16 @@ test("it is deleted by force: what sends to it rests, and the answer says what b
 })
 
 test("a dead letter of a destination that is no more can be redriven where its trigger takes it along", async () => {
-  await api.call("POST", "/v1/destinations", { id: "old", kind: "webhook", config: { url: "https://example.com/" } })
-  await owing("g", 1)
+  await api.call("POST", "/v1/destinations", { id: "late", kind: "webhook", config: { url: "https://example.com/" } })
+  await owing("g", 1, "late")
   const { queue } = api.engine
-  const [lease] = await queue.lease({ lane: "default/old", max: 1, leaseMs: 60_000 })
+  const [lease] = await queue.lease({ lane: "default/late", max: 1, leaseMs: 60_000 })
   const { id } = lease!.delivery
   const lastOutcome = { kind: "failed", detail: "410 Gone", permanent: true } as const
   const death = { address: { tenant: "default", topic: "orders" }, reason: "gone", attempts: 1, diedAt: 0 } as const
   await queue.bury(lease!, { ...lease!.delivery, ...death, lastOutcome })
   await api.call("PATCH", "/v1/triggers/g", { destination: "new" })
-  expect((await api.call("DELETE", "/v1/destinations/old")).status).toBe(204)
+  expect((await api.call("DELETE", "/v1/destinations/late")).status).toBe(204)
   const refused = await api.call("POST", `/v1/dead-letters/${id}/redrive`)
   expect([refused.status, refused.body.detail]).toEqual([
     409,
