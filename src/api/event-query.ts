@@ -109,7 +109,7 @@ export async function eventAt(context: ApiContext, tenant: string, cursor: strin
     if (stored?.address.tenant !== tenant) throw absent
     return stored
   } catch (error) {
-    throw error instanceof InvalidCursorError ? absent : error
+    throw error instanceof InvalidCursorError ? notFound(error.message) : error
   }
 }
 

@@ -43,20 +43,36 @@ export function withFilters(command: Command): Command {
 
 /** The filters that the flags say; undefined where they say none. */
 export function filtersOf(options: FilterOptions): readonly Filter[] | undefined {
-  const { exact, prefix, suffix, path, sql = [], query = [], pattern } = options
-  const filters: Filter[] = [
-    ...(exact === undefined ? [] : [{ exact }]),
-    ...(prefix === undefined ? [] : [{ prefix }]),
-    ...(suffix === undefined ? [] : [{ suffix }]),
-    ...(path === undefined ? [] : [{ path }]),
-    ...sql.map((each) => ({ sql: each })),
-    ...query.map((each) => ({ query: each })),
-    // The hub checks what is inside; it names the place of what is wrong.
-    ...(pattern === undefined ? [] : [{ pattern: pattern as Readonly<Record<string, unknown>> }]),
-    ...inFull(options.filter, "--filter"),
-    ...inFull(options.filters, "--filters"),
-  ]
+  const filters = sayings(options).map(({ filter }) => filter)
   return filters.length === 0 ? undefined : filters
+}
+
+/** The flag that said each of the filters of {@link filtersOf}. */
+export function filterFlags(options: FilterOptions): readonly string[] {
+  return sayings(options).map(({ flag }) => flag)
+}
+
+interface Saying {
+  readonly flag: string
+  readonly filter: Filter
+}
+
+function sayings(options: FilterOptions): readonly Saying[] {
+  const { exact, prefix, suffix, path, sql = [], query = [], pattern } = options
+  return [
+    ...(exact === undefined ? [] : [{ flag: "--exact", filter: { exact } }]),
+    ...(prefix === undefined ? [] : [{ flag: "--prefix", filter: { prefix } }]),
+    ...(suffix === undefined ? [] : [{ flag: "--suffix", filter: { suffix } }]),
+    ...(path === undefined ? [] : [{ flag: "--path", filter: { path } }]),
+    ...sql.map((each) => ({ flag: "--sql", filter: { sql: each } })),
+    ...query.map((each) => ({ flag: "--query", filter: { query: each } })),
+    // The hub checks what is inside; it names the place of what is wrong.
+    ...(pattern === undefined
+      ? []
+      : [{ flag: "--pattern", filter: { pattern: pattern as Readonly<Record<string, unknown>> } }]),
+    ...inFull(options.filter, "--filter").map((filter) => ({ flag: "--filter", filter })),
+    ...inFull(options.filters, "--filters").map((filter) => ({ flag: "--filters", filter })),
+  ]
 }
 
 /** Whether some flag says that there are to be no filters: `--filters '[]'`. */

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { isLoopbackHost } from "../config/addresses.ts"
+import { nearest } from "../config/nearest.ts"
 import { type Problem, ProblemError, UnreachableError, UsageError } from "./failures.ts"
 
 /** What every command that talks to a hub takes. */
@@ -157,22 +158,48 @@ async function exchange(
   }
 }
 
+const closed = "it closed the connection"
+
 /** What stands in the way, in words; fetch hides it in the cause. */
 function reason(error: unknown): string {
   const cause = (error as { cause?: unknown }).cause ?? error
   const { code, message } = cause as NodeJS.ErrnoException
   if (code === "ECONNREFUSED") return "nothing listens there"
   if (code === "ENOTFOUND" || code === "EAI_AGAIN") return "its name does not resolve"
-  if (code === "ECONNRESET" || code === "UND_ERR_SOCKET") return "it closed the connection"
+  if (code === "ECONNRESET" || code === "UND_ERR_SOCKET") return closed
+  if (/CERT|SELF_SIGNED|VERIFY_LEAF|ISSUER/.test(code ?? "")) return `its certificate is not trusted (${message})`
   return message ?? String(cause)
 }
 
+/** Whether what answers to TLS speaks none. */
+function isPlain(error: unknown): boolean {
+  const { code = "", message = "" } = ((error as { cause?: unknown }).cause ?? {}) as NodeJS.ErrnoException
+  return code === "ERR_SSL_WRONG_VERSION_NUMBER" || /wrong version number|packet length too long/.test(message)
+}
+
+function wantsTls(url: string): UnreachableError {
+  return new UnreachableError(`what answers at ${url} speaks TLS alone`, [
+    `Say so: --url ${url.replace("http:", "https:")}, or the variable REDCAR_URL`,
+  ])
+}
+
 function unreachable(url: string, why: string, cause?: unknown): UnreachableError {
-  return new UnreachableError(
-    `no hub answers at ${url}: ${why}`,
-    ["Start one here: redcar serve", "Or say where it is: --url http://host:9000, or the variable REDCAR_URL"],
-    { cause },
-  )
+  if (isPlain(cause)) {
+    const next = `Say so: --url ${url.replace("https:", "http:")}, or the variable REDCAR_URL`
+    return new UnreachableError(`what answers at ${url} speaks no TLS`, [next], { cause })
+  }
+  const where = "Or say where it is: --url http://host:9000, or the variable REDCAR_URL"
+  return new UnreachableError(`no hub answers at ${url}: ${why}`, [startingOne(url, why), where], { cause })
+}
+
+function startingOne(url: string, why: string): string {
+  const { protocol, hostname, port } = new URL(url)
+  if (why.startsWith("its certificate"))
+    return "Name the certificate of who signed it in the variable NODE_EXTRA_CA_CERTS=<file>"
+  if (!isLoopbackHost(hostname))
+    return "See that it runs there, and listens for other machines: redcar serve --host 0.0.0.0"
+  if (protocol === "http:" && why === closed) return `If it speaks TLS, say so: --url ${url.replace("http:", "https:")}`
+  return `Start one here: redcar serve${port === "9000" || port === "" ? "" : ` --port ${port}`}`
 }
 
 async function readText(response: Response, address: HubAddress): Promise<string> {
@@ -201,13 +228,59 @@ export async function problemOf(response: Response): Promise<Problem> {
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error
   }
-  const detail = `the hub answered ${response.status} ${response.statusText}`.trimEnd()
+  const why = /^[\x20-\x7e]{1,200}$/.test(text.trim()) ? `: ${text.trim()}` : ""
+  const detail = `the hub answered ${response.status} ${response.statusText}`.trimEnd() + why
   return { status: response.status, code: "unknown", detail }
 }
 
-async function problemError(response: Response, address: HubAddress): Promise<ProblemError> {
+async function problemError(response: Response, address: HubAddress): Promise<ProblemError | UnreachableError> {
   const problem = await problemOf(response)
-  return new ProblemError(problem, problem.code === "held" ? [] : nextStep(response, address))
+  if (problem.code === "unknown" && /\bHTTPS\b/.test(problem.detail)) return wantsTls(address.url)
+  const meant = await meantBy(problem, address)
+  const next = problem.code === "held" ? [] : nextStep(response, address)
+  return new ProblemError(problem, meant === undefined ? next : [`Did you mean ${meant}?`, ...next])
+}
+
+const listed = /there is no (topic|trigger|destination) "?([a-z0-9_-]{1,63})[":; ]/
+
+/** The resource that was meant where there is none of the id that was given. */
+async function meantBy(problem: Problem, address: HubAddress): Promise<string | undefined> {
+  const text = [problem.detail, ...(problem.errors ?? []).map(({ message }) => message)].find((each) =>
+    listed.test(each),
+  )
+  const [, name, id] = listed.exec(text ?? "") ?? []
+  return name === undefined || id === undefined ? undefined : nearestId(openHub(address), `/v1/${name}s`, id)
+}
+
+/** Says where a topic is to be made that is not there, and another one of nearly its name is: a slip makes one too. */
+export async function nearTopic(hub: Pick<Hub, "json">, topic: string): Promise<string | undefined> {
+  const id = topic.split(":", 1)[0]!
+  if (!/^[a-z0-9_-]{1,50}$/.test(id)) return undefined
+  try {
+    await hub.json("GET", `/v1/topics/${id}`)
+    return undefined
+  } catch (error) {
+    if (error instanceof UnreachableError) return undefined
+    if (!(error instanceof ProblemError)) throw error
+    if (error.problem.status !== 404) return undefined
+  }
+  const near = await nearestId(hub, "/v1/topics", id)
+  return near && `There was no topic ${id} yet: it is made now. Did you mean ${near}?\n`
+}
+
+/** The first ids of a list that are looked at. */
+const idsMax = 1_000
+
+/** The id of a list that is nearest to another; undefined where none is near, or where the list is not to be had. */
+export async function nearestId(hub: Pick<Hub, "json">, path: string, id: string): Promise<string | undefined> {
+  try {
+    const page = await hub.json<{ items: { id: string }[] }>("GET", path, { query: { pageSize: idsMax } })
+    const ids = page.items.map((item) => item.id)
+    return nearest(id, ids, Math.max(1, Math.floor(id.length / 4)))
+  } catch (error) {
+    if (error instanceof ProblemError || error instanceof UnreachableError) return undefined
+    throw error
+  }
 }
 
 function nextStep(response: Response, address: HubAddress): readonly string[] {
@@ -217,8 +290,12 @@ function nextStep(response: Response, address: HubAddress): readonly string[] {
       "Give one with --key or REDCAR_KEY, or say where the hub keeps its data: --data <directory>",
     ]
   }
-  if (response.status === 401) return [`The key came from ${address.keyFrom}; it is not this hub's.`]
-  if (response.status === 412) return ["It has changed since: get it again, and repeat with the new etag."]
+  if (response.status === 401) {
+    return [
+      `It came from ${address.keyFrom}, and is not this hub's.`,
+      "Give another with --key or REDCAR_KEY, or say where this hub keeps its data: --data <directory>",
+    ]
+  }
   if (response.status === 503) {
     const seconds = response.headers.get("retry-after")
     return [seconds === null ? "Try again in a moment." : `Try again in ${seconds} s.`]

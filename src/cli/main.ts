@@ -5,6 +5,7 @@ import { CommandError, type ExitCode, exitCodes, ProblemError, ToldError } from 
 import { findHub, openHub } from "./hub.ts"
 import { refusalOf } from "./refusals.ts"
 import { coloursFor, printable, processTerminal, type Terminal } from "./terminal.ts"
+import { wordsOf } from "./wording.ts"
 
 /** A command of the first level. Its module is loaded when it is used, so that each use pays for itself only. */
 interface Entry {
@@ -66,8 +67,12 @@ export function createContext(terminal: Terminal): Context {
 
 /** Runs one command line (without `node` and the program); answers the exit code. The only catcher of CommandError, and of what the hub or the system refuses. */
 export async function main(argv: readonly string[], terminal: Terminal): Promise<number> {
+  let acting: Command | undefined
   try {
     const program = await createContext(terminal).program(argv)
+    program.hook("preAction", (_, command) => {
+      acting = command
+    })
     await program.parseAsync([...argv], { from: "user" })
     return exitCodes.ok
   } catch (error) {
@@ -75,7 +80,7 @@ export async function main(argv: readonly string[], terminal: Terminal): Promise
     if (error instanceof ToldError) return error.exitCode
     const told = error instanceof CommandError ? error : refusalOf(error)
     if (told === undefined) throw error
-    return tell(told, terminal, argv.includes("--json"))
+    return tell(told, acting, terminal, argv.includes("--json"))
   }
 }
 
@@ -131,19 +136,20 @@ function outputOf(terminal: Terminal) {
 }
 
 /** Says what went wrong and what to do, for a person or a program. */
-function tell(error: CommandError, terminal: Terminal, json: boolean): ExitCode {
+function tell(error: CommandError, acting: Command | undefined, terminal: Terminal, json: boolean): ExitCode {
   const problem = error instanceof ProblemError ? error.problem : undefined
+  const worded = problem && wordsOf(problem, acting)
+  const { message, lines } = worded ?? { message: error.message, lines: [] }
+  const next = [...error.next, ...(worded?.next ?? [])]
   if (json) {
-    const { name, message, next, exitCode } = error
-    terminal.err(
-      `${JSON.stringify({ error: { name, message, next, exitCode, ...(problem === undefined ? {} : { problem }) } })}\n`,
-    )
+    const { name, exitCode } = error
+    const told = { name, message: [message, ...lines].join("; "), next, exitCode, ...(problem && { problem }) }
+    terminal.err(`${JSON.stringify({ error: told })}\n`)
     return exitCode
   }
   const colours = coloursFor(terminal, "stderr")
-  terminal.err(`${colours.red("error:")} ${printable(error.message)}\n`)
-  for (const fault of problem?.errors ?? [])
-    terminal.err(`  ${colours.bold(printable(fault.field))}: ${printable(fault.message)}\n`)
-  for (const line of error.next) terminal.err(`${line}\n`)
+  terminal.err(`${colours.red("error:")} ${printable(message)}\n`)
+  for (const line of lines) terminal.err(`  ${printable(line)}\n`)
+  for (const line of next) terminal.err(`${line}\n`)
   return error.exitCode
 }

@@ -3,6 +3,7 @@ import { type Command, Option } from "commander"
 import { type CommonOptions, type Context, examples, pairs, wholeNumber, withHub } from "./command.ts"
 import { composeEvent, defaultSource, type EventOptions, wrapLine } from "./compose.ts"
 import { exitCodes, ToldError, UsageError } from "./failures.ts"
+import { nearTopic } from "./hub.ts"
 import {
   type BulkFormat,
   type Piece,
@@ -90,7 +91,9 @@ async function publishOne(
   data: Uint8Array | undefined,
 ): Promise<void> {
   const { contentType, body } = composeEvent(options, data)
-  const answer = await context.hub(options).json<Published>("POST", `/v1/topics/${encodeURIComponent(topic)}/events`, {
+  const hub = context.hub(options)
+  const slip = await nearTopic(hub, topic)
+  const answer = await hub.json<Published>("POST", `/v1/topics/${encodeURIComponent(topic)}/events`, {
     body,
     headers: {
       "content-type": contentType,
@@ -101,6 +104,7 @@ async function publishOne(
     ? `was there already: ${answer.id} at ${answer.cursor}`
     : `stored ${answer.id} at ${answer.cursor}`
   await printDone(context, options, answer, printable(line))
+  if (slip !== undefined) context.terminal.err(slip)
 }
 
 async function publishMany(context: Context, topic: string, path: string, options: PublishOptions): Promise<void> {
@@ -109,7 +113,10 @@ async function publishMany(context: Context, topic: string, path: string, option
   const { terminal } = context
   const total = path === "-" ? undefined : sizeOf(path)
   const progress = startProgress(terminal, total)
-  const uploader = new Uploader(context.hub(options), topic, terminal.interrupted())
+  const hub = context.hub(options)
+  const slip = await nearTopic(hub, topic)
+  if (slip !== undefined) terminal.err(slip)
+  const uploader = new Uploader(hub, topic, terminal.interrupted())
   const startedAt = performance.now()
   const { tally } = uploader
   try {

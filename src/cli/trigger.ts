@@ -13,6 +13,7 @@ import { addDryRun } from "./dry-run.ts"
 import { addExplain, addMatch } from "./explain.ts"
 import { UsageError } from "./failures.ts"
 import { type FilterOptions, filtersOf, saysNone, withFilters } from "./filter-flags.ts"
+import { nearTopic } from "./hub.ts"
 import { ago, printDone } from "./output.ts"
 import { type Place, place, placeHelp, startOf } from "./places.ts"
 import { plural } from "./progress.ts"
@@ -89,11 +90,12 @@ function addCreate(command: Command, context: Context): void {
     .action(async (id: string | undefined, options: TriggerOptions) => {
       const fields = { id, ...fieldsOf(options), start: startOf(options.start), paused: options.paused }
       const body = await bodyOf(context, options, fields, "create")
-      const made = await context
-        .hub(options)
-        .json<ApiTrigger>("POST", kind.path, { ...changeRequest(options), json: body })
+      const hub = context.hub(options)
+      const slip = typeof body.topic === "string" ? await nearTopic(hub, body.topic) : undefined
+      const made = await hub.json<ApiTrigger>("POST", kind.path, { ...changeRequest(options), json: body })
       const line = `trigger ${made.id}: ${made.topic} → ${made.destination}`
       await printDone(context, options, made, options.dryRun ? `would make ${line}` : `made ${line}`)
+      if (slip !== undefined) context.terminal.err(slip)
       warn(context, made)
     })
   examples(withHub(withFilters(create)), [

@@ -1,7 +1,10 @@
-/** The candidate that a person who wrote `name` most likely meant; undefined where none is near. */
-export function nearest(name: string, candidates: readonly string[]): string | undefined {
+/** The candidate that a person who wrote `name` most likely meant; undefined where none is within `allowed` changes. */
+export function nearest(
+  name: string,
+  candidates: readonly string[],
+  allowed = Math.max(2, Math.floor(plain(name).length / 3)),
+): string | undefined {
   const wanted = plain(name)
-  const allowed = Math.max(2, Math.floor(wanted.length / 3))
   const ranked = candidates
     .map((candidate) => ({ candidate, far: distance(wanted, plain(candidate)) }))
     .filter(({ far }) => far <= allowed)

@@ -85,7 +85,9 @@ export class InvalidCursorError extends Error {
   override readonly name = "InvalidCursorError"
   readonly cursor: string
   constructor(cursor: string) {
-    super(`not a cursor: ${JSON.stringify(cursor)}`)
+    super(
+      `${JSON.stringify(cursor)} is no cursor of this hub: one has eleven of 0-9 and a-z, as publishing and reading answer it`,
+    )
     this.cursor = cursor
   }
 }

@@ -96,7 +96,7 @@ describe("the event of a delivery", () => {
     expect((await hub.letters()).map(({ reason, lastOutcome }) => [reason, lastOutcome.detail])).toEqual([
       ["damaged", expect.stringMatching(/^the event cannot be read: damaged: .*segment at byte \d+$/)],
       ["damaged", expect.stringContaining(`the log at ${beyond}, where an event of default/orders was`)],
-      ["damaged", expect.stringContaining("not a cursor")],
+      ["damaged", expect.stringContaining("no cursor of this hub")],
     ])
   })
 

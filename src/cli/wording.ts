@@ -1,0 +1,134 @@
+import type { Command } from "commander"
+import type { Problem } from "./failures.ts"
+import { type FilterOptions, filterFlags } from "./filter-flags.ts"
+
+/** A problem as the command line tells it: in flags, arguments and commands, where the API has fields, paths and routes. */
+export interface Worded {
+  readonly message: string
+  /** One line each, where several things are wrong. */
+  readonly lines: readonly string[]
+  readonly next: readonly string[]
+}
+
+/** Words a problem for who has run `command`; undefined: it is not known which. */
+export function wordsOf(problem: Problem, command: Command | undefined): Worded {
+  const found = (problem.errors ?? []).map(({ field, message }) => {
+    const { text, next } = detailOf(message)
+    return { line: said(nameOf(field, command), text), next }
+  })
+  const faults = found.map(({ line }) => line)
+  const steps = found.flatMap((each) => each.next)
+  if (faults.length === 1) return { message: faults[0]!, lines: [], next: steps }
+  if (faults.length > 1) return { message: `${faults.length} things are wrong`, lines: faults, next: steps }
+  const { text, next } = detailOf(problem.detail)
+  return { message: text, lines: [], next }
+}
+
+/** `--to is no URL`, and `--sql: line 1, column 8: …`; what names the thing by itself needs no name before it. */
+function said(name: string, message: string): string {
+  if (name === "" || /^(there is no|a topic's name|a key is) /.test(message)) return message
+  return /^(is|must|cannot|can|has|have|are|was|needs) /.test(message) ? `${name} ${message}` : `${name}: ${message}`
+}
+
+/** Flags whose name does not follow from the field's. */
+const flagOf: Readonly<Record<string, string>> = {
+  "config.url": "to",
+  "config.topic": "to",
+  config: "set",
+  ratePerSecond: "rate",
+  "retention.ageMax": "retention-age",
+  "retention.eventsMax": "retention-events",
+  "retention.bytesMax": "retention-bytes",
+  "retry.preset": "retry",
+  labels: "label",
+  expiresIn: "expires",
+  "redcar-expected-last": "expected-last",
+  datacontenttype: "content-type",
+}
+
+/** What on the command line said a field: a flag, an argument; the field itself where nothing did. */
+function nameOf(field: string, command: Command | undefined): string {
+  if (command === undefined || field === "") return field
+  const filter = /^filters\[(\d+)\](.*)$/.exec(field)
+  if (filter !== null) return filterName(Number(filter[1]), filter[2]!, command) ?? field
+  // Ends: with the path, of which each turn takes a step off.
+  for (let path = field; path !== ""; path = path.replace(/(^|[.[])[^.[]*$/, "")) {
+    const name = flagOf[path] ?? kebab(path.replaceAll(/\[.*?\]/g, "").replace(/^config\./, ""))
+    const option = command.options.find(({ long }) => long === `--${name}`)
+    const isOfKind = path.startsWith("config.")
+    const set = command.getOptionValue("set") as Readonly<Record<string, string>> | undefined
+    if (isOfKind && set !== undefined && Object.hasOwn(set, path.slice("config.".length)))
+      return `--set ${path.slice(7)}`
+    if (option !== undefined || isOfKind) {
+      const isSaid = option === undefined || command.getOptionValue(option.attributeName()) !== undefined
+      const file: unknown = command.getOptionValue("file")
+      return typeof file === "string" && !isSaid ? `${field} in ${file}` : `--${name}`
+    }
+    if (command.registeredArguments.some((argument) => argument.name() === name)) return `<${name}>`
+  }
+  return field
+}
+
+/** `--exact type` for `filters[0].exact.type`. */
+function filterName(index: number, rest: string, command: Command): string | undefined {
+  const said = filterFlags(command.opts<FilterOptions>())[index]
+  if (said === undefined) return undefined
+  const within = rest.replace(/^\.(exact|prefix|suffix|path|sql|query|pattern)(\.|$)?/, "")
+  const inFull = said === "--filter" || said === "--filters"
+  const place = inFull ? rest.replace(/^\./, "") : within
+  return place === "" ? said : `${said} ${place.replace(/^\["(.*)"\]$/, "$1")}`
+}
+
+function kebab(path: string): string {
+  return path.replaceAll(".", "-").replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+}
+
+type Rule = readonly [pattern: RegExp, instead: string, next?: string]
+
+/** What answers say to clients of the API, and what is to be said here. */
+const rules: readonly Rule[] = [
+  [/; GET \/v1\/([a-z-]+)s lists what there is$/, "", "List what there is: redcar $1 list"],
+  [
+    /^(there is a (\w+) "([^"]*)" already); choose another id, or PUT it$/,
+    "$1",
+    "Choose another id, or change it: redcar $2 update $3",
+  ],
+  [
+    /^(\w+) (\S+) is at another revision than If-Match names;.*$/,
+    "$1 $2 has changed: it is not at the etag of --if-match any more",
+    "Look at it again, and repeat the change on that: redcar $1 get $2",
+  ],
+  [
+    /; make it first with POST \/v1\/topics, or set topicsAutoCreate$/,
+    "",
+    "Make it first: redcar topic create <topic>. Or let the hub: redcar serve --topics-auto-create",
+  ],
+  [/; make it again with POST \/v1\/topics first$/, "", "Make it again: redcar topic create <topic>"],
+  [/; PUT or PATCH it to change it$/, "", "Change it: redcar topic update <topic>"],
+  [
+    /; one that starts before the event, at .*, delivers it again \(it is at (\S+)\)$/,
+    "",
+    "Make one that starts before the event, which is at $1: redcar trigger create … --start <place>",
+  ],
+  [/^send a key of this hub as Authorization.*$/, "the hub does not know the key"],
+  [
+    / is no cursor of this hub: .*$/,
+    "$&",
+    "redcar publish and redcar tail --json (as redcarcursor) tell the cursors of events.",
+  ],
+  [/; correct what errors names and send it again$/, ""],
+]
+
+function detailOf(detail: string): { readonly text: string; readonly next: readonly string[] } {
+  for (const [pattern, instead, next] of rules) {
+    const match = pattern.exec(detail)
+    if (match === null) continue
+    const filled = (text: string) =>
+      text.replace("$&", match[0]).replace(/\$(\d)/g, (_, number: string) => match[Number(number)] ?? "")
+    return {
+      text: detail.slice(0, match.index) + filled(instead) + detail.slice(match.index + match[0].length),
+      next: next === undefined ? [] : [filled(next)],
+    }
+  }
+  return { text: detail, next: [] }
+}
