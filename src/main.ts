@@ -34,7 +34,7 @@ import { createSystemChance, systemClock } from "./telemetry/clock.ts"
 import { openLog } from "./telemetry/log.ts"
 import { createMetrics, type Metrics } from "./telemetry/metrics.ts"
 import { tellTenths } from "./telemetry/tenths.ts"
-import { watchEngine, watchLoop } from "./telling.ts"
+import { Overloads, tellConditions, watchEngine, watchLoop } from "./telling.ts"
 import { version } from "./version.ts"
 
 /** A hub that runs. */
@@ -187,6 +187,7 @@ interface Shared {
   readonly door: Door
   readonly chance: Chance
   readonly metrics: Metrics
+  readonly overloads: Overloads
   readonly kinds: ReadonlyMap<string, DestinationKind>
   readonly publisher: Publisher
   readonly authorize: Authorize
@@ -217,6 +218,8 @@ async function openShared(opened: Opened, closing: Closing): Promise<Shared> {
     engine: natsServers(settings.engine) === undefined ? "embedded" : "jetstream",
   })
   closing.push(watchLoop(settings, metrics))
+  const overloads = new Overloads(clock, log)
+  closing.push(async () => overloads.close())
   await ensureAdminKey(settings, engine, log)
   const authorize = await createAuthorizer({
     catalog,
@@ -231,11 +234,11 @@ async function openShared(opened: Opened, closing: Closing): Promise<Shared> {
     clock,
     chance,
     limits: { eventBytesMax: limits.eventBytesMax, topicsAutoCreate },
-    observe: metrics.publish,
+    observe: overloads.publishing(metrics.publish),
   })
   tellFailures(failures, log, { "the view of topics": topics.watching })
   const kinds = destinationKinds({ clock, guard: settings.destinations })
-  return { ...opened, chance, metrics, kinds, publisher, authorize, failures }
+  return { ...opened, chance, metrics, overloads, kinds, publisher, authorize, failures }
 }
 
 /** The dedupe window of topics that name none. */
@@ -244,13 +247,14 @@ function defaultWindowMs({ dedupeWindowMs }: Settings, { dedupeWindowMsMax = ded
 }
 
 function startLoops(shared: Shared, closing: Closing): void {
-  const { engine, metrics } = shared
+  const { engine, metrics, log } = shared
   const { roles, hold } = shared.settings
   const does = (role: Role) => roles.includes(role) && !hold
   const router = does("route") ? startRoutes(shared, closing) : undefined
   const worker = does("deliver") ? startDeliveries(shared, closing) : undefined
   if (does("ingest")) startTakingIn(shared, closing)
   watchEngine(metrics, { engine, router, worker, clock })
+  closing.push(tellConditions({ engine, router, clock }, log))
 }
 
 function startRoutes({ settings, engine, log, metrics, failures }: Shared, closing: Closing): Router {
@@ -295,7 +299,7 @@ async function publishOne(publisher: Publisher, address: Address, event: Event):
 }
 
 async function startServer(shared: Shared, closing: Closing): Promise<void> {
-  const { settings, door, engine, log, chance, kinds, publisher, authorize, metrics, failures } = shared
+  const { settings, door, engine, log, chance, kinds, publisher, authorize, metrics, overloads, failures } = shared
   const { limits, topicsAutoCreate, delivery, roles, hold } = settings
   const dedupeWindowMs = defaultWindowMs(settings, engine)
   const ingest = createIngest({
@@ -308,7 +312,7 @@ async function startServer(shared: Shared, closing: Closing): Promise<void> {
       topicsAutoCreate,
       bulk: { eventsMax: limits.bulkEventsMax, bodyBytesMax: limits.bulkBytesMax },
     },
-    observe: metrics.publish,
+    observe: overloads.publishing(metrics.publish),
     onBug: (error) => log.error({ err: error }, "a publish failed"),
   })
   const takesEvents = roles.includes("ingest")
@@ -328,6 +332,7 @@ async function startServer(shared: Shared, closing: Closing): Promise<void> {
     roles,
     held: hold,
     readiness: () => [...failures],
+    overloaded: (detail) => overloads.met("the API", detail),
     watch: (read) => metrics.watchFigures(apiFigures, read),
     serverFactory(handler) {
       const toIngest: RequestListener = (request, response) => {

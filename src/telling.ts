@@ -1,9 +1,15 @@
 import type { Settings } from "./config/schema.ts"
-import type { Clock } from "./core/clock.ts"
+import { type Clock, sleep } from "./core/clock.ts"
 import type { Engine } from "./core/engine.ts"
 import { engineFigures } from "./core/figures.ts"
+import type { Logger } from "./core/logger.ts"
+import { ByTheMinute } from "./core/minutes.ts"
+import { type Condition, Conditions } from "./core/troubles.ts"
 import type { DeliveryWorker } from "./deliver/worker.ts"
-import type { Router } from "./route/router.ts"
+import type { PublishObserver } from "./ingest/publish.ts"
+import { Lag } from "./route/lag.ts"
+import type { Router, RoutingPlace } from "./route/router.ts"
+import { ClockWatch } from "./telemetry/clock-watch.ts"
 import { watchLanes } from "./telemetry/lanes.ts"
 import type { Metrics } from "./telemetry/metrics.ts"
 import { loopFigures, startWatchdog } from "./telemetry/watchdog.ts"
@@ -36,4 +42,115 @@ export function watchLoop({ logLevel: level, logFormat: format }: Settings, metr
   const watchdog = startWatchdog({ level, format })
   metrics.watchFigures(loopFigures, () => watchdog.figures())
   return () => watchdog.stop()
+}
+
+const lookMs = 2_000
+/** Where the log ends is asked for every so many looks. */
+const looksForEnd = 5
+/** A reader of the log that is later than this is behind. */
+const lagMsMax = 30_000
+/** Triggers that are told of by name at a time. */
+const namedMax = 10
+
+/** Tells the log what comes and goes, each time it begins and each time it is over; answers what ends that. */
+export function tellConditions(
+  { engine, router, clock }: Pick<Watched, "engine" | "router" | "clock">,
+  log: Logger,
+): () => Promise<void> {
+  const stop = new AbortController()
+  const conditions = new Conditions(log)
+  const watch = new ClockWatch(clock, log)
+  const followers = new Followers(engine, clock)
+  const looking = (async () => {
+    for (let looks = 0; !stop.signal.aborted; looks++) {
+      await sleep(clock, lookMs, stop.signal)
+      if (stop.signal.aborted) return
+      watch.look()
+      const places = router?.places() ?? []
+      if (looks % looksForEnd === 0) await followers.look(places)
+      conditions.see([...engine.troubles(), ...followers.behind(), ...catchingUp(places, clock.steady())])
+    }
+  })()
+  return async () => {
+    stop.abort()
+    await looking
+  }
+}
+
+/** How far the router is, partition by partition. */
+class Followers {
+  readonly #engine: Engine
+  readonly #clock: Clock
+  readonly #lags = new Map<number, Lag>()
+
+  constructor(engine: Engine, clock: Clock) {
+    this.#engine = engine
+    this.#clock = clock
+  }
+
+  /** Where the log does not say how far it goes, what was known last holds. */
+  async look(places: readonly RoutingPlace[]): Promise<void> {
+    const { log } = this.#engine
+    const partitions = new Set(places.map(({ partition }) => partition))
+    for (const partition of this.#lags.keys()) if (!partitions.has(partition)) this.#lags.delete(partition)
+    for (const { partition, here } of places) {
+      const end = await log.head(partition).catch(() => undefined)
+      if (end === undefined) continue
+      const lag = this.#lags.get(partition) ?? new Lag(lagMsMax)
+      this.#lags.set(partition, lag)
+      lag.look(here, end, this.#clock.steady(), (a, b) => log.compare(a, b))
+    }
+  }
+
+  behind(): readonly Condition[] {
+    const seconds = lagMsMax / 1_000
+    return [...this.#lags].flatMap(([partition, { isBehind }]) => {
+      if (!isBehind) return []
+      const which = this.#engine.log.partitions === 1 ? "routing" : `routing of partition ${partition}`
+      return [{ line: `${which} is more than ${seconds} s behind what is published`, over: `${which} has caught up` }]
+    })
+  }
+}
+
+function catchingUp(places: readonly RoutingPlace[], now: number): readonly Condition[] {
+  const late = places.flatMap(({ catching }) => catching.filter(({ since }) => now - since > lagMsMax))
+  return late.slice(0, namedMax).map(({ tenant, trigger }) => {
+    const name = `trigger ${tenant}/${trigger}`
+    return { line: `${name} is reading its past, for more than ${lagMsMax / 1_000} s`, over: `${name} has caught up` }
+  })
+}
+
+/** Tells the log of requests that are answered 503 because there is too much to do: the first at once, then their number. */
+export class Overloads {
+  readonly #minutes: ByTheMinute
+  readonly #log: Logger
+
+  constructor(clock: Clock, log: Logger) {
+    this.#minutes = new ByTheMinute(clock)
+    this.#log = log
+  }
+
+  /** Counts what publishing refuses, beside what `observe` is told. */
+  publishing(observe: PublishObserver): PublishObserver {
+    return {
+      ...observe,
+      published: (counts) => {
+        if (counts.code === "overloaded") this.met("publishing")
+        observe.published(counts)
+      },
+    }
+  }
+
+  /** `detail`: why, where that is known. */
+  met(what: string, detail?: string): void {
+    const fields = { ...(detail !== undefined && { detail }) }
+    this.#minutes.met(what, {
+      first: () => this.#log.warn(fields, `overload: ${what} is answered 503`),
+      more: (count) => this.#log.warn({ count }, `overload: ${what} was answered 503 so many times more`),
+    })
+  }
+
+  close(): void {
+    this.#minutes.close()
+  }
 }

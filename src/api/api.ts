@@ -171,6 +171,7 @@ function refuseUnknown(app: App, { roles }: ApiContext): void {
 
 function answerProblem(context: ApiContext, error: unknown, reply: FastifyReply): void {
   const problem = toProblem(error)
+  if (problem.code === "overloaded") context.overloaded?.(problem.message)
   if (problem.code === "internal") {
     const { method, url } = reply.request
     context.log?.error({ err: error, method, path: url.split("?", 1)[0] }, "a request failed")

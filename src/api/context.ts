@@ -47,6 +47,8 @@ export interface ApiOptions {
   readonly serverFactory?: (handler: (request: IncomingMessage, response: ServerResponse) => void) => Server
   /** Is given what reads what clients cost at present. */
   readonly watch?: (read: () => ApiFigures) => void
+  /** Told of each request that is answered 503 because there is too much to do. */
+  readonly overloaded?: (detail: string) => void
   /** Where errors that nobody expected are written. */
   readonly log?: Logger
 }

@@ -5,6 +5,7 @@ import type { Event } from "./event.ts"
 import type { Figures, LaneBacklog } from "./figures.ts"
 import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "./open-delivery.ts"
 import type { Retention } from "./resources.ts"
+import type { Condition } from "./troubles.ts"
 
 /** Everything durable. The rest of the hub keeps nothing that it cannot rebuild from here. */
 export interface Engine {
@@ -20,6 +21,8 @@ export interface Engine {
   outage(): string | undefined
   /** What an operator should know: empty when all is well. */
   health(): readonly string[]
+  /** What of these two comes and goes, and it does not tell the log of by itself. */
+  troubles(): readonly Condition[]
   /** What this engine, as it is set up, promises less of than it could: said at the start, no reason not to be ready. */
   warnings(): readonly string[]
   /** Reads a whole partition of the log and checks what it can, each event and that none is missing or there twice. */

@@ -19,7 +19,7 @@ import { parseIdempotencyKey, superfluousKey } from "./idempotency.ts"
 import type { IngestLimits } from "./limits.ts"
 import { Paces } from "./pace.ts"
 import { type ExpectedLast, type Publisher, type PublishObserver, tooLarge } from "./publish.ts"
-import { Refusal, refusalOfInvalid } from "./refusal.ts"
+import { Refusal, type RefusalCode, refusalOfInvalid } from "./refusal.ts"
 import {
   bodyTooLarge,
   encoded,
@@ -356,7 +356,7 @@ class HttpIngest implements Ingest {
 
   /** The whole request is refused, perhaps before its body is there. */
   #refuse(req: IncomingMessage, res: ServerResponse, refusal: Refusal): void {
-    this.#observeRefused(1)
+    this.#observeRefused(1, refusal.code)
     answerProblem(res, refusal)
     if (req.complete) return
     if (refusal.code === "too-slow") cut(req, res)
@@ -368,8 +368,9 @@ class HttpIngest implements Ingest {
     if (observe?.answered !== undefined) observe.answered(clock.steady() - begunAt)
   }
 
-  #observeRefused(refused: number): void {
-    this.#options.observe?.published({ accepted: 0, duplicates: 0, refused, bytes: 0 })
+  /** What is refused of a batch or of lines is so for what it is. */
+  #observeRefused(refused: number, code: RefusalCode = "invalid-argument"): void {
+    this.#options.observe?.published({ accepted: 0, duplicates: 0, refused, code, bytes: 0 })
   }
 
   #bug(req: IncomingMessage, res: ServerResponse, error: unknown): void {

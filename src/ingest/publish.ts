@@ -7,7 +7,7 @@ import { newTopic, type Topic } from "../core/resources.ts"
 import { quoteJson } from "../formats/json-encode.ts"
 import type { MediaType } from "../formats/media-type.ts"
 import { Memo } from "../formats/memo.ts"
-import { Refusal, refusalOfError } from "./refusal.ts"
+import { Refusal, type RefusalCode, refusalOfError } from "./refusal.ts"
 import type { Topics } from "./topics.ts"
 
 export interface PublishLimits {
@@ -24,6 +24,8 @@ export interface PublishCounts {
   /** Recognised: stored before. */
   readonly duplicates: number
   readonly refused: number
+  /** Why. */
+  readonly code?: RefusalCode
   /** Of those stored now. */
   readonly bytes: number
 }
@@ -195,7 +197,13 @@ class TopicPublisher implements Publisher {
     const { eventBytesMax } = this.#options.limits
     const fitting = events.filter((event) => eventBytes(event) <= eventBytesMax)
     const bytes = fitting.reduce((sum, event) => sum + eventBytes(event), 0)
-    this.#options.observe?.published({ accepted: 0, duplicates: 0, refused: events.length - fitting.length, bytes: 0 })
+    this.#options.observe?.published({
+      accepted: 0,
+      duplicates: 0,
+      refused: events.length - fitting.length,
+      code: refusal.code,
+      bytes: 0,
+    })
     const appended = fitting.length === 0 ? [] : await this.#append(topic, address, fitting, bytes, undefined)
     if (appended instanceof Refusal) return appended
     const rest = appended.values()
@@ -215,7 +223,13 @@ class TopicPublisher implements Publisher {
   }
 
   #refuse(events: readonly Event[], refusal: Refusal): Refusal {
-    this.#options.observe?.published({ accepted: 0, duplicates: 0, refused: events.length, bytes: 0 })
+    this.#options.observe?.published({
+      accepted: 0,
+      duplicates: 0,
+      refused: events.length,
+      code: refusal.code,
+      bytes: 0,
+    })
     return refusal
   }
 

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { expect, test, vi } from "vitest"
+import { StorageError } from "../core/errors.ts"
 import { Event } from "../core/event.ts"
 import { newTopic, type Topic } from "../core/resources.ts"
 import { openEmbeddedDirectory } from "../engines/embedded/engine.ts"
@@ -45,12 +46,47 @@ test("comes to every topic where there are many", async () => {
   for (const topic of ["topic0", "topic599", "topic99"]) {
     await engine.log.append({ tenant: "default", topic }, [event("a"), event("b")])
   }
-  const trimmed = new Set<unknown>()
-  const log = { info: ({ topic }: { topic?: unknown }) => trimmed.add(topic), warn() {}, error() {} }
+  const told: object[] = []
+  const log = { info: (fields: object) => told.push(fields), warn() {}, error() {} }
   const retention = startRetention({ engine, clock, log, everyMs: 1_000, topics: defaults })
   await vi.waitFor(async () => {
     await clock.advance(500)
-    expect([...trimmed].sort()).toEqual(["topic0", "topic599", "topic99"])
+    expect(told).toEqual([{ events: 3, topics: 3 }])
+  })
+  await retention.stop()
+  await engine.close()
+  await rm(directory, { recursive: true })
+})
+
+test("a topic that cannot be trimmed is told of once, and once when it can be again", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "retention-"))
+  const clock = createSimulatedClock(1_000_000)
+  const engine = await openEmbeddedDirectory(directory, { clock, reserveBytes: 0, segmentBytes: 1 << 20 })
+  const topic = { ...newTopic("default", "orders", 1, 2), retention: { eventsMax: 1 } }
+  await engine.catalog.put("topic/default/orders", topic)
+  const trim = vi.spyOn(engine.log, "trim").mockRejectedValue(new StorageError("the disk fails"))
+  const told: string[] = []
+  const line = (_: object, text: string) => told.push(text)
+  const retention = startRetention({
+    engine,
+    clock,
+    log: { info: line, warn: line, error: line },
+    everyMs: 1_000,
+    topics: defaults,
+  })
+  const rounds = async (count: number) => {
+    const until = trim.mock.calls.length + count
+    await vi.waitFor(async () => {
+      await clock.advance(500)
+      expect(trim.mock.calls.length).toBeGreaterThanOrEqual(until)
+    })
+  }
+  await rounds(3)
+  expect(told).toEqual(["retention failed on a topic"])
+  trim.mockRestore()
+  await vi.waitFor(async () => {
+    await clock.advance(500)
+    expect(told).toEqual(["retention failed on a topic", "retention of topic default/orders works again"])
   })
   await retention.stop()
   await engine.close()

@@ -3,6 +3,7 @@ import type { Catalog, Engine, Item } from "../core/engine.ts"
 import { ClosedError, ConflictError } from "../core/errors.ts"
 import type { Logger } from "../core/logger.ts"
 import { newTopic, type Topic } from "../core/resources.ts"
+import { Troubles } from "../core/troubles.ts"
 
 export interface RetentionOptions {
   readonly engine: Engine
@@ -14,6 +15,7 @@ export interface RetentionOptions {
   readonly topics: { readonly autoCreate: boolean; readonly dedupeWindowMs: number }
 }
 
+const listing = "retention: listing the topics"
 /** Topics read in one turn: a few milliseconds' worth. */
 const listedAtOnce = 256
 /** In so many rounds a topic that is gone is looked at: whoever published may have learned of it late. */
@@ -41,14 +43,19 @@ async function takeTurns(options: RetentionOptions, stop: AbortSignal): Promise<
 async function run(options: RetentionOptions, stop: AbortSignal): Promise<void> {
   const { engine, clock, log, everyMs = 60_000 } = options
   const gone = new GoneTopics(options)
+  const troubles = new Troubles(log)
   while (!stop.aborted) {
     await sleep(clock, everyMs, stop)
-    const topics = await topicsOf(options, stop)
+    const topics = await topicsOf(options, troubles, stop)
     if (topics === undefined) continue
+    let [events, trimmed] = [0, 0]
     for (const { value } of topics) {
-      if (stop.aborted) return
-      await trim(engine, log, value)
+      if (stop.aborted) break
+      const dropped = await trim(engine, troubles, value)
+      events += dropped
+      if (dropped > 0) trimmed++
     }
+    if (events > 0) log.info({ events, topics: trimmed }, "retention dropped events")
     if (!stop.aborted) await gone.look(topics.map(({ value }) => value))
   }
 }
@@ -100,7 +107,8 @@ async function makeAgain(catalog: Catalog, topic: Topic): Promise<void> {
 }
 
 async function topicsOf(
-  { engine, clock, log }: RetentionOptions,
+  { engine, clock }: RetentionOptions,
+  troubles: Troubles,
   stop: AbortSignal,
 ): Promise<readonly Item<Topic>[] | undefined> {
   const topics: Item<Topic>[] = []
@@ -113,21 +121,30 @@ async function topicsOf(
       topics.push(...page)
       if (page.length === listedAtOnce) await sleep(clock, 0, stop)
     } while (page.length === listedAtOnce && !stop.aborted)
+    troubles.over(listing)
     return topics
   } catch (error) {
-    if (!(error instanceof ClosedError))
-      log.error({ err: error }, "retention could not list the topics; it tries again")
+    if (!(error instanceof ClosedError)) {
+      troubles.met(listing, "retention could not list the topics; it tries again", { err: error })
+    }
     return undefined
   }
 }
 
-/** One topic's trouble is not another's: what fails is said, and tried again in the next round. */
-async function trim(engine: Engine, log: Logger, topic: Topic): Promise<void> {
-  if (Object.keys(topic.retention).length === 0) return
+/** One topic's trouble is not another's: what fails is said, and tried again in the next round. Answers how many events went. */
+async function trim(engine: Engine, troubles: Troubles, { tenant, id: topic, retention }: Topic): Promise<number> {
+  const what = `retention of topic ${tenant}/${topic}`
   try {
-    const dropped = await engine.log.trim({ tenant: topic.tenant, topic: topic.id }, topic.retention)
-    if (dropped > 0) log.info({ tenant: topic.tenant, topic: topic.id, dropped }, "retention dropped events")
+    if (Object.keys(retention).length === 0) {
+      troubles.forget(what)
+      return 0
+    }
+    const dropped = await engine.log.trim({ tenant, topic }, retention)
+    troubles.over(what)
+    return dropped
   } catch (error) {
-    if (!(error instanceof ClosedError)) log.error({ err: error, topic: topic.id }, "retention failed on a topic")
+    if (!(error instanceof ClosedError))
+      troubles.met(what, "retention failed on a topic", { err: error, tenant, topic })
+    return 0
   }
 }

@@ -1,5 +1,6 @@
 import { expect, it } from "vitest"
 import type { Cursor } from "../core/cursor.ts"
+import { Troubles } from "../core/troubles.ts"
 import { createMatcher } from "../match/matcher.ts"
 import { createEvent, createMemoryLog, createRig, createTrigger, ordersAddress } from "../testing/rig.ts"
 import { type CatchUp, readTowards } from "./catch-up.ts"
@@ -13,10 +14,15 @@ it("stops where it is told to, and goes on from exactly there", async () => {
   const matcher = createMatcher()
   matcher.set(trigger)
   const catchUp: CatchUp = {
-    ...{ trigger, matcher, reader: "trigger/default/t", position: trigger.from },
+    ...{ trigger, matcher, reader: "trigger/default/t", since: 0, position: trigger.from },
     ...{ begin: async () => {}, begun: false, arrivals: 0, stopped: false },
   }
-  const patience = { clock: power.clock, log: createMemoryLog(), stop: new AbortController().signal }
+  const patience = {
+    clock: power.clock,
+    log: createMemoryLog(),
+    troubles: new Troubles(createMemoryLog()),
+    stop: new AbortController().signal,
+  }
   const read = (until: Cursor, batchesMax: number) =>
     rig.run(readTowards(catchUp, until, { batchMax: 4, batchesMax }, { engine, patience }))
   const routed = () => engine.queue.depth("default/there")

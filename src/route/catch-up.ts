@@ -21,6 +21,8 @@ export interface CatchUp {
   /** Durable before the reader's first position is: marks that there is something to clean up. */
   readonly begin: () => Promise<void>
   begun: boolean
+  /** When it began, by the clock's steady time. */
+  readonly since: number
   /** Times that it arrived and the main reader had gone on meanwhile. */
   arrivals: number
   stopped: boolean
@@ -79,6 +81,10 @@ export async function readTowards(
   return true
 }
 
+function readingFor({ trigger }: CatchUp): string {
+  return `reading the past of trigger ${trigger.tenant}/${trigger.id}`
+}
+
 async function begin(catchUp: CatchUp): Promise<void> {
   if (catchUp.begun) return
   await catchUp.begin()
@@ -116,6 +122,10 @@ export class CatchUps {
     return this.#waiting.size + this.#running.size
   }
 
+  all(): readonly CatchUp[] {
+    return [...this.#waiting, ...this.#running.keys()]
+  }
+
   add(catchUp: CatchUp): void {
     this.#waiting.add(catchUp)
     this.#next()
@@ -123,8 +133,10 @@ export class CatchUps {
 
   /** Adds it after a while, because the log could not be read. */
   addLater(catchUp: CatchUp, error: unknown): void {
-    const { clock, log, stop } = this.#options.patience
-    log.error({ err: error, reader: catchUp.reader }, "the log cannot be read; a trigger's past waits")
+    const { clock, troubles, stop } = this.#options.patience
+    const { tenant, id } = catchUp.trigger
+    const line = `the log cannot be read; the past of trigger ${tenant}/${id} waits`
+    troubles.met(readingFor(catchUp), line, { err: error, tenant, trigger: id })
     clock.after(rereadAfterMs, () => {
       if (!catchUp.stopped && !stop.aborted) this.add(catchUp)
     })
@@ -133,6 +145,7 @@ export class CatchUps {
   /** Resolves when nothing is read or routed for it any more. */
   async remove(catchUp: CatchUp): Promise<void> {
     catchUp.stopped = true
+    this.#options.patience.troubles.forget(readingFor(catchUp))
     this.#waiting.delete(catchUp)
     await this.#running.get(catchUp)
   }
@@ -157,6 +170,7 @@ export class CatchUps {
       const there = await readTowards(catchUp, here(), limits, this.#options)
       this.#running.delete(catchUp)
       if (catchUp.stopped) return
+      this.#options.patience.troubles.over(readingFor(catchUp))
       if (there) arrived(catchUp)
       else this.#waiting.add(catchUp)
     } catch (error) {

@@ -5,6 +5,7 @@ import type { Catalog, Engine } from "../core/engine.ts"
 import { ConflictError } from "../core/errors.ts"
 import type { Filter, Trigger } from "../core/resources.ts"
 import { type RoutedAs, type RoutedVersion, routedAsKey, versionFor } from "../core/routing.ts"
+import { Troubles } from "../core/troubles.ts"
 import { createSimulatedClock } from "../testing/clock.ts"
 import type { Power } from "../testing/power.ts"
 import { createEvent, createMemoryLog, createRig, createTrigger, ordersAddress, type Rig } from "../testing/rig.ts"
@@ -261,7 +262,11 @@ describe("keeping a version that others are always before", () => {
         throw new ConflictError(key, 0, tries)
       },
     } as unknown as Catalog
-    const histories = new Histories({ catalog, partition: 0, patience: { clock, log, stop: stop.signal } })
+    const histories = new Histories({
+      catalog,
+      partition: 0,
+      patience: { clock, log, troubles: new Troubles(log), stop: stop.signal },
+    })
     const keeping = expect(histories.keep(createTrigger("t", "a" as Cursor), "a" as Cursor)).rejects.toThrow(
       StoppedError,
     )

@@ -1,5 +1,6 @@
 import { expect, it } from "vitest"
 import { StorageError, StorageFullError } from "../core/errors.ts"
+import { Troubles } from "../core/troubles.ts"
 import { createSimulatedClock, quiesce, runUntil } from "../testing/clock.ts"
 import { createMemoryLog } from "../testing/rig.ts"
 import { persist, StoppedError } from "./persist.ts"
@@ -13,15 +14,20 @@ it("tries what the engine refuses until it takes it, ever more slowly", async ()
     if (error) throw error
     return "taken"
   }
-  const patience = { clock, log, stop: new AbortController().signal }
+  const patience = { clock, log, troubles: new Troubles(log), stop: new AbortController().signal }
   expect(await runUntil(clock, persist(patience, "a write", work))).toBe("taken")
   expect(clock.now()).toBe(100 + 200 + 400)
-  expect(log.lines).toHaveLength(3)
+  expect(log.lines).toEqual([expect.stringMatching(/^warn: a write failed; it is tried again until it works/)])
 })
 
 it("throws what is a bug at once", async () => {
   const clock = createSimulatedClock()
-  const patience = { clock, log: createMemoryLog(), stop: new AbortController().signal }
+  const patience = {
+    clock,
+    log: createMemoryLog(),
+    troubles: new Troubles(createMemoryLog()),
+    stop: new AbortController().signal,
+  }
   const work = () => Promise.reject(new TypeError("a bug"))
   await expect(persist(patience, "a write", work)).rejects.toThrow(TypeError)
 })
@@ -29,7 +35,7 @@ it("throws what is a bug at once", async () => {
 it("gives up when it is to stop", async () => {
   const clock = createSimulatedClock()
   const stop = new AbortController()
-  const patience = { clock, log: createMemoryLog(), stop: stop.signal }
+  const patience = { clock, log: createMemoryLog(), troubles: new Troubles(createMemoryLog()), stop: stop.signal }
   const trying = persist(patience, "a write", () => Promise.reject(new StorageFullError()))
   const given = expect(trying).rejects.toThrow(StoppedError)
   await quiesce()

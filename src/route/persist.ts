@@ -2,6 +2,7 @@ import type { Clock } from "../core/clock.ts"
 import { sleep } from "../core/clock.ts"
 import { DamagedError, OverloadError, StorageError, StorageFullError } from "../core/errors.ts"
 import type { Logger } from "../core/logger.ts"
+import type { Troubles } from "../core/troubles.ts"
 
 /** The stage is stopping: what was to be done is left undone, and is found again at the next start. */
 export class StoppedError extends Error {
@@ -14,6 +15,8 @@ export class StoppedError extends Error {
 export interface Patience {
   readonly clock: Clock
   readonly log: Logger
+  /** Tells the log of what has to be tried again. */
+  readonly troubles: Troubles
   readonly stop: AbortSignal
 }
 
@@ -25,15 +28,21 @@ const [delayMinMs, delayMaxMs] = [100, 10_000]
  * Does `work` until the engine takes it: a full disk or a failing one delays routing and loses nothing. Everything that
  * goes through here may be done twice. Throws StoppedError, and whatever is a bug.
  */
-export async function persist<T>({ clock, log, stop }: Patience, what: string, work: () => Promise<T>): Promise<T> {
+export async function persist<T>(
+  { clock, troubles, stop }: Patience,
+  what: string,
+  work: () => Promise<T>,
+): Promise<T> {
   // Ends: the engine takes it, fails for good, or the router stops; meanwhile it rests, longer each time.
   for (let delayMs = delayMinMs; ; delayMs = Math.min(2 * delayMs, delayMaxMs)) {
     if (stop.aborted) throw new StoppedError()
     try {
-      return await work()
+      const done = await work()
+      troubles.over(what)
+      return done
     } catch (error) {
       if (!isPassing(error)) throw error
-      log.warn({ err: error, delayMs }, `${what} failed; it will be tried again`)
+      troubles.met(what, `${what} failed; it is tried again until it works`, { err: error })
       await sleep(clock, delayMs, stop)
     }
   }

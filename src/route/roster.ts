@@ -8,7 +8,7 @@ import { type CatchUp, CatchUps, type ReadLimits, readTowards } from "./catch-up
 import { Histories } from "./histories.ts"
 import { isPassing, type Patience, persist } from "./persist.ts"
 import { incarnationIn, markOf, partitionOf } from "./record.ts"
-import type { RouterObserver } from "./router.ts"
+import type { CatchingUp, RouterObserver } from "./router.ts"
 import type { Turns } from "./turns.ts"
 
 /*
@@ -98,6 +98,11 @@ export class Roster {
   /** How many triggers are catching up. */
   get catching(): number {
     return this.#catchUps.count
+  }
+
+  /** Which. */
+  catchingUp(): readonly CatchingUp[] {
+    return this.#catchUps.all().map(({ trigger, since }) => ({ tenant: trigger.tenant, trigger: trigger.id, since }))
   }
 
   /** Reads what was kept at the last life's end. */
@@ -220,6 +225,7 @@ export class Roster {
       matcher,
       reader: readerOf(path, incarnationIn(member.mark)),
       position: member.position,
+      since: this.#options.patience.clock.steady(),
       begin: () => this.#write(path, member, { of: member.mark }),
       begun: member.record !== undefined,
       arrivals: 0,

@@ -7,6 +7,7 @@ import { ClosedError, ShareLostError } from "../core/errors.ts"
 import type { Logger } from "../core/logger.ts"
 import type { Trigger } from "../core/resources.ts"
 import { mainReaderOf } from "../core/routing.ts"
+import { Troubles } from "../core/troubles.ts"
 import { createMatcher, type Matcher } from "../match/matcher.ts"
 import { Pace } from "./pace.ts"
 import { isPassing, type Patience, persist, rereadAfterMs, StoppedError } from "./persist.ts"
@@ -46,8 +47,25 @@ export interface Router {
   readonly done: Promise<void>
   /** Triggers that read their past at the moment. */
   catching(): number
+  /** How far it has come, in each partition that it routes. */
+  places(): readonly RoutingPlace[]
   /** Finishes the batch in hand, saves the position. */
   stop(): Promise<void>
+}
+
+/** How far the routing of a partition has come. */
+export interface RoutingPlace {
+  readonly partition: number
+  /** Everything up to here is routed. */
+  readonly here: Cursor
+  /** The triggers that read their past, and since when, by the clock's steady time. */
+  readonly catching: readonly CatchingUp[]
+}
+
+export interface CatchingUp {
+  readonly tenant: string
+  readonly trigger: string
+  readonly since: number
 }
 
 export interface RouterLimits {
@@ -72,6 +90,8 @@ const routerLimits: RouterLimits = {
   catchUpBatchesMax: 8,
 }
 
+const reading = "reading the log to route it"
+
 /** Reads the log and owes each event to each trigger that it fires: once, whatever crashes in between. */
 export function startRouter(options: RouterOptions): Router {
   const router = new MainReader(options)
@@ -79,6 +99,7 @@ export function startRouter(options: RouterOptions): Router {
   return {
     done,
     catching: () => router.catching,
+    places: () => [router.place],
     async stop() {
       router.stop()
       await done.catch(() => {})
@@ -113,7 +134,7 @@ class MainReader {
     const { catchUpReadersMax, catchUpBatchMax, catchUpBatchesMax } = this.#limits
     this.#here = engine.log.oldest(partition)
     this.#matcher = options.matcher ?? createMatcher()
-    this.#patience = { clock, log, stop: this.#stop.signal }
+    this.#patience = { clock, log, troubles: new Troubles(log), stop: this.#stop.signal }
     this.#pace = new Pace(this.#patience)
     this.#roster = new Roster({
       engine,
@@ -133,6 +154,10 @@ class MainReader {
 
   get catching(): number {
     return this.#roster.catching
+  }
+
+  get place(): RoutingPlace {
+    return { partition: this.#partition, here: this.#here, catching: this.#roster.catchingUp() }
   }
 
   stop(): void {
@@ -188,17 +213,19 @@ class MainReader {
   }
 
   async #read(): Promise<void> {
-    const { engine, clock, log } = this.#options
+    const { engine, clock } = this.#options
+    const { troubles } = this.#patience
     const stop = this.#stop.signal
     this.#savedAt = clock.steady()
     while (!stop.aborted) {
       try {
         for await (const batch of engine.log.read({ partition: this.#partition, from: this.#here, follow: stop })) {
+          troubles.over(reading)
           await this.#turns.run(() => this.#route(batch))
         }
       } catch (error) {
         if (!isPassing(error)) throw error
-        log.error({ err: error }, "the log cannot be read; routing waits")
+        troubles.met(reading, "the log cannot be read; routing waits", { err: error })
         await sleep(clock, rereadAfterMs, stop)
       }
     }

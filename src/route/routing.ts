@@ -28,6 +28,7 @@ export function startRouting(options: Omit<RouterOptions, "partition" | "fence" 
   const done = run(options, stop, serve)
   return {
     done,
+    places: () => [...routers].flatMap((router) => router.places()),
     catching: () => [...routers].reduce((sum, router) => sum + router.catching(), 0),
     async stop() {
       stop.abort()

@@ -34,7 +34,7 @@ function attempt(durationMs: number, destination = "hook") {
 test("what is counted is on the page, by its labels", async () => {
   const metrics = createMetrics(build)
   metrics.publish.published({ accepted: 3, duplicates: 1, refused: 0, bytes: 900 })
-  metrics.publish.published({ accepted: 1, duplicates: 0, refused: 2, bytes: 100 })
+  metrics.publish.published({ accepted: 1, duplicates: 0, refused: 2, code: "overloaded", bytes: 100 })
   metrics.publish.answered(2)
   metrics.route.routed({ events: 5, deliveries: 7, storedAt: 1_500, lagMs: 40 })
   metrics.route.caughtUp({ events: 3, deliveries: 2 })
@@ -46,7 +46,7 @@ test("what is counted is on the page, by its labels", async () => {
   const page = await samples(metrics)
   expect(page.get('redcar_published_events_total{outcome="accepted"}')).toBe(4)
   expect(page.get('redcar_published_events_total{outcome="duplicate"}')).toBe(1)
-  expect(page.get('redcar_published_events_total{outcome="refused"}')).toBe(2)
+  expect(page.get('redcar_refused_events_total{code="overloaded"}')).toBe(2)
   expect(page.get("redcar_published_bytes_total")).toBe(1_000)
   expect(page.get('redcar_routed_events_total{reader="router"}')).toBe(5)
   expect(page.get('redcar_routed_deliveries_total{reader="router"}')).toBe(7)
@@ -71,7 +71,7 @@ test("what is counted is on the page, by its labels", async () => {
 
 test("what counts without labels, or with known ones, counts from zero", async () => {
   const page = await samples(createMetrics(build))
-  expect(page.get('redcar_published_events_total{outcome="refused"}')).toBe(0)
+  expect(page.get('redcar_refused_events_total{code="storage-full"}')).toBe(0)
   expect(page.get('redcar_routed_deliveries_total{reader="catch-up"}')).toBe(0)
   expect(page.get("redcar_records_lost_total")).toBe(0)
   expect(page.get("redcar_publish_duration_seconds_count")).toBe(0)

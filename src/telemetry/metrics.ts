@@ -8,6 +8,8 @@ export interface PublishMetrics {
     readonly accepted: number
     readonly duplicates: number
     readonly refused: number
+    /** Why, as the answer says it. */
+    readonly code?: string
     readonly bytes: number
   }): void
   /** A request was answered, its events being durable, so long after its head had come. */
@@ -128,8 +130,9 @@ function figureGroup<Name extends string>(
 
 function publishMetrics(add: Add): PublishMetrics {
   const events = add(
-    counter("redcar_published_events_total", "Events that were published, by what became of them.", ["outcome"]),
+    counter("redcar_published_events_total", "Events that were taken: stored now, or known before.", ["outcome"]),
   )
+  const refusals = add(counter("redcar_refused_events_total", "Events that were refused, by why.", ["code"]))
   const bytes = add(counter("redcar_published_bytes_total", "Bytes of the events that were stored.", []))
   const seconds = add(
     new Spread({
@@ -138,12 +141,13 @@ function publishMetrics(add: Add): PublishMetrics {
       labels: [],
     }),
   )
-  for (const outcome of ["accepted", "duplicate", "refused"]) events.add(0, outcome)
+  for (const code of ["invalid-argument", "overloaded", "storage-full"]) refusals.add(0, code)
+  for (const outcome of ["accepted", "duplicate"]) events.add(0, outcome)
   return {
-    published: ({ accepted, duplicates, refused, bytes: size }) => {
+    published: ({ accepted, duplicates, refused, code = "internal", bytes: size }) => {
       if (accepted > 0) events.add(accepted, "accepted")
       if (duplicates > 0) events.add(duplicates, "duplicate")
-      if (refused > 0) events.add(refused, "refused")
+      if (refused > 0) refusals.add(refused, code)
       if (size > 0) bytes.add(size)
     },
     answered: (ms) => seconds.record(ms),

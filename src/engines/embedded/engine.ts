@@ -109,6 +109,7 @@ function engineOf({ log, queue, catalog, store }: Parts): Engine {
     shares: allShares,
     outage: () => log.outage(),
     health: () => log.health(),
+    troubles: () => log.troubles(),
     warnings: () => [],
     audit: (_, options) => auditLog(log, options),
     figures: () => ({ ...log.figures(), ...queue.figures() }),

@@ -3,6 +3,7 @@ import { type Clock, sleep } from "../../core/clock.ts"
 import { ClosedError, ConflictError, OverloadError, UnavailableError } from "../../core/errors.ts"
 import type { Logger } from "../../core/logger.ts"
 import { startMsMax } from "../../core/patience.ts"
+import { Troubles } from "../../core/troubles.ts"
 import { follow, type Latest } from "./follow.ts"
 import { bucketPlan, bucketStream } from "./plans.ts"
 import { isWrongLastSequence, reasons } from "./reasons.ts"
@@ -58,6 +59,8 @@ export class Bucket {
   private constructor(options: BucketOptions) {
     this.#options = options
     const { nats, clock, log, name } = options
+    const troubles = new Troubles(log)
+    const following = `following the bucket ${name}`
     this.#done = follow({
       nats,
       clock,
@@ -68,9 +71,14 @@ export class Bucket {
       restarted: () => {
         this.#missing = new Set(this.#entries.keys())
       },
-      current: () => this.#isCurrent(),
-      failed: (error) =>
-        log.warn({ why: String(error), bucket: name }, "a bucket of NATS cannot be followed; it is tried again"),
+      current: () => {
+        troubles.over(following)
+        this.#isCurrent()
+      },
+      failed: (error) => {
+        const fields = { why: String(error), bucket: name }
+        troubles.met(following, "a bucket of NATS cannot be followed; it is tried again", fields)
+      },
     })
   }
 

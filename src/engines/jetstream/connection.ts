@@ -208,18 +208,21 @@ export function isCut(nats: NatsConnection): boolean {
 }
 
 async function tellChanges(nats: NatsConnection, log: Logger): Promise<void> {
+  let lastError: string | undefined
   for await (const status of nats.status()) {
     switch (status.type) {
       case "disconnect":
+        if (!cut.has(nats)) log.warn({ server: status.server }, "the connection to NATS is cut")
         cut.add(nats)
-        log.warn({ server: status.server }, "the connection to NATS is cut")
         break
       case "reconnect":
         cut.delete(nats)
+        lastError = undefined
         log.info({ server: status.server }, "connected to NATS again")
         break
       case "error":
-        log.warn({ why: String(status.error) }, "NATS reports an error")
+        if (lastError !== status.error.message) log.warn({ why: String(status.error) }, "NATS reports an error")
+        lastError = status.error.message
         break
       default:
         break

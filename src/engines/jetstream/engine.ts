@@ -3,6 +3,7 @@ import { join } from "node:path"
 import type { Clock } from "../../core/clock.ts"
 import type { Engine, TenantCredentials } from "../../core/engine.ts"
 import type { Logger } from "../../core/logger.ts"
+import type { Condition } from "../../core/troubles.ts"
 import { refusedOr } from "../embedded/directory-refused.ts"
 import { lockDirectory } from "../embedded/lock.ts"
 import { Bucket } from "./bucket.ts"
@@ -119,6 +120,7 @@ async function open(options: JetStreamOptions, closing: Closing): Promise<Omit<E
     dedupeWindowMsMax,
     outage: () => (isCut(nats) ? "no NATS server answers" : undefined),
     health: () => [...events.health(), ...queue.health(), ...copies.health()],
+    troubles: () => [...events.troubles(), ...queue.health().map(conditionOf)],
     warnings: () => warnings,
     audit: (partition, asked) => auditStream({ nats, names, partition, clock, log, ...asked }),
     figures: () => ({ ...events.figures(), ...queue.figures() }),
@@ -134,6 +136,12 @@ async function holdDirectory(directory: string): Promise<() => Promise<void>> {
   } catch (error) {
     throw refusedOr(directory, error)
   }
+}
+
+/** Why it is so may change meanwhile. */
+function conditionOf(line: string): Condition {
+  const [key = line] = line.split(/ \(|: /, 1)
+  return { key, line, over: `no longer: ${key}` }
 }
 
 /** Connects, and sees that what the settings say can be had there. Makes nothing. */

@@ -1,5 +1,6 @@
 import type { Clock } from "../../core/clock.ts"
 import type { Logger } from "../../core/logger.ts"
+import { Troubles } from "../../core/troubles.ts"
 import type { Bucket, EntryChange } from "./bucket.ts"
 
 /** How long what lasts; each in milliseconds. */
@@ -38,6 +39,7 @@ interface Seen {
 }
 
 const prefix = "member/"
+const beating = "showing NATS that this process lives"
 /** Dead ones are forgotten after so many. */
 const forgottenBeats = 60
 
@@ -50,9 +52,11 @@ export class Members {
   #confirmed = 0
   #beating = false
   #beats = 0
+  readonly #troubles: Troubles
   #gone = false
 
   constructor(options: MembersOptions) {
+    this.#troubles = new Troubles(options.log)
     this.#options = options
     for (const entry of options.bucket.range(prefix, prefix)) this.#see(entry)
     this.#unlisten = options.bucket.listen((change) => this.#see(change))
@@ -68,15 +72,16 @@ export class Members {
   async beat(kinds: readonly string[]): Promise<void> {
     if (this.#beating || this.#gone) return
     this.#beating = true
-    const { bucket, clock, log, id, times, yields } = this.#options
+    const { bucket, clock, id, times, yields } = this.#options
     const at = clock.steady()
     const sign = { kinds, beat: this.#beats++, ...(yields && { yields }) }
     try {
       await bucket.put(`${prefix}${id}`, JSON.stringify(sign), undefined, times.giveUpMs)
       this.#confirmedAt = at
       this.#confirmed++
+      this.#troubles.over(beating)
     } catch (error) {
-      log.warn({ err: error }, "NATS does not take this process's sign of life")
+      this.#troubles.met(beating, "NATS does not take this process's sign of life", { err: error })
     } finally {
       this.#beating = false
     }

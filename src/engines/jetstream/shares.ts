@@ -3,6 +3,7 @@ import type { Clock } from "../../core/clock.ts"
 import { sleep } from "../../core/clock.ts"
 import type { Share, Shares } from "../../core/engine.ts"
 import type { Logger } from "../../core/logger.ts"
+import { Troubles } from "../../core/troubles.ts"
 import type { Bucket, Entry, EntryChange } from "./bucket.ts"
 import { Members, type ShareTimes, shareTimes } from "./members.ts"
 import { stableHash } from "./names.ts"
@@ -42,6 +43,7 @@ interface Taking {
 
 const prefix = "share/"
 const nobody = ""
+const balancing = "seeing to the shares of the work"
 
 class BucketShares implements JetStreamShares {
   readonly #options: SharesOptions
@@ -98,12 +100,14 @@ class BucketShares implements JetStreamShares {
   /** Shows that it lives, watches whether it is believed, and sees to the shares. */
   async #run(): Promise<void> {
     const { clock, log } = this.#options
+    const troubles = new Troubles(log)
     while (!this.#stop.signal.aborted) {
       const beat = this.#takings.size > 0 ? this.#members.beat([...this.#takings.keys()]) : undefined
       await Promise.race([beat, sleep(clock, this.#times.beatMs, this.#stop.signal)])
       if (this.#members.isAlive) {
-        await this.#balance().catch((error) =>
-          log.warn({ why: String(error) }, "shares of the work cannot be seen to at present"),
+        await this.#balance().then(
+          () => troubles.over(balancing),
+          (error) => troubles.met(balancing, "shares of the work cannot be seen to at present", { why: String(error) }),
         )
       } else {
         for (const share of this.#held.values()) share.lose()

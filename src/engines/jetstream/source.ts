@@ -71,6 +71,7 @@ async function open(options: SourceOptions, closing: Closing): Promise<Omit<Engi
     shares: { take: refuseToWrite },
     outage: () => (isCut(nats) ? "no NATS server answers" : undefined),
     health: () => events.health(),
+    troubles: () => [],
     warnings: () => [],
     audit: (partition, asked) => auditStream({ ...parts, partition, ...asked }),
     figures: () => events.figures(),

@@ -13,6 +13,7 @@ import type {
 import type { Event } from "../../../core/event.ts"
 import type { Figures } from "../../../core/figures.ts"
 import type { Retention } from "../../../core/resources.ts"
+import type { Condition } from "../../../core/troubles.ts"
 import type { JournalStore } from "../journal/journal-store.ts"
 import { type Appender, diskFull, logGone } from "./appender.ts"
 import { cursorBefore, formatCursor, parseCursor } from "./cursor.ts"
@@ -156,13 +157,28 @@ export class SegmentLog implements EventLog {
   }
 
   health(): readonly string[] {
-    const lines = [...this.#state.health.lines()]
-    if (this.#appender.blind !== undefined) {
-      lines.push(`how much room the disk has cannot be told: ${this.#appender.blind}`)
+    return [...this.#state.health.lines(), ...this.#passing().map(({ line }) => line)]
+  }
+
+  troubles(): readonly Condition[] {
+    const full = { line: diskFull, over: "the disk has room again: events are taken" }
+    return [...(this.#appender.full ? [full] : []), ...this.#passing()]
+  }
+
+  #passing(): readonly Condition[] {
+    const found: Condition[] = []
+    const { blind } = this.#appender
+    if (blind !== undefined) {
+      const line = `how much room the disk has cannot be told: ${blind}`
+      found.push({ key: "blind", line, over: "how much room the disk has can be told again" })
     }
-    if (this.#state.index.failure !== undefined) lines.push("the indexes cannot be written: the disk may be full")
-    if (this.tables.localTrouble !== undefined) lines.push("the state cannot be written: the disk may be full")
-    return lines
+    if (this.#state.index.failure !== undefined) {
+      found.push({ line: "the indexes cannot be written: the disk may be full", over: "the indexes are written again" })
+    }
+    if (this.tables.localTrouble !== undefined) {
+      found.push({ line: "the state cannot be written: the disk may be full", over: "the state is written again" })
+    }
+    return found
   }
 
   figures(): Figures {

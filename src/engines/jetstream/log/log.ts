@@ -17,6 +17,7 @@ import type { Event } from "../../../core/event.ts"
 import type { Figures } from "../../../core/figures.ts"
 import type { Logger } from "../../../core/logger.ts"
 import type { Retention } from "../../../core/resources.ts"
+import type { Condition } from "../../../core/troubles.ts"
 import { statsOf } from "../../embedded/log/retention.ts"
 import { type Names, partitionOf } from "../names.ts"
 import { Appender } from "./appender.ts"
@@ -51,6 +52,8 @@ export interface JetStreamLogOptions {
 /** The event log in JetStream, with what an operator wants to know of it. */
 export interface JetStreamLog extends EventLog {
   health(): readonly string[]
+  /** What of that comes and goes, and the log was not told of. */
+  troubles(): readonly Condition[]
   figures(): Figures
   close(): Promise<void>
 }
@@ -222,10 +225,13 @@ class StreamLog implements JetStreamLog {
   health(): readonly string[] {
     const lines = [...this.#damages.lines]
     if (!this.#link.up) lines.push("the connection to NATS is cut: publishing is refused")
-    else if (this.#publisher.lanes.some((lane) => lane.refusing)) {
-      lines.push("NATS stores nothing at present, for want of a leader or a quorum: publishing is refused")
-    }
-    return lines
+    return [...lines, ...this.troubles().map(({ line }) => line)]
+  }
+
+  troubles(): readonly Condition[] {
+    if (!this.#link.up || !this.#publisher.lanes.some((lane) => lane.refusing)) return []
+    const line = "NATS stores nothing at present, for want of a leader or a quorum: publishing is refused"
+    return [{ line, over: "NATS stores again: events are taken" }]
   }
 
   figures(): Figures {

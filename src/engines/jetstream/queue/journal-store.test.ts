@@ -14,7 +14,6 @@ import { type Table, tables, type Write } from "../../embedded/store.ts"
 import { ensureJournal, Journal, JournalLostError } from "./journal.ts"
 import { takeOver } from "./takeover.ts"
 
-const quiet = { info() {}, warn() {}, error() {} }
 const table = fc.constantFrom<Table>("deliveries", "parked", "dead", "positions", "meta")
 const key = fc.integer({ min: 0, max: 20 }).map((n) => `k${n}`)
 const write: fc.Arbitrary<Write> = fc.oneof(
@@ -89,7 +88,7 @@ if (natsAvailable() === undefined) {
     /** The stream's next owner. */
     async function open(options: Partial<JournalStoreOptions> = {}, connection = nats) {
       await ensureJournal(nats, systemClock, { stream: stream(), subject: subject(), replicas: 1 })
-      const where = { nats: connection, clock: systemClock, log: quiet, stream: stream(), subject: subject() }
+      const where = { nats: connection, clock: systemClock, stream: stream(), subject: subject() }
       const journal = new Journal(where)
       const epoch = opened.length + 1
       const place = { directory: join(directory, `s${epoch}`), stream: stream(), clock: systemClock }
@@ -170,7 +169,7 @@ if (natsAvailable() === undefined) {
       await store.write([put("a")])
       opened.push(store)
       const later = await open()
-      const journal = new Journal({ nats, clock: systemClock, log: quiet, stream: stream(), subject: subject() })
+      const journal = new Journal({ nats, clock: systemClock, stream: stream(), subject: subject() })
       const place = { directory: join(directory, "stale"), stream: stream(), clock: systemClock }
       const stale = takeOver({ journal, epoch: 2, ...place })
       expect(await stale).toBeUndefined()

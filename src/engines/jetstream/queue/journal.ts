@@ -1,7 +1,6 @@
 import { createInbox, headers, type Msg, type NatsConnection, nuid, TimeoutError } from "@nats-io/nats-core"
 import { type Clock, sleep } from "../../../core/clock.ts"
 import { UnavailableError } from "../../../core/errors.ts"
-import type { Logger } from "../../../core/logger.ts"
 import { journalPlan } from "../plans.ts"
 import { reasons } from "../reasons.ts"
 import { ask, JetStreamError, NoAnswerError } from "../request.ts"
@@ -10,9 +9,13 @@ import { ensureStream } from "../streams.ts"
 export interface JournalOptions {
   readonly nats: NatsConnection
   readonly clock: Clock
-  readonly log: Logger
   readonly stream: string
   readonly subject: string
+}
+
+/** Whether NATS does not answer, or refuses for now. */
+export function isUnanswered(error: unknown): error is NoAnswerError | JetStreamError {
+  return error instanceof NoAnswerError || error instanceof JetStreamError
 }
 
 /** Somebody else appends to the journal now, or this process was told to let it be. What was asked for is not stored. */
@@ -202,10 +205,8 @@ export class Journal {
 
   /** Waits before the next try; what cannot pass is thrown on. */
   async #pause(error: unknown, delayMs: number): Promise<void> {
-    if (!(error instanceof NoAnswerError || error instanceof JetStreamError)) throw error
-    const { clock, log, stream } = this.#options
-    if (this.#trouble === undefined)
-      log.warn({ why: String(error), stream }, "a queue's journal does not answer; it is tried again")
+    if (!isUnanswered(error)) throw error
+    const { clock } = this.#options
     this.#trouble = error.message
     // A request that timed out has waited already.
     if (error.cause instanceof TimeoutError) return

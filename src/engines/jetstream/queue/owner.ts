@@ -5,7 +5,7 @@ import { type Clock, sleep } from "../../../core/clock.ts"
 import type { Share, Shares } from "../../../core/engine.ts"
 import type { Logger } from "../../../core/logger.ts"
 import type { Names } from "../names.ts"
-import { Journal, JournalLostError } from "./journal.ts"
+import { isUnanswered, Journal, JournalLostError } from "./journal.ts"
 import { Shard, type ShardCalls } from "./shard.ts"
 import { takeOver } from "./takeover.ts"
 
@@ -86,7 +86,10 @@ export class Owner {
         isOurs = await this.#hold(share, tries, over)
       } catch (error) {
         if (!over.aborted) {
-          log.error({ err: error, shard: share.number }, "a queue shard cannot be taken over; it is tried again")
+          // That NATS does not answer is told where the hub's health is.
+          const isNew = !isUnanswered(error) && !this.#troubles.has(share)
+          if (isNew)
+            log.error({ err: error, shard: share.number }, "a queue shard cannot be taken over; it is tried again")
           this.#troubles.set(share, error instanceof Error ? error.message : String(error))
         }
       }
@@ -118,10 +121,10 @@ export class Owner {
   }
 
   async #open(share: Share, directory: string, over: AbortSignal): Promise<Shard | undefined> {
-    const { nats, names, clock, log, pendingBytesMax, recordBytesMax, compactBytesMin } = this.#options
+    const { nats, names, clock, pendingBytesMax, recordBytesMax, compactBytesMin } = this.#options
     const { number, epoch } = share
     const stream = names.queueStream(number)
-    const journal = new Journal({ nats, clock, log, stream, subject: names.queueSubject(number) })
+    const journal = new Journal({ nats, clock, stream, subject: names.queueSubject(number) })
     this.#journals.set(share, journal)
     const giveUp = () => journal.leave()
     over.addEventListener("abort", giveUp)

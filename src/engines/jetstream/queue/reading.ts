@@ -56,9 +56,9 @@ export class QueueReading {
   }
 
   async #open(number: number) {
-    const { nats, names, clock, log } = this.#options
+    const { nats, names, clock } = this.#options
     const stream = names.queueStream(number)
-    const journal = new Journal({ nats, clock, log, stream, subject: names.queueSubject(number) })
+    const journal = new Journal({ nats, clock, stream, subject: names.queueSubject(number) })
     const directory = join(this.#options.directory, `queue-${number}`)
     const rows = await replayJournal({ journal, clock, directory, stream }, (await journal.state()).last)
     return { rows, queue: await openQueue({ store: rows, clock }) }
