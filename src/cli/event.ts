@@ -2,9 +2,9 @@ import type { Command } from "commander"
 import { type CommonOptions, type Context, examples, subcommand, withHub } from "./command.ts"
 import { addJourney } from "./journey.ts"
 import { nextAttempt } from "./next-attempt.ts"
+import { nothingOwed } from "./nothing-owed.ts"
 import { printList, printOne } from "./output.ts"
 import type { Column } from "./table.ts"
-import { printable } from "./terminal.ts"
 
 interface ApiDelivery {
   readonly id: string
@@ -41,11 +41,11 @@ export function configure(command: Command, context: Context): void {
   addJourney(command, context)
   const deliveries = subcommand(command, "deliveries <cursor>", "Show what became of the event at a cursor.").action(
     async (cursor: string, options: CommonOptions) => {
-      const answer = await context
-        .hub(options)
-        .json<{ readonly items: readonly ApiDelivery[] }>("GET", `/v1/events/${encodeURIComponent(cursor)}/deliveries`)
-      const empty = `Nothing is owed of this event so far. Why, trigger by trigger: redcar event journey ${printable(cursor)}`
-      await printList(context, options, answer.items, columns, empty)
+      const hub = context.hub(options)
+      const path = `/v1/events/${encodeURIComponent(cursor)}/deliveries`
+      const { items } = await hub.json<{ readonly items: readonly ApiDelivery[] }>("GET", path)
+      const isAsked = items.length === 0 && options.json !== true
+      await printList(context, options, items, columns, isAsked ? await nothingOwed(context, hub, cursor) : "")
     },
   )
   examples(withHub(deliveries), [

@@ -18,6 +18,7 @@ export function wordsOf(problem: Problem, command: Command | undefined): Worded 
   })
   const faults = found.map(({ line }) => line)
   const steps = found.flatMap((each) => each.next)
+  if (problem.status !== 400 && faults.length > 0) return { message: problem.detail, lines: faults, next: steps }
   if (faults.length === 1) return { message: faults[0]!, lines: [], next: steps }
   if (faults.length > 1) return { message: `${faults.length} things are wrong`, lines: faults, next: steps }
   const { text, next } = detailOf(problem.detail)
