@@ -196,7 +196,9 @@ function checkConditions(world: World, events: readonly StoredEvent[]): void {
 
 /** 1: what was named as an address's last event is one of its events, or was. */
 function checkNamed({ record }: World, events: readonly StoredEvent[]): void {
-  const byCursor = new Map([...record.acknowledged, ...events].map((each) => [each.cursor, each.address]))
+  // A duplicate may have been published to another key than what is there.
+  const stored = record.acknowledged.filter(({ duplicate }) => !duplicate)
+  const byCursor = new Map([...stored, ...events].map((each) => [each.cursor, each.address]))
   for (const { address, cursor } of record.named) {
     const there = byCursor.get(cursor)
     const isDropped =
