@@ -259,6 +259,8 @@ async function checkDeliveries(
       if (!known?.taken && !known?.discarded) {
         throw new InvariantError(2, `${id} was owed, and neither delivered nor given up`)
       }
+      if (known.resentFrom !== undefined && known.taken <= known.resentFrom && !known.discarded)
+        throw new InvariantError(3, `${id} was to be delivered once more, and was not`)
     }
   }
 }

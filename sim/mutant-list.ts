@@ -306,6 +306,12 @@ export const mutants: readonly Mutant[] = [
     after: "const rows = due.filter(",
   },
   {
+    name: "what is resent is only said to be",
+    file: `${api}/resend.ts`,
+    before: "await engine.queue.carry([{",
+    after: "void engine\n  void ([{",
+  },
+  {
     name: "what is discarded stays",
     file: `${engine}/queue.ts`,
     before: "await this.#leaveDead(key, [])\n    await",

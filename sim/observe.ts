@@ -57,13 +57,12 @@ export function observeQueue(options: ObserverOptions): DeliveryQueue {
     hold: (lease) => ending(options, lease, { kind: "hold" }, () => queue.hold(lease)),
     move: (of, destination) => move(options, of, destination),
     async redrive(tenant, id) {
-      const delivery = options.record.delivery(id)
-      delivery.redrives++
-      delete delivery.ended
-      delete delivery.rest
-      options.trace.line(`redrive ${id}`)
-      options.record.count("redrives")
+      putBack(options, id, "redrive")
       return queue.redrive(tenant, id)
+    },
+    async carry(items) {
+      for (const item of items) if (item.kind === "open") putBack(options, item.delivery.id, "resend")
+      return queue.carry(items)
     },
     discard: (tenant, id) => discarding(options, tenant, id),
   }
@@ -79,6 +78,16 @@ async function move({ queue, record, trace }: ObserverOptions, of: TriggerName, 
   } finally {
     over()
   }
+}
+
+/** What was over is asked to go on. */
+function putBack({ record, trace }: ObserverOptions, id: string, how: "redrive" | "resend"): void {
+  const delivery = record.delivery(id)
+  delivery.redrives++
+  delete delivery.ended
+  delete delivery.rest
+  trace.line(`${how} ${id}`)
+  record.count(`${how}s`)
 }
 
 async function discarding(options: ObserverOptions, tenant: string, id: string): Promise<boolean> {

@@ -10,6 +10,24 @@ import type { Workplace } from "./workplace.ts"
 /** What is still to be delivered, as it is listed. */
 export const openDoings: Readonly<Record<string, Doing>> = {
   listOpenDeliveries: { weight: 2, run: list },
+  resendDelivery: { weight: 3, run: resend },
+}
+
+/** Of an event that may have been delivered long ago, just now, not yet or never. */
+async function resend(place: Workplace, { tenant }: Subject, operation: Operation): Promise<void> {
+  const { chance, world, scenario } = place
+  const { record } = world
+  const its = record.acknowledged.filter(({ address }) => address.tenant === tenant)
+  if (its.length === 0) return
+  const { cursor } = chance.pick(chance.happens(0.5) ? its : its.slice(-20))
+  for (const { id: trigger } of scenario.triggers.filter((plan) => plan.tenant === tenant)) {
+    const taken = new Map([...record.deliveries.values()].map((known) => [known.id, known.taken]))
+    const asked = await call(place, { operation, tenant, parameters: { cursor, trigger } })
+    if (asked.kind !== "answered" || asked.value.status !== 200) continue
+    record.count(operation.id)
+    const { id } = asked.value.body
+    record.delivery(id).resentFrom = taken.get(id) ?? 0
+  }
 }
 
 /** 2, 5: what is listed is the tenant's own, what was asked for, in order, and was not done before. */

@@ -92,6 +92,8 @@ export interface DeliveryRecord {
   live?: LeaseRecord
   /** How it ended, as the hub has said: no crash takes that back. */
   ended?: { readonly kind: "done" | "dead" | "discarded" }
+  /** It was said to be delivered once more; how many receipts there were before. */
+  resentFrom?: number
   /** Its dead letter was asked to be discarded. */
   discarded?: boolean
   /** Not to be leased before this. */

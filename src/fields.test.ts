@@ -64,6 +64,7 @@ function pathOf(path: string, replaced: Readonly<Record<string, string>> = {}): 
     topic: "orders",
     cursor: given.cursor,
     tenant: "default",
+    trigger: "ship",
     id: Object.entries(ids).find(([prefix]) => path === prefix || path.startsWith(`${prefix}/`))?.[1],
     ...replaced,
   }

@@ -26,6 +26,7 @@ import { natsCredentialsRoutes } from "./nats-credentials.ts"
 import { openDeliveryRoutes } from "./open-deliveries.ts"
 import { Places } from "./places.ts"
 import { bodyBytesMax, letBodiesCome, parseJson, refuseIdempotencyKeys, refuseUnasked } from "./requests.ts"
+import { resendRoutes } from "./resend.ts"
 import { resourceRoutes } from "./resource-routes.ts"
 import { createResourceStore } from "./resource-store.ts"
 import { AnswerRoom, boundAnswers } from "./room.ts"
@@ -118,6 +119,7 @@ function registerRoutes(app: App, context: ApiContext): void {
   resourceRoutes(app, context, destinations)
   destinationRoutes(app, context, destinations)
   openDeliveryRoutes(app, context)
+  resendRoutes(app, context, triggers)
   deadLetterRoutes(app, context)
   discardRoutes(app, context)
   natsCredentialsRoutes(app, context)

@@ -33,7 +33,9 @@ export function addDiscard(command: Command, context: Context): void {
     "Discard for good: one, or all that the flags mean. The reason is kept with what became of their events.",
   )
     .addOption(
-      new Option("--reason <text>", "why nobody is to have them any more").argParser(reasonText).makeOptionMandatory(),
+      new Option("--reason <reason>", "why nobody is to have them any more")
+        .argParser(reasonText)
+        .makeOptionMandatory(),
     )
     .option("--trigger <id>", "only those of this trigger")
     .option("--destination <id>", "only those of this destination")

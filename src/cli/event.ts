@@ -4,6 +4,7 @@ import { addJourney } from "./journey.ts"
 import { nextAttempt } from "./next-attempt.ts"
 import { nothingOwed } from "./nothing-owed.ts"
 import { printList, printOne } from "./output.ts"
+import { addResend } from "./resend.ts"
 import type { Column } from "./table.ts"
 
 interface ApiDelivery {
@@ -29,7 +30,7 @@ const columns: readonly Column<ApiDelivery>[] = [
 ]
 
 export function configure(command: Command, context: Context): void {
-  command.description("Events: find one, and see what became of it.")
+  command.description("Events: find one, see what became of it, deliver it once more.")
   const get = subcommand(command, "get <cursor>", "Show the event at a cursor.").action(
     async (cursor: string, options: CommonOptions) =>
       printOne(context, options, await context.hub(options).json("GET", `/v1/events/${encodeURIComponent(cursor)}`)),
@@ -52,6 +53,7 @@ export function configure(command: Command, context: Context): void {
     ["redcar event deliveries 0000000000000001", "Where it went, and how that ended"],
     ["redcar event deliveries 0000000000000001 --json", "With every attempt"],
   ])
+  addResend(command, context)
   const find = subcommand(command, "find <topic> <id>", "Find an event by its id.")
     .option("--source <uri>", "its source, where ids of several sources are alike")
     .action(async (topic: string, id: string, options: CommonOptions & { readonly source?: string }) => {

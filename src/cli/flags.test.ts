@@ -19,6 +19,7 @@ const meanings: Readonly<Record<string, readonly [value: string, means: string]>
   cursor: ["<cursor>", "a stored event"],
   data: ["<directory>", "a hub's data directory"],
   dataschema: ["<uri>", "the schema of an event's data"],
+  "dead-reason": ["<reason>", "why deliveries were given up"],
   "dedupe-window": ["<duration>", "how long repeated events are recognised"],
   description: ["<text>", "what a resource is for"],
   destination: ["<id>", "a destination"],

@@ -121,7 +121,7 @@ describe("a wrong command line", () => {
     [["publish", "orders", "-"], /standard input is empty/],
     [["dead-letter", "redrive"], /which dead letters\?/],
     [["dead-letter", "redrive", "x", "--all"], /an id and a filter/],
-    [["dead-letter", "discard", "x"], /required option '--reason <text>' not specified/],
+    [["dead-letter", "discard", "x"], /required option '--reason <reason>' not specified/],
     [["dead-letter", "discard", "--reason", "over"], /which dead letters\?/],
     [["dead-letter", "discard", "x", "--all", "--reason", "over"], /an id and a filter/],
     [["dead-letter", "discard", "x", "--reason", "over"], /x was not discarded\nSay yes when asked, or give --yes/],
