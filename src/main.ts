@@ -200,8 +200,8 @@ type Opened = Pick<Shared, "settings" | "engine" | "log" | "door">
 
 async function startStages(opened: Opened, closing: Closing): Promise<void> {
   const shared = await openShared(opened, closing)
-  startLoops(shared, closing)
-  await startServer(shared, closing)
+  const router = startLoops(shared, closing)
+  await startServer(shared, closing, router)
 }
 
 async function openShared(opened: Opened, closing: Closing): Promise<Shared> {
@@ -246,7 +246,7 @@ function defaultWindowMs({ dedupeWindowMs }: Settings, { dedupeWindowMsMax = ded
   return Math.min(dedupeWindowMs, dedupeWindowMsMax)
 }
 
-function startLoops(shared: Shared, closing: Closing): void {
+function startLoops(shared: Shared, closing: Closing): Router | undefined {
   const { engine, metrics, log } = shared
   const { roles, hold } = shared.settings
   const does = (role: Role) => roles.includes(role) && !hold
@@ -255,6 +255,7 @@ function startLoops(shared: Shared, closing: Closing): void {
   if (does("ingest")) startTakingIn(shared, closing)
   watchEngine(metrics, { engine, router, worker, clock })
   closing.push(tellConditions({ engine, router, clock }, log))
+  return router
 }
 
 function startRoutes({ settings, engine, log, metrics, failures }: Shared, closing: Closing): Router {
@@ -298,7 +299,7 @@ async function publishOne(publisher: Publisher, address: Address, event: Event):
   if (result instanceof Refusal) throw new PublishRefusedError(result.detail, result.more.retryAfterMs)
 }
 
-async function startServer(shared: Shared, closing: Closing): Promise<void> {
+async function startServer(shared: Shared, closing: Closing, router: Router | undefined): Promise<void> {
   const { settings, door, engine, log, chance, kinds, publisher, authorize, metrics, overloads, failures } = shared
   const { limits, topicsAutoCreate, delivery, roles, hold } = settings
   const dedupeWindowMs = defaultWindowMs(settings, engine)
@@ -333,6 +334,7 @@ async function startServer(shared: Shared, closing: Closing): Promise<void> {
     held: hold,
     readiness: () => [...failures],
     overloaded: (detail) => overloads.met("the API", detail),
+    resting: () => router?.resting().length ?? 0,
     watch: (read) => metrics.watchFigures(apiFigures, read),
     serverFactory(handler) {
       const toIngest: RequestListener = (request, response) => {

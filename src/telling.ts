@@ -27,7 +27,7 @@ export function watchEngine(metrics: Metrics, { engine, router, worker, clock }:
   // Of each destination there is more below.
   const { deliveries_open, leases, ...help } = engineFigures
   metrics.watchFigures(help, () => engine.figures())
-  if (router) metrics.watchFigures(routeFigures, () => ({ triggers_catching_up: router.catching() }))
+  if (router) metrics.watchFigures(routeFigures, () => routeFiguresOf(router))
   watchLanes(metrics, {
     backlog: () => engine.backlog(),
     work: () => worker?.lanes() ?? [],
@@ -35,7 +35,14 @@ export function watchEngine(metrics: Metrics, { engine, router, worker, clock }:
   })
 }
 
-const routeFigures = { triggers_catching_up: "Triggers that read their past at the moment." } as const
+const routeFigures = {
+  triggers_catching_up: "Triggers that read their past at the moment.",
+  triggers_resting: "Triggers that cannot be matched; redcar trigger list says which, and why.",
+} as const
+
+function routeFiguresOf(router: Router): Readonly<Record<keyof typeof routeFigures, number>> {
+  return { triggers_catching_up: router.catching(), triggers_resting: router.resting().length }
+}
 
 /** Has the log and the metrics tell when the event loop is blocked; answers what ends that. */
 export function watchLoop({ logLevel: level, logFormat: format }: Settings, metrics: Metrics): () => Promise<void> {

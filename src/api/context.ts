@@ -43,6 +43,8 @@ export interface ApiOptions {
   readonly held?: boolean
   /** Why the hub cannot work at present, besides what the engine says; empty when it can. */
   readonly readiness?: () => readonly string[]
+  /** How many triggers this process should match and cannot. */
+  readonly resting?: () => number
   /** Makes or takes the server whose requests `handler` answers; absent: fastify makes its own. */
   readonly serverFactory?: (handler: (request: IncomingMessage, response: ServerResponse) => void) => Server
   /** Is given what reads what clients cost at present. */

@@ -36,9 +36,17 @@ const Readiness = component(
   }),
 )
 
+/** Without names, for anybody may ask. */
+function restingLine(count: number): readonly string[] {
+  if (count === 0) return []
+  const rest = count === 1 ? "1 trigger rests, for it" : `${count} triggers rest, for they`
+  return [`${rest} cannot be matched: redcar trigger list says which, and why`]
+}
+
 /** How the hub is: for people, for what restarts it, and for Prometheus. */
 export function statusRoutes(app: App, context: ApiContext): void {
   const { engine, stop, metrics, held = false } = context
+  const degraded = (): readonly string[] => [...engine.health(), ...restingLine(context.resting?.() ?? 0)]
   const reasons = (): readonly string[] => [
     ...(stop.aborted ? ["the hub is stopping"] : []),
     ...[engine.outage() ?? []].flat(),
@@ -48,7 +56,7 @@ export function statusRoutes(app: App, context: ApiContext): void {
   app.get("/readyz", documented(docs.ready), async (_, reply) => {
     const why = reasons()
     if (why.length > 0) reply.code(503).header("retry-after", "5")
-    return { ready: why.length === 0, reasons: why, degraded: engine.health(), warnings: engine.warnings(), held }
+    return { ready: why.length === 0, reasons: why, degraded: degraded(), warnings: engine.warnings(), held }
   })
   app.get("/v1/status", documented(docs.status), async () => {
     const why = reasons()
@@ -57,7 +65,7 @@ export function statusRoutes(app: App, context: ApiContext): void {
       startedAt: new Date(context.startedAt).toISOString(),
       ready: why.length === 0,
       reasons: why,
-      health: engine.health(),
+      health: degraded(),
       warnings: engine.warnings(),
       held,
       ...(context.roles && { roles: context.roles }),

@@ -23,6 +23,7 @@ import {
   resourceFields,
   strict,
 } from "./schemas.ts"
+import { TriggerStatus, triggerStatus } from "./trigger-status.ts"
 
 /** What the `retry` of a trigger may be; parseRetry checks it. */
 export const RetryInput = component(
@@ -131,6 +132,7 @@ const TriggerOutput = component(
     pausedSince: Type.Optional(Type.String({ format: "date-time", readOnly: true })),
     pauseReason: Type.Optional(Type.String({ readOnly: true })),
     warnings: WarningsSchema,
+    status: TriggerStatus,
   }),
 )
 
@@ -144,9 +146,9 @@ export function triggerType(context: ApiContext): ResourceType<Trigger> {
     idPrefix: "trg",
     input: TriggerInput,
     output: TriggerOutput,
-    readOnly: ["pausedSince", "pauseReason", "warnings"],
+    readOnly: ["pausedSince", "pauseReason", "warnings", "status"],
     read: (body, draft) => readTrigger(context, body as Static<typeof TriggerInput>, draft),
-    show: showTrigger,
+    show: (trigger) => ({ ...showTrigger(trigger), status: triggerStatus(trigger, context.engine.log) }),
     writing: (trigger) => makeTopic(context, trigger),
     async changed(trigger, previous) {
       if (leavesBehind(trigger, previous)) await queue.move(nameOf(trigger), trigger.destination)

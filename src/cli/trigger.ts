@@ -47,8 +47,7 @@ interface ApiTrigger extends ApiResource {
   readonly destination: string
   readonly backlog?: string
   readonly filters?: readonly unknown[]
-  readonly paused?: boolean
-  readonly pauseReason?: string
+  readonly status: { readonly state: string; readonly reason?: string }
   readonly warnings?: readonly ApiWarning[]
 }
 
@@ -59,7 +58,7 @@ const kind: ResourceKind<ApiTrigger> = {
     { title: "id", value: ({ id }) => id },
     { title: "topic", value: ({ topic }) => topic },
     { title: "destination", value: ({ destination }) => destination },
-    { title: "state", value: ({ paused, pauseReason }) => (paused ? `paused: ${pauseReason ?? ""}` : "active") },
+    { title: "state", value: ({ status }) => [status.state, ...(status.reason ? [status.reason] : [])].join(": ") },
     { title: "age", value: ({ createdAt }) => ago(createdAt, Date.now()), align: "right" },
     { title: "filters", value: ({ filters }) => (filters?.length ? JSON.stringify(filters) : "every event") },
   ],

@@ -1,6 +1,6 @@
 import type { Event } from "../core/event.ts"
 import type { Filter } from "../core/resources.ts"
-import { readFilters } from "./parse.ts"
+import { filtersFault, readFilters } from "./parse.ts"
 import { compileSql } from "./sql/compile.ts"
 import { compileTextTest, compileValueTest } from "./tests.ts"
 import type { DataField, Node, ObjectNode, Test, TestNode } from "./tree.ts"
@@ -25,8 +25,7 @@ export function compileFilters(filters: readonly Filter[]): (event: Event, view?
 export function treeOf(filters: readonly Filter[]): Node {
   const read = readFilters(filters)
   if (read.ok) return read.node
-  const fault = read.faults[0]
-  throw new TypeError(`stored filters do not check: ${fault?.field}: ${fault?.message}`)
+  throw new TypeError(filtersFault(filters))
 }
 
 /** The tree as one closure. `within`: whether places in data are relative to an object rather than to the event's data. */

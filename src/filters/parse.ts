@@ -15,6 +15,13 @@ export function parseFilters(input: unknown): ParsedFilters {
   return read.ok ? { ok: true, filters: given as readonly Filter[] } : read
 }
 
+/** What is wrong first with filters that are stored; undefined where nothing is. */
+export function filtersFault(filters: readonly Filter[]): string | undefined {
+  const read = readFilters(filters)
+  const fault = read.ok ? undefined : read.faults[0]
+  return fault && `stored filters do not check: ${fault.field}: ${fault.message}`
+}
+
 /** The tree of an array of filters, all of which must hold, or every fault in it. */
 export function readFilters(
   input: unknown,

@@ -8,6 +8,7 @@ import { type CatchUp, CatchUps, type ReadLimits, readTowards } from "./catch-up
 import { Histories } from "./histories.ts"
 import { isPassing, type Patience, persist } from "./persist.ts"
 import { incarnationIn, markOf, partitionOf } from "./record.ts"
+import { type Resting, RestingTriggers } from "./resting.ts"
 import type { CatchingUp, RouterObserver } from "./router.ts"
 import type { Turns } from "./turns.ts"
 
@@ -84,6 +85,7 @@ export class Roster {
   readonly #ahead = new Map<string, Cursor>()
   readonly #catchUps: CatchUps
   readonly #histories: Histories
+  readonly #resting: RestingTriggers
   /** Found at the start, until the trigger of each is seen. */
   #left = new Map<string, RoutingRecord>()
   /** What is left of deleted triggers is being removed, beside the turns: there may be much of it. */
@@ -91,6 +93,7 @@ export class Roster {
 
   constructor(options: RosterOptions) {
     this.#options = options
+    this.#resting = new RestingTriggers(options.patience.log)
     this.#catchUps = new CatchUps({ ...options, arrived: (catchUp) => this.#arrived(catchUp) })
     this.#histories = new Histories({ ...options, catalog: options.engine.catalog })
   }
@@ -103,6 +106,11 @@ export class Roster {
   /** Which. */
   catchingUp(): readonly CatchingUp[] {
     return this.#catchUps.all().map(({ trigger, since }) => ({ tenant: trigger.tenant, trigger: trigger.id, since }))
+  }
+
+  /** The triggers that cannot be matched. */
+  get resting(): readonly Resting[] {
+    return this.#resting.list()
   }
 
   /** Reads what was kept at the last life's end. */
@@ -167,7 +175,7 @@ export class Roster {
     await this.#rest(member)
     const frontier = this.#histories.has(trigger) ? undefined : await this.#durableFrontier(path, member)
     const kept = frontier === undefined ? undefined : this.#histories.keep(trigger, frontier)
-    const own = trigger.paused ? undefined : this.#compile(trigger)
+    const own = this.#compile(path, trigger)
     // What attaches has to wait for a write of its own: one wait is enough for both.
     if (own && member.state.kind === "resting" && !this.#isBehind(member.position)) {
       return this.#attach(path, member, kept)
@@ -185,6 +193,7 @@ export class Roster {
     await this.#rest(member)
     this.#unmatch(path, member.trigger)
     this.#members.delete(path)
+    this.#resting.forget(path)
     await this.#histories.end(member.trigger, this.#frontierOf(member))
     if (member.record) this.#clearAside(path, member.mark)
   }
@@ -358,16 +367,20 @@ export class Roster {
     }
   }
 
-  /** Undefined where the trigger cannot be matched: it rests, and loses nothing, until it is put right. */
-  #compile(trigger: Trigger): Matcher | undefined {
+  /** Undefined where it is paused, or cannot be matched: then it rests, and loses nothing, until it is put right. */
+  #compile(path: string, trigger: Trigger): Matcher | undefined {
+    if (trigger.paused) {
+      this.#resting.forget(path)
+      return undefined
+    }
     try {
       const matcher = createMatcher()
       matcher.set(trigger)
       this.#isBehind(trigger.from)
+      this.#resting.goesOn(path)
       return matcher
     } catch (error) {
-      const { log } = this.#options.patience
-      log.error({ err: error, tenant: trigger.tenant, trigger: trigger.id }, "the trigger rests: it cannot be matched")
+      this.#resting.rests(path, trigger, error)
       return undefined
     }
   }

@@ -268,6 +268,8 @@ describe("the router", () => {
     const events = await hub.publish(2)
     expect(await hub.routed()).toEqual(ids(events, "sound"))
     expect(hub.log.lines).toEqual([expect.stringContaining("the trigger rests")])
+    await hub.put({ ...trigger, filters: [{ exact: {} }], destination: "another" })
+    expect(hub.log.lines).toHaveLength(1)
     await hub.put(trigger)
     expect(await hub.routed()).toEqual(ids(events, "t"))
   })

@@ -12,6 +12,7 @@ import { createMatcher, type Matcher } from "../match/matcher.ts"
 import { Pace } from "./pace.ts"
 import { isPassing, type Patience, persist, rereadAfterMs, StoppedError } from "./persist.ts"
 import { deliveriesOf, triggerPrefix } from "./record.ts"
+import type { Resting } from "./resting.ts"
 import { Roster } from "./roster.ts"
 import { Turns } from "./turns.ts"
 
@@ -49,6 +50,8 @@ export interface Router {
   catching(): number
   /** How far it has come, in each partition that it routes. */
   places(): readonly RoutingPlace[]
+  /** Triggers that cannot be matched. */
+  resting(): readonly Resting[]
   /** Finishes the batch in hand, saves the position. */
   stop(): Promise<void>
 }
@@ -100,6 +103,7 @@ export function startRouter(options: RouterOptions): Router {
     done,
     catching: () => router.catching,
     places: () => [router.place],
+    resting: () => router.resting,
     async stop() {
       router.stop()
       await done.catch(() => {})
@@ -158,6 +162,10 @@ class MainReader {
 
   get place(): RoutingPlace {
     return { partition: this.#partition, here: this.#here, catching: this.#roster.catchingUp() }
+  }
+
+  get resting(): readonly Resting[] {
+    return this.#roster.resting
   }
 
   stop(): void {

@@ -30,6 +30,7 @@ export function startRouting(options: Omit<RouterOptions, "partition" | "fence" 
     done,
     places: () => [...routers].flatMap((router) => router.places()),
     catching: () => [...routers].reduce((sum, router) => sum + router.catching(), 0),
+    resting: () => [...routers].flatMap((router) => router.resting()),
     async stop() {
       stop.abort()
       await done.catch(() => {})
