@@ -38,6 +38,8 @@ export function makeDoor(): Door {
   const led: RequestListener = (request, response) => listener(request, response)
   const server = createServer({ keepAliveTimeout: keepAliveMs, noDelay: true }, led).setTimeout(idleMs)
   leaveContinueTo(server, led)
+  // That a connection cannot be taken, since too many files are open, ends nothing; the log tells of it (telemetry/descriptors.ts).
+  server.on("error", () => {})
   let publishes: Ingest | undefined
   const direct = takeConnections(server, {
     clock: systemClock,

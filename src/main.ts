@@ -31,6 +31,7 @@ import { startRetention } from "./retention/retention.ts"
 import type { Router } from "./route/router.ts"
 import { startRouting } from "./route/routing.ts"
 import { createSystemChance, systemClock } from "./telemetry/clock.ts"
+import { warnOfDescriptors } from "./telemetry/descriptors.ts"
 import { openLog } from "./telemetry/log.ts"
 import { createMetrics, type Metrics } from "./telemetry/metrics.ts"
 import { tellTenths } from "./telemetry/tenths.ts"
@@ -58,6 +59,7 @@ export async function startHub(settings: Settings, aborting?: AbortSignal): Prom
   }
   try {
     const log = await openLog({ level: settings.logLevel, format: settings.logFormat })
+    warnOfDescriptors(log)
     const door = makeDoor()
     closing.push(async () => door.close())
     const address = await door.open(settings.host, settings.port)

@@ -10,6 +10,7 @@ import type { PublishObserver } from "./ingest/publish.ts"
 import { Lag } from "./route/lag.ts"
 import type { Router, RoutingPlace } from "./route/router.ts"
 import { ClockWatch } from "./telemetry/clock-watch.ts"
+import { descriptorsUsedUp } from "./telemetry/descriptors.ts"
 import { watchLanes } from "./telemetry/lanes.ts"
 import type { Metrics } from "./telemetry/metrics.ts"
 import { loopFigures, startWatchdog } from "./telemetry/watchdog.ts"
@@ -75,7 +76,12 @@ export function tellConditions(
       watch.look()
       const places = router?.places() ?? []
       if (looks % looksForEnd === 0) await followers.look(places)
-      conditions.see([...engine.troubles(), ...followers.behind(), ...catchingUp(places, clock.steady())])
+      conditions.see([
+        ...engine.troubles(),
+        ...followers.behind(),
+        ...catchingUp(places, clock.steady()),
+        ...descriptorsUsedUp(),
+      ])
     }
   })()
   return async () => {

@@ -24,26 +24,19 @@ export async function openNodeDisk(directory: string): Promise<Disk> {
         .map(({ name, stats: { size, blocks } }) => ({ name, bytes: size, bytesTaken: blocks * statBlockBytes }))
     },
     async create(name, bytes) {
-      await fill(path(name), (file) => writeZeros(file, bytes))
-      await syncDirectory(directory)
+      await durably(directory, () => fill(path(name), (file) => writeZeros(file, bytes)))
       return openFile(path(name), name)
     },
-    async createSparse(name, bytes, parts) {
-      await fill(path(name), async (file) => {
-        await file.truncate(bytes)
-        for await (const part of parts) await writeAll(file, part.data, part.at)
-      })
-      await syncDirectory(directory)
-    },
+    createSparse: (name, bytes, parts) =>
+      durably(directory, () =>
+        fill(path(name), async (file) => {
+          await file.truncate(bytes)
+          for await (const part of parts) await writeAll(file, part.data, part.at)
+        }),
+      ),
     open: (name) => openFile(path(name), name),
-    async rename(from, to) {
-      await rename(path(from), path(to))
-      await syncDirectory(directory)
-    },
-    async remove(name) {
-      await rm(path(name), { force: true })
-      await syncDirectory(directory)
-    },
+    rename: (from, to) => durably(directory, () => rename(path(from), path(to))),
+    remove: (name) => durably(directory, () => rm(path(name), { force: true })),
     async freeBytes() {
       const { bavail, bsize } = await statfs(directory)
       return bavail * bsize
@@ -53,7 +46,7 @@ export async function openNodeDisk(directory: string): Promise<Disk> {
 
 /** Makes a file whole or not at all. */
 async function fill(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
-  const file = await open(path, "w", 0o600)
+  const file = await opened(path, "w", 0o600)
   try {
     await write(file)
     await file.sync()
@@ -94,10 +87,10 @@ function writeOnce(fd: number, data: Uint8Array, at: number): Promise<void> {
 /** A file that must not be written to can be read all the same. */
 async function openHandle(path: string): Promise<FileHandle> {
   try {
-    return await open(path, constants.O_RDWR | constants.O_DSYNC)
+    return await opened(path, constants.O_RDWR | constants.O_DSYNC)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EROFS") throw error
-    return open(path, constants.O_RDONLY)
+    return opened(path, constants.O_RDONLY)
   }
 }
 
@@ -177,11 +170,24 @@ function storageError(path: string, cause: unknown): Error {
   return new StorageError(`cannot write ${path}`, { cause })
 }
 
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, constants.O_RDONLY)
+/** Changes what is in a directory. It is opened before: where that is not possible nothing is changed. */
+async function durably(directory: string, change: () => Promise<void>): Promise<void> {
+  const handle = await opened(directory, constants.O_RDONLY)
   try {
+    await change()
     await handle.sync()
   } finally {
     await handle.close()
+  }
+}
+
+/** As `open`, but that no more files can be open at once is something that passes: throws UnavailableError then. */
+async function opened(path: string, flags: string | number, mode?: number): Promise<FileHandle> {
+  try {
+    return await open(path, flags, mode)
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    if (code !== "EMFILE" && code !== "ENFILE") throw cause
+    throw new UnavailableError("too many files and connections are open at once", { cause })
   }
 }
