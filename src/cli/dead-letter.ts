@@ -14,7 +14,7 @@ const path = "/v1/dead-letters"
 interface Which {
   readonly trigger?: string
   readonly destination?: string
-  readonly reason?: string
+  readonly deadReason?: string
 }
 
 interface ApiAttempt {
@@ -70,10 +70,10 @@ function withWhich(command: Command): Command {
   return command
     .option("--trigger <id>", "only those of this trigger")
     .option("--destination <id>", "only those of this destination")
-    .addOption(new Option("--reason <reason>", "only those of this reason").choices(deadReasons))
+    .addOption(new Option("--dead-reason <reason>", "only those given up for this reason").choices(deadReasons))
 }
 
-function whichOf({ trigger, destination, reason }: Which): Query {
+function whichOf({ trigger, destination, deadReason: reason }: Which): Query {
   return { trigger, destination, reason }
 }
 
@@ -86,7 +86,7 @@ function addList(command: Command, context: Context): void {
     })
   examples(withHub(list), [
     ["redcar dead-letter list", "All of them"],
-    ["redcar dead-letter list --destination shop --reason exhausted", "Those that one destination never took"],
+    ["redcar dead-letter list --destination shop --dead-reason exhausted", "Those that one destination never took"],
   ])
 }
 
@@ -146,7 +146,9 @@ async function redriveOne(context: Context, id: string, options: RedriveOptions)
 async function redriveMany(context: Context, options: RedriveOptions): Promise<void> {
   const which = whichOf(options)
   if (!options.all && Object.values(which).every((value) => value === undefined)) {
-    throw new UsageError("which dead letters?", ["Name one, or say --trigger, --destination or --reason, or --all."])
+    throw new UsageError("which dead letters?", [
+      "Name one, or say --trigger, --destination or --dead-reason, or --all.",
+    ])
   }
   await doMany(context, options, redriving, which)
 }

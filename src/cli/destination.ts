@@ -68,6 +68,7 @@ const kind: ResourceKind<ApiDestination> = {
     { title: "age", value: ({ createdAt }) => ago(createdAt, Date.now()), align: "right" },
   ],
   empty: "No destinations yet. Make one: redcar destination create --kind webhook --to https://example.com/hook",
+  readOnly: ["signingKeys"],
   deleting: "No trigger may use it, and nothing may be owed to it, but with --force.",
   forcing: {
     description: "delete it all the same: pause the triggers that use it; what others owe it becomes dead letters",
@@ -103,7 +104,7 @@ function addCreate(command: Command, context: Context): void {
     const hub = context.hub(options)
     const config = await configFor(hub, options, flags, options.kind)
     const fields = { id, kind: options.kind, config, ...ratesOf(options) }
-    const body = await bodyOf(context, options, fields, "create")
+    const body = await bodyOf(context, kind, options, fields, "create")
     const made = await hub.json<ApiDestination>("POST", kind.path, { ...changeRequest(options), json: body })
     const line = `destination ${made.id} (${made.kind})`
     await printDone(context, options, made, options.dryRun ? `would make ${line}` : `made ${line}`)
@@ -132,7 +133,7 @@ function addUpdate(command: Command, context: Context): void {
     const said = flags.length > 0 || options.set !== undefined
     const current = said ? await hub.json<ApiDestination>("GET", pathOf(kind, id)) : undefined
     const config = await configFor(hub, options, flags, current?.kind)
-    const body = await bodyOf(context, options, { config, ...ratesOf(options) }, "update")
+    const body = await bodyOf(context, kind, options, { config, ...ratesOf(options) }, "update")
     const changed = await patch(context, options, kind, id, body)
     await printDone(
       context,

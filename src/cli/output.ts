@@ -1,3 +1,4 @@
+import { type Command, Option } from "commander"
 import type { CommonOptions, Context } from "./command.ts"
 import { type Column, table } from "./table.ts"
 import { coloursFor } from "./terminal.ts"
@@ -47,9 +48,29 @@ function indented(value: unknown): string {
   return JSON.stringify([value], null, 2).slice(2, -2)
 }
 
+/** How one thing is printed. */
+export interface OutputOptions {
+  readonly output?: "yaml" | "json"
+}
+
+/** Adds the flag of {@link OutputOptions}. */
+export function withOutput(command: Command): Command {
+  return command.addOption(
+    new Option("--output <format>", "how it is printed: yaml, unless said otherwise, or json, as --json does").choices([
+      "yaml",
+      "json",
+    ]),
+  )
+}
+
 /** Prints one thing in full: for programs JSON, for people YAML. */
-export async function printOne(context: Context, options: CommonOptions, value: unknown): Promise<void> {
-  if (options.json) return context.terminal.out(`${JSON.stringify(value, null, 2)}\n`)
+export async function printOne(
+  context: Context,
+  options: CommonOptions & OutputOptions,
+  value: unknown,
+): Promise<void> {
+  if (options.output === "json" || (options.json && options.output === undefined))
+    return context.terminal.out(`${JSON.stringify(value, null, 2)}\n`)
   const { stringify } = await import("yaml")
   return context.terminal.out(stringify(value, { lineWidth: 0 }))
 }

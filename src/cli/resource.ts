@@ -4,7 +4,7 @@ import { type CommonOptions, type Context, examples, pairs, subcommand, wholeNum
 import { UsageError } from "./failures.ts"
 import type { Query } from "./hub.ts"
 import { lossOfNumber } from "./json.ts"
-import { confirmed, printDone, printFirst, printOne } from "./output.ts"
+import { confirmed, type OutputOptions, printDone, printFirst, printOne, withOutput } from "./output.ts"
 import type { Column } from "./table.ts"
 import { readAll } from "./terminal.ts"
 
@@ -27,6 +27,8 @@ export interface ResourceKind<R> {
   readonly columns: readonly Column<R>[]
   /** What to print where there is none: how to make the first. */
   readonly empty: string
+  /** What the hub sets by itself, besides {@link commonReadOnly}: what `get` printed can be a `--file`, and these are passed over. */
+  readonly readOnly: readonly string[]
   /** What deleting one does, for the question before it. */
   readonly deleting: string
   /** How it is deleted though something needs it: what that does, and how to say what it did. */
@@ -52,6 +54,9 @@ interface ChangeOptions extends CommonOptions {
   readonly force?: boolean
 }
 
+/** What of every resource the hub sets by itself. */
+const commonReadOnly: readonly string[] = ["tenant", "createdAt", "updatedAt", "etag", "status"]
+
 /** Where a resource is. */
 export function pathOf(kind: { readonly path: string }, id: string): string {
   return `${kind.path}/${encodeURIComponent(id)}`
@@ -75,13 +80,14 @@ export function addCommonCommands<R extends ApiResource>(
     [`redcar ${name} list`, "All of them, as a table"],
     [`redcar ${name} list --label team=payments --json`, "Those with a label, for programs"],
   ])
-  const get = subcommand(parent, "get <id>", `Show one ${name} in full.`).action(
-    async (id: string, options: CommonOptions) =>
+  const get = withOutput(subcommand(parent, "get <id>", `Show one ${name} in full.`)).action(
+    async (id: string, options: CommonOptions & OutputOptions) =>
       printOne(context, options, await context.hub(options).json("GET", pathOf(kind, id))),
   )
   examples(withHub(get), [
     [`redcar ${name} get first`, "As YAML"],
     [`redcar ${name} get first --json`, "As JSON"],
+    [`redcar ${name} get first --output yaml > first.yaml`, `For redcar ${name} create --file first.yaml`],
   ])
   const remove = subcommand(parent, "delete <id>", `Delete a ${name}. ${kind.deleting}`)
     .option("-y, --yes", "do not ask")
@@ -160,14 +166,19 @@ export function withBody(command: Command, kind: { readonly name: string }, chan
   return change === "create" ? command : command.option("--if-match <etag>", "only if it is still at this etag")
 }
 
-/** The body that flags and file say together. In an update an empty label is one to remove. */
+/** The body that flags and file say together; what only the hub sets is left out of the file. In an update an empty label is one to remove. */
 export async function bodyOf(
   context: Context,
+  { readOnly }: Pick<ResourceKind<never>, "readOnly">,
   options: BodyOptions,
   fields: Readonly<Record<string, unknown>>,
   change: "create" | "update",
 ): Promise<Readonly<Record<string, unknown>>> {
-  const file = options.file === undefined ? {} : await readResource(context, options.file)
+  const read = options.file === undefined ? {} : await readResource(context, options.file)
+  const ofHub = [...commonReadOnly, ...readOnly]
+  const file: Readonly<Record<string, unknown>> = Object.fromEntries(
+    Object.entries(read).filter(([name]) => !ofHub.includes(name)),
+  )
   const labels = Object.entries(options.label ?? {}).map(([name, value]) => [
     name,
     change === "update" && value === "" ? null : value,

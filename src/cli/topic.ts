@@ -1,5 +1,6 @@
 import type { Command } from "commander"
 import { type Context, durationText, examples, size, subcommand, wholeNumber, withHub } from "./command.ts"
+import { UsageError } from "./failures.ts"
 import { ago, printDone } from "./output.ts"
 import {
   type ApiResource,
@@ -37,17 +38,20 @@ const kind: ResourceKind<ApiTopic> = {
     { title: "description", value: ({ description }) => description ?? "" },
   ],
   empty: "No topics yet. The first publish makes one: redcar publish orders '{\"id\": 1}' --type order.created",
+  readOnly: ["stats"],
   deleting: "Its events are dropped; triggers must not name it.",
 }
 
 export function configure(command: Command, context: Context): void {
   command.description("Topics: named logs of events. The first publish to a topic makes it.")
   addCommonCommands(command, kind, context)
-  const create = subcommand(command, "create <id>", "Make a topic.")
-  withTopic(withBody(create, kind, "create")).action(async (id: string, options: TopicOptions) => {
-    const body = { ...(await bodyOf(context, options, fieldsOf(options), "create")), id }
-    const made = await context.hub(options).json("POST", kind.path, { ...changeRequest(options), json: body })
-    await printDone(context, options, made, options.dryRun ? `topic ${id} would be made` : `made topic ${id}`)
+  const create = subcommand(command, "create [id]", "Make a topic. Its id is said here, or in the file.")
+  withTopic(withBody(create, kind, "create")).action(async (id: string | undefined, options: TopicOptions) => {
+    const body = await bodyOf(context, kind, options, { ...fieldsOf(options), id }, "create")
+    if (body.id === undefined) throw new UsageError("which topic?", ["Name it: redcar topic create <id>"])
+    const made = await context.hub(options).json<ApiTopic>("POST", kind.path, { ...changeRequest(options), json: body })
+    const line = options.dryRun ? `topic ${made.id} would be made` : `made topic ${made.id}`
+    await printDone(context, options, made, line)
   })
   examples(withHub(create), [
     ["redcar topic create orders", "Keeps its events for ever"],
@@ -56,7 +60,13 @@ export function configure(command: Command, context: Context): void {
   ])
   const update = subcommand(command, "update <id>", "Change a topic; what is not said stays.")
   withTopic(withBody(update, kind, "update")).action(async (id: string, options: TopicOptions) => {
-    const changed = await patch(context, options, kind, id, await bodyOf(context, options, fieldsOf(options), "update"))
+    const changed = await patch(
+      context,
+      options,
+      kind,
+      id,
+      await bodyOf(context, kind, options, fieldsOf(options), "update"),
+    )
     await printDone(context, options, changed, options.dryRun ? `topic ${id} would be changed` : `changed topic ${id}`)
   })
   examples(withHub(update), [

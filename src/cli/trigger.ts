@@ -63,6 +63,7 @@ const kind: ResourceKind<ApiTrigger> = {
     { title: "filters", value: ({ filters }) => (filters?.length ? JSON.stringify(filters) : "every event") },
   ],
   empty: "No triggers yet. Make one: redcar trigger create --topic orders --destination <destination>",
+  readOnly: ["pausedSince", "pauseReason", "warnings"],
   deleting: "Its deliveries that are not done yet are dropped.",
 }
 
@@ -88,7 +89,7 @@ function addCreate(command: Command, context: Context): void {
     .option("--paused", "make it paused")
     .action(async (id: string | undefined, options: TriggerOptions) => {
       const fields = { id, ...fieldsOf(options), start: startOf(options.start), paused: options.paused }
-      const body = await bodyOf(context, options, fields, "create")
+      const body = await bodyOf(context, kind, options, fields, "create")
       const hub = context.hub(options)
       const slip = typeof body.topic === "string" ? await nearTopic(hub, body.topic) : undefined
       const made = await hub.json<ApiTrigger>("POST", kind.path, { ...changeRequest(options), json: body })
@@ -119,7 +120,7 @@ function addUpdate(command: Command, context: Context): void {
       options,
       kind,
       id,
-      await bodyOf(context, options, fieldsOf(options), "update"),
+      await bodyOf(context, kind, options, fieldsOf(options), "update"),
     )
     await printDone(
       context,
@@ -166,7 +167,7 @@ async function tellLeftBehind(
 
 function addPauseAndResume(command: Command, context: Context): void {
   const pause = subcommand(command, "pause <id>", "Pause a trigger. Nothing is lost: its events and deliveries wait.")
-    .option("--reason <reason>", "why, for those who look later")
+    .option("--reason <text>", "why, for those who look later")
     .action(async (id: string, options: CommonOptions & { readonly reason?: string }) => {
       const json = options.reason === undefined ? {} : { reason: options.reason }
       await printDone(
