@@ -32,19 +32,25 @@ const unreadableDelayMs = 5_000
  * trigger has left behind is moved, and one whose event is gone or damaged is dead. Never throws.
  */
 export async function prepare(job: Job, hub: Hub): Promise<Prepared> {
-  const { engine, directory, gate } = hub
+  const { engine, directory, gate, telling } = hub
   const { lease } = job
   const { delivery } = lease
   try {
     const known = directory.trigger(delivery)
     const trigger = known instanceof Promise ? await known : known
-    if (!trigger) return over(() => gate.end(lease, (lease) => engine.queue.settle(lease, { kind: "done" })))
-    const isKept = trigger.paused || isLeftBehind(trigger, delivery) || directory.keepsBack(delivery)
-    if (isKept) return over(() => hold(lease, hub))
+    if (!trigger) {
+      telling.unsent(delivery, "its trigger was deleted")
+      return over(() => gate.end(lease, (lease) => engine.queue.settle(lease, { kind: "done" })))
+    }
+    if (trigger.paused || isLeftBehind(trigger, delivery) || directory.keepsBack(delivery)) {
+      const sends = `sends to ${trigger.destination} by now, and takes it along`
+      telling.unsent(delivery, `its trigger ${isLeftBehind(trigger, delivery) ? sends : "is paused"}`)
+      return over(() => hold(lease, hub))
+    }
     const event = await eventOf(delivery, trigger, engine)
     if (event.kind === "there") return { kind: "ready", stored: event.stored }
     const { reason, detail } = event
-    if (reason === "damaged") hub.damaged.found(delivery, detail)
+    if (reason === "damaged") telling.damaged(delivery, detail)
     const outcome: Outcome = { kind: "failed", detail, permanent: true }
     const address = addressOf(trigger)
     return { kind: "dead", stored: undefined, address, reason, attempts: lease.attempt - 1, outcome }
@@ -91,6 +97,7 @@ export async function conclude(concluded: Concluded, hub: Hub): Promise<void> {
   if (hub.gate.stopped) return
   await hub.records.attempt(stored, delivery, attempt, verdict)
   if (!(await carryOut(concluded, verdict, hub))) hub.observe.leaseLost?.(lane)
+  hub.telling.concluded(delivery, attempt, verdict)
   hub.observe.attempt?.({ lane, delivery, attempt, verdict, waitedMs: waitedMs(concluded, trigger) })
 }
 
@@ -159,5 +166,7 @@ export async function bury(job: Job, death: Death, hub: Hub): Promise<void> {
   const diedAt = hub.clock.now()
   const letter: DeadLetter = { ...delivery, address, reason, attempts, diedAt, lastOutcome: outcome }
   await hub.records.deadLetter(stored, letter)
-  if (await hub.gate.end(job.lease, (lease) => hub.engine.queue.bury(lease, letter))) hub.observe.dead?.(letter)
+  if (!(await hub.gate.end(job.lease, (lease) => hub.engine.queue.bury(lease, letter)))) return
+  hub.telling.dead(letter)
+  hub.observe.dead?.(letter)
 }

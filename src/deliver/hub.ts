@@ -6,11 +6,11 @@ import { ClosedError, LeaseLostError } from "../core/errors.ts"
 import type { Logger } from "../core/logger.ts"
 import type { Backlog } from "./backlog.ts"
 import type { Breaker } from "./breaker.ts"
-import type { DamagedDeliveries } from "./damaged.ts"
 import type { Directory } from "./directory.ts"
 import type { OutletContext } from "./outlet.ts"
 import type { Records, ToldVerdict } from "./records.ts"
 import type { Slots } from "./slots.ts"
+import type { Telling } from "./telling.ts"
 
 /** What telemetry may want to know; each is called from the loops and must return at once. */
 export interface DeliveryObserver {
@@ -71,7 +71,7 @@ export interface Hub {
   readonly records: Records
   readonly outlets: OutletContext
   readonly gate: Gate
-  readonly damaged: DamagedDeliveries
+  readonly telling: Telling
 }
 
 const gateMs = 1_000

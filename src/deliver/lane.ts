@@ -79,7 +79,7 @@ export class Lane {
     this.#setDestination(destination)
     this.#outlet.change(destination)
     this.#restUntil = Number.NEGATIVE_INFINITY
-    this.#setBreaker(closedBreaker)
+    this.#setBreaker(closedBreaker, "it was changed")
     this.#go()
   }
 
@@ -184,7 +184,7 @@ export class Lane {
     const restUntil = Math.max(this.#restUntil, gate.closedUntil)
     if (gate.stopped) return 0
     if (now < restUntil) return this.#wakeAt(restUntil)
-    this.#setBreaker(breakerAt(this.#breaker, now))
+    this.#setBreaker(breakerAt(this.#breaker, now), "its rest is over")
     const allowed = breakerAllows(this.#breaker)
     if (allowed === 0) return this.#wakeAt((this.#breaker as { readonly until: number }).until)
     if (allowed === 1) return this.#probes === 0 ? 1 : 0
@@ -206,6 +206,7 @@ export class Lane {
   #take(lease: Lease, probe: boolean): void {
     const now = this.#hub.clock.steady()
     const job: Job = { lease, probe, leasedAt: now, sending: undefined }
+    this.#hub.telling.leased(lease)
     this.#jobs.add(job)
     this.#fetching++
     if (probe) this.#probes++
@@ -260,13 +261,16 @@ export class Lane {
     if (outcome.kind === "failed" && outcome.retryAfterMs !== undefined) {
       this.#restUntil = Math.max(this.#restUntil, now + Math.min(outcome.retryAfterMs, restMsMax))
     }
-    this.#setBreaker(breakerAfter(breakerAt(this.#breaker, now), { sign, probe: job.probe, now }, this.#hub.chance))
+    const seen = { sign, probe: job.probe, now }
+    this.#setBreaker(breakerAfter(breakerAt(this.#breaker, now), seen, this.#hub.chance), outcome.detail)
   }
 
-  #setBreaker(breaker: Breaker): void {
+  #setBreaker(breaker: Breaker, why: string): void {
     const before = this.#breaker.kind
     this.#breaker = breaker
-    if (before !== breaker.kind) this.#hub.observe.breaker?.(this.name, breaker.kind)
+    if (before === breaker.kind) return
+    this.#hub.observe.breaker?.(this.name, breaker.kind)
+    void this.#hub.telling.breaker(this.name, breaker, why)
   }
 
   /** The last of a job: `how` ends its lease. */

@@ -10,12 +10,12 @@ import type { LaneWork } from "../core/figures.ts"
 import type { Logger } from "../core/logger.ts"
 import type { Destination, Trigger } from "../core/resources.ts"
 import { Backlog } from "./backlog.ts"
-import { DamagedDeliveries } from "./damaged.ts"
-import { Directory } from "./directory.ts"
+import { Directory, type DirectoryListener } from "./directory.ts"
 import { type DeliveryLimits, type DeliveryObserver, deliveryLimits, Gate, type Hub } from "./hub.ts"
 import { Lane } from "./lane.ts"
 import { Records } from "./records.ts"
 import { Slots } from "./slots.ts"
+import { Telling } from "./telling.ts"
 
 export interface DeliveryOptions {
   readonly engine: Engine
@@ -69,7 +69,9 @@ class Worker {
   constructor(options: DeliveryOptions) {
     const { engine, clock, chance, log, kinds, observe = {} } = options
     const limits = { ...deliveryLimits, ...options.limits }
-    const listener = {
+    const telling = new Telling(clock, log, engine.queue)
+    const listener: DirectoryListener = {
+      paused: (of, reason) => telling.paused(of, reason),
       active: ({ tenant, id, incarnation = "" }: Trigger) => this.#resume({ tenant, trigger: id, incarnation }),
       destination: (lane: string, destination: Destination | undefined) => this.#lanes.get(lane)?.change(destination),
     }
@@ -87,7 +89,7 @@ class Worker {
       records: new Records({ log: engine.log, clock, logger: log, lost: () => observe.recordLost?.() }),
       outlets: { kinds, publish: (address, event) => options.publish(address, event), log },
       gate: new Gate(clock, log),
-      damaged: new DamagedDeliveries(clock, log),
+      telling,
     }
   }
 
@@ -233,6 +235,6 @@ class Worker {
     const closed = new AbortController()
     void Promise.all(lanes.map((lane) => lane.close())).then(() => closed.abort())
     await sleep(clock, abortMs, closed.signal)
-    this.#hub.damaged.close()
+    this.#hub.telling.close()
   }
 }

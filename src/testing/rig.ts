@@ -64,13 +64,30 @@ export function createRig(seed: string | number = 1, diskMs = 0.1): Rig {
   return rig
 }
 
-/** A logger that keeps what it is told above `info`. */
-export function createMemoryLog(): Logger & { readonly lines: string[] } {
-  const lines: string[] = []
-  const line = (level: string) => (fields: object, text: string) => {
-    lines.push(`${level}: ${text}${"err" in fields ? `: ${fields.err}` : ""}`)
+/** What a logger in memory was told. */
+export interface MemoryLog extends Logger {
+  /** Above `info`, with their level. */
+  readonly lines: string[]
+  /** Of those lines, what goes with them. */
+  readonly fields: object[]
+  readonly infos: string[]
+  readonly debugs: string[]
+}
+
+/** A logger that keeps what it is told. */
+export function createMemoryLog(): MemoryLog {
+  const [lines, fields, infos, debugs]: [string[], object[], string[], string[]] = [[], [], [], []]
+  const line = (level: string) => (more: object, text: string) => {
+    lines.push(`${level}: ${text}${"err" in more ? `: ${more.err}` : ""}`)
+    fields.push(more)
   }
-  return { lines, info: () => {}, warn: line("warn"), error: line("error") }
+  return {
+    ...{ lines, fields, infos, debugs },
+    debug: (_, text) => void debugs.push(text),
+    info: (_, text) => void infos.push(text),
+    warn: line("warn"),
+    error: line("error"),
+  }
 }
 
 export const ordersAddress: Address = { tenant: "default", topic: "orders" }

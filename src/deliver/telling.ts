@@ -1,0 +1,97 @@
+import type { Clock } from "../core/clock.ts"
+import type { Attempt, DeadLetter, Delivery } from "../core/delivery.ts"
+import type { DeliveryQueue, Lease } from "../core/engine.ts"
+import type { Logger } from "../core/logger.ts"
+import { ByTheMinute } from "../core/minutes.ts"
+import type { Breaker } from "./breaker.ts"
+import type { ToldVerdict } from "./records.ts"
+
+/**
+ * Tells the log how deliveries fare: what changes once, what may come in any number by the minute, and at level `debug` the path
+ * of each.
+ */
+export class Telling {
+  readonly #clock: Clock
+  readonly #log: Logger
+  readonly #queue: Pick<DeliveryQueue, "depth">
+  readonly #minutes: ByTheMinute
+  /** The lanes that are known to be down, since when by the clock's steady time. */
+  readonly #down = new Map<string, number>()
+
+  constructor(clock: Clock, log: Logger, queue: Pick<DeliveryQueue, "depth">) {
+    this.#clock = clock
+    this.#log = log
+    this.#queue = queue
+    this.#minutes = new ByTheMinute(clock)
+  }
+
+  /** A breaker has changed. `why`: what was answered last, or what else it was. Resolves when it is told. */
+  async breaker(lane: string, breaker: Breaker, why: string): Promise<void> {
+    const since = this.#down.get(lane)
+    const [tenant, destination] = lane.split("/", 2)
+    if (breaker.kind === "open" && since === undefined) {
+      this.#down.set(lane, this.#clock.steady())
+      const waiting = await this.#queue.depth(lane).catch(() => undefined)
+      const line = `destination ${destination} is down, and is asked now and then until it answers: ${why}`
+      this.#log.warn({ tenant, destination, ...(waiting !== undefined && { waiting }) }, line)
+    } else if (breaker.kind === "closed" && since !== undefined) {
+      this.#down.delete(lane)
+      const seconds = Math.round((this.#clock.steady() - since) / 1_000)
+      const waiting = await this.#queue.depth(lane).catch(() => undefined)
+      const fields = { tenant, destination, seconds, ...(waiting !== undefined && { waiting }) }
+      this.#log.info(fields, `destination ${destination} is tried as ever again: ${why}`)
+    }
+  }
+
+  paused({ tenant, trigger, destination }: Pick<Delivery, "tenant" | "trigger" | "destination">, reason: string): void {
+    const line = `trigger ${trigger} is paused, for ${reason}; what it owes waits until it is resumed`
+    this.#log.warn({ tenant, trigger, destination }, line)
+  }
+
+  dead({ id, tenant, trigger, destination, reason, attempts, lastOutcome }: DeadLetter): void {
+    // Of which more is said where it is found.
+    if (reason === "damaged") return
+    const of = { tenant, trigger, reason }
+    this.#minutes.met(`${tenant}/${trigger} ${reason}`, {
+      first: () => {
+        const line = `a delivery became a dead letter (${reason}): ${lastOutcome.detail}`
+        this.#log.warn({ ...of, destination, delivery: id, attempts }, line)
+      },
+      more: (count) => this.#log.warn({ ...of, count }, `more dead letters of the trigger since (${reason}): ${count}`),
+    })
+  }
+
+  /** A delivery's event is not as it was stored. */
+  damaged({ id, tenant, trigger }: Delivery, detail: string): void {
+    this.#minutes.met(`${tenant}/${trigger} event`, {
+      first: () => this.#log.error({ tenant, trigger, delivery: id, detail }, "a delivery's event is damaged"),
+      more: (count) => this.#log.error({ tenant, trigger, count }, `more deliveries of damaged events since: ${count}`),
+    })
+  }
+
+  leased({ delivery: { id, tenant, destination }, attempt }: Lease): void {
+    this.#log.debug?.({ tenant, destination, delivery: id }, `leased for attempt ${attempt}`)
+  }
+
+  concluded(
+    { id, tenant, destination }: Delivery,
+    { number, outcome, durationMs }: Attempt,
+    verdict: ToldVerdict,
+  ): void {
+    if (this.#log.debug === undefined) return
+    const next =
+      verdict.kind === "retry" ? ` in ${verdict.delayMs} ms` : verdict.kind === "dead" ? ` (${verdict.reason})` : ""
+    const line = `attempt ${number}: ${outcome.detail} → ${verdict.kind}${next}`
+    this.#log.debug({ tenant, destination, delivery: id, durationMs }, line)
+  }
+
+  /** Nothing was sent: `how` says what became of it instead. */
+  unsent({ id, tenant, destination }: Delivery, how: string): void {
+    this.#log.debug?.({ tenant, destination, delivery: id }, `nothing is sent: ${how}`)
+  }
+
+  /** Tells of those that no line has told of yet. */
+  close(): void {
+    this.#minutes.close()
+  }
+}
