@@ -69,8 +69,13 @@ export const ClauseSchema = {
   properties: {
     clause: { type: "string", description: "In words, or as SQL." },
     value: { description: "What it yields; absent where it was not evaluated." },
-    actual: { description: "What the event has where the clause looks; of SQL, that is the value of a part." },
+    actual: {
+      description:
+        "What the event has where the clause looks: in arrays, the value that decided. Of SQL, that is the value of a part.",
+    },
     absent: { type: "boolean", description: "True where the event has nothing where the clause looks." },
+    several: { type: "boolean", description: "True where `actual` holds values of which the clause holds for none." },
+    empty: { type: "boolean", description: "True where `actual` holds no value such as the clause is about." },
     error: { type: "string", description: "What went wrong in it." },
     of: { type: "array", items: { [componentKeyword]: "Clause" } },
     decided: { type: "boolean", description: "True for the clause that decided the whole." },

@@ -6,6 +6,8 @@ export interface ApiClause {
   readonly value?: unknown
   readonly actual?: unknown
   readonly absent?: boolean
+  readonly several?: boolean
+  readonly empty?: boolean
   readonly error?: string
   readonly of?: readonly ApiClause[]
   readonly decided?: boolean
@@ -38,11 +40,13 @@ export function clauseLines(root: ApiClause, colours: Colours): readonly string[
   return lines
 }
 
-function clauseLine({ clause, value, actual, absent, error, decided }: ApiClause, colours: Colours): string {
+function clauseLine(each: ApiClause, colours: Colours): string {
+  const { clause, value, actual, absent, several, empty, error, decided } = each
   const text = printable(clause)
+  const are = several ? "values are" : empty ? "no such value in" : "is"
   const notes = [
     ...(typeof value === "boolean" || value === undefined ? [] : [`= ${shown(value)}`]),
-    ...(actual === undefined ? [] : [`is ${shown(actual)}`]),
+    ...(actual === undefined ? [] : [`${are} ${shown(actual)}`]),
     ...(absent ? ["is not there"] : []),
     ...(value === undefined ? ["not evaluated"] : []),
   ]

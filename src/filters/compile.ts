@@ -93,7 +93,7 @@ function compileEach({ path, whole }: DataField, test: Test, inObject: boolean):
 }
 
 /** The values at a path that are not objects or arrays; arrays stand for their elements. */
-class Leaves {
+export class Leaves {
   readonly #path: DataPath
   readonly #passes: ReturnType<typeof compileValueTest>
 
@@ -122,7 +122,7 @@ function compileObject({ path, of }: ObjectNode, within: boolean): Predicate {
 }
 
 /** The objects at a path; arrays stand for their elements. */
-class Objects {
+export class Objects {
   readonly #path: DataPath
   readonly passes: Predicate
 

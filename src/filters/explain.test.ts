@@ -2,9 +2,12 @@ import fc from "fast-check"
 import { expect, test } from "vitest"
 import { Event } from "../core/event.ts"
 import type { Filter } from "../core/resources.ts"
+import { compileActual } from "./actual.ts"
 import * as arbitrary from "./arbitraries.fixture.ts"
-import { compileFilters } from "./compile.ts"
+import { compileFilters, compileNode, treeOf } from "./compile.ts"
 import { explainFilters } from "./explain.ts"
+import type { DataField, Node, ObjectNode, TestNode } from "./tree.ts"
+import { type DataPath, EventView, type Json } from "./view.ts"
 
 const data = new TextEncoder().encode('{"total":50,"items":[{"sku":"A1"}]}')
 const event = Event.of({ specversion: "1.0", id: "1", source: "/shop", type: "order.created" }, data, "json")
@@ -49,6 +52,68 @@ test("SQL is explained by its operations, with errors and what was not evaluated
       { clause: "data.total > 1", of: [{ clause: "data.total" }] },
     ],
   })
+})
+
+test("where arrays are on the way, the value that decided is named", () => {
+  const items = '{"items":[{"sku":"A1","n":1},{"sku":"B2"}],"tags":[],"note":{"a":1},"big":1e400}'
+  const listed = Event.of(event.attributes, new TextEncoder().encode(items), "json")
+  const said = (data: object) => explainFilters([{ pattern: { data } }], listed).sentence.replace(/^The event /, "")
+  expect(said({ items: { sku: ["B2"] } })).toBe('passes: data.items.sku is "B2" is true, for it is "B2".')
+  expect(said({ items: { sku: ["C3"] } })).toBe(
+    'does not pass: data.items.sku is "C3" is false, for its values are ["A1","B2"].',
+  )
+  expect(said({ items: { n: [{ exists: false }] } })).toBe(
+    "does not pass: data.items.n is not there is false, for it is 1.",
+  )
+  expect(said({ items: { sku: ["B2"], n: [1] } })).toBe(
+    'does not pass: some object at data.items where data.sku is "B2" and data.n is 1 is false, for its values are [{"sku":"A1","n":1},{"sku":"B2"}].',
+  )
+  expect(said({ items: { sku: ["A1"], n: [1] } })).toContain('is true, for it is {"sku":"A1","n":1}.')
+  expect(said({ tags: ["x"] })).toBe('does not pass: data.tags is "x" is false, for there is no such value in [].')
+  expect(said({ note: [{ exists: false }] })).toBe(
+    'passes: data.note is not there is true, for there is no such value in {"a":1}.',
+  )
+  expect(said({ missing: { x: [1] } })).toBe("does not pass: data.missing.x is 1 is false, for it is not there.")
+  expect(said({ big: [{ numeric: [">", 5] }] })).toBe("passes: data.big is > 5 is true, for it is 1e+400.")
+  expect(explainFilters([{ query: "data.big > 5" }], listed).sentence).toContain("for it is 1e+400.")
+  expect(explainFilters([{ sql: "data.big > 5.0" }], listed).sentence).toContain("for data.big is 1e+400.")
+})
+
+/** The nodes that look at a place in data; not those which look beside the object that they are asked of. */
+function looking(node: Node): readonly (TestNode | ObjectNode)[] {
+  if (node.kind === "all" || node.kind === "any") return node.of.flatMap(looking)
+  if (node.kind === "not") return looking(node.of)
+  if (node.kind === "sql" || JSON.stringify(node).includes('"whole"')) return []
+  return node.kind === "object" || node.field.from === "data" ? [node] : []
+}
+
+function eventWith(path: DataPath, value: Json | undefined): EventView {
+  if (value === undefined) return EventView.withData(event, undefined)
+  const data = path.reduceRight<Json>((inner, step) => {
+    return typeof step === "number" ? [...new Array<Json>(step).fill(null), inner] : { [step]: inner }
+  }, value)
+  return EventView.withData(event, data)
+}
+
+test("what a clause is said to have found makes it what it is", () => {
+  const met = new Set<string>()
+  fc.assert(
+    fc.property(arbitrary.filter, arbitrary.event, (filter, event) => {
+      for (const node of looking(treeOf([filter]))) {
+        const passes = compileNode(node)
+        const view = new EventView(event)
+        const value = passes(view)
+        const found = compileActual(node)(view, value)
+        const path = node.kind === "object" ? node.path : (node.field as DataField).path
+        const values = found.several ? (found.actual as readonly Json[]) : [found.actual]
+        expect(found.actual === undefined).toBe(found.absent === true)
+        for (const each of values) expect(passes(eventWith(path, each))).toBe(value)
+        met.add(`${value} ${Object.keys(found).sort()}`)
+      }
+    }),
+    { numRuns: 3000 },
+  )
+  expect(met.size).toBeGreaterThan(3)
 })
 
 test("an explanation's verdict is the filter's, and one clause decided", () => {

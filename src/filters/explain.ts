@@ -1,13 +1,14 @@
 import type { Event } from "../core/event.ts"
 import type { Filter } from "../core/resources.ts"
+import { type Actual, compileActual } from "./actual.ts"
 import { compileNode, treeOf } from "./compile.ts"
+import { decidingPath, sentenceOf, shownClause, type Told } from "./deciding.ts"
 import { describeNode } from "./describe.ts"
-import { showJson } from "./shown.ts"
 import { evaluateSql, type SqlError, type SqlErrorKind } from "./sql/evaluate.ts"
 import type { Expression } from "./sql/expression.ts"
 import { printSql } from "./sql/print.ts"
-import type { Field, Node } from "./tree.ts"
-import { EventView, type Json, memberOf } from "./view.ts"
+import type { Node } from "./tree.ts"
+import { EventView, type Json } from "./view.ts"
 
 /** Why an event passes filters, or why not. */
 export interface Explanation {
@@ -29,15 +30,11 @@ export interface ClauseError {
 }
 
 /** One clause of the filters and what it came to. */
-export interface Clause {
+export interface Clause extends Actual {
   /** In words, or as SQL. */
   readonly clause: string
   /** What it yields; absent where it was not evaluated. */
   readonly value?: Json
-  /** What the event has where the clause looks; of SQL, that is the value of a part. */
-  readonly actual?: Json
-  /** The event has nothing where the clause looks. */
-  readonly absent?: true
   /** What went wrong in it, of SQL. */
   readonly error?: string
   readonly of?: readonly Clause[]
@@ -61,14 +58,15 @@ export function compileExplainer(filters: readonly Filter[]): (event: Event, vie
   return (event, view = new EventView(event)) => {
     const pass = passes(view)
     const errors: ClauseError[] = []
-    const tree = explain(view, errors)
-    const path = decidingPath(tree)
+    const told = explain(view, errors)
+    const path = decidingPath(told)
     const decider = path.at(-1)!
-    return { pass, sentence: sentenceOf(pass, decider), clause: decider.clause, tree: marked(tree, path), errors }
+    const tree = shownClause(told, path)
+    return { pass, sentence: sentenceOf(pass, decider), clause: decider.clause.clause, tree, errors }
   }
 }
 
-type Explain = (view: EventView, errors: ClauseError[]) => Clause
+type Explain = (view: EventView, errors: ClauseError[]) => Told
 
 function compileClause(node: Node): Explain {
   if (node.kind === "sql") {
@@ -77,25 +75,18 @@ function compileClause(node: Node): Explain {
   }
   const clause = describeNode(node)
   const passes = compileNode(node)
-  if (node.kind === "all" || node.kind === "any") {
-    const parts = node.of.map(compileClause)
-    return (view, errors) => ({ clause, value: passes(view), of: parts.map((part) => part(view, errors)) })
+  if (node.kind === "test" || node.kind === "object") {
+    const actual = compileActual(node)
+    return (view) => {
+      const value = passes(view)
+      return { clause: { clause, value, ...actual(view, value) }, parts: [] }
+    }
   }
-  if (node.kind === "not") {
-    const of = compileClause(node.of)
-    return (view, errors) => ({ clause, value: passes(view), of: [of(view, errors)] })
+  const parts = (node.kind === "not" ? [node.of] : node.of).map(compileClause)
+  return (view, errors) => {
+    const told = parts.map((part) => part(view, errors))
+    return { clause: { clause, value: passes(view) }, joins: node.kind, parts: told }
   }
-  const field: Field = node.kind === "test" ? node.field : { from: "data", path: node.path, each: true }
-  return (view) => {
-    const actual = actualOf(field, view)
-    return { clause, value: passes(view), ...(actual === undefined ? { absent: true } : { actual }) }
-  }
-}
-
-function actualOf(field: Field, view: EventView): Json | undefined {
-  return field.from === "attribute"
-    ? view.attribute(field.name)
-    : field.path.reduce<Json | undefined>(memberOf, view.data())
 }
 
 /** An expression with its text, which is printed once, and the parts of it that are not literals. */
@@ -110,13 +101,15 @@ function printed(expression: Expression): Printed {
   return { expression, clause: printSql(expression), parts: parts.map(printed) }
 }
 
-function sqlClause(root: Printed, view: EventView, told: ClauseError[]): Clause {
+function sqlClause(root: Printed, view: EventView, errorsTold: ClauseError[]): Told {
   const values = new Map<Expression, Json>()
   const { errors } = evaluateSql(root.expression, view, (each, value) => values.set(each, value))
   const clauses = new Map<number, string>()
-  const clause = expressionClause(root, values, errors, clauses)
-  for (const { kind, message, at } of errors) told.push({ kind, clause: clauses.get(at) ?? clause.clause, message })
-  return clause
+  const told = expressionClause(root, values, errors, clauses)
+  for (const { kind, message, at } of errors) {
+    errorsTold.push({ kind, clause: clauses.get(at) ?? root.clause, message })
+  }
+  return told
 }
 
 function expressionClause(
@@ -124,16 +117,27 @@ function expressionClause(
   values: ReadonlyMap<Expression, Json>,
   errors: readonly SqlError[],
   clauses: Map<number, string>,
-): Clause {
+): Told {
   const value = values.get(expression)
   const error = errors.length === 0 ? undefined : errors.find(({ at }) => at === expression.at)
   if (error !== undefined) clauses.set(expression.at, clause)
+  const joins = joinsOf(expression)
   return {
-    clause,
-    ...(value === undefined ? {} : { value }),
-    ...(error === undefined ? {} : { error: error.message }),
-    ...(parts.length === 0 ? {} : { of: parts.map((part) => expressionClause(part, values, errors, clauses)) }),
+    clause: {
+      clause,
+      ...(value !== undefined && { value }),
+      ...(error !== undefined && { error: error.message }),
+    },
+    ...(joins !== undefined && { joins }),
+    parts: parts.map((part) => expressionClause(part, values, errors, clauses)),
   }
+}
+
+/** XOR is what it is by both sides. */
+function joinsOf(expression: Expression): Told["joins"] {
+  if (expression.kind === "not") return "not"
+  if (expression.kind !== "binary") return undefined
+  return expression.operator === "AND" ? "all" : expression.operator === "OR" ? "any" : undefined
 }
 
 function partsOf(expression: Expression): readonly Expression[] {
@@ -153,59 +157,3 @@ function partsOf(expression: Expression): readonly Expression[] {
       return []
   }
 }
-
-/**
- * From the whole down to the clause that decided it: as long as exactly one part gives a clause its value, that part did.
- * An error decides before any value.
- */
-function decidingPath(clause: Clause): readonly Clause[] {
-  const parts = clause.of ?? []
-  const failed = parts.find(hasError)
-  if (failed !== undefined) return [clause, ...decidingPath(failed)]
-  const boolean = parts.filter(({ value }) => typeof value === "boolean")
-  if (
-    typeof clause.value !== "boolean" ||
-    clause.error !== undefined ||
-    boolean.length !== parts.length - unasked(parts)
-  ) {
-    return [clause]
-  }
-  const same = boolean.filter(({ value }) => value === clause.value)
-  const decides = parts.length === 1 ? boolean[0] : same.length === 1 || clause.value === false ? same[0] : undefined
-  if (decides === undefined || (same.length > 1 && !/^all of| AND /.test(clause.clause))) return [clause]
-  return [clause, ...decidingPath(decides)]
-}
-
-function unasked(parts: readonly Clause[]): number {
-  return parts.filter(({ value }) => value === undefined).length
-}
-
-function hasError(clause: Clause): boolean {
-  return clause.error !== undefined || (clause.of ?? []).some(hasError)
-}
-
-function marked(clause: Clause, path: readonly Clause[]): Clause {
-  if (clause === path.at(-1)) return { ...clause, decided: true }
-  if (!path.includes(clause) || clause.of === undefined) return clause
-  return { ...clause, of: clause.of.map((part) => marked(part, path)) }
-}
-
-function sentenceOf(pass: boolean, { clause, value, actual, absent, error, of }: Clause): string {
-  const verdict = pass ? "The event passes" : "The event does not pass"
-  if (error !== undefined) return `${verdict}: in ${clause}, ${error}.`
-  if (of?.length === 0) return pass ? "The event passes: every event does." : `${verdict}: no event does.`
-  if (absent) return `${verdict}: ${clause} is ${value}, for it is not there.`
-  if (of === undefined && actual !== undefined) {
-    return `${verdict}: ${clause} is ${value}, for it is ${showJson(actual, shownMax)}.`
-  }
-  const reads = (of ?? []).filter((part) => part.of === undefined && part.value !== undefined)
-  if (typeof value === "boolean" && reads.length > 0 && !/^(not|any|all)\b/.test(clause)) {
-    const has = reads.map((part) => `${part.clause} is ${showJson(part.value!, shownMax)}`).join(" and ")
-    return `${verdict}: ${clause} is ${value}, for ${has}.`
-  }
-  if (typeof value === "boolean") return `${verdict}: ${clause}: ${value}.`
-  return `${verdict}: ${clause} is ${showJson(value!, shownMax)}, which is not true.`
-}
-
-/** Characters of a value in a sentence. */
-const shownMax = 80
