@@ -123,6 +123,8 @@ function forward(queue: DeliveryQueue): DeliveryQueue {
     open: (delivery) => queue.open(delivery),
     openDeliveries: (query) => queue.openDeliveries(query),
     depth: (lane) => queue.depth(lane),
+    reportBy: (report) => queue.reportBy(report),
+    statusOf: (lanes) => queue.statusOf(lanes),
     deadLetters: (query) => queue.deadLetters(query),
     deadLetter: (tenant, id) => queue.deadLetter(tenant, id),
     redrive: (tenant, id) => queue.redrive(tenant, id),

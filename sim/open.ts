@@ -81,7 +81,7 @@ function restingOf({ world }: Workplace, tenant: string, before?: ReadonlyMap<st
   return resting
 }
 
-/** 2: every open delivery is listed. */
+/** 2: every open delivery is listed, and counted where its destination's status is told. */
 export async function checkOpen(queue: DeliveryQueue, { destinations }: Scenario): Promise<void> {
   for (const tenant of tenants) {
     const listed: OpenDelivery[] = []
@@ -93,10 +93,15 @@ export async function checkOpen(queue: DeliveryQueue, { destinations }: Scenario
       if (after === undefined) break
     }
     for (const { id } of destinations.filter((plan) => plan.tenant === tenant)) {
-      const count = listed.filter(({ delivery }) => delivery.destination === id).length
-      const depth = await queue.depth(`${tenant}/${id}`)
-      if (count !== depth)
-        throw new InvariantError(2, `${tenant}/${id} has ${depth} open deliveries, and ${count} are listed`)
+      const its = listed.filter(({ delivery }) => delivery.destination === id)
+      const lane = `${tenant}/${id}`
+      const depth = await queue.depth(lane)
+      const status = (await queue.statusOf([lane])).get(lane)
+      if (its.length === depth && status?.open === depth && status.oldestDueAt === its[0]?.firstDueAt) continue
+      throw new InvariantError(
+        2,
+        `${lane} has ${depth} open deliveries; ${its.length} are listed, ${status?.open} told`,
+      )
     }
   }
 }

@@ -4,6 +4,7 @@ import type { Destination, SigningKey } from "../core/resources.ts"
 import { issueSigningKey } from "../destinations/signing.ts"
 import { checkSchema, formatPath, joinPath } from "./check-schema.ts"
 import type { ApiContext } from "./context.ts"
+import { DestinationStatus, statusesOf } from "./lane-status.ts"
 import { Forced, force, owedTo, refusalFor } from "./owed.ts"
 import { patchSchemaOf } from "./patch-schema.ts"
 import { redact, redacted, restore } from "./redaction.ts"
@@ -69,9 +70,14 @@ export function destinationType(context: ApiContext): ResourceType<Destination> 
       const config = context.kinds.get(kind)?.config as TSchema | undefined
       return strict({ ...inputFields, kind: Type.String(), config: config ?? Type.Unknown() })
     },
-    readOnly: ["signingKeys"],
+    readOnly: ["signingKeys", "status"],
     read: (body, draft) => readDestination(context, body as Body, draft),
     show: (destination, previous) => showDestination(context, destination, previous),
+    statuses: (destinations) =>
+      statusesOf(
+        context,
+        destinations.map(({ tenant, id }) => ({ tenant, destination: id })),
+      ),
     inUse: async (destination) => refusalFor(destination, await owedTo(context, destination)),
     forced: {
       description: "Delete it though triggers need it or deliveries are owed to it, and answer what became of those.",
@@ -132,6 +138,7 @@ function formOf(form: Form, kind: DestinationKind): object {
     labels: LabelsInput,
     concurrency: Type.Integer(),
     signingKeys: Type.Array(SigningKeyOutput, { readOnly: true }),
+    status: Type.Optional(DestinationStatus),
   }
   return Type.Object(output, { description: `${kind.description} Secrets in config read as "***".` })
 }

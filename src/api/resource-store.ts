@@ -53,6 +53,8 @@ export interface ResourceType<Resource extends Stored> {
   show(resource: Resource, previous: Resource | undefined): Record<string, unknown>
   /** What a read of one shows beyond that. */
   detail?(resource: Resource): Promise<Record<string, unknown>>
+  /** How each of these fares at present, in their order: added to the `status` that a read shows. `alone`: one was asked for. */
+  statuses?(resources: readonly Resource[], alone: boolean): Promise<readonly object[]>
   /** A resource that exists though nobody has stored it. */
   builtIn?(tenant: string, id: string): Resource | undefined
   /** Why it cannot be deleted; undefined when it can. */
@@ -168,7 +170,8 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
   async get(tenant: string, id: string): Promise<Shown> {
     const { value, revision } = await this.find(tenant, id)
     const shown = this.#show(value, revision, value)
-    return { ...shown, body: { ...shown.body, ...(await this.type.detail?.(value)) } }
+    const [status] = (await this.type.statuses?.([value], true)) ?? []
+    return { ...shown, body: { ...withStatus(shown.body, status), ...(await this.type.detail?.(value)) } }
   }
 
   async list({ tenant, pageSize, pageToken, labels }: ListQuery, share: Share): Promise<Page<Record<string, unknown>>> {
@@ -177,12 +180,18 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
     const wanted = Object.entries(labels)
     const items = new PageItems<Record<string, unknown>>(pageSize, share)
     const from = parsePageToken(query, pageToken)
+    const listed: Resource[] = []
     const take = ({ value, revision }: Item<Resource>): boolean => {
       if (!wanted.every(([name, text]) => labelOf(value.labels, name) === text)) return true
-      return items.add(this.#show(value, revision, value).body, value.id)
+      const isTaken = items.add(this.#show(value, revision, value).body, value.id)
+      if (isTaken) listed.push(value)
+      return isTaken
     }
     await scan<Resource>(this.#context, prefix, take, from === undefined ? undefined : prefix + from)
-    return items.page(query)
+    const page = items.page(query)
+    const statuses = (await this.type.statuses?.(listed, false)) ?? []
+    share.add(JSON.stringify(statuses).length)
+    return { ...page, items: page.items.map((item, i) => withStatus(item, statuses[i])) }
   }
 
   replace(tenant: string, id: string, body: unknown, options: ChangeOptions): Promise<Shown> {
@@ -288,6 +297,10 @@ export async function putUnlessChanged(
     if (error instanceof ConflictError) return undefined
     throw error
   }
+}
+
+function withStatus(body: Record<string, unknown>, status: object | undefined): Record<string, unknown> {
+  return status === undefined ? body : { ...body, status: { ...(body.status as object | undefined), ...status } }
 }
 
 function requireMatch<Resource extends Stored>(

@@ -10,6 +10,7 @@ import { isTimestamp } from "../formats/attributes.ts"
 import { joinPath } from "./check-schema.ts"
 import type { ApiContext } from "./context.ts"
 import { formatDuration } from "./durations.ts"
+import { statusesOf } from "./lane-status.ts"
 import { patchKeyword, patchSchemaOf } from "./patch-schema.ts"
 import { type Draft, mayBeId, type ResourceType, resourceKey } from "./resource-store.ts"
 import {
@@ -23,7 +24,7 @@ import {
   resourceFields,
   strict,
 } from "./schemas.ts"
-import { TriggerStatus, triggerStatus } from "./trigger-status.ts"
+import { TriggerStatus, triggerStatus, waitingOf } from "./trigger-status.ts"
 
 /** What the `retry` of a trigger may be; parseRetry checks it. */
 export const RetryInput = component(
@@ -149,6 +150,11 @@ export function triggerType(context: ApiContext): ResourceType<Trigger> {
     readOnly: ["pausedSince", "pauseReason", "warnings", "status"],
     read: (body, draft) => readTrigger(context, body as Static<typeof TriggerInput>, draft),
     show: (trigger) => ({ ...showTrigger(trigger), status: triggerStatus(trigger, context.engine.log) }),
+    async statuses(triggers, alone) {
+      const shown = await statusesOf(context, triggers)
+      const waiting = alone ? await waitingOf(context, triggers[0]!) : {}
+      return shown.map((destination) => ({ destination, ...waiting }))
+    },
     writing: (trigger) => makeTopic(context, trigger),
     async changed(trigger, previous) {
       if (leavesBehind(trigger, previous)) await queue.move(nameOf(trigger), trigger.destination)

@@ -19,7 +19,8 @@ import {
   type Leftover,
   splitLeftover,
 } from "./kind-config.ts"
-import { ago, printDone, printList, printOne } from "./output.ts"
+import { type ApiLaneStatus, laneColumns } from "./lane-status.ts"
+import { printDone, printList, printOne } from "./output.ts"
 import { plural } from "./progress.ts"
 import {
   type ApiResource,
@@ -51,9 +52,8 @@ interface ApiSigningKey {
 interface ApiDestination extends ApiResource {
   readonly kind: string
   readonly config?: Readonly<Record<string, unknown>>
-  readonly concurrency?: number
-  readonly ratePerSecond?: number
   readonly signingKeys?: readonly ApiSigningKey[]
+  readonly status?: ApiLaneStatus
 }
 
 const kind: ResourceKind<ApiDestination> = {
@@ -63,9 +63,7 @@ const kind: ResourceKind<ApiDestination> = {
     { title: "id", value: ({ id }) => id },
     { title: "kind", value: ({ kind: name }) => name },
     { title: "to", value: ({ config }) => String(config?.url ?? config?.topic ?? JSON.stringify(config ?? {})) },
-    { title: "at once", value: ({ concurrency }) => String(concurrency ?? "-"), align: "right" },
-    { title: "per second", value: ({ ratePerSecond }) => String(ratePerSecond ?? "any"), align: "right" },
-    { title: "age", value: ({ createdAt }) => ago(createdAt, Date.now()), align: "right" },
+    ...laneColumns,
   ],
   empty: "No destinations yet. Make one: redcar destination create --kind webhook --to https://example.com/hook",
   readOnly: ["signingKeys"],

@@ -14,6 +14,7 @@ import { addExplain, addMatch } from "./explain.ts"
 import { UsageError } from "./failures.ts"
 import { type FilterOptions, filtersOf, saysNone, withFilters } from "./filter-flags.ts"
 import { nearTopic } from "./hub.ts"
+import { type ApiLaneStatus, breakerText } from "./lane-status.ts"
 import { ago, printDone } from "./output.ts"
 import { type Place, place, placeHelp, startOf } from "./places.ts"
 import { plural } from "./progress.ts"
@@ -47,7 +48,7 @@ interface ApiTrigger extends ApiResource {
   readonly destination: string
   readonly backlog?: string
   readonly filters?: readonly unknown[]
-  readonly status: { readonly state: string; readonly reason?: string }
+  readonly status: { readonly state: string; readonly reason?: string; readonly destination?: ApiLaneStatus }
   readonly warnings?: readonly ApiWarning[]
 }
 
@@ -59,6 +60,10 @@ const kind: ResourceKind<ApiTrigger> = {
     { title: "topic", value: ({ topic }) => topic },
     { title: "destination", value: ({ destination }) => destination },
     { title: "state", value: ({ status }) => [status.state, ...(status.reason ? [status.reason] : [])].join(": ") },
+    {
+      title: "breaker",
+      value: ({ status }) => (status.destination ? breakerText(status.destination, Date.now()) : "-"),
+    },
     { title: "age", value: ({ createdAt }) => ago(createdAt, Date.now()), align: "right" },
     { title: "filters", value: ({ filters }) => (filters?.length ? JSON.stringify(filters) : "every event") },
   ],

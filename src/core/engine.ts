@@ -3,6 +3,7 @@ import type { Cursor } from "./cursor.ts"
 import type { DeadLetter, DeadReason, Delivery, TriggerName, Verdict } from "./delivery.ts"
 import type { Event } from "./event.ts"
 import type { Figures, LaneBacklog } from "./figures.ts"
+import type { LaneReport, LaneStatus } from "./lane-status.ts"
 import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "./open-delivery.ts"
 import type { Retention } from "./resources.ts"
 import type { Condition } from "./troubles.ts"
@@ -230,6 +231,10 @@ export interface DeliveryQueue {
   openDeliveries(query: OpenDeliveryQuery): Promise<OpenDeliveryPage>
   /** Open deliveries of a lane. */
   depth(lane: string): Promise<number>
+  /** Whoever delivers in this process tells how its lanes fare. */
+  reportBy(report: (lane: string) => LaneReport): void
+  /** Where lanes stand, by name, each as the process tells that has it. Those of which nobody can be asked are missing. */
+  statusOf(lanes: readonly string[]): Promise<ReadonlyMap<string, LaneStatus>>
   deadLetters(options: DeadLetterQuery): Promise<readonly DeadLetter[]>
   deadLetter(tenant: string, id: string): Promise<DeadLetter | undefined>
   /** Makes a dead letter a due delivery again; false where there is none of this id. Its attempts so far are forgiven. */

@@ -1,9 +1,11 @@
 import type { Lease } from "../core/engine.ts"
 import { LeaseLostError } from "../core/errors.ts"
 import type { LaneWork } from "../core/figures.ts"
+import type { LaneReport } from "../core/lane-status.ts"
 import type { Destination } from "../core/resources.ts"
 import { type Breaker, breakerAfter, breakerAllows, breakerAt, closedBreaker } from "./breaker.ts"
 import { bury, conclude, hold, prepare } from "./conclude.ts"
+import { Faring } from "./faring.ts"
 import type { Hub } from "./hub.ts"
 import type { Job, ReadyJob } from "./job.ts"
 import { Outlet, type Sent } from "./outlet.ts"
@@ -30,6 +32,7 @@ export class Lane {
   #probes = 0
   #destination: Destination | undefined
   readonly #outlet: Outlet
+  #faring: Faring
   #rate: Rate | undefined
   #breaker: Breaker = closedBreaker
   /** As all its times, of the clock's steady ones. */
@@ -45,8 +48,10 @@ export class Lane {
   #emptied: (() => void) | undefined
   readonly #slotFree = () => this.#go()
 
-  constructor(name: string, destination: Destination | undefined, hub: Hub) {
+  /** `faring`: what is known of the destination already. */
+  constructor(name: string, destination: Destination | undefined, hub: Hub, faring = new Faring()) {
     this.name = name
+    this.#faring = faring
     this.#hub = hub
     this.#lastActiveAt = hub.clock.steady()
     this.#outlet = new Outlet(destination, hub.outlets)
@@ -58,6 +63,26 @@ export class Lane {
     const [tenant, destination] = [this.name.slice(0, slash), this.name.slice(slash + 1)]
     const breaker = breakerAt(this.#breaker, this.#hub.clock.steady()).kind
     return { tenant, destination, inFlight: this.#jobs.size, breaker }
+  }
+
+  get faring(): Faring {
+    return this.#faring
+  }
+
+  /** How the destination fares. */
+  report(): LaneReport {
+    const { clock } = this.#hub
+    const now = clock.steady()
+    const breaker = breakerAt(this.#breaker, now)
+    const restsMs = Math.max(this.#restUntil, breaker.kind === "open" ? breaker.until : now) - now
+    const { lastError } = this.#faring
+    return {
+      breaker: breaker.kind,
+      ...(restsMs > 0 && { restsUntil: clock.now() + Math.ceil(restsMs) }),
+      inFlight: this.#sending,
+      ...this.#faring.counts(now),
+      ...(lastError && { lastError }),
+    }
   }
 
   /** Whether it has had nothing to do for so long that it may be let go. */
@@ -78,6 +103,7 @@ export class Lane {
   change(destination: Destination | undefined): void {
     this.#setDestination(destination)
     this.#outlet.change(destination)
+    if (destination === undefined) this.#faring = new Faring()
     this.#restUntil = Number.NEGATIVE_INFINITY
     this.#setBreaker(closedBreaker, "it was changed")
     this.#go()
@@ -247,6 +273,7 @@ export class Lane {
     this.#lastActiveAt = now
     if (sent.outcome.kind === "failed" && aborted) return this.#end(job, () => this.#giveBack(job, 0))
     if (version !== this.#outlet.version) sent = ofAnother(sent)
+    this.#faring.take(sent.outcome, now, clock.now())
     this.#learn(job, sent, now, limits.restMsMax)
     const durationMs = Math.round(now - begunAt)
     const attempt = { number: job.lease.attempt, startedAt, durationMs, outcome: sent.outcome }

@@ -7,6 +7,7 @@ import type { Engine } from "../core/engine.ts"
 import { ClosedError } from "../core/errors.ts"
 import type { Event } from "../core/event.ts"
 import type { LaneWork } from "../core/figures.ts"
+import type { LaneReport } from "../core/lane-status.ts"
 import type { Logger } from "../core/logger.ts"
 import type { Destination, Trigger } from "../core/resources.ts"
 import { Backlog } from "./backlog.ts"
@@ -14,6 +15,7 @@ import { Directory, type DirectoryListener } from "./directory.ts"
 import { type DeliveryLimits, type DeliveryObserver, deliveryLimits, Gate, type Hub } from "./hub.ts"
 import { Lane } from "./lane.ts"
 import { Records } from "./records.ts"
+import { RestingLanes } from "./resting.ts"
 import { Slots } from "./slots.ts"
 import { Telling } from "./telling.ts"
 
@@ -60,6 +62,7 @@ export function startDelivery(options: DeliveryOptions): DeliveryWorker {
 class Worker {
   readonly #hub: Hub
   readonly #lanes = new Map<string, Lane>()
+  readonly #resting = new RestingLanes()
   readonly #stop = new AbortController()
   readonly #resuming = new Map<string, TriggerName>()
   #findingHeld = false
@@ -73,7 +76,10 @@ class Worker {
     const listener: DirectoryListener = {
       paused: (of, reason) => telling.paused(of, reason),
       active: ({ tenant, id, incarnation = "" }: Trigger) => this.#resume({ tenant, trigger: id, incarnation }),
-      destination: (lane: string, destination: Destination | undefined) => this.#lanes.get(lane)?.change(destination),
+      destination: (lane: string, destination: Destination | undefined) => {
+        if (destination === undefined) this.#resting.forget(lane)
+        this.#lanes.get(lane)?.change(destination)
+      },
     }
     const directory = new Directory({ catalog: engine.catalog, clock, listener })
     this.#hub = {
@@ -97,6 +103,10 @@ class Worker {
     return [...this.#lanes.values()].map((lane) => lane.work)
   }
 
+  #report(name: string): LaneReport {
+    return this.#lanes.get(name)?.report() ?? this.#resting.report(name, this.#hub.clock.steady())
+  }
+
   stop(): void {
     this.#stop.abort()
   }
@@ -110,6 +120,7 @@ class Worker {
       this.#hub.log.error({ err: error }, "delivery stops: this is a bug")
       failure = { error }
     }
+    this.#hub.engine.queue.reportBy((lane) => this.#report(lane))
     const ready = Promise.withResolvers<void>()
     const watching = this.#hub.directory.watch(signal, ready.resolve).catch(fail)
     await Promise.race([ready.promise, watching])
@@ -140,7 +151,7 @@ class Worker {
 
   #opened(name: string, destination: Destination | undefined): void {
     if (this.#stop.signal.aborted) return
-    const lane = this.#lanes.get(name) ?? new Lane(name, destination, this.#hub)
+    const lane = this.#lanes.get(name) ?? new Lane(name, destination, this.#hub, this.#resting.take(name))
     this.#lanes.set(name, lane)
     lane.wake()
   }
@@ -165,6 +176,7 @@ class Worker {
       for (const [name, lane] of this.#lanes) {
         if (!lane.isIdle(now)) continue
         this.#lanes.delete(name)
+        this.#resting.keep(name, lane.faring)
         void lane.close()
       }
       this.#sweepLater()

@@ -138,6 +138,32 @@ export function queueOpen(it: Declare<QueueBed>): void {
     expect(rest.next).toBeUndefined()
   })
 
+  it("tells where lanes stand: what they are owed, since when, and what is told of how they fare", async (bed, harness) => {
+    const { queue, cursors } = bed
+    const [a, b, c] = (await cursors(3)).map((cursor, i) => delivery(cursor, { destination: i < 2 ? "d1" : "d2" }))
+    await queue.enqueue([a!])
+    await harness.elapse(500)
+    await queue.enqueue([b!, c!])
+    const lanes = ["acme/d1", "acme/d2", "acme/none", "globex/d1"]
+    const [first, other] = [await queue.open(a!), await queue.open(c!)]
+    expect(Object.fromEntries(await queue.statusOf(lanes))).toEqual({
+      "acme/d1": { open: 2, oldestDueAt: first!.firstDueAt },
+      "acme/d2": { open: 1, oldestDueAt: other!.firstDueAt },
+      "acme/none": { open: 0 },
+      "globex/d1": { open: 0 },
+    })
+    const lastError = { at: 1_000, detail: "503 Service Unavailable", status: 503 }
+    const report = { breaker: "open", restsUntil: 2_000, inFlight: 1, attempts: 10, delivered: 3, lastError } as const
+    const quiet = { breaker: "closed", inFlight: 0, attempts: 0, delivered: 0 } as const
+    queue.reportBy((lane) => (lane === "acme/d1" ? report : quiet))
+    await queue.settle((await take(queue, 1))[0]!, { kind: "retry", delayMs: 60_000 })
+    const told = await queue.statusOf(lanes)
+    expect(told.get("acme/d1")).toEqual({ open: 2, oldestDueAt: first!.firstDueAt, report })
+    expect(told.get("acme/none")).toEqual({ open: 0, report: quiet })
+    const many = Array.from({ length: 1_000 }, (_, i) => `acme/x${i}`)
+    expect([...(await queue.statusOf(many)).keys()].sort()).toEqual(many.sort())
+  })
+
   it("keeps what it lists through a crash", async (bed, harness) => {
     const [a, b] = (await bed.cursors(2)).map((cursor) => delivery(cursor))
     await bed.queue.enqueue([a!])

@@ -4,6 +4,7 @@ import { type DeadLetter, type Delivery, laneOf, type TriggerName, type Verdict 
 import type { Carried, DeadLetterQuery, DeliveryQueue, Lease, Position } from "../../core/engine.ts"
 import { ClosedError, LeaseLostError } from "../../core/errors.ts"
 import type { FigureName, LaneBacklog } from "../../core/figures.ts"
+import type { LaneReport, LaneStatus } from "../../core/lane-status.ts"
 import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "../../core/open-delivery.ts"
 import { type CarryPlace, carryIn, readCarried } from "./queue/carry.ts"
 import { deadKey, findDead, listDead, putDead } from "./queue/dead.ts"
@@ -41,6 +42,8 @@ export interface EmbeddedQueue extends DeliveryQueue {
   /** As the contract says; `elsewhere`: another queue has the destination's lane, and takes them. */
   move(of: TriggerName, destination: string, elsewhere?: EnqueueElsewhere): Promise<number>
   figures(): QueueFigures
+  /** As the contract says; undefined: nobody delivers. */
+  reportBy(report: (lane: string) => LaneReport | undefined): void
   backlog(): readonly LaneBacklog[]
   /** Takes nothing more, ends `lanes`, and resolves when what was taken is written. The store is not closed. */
   close(): Promise<void>
@@ -67,6 +70,9 @@ export async function openQueue(options: QueueOptions): Promise<EmbeddedQueue> {
   return queue
 }
 
+/** Lanes whose oldest row is looked up in one turn of the event loop. */
+const statusesAtOnce = 100
+
 class StoredQueue implements EmbeddedQueue {
   readonly #store: Store
   readonly #clock: Clock
@@ -78,6 +84,7 @@ class StoredQueue implements EmbeddedQueue {
   readonly #turns = new Turns()
   /** Keys of dead letters that are being redriven or discarded. */
   readonly #leavingDead = new Set<string>()
+  #report: ((lane: string) => LaneReport | undefined) | undefined
   #closed = false
 
   constructor(store: Store, clock: Clock, lanes: Lanes, highest: string, firstToken: number) {
@@ -216,6 +223,30 @@ class StoredQueue implements EmbeddedQueue {
 
   async depth(lane: string): Promise<number> {
     return this.#lanes.find(lane)?.open ?? 0
+  }
+
+  reportBy(report: (lane: string) => LaneReport | undefined): void {
+    this.#report = report
+  }
+
+  async statusOf(names: readonly string[]): Promise<ReadonlyMap<string, LaneStatus>> {
+    const found = new Map<string, LaneStatus>()
+    for (const [i, name] of names.entries()) {
+      if (i > 0 && i % statusesAtOnce === 0) await new Promise(setImmediate)
+      found.set(name, this.#statusOf(name))
+    }
+    return found
+  }
+
+  #statusOf(name: string): LaneStatus {
+    const lane = this.#lanes.find(name)
+    const oldestDueAt = lane && this.#lanes.oldestDueAt(lane)
+    const report = this.#report?.(name)
+    return {
+      open: lane?.open ?? 0,
+      ...(oldestDueAt !== undefined && { oldestDueAt }),
+      ...(report !== undefined && { report }),
+    }
   }
 
   deadLetters(query: DeadLetterQuery): Promise<readonly DeadLetter[]> {

@@ -42,12 +42,12 @@ export class Lanes {
       .map((lane) => {
         const slash = lane.name.indexOf("/")
         const [tenant, destination] = [lane.name.slice(0, slash), lane.name.slice(slash + 1)]
-        return { tenant, destination, open: lane.open, oldestDueAt: () => this.#oldestDueAt(lane) }
+        return { tenant, destination, open: lane.open, oldestDueAt: () => this.oldestDueAt(lane) }
       })
   }
 
-  /** Ids are in the order of events, among due rows as among parked ones. */
-  #oldestDueAt({ name, prefix, end }: Lane): number | undefined {
+  /** When the delivery of the lane's oldest event first became due. Ids are in the order of events, among due rows as among parked ones. */
+  oldestDueAt({ name, prefix, end }: Lane): number | undefined {
     const first = (table: Table, before: string) => {
       const [row] = this.#store.range(table, { start: before + prefix, end: before + end, limit: 1 })
       return row && decodeRow(name, row.key.slice(before.length + prefix.length), row.value)

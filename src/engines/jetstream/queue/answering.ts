@@ -43,6 +43,7 @@ export type Operation =
   | "open"
   | "openDeliveries"
   | "depth"
+  | "statusOf"
   | "deadLetters"
   | "deadLetter"
   | "redrive"
@@ -148,6 +149,8 @@ export class Answering {
         return this.#openDeliveries(args[0] as unknown as OpenDeliveryQuery)
       case "depth":
         return shard.depth(first)
+      case "statusOf":
+        return [...(await shard.statusOf(args[0] as unknown as readonly string[]))]
       case "deadLetters":
         return this.#letters(args[0] as unknown as DeadLetterQuery)
       case "deadLetter":

@@ -2,6 +2,7 @@ import type { NatsConnection } from "@nats-io/nats-core"
 import { type Clock, sleep } from "../../../core/clock.ts"
 import type { Shares } from "../../../core/engine.ts"
 import type { Figures, LaneBacklog } from "../../../core/figures.ts"
+import type { LaneReport } from "../../../core/lane-status.ts"
 import type { Logger } from "../../../core/logger.ts"
 import { type Names, stableHash } from "../names.ts"
 import { Answering } from "./answering.ts"
@@ -22,6 +23,8 @@ export interface PlacesOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly listeners: Listeners
+  /** How a lane fares, as whoever delivers in this process tells; undefined: nobody does. */
+  report(lane: string): LaneReport | undefined
 }
 
 interface Held {
@@ -154,6 +157,7 @@ export class Places {
         this.#held.get(number)?.answering.close()
         this.#held.set(number, { shard, answering, leasing: true })
         this.#failures.delete(number)
+        shard.queue.reportBy((lane) => this.#options.report(lane))
         listeners.add(shard)
         this.#tell()
       },

@@ -5,8 +5,9 @@ import type { Clock } from "../../../core/clock.ts"
 import type { Cursor } from "../../../core/cursor.ts"
 import { type DeadLetter, type Delivery, laneOf, type TriggerName, type Verdict } from "../../../core/delivery.ts"
 import type { Carried, DeadLetterQuery, DeliveryQueue, Fence, Lease, Position, Shares } from "../../../core/engine.ts"
-import { ClosedError, LeaseLostError } from "../../../core/errors.ts"
+import { ClosedError, LeaseLostError, OverloadError, StorageError } from "../../../core/errors.ts"
 import type { Figures, LaneBacklog } from "../../../core/figures.ts"
+import type { LaneReport, LaneStatus } from "../../../core/lane-status.ts"
 import type { Logger } from "../../../core/logger.ts"
 import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "../../../core/open-delivery.ts"
 import { type Names, stableHash } from "../names.ts"
@@ -82,11 +83,12 @@ class ShardedQueue implements JetStreamQueue {
   readonly #numbers = new Map<string, number>()
   /** Saved positions, as far as this process has seen them. */
   readonly #positions = new Map<string, Cursor>()
+  #report: ((lane: string) => LaneReport) | undefined
   #closed = false
 
   constructor(options: JetStreamQueueOptions) {
     this.#shards = options.shards
-    this.#places = new Places({ ...options, listeners: this.#listeners })
+    this.#places = new Places({ ...options, listeners: this.#listeners, report: (lane) => this.#report?.(lane) })
   }
 
   /** Resolves when every shard is held by somebody, or after `msMax`. */
@@ -181,6 +183,23 @@ class ShardedQueue implements JetStreamQueue {
   async depth(lane: string): Promise<number> {
     this.#check()
     return this.#at(this.#numberOf(lane)).depth(lane)
+  }
+
+  reportBy(report: (lane: string) => LaneReport): void {
+    this.#report = report
+  }
+
+  async statusOf(lanes: readonly string[]): Promise<ReadonlyMap<string, LaneStatus>> {
+    this.#check()
+    const asked = [...this.#split(lanes, (lane) => lane)].map(async ([number, part]) => {
+      try {
+        return [...(await this.#at(number).statusOf(part))]
+      } catch (error) {
+        if (error instanceof StorageError || error instanceof OverloadError) return []
+        throw error
+      }
+    })
+    return new Map((await all(asked)).flat())
   }
 
   async deadLetters(query: DeadLetterQuery): Promise<readonly DeadLetter[]> {

@@ -3,6 +3,7 @@ import type { Cursor } from "../../../core/cursor.ts"
 import type { DeadLetter, Delivery, TriggerName } from "../../../core/delivery.ts"
 import type { Carried, DeadLetterQuery, Fence } from "../../../core/engine.ts"
 import { UnavailableError } from "../../../core/errors.ts"
+import type { LaneStatus } from "../../../core/lane-status.ts"
 import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "../../../core/open-delivery.ts"
 import type { CarriedPage, LetterPage, Operation } from "./answering.ts"
 import type { EnqueueCall, ShardCalls } from "./shard.ts"
@@ -18,6 +19,8 @@ export interface RemoteOptions {
   heard(number: number, failure: string | undefined): void
 }
 
+/** Lanes in one request: their answer fits into a message. */
+const lanesAtOnce = 256
 const answerMsMax = 5_000
 /** For what goes through all that a shard holds. */
 const longAnswerMsMax = 30_000
@@ -86,6 +89,15 @@ export class RemoteShard implements ShardCalls {
 
   async depth(lane: string): Promise<number> {
     return (await this.#ask("depth", [lane])) as number
+  }
+
+  async statusOf(lanes: readonly string[]): Promise<ReadonlyMap<string, LaneStatus>> {
+    const found: (readonly [string, LaneStatus])[] = []
+    for (let i = 0; i < lanes.length; i += lanesAtOnce) {
+      const asked = lanes.slice(i, i + lanesAtOnce)
+      found.push(...((await this.#ask("statusOf", [asked])) as readonly (readonly [string, LaneStatus])[]))
+    }
+    return new Map(found)
   }
 
   async deadLetters(query: DeadLetterQuery): Promise<readonly DeadLetter[]> {

@@ -3,6 +3,7 @@ import type { Cursor } from "../../../core/cursor.ts"
 import { type DeadLetter, type Delivery, laneOf, type TriggerName } from "../../../core/delivery.ts"
 import type { Carried, DeadLetterQuery, Fence } from "../../../core/engine.ts"
 import { ClosedError, ShareLostError, UnavailableError } from "../../../core/errors.ts"
+import type { LaneStatus } from "../../../core/lane-status.ts"
 import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "../../../core/open-delivery.ts"
 import { JournalStore } from "../../embedded/journal/journal-store.ts"
 import { type EmbeddedQueue, openQueue, type QueueFigures } from "../../embedded/queue.ts"
@@ -25,6 +26,7 @@ export interface ShardCalls {
   open(delivery: Delivery): Promise<OpenDelivery | undefined>
   openDeliveries(query: OpenDeliveryQuery): Promise<OpenDeliveryPage>
   depth(lane: string): Promise<number>
+  statusOf(lanes: readonly string[]): Promise<ReadonlyMap<string, LaneStatus>>
   deadLetters(query: DeadLetterQuery): Promise<readonly DeadLetter[]>
   deadLetter(tenant: string, id: string): Promise<DeadLetter | undefined>
   redrive(tenant: string, id: string): Promise<boolean>
@@ -167,6 +169,10 @@ export class Shard implements ShardCalls {
 
   depth(lane: string): Promise<number> {
     return this.#do(() => this.#queue.depth(lane))
+  }
+
+  statusOf(lanes: readonly string[]): Promise<ReadonlyMap<string, LaneStatus>> {
+    return this.#do(() => this.#queue.statusOf(lanes))
   }
 
   deadLetters(query: DeadLetterQuery): Promise<readonly DeadLetter[]> {
