@@ -11,7 +11,8 @@ import type { World } from "./world.ts"
 /** What a request asks of one resource. */
 export interface Change extends Omit<Call, "tenant"> {
   readonly model: ResourceModel
-  readonly kind: "create" | "change" | "delete"
+  /** put: made where it is not there, else changed. */
+  readonly kind: "create" | "change" | "put" | "delete"
   /** It has to be refused. */
   readonly isWrong?: boolean
   /** What becomes of the resource, as it is now. */
@@ -103,13 +104,15 @@ async function ask(place: Workplace, asked: Change): Promise<Answer | undefined>
 
 function begin({ world }: Workplace, { model, kind, next }: Change, isTrial: boolean): Prospect {
   const before = model.possible
-  const unfitting = before.filter((fields) => (fields === undefined) !== (kind === "create"))
+  const fits = (fields: Fields | undefined) => kind === "put" || (fields === undefined) === (kind === "create")
+  const unfitting = before.filter((fields) => !fits(fields))
   const fitting = before.filter((fields) => !unfitting.includes(fields))
   if (isTrial || fitting.length === 0) return { before, unfitting, after: fitting, settle: () => {}, users: [] }
   const after = fitting.map((fields) => (kind === "delete" ? undefined : next(fields ?? {})))
   model.mayBecome(after, world.clock.now())
   const users = kind === "delete" ? usersOf(world, model) : []
-  return { before, unfitting, after, settle: settler(world, model, kind, after[0]), users }
+  const isMade = kind === "put" && before[0] === undefined
+  return { before, unfitting, after, settle: settler(world, model, isMade ? "create" : kind, after[0]), users }
 }
 
 /** Triggers that surely are there and on this topic, or to this destination. */

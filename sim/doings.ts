@@ -118,7 +118,7 @@ function replaceOrRace(place: Workplace, model: ResourceModel, operation: Operat
 function replaceOne(place: Workplace, model: ResourceModel, operation: Operation) {
   const body = bodies[model.name](place, model)
   return change(place, {
-    ...{ model, kind: "change", operation, body, ...manner(place) },
+    ...{ model, kind: "put", operation, body, ...manner(place) },
     ...{ parameters: { id: model.id } },
     // Where a trigger's change says nothing of pause, what is stays.
     next: ({ paused }) => ({ ...body, ...(paused === undefined ? {} : { paused }) }),

@@ -180,12 +180,18 @@ export const mutants: readonly Mutant[] = [
   {
     name: "a trial is stored",
     file: `${api}/resource-store.ts`,
-    before: "if (options.validateOnly) return this.#show(resource, undefined, resource)\n        await",
+    before: "if (options.validateOnly) return this.#show(resource, undefined, resource)\n    await",
     after: "await",
   },
   {
+    name: "a PUT makes what is not there, whatever its If-Match",
+    file: `${api}/preconditions.ts`,
+    before: "if (ifMatch === undefined) return\n    throw",
+    after: "if (ifMatch !== '') return\n    throw",
+  },
+  {
     name: "a change is for any revision",
-    file: `${api}/resource-store.ts`,
+    file: `${api}/preconditions.ts`,
     before: "if (ifMatch === undefined || etagMatches(ifMatch, item.revision)) return",
     after: "if (item.revision >= 0) return",
   },

@@ -100,6 +100,7 @@ function endsOf(standing: Standing, [first, ...rest]: readonly Answered[]): read
 
 function refusalOf({ fields, isAsRead }: Standing, { kind, isConditional }: Wish): Said | undefined {
   if (kind === "create") return fields === undefined ? undefined : "there"
+  if (fields === undefined && kind === "replace") return isConditional ? "changed" : undefined
   if (fields === undefined) return "absent"
   return isConditional && !isAsRead ? "changed" : undefined
 }

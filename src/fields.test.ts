@@ -328,7 +328,9 @@ async function checkPath(operation: Operation): Promise<void> {
   for (const { name } of operation.parameters.filter((each) => each.in === "path")) {
     for (const text of ["..%2f..%2fx", "%00", "%zz", "__proto__", "constructor", "%F0%9F%98%80", "x".repeat(5_000)]) {
       const got = await send(operation, { ...bodyOf(operation), path: pathOf(operation.path, { [name]: text }) })
-      expectStatus(got, [400, 404, 409, 414], `${name}: ${excerpt(text)}`)
+      // A PUT may make what has any id that is one.
+      const isMade = operation.method === "PUT" && text === "constructor"
+      expectStatus(got, [...(isMade ? [200] : []), 400, 404, 409, 414], `${name}: ${excerpt(text)}`)
     }
   }
 }

@@ -30,8 +30,7 @@ export function resourceRoutes<Resource extends Stored>(
   app.post(path, documented(docs.create), async (request, reply) => {
     const options = changeOptions(request)
     const shown = await store.create(tenantOf(request), request.body, options)
-    if (!options.validateOnly)
-      reply.code(201).header("location", `${path}/${encodeURIComponent(String(shown.body.id))}`)
+    if (!options.validateOnly) tellPlace(reply, path, shown)
     return send(reply, shown)
   })
   app.get(path, documented(docs.list), async (request) => {
@@ -43,8 +42,10 @@ export function resourceRoutes<Resource extends Stored>(
     send(reply, await store.get(tenantOf(request), pathPart(request, "id"))),
   )
   app.put(`${path}/:id`, documented(docs.replace), async (request, reply) => {
-    const options = changeOptions(request)
-    return send(reply, await store.replace(tenantOf(request), pathPart(request, "id"), request.body, options))
+    const options = { ...changeOptions(request), ifNoneMatch: headerOf(request, "if-none-match") }
+    const shown = await store.replace(tenantOf(request), pathPart(request, "id"), request.body, options)
+    if (shown.isNew && !options.validateOnly) tellPlace(reply, path, shown)
+    return send(reply, shown)
   })
   app.patch(`${path}/:id`, documented(docs.patch), async (request, reply) => {
     const options = changeOptions(request)
@@ -55,6 +56,11 @@ export function resourceRoutes<Resource extends Stored>(
     const shown = await store.remove(tenantOf(request), pathPart(request, "id"), options)
     return options.validateOnly || options.force ? send(reply, shown) : reply.code(204).send()
   })
+}
+
+/** Answers 201 and where the resource is that was made. */
+function tellPlace(reply: FastifyReply, path: string, { body }: Shown): void {
+  reply.code(201).header("location", `${path}/${encodeURIComponent(String(body.id))}`)
 }
 
 /** What a change asks besides its body. */
@@ -88,6 +94,12 @@ export function idParams(name: string) {
 /** The header that a change of one revision only sends. */
 export const IfMatchHeader = Type.Object({
   "if-match": Type.Optional(Type.String({ description: "Change only this revision: the resource's etag." })),
+})
+
+/** The same of a PUT, which can be for what is not there alone. */
+const PutHeaders = Type.Object({
+  ...IfMatchHeader.properties,
+  "if-none-match": Type.Optional(Type.String({ description: "`*`: make it, and replace nothing.", examples: ["*"] })),
 })
 
 type Docs = Readonly<Record<"create" | "list" | "get" | "replace" | "patch" | "remove", RouteDoc>>
@@ -142,9 +154,11 @@ function changeDocs({ name, tag, input, output, forced }: Described): Pick<Docs,
     replace: {
       ...one,
       operationId: `replace${Name}`,
-      summary: `Replace a ${name}`,
+      summary: `Make or replace a ${name}`,
+      description: "What the body leaves out is put back to its default. Where there is none of this id, it is made.",
+      headers: PutHeaders,
       body: replacementOf(Name, input),
-      answers: { 200: output },
+      answers: { 200: output, 201: output },
       problems,
     },
     patch: {

@@ -5,10 +5,11 @@ import type { Labels } from "../core/resources.ts"
 import { checkRemovals, checkSchema } from "./check-schema.ts"
 import type { ApiContext } from "./context.ts"
 import { notFound, ProblemError } from "./errors.ts"
-import { etagMatches, formatEtag } from "./etag.ts"
+import { formatEtag } from "./etag.ts"
 import { createFaults, type Faults } from "./faults.ts"
 import { isObject, mergePatch } from "./merge-patch.ts"
 import { type Page, PageItems, parsePageToken } from "./paging.ts"
+import { changedMeanwhile, requireMatch, requirePreconditions } from "./preconditions.ts"
 import type { Share } from "./room.ts"
 import { scan } from "./scan.ts"
 
@@ -79,6 +80,8 @@ export interface Forcing<Resource> {
 
 export interface ChangeOptions {
   readonly ifMatch?: string | undefined
+  /** Of PUT alone. */
+  readonly ifNoneMatch?: string | undefined
   readonly validateOnly?: boolean | undefined
   /** See ResourceType.forced. */
   readonly force?: boolean | undefined
@@ -89,6 +92,8 @@ export interface Shown {
   readonly body: Record<string, unknown>
   /** Undefined for what was only validated. */
   readonly etag: string | undefined
+  /** It was not there before. */
+  readonly isNew?: true
 }
 
 export interface ListQuery {
@@ -105,6 +110,7 @@ export interface ResourceStore<Resource extends Stored> {
   create(tenant: string, body: unknown, options: ChangeOptions): Promise<Shown>
   get(tenant: string, id: string): Promise<Shown>
   list(query: ListQuery, share: Share): Promise<Page<Record<string, unknown>>>
+  /** Makes it where it is not there. */
   replace(tenant: string, id: string, body: unknown, options: ChangeOptions): Promise<Shown>
   patch(tenant: string, id: string, body: unknown, options: ChangeOptions): Promise<Shown>
   /** A change that `edit` makes by itself; what it answers is stored as it is. */
@@ -159,12 +165,20 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
       const resource = await this.#read(fields, { tenant, id, previous: undefined, faults })
       const key = resourceKey(type.name, tenant, id)
       if ((await this.#catalog.get(key)) !== undefined) throw alreadyExists(type.name, id)
-      if (options.validateOnly) return this.#show(resource, undefined, resource)
-      await type.writing?.(resource)
-      const revision = await putUnlessChanged(this.#catalog, { key, revision: 0 }, resource)
-      if (revision === undefined) throw alreadyExists(type.name, id)
-      return this.#show(resource, revision, undefined)
+      const made = await this.#make(resource, options)
+      if (made === undefined) throw alreadyExists(type.name, id)
+      return made
     })
+  }
+
+  /** Stores what is not there yet; undefined where another write made it first. */
+  async #make(resource: Resource, options: ChangeOptions): Promise<Shown | undefined> {
+    const { type } = this
+    if (options.validateOnly) return { ...this.#show(resource, undefined, resource), isNew: true }
+    await type.writing?.(resource)
+    const key = resourceKey(type.name, resource.tenant, resource.id)
+    const revision = await putUnlessChanged(this.#catalog, { key, revision: 0 }, resource)
+    return revision === undefined ? undefined : { ...this.#show(resource, revision, undefined), isNew: true }
   }
 
   async get(tenant: string, id: string): Promise<Shown> {
@@ -195,9 +209,16 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
   }
 
   replace(tenant: string, id: string, body: unknown, options: ChangeOptions): Promise<Shown> {
-    return this.#change(tenant, id, options, ({ value: previous }) => {
+    const { type } = this
+    const read = (previous: Resource | undefined) => {
       const fields = { id, ...bodyObject(body) }
       return this.#read(fields, { tenant, id, previous, faults: idFaults(fields, id) })
+    }
+    return this.#inTurns(`${type.name} ${id}`, async () => {
+      const item = await this.#lookFor(tenant, id)
+      requirePreconditions(type, id, item, options)
+      if (item !== undefined) return this.#write(item, options, ({ value }) => read(value))
+      return this.#make(await read(undefined), options)
     })
   }
 
@@ -221,12 +242,18 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
 
   async find(tenant: string, id: string): Promise<Item<Resource>> {
     const { type } = this
+    const item = await this.#lookFor(tenant, id)
+    if (item !== undefined) return item
+    throw notFound(`there is no ${type.name} ${JSON.stringify(id)}; GET /v1/${type.plural} lists what there is`)
+  }
+
+  async #lookFor(tenant: string, id: string): Promise<Item<Resource> | undefined> {
+    const { type } = this
     const key = resourceKey(type.name, tenant, id)
     const item = mayBeId(id) ? await this.#catalog.get<Resource>(key) : undefined
     if (item !== undefined) return item
     const builtIn = type.builtIn?.(tenant, id)
-    if (builtIn !== undefined) return { key, value: builtIn, revision: 0 }
-    throw notFound(`there is no ${type.name} ${JSON.stringify(id)}; GET /v1/${type.plural} lists what there is`)
+    return builtIn && { key, value: builtIn, revision: 0 }
   }
 
   /** The resource that fields ask for; throws with every fault, those that the draft holds already among them. */
@@ -240,20 +267,34 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
 
   #change(tenant: string, id: string, options: ChangeOptions, next: Next<Resource>): Promise<Shown> {
     const { type } = this
+    return this.#inTurns(`${type.name} ${id}`, async () => {
+      const item = await this.find(tenant, id)
+      requireMatch(type, item, options.ifMatch)
+      return this.#write(item, options, next)
+    })
+  }
+
+  /** Tries a write until none came before it, which it tells by answering undefined. */
+  #inTurns(what: string, write: () => Promise<Shown | undefined>): Promise<Shown> {
     return this.#context.inTurn(async () => {
       for (let tries = 0; tries < triesMax; tries++) {
-        const item = await this.find(tenant, id)
-        requireMatch(type, item, options.ifMatch)
-        const resource = { ...(await next(item)), updatedAt: this.#context.clock.now() }
-        if (options.validateOnly) return this.#show(resource, undefined, resource)
-        await type.writing?.(resource)
-        const revision = await putUnlessChanged(this.#catalog, item, resource)
-        if (revision === undefined) continue
-        await type.changed?.(resource, item.value)
-        return this.#show(resource, revision, item.value)
+        const shown = await write()
+        if (shown !== undefined) return shown
       }
-      throw new ProblemError("conflict", `others keep changing ${type.name} ${id}; try again`)
+      throw new ProblemError("conflict", `others keep changing ${what}; try again`)
     })
+  }
+
+  /** Stores what `next` makes of an item; undefined where another write came first. */
+  async #write(item: Item<Resource>, options: ChangeOptions, next: Next<Resource>): Promise<Shown | undefined> {
+    const { type } = this
+    const resource = { ...(await next(item)), updatedAt: this.#context.clock.now() }
+    if (options.validateOnly) return this.#show(resource, undefined, resource)
+    await type.writing?.(resource)
+    const revision = await putUnlessChanged(this.#catalog, item, resource)
+    if (revision === undefined) return undefined
+    await type.changed?.(resource, item.value)
+    return this.#show(resource, revision, item.value)
   }
 
   async #remove(tenant: string, id: string, options: ChangeOptions): Promise<Shown> {
@@ -301,22 +342,6 @@ export async function putUnlessChanged(
 
 function withStatus(body: Record<string, unknown>, status: object | undefined): Record<string, unknown> {
   return status === undefined ? body : { ...body, status: { ...(body.status as object | undefined), ...status } }
-}
-
-function requireMatch<Resource extends Stored>(
-  type: ResourceType<Resource>,
-  item: Item<Resource>,
-  ifMatch: string | undefined,
-): void {
-  if (ifMatch === undefined || etagMatches(ifMatch, item.revision)) return
-  throw changedMeanwhile(type.name, item.value.id)
-}
-
-function changedMeanwhile(name: string, id: string): ProblemError {
-  return new ProblemError(
-    "precondition-failed",
-    `${name} ${id} is at another revision than If-Match names; read it again and repeat the change on that`,
-  )
 }
 
 function alreadyExists(name: string, id: string): ProblemError {

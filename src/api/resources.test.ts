@@ -279,3 +279,59 @@ test("the hub's own topics can be kept shorter, but neither made nor deleted", a
   expect((await api.call("POST", "/v1/topics", { id: "redcar.dead-letters" })).status).toBe(400)
   expect((await api.call("DELETE", "/v1/topics/redcar.attempts")).status).toBe(409)
 })
+
+test("PUT makes what is not there, and replaces what is", async () => {
+  const made = await api.call("PUT", "/v1/topics/put", { description: "1" })
+  expect([made.status, made.headers.get("location"), made.headers.get("etag")]).toEqual([
+    201,
+    "/v1/topics/put",
+    made.body.etag,
+  ])
+  const replaced = await api.call("PUT", "/v1/topics/put", { id: "put", labels: { a: "b" } })
+  expect([replaced.status, replaced.headers.get("location")]).toEqual([200, null])
+  expect(replaced.body).toMatchObject({ id: "put", labels: { a: "b" }, createdAt: made.body.createdAt })
+  expect(replaced.body).not.toHaveProperty("description")
+  const wrong = await api.call("PUT", "/v1/topics/A%20b", {})
+  expect([wrong.status, wrong.body.errors[0].field]).toEqual([400, "id"])
+  const other = await api.call("PUT", "/v1/topics/put-2", { id: "put-3" })
+  expect([other.status, other.body.errors[0].field]).toEqual([400, "id"])
+  const tried = await api.call("PUT", "/v1/topics/put-2?validate_only=true", {})
+  expect([tried.status, tried.headers.get("location")]).toEqual([200, null])
+  expect((await api.call("GET", "/v1/topics/put-2")).status).toBe(404)
+  const foreign = await api.call("PUT", "/v1/topics/put", {}, { authorization: "Bearer other" })
+  expect([foreign.status, foreign.body.tenant]).toEqual([201, "other"])
+})
+
+test("PUT shows the secret of a destination that it makes, and no other time", async () => {
+  const body = { kind: "webhook", config: { url: "https://example.com/" } }
+  const made = await api.call("PUT", "/v1/destinations/put", body)
+  expect([made.status, made.body.signingKeys[0].secret]).toEqual([201, expect.stringMatching(/^whsec_/)])
+  const again = await api.call("PUT", "/v1/destinations/put", body)
+  expect([again.status, again.body.signingKeys]).toEqual([
+    200,
+    [{ ...made.body.signingKeys[0], secret: undefined }].map(({ secret: _, ...key }) => key),
+  ])
+  const trigger = { topic: "put", destination: "put", start: "oldest" }
+  expect((await api.call("PUT", "/v1/triggers/put", trigger)).status).toBe(201)
+  expect((await api.call("PUT", "/v1/triggers/put", { topic: "put", destination: "put" })).status).toBe(200)
+})
+
+test("If-Match of a PUT makes nothing, and If-None-Match replaces nothing", async () => {
+  const absent = await api.call("PUT", "/v1/topics/cond", {}, { "if-match": '"1"' })
+  expect([absent.status, absent.body.code]).toEqual([412, "precondition-failed"])
+  const made = await api.call("PUT", "/v1/topics/cond", {}, { "if-none-match": "*" })
+  expect(made.status).toBe(201)
+  const there = await api.call("PUT", "/v1/topics/cond", {}, { "if-none-match": "*" })
+  expect([there.status, there.body.code]).toEqual([412, "precondition-failed"])
+  const same = await api.call("PUT", "/v1/topics/cond", {}, { "if-none-match": made.body.etag })
+  expect(same.status).toBe(412)
+  expect((await api.call("PUT", "/v1/topics/cond", {}, { "if-none-match": '"0"' })).status).toBe(200)
+  expect((await api.call("PUT", "/v1/topics/cond", {}, { "if-match": made.body.etag })).status).toBe(412)
+})
+
+test("of PUTs at once that make one thing, each is answered, and one has made it", async () => {
+  const answers = await Promise.all(
+    Array.from({ length: 8 }, (_, n) => api.call("PUT", "/v1/topics/put-race", { description: String(n) })),
+  )
+  expect(answers.map(({ status }) => status).sort()).toEqual([...Array(7).fill(200), 201])
+})

@@ -58,7 +58,7 @@ const meanings: Readonly<Record<string, readonly [value: string, means: string]>
   prefix: ["<attribute=value>", "a filter"],
   query: ["<line>", "a filter"],
   rate: ["<count>", "deliveries per second"],
-  reason: ["<text>", "why it is done"],
+  reason: ["<reason>", "why it is done"],
   rebuild: ["", "make the state anew"],
   "retention-age": ["<duration>", "how long events are kept"],
   "retention-bytes": ["<size>", "how many bytes are kept"],

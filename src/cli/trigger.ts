@@ -172,7 +172,7 @@ async function tellLeftBehind(
 
 function addPauseAndResume(command: Command, context: Context): void {
   const pause = subcommand(command, "pause <id>", "Pause a trigger. Nothing is lost: its events and deliveries wait.")
-    .option("--reason <text>", "why, for those who look later")
+    .option("--reason <reason>", "why, for those who look later")
     .action(async (id: string, options: CommonOptions & { readonly reason?: string }) => {
       const json = options.reason === undefined ? {} : { reason: options.reason }
       await printDone(
