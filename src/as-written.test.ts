@@ -140,6 +140,23 @@ test("a number that would be another one is named, with what to do", async () =>
   ])
 })
 
+test("a check of filters answers what would be lost of them, and takes what a query compares exactly", async () => {
+  const check = async (filters: string) =>
+    JSON.parse((await ask("POST", "/v1/filters:check", `{"filters":${filters}}`)).text)
+  expect(await check('[{"pattern":{"data":{"a":[1e400],"a":[1]}}},{"exact":{"type":7.5}}]')).toEqual({
+    valid: false,
+    faults: [
+      { field: "filters[0].pattern.data.a[0]", message: expect.stringContaining("1e400 would be saved as null") },
+      { field: "filters[0].pattern.data.a", message: "is there more than once" },
+      { field: "filters[1].exact.type", message: "must be a string, not a number" },
+    ],
+  })
+  expect(await check('[{"query":"data.a == 9007199254740993"},{"sql":"data.a < 1.0e400"}]')).toEqual({
+    valid: true,
+    faults: [],
+  })
+})
+
 test("an event in a question is taken as it is written", async () => {
   const question = (account: string) =>
     `{"filters":[{"query":"data.account == 9007199254740993"}],"event":{"specversion":"1.0","id":"1","source":"/s","type":"t","data":{"account":1,"account":${account}}}}`

@@ -1,5 +1,7 @@
 import Type from "typebox"
 import { editorSupport, parseFilters, warningsOf } from "../filters/index.ts"
+import { describeLoss } from "../formats/exact-json.ts"
+import { fieldOf, lossesOf } from "./as-written.ts"
 import { readBody } from "./fields.ts"
 import { type App, documented } from "./routes.ts"
 import { component, strict } from "./schemas.ts"
@@ -66,8 +68,12 @@ export function filterRoutes(app: App): void {
   // The doubled colon stands for one.
   app.post("/v1/filters::check", documented(docs.check), async (request) => {
     const { filters } = readBody(FilterCheckInput, request.body)
+    const lost = lossesOf(request.body).map((loss) => ({ field: fieldOf(loss), message: describeLoss(loss) }))
     const parsed = parseFilters(filters)
-    if (!parsed.ok) return { valid: false, faults: parsed.faults }
+    const faults = parsed.ok ? [] : parsed.faults
+    const isKnown = (fault: { readonly field: string }) => lost.some(({ field }) => field === fault.field)
+    const all = [...lost, ...faults.filter((fault) => !isKnown(fault))]
+    if (!parsed.ok || all.length > 0) return { valid: false, faults: all }
     const warnings = warningsOf(parsed.filters)
     return { valid: true, faults: [], ...(warnings.length > 0 && { warnings }) }
   })
@@ -87,6 +93,7 @@ const docs = {
     summary: "Check filters",
     description: "Answers 200 also where they are wrong, with the line and column of each fault.",
     body: FilterCheckInput,
+    answersLosses: true,
     answers: { 200: FilterCheck },
   },
 } as const

@@ -2,6 +2,7 @@ import type { FastifyRequest } from "fastify"
 import { isDeeper } from "../formats/depth.ts"
 import { describeLoss, type Loss, parseWithLosses } from "../formats/exact-json.ts"
 import { jsonDepthMax } from "../formats/json-scan.ts"
+import { fieldOf, keepEvent, keepLosses } from "./as-written.ts"
 import { formatPath } from "./check-schema.ts"
 import { bodyTooLarge, invalidFields, ProblemError, unsupportedType } from "./errors.ts"
 import { createFaults } from "./faults.ts"
@@ -9,7 +10,6 @@ import { readBody, readQuery } from "./fields.ts"
 import { isObject } from "./merge-patch.ts"
 import type { App } from "./routes.ts"
 import { strict } from "./schemas.ts"
-import { keepEvent } from "./written-event.ts"
 
 /** Levels that a body may nest: an event's, and room for what it stands in. */
 export const bodyDepthMax = jsonDepthMax + 8
@@ -25,13 +25,14 @@ const bodyTypes = ["application/json", "application/merge-patch+json"]
  */
 export function parseJson(app: App): void {
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser(bodyTypes, { parseAs: "string" }, (_, body: string, done) => {
+  app.addContentTypeParser(bodyTypes, { parseAs: "string" }, (request, body: string, done) => {
     if (body.trim() === "") return done(null, undefined)
     try {
       const text = body.replace(/^\ufeff/, "")
       const { value, losses } = parseWithLosses(text)
       refuseDeep(value)
-      refuseLosses(losses)
+      if (request.routeOptions.config.doc?.answersLosses) keepLosses(value, losses)
+      else refuseLosses(losses)
       keepEvent(value, text)
       done(null, value)
     } catch (error) {
@@ -70,7 +71,7 @@ function refuseLosses(losses: readonly Loss[]): void {
   const faults = createFaults()
   for (const loss of losses) {
     const isInEvent = loss.path[0] === "event" && loss.path.length > 1
-    if (!isInEvent) faults.add(formatPath(loss.path.map(String)), describeLoss(loss))
+    if (!isInEvent) faults.add(fieldOf(loss), describeLoss(loss))
   }
   faults.refuse()
 }

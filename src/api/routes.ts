@@ -31,6 +31,8 @@ export interface RouteDoc {
   readonly answers: Readonly<Record<number, object | null>>
   /** Problems besides those that every route has. */
   readonly problems?: readonly ProblemCode[]
+  /** It answers what its body has lost of how it was written; elsewhere that is refused. */
+  readonly answersLosses?: boolean
   /** Answers without a key. */
   readonly open?: boolean
   /** It is about the whole hub: takes a key with the right to operate it. */

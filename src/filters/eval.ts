@@ -1,7 +1,7 @@
 import { type Attributes, Event } from "../core/event.ts"
 import { decodeBase64 } from "../formats/base64.ts"
 import { isDeeper } from "../formats/depth.ts"
-import { parseExact } from "../formats/exact-json.ts"
+import { describeLoss, parseWithLosses } from "../formats/exact-json.ts"
 import { jsonDepthMax } from "../formats/json-scan.ts"
 import { parseMediaType } from "../formats/media-type.ts"
 import { jsonKindOf } from "../formats/payload.ts"
@@ -35,7 +35,11 @@ export interface EvaluatedError {
 export function evaluateLine(line: string): string {
   let input: unknown
   try {
-    input = parseExact(line)
+    const { value, losses } = parseWithLosses(line)
+    const twice = losses.filter(({ kind, path }) => kind === "repeated" && path[0] === "filter")
+    if (twice.length > 0)
+      return JSON.stringify(failed(twice.map((loss) => `${loss.path.join(".")} ${describeLoss(loss)}`)))
+    input = value
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error
     return JSON.stringify(failed([`the line is not JSON: ${error.message}`]))

@@ -1,5 +1,27 @@
+import type { Loss } from "../formats/exact-json.ts"
 import { JsonScanner } from "../formats/json-scan.ts"
+import { formatPath } from "./check-schema.ts"
 import { isObject } from "./merge-patch.ts"
+
+const lost = new WeakMap<object, readonly Loss[]>()
+
+/** Keeps what a body has lost, for a route that answers that. */
+export function keepLosses(body: unknown, losses: readonly Loss[]): void {
+  if (isObject(body)) lost.set(body, losses)
+}
+
+/** What a body has lost of how it was written. */
+export function lossesOf(body: unknown): readonly Loss[] {
+  return (isObject(body) ? lost.get(body) : undefined) ?? []
+}
+
+/** Characters of a member's name in a field's path. */
+const nameMax = 256
+
+/** Where something was lost, as a field. */
+export function fieldOf({ path }: Loss): string {
+  return formatPath(path.map((step) => String(step).slice(0, nameMax)))
+}
 
 const written = new WeakMap<object, Buffer>()
 const scanner = new JsonScanner()
