@@ -82,7 +82,10 @@ test("a dead letter is redriven instead, and resent once it was discarded", asyn
   const letter = { ...delivery, address: stored.address, attempts: 1, diedAt: Date.now(), lastOutcome }
   await api.engine.queue.bury(lease, { ...letter, reason: "permanent" })
   const refused = await resend(cursors[2]!)
-  expect([refused.status, refused.body.detail]).toEqual([409, expect.stringContaining(`${delivery.id}/redrive`)])
+  expect([refused.status, refused.body.detail]).toEqual([
+    409,
+    `the delivery is a dead letter; redrive that instead: ${delivery.id}`,
+  ])
   await api.call("POST", `/v1/dead-letters/${delivery.id}/discard`, { reason: "by mistake" })
   const { out } = await runCli([
     "event",

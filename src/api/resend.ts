@@ -51,10 +51,7 @@ async function refuse(
     throw new ProblemError("conflict", `the delivery is open already: it is ${open.state}, due at ${dueAt}`)
   }
   if ((await context.engine.queue.deadLetter(tenant, id)) !== undefined) {
-    throw new ProblemError(
-      "conflict",
-      `the delivery is a dead letter; redrive it: POST /v1/dead-letters/${encodeURIComponent(id)}/redrive`,
-    )
+    throw new ProblemError("conflict", `the delivery is a dead letter; redrive that instead: ${id}`)
   }
   if (before !== undefined) return
   // Its attempts may not be kept any more, so what decides is whether it was to be made.

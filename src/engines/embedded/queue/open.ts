@@ -56,12 +56,12 @@ export async function listOpen(place: OpenPlace, query: OpenDeliveryQuery): Prom
   const { tenant, destination, after, limit } = query
   const names = destination === undefined ? lanesOf(place.lanes, tenant) : [laneOf({ tenant, destination })]
   const readMin = Math.max(1, Math.min(readRowsMax, Math.ceil(limit / names.length)))
-  const pause = pauses()
+  const pace = new Pace()
   const lanes: LaneRows[] = []
   for (const name of names) {
-    const lane = new LaneRows(place, { name, after, readMin })
+    const lane = new LaneRows(place, { name, after, readMin, pace })
     if (lane.first !== undefined) lanes.push(lane)
-    await pause()
+    await pace.pause()
   }
   lanes.sort((a, b) => (a.first!.id < b.first!.id ? -1 : 1))
   const found: OpenDelivery[] = []
@@ -74,7 +74,7 @@ export async function listOpen(place: OpenPlace, query: OpenDeliveryQuery): Prom
     last = row.id
     if (row.open !== undefined && matches(row.open, query)) found.push(row.open)
     moveFirst(lanes)
-    await pause()
+    await pace.pause()
   }
   return { deliveries: found }
 }
@@ -84,9 +84,18 @@ function lanesOf(lanes: Lanes, tenant: string): readonly string[] {
 }
 
 /** Has others go on, whenever so much was looked at. */
-function pauses(): () => Promise<void> | undefined {
-  let rows = 0
-  return () => (++rows % stepRows === 0 ? new Promise<void>(setImmediate) : undefined)
+class Pace {
+  #rows = 0
+
+  looked(rows: number): void {
+    this.#rows += rows
+  }
+
+  pause(): Promise<void> | undefined {
+    if (this.#rows < stepRows) return undefined
+    this.#rows = 0
+    return new Promise(setImmediate)
+  }
 }
 
 function matches({ delivery, state }: OpenDelivery, query: OpenDeliveryQuery): boolean {
@@ -124,15 +133,17 @@ interface ListedRow {
 class LaneRows {
   readonly #place: OpenPlace
   readonly #name: string
+  readonly #pace: Pace
   #after: string | undefined
   #readRows: number
   #rows: readonly ListedRow[] = []
   #at = 0
   #isOver = false
 
-  constructor(place: OpenPlace, lane: { name: string; after: string | undefined; readMin: number }) {
+  constructor(place: OpenPlace, lane: { name: string; after: string | undefined; readMin: number; pace: Pace }) {
     this.#place = place
     this.#name = lane.name
+    this.#pace = lane.pace
     this.#after = lane.after
     this.#readRows = lane.readMin
     this.#read()
@@ -154,6 +165,8 @@ class LaneRows {
     const limit = this.#readRows
     const due = this.#entries("deliveries", "", limit)
     const parked = this.#entries("parked", parkedPrefix, limit)
+    // Looking costs as much as some rows, also where there are none.
+    this.#pace.looked(due.length + parked.length + 10)
     // Beyond the last one of a full list there are others.
     const ends = [due, parked].flatMap((rows) => (rows.length === limit ? [rows.at(-1)!.id] : []))
     const end = ends.sort()[0]
@@ -162,7 +175,7 @@ class LaneRows {
     this.#at = 0
     this.#isOver = end === undefined
     this.#after = this.#rows.at(-1)?.id
-    this.#readRows = Math.min(readRowsMax, 2 * limit)
+    this.#readRows = Math.min(readRowsMax, 4 * limit)
   }
 
   #entries(table: "deliveries" | "parked", prefix: string, limit: number): readonly ListedRow[] {
