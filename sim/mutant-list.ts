@@ -283,9 +283,9 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "a destination that is used can be deleted",
-    file: `${api}/destinations.ts`,
-    before: "if (triggers.length === 0) return undefined\n      return `destination",
-    after: "if (triggers.length >= 0) return undefined\n      return `destination",
+    file: `${api}/owed.ts`,
+    before: "if (reasons.length === 0) return undefined",
+    after: "if (reasons.length >= 0) return undefined",
   },
   {
     name: "an issued key does not sign",
