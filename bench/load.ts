@@ -108,7 +108,8 @@ function drive(
 const headEnd = Buffer.from("\r\n\r\n")
 const lengthName = /\r\ncontent-length: *(\d+)/i
 
-function isWhole(text: Buffer): boolean {
+/** Whether an answer has come to its end. */
+export function isWhole(text: Buffer): boolean {
   const end = text.indexOf(headEnd)
   if (end < 0) return false
   const head = text.toString("latin1", 0, end)

@@ -3,10 +3,11 @@ import { deliver } from "./deliver.ts"
 import { engines } from "./engines.ts"
 import { run as match } from "./match.ts"
 import type { Scenario } from "./measure.ts"
+import { peers } from "./peers.ts"
 import { batch, publish } from "./publish.ts"
 import { read } from "./read.ts"
 
-const scenarios: Readonly<Record<string, Scenario>> = { publish, batch, deliver, read, match, engines }
+const scenarios: Readonly<Record<string, Scenario>> = { publish, batch, deliver, read, match, engines, peers }
 
 const usage = `npm run bench -- <scenario>… [--quick]
 

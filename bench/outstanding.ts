@@ -1,6 +1,7 @@
 import { quantile } from "./load.ts"
 
 export interface OutstandingResult {
+  readonly count: number
   readonly perSecond: number
   readonly p50Ms: number
   readonly p99Ms: number
@@ -27,8 +28,23 @@ export async function keepOutstanding(
   const elapsedMs = performance.now() - startedAt
   const sorted = latencies.toSorted((a, b) => a - b)
   return {
+    count: latencies.length,
     perSecond: (latencies.length / elapsedMs) * 1000,
     p50Ms: quantile(sorted, 0.5),
     p99Ms: quantile(sorted, 0.99),
   }
+}
+
+/** Calls `one` so often a second for a time, whether the calls before have ended or not; answers how often. */
+export async function keepRate(perSecond: number, durationMs: number, one: () => Promise<unknown>): Promise<number> {
+  const startedAt = performance.now()
+  const total = Math.round((perSecond * durationMs) / 1_000)
+  const under: Promise<unknown>[] = []
+  while (under.length < total) {
+    const due = Math.min(total, Math.floor(((performance.now() - startedAt) / 1_000) * perSecond) + 1)
+    while (under.length < due) under.push(one())
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+  await Promise.all(under)
+  return total
 }

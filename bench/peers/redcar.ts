@@ -1,0 +1,69 @@
+import { connect, type Socket } from "node:net"
+import { version } from "../../src/version.ts"
+import { isWhole } from "../load.ts"
+import { startHubProcess } from "../process.ts"
+import { nextId } from "../requests.ts"
+import { atOnce, type PeerKind } from "./peer.ts"
+
+/** The hub as it is started without any setting: one trigger, one webhook. */
+export const redcar: PeerKind = {
+  name: "Redcar",
+  version: () => version,
+  async open(receiverPort) {
+    const hub = await startHubProcess()
+    const config = { url: `http://127.0.0.1:${receiverPort}/hook` }
+    await hub.call("POST", "/v1/destinations", { id: "hook", kind: "webhook", config, concurrency: atOnce })
+    await hub.call("POST", "/v1/triggers", { id: "hook", topic: "events", destination: "hook" })
+    const client = new Client(hub.port)
+    const id = nextId()
+    const head =
+      `POST /v1/topics/events/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${hub.key}\r\n` +
+      "Content-Type: application/json\r\nce-specversion: 1.0\r\nce-source: /bench\r\nce-type: order.created\r\n"
+    return {
+      publish: (body) =>
+        client.send(Buffer.from(`${head}ce-id: ${id()}\r\nContent-Length: ${body.length}\r\n\r\n${body}`)),
+      async stop() {
+        client.close()
+        await hub.stop()
+      },
+    }
+  },
+}
+
+/** HTTP over kept connections, at the least cost, as the other peers' clients have their own protocols. */
+class Client {
+  readonly #port: number
+  readonly #free: Socket[] = []
+  readonly #all: Socket[] = []
+
+  constructor(port: number) {
+    this.#port = port
+  }
+
+  send(request: Buffer): Promise<void> {
+    const socket = this.#free.pop() ?? this.#open()
+    return new Promise((resolve, reject) => {
+      let held: Buffer | undefined
+      const take = (bytes: Buffer) => {
+        held = held === undefined ? bytes : Buffer.concat([held, bytes])
+        if (!isWhole(held)) return
+        socket.off("data", take)
+        this.#free.push(socket)
+        if (held[9] === 0x32) resolve()
+        else reject(new Error(held.toString()))
+      }
+      socket.on("data", take)
+      socket.write(request)
+    })
+  }
+
+  close(): void {
+    for (const socket of this.#all) socket.destroy()
+  }
+
+  #open(): Socket {
+    const socket = connect({ port: this.#port, host: "127.0.0.1", noDelay: true })
+    this.#all.push(socket)
+    return socket
+  }
+}
