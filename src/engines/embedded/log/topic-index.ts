@@ -111,11 +111,18 @@ export class TopicIndex {
 
   /** How many bytes the event at exactly this position takes. */
   sizeAt(position: number): number | undefined {
-    for (const block of this.blocks(position)) {
-      const at = block.lowerBound(position)
-      return at < block.count && block.positions[at] === position ? block.sizes[at] : undefined
-    }
-    return undefined
+    const block = this.#around(position) ?? firstOf(this.blocks(position), () => true)
+    if (block === undefined) return undefined
+    const at = block.lowerBound(position)
+    return at < block.count && block.positions[at] === position ? block.sizes[at] : undefined
+  }
+
+  /** The block in memory that reaches around `position`. */
+  #around(position: number): Block | undefined {
+    const holds = (block: Block) => block.count > 0 && block.first <= position && position <= block.last
+    const loaded = this.#loaded
+    if (loaded !== undefined && loaded.count >= blockEntries && holds(loaded)) return loaded
+    return this.#recent.find(holds)
   }
 
   /** The newest entry's position; undefined where there is none. */
