@@ -111,6 +111,8 @@ export interface ReadOptions {
 }
 
 export interface GetOptions {
+  /** The event may be given as it was read a moment ago, though retention has dropped it since. */
+  readonly recent?: boolean
   readonly of?: { readonly tenant: string; readonly topic: string }
 }
 

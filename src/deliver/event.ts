@@ -16,7 +16,7 @@ export async function eventOf(delivery: Delivery, trigger: Trigger, engine: Engi
   const { log } = engine
   const { cursor } = delivery
   try {
-    const stored = (await log.get(cursor)) ?? (await keptEvent(delivery, trigger, engine))
+    const stored = (await log.get(cursor, { recent: true })) ?? (await keptEvent(delivery, trigger, engine))
     if (stored === undefined) return gone("permanent", "is no longer stored: its topic's retention has dropped it")
     if (isEventOf(stored, delivery)) return { kind: "there", stored }
     return gone("damaged", `cannot be sent: the log has another one at ${cursor}, and nothing of that was sent`)

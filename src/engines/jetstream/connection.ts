@@ -56,6 +56,8 @@ export async function connectNats({
   const nats = await greeted({
     servers: [...servers],
     name: `redcar ${process.pid}`,
+    // Each request would make two errors beforehand, for their stacks.
+    noAsyncTraces: true,
     maxReconnectAttempts: -1,
     reconnectTimeWait: 250,
     reconnectJitter: 100,

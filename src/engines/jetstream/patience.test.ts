@@ -200,6 +200,6 @@ describe
         (e) => e,
       )
       expect(error).toBeInstanceOf(NatsRefusedError)
-      expect(error.message).toBe(`${credentialsFile} cannot be read: ENOENT`)
+      expect(error.message).toBe(`${credentialsFile} cannot be read: there is no such file`)
     })
   })

@@ -86,7 +86,7 @@ describe.skipIf(!there)("TLS to NATS (skipped where there is no nats-server, or 
 
   test("a file of certificates that is not there is named", async () => {
     const { message } = await refusal(connect(overTls(secured), join(home, "nothing.pem")))
-    expect(message).toContain("nothing.pem cannot be read: ENOENT")
+    expect(message).toContain("nothing.pem cannot be read: there is no such file")
   })
 
   test("accounts of tenants are told over it too", async () => {

@@ -29,6 +29,7 @@ import { Link } from "./link.ts"
 import { DamagedMessage } from "./message.ts"
 import { Publisher } from "./publisher.ts"
 import { beforeTime, type ReadState, readLog } from "./read.ts"
+import { RecentEvents } from "./recent-events.ts"
 import { Sizes } from "./sizes.ts"
 import { type Delivered, Messages } from "./stored-message.ts"
 import { ensureLogStream, LogStream } from "./stream.ts"
@@ -78,6 +79,7 @@ class StreamLog implements JetStreamLog {
   readonly #damages: Damages
   readonly #reading: ReadState
   readonly #sizes: Sizes
+  readonly #recent = new RecentEvents()
 
   constructor(options: JetStreamLogOptions) {
     const { nats, names, partitions, clock, pendingBytesMax } = options
@@ -111,6 +113,7 @@ class StreamLog implements JetStreamLog {
     })
     this.#reading = {
       ...shared,
+      recent: this.#recent,
       keyed: (address, after) => this.#indexes.keyed(address, after),
       onDamage: (partition, sequence, reason) => this.#damages.add(streams[partition]!.name, sequence, reason),
     }
@@ -130,7 +133,9 @@ class StreamLog implements JetStreamLog {
     return readLog(this.#reading, options)
   }
 
-  async get(cursor: Cursor, { of }: GetOptions = {}): Promise<StoredEvent | undefined> {
+  async get(cursor: Cursor, { of, recent = false }: GetOptions = {}): Promise<StoredEvent | undefined> {
+    const known = recent ? this.#recent.get(cursor) : undefined
+    if (known !== undefined) return known
     const { partition, sequence } = parseCursor(cursor, this.partitions)
     if (sequence === 0) return undefined
     const found = this.#event(partition, await this.#streams[partition]!.message({ seq: sequence }))

@@ -31,6 +31,8 @@ export class Publisher {
   readonly #prefix = `${createInbox()}.`
   readonly #subscription: Subscription
   readonly #awaited = new Map<string, Awaited>()
+  /** Sent in this turn of the event loop. */
+  #outbox = new Set<Outgoing>()
   readonly #forget: () => void
   #token = 0
 
@@ -86,10 +88,25 @@ export class Publisher {
     for (const lane of this.lanes) tell(lane)
   }
 
+  /** What is sent in one turn of the event loop goes out together, in one write. */
   #send(lane: Lane, outgoing: Outgoing): void {
     outgoing.token ??= (++this.#token).toString(36)
-    const { token } = outgoing
-    this.#awaited.set(token, { lane, outgoing })
+    this.#awaited.set(outgoing.token, { lane, outgoing })
+    if (this.#outbox.size === 0) setImmediate(() => this.#flush())
+    this.#outbox.add(outgoing)
+  }
+
+  #flush(): void {
+    const outbox = this.#outbox
+    this.#outbox = new Set()
+    for (const outgoing of outbox) {
+      const { token } = outgoing
+      // Given up in the meantime.
+      if (token !== undefined && this.#awaited.has(token)) this.#publish(outgoing, token)
+    }
+  }
+
+  #publish(outgoing: Outgoing, token: string): void {
     const frames = outgoing.frames()
     const last = frames.length - 1
     for (let i = 0; i <= last; i++) {

@@ -9,6 +9,7 @@ import { glance } from "./direct.ts"
 import type { Link } from "./link.ts"
 import { DamagedMessage } from "./message.ts"
 import { Puller } from "./puller.ts"
+import type { RecentEvents } from "./recent-events.ts"
 import { type Delivered, type Messages, storedAtOf } from "./stored-message.ts"
 import type { LogStream } from "./stream.ts"
 
@@ -22,6 +23,7 @@ export interface ReadState {
   readonly streams: readonly LogStream[]
   readonly messages: Messages
   readonly partitions: number
+  readonly recent: RecentEvents
   /** Where an address's events are that its subject does not tell apart: those of one key of the hub's own topics. */
   keyed(address: Address, after: number): AsyncIterable<number>
   onDamage(partition: number, sequence: number, reason: string): void
@@ -177,7 +179,10 @@ async function* readOn(reading: Reading, subjects: readonly string[], after: num
       if (came > next) {
         progressAt = state.clock.steady()
         next = end === undefined ? came : Math.min(came, end)
-        yield { events: decode(reading, taken), next: formatCursor(partition, next) }
+        const events = decode(reading, taken)
+        // Who follows all of a partition has what it reads delivered.
+        if (follow !== undefined && subjects.length === 0) state.recent.add(events)
+        yield { events, next: formatCursor(partition, next) }
         if (next === end) return
       } else if (follow !== undefined) await puller.more(follow)
       else await moreUpTo(state, puller, end!, progressAt)
