@@ -20,7 +20,7 @@ export const nats: PeerKind = {
     const manager = await jetstreamManager(connection)
     await manager.streams.add({ name: stream, subjects: [subject], storage: StorageType.File })
     await manager.consumers.add(stream, { durable_name: durable, ack_policy: AckPolicy.Explicit })
-    const worker = await startBaseline("../peers/worker.ts", "nats", server.url, String(receiverPort))
+    const worker = await startBaseline("worker.ts", "nats", server.url, String(receiverPort))
     const client = jetstream(connection)
     return {
       publish: (body) => client.publish(subject, body),

@@ -28,7 +28,7 @@ export const postgres: PeerKind = {
     const server = await startServer("postgres", flags, port, { ...who, cwd: folder.path })
     const pool = new pg.Pool({ ...settings, max: atOnce })
     await pool.query("create table events (id bigserial primary key, body bytea not null)")
-    const worker = await startBaseline("../peers/worker.ts", "postgres", String(port), String(receiverPort))
+    const worker = await startBaseline("worker.ts", "postgres", String(port), String(receiverPort))
     return {
       publish: (body) => pool.query({ name: "put", text: "insert into events (body) values ($1)", values: [body] }),
       async stop() {

@@ -20,7 +20,7 @@ export const rabbitmq: PeerKind = {
     const connection = await connect(url)
     const channel = await connection.createConfirmChannel()
     await channel.assertQueue(queue, quorum)
-    const worker = await startBaseline("../peers/worker.ts", "rabbitmq", url, String(receiverPort))
+    const worker = await startBaseline("worker.ts", "rabbitmq", url, String(receiverPort))
     return {
       publish: (body) =>
         new Promise<void>((resolve, reject) => {

@@ -15,7 +15,7 @@ export const redis: PeerKind = {
     const server = await startServer("redis-server", [...flags, "--appendonly", "yes", "--appendfsync", "always"], port)
     const client = new Redis({ port, enableAutoPipelining: true })
     await client.xgroup("CREATE", stream, group, "0", "MKSTREAM")
-    const worker = await startBaseline("../peers/worker.ts", "redis", String(port), String(receiverPort))
+    const worker = await startBaseline("worker.ts", "redis", String(port), String(receiverPort))
     return {
       publish: (body) => client.xadd(stream, "*", "body", body),
       async stop() {

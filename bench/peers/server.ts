@@ -36,6 +36,7 @@ export async function startServer(
   const end = () => child.kill("SIGKILL")
   process.once("exit", end)
   const until = Date.now() + 60_000
+  // Ends: it listens, or a minute is over.
   while (!(await listens(port))) {
     if (child.exitCode !== null || Date.now() > until) throw new Error(`${program} does not listen on ${port}`)
     await new Promise((resolve) => setTimeout(resolve, 50))

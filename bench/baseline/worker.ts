@@ -1,10 +1,10 @@
 import { createHmac } from "node:crypto"
 import { Pool } from "undici"
-import { atOnce, type Deliver, type Work } from "./peer.ts"
+import { atOnce, type Deliver, type Work } from "../peers/peer.ts"
 
 /** The worker that one writes beside a queue: takes events, signs them, posts them. Arguments: peer, address, receiver's port. */
 const [peer, address, port] = process.argv.slice(2) as [string, string, string]
-const { work } = (await import(`./${peer}.ts`)) as { work: Work }
+const { work } = (await import(`../peers/${peer}.ts`)) as { work: Work }
 const pool = new Pool(`http://127.0.0.1:${port}`, { connections: atOnce, pipelining: 1 })
 const secret = Buffer.from("bench secret bench secret bench!")
 
