@@ -2,8 +2,11 @@
 export interface Disk {
   /** The files of the directory, by name, and what they take of the disk: less than their bytes where they are sparse. */
   list(): Promise<readonly { readonly name: string; readonly bytes: number; readonly bytesTaken: number }[]>
-  /** Makes a file of `bytes` zeros; all of it has room on the disk, durably, when this resolves. Throws StorageFullError. */
-  create(name: string, bytes: number): Promise<DiskFile>
+  /**
+   * Makes a file of `bytes` zeros; all of it has room on the disk, durably, when this resolves. Throws StorageFullError. `ahead`:
+   * nobody waits for it, and it leaves the disk to others most of the time.
+   */
+  create(name: string, bytes: number, ahead?: boolean): Promise<DiskFile>
   /** Makes a file that takes room only for `parts`, durably; what lies between reads as zeros. Throws StorageFullError. */
   createSparse(
     name: string,

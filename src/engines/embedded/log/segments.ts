@@ -105,7 +105,7 @@ export class Segments {
   /** Gets a file ready, so that the next segment need not be waited for. */
   prepare(): void {
     if (this.#hasSpare || this.#preparing !== undefined) return
-    this.#preparing = this.#makeSpare(this.#reserveBytes)
+    this.#preparing = this.#makeSpare(this.#reserveBytes, true)
       .catch(() => {}) // No room now: the append that needs the segment says so.
       .finally(() => {
         this.#preparing = undefined
@@ -124,13 +124,13 @@ export class Segments {
     this.#list = [...this.#list, { base, bytes: this.#segmentBytes, name }]
   }
 
-  async #makeSpare(reserveBytes: number): Promise<void> {
+  async #makeSpare(reserveBytes: number, ahead = false): Promise<void> {
     const free = await this.#disk.freeBytes()
     if (free < this.#segmentBytes + reserveBytes) {
       throw new StorageFullError(`${free} bytes are free, ${this.#segmentBytes + reserveBytes} are needed`)
     }
     const partial = `${spareName}.partial`
-    const file = await this.#disk.create(partial, this.#segmentBytes)
+    const file = await this.#disk.create(partial, this.#segmentBytes, ahead)
     await file.close()
     await this.#disk.rename(partial, spareName)
     this.#hasSpare = true
