@@ -18,6 +18,7 @@ export const readingDoings: Readonly<Record<string, Doing | Exemption>> = {
         query: { source },
       })),
   },
+  findEvents: { weight: 1, run: findById },
   getEvent: byCursor(2),
   listDeliveries: byCursor(1),
   getJourney: byCursor(1),
@@ -82,6 +83,24 @@ function question(what: (subject: Subject, published: Acknowledged) => Question)
   return {
     weight: 0.5,
     run: (place, subject, operation) => aboutEvent(place, subject, operation, (published) => what(subject, published)),
+  }
+}
+
+/** 5: whoever looks for an id, of any tenant, is shown events of it that it has published itself, newest first. */
+async function findById(place: Workplace, { tenant }: Subject, operation: Operation): Promise<void> {
+  const { world, chance } = place
+  const { acknowledged, published } = world.record
+  if (acknowledged.length === 0) return
+  const { id, source } = chance.pick(acknowledged).event
+  const query = { id, ...(chance.happens(0.3) && { source }) }
+  const asked = await call(place, { operation, tenant, query })
+  if (asked.kind !== "answered" || asked.value.status !== 200) return
+  for (const item of asked.value.body.items as readonly Json[]) {
+    const topic = String(item.topic).split(":", 1)[0]
+    if (item.id === id && published.has(`${tenant} ${topic} ${item.source} ${id}`)) continue
+    world.violate(
+      new InvariantError(5, `${tenant} looked for ${id} and was shown ${item.source}#${item.id} on ${item.topic}`),
+    )
   }
 }
 

@@ -20,6 +20,7 @@ import { eventRoutes } from "./events.ts"
 import { explainRoutes } from "./explain.ts"
 import { exportsMax } from "./export.ts"
 import { filterRoutes } from "./filters.ts"
+import { findRoutes } from "./find-events.ts"
 import { journeyRoutes } from "./journey.ts"
 import { matchRoutes } from "./match.ts"
 import { natsCredentialsRoutes } from "./nats-credentials.ts"
@@ -107,6 +108,7 @@ function registerRoutes(app: App, context: ApiContext): void {
   auditRoutes(app, context)
   if (context.roles?.includes("api") === false) return
   eventRoutes(app, context)
+  findRoutes(app, context)
   journeyRoutes(app, context)
   streamRoutes(app, context)
   resourceRoutes(app, context, topics)

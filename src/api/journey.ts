@@ -33,7 +33,11 @@ const flowFields = {
   trigger: Type.Optional(Type.String({ description: "The trigger whose delivery made it, where the hub did." })),
 }
 
-const FlowEvent = component("FlowEvent", Type.Object(flowFields, { description: "An event without its data." }))
+/** An event without its data. */
+export const FlowEventSchema = component(
+  "FlowEvent",
+  Type.Object(flowFields, { description: "An event without its data." }),
+)
 
 /** An event that another caused, and what it caused itself. */
 export const CausedEventSchema = {
@@ -68,14 +72,14 @@ const JourneyTrigger = component(
 const Journey = component(
   "Journey",
   Type.Object({
-    event: FlowEvent,
+    event: FlowEventSchema,
     triggers: Type.Array(JourneyTrigger, { description: "Those of its topic: first those that it fired." }),
     triggersComplete: Type.Boolean({ description: "False where there are more than are looked at." }),
-    causes: Type.Array(FlowEvent, { description: "Its cause, the cause of that, and so on." }),
+    causes: Type.Array(FlowEventSchema, { description: "Its cause, the cause of that, and so on." }),
     causeMissing: Type.Optional(Type.String({ description: "The id of a cause that was not found." })),
     caused: Type.Array(checkedElsewhere("CausedEvent")),
     causedComplete: Type.Boolean({ description: "False where it caused more than is shown." }),
-    correlated: Type.Array(FlowEvent, { description: "Of the same flow, it is not known how." }),
+    correlated: Type.Array(FlowEventSchema, { description: "Of the same flow, it is not known how." }),
     searched: Type.Object(
       { events: Type.Integer(), complete: Type.Boolean() },
       { description: "How many later events were looked at for what it caused, and whether those were all." },

@@ -1,5 +1,6 @@
 import type { Command } from "commander"
 import { type CommonOptions, type Context, examples, subcommand, withHub } from "./command.ts"
+import { addFind } from "./find.ts"
 import { addJourney } from "./journey.ts"
 import { nextAttempt } from "./next-attempt.ts"
 import { nothingOwed } from "./nothing-owed.ts"
@@ -36,8 +37,8 @@ export function configure(command: Command, context: Context): void {
       printOne(context, options, await context.hub(options).json("GET", `/v1/events/${encodeURIComponent(cursor)}`)),
   )
   examples(withHub(get), [
-    ["redcar event get 0000000000000001", "As YAML"],
-    ["redcar event get 0000000000000001 --json", "As a structured CloudEvent"],
+    ["redcar event get 00000000008", "As YAML"],
+    ["redcar event get 00000000008 --json", "As a structured CloudEvent"],
   ])
   addJourney(command, context)
   const deliveries = subcommand(command, "deliveries <cursor>", "Show what became of the event at a cursor.").action(
@@ -50,22 +51,9 @@ export function configure(command: Command, context: Context): void {
     },
   )
   examples(withHub(deliveries), [
-    ["redcar event deliveries 0000000000000001", "Where it went, and how that ended"],
-    ["redcar event deliveries 0000000000000001 --json", "With every attempt"],
+    ["redcar event deliveries 00000000008", "Where it went, and how that ended"],
+    ["redcar event deliveries 00000000008 --json", "With every attempt"],
   ])
   addResend(command, context)
-  const find = subcommand(command, "find <topic> <id>", "Find an event by its id.")
-    .option("--source <uri>", "its source, where ids of several sources are alike")
-    .action(async (topic: string, id: string, options: CommonOptions & { readonly source?: string }) => {
-      const path = `/v1/topics/${encodeURIComponent(topic)}/events/${encodeURIComponent(id)}`
-      await printOne(
-        context,
-        options,
-        await context.hub(options).json("GET", path, { query: { source: options.source } }),
-      )
-    })
-  examples(withHub(find), [
-    ["redcar event find orders 4711 --source /shop", "The newest with this source and id"],
-    ["redcar event find orders 4711 --source /shop --json", "As a structured CloudEvent"],
-  ])
+  addFind(command, context)
 }

@@ -42,6 +42,12 @@ export class FailedError extends CommandError {
   override readonly exitCode = exitCodes.failed
 }
 
+/** What was looked for is not there. */
+export class NotThereError extends CommandError {
+  override readonly name = "NotThereError"
+  override readonly exitCode = exitCodes.notFound
+}
+
 /** A command that did its work, printed what came of it, and has to tell the shell that not all is well. */
 export class ToldError extends CommandError {
   override readonly name = "ToldError"

@@ -107,6 +107,17 @@ function appending(it: Declare<Engine>): void {
     expect((await log.get(first[7]!.cursor))?.event.id).toBe("e7")
   })
 
+  it("has a place for every time, also where nothing was stored yet", async ({ log }) => {
+    for (let partition = 0; partition < log.partitions; partition++) {
+      const places = [
+        await log.at(0, partition),
+        await log.at(Date.now() + 60_000, partition),
+        await log.head(partition),
+      ]
+      for (const place of places) expect(log.compare(place, log.oldest(partition))).toBeGreaterThanOrEqual(0)
+    }
+  })
+
   it("compares cursors, and refuses a text that is none", async ({ log }) => {
     const [a, b] = [await append(log, orders, event("a")), await append(log, users, event("b"))]
     expect([log.compare(a, b), log.compare(a, a)]).toEqual([expect.any(Number), 0])

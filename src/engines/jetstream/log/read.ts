@@ -86,7 +86,8 @@ async function startOf(state: ReadState, partition: number, from: From, head: nu
 /** The sequence before the first event stored at or after `time`; the last one where there is none. */
 export async function beforeTime(stream: LogStream, time: number): Promise<number> {
   const { first_seq, last_seq } = await stream.state()
-  let low = first_seq
+  // 0 where nothing was ever stored.
+  let low = Math.max(1, first_seq)
   let high = last_seq + 1
   while (low < high) {
     const middle = Math.floor((low + high) / 2)
