@@ -1,6 +1,6 @@
-import { type ChildProcess, spawn } from "node:child_process"
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -112,6 +112,58 @@ describe.skipIf(program === undefined)("deploy/ (skipped where there is no nats-
     for (const i of [0, 1, 2]) await expect(fetch(`http://127.0.0.1:${base + i + 4_000}/healthz`)).rejects.toThrow()
   }, 90_000)
 })
+
+const analyze = "/usr/bin/systemd-analyze"
+const units = ["redcar.service", "redcar@.service", "nats.service"]
+
+test.skipIf(!existsSync(analyze)).each(units)("%s is a unit for systemd (skipped where there is none)", (name) => {
+  const folder = mkdtempSync(join(tmpdir(), "redcar-unit-"))
+  try {
+    // What it starts is not installed here.
+    const text = readFileSync(deploy(name), "utf8").replaceAll(/^(Exec\w+=)\S+/gm, "$1/bin/true")
+    const unit = join(folder, name.replace("@.", "@ingest."))
+    writeFileSync(unit, text)
+    const { status, stderr } = spawnSync(analyze, ["verify", "--man=no", unit], { encoding: "utf8" })
+    expect({ status, said: stderr.split("\n").filter((line) => line.includes(folder)) }).toEqual({
+      status: 0,
+      said: [],
+    })
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
+test("redcar.service starts a hub that is its user's alone, and stops it in time", async () => {
+  const home = mkdtempSync(join(tmpdir(), "redcar-unit-"))
+  try {
+    writeFileSync(join(home, "redcar.yaml"), "port: 0\nlogFormat: json\n")
+    const text = readFileSync(deploy("redcar.service"), "utf8")
+    const [, line] = /^ExecStart=\/usr\/bin\/redcar (.*)$/m.exec(text)!
+    const args = line!
+      .replace("/etc/redcar/redcar.yaml", join(home, "redcar.yaml"))
+      .replace("/var/lib/redcar", join(home, "data"))
+    const hub = spawn(process.execPath, ["bin/redcar.js", ...args.split(" ")], { stdio: ["ignore", "pipe", "inherit"] })
+    const address = await new Promise<string>((resolve, reject) => {
+      let said = ""
+      hub.stdout.on("data", (part: Buffer) => {
+        said += part.toString()
+        const [, found] = /"address":"([^"]+)"/.exec(said) ?? []
+        if (found !== undefined) resolve(found)
+      })
+      hub.once("exit", () => reject(new Error(said)))
+    })
+    expect((await fetch(`${address}/readyz`)).status).toBe(200)
+    expect(statSync(join(home, "data")).mode & 0o777).toBe(0o700)
+    const [, seconds] = /^TimeoutStopSec=(\d+)$/m.exec(text)!
+    const loaded = loadSettings({ flags: {}, env: {}, readFile: () => undefined })
+    if (loaded.kind === "faults") throw new Error(JSON.stringify(loaded.faults))
+    expect(Number(seconds) * 1_000).toBeGreaterThan(2 * loaded.settings.delivery.shutdownGraceMs)
+    hub.kill("SIGTERM")
+    expect(await once(hub, "exit")).toEqual([0, null])
+  } finally {
+    rmSync(home, { recursive: true, force: true })
+  }
+}, 60_000)
 
 /** Resolves when all three servers say that they are; their monitors are at this port and the next two. */
 async function healthy(monitor: number): Promise<void> {

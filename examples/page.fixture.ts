@@ -134,6 +134,7 @@ export class Machine {
   }
 
   async #start(): Promise<void> {
+    if (this.#hub !== undefined) return
     const args = [bin, "serve", "--port", this.#ports[0]!, "--data", this.data, "--log-format", "json", ...this.#flags]
     const hub = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] })
     this.#hub = hub
