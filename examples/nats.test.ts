@@ -86,6 +86,13 @@ describe.skipIf(program === undefined)(title, () => {
     throw new Error("the stream ended")
   }
 
+  test("the hub is started as `redcar nats init` says", async () => {
+    const { out } = await runCli(["nats", "init", "--out", join(home, "again")])
+    const said = out.split("\n").find((line) => line.trim().startsWith("redcar serve"))!
+    const shown = page.split("\n").find((line) => line.startsWith("$ redcar serve --engine nats://127.0.0.1:4222"))!
+    expect(shown.slice(2)).toBe(said.trim().replaceAll(join(home, "again"), "nats"))
+  })
+
   test("its programs publish and read with the credentials that its command issues", async () => {
     await hub.call("POST", "/v1/topics", { id: "orders" })
     const words = command("tenant nats-credentials default --out", join(home, "shop.creds"))
@@ -94,7 +101,7 @@ describe.skipIf(program === undefined)(title, () => {
 
     await run("publish")
     expect(await stored()).toMatchObject({ id: "1001", source: "/shop/eu", type: "order.created", data: { total: 12 } })
-    expect(await run("read")).toBe("redcar.default.orders.o-1001 order.created { total: 12 }\n")
+    expect(await run("read")).toBe('redcar.default.orders.o-1001 order.created {"total": 12}\n')
     // What is acknowledged does not come again.
     expect(await run("read")).toBe("")
   })

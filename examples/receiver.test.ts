@@ -116,3 +116,21 @@ test("a sender that goes away within a body ends nothing but its request", async
   await closed
   expect(await send(good())).toBe(204)
 })
+
+test("a port that is taken is told in a sentence", async () => {
+  const program = fileURLToPath(new URL("receiver.ts", import.meta.url))
+  const { port } = new URL(url)
+  const second = spawn(process.execPath, [program], {
+    env: { ...process.env, PORT: port },
+    stdio: ["ignore", "pipe", "pipe"],
+  })
+  let said = ""
+  second.stderr.on("data", (part: Buffer) => {
+    said += part
+  })
+  const [code] = (await once(second, "close")) as [number]
+  expect([code, said]).toEqual([
+    1,
+    `cannot wait for webhooks: port ${port} is taken; choose another: PORT=${Number(port) + 1}\n`,
+  ])
+})

@@ -47,4 +47,9 @@ const server = createServer((request, response) => {
     response.writeHead(204).end()
   })
 })
+server.on("error", (error: NodeJS.ErrnoException) => {
+  const why = error.code === "EADDRINUSE" ? `port ${port} is taken; choose another: PORT=${port + 1}` : error.message
+  console.error(`cannot wait for webhooks: ${why}`)
+  process.exitCode = 1
+})
 server.listen(port, "127.0.0.1", () => console.log(`waiting for webhooks on http://127.0.0.1:${port}`))

@@ -361,7 +361,13 @@ async function ensureAdminKey(settings: Settings, { catalog }: Engine, log: Logg
     random: randomBytes,
   })
   if (admin.kind === "refused") throw new AdminKeyError(admin.message)
-  if (admin.kind === "elsewhere") return log.info({}, "another process has the admin key's file")
+  if (admin.kind === "elsewhere") {
+    const where = "its file is with the process that made it, or with the hub that was migrated"
+    return log.info(
+      { path: join(settings.data, "admin.key") },
+      `the admin key is there already, and not here: ${where}`,
+    )
+  }
   if (admin.created) log.info({ path: admin.path }, "made the admin key")
 }
 

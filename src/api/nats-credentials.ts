@@ -1,12 +1,14 @@
 import type { FastifyRequest } from "fastify"
 import Type from "typebox"
-import type { IssuedCredentials, TenantCredentials } from "../core/engine.ts"
+import { keyPrefix } from "../access/keys.ts"
+import type { Catalog, IssuedCredentials, TenantCredentials } from "../core/engine.ts"
 import { checkSchema } from "./check-schema.ts"
 import type { ApiContext } from "./context.ts"
 import { formatDuration } from "./durations.ts"
 import { notFound, ProblemError } from "./errors.ts"
 import { createFaults } from "./faults.ts"
 import { readBody, readDuration } from "./fields.ts"
+import { resourceKey } from "./resource-store.ts"
 import { type App, documented, pathPart } from "./routes.ts"
 import { component, Duration, ResourceId, strict, Timestamp } from "./schemas.ts"
 
@@ -36,6 +38,9 @@ const NatsCredentials = component(
     subject: Type.String({ description: "Where the client may publish.", examples: ["redcar.default.>"] }),
     consumer: Type.String({ description: "What it reads with, on each stream.", examples: ["tenant_default"] }),
     streams: Type.Array(Type.String(), { description: "All the streams.", examples: [["REDCAR_LOG_0"]] }),
+    warnings: Type.Optional(
+      Type.Array(Type.String(), { description: "Absent where nothing is odd: a tenant that has nothing yet is." }),
+    ),
   }),
 )
 
@@ -59,8 +64,9 @@ export function natsCredentialsRoutes(app: App, { engine }: ApiContext): void {
       ...(consumer !== undefined && { consumer }),
       expiresInMs,
     })
+    const shown = show(tenant, issued)
     reply.code(201).header("cache-control", "no-store")
-    return show(tenant, issued)
+    return (await isKnown(engine.catalog, tenant)) ? shown : { ...shown, warnings: [unknown(tenant)] }
   })
   app.delete("/v1/tenants/:tenant/nats-credentials", documented(docs.revoke), async (request, reply) => {
     const tenant = readTenant(request)
@@ -69,6 +75,20 @@ export function natsCredentialsRoutes(app: App, { engine }: ApiContext): void {
     if (revoked.kind === "unknown") throw notFound(`no NATS credentials of ${tenant} were ever issued`)
     return reply.code(204).send()
   })
+}
+
+/** Whether the tenant has anything of its own yet. */
+async function isKnown(catalog: Catalog, tenant: string): Promise<boolean> {
+  const prefixes = [
+    `${keyPrefix}${tenant}/`,
+    ...["topic", "trigger", "destination"].map((of) => resourceKey(of, tenant, "")),
+  ]
+  const found = await Promise.all(prefixes.map((prefix) => catalog.list(prefix, { limit: 1 })))
+  return found.some((items) => items.length > 0)
+}
+
+function unknown(tenant: string): string {
+  return `tenant ${tenant} has no key and no topic yet: if that is not the name that was meant, end these credentials`
 }
 
 /** The tenant that the path names. */

@@ -151,9 +151,17 @@ async function move({ terminal }: Context, options: MigrateOptions, { from, to, 
   if (!report.same) throw new ToldError(exitCodes.failed)
 }
 
+/** NATS has no place for a file: whoever serves there is told of it. */
+function withKeyOf(report: MigrationReport, { directory }: Place): MigrationReport {
+  const file = directory === undefined ? undefined : join(directory, "admin.key")
+  if (file === undefined || !existsSync(file)) return report
+  const note = `the admin key is as it was: copy ${file} into the data directory of the hub on NATS, or give it with --key`
+  return { ...report, notes: [...report.notes, note] }
+}
+
 /** The admin key's file goes with its hub: the next start would make another one. */
 function withKey(report: MigrationReport, from: Place, to: Place): MigrationReport {
-  if (to.directory === undefined) return report
+  if (to.directory === undefined) return withKeyOf(report, from)
   const file = join(to.directory, "admin.key")
   const old = from.directory === undefined ? undefined : join(from.directory, "admin.key")
   if (existsSync(file)) return report

@@ -3,6 +3,7 @@ import type { Command } from "commander"
 import { type CommonOptions, type Context, durationText, examples, subcommand, withHub } from "./command.ts"
 import { UsageError } from "./failures.ts"
 import { confirmed, printDone, printOne } from "./output.ts"
+import { printable } from "./terminal.ts"
 
 interface CredentialsOptions extends CommonOptions {
   readonly consumer?: string
@@ -13,6 +14,7 @@ interface CredentialsOptions extends CommonOptions {
 interface ApiNatsCredentials {
   readonly credentials: string
   readonly expiresAt: string
+  readonly warnings?: readonly string[]
 }
 
 export function configure(command: Command, context: Context): void {
@@ -64,6 +66,8 @@ async function issue(context: Context, tenant: string, options: CredentialsOptio
     .hub(options)
     .json<ApiNatsCredentials>("POST", pathOf(tenant), { json: { consumer, expiresIn } })
   const { credentials, ...rest } = issued
+  const revoke = `redcar tenant revoke-nats-credentials ${tenant}`
+  for (const line of issued.warnings ?? []) context.terminal.err(`warning: ${printable(line)}: ${revoke}\n`)
   if (out !== undefined) {
     await writeSecret(out, credentials)
     return printDone(context, options, rest, `wrote ${out}; good until ${issued.expiresAt}`)
