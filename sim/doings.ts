@@ -135,7 +135,11 @@ function updateOne(place: Workplace, model: ResourceModel, operation: Operation)
 async function deleteOne(place: Workplace, model: ResourceModel, operation: Operation): Promise<void> {
   const parameters = { id: model.id }
   const asked = { model, kind: "delete", operation, parameters, next: (fields: Fields) => fields } as const
-  const deleting = change(place, { ...asked, ...manner(place) })
+  const how = manner(place)
+  const chance = place.chance.fork(`force ${model.path} ${place.world.clock.now()}`)
+  const isForced = model.name === "destination" && chance.happens(0.4)
+  const query = isForced ? { force: "true", ...how.query } : how.query
+  const deleting = change(place, { ...asked, ...how, ...(query && { query }) })
   if (model.name === "topic") await useMeanwhile(place, model, deleting)
   await deleting
 }

@@ -306,6 +306,24 @@ export const mutants: readonly Mutant[] = [
     after: "await this.#leaveDead(key, [])\n    return true",
   },
   {
+    name: "what is moved is lost",
+    file: `${engine}/queue/move.ts`,
+    before: "enqueuing.add(deliveries, clock.now(), writes)",
+    after: "enqueuing.add(deliveries.slice(1), clock.now(), writes)",
+  },
+  {
+    name: "what is moved stays where it was, too",
+    file: `${engine}/queue/move.ts`,
+    before: "enqueuing.add(deliveries, clock.now(), writes)",
+    after: "enqueuing.add(deliveries, clock.now(), writes.slice(1))",
+  },
+  {
+    name: "a destination that is gone ends what is for a trigger that sends to it",
+    file: `${deliver}/conclude.ts`,
+    before: 'return { kind: "held" }\n    const now',
+    after: 'return { kind: "dead", reason: "gone" }\n    const now',
+  },
+  {
     name: "what is listed as open lacks what is parked",
     file: `${engine}/queue/open.ts`,
     before: "const rows = [...due, ...parked].filter(",

@@ -25,6 +25,14 @@ export async function createPlanned(place: Workplace): Promise<void> {
   }
 }
 
+/** Makes the destinations that are not there: what is owed to them is held until they are. */
+export async function createMissing(place: Workplace): Promise<void> {
+  for (const plan of place.scenario.destinations) {
+    const model = modelOf(place.world, "destination", plan.tenant, plan.id)
+    if (!model.isSurelyThere || model.isUnclear) await createDestination(place, plan)
+  }
+}
+
 function createDestination(place: Workplace, plan: DestinationPlan): Promise<void> {
   const model = modelOf(place.world, "destination", plan.tenant, plan.id)
   return create(place, model, "createDestination", destinationBody(place.world.chance, plan))

@@ -11,7 +11,7 @@ import { checkInvariants } from "./invariants.ts"
 import { listOperations, type Operations } from "./operations.ts"
 import { Processes } from "./process.ts"
 import { type Invariant, InvariantError } from "./record.ts"
-import { createPlanned, createTrigger } from "./resources.ts"
+import { createMissing, createPlanned, createTrigger } from "./resources.ts"
 import { behave, planScenario, tenants, topics } from "./scenario.ts"
 import { filler, publish, publisher, redriver, sleeper } from "./workload.ts"
 import type { Workplace } from "./workplace.ts"
@@ -119,6 +119,7 @@ async function settle(place: Workplace): Promise<void> {
   const { world } = place
   const endMs = world.clock.now() + quietWithinMs
   await sleep(world.clock, 5_000)
+  await createMissing(place)
   await publishEverywhere(place)
   for (let quietMs = 0; quietMs < quietForMs; quietMs += 1_000) {
     await sleep(world.clock, 1_000)

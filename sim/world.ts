@@ -41,7 +41,7 @@ export interface World {
 const asksMax = 200_000
 
 /** What is not promised once the hub's own records are damaged. */
-const ofState: readonly Invariant[] = [2, 3, 6, 7]
+const ofState: readonly Invariant[] = [2, 3, 4, 6, 7]
 
 /** The disk's size while nothing is wrong with it. */
 export const diskBytes = 64 << 20
