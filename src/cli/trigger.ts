@@ -166,7 +166,8 @@ async function tellLeftBehind(
       backlog === "move"
         ? "they follow as soon as their attempts have ended"
         : `to bring them to ${destination}: redcar trigger update ${id} --backlog move`
-    terminal.err(`${most}${plural(count, "open delivery", "open deliveries")} of it still go to ${where}; ${next}\n`)
+    const what = plural(count, "open delivery of it still goes", "open deliveries of it still go")
+    terminal.err(`${most}${what} to ${where}; ${next}\n`)
   }
 }
 
