@@ -76,8 +76,8 @@ export class Bucket {
         this.#isCurrent()
       },
       failed: (error) => {
-        const fields = { why: String(error), bucket: name }
-        troubles.met(following, "a bucket of NATS cannot be followed; it is tried again", fields)
+        const line = `the bucket ${name} of NATS cannot be followed; it is tried again`
+        troubles.met(following, line, { why: String(error) })
       },
     })
   }
