@@ -47,8 +47,10 @@ const longMin = 16
 export function exactNumber(text: string): Numeric {
   const number = Number(text)
   if (text.length < longMin && (text === "0" || isMiddling(number))) return number
+  const shortest = String(number)
+  if (shortest === text) return number
   const parts = partsOf(text)
-  return isSameParts(parts, partsOf(String(number))) ? number : new Decimal(parts)
+  return isSameParts(parts, partsOf(shortest)) ? number : new Decimal(parts)
 }
 
 /** Whether no text of a few digits is nearest to this number that is not its own. */

@@ -67,25 +67,48 @@ export function describeLoss({ kind, text }: Pick<Loss, "kind" | "text">): strin
   return `${shown} would be saved as ${kept}: write fewer digits, or a text; a filter compares all digits in a query`
 }
 
-/** The shortest number that is none of a double's: 1e400. */
-const stride = 5
+/** A number of fewer characters is a double's, unless its exponent has three digits. */
 const longMin = 16
-const longExponent = /[eE][+-]?[0-9]{3}/
+const longExponent = /[0-9][eE][+-]?[0-9]{3}/
+const everyLongExponent = new RegExp(longExponent, "g")
 const before = " \t\n\r[:,"
 const after = " \t\n\r]},"
 
-/** Whether a text may hold a number that no double stands for: looks at one character of five, for such a number has as many. */
+/**
+ * Whether a text may hold a number that no double stands for. Looks at one character of sixteen, for a number that has as
+ * many, and for exponents: a tenth of the time that parsing takes.
+ */
 export function holdsLongNumber(text: string): boolean {
-  for (let at = stride - 1; at < text.length; at += stride) {
+  for (let at = longMin - 1; at < text.length; at += longMin) {
     if (!isOfNumber(text.charCodeAt(at))) continue
-    let from = at
-    while (from > 0 && isOfNumber(text.charCodeAt(from - 1))) from--
-    while (at + 1 < text.length && isOfNumber(text.charCodeAt(at + 1))) at++
-    if (at + 1 - from < stride || (from > 0 && !before.includes(text[from - 1]!))) continue
-    if (at + 1 < text.length && !after.includes(text[at + 1]!)) continue
-    if (at + 1 - from >= longMin || longExponent.test(text.slice(from, at + 1))) return true
+    const [from, end] = numberAround(text, at)
+    if (end - from >= longMin && isInexact(text, from, end)) return true
+    at = end - 1
+  }
+  return longExponent.test(text) && holdsLongExponent(text)
+}
+
+function holdsLongExponent(text: string): boolean {
+  for (const { index } of text.matchAll(everyLongExponent)) {
+    const [from, end] = numberAround(text, index)
+    if (isInexact(text, from, end)) return true
   }
   return false
+}
+
+/** What could be a number around a character of one. */
+function numberAround(text: string, at: number): readonly [from: number, end: number] {
+  let from = at
+  while (from > 0 && isOfNumber(text.charCodeAt(from - 1))) from--
+  let end = at + 1
+  while (end < text.length && isOfNumber(text.charCodeAt(end))) end++
+  return [from, end]
+}
+
+function isInexact(text: string, from: number, end: number): boolean {
+  if (from > 0 && !before.includes(text[from - 1]!)) return false
+  if (end < text.length && !after.includes(text[end]!)) return false
+  return typeof exactNumber(text.slice(from, end)) !== "number"
 }
 
 /** Digits, the point, signs and the letter of an exponent. */
