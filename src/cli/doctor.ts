@@ -9,6 +9,7 @@ import { type CommonOptions, type Context, examples, withHub } from "./command.t
 import { CommandError, exitCodes, ProblemError, ToldError, UnreachableError } from "./failures.ts"
 import { checkFolder, folderSettings, hasOpen, keyFault, wholeText } from "./folder-check.ts"
 import { findHub, type Hub, type HubAddress } from "./hub.ts"
+import { asTyped } from "./invocation.ts"
 import { coloursFor, printable } from "./terminal.ts"
 
 /** One thing that was looked at. */
@@ -88,7 +89,9 @@ function report(context: Context, checks: readonly Check[]): string {
   return checks
     .map(({ name, result, detail, next }) => {
       const line = `${marks[result]} ${name.padEnd(9)} ${printable(detail)}`
-      return next === undefined ? `${line}\n` : `${line}\n  ${" ".repeat(9)} ${colours.dim("→")} ${next}\n`
+      return next === undefined
+        ? `${line}\n`
+        : `${line}\n  ${" ".repeat(9)} ${colours.dim("→")} ${asTyped(next, context.terminal.program)}\n`
     })
     .join("")
 }

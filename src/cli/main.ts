@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander"
 import type { Context } from "./command.ts"
 import { CommandError, type ExitCode, exitCodes, ProblemError, ToldError } from "./failures.ts"
 import { findHub, openHub } from "./hub.ts"
+import { asTyped } from "./invocation.ts"
 import { refusalOf } from "./refusals.ts"
 import { coloursFor, printable, processTerminal, type Terminal } from "./terminal.ts"
 import { wordsOf } from "./wording.ts"
@@ -139,8 +140,10 @@ function outputOf(terminal: Terminal) {
 function tell(error: CommandError, acting: Command | undefined, terminal: Terminal, json: boolean): ExitCode {
   const problem = error instanceof ProblemError ? error.problem : undefined
   const worded = problem && wordsOf(problem, acting)
-  const { message, lines } = worded ?? { message: error.message, lines: [] }
-  const next = [...error.next, ...(worded?.next ?? [])]
+  const typed = (text: string) => asTyped(text, terminal.program)
+  const message = typed(worded?.message ?? error.message)
+  const lines = (worded?.lines ?? []).map(typed)
+  const next = [...error.next, ...(worded?.next ?? [])].map(typed)
   if (json) {
     const { name, exitCode } = error
     const told = { name, message: [message, ...lines].join("; "), next, exitCode, ...(problem && { problem }) }

@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError } from "commander"
 import { settingsList } from "../config/schema.ts"
 import { type CommonOptions, type Context, examples, subcommand } from "./command.ts"
 import { UsageError } from "./failures.ts"
+import { asTyped } from "./invocation.ts"
 import { configureScale } from "./nats-scale.ts"
 import { printDone } from "./output.ts"
 
@@ -72,7 +73,7 @@ async function initialise(context: Context, options: InitOptions): Promise<void>
     { files: [...files.keys()], serve },
     `wrote ${[...files.keys()].join(", ")} to ${out}`,
   )
-  if (!options.json) await context.terminal.out(nextSteps(out, configs, serve))
+  if (!options.json) await context.terminal.out(asTyped(nextSteps(out, configs, serve), context.terminal.program))
 }
 
 function serveCommand({ out, natsPrefix, listen, server = [] }: InitOptions, monitorPort: number): string {

@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander"
 import type { CommonOptions, Context } from "./command.ts"
+import { asTyped } from "./invocation.ts"
 import { type Column, table } from "./table.ts"
 import { coloursFor } from "./terminal.ts"
 
@@ -13,7 +14,7 @@ export async function printList<R>(
 ): Promise<void> {
   const { terminal } = context
   if (options.json) return terminal.out(`${JSON.stringify(rows, null, 2)}\n`)
-  if (rows.length === 0) return terminal.out(`${empty}\n`)
+  if (rows.length === 0) return terminal.out(`${asTyped(empty, terminal.program)}\n`)
   return terminal.out(table(rows, columns, terminal.columns, coloursFor(terminal, "stdout").dim))
 }
 

@@ -7,6 +7,7 @@ import { type Setting, type Settings, settingsList } from "../config/schema.ts"
 import type { Logger } from "../core/logger.ts"
 import { type Context, examples } from "./command.ts"
 import { FailedError, UsageError } from "./failures.ts"
+import { asTyped } from "./invocation.ts"
 import { coloursFor, type Terminal } from "./terminal.ts"
 
 export function configure(command: Command, context: Context): void {
@@ -74,7 +75,7 @@ async function serve(context: Context, flags: Readonly<Record<string, string>>):
     const hub = await startOrSay(settings, stopping, flags)
     if (hub === undefined) return
     if (terminal.stdoutIsTerminal && settings.logFormat !== "json")
-      await terminal.out(welcome(terminal, settings, hub.address))
+      await terminal.out(asTyped(welcome(terminal, settings, hub.address), terminal.program))
     if (!stopping.aborted) await once(stopping, "abort")
     await hub.stop()
   } finally {

@@ -1,9 +1,12 @@
 import { once } from "node:events"
 import pc from "picocolors"
+import { programName } from "./invocation.ts"
 
 /** What a command reads from and writes to: the process's own, or a test's. */
 export interface Terminal {
   readonly env: Readonly<Record<string, string | undefined>>
+  /** What a person types for `redcar`; undefined: just that. */
+  readonly program?: string
   readonly stdin: AsyncIterable<Uint8Array>
   readonly stdinIsTerminal: boolean
   readonly stdoutIsTerminal: boolean
@@ -37,6 +40,7 @@ export function processTerminal(): Terminal {
   let interruption: AbortController | undefined
   return {
     env: process.env,
+    program: programName({ script: process.argv[1], env: process.env, cwd: process.cwd() }),
     stdin: process.stdin,
     stdinIsTerminal: process.stdin.isTTY === true,
     stdoutIsTerminal: process.stdout.isTTY === true,
