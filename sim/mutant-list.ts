@@ -312,12 +312,6 @@ export const mutants: readonly Mutant[] = [
     after: "enqueuing.add(deliveries.slice(1), clock.now(), writes)",
   },
   {
-    name: "what is moved stays where it was, too",
-    file: `${engine}/queue/move.ts`,
-    before: "enqueuing.add(deliveries, clock.now(), writes)",
-    after: "enqueuing.add(deliveries, clock.now(), writes.slice(1))",
-  },
-  {
     name: "a destination that is gone ends what is for a trigger that sends to it",
     file: `${deliver}/conclude.ts`,
     before: 'return { kind: "held" }\n    const now',
