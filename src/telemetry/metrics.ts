@@ -150,7 +150,7 @@ function publishMetrics(add: Add): PublishMetrics {
       if (refused > 0) refusals.add(refused, code)
       if (size > 0) bytes.add(size)
     },
-    answered: (ms) => seconds.record(ms),
+    answered: seconds.recorder(),
   }
 }
 
