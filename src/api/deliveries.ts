@@ -117,8 +117,10 @@ export async function deliveriesFor(
 ): Promise<readonly ShownDelivery[]> {
   const { address, cursor } = stored
   const { tenant } = address
-  const tried = await attemptsOf(context, tenant, cursor, share)
-  const discards = await discardsOf(context, tenant, cursor)
+  const [tried, discards] = await Promise.all([
+    attemptsOf(context, tenant, cursor, share),
+    discardsOf(context, tenant, cursor),
+  ])
   const pace = createPace(context.clock)
   const candidates = new Map<string, Fired>()
   for (const each of fired) {
