@@ -35,12 +35,12 @@ test("a trigger that rests says so, and why, and so does the hub until it is put
   expect((await hub.call("GET", "/readyz")).body).toMatchObject({ ready: true, degraded: [line] })
   expect((await hub.call("GET", "/v1/status")).body.health).toEqual([line])
   const { items } = (await hub.call("GET", "/v1/triggers")).body
-  expect(items.map(({ id, status }: { id: string; status: object }) => [id, status])).toEqual([
-    ["bad", { state: "resting", reason }],
-    ["good", { state: "active" }],
+  expect(items).toMatchObject([
+    { id: "bad", status: { state: "resting", reason } },
+    { id: "good", status: { state: "active" } },
   ])
   const bad = (await hub.call("GET", "/v1/triggers/bad")).body
-  expect(bad.status).toEqual({ state: "resting", reason })
+  expect(bad.status).toMatchObject({ state: "resting", reason })
   // What was read can be sent back.
   const mended = await hub.call("PUT", "/v1/triggers/bad", { ...bad, filters: [] })
   expect(mended).toMatchObject({ status: 200, body: { status: { state: "active" } } })
