@@ -62,10 +62,16 @@ export interface Letter {
 
 const kinds = ["topics", "destinations", "triggers"] as const
 
+interface Shown {
+  readonly id: string
+  readonly stats?: unknown
+  readonly status?: unknown
+}
+
 /** The resources without what changes by itself. */
 export async function readResources(hub: HubProcess): Promise<Resources> {
-  const all = await Promise.all(kinds.map((kind) => listAll<{ readonly id: string }>(hub, kind)))
-  const settled = all.map((items) => items.map(({ stats: _, ...item }: { id: string; stats?: unknown }) => item))
+  const all = await Promise.all(kinds.map((kind) => listAll<Shown>(hub, kind)))
+  const settled = all.map((items) => items.map(({ stats: _, status: __, ...item }) => item))
   return Object.fromEntries(kinds.map((kind, i) => [kind, settled[i]!]))
 }
 

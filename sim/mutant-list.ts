@@ -198,10 +198,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "a change goes by what was there when it was asked for",
     file: `${api}/resource-store.ts`,
-    before:
-      "    return this.#context.inTurn(async () => {\n      for (let tries = 0; tries < triesMax; tries++) {\n        const item = await this.find(tenant, id)",
-    after:
-      "    const found = this.find(tenant, id)\n    found.catch(() => {})\n    return this.#context.inTurn(async () => {\n      for (let tries = 0; tries < triesMax; tries++) {\n        const item = await found",
+    before: `    return this.#inTurns(\`\${type.name} \${id}\`, async () => {\n      const item = await this.find(tenant, id)\n      requireMatch`,
+    after: `    const found = this.find(tenant, id)\n    found.catch(() => {})\n    return this.#inTurns(\`\${type.name} \${id}\`, async () => {\n      const item = await found\n      requireMatch`,
   },
   {
     name: "a patch forgets what it does not name",
