@@ -100,6 +100,7 @@ export function size(text: string): number {
 /** For commander: a JSON value. */
 export function jsonValue(text: string): unknown {
   const value = readJson(text)
-  if (value instanceof Error) throw new InvalidArgumentError(`It has to be JSON (${value.message}).`)
+  if (value instanceof SyntaxError) throw new InvalidArgumentError(`It has to be JSON (${value.message}).`)
+  if (value instanceof Error) throw new InvalidArgumentError(`It cannot be kept as it is: ${value.message}.`)
   return value
 }

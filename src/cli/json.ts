@@ -1,12 +1,15 @@
 import { Decimal, exactNumber } from "../formats/decimal.ts"
 import { describeLoss, parseWithLosses } from "../formats/exact-json.ts"
 
-/** A JSON text's value; what is wrong where it is none, or where another value would reach the hub than the one that is written. */
+/**
+ * A JSON text's value; a SyntaxError where it is none, and another Error where something else would reach the hub than is
+ * written.
+ */
 export function readJson(text: string): unknown {
   try {
     const { value, losses } = parseWithLosses(text)
     const loss = losses[0]
-    return loss === undefined ? value : new SyntaxError(`${placeOf(loss.path)}${describeLoss(loss)}`)
+    return loss === undefined ? value : new Error(`${placeOf(loss.path)}${describeLoss(loss)}`)
   } catch (error) {
     if (error instanceof SyntaxError) return error
     throw error
