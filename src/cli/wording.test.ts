@@ -44,7 +44,10 @@ test.each([
     'there is no destination "shp"\nDid you mean shop?\nList what there is: redcar destination list',
   ],
   ["destination delete shp --yes", 'there is no destination "shp"\nDid you mean shop?'],
-  ["destination delete shop --yes", "destination shop is used by trigger paid; delete or change them first"],
+  [
+    "destination delete shop --yes",
+    "destination shop is used by trigger paid; delete or change the triggers first (--backlog move brings along what",
+  ],
   ["topic delete orders --yes", "topic orders is read by trigger paid; delete or change them first"],
   ["topic get order", 'there is no topic "order"\nDid you mean orders?'],
   ["topic create 'A b'", "<id> must be 1 to 50 of a-z, 0-9, _ and -"],

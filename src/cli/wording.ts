@@ -117,6 +117,7 @@ const rules: readonly Rule[] = [
     "$&",
     "redcar publish and redcar tail --json (as redcarcursor) tell the cursors of events.",
   ],
+  [/\(backlog "move" (.*), or delete it with force=true: (.*)$/, "(--backlog move $1, or delete it with --force: $2"],
   [/; correct what errors names and send it again$/, ""],
 ]
 
