@@ -71,10 +71,15 @@ async function runMany(from: number, seeds: number): Promise<number> {
   const totals = new Map<string, number>()
   for (let done = 0; done < seeds; done++) {
     progress(done, seeds)
-    const result = await simulate({ seed: from + done })
+    const seed = from + done
+    const result = await simulate({ seed }).catch((error: unknown) => {
+      progress(seeds, seeds)
+      process.stderr.write(replayLine(seed))
+      throw error
+    })
     if (result.violation) {
       progress(seeds, seeds)
-      process.stdout.write(`${describe(result)}\nreplay: npm run sim -- --seed ${result.seed}\n`)
+      process.stdout.write(`${describe(result)}\n${replayLine(seed)}`)
       return exitBroken
     }
     for (const [what, count] of result.counts) totals.set(what, (totals.get(what) ?? 0) + count)
@@ -84,6 +89,10 @@ async function runMany(from: number, seeds: number): Promise<number> {
   const figures = [...totals].map(([what, count]) => `${count} ${what}`).join(", ")
   process.stdout.write(`${seeds} seeds held in ${seconds} s: ${figures}\n`)
   return 0
+}
+
+function replayLine(seed: number): string {
+  return `replay: npm run sim -- --seed ${seed}\n`
 }
 
 /** One line about a run. */

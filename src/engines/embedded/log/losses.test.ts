@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest"
+import type { Cursor } from "../../../core/cursor.ts"
 import type { Appended } from "../../../core/engine.ts"
 import { formatCursor, parseCursor } from "./cursor.ts"
 import type { SegmentLog } from "./log.ts"
@@ -118,6 +119,28 @@ describe.each(cases)("of five segments $name, the state lost: $isStateLost", ({ 
       }
     },
   )
+})
+
+test("a copy that is shorter than its segment was tells what is not in it to be lost, wherever it was cut", async () => {
+  const { host, appended, name, whole } = await harmed(harms[2]!, false)
+  const base = parseCursor(name.slice(0, 11) as Cursor)
+  const within = appended.map(({ cursor }) => parseCursor(cursor) - base).filter((at) => at > 0)
+  const [, , from, behind] = within
+  for (const left of [from!, from! + 4, from! + 8, (from! + behind!) / 2, behind! - 8, behind!]) {
+    const log = await host.open()
+    await host.run(log.close())
+    await host.put(name, whole.subarray(0, left))
+    for (const isStateLost of [false, true]) {
+      if (isStateLost) host.store.lose()
+      const healed = await host.open()
+      const there = await host.all(healed)
+      const [, first, end] = /cursors (\w+) to (\w+)/.exec(stretches(healed.health())[0] ?? "") ?? []
+      const isTold = ({ cursor }: Appended) => first! <= cursor && cursor < end!
+      expect(appended.filter((each, i) => !there.includes(`e${i}`) && !isTold(each))).toEqual([])
+      await host.run(healed.close())
+    }
+    await host.remove(name)
+  }
 })
 
 describe("places that were left out", () => {

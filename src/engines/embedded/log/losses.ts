@@ -70,9 +70,9 @@ export async function endRestored(
   return ended
 }
 
-/** Whether it reaches to the segment's end, and no record begins it. */
+/** Whether it reaches to the segment's end, and no record begins it. What a file is too short for tells nothing. */
 async function isUnused({ position, to }: Damage, segment: Segment, segments: Segments): Promise<boolean> {
-  if (to !== segment.bytes || segment.base + to - position < headerBytes) return false
+  if (segment.isCut || to !== segment.bytes || segment.base + to - position < headerBytes) return false
   const head = Buffer.alloc(headerBytes)
   await (await segments.file(segment)).read(head, position - segment.base)
   return claimedBytes(head, 0) === 0
