@@ -1,10 +1,11 @@
 import { expect, test } from "vitest"
 import type { Cursor } from "./core/cursor.ts"
 import type { Condition } from "./core/troubles.ts"
-import type { RoutingPlace } from "./route/router.ts"
+import { type Router, type RoutingPlace, startRouter } from "./route/router.ts"
 import { createMetrics } from "./telemetry/metrics.ts"
 import { Overloads, tellConditions } from "./telling.ts"
 import { createSimulatedClock } from "./testing/clock.ts"
+import { createEvent, createMemoryLog, createRig, ordersAddress } from "./testing/rig.ts"
 
 function createLog() {
   const lines: string[] = []
@@ -26,6 +27,9 @@ function start() {
       partitions: 1,
       head: async () => cursor(hub.end),
       compare: (a: Cursor, b: Cursor) => Number(a) - Number(b),
+      read: async function* () {
+        yield { events: [{}], next: cursor(hub.end) }
+      },
     },
   }
   const router = { places: () => [{ partition: 0, here: cursor(hub.here), catching: hub.catching }] }
@@ -59,6 +63,29 @@ test("a router that is behind is told of once, and once when it has caught up", 
   await clock.advance(600_000)
   expect(said()).toEqual(["info: routing has caught up"])
   await stop()
+})
+
+test("a hub to which nothing is published is not behind, nor one whose events were dropped before they were routed", async () => {
+  const rig = createRig()
+  const { engine, power } = await rig.boot()
+  const log = createMemoryLog()
+  const router = startRouter({ engine, clock: power.clock, log })
+  const stopped = tellConditions({ engine, router, clock: power.clock }, log)
+  await rig.run(engine.catalog.put("topic/default/orders", { id: "orders" }))
+  await rig.clock.advance(300_000)
+  expect(log.lines).toEqual([])
+  await rig.run(Promise.all([stopped(), router.stop()]))
+  const standing = { places: () => [{ partition: 0, here: engine.log.oldest(), catching: [] }] }
+  const stop = tellConditions({ engine, router: standing as unknown as Router, clock: power.clock }, log)
+  await rig.run(engine.log.append(ordersAddress, [createEvent("a"), createEvent("b")]))
+  await rig.clock.advance(300_000)
+  expect(log.lines).toEqual(["warn: routing is more than 30 s behind what is published"])
+  await rig.run(engine.log.trim(ordersAddress, { eventsMax: 0 }))
+  await rig.clock.advance(300_000)
+  expect(log.lines).toHaveLength(1)
+  expect(log.infos).toContain("routing has caught up")
+  await rig.run(stop())
+  await rig.run(engine.close())
 })
 
 test("a trigger that reads its past for long is told of once, and ten of them at a time", async () => {

@@ -1,13 +1,13 @@
 import type { Settings } from "./config/schema.ts"
 import { type Clock, sleep } from "./core/clock.ts"
-import type { Engine } from "./core/engine.ts"
+import type { Engine, ReadOptions } from "./core/engine.ts"
 import { engineFigures } from "./core/figures.ts"
 import type { Logger } from "./core/logger.ts"
 import { ByTheMinute } from "./core/minutes.ts"
 import { type Condition, Conditions } from "./core/troubles.ts"
 import type { DeliveryWorker } from "./deliver/worker.ts"
 import type { PublishObserver } from "./ingest/publish.ts"
-import { Lag } from "./route/lag.ts"
+import { Lag, type LagSource } from "./route/lag.ts"
 import type { Router, RoutingPlace } from "./route/router.ts"
 import { ClockWatch } from "./telemetry/clock-watch.ts"
 import { descriptorsUsedUp } from "./telemetry/descriptors.ts"
@@ -68,7 +68,7 @@ export function tellConditions(
   const stop = new AbortController()
   const conditions = new Conditions(log)
   const watch = new ClockWatch(clock, log)
-  const followers = new Followers(engine, clock)
+  const followers = new Followers(engine, clock, stop.signal)
   const looking = (async () => {
     for (let looks = 0; !stop.signal.aborted; looks++) {
       await sleep(clock, lookMs, stop.signal)
@@ -94,11 +94,13 @@ export function tellConditions(
 class Followers {
   readonly #engine: Engine
   readonly #clock: Clock
+  readonly #stop: AbortSignal
   readonly #lags = new Map<number, Lag>()
 
-  constructor(engine: Engine, clock: Clock) {
+  constructor(engine: Engine, clock: Clock, stop: AbortSignal) {
     this.#engine = engine
     this.#clock = clock
+    this.#stop = stop
   }
 
   /** Where the log does not say how far it goes, what was known last holds. */
@@ -109,10 +111,26 @@ class Followers {
     for (const { partition, here } of places) {
       const end = await log.head(partition).catch(() => undefined)
       if (end === undefined) continue
-      const lag = this.#lags.get(partition) ?? new Lag(lagMsMax)
+      const lag = this.#lags.get(partition) ?? new Lag(lagMsMax, this.#sourceOf(partition))
       this.#lags.set(partition, lag)
-      lag.look(here, end, this.#clock.steady(), (a, b) => log.compare(a, b))
+      await lag.look(here, end, this.#clock.steady())
     }
+  }
+
+  #sourceOf(partition: number): LagSource {
+    const { log } = this.#engine
+    return {
+      compare: (a, b) => log.compare(a, b),
+      holdsEvent: (from, until) => this.#holdsEvent({ partition, from, until }).catch(() => undefined),
+    }
+  }
+
+  async #holdsEvent(stretch: ReadOptions): Promise<boolean | undefined> {
+    for await (const { events } of this.#engine.log.read({ ...stretch, batchMax: 1 })) {
+      if (events.length > 0) return true
+      if (this.#stop.aborted) return undefined
+    }
+    return false
   }
 
   behind(): readonly Condition[] {

@@ -13,12 +13,11 @@ import { answerJson, answerProblem, appendedJson, cut, drain, type Reply } from 
 import { publishItems } from "./batch.ts"
 import { noRoom, readBody } from "./body.ts"
 import { takeLines } from "./bulk.ts"
-import type { DirectHead, DirectRequest } from "./direct-request.ts"
+import type { DirectRequest } from "./direct-request.ts"
 import { type Head, readHead } from "./head.ts"
 import { parseIdempotencyKey, superfluousKey } from "./idempotency.ts"
 import type { IngestLimits } from "./limits.ts"
 import { Paces } from "./pace.ts"
-import { decodeTopic, topicPart } from "./path.ts"
 import { type ExpectedLast, type Publisher, type PublishObserver, tooLarge } from "./publish.ts"
 import { Refusal, type RefusalCode, refusalOfInvalid } from "./refusal.ts"
 import {
@@ -68,6 +67,19 @@ export function createIngest(options: IngestOptions): Ingest {
   return new HttpIngest(options)
 }
 
+const before = "/v1/topics/"
+const after = "/events"
+
+/** The topic's part of the path, as it is coded; undefined where the path is another one. */
+function topicPart(url: string): string | undefined {
+  if (!url.startsWith(before)) return undefined
+  const query = url.indexOf("?")
+  const end = (query < 0 ? url.length : query) - after.length
+  if (end <= before.length || !url.startsWith(after, end)) return undefined
+  const part = url.slice(before.length, end)
+  return part.includes("/") ? undefined : part
+}
+
 /** A request whose head is in order. */
 interface Admitted {
   readonly head: Head
@@ -79,21 +91,13 @@ interface Admitted {
   readonly id: string | undefined
   /** What is done to each event before it is published. */
   readonly prepare: (event: Event) => Event
+  /** When its head was read, by the clock's steady time. */
+  readonly begunAt: number
 }
 
 interface Request extends Admitted {
   readonly req: IncomingMessage
   readonly res: ServerResponse
-  readonly begunAt: number
-}
-
-/** How a publish ends. */
-interface Way {
-  readonly reply: Reply
-  /** When its head was read, by the clock's steady time. */
-  readonly begunAt: number
-  /** Gives its body's room back. */
-  release(): void
 }
 
 class HttpIngest implements Ingest {
@@ -134,10 +138,7 @@ class HttpIngest implements Ingest {
   handle(req: IncomingMessage, res: ServerResponse): void {
     try {
       const admitted = this.#admit(req.url!, req.rawHeaders)
-      const refusal =
-        admitted instanceof Refusal
-          ? admitted
-          : this.#receive({ ...admitted, begunAt: this.#options.clock.steady(), req, res })
+      const refusal = admitted instanceof Refusal ? admitted : this.#receive({ ...admitted, req, res })
       if (refusal !== undefined) this.#refuse(req, res, refusal)
     } catch (error) {
       this.#bug(req, res, error)
@@ -164,7 +165,9 @@ class HttpIngest implements Ingest {
     const id = idOf(head, mode)
     if (id instanceof Refusal) return id
     const expectedLast = head.expectedLast as ExpectedLast | undefined
-    return { head, address, type: known?.type, mode, expectedLast, id, prepare: this.#preparation(head) }
+    const begunAt = this.#options.clock.steady()
+    const prepare = this.#preparation(head)
+    return { head, address, type: known?.type, mode, expectedLast, id, prepare, begunAt }
   }
 
   #preparation({ trace }: Head): (event: Event) => Event {
@@ -187,11 +190,16 @@ class HttpIngest implements Ingest {
       case "structured":
         // An event is larger in JSON than it counts: escapes, base64.
         return this.#readBody(request, eventBytesMax * 2, this.#tooLarge, (body, release) =>
-          this.#publishOne(request, this.#json.decode(body), wayOf(request, release)),
+          this.#publishOne(request, this.#json.decode(body), release, this.#replyTo(request)),
         )
       case "binary":
         return this.#readBody(request, eventBytesMax, this.#tooLarge, (body, release) =>
-          this.#publishOne(request, this.#decodeBinary(request, request.req.rawHeaders, body), wayOf(request, release)),
+          this.#publishOne(
+            request,
+            this.#decodeBinary(request, request.req.rawHeaders, body),
+            release,
+            this.#replyTo(request),
+          ),
         )
     }
   }
@@ -238,20 +246,19 @@ class HttpIngest implements Ingest {
     return this.#options.publisher.wrap(address, type, body, kind, id)
   }
 
-  #publishOne(admitted: Admitted, event: Event | InvalidEvent, way: Way): Refusal | undefined {
+  #publishOne(admitted: Admitted, event: Event | InvalidEvent, release: () => void, reply: Reply): Refusal | undefined {
     if (event instanceof InvalidEvent) return refusalOfInvalid(event)
     const { address, expectedLast, prepare } = admitted
-    const { reply } = way
     this.#options.publisher.publish(address, [prepare(event)], expectedLast).then(
       (published) => {
-        way.release()
+        release()
         const one = published instanceof Refusal ? published : published[0]!
         if (one instanceof Refusal) return reply.problem(one)
         reply.json(202, appendedJson(event.id, one))
-        this.#observeAnswered(way.begunAt)
+        this.#observeAnswered(admitted)
       },
       (error: unknown) => {
-        way.release()
+        release()
         this.#options.onBug?.(error)
         reply.problem(failed)
       },
@@ -259,10 +266,21 @@ class HttpIngest implements Ingest {
     return undefined
   }
 
+  #replyTo({ req, res }: Request): Reply {
+    return {
+      json: (status, body) => answerJson(res, status, body),
+      problem(refusal) {
+        answerProblem(res, refusal)
+        if (!req.complete) drain(req, res)
+      },
+    }
+  }
+
   takeDirect(request: DirectRequest, reply: Reply): boolean {
     try {
-      const admitted = this.#admitDirect(request.head)
-      if (admitted === undefined) return false
+      if (topicPart(request.url) === undefined) return false
+      const admitted = this.#admit(request.url, request.rawHeaders)
+      if (!(admitted instanceof Refusal) && admitted.mode !== "structured" && admitted.mode !== "binary") return false
       const refusal = admitted instanceof Refusal ? admitted : this.#publishDirect(admitted, request, reply)
       if (refusal === undefined) return true
       this.#observeRefused(1)
@@ -274,31 +292,15 @@ class HttpIngest implements Ingest {
     return true
   }
 
-  /** A head that came before is looked at anew only where its key has come to be another tenant's, or nobody's. */
-  #admitDirect(head: DirectHead): Admitted | Refusal | undefined {
-    const known = head.known as Admitted | undefined
-    if (known !== undefined) {
-      if (this.#options.authorize(known.head.authorization)?.tenant === known.address.tenant) return known
-      head.known = undefined
-    }
-    if (topicPart(head.url) === undefined) return undefined
-    const admitted = this.#admit(head.url, head.rawHeaders)
-    if (admitted instanceof Refusal) return admitted
-    if (admitted.mode !== "structured" && admitted.mode !== "binary") return undefined
-    head.known = admitted
-    return admitted
-  }
-
-  #publishDirect(admitted: Admitted, { head, body }: DirectRequest, reply: Reply): Refusal | undefined {
-    const begunAt = this.#options.clock.steady()
+  #publishDirect(admitted: Admitted, { rawHeaders, body }: DirectRequest, reply: Reply): Refusal | undefined {
     const { eventBytesMax } = this.#options.limits
     const structured = admitted.mode === "structured"
     if (body.length > (structured ? eventBytesMax * 2 : eventBytesMax)) return this.#tooLarge
     if (!this.#budget.take(body.length)) return noRoom
     const release = () => this.#budget.give(body.length)
     try {
-      const event = structured ? this.#json.decode(body) : this.#decodeBinary(admitted, head.rawHeaders, body)
-      const refusal = this.#publishOne(admitted, event, { reply, begunAt, release })
+      const event = structured ? this.#json.decode(body) : this.#decodeBinary(admitted, rawHeaders, body)
+      const refusal = this.#publishOne(admitted, event, release, reply)
       if (refusal !== undefined) release()
       return refusal
     } catch (error) {
@@ -322,7 +324,7 @@ class HttpIngest implements Ingest {
         release()
         if (invalid > 0) this.#observeRefused(invalid)
         tally.answer(res)
-        if (tally.rejected === 0) this.#observeAnswered(request.begunAt)
+        if (tally.rejected === 0) this.#observeAnswered(request)
       },
       onBug: (error) => {
         release()
@@ -361,7 +363,7 @@ class HttpIngest implements Ingest {
     else drain(req, res)
   }
 
-  #observeAnswered(begunAt: number): void {
+  #observeAnswered({ begunAt }: Admitted): void {
     const { observe, clock } = this.#options
     if (observe?.answered !== undefined) observe.answered(clock.steady() - begunAt)
   }
@@ -378,19 +380,18 @@ class HttpIngest implements Ingest {
   }
 }
 
-function wayOf({ req, res, begunAt }: Request, release: () => void): Way {
-  const reply: Reply = {
-    json: (status, body) => answerJson(res, status, body),
-    problem(refusal) {
-      answerProblem(res, refusal)
-      if (!req.complete) drain(req, res)
-    },
-  }
-  return { reply, begunAt, release }
-}
-
 /** The id that an Idempotency-Key gives to raw input. */
 function idOf({ idempotencyKey, attributes }: Head, mode: ContentMode): string | undefined | Refusal {
   if (idempotencyKey === undefined) return undefined
   return mode === "binary" && !attributes ? parseIdempotencyKey(idempotencyKey) : superfluousKey
+}
+
+function decodeTopic(part: string): string | Refusal {
+  if (!part.includes("%")) return part
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    // URIError: not percent-coded UTF-8.
+    return new Refusal("invalid-argument", "the topic in the path is not percent-coded UTF-8")
+  }
 }
