@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest"
 import { createSimulatedClock, quiesce } from "../testing/clock.ts"
 import type { Reply } from "./answer.ts"
 import { type DirectConnections, restMs, takeConnections, togetherMax } from "./direct.ts"
-import { type DirectRequest, parseDirect } from "./direct-request.ts"
+import { type DirectRequest, DirectRequests } from "./direct-request.ts"
 import { authorization, type Fixture, openFixture } from "./fixture.ts"
 
 const head = `Host: x\r\nAuthorization: ${authorization}\r\n`
@@ -177,7 +177,7 @@ describe("a connection", () => {
     }
     const server = createServer(listener)
     const take = (request: DirectRequest, reply: Reply) => {
-      if (!request.url.startsWith("/v1/topics/")) return false
+      if (!request.head.url.startsWith("/v1/topics/")) return false
       return taken.push({ request, reply }) > 0
     }
     const connections = takeConnections(server, { clock, keepAliveMs: 65_000, take })
@@ -310,8 +310,8 @@ describe("a connection", () => {
 })
 
 test("what says more of how it is framed than its length is node:http's", () => {
-  const parsed = (more: string) => parseDirect(Buffer.from(publish("{}", more), "latin1"))
-  expect(parsed(type)).toMatchObject({ url: "/v1/topics/t/events", body: Buffer.from("{}") })
+  const parsed = (more: string) => new DirectRequests().read(Buffer.from(publish("{}", more), "latin1"))
+  expect(parsed(type)).toMatchObject({ head: { url: "/v1/topics/t/events" }, body: Buffer.from("{}") })
   for (const more of ["Transfer-Encoding: chunked", "Expect: 100-continue", "TE: trailers", "Upgrade: h2c", "Host: y"])
     expect(parsed(`${more}\r\n`), more).toBeUndefined()
   for (const more of ["Content-Length: 2", "Connection: close", "X: a\r\n b", "X : a", "X: a\rb", "X", "X: \u0007"])

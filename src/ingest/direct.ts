@@ -2,7 +2,7 @@ import { type Server, STATUS_CODES } from "node:http"
 import type { Socket } from "node:net"
 import type { Clock } from "../core/clock.ts"
 import { json, problemHeaders, problemJsonOf, type Reply } from "./answer.ts"
-import { type DirectRequest, parseDirect } from "./direct-request.ts"
+import { type DirectRequest, DirectRequests } from "./direct-request.ts"
 import type { Refusal } from "./refusal.ts"
 
 /** Publishes of one connection that are under way before nothing more is read of it. */
@@ -27,16 +27,16 @@ export interface DirectOptions {
 export class DirectConnections {
   readonly #options: DirectOptions
   readonly #connections = new Set<DirectConnection>()
-  readonly #date: DateText
+  readonly #shared: Shared
 
   constructor(options: DirectOptions) {
     this.#options = options
-    this.#date = new DateText(options.clock)
+    this.#shared = { requests: new DirectRequests(), tail: new AnswerTail(options) }
   }
 
   accept(socket: Socket): void {
     const leave = () => this.#connections.delete(connection)
-    const connection = new DirectConnection(socket, this.#options, this.#date, leave)
+    const connection = new DirectConnection(socket, this.#options, this.#shared, leave)
     this.#connections.add(connection)
   }
 
@@ -64,10 +64,16 @@ export function takeConnections(server: Server, options: Omit<DirectOptions, "se
   return connections
 }
 
+/** What all connections share. */
+interface Shared {
+  readonly requests: DirectRequests
+  readonly tail: AnswerTail
+}
+
 class DirectConnection {
   readonly #socket: Socket
   readonly #options: DirectOptions
-  readonly #date: DateText
+  readonly #shared: Shared
   readonly #leave: () => void
   /** What is under way, in the order of the requests, which is that of the answers. */
   readonly #exchanges: Exchange[] = []
@@ -81,10 +87,10 @@ class DirectConnection {
   #closing = false
   #over = false
 
-  constructor(socket: Socket, options: DirectOptions, date: DateText, leave: () => void) {
+  constructor(socket: Socket, options: DirectOptions, shared: Shared, leave: () => void) {
     this.#socket = socket
     this.#options = options
-    this.#date = date
+    this.#shared = shared
     this.#leave = leave
     socket.setTimeout(options.keepAliveMs)
     socket.on("data", this.#onData)
@@ -163,7 +169,7 @@ class DirectConnection {
     while (this.#rest !== undefined) {
       if (this.#exchanges.length >= togetherMax || this.#socket.writableNeedDrain) return "full"
       const rest = this.#rest
-      const request = parseDirect(rest)
+      const request = this.#shared.requests.read(rest)
       if (request === "more") {
         this.#wait()
         return "open"
@@ -185,7 +191,7 @@ class DirectConnection {
   }
 
   #begin(request: DirectRequest): boolean {
-    const exchange = new Exchange(this.#date, this.#options.keepAliveMs, this.#flush)
+    const exchange = new Exchange(this.#shared.tail, this.#flush)
     this.#exchanges.push(exchange)
     if (this.#options.take(request, exchange)) return true
     this.#exchanges.pop()
@@ -245,56 +251,60 @@ class DirectConnection {
   }
 }
 
+const [statusBegin, accepted] = ["HTTP/1.1 ", `HTTP/1.1 202 ${STATUS_CODES[202]}\r\ncontent-type: ${json}\r\n`]
+
 class Exchange implements Reply {
-  readonly #date: DateText
-  readonly #keepAliveMs: number
+  readonly #tail: AnswerTail
   readonly #answered: () => void
   /** Head and body, once they are there. */
   answer: string | undefined
   isAscii = true
 
-  constructor(date: DateText, keepAliveMs: number, answered: () => void) {
-    this.#date = date
-    this.#keepAliveMs = keepAliveMs
+  constructor(tail: AnswerTail, answered: () => void) {
+    this.#tail = tail
     this.#answered = answered
   }
 
   json(status: number, body: string): void {
-    this.#write(status, `content-type: ${json}\r\n`, body)
+    const begin =
+      status === 202 ? accepted : `${statusBegin}${status} ${STATUS_CODES[status]}\r\ncontent-type: ${json}\r\n`
+    this.#write(begin, body)
   }
 
   problem(refusal: Refusal): void {
     const headers = problemHeaders(refusal)
-    let lines = ""
-    for (let i = 0; i < headers.length; i += 2) lines += `${headers[i]}: ${headers[i + 1]}\r\n`
-    this.#write(refusal.status, lines, problemJsonOf(refusal))
+    let begin = `${statusBegin}${refusal.status} ${STATUS_CODES[refusal.status]}\r\n`
+    for (let i = 0; i < headers.length; i += 2) begin += `${headers[i]}: ${headers[i + 1]}\r\n`
+    this.#write(begin, problemJsonOf(refusal))
   }
 
-  #write(status: number, lines: string, body: string): void {
+  #write(begin: string, body: string): void {
     const length = Buffer.byteLength(body)
     this.isAscii = length === body.length
-    this.answer =
-      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines}content-length: ${length}\r\nDate: ${this.#date.text}\r\n` +
-      `Connection: keep-alive\r\nKeep-Alive: timeout=${this.#keepAliveMs / 1_000}\r\n\r\n${body}`
+    this.answer = `${begin}content-length: ${length}${this.#tail.text}${body}`
     this.#answered()
   }
 }
 
-/** The time as HTTP says it, made once a second. */
-class DateText {
+/** The rest of every answer's head, made once a second, with the time as HTTP says it. */
+class AnswerTail {
   readonly #clock: Clock
+  readonly #keepAliveMs: number
   #second = Number.NaN
   #text = ""
 
-  constructor(clock: Clock) {
+  constructor({ clock, keepAliveMs }: Pick<DirectOptions, "clock" | "keepAliveMs">) {
     this.#clock = clock
+    this.#keepAliveMs = keepAliveMs
   }
 
   get text(): string {
     const second = Math.floor(this.#clock.now() / 1_000)
     if (second !== this.#second) {
       this.#second = second
-      this.#text = new Date(second * 1_000).toUTCString()
+      const date = new Date(second * 1_000).toUTCString()
+      const keepAlive = `Connection: keep-alive\r\nKeep-Alive: timeout=${this.#keepAliveMs / 1_000}`
+      this.#text = `\r\nDate: ${date}\r\n${keepAlive}\r\n\r\n`
     }
     return this.#text
   }

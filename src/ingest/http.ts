@@ -13,11 +13,12 @@ import { answerJson, answerProblem, appendedJson, cut, drain, type Reply } from 
 import { publishItems } from "./batch.ts"
 import { noRoom, readBody } from "./body.ts"
 import { takeLines } from "./bulk.ts"
-import type { DirectRequest } from "./direct-request.ts"
+import type { DirectHead, DirectRequest } from "./direct-request.ts"
 import { type Head, readHead } from "./head.ts"
 import { parseIdempotencyKey, superfluousKey } from "./idempotency.ts"
 import type { IngestLimits } from "./limits.ts"
 import { Paces } from "./pace.ts"
+import { decodeTopic, topicPart } from "./path.ts"
 import { type ExpectedLast, type Publisher, type PublishObserver, tooLarge } from "./publish.ts"
 import { Refusal, type RefusalCode, refusalOfInvalid } from "./refusal.ts"
 import {
@@ -67,19 +68,6 @@ export function createIngest(options: IngestOptions): Ingest {
   return new HttpIngest(options)
 }
 
-const before = "/v1/topics/"
-const after = "/events"
-
-/** The topic's part of the path, as it is coded; undefined where the path is another one. */
-function topicPart(url: string): string | undefined {
-  if (!url.startsWith(before)) return undefined
-  const query = url.indexOf("?")
-  const end = (query < 0 ? url.length : query) - after.length
-  if (end <= before.length || !url.startsWith(after, end)) return undefined
-  const part = url.slice(before.length, end)
-  return part.includes("/") ? undefined : part
-}
-
 /** A request whose head is in order. */
 interface Admitted {
   readonly head: Head
@@ -91,13 +79,21 @@ interface Admitted {
   readonly id: string | undefined
   /** What is done to each event before it is published. */
   readonly prepare: (event: Event) => Event
-  /** When its head was read, by the clock's steady time. */
-  readonly begunAt: number
 }
 
 interface Request extends Admitted {
   readonly req: IncomingMessage
   readonly res: ServerResponse
+  readonly begunAt: number
+}
+
+/** How a publish ends. */
+interface Way {
+  readonly reply: Reply
+  /** When its head was read, by the clock's steady time. */
+  readonly begunAt: number
+  /** Gives its body's room back. */
+  release(): void
 }
 
 class HttpIngest implements Ingest {
@@ -138,7 +134,10 @@ class HttpIngest implements Ingest {
   handle(req: IncomingMessage, res: ServerResponse): void {
     try {
       const admitted = this.#admit(req.url!, req.rawHeaders)
-      const refusal = admitted instanceof Refusal ? admitted : this.#receive({ ...admitted, req, res })
+      const refusal =
+        admitted instanceof Refusal
+          ? admitted
+          : this.#receive({ ...admitted, begunAt: this.#options.clock.steady(), req, res })
       if (refusal !== undefined) this.#refuse(req, res, refusal)
     } catch (error) {
       this.#bug(req, res, error)
@@ -165,9 +164,7 @@ class HttpIngest implements Ingest {
     const id = idOf(head, mode)
     if (id instanceof Refusal) return id
     const expectedLast = head.expectedLast as ExpectedLast | undefined
-    const begunAt = this.#options.clock.steady()
-    const prepare = this.#preparation(head)
-    return { head, address, type: known?.type, mode, expectedLast, id, prepare, begunAt }
+    return { head, address, type: known?.type, mode, expectedLast, id, prepare: this.#preparation(head) }
   }
 
   #preparation({ trace }: Head): (event: Event) => Event {
@@ -190,16 +187,11 @@ class HttpIngest implements Ingest {
       case "structured":
         // An event is larger in JSON than it counts: escapes, base64.
         return this.#readBody(request, eventBytesMax * 2, this.#tooLarge, (body, release) =>
-          this.#publishOne(request, this.#json.decode(body), release, this.#replyTo(request)),
+          this.#publishOne(request, this.#json.decode(body), wayOf(request, release)),
         )
       case "binary":
         return this.#readBody(request, eventBytesMax, this.#tooLarge, (body, release) =>
-          this.#publishOne(
-            request,
-            this.#decodeBinary(request, request.req.rawHeaders, body),
-            release,
-            this.#replyTo(request),
-          ),
+          this.#publishOne(request, this.#decodeBinary(request, request.req.rawHeaders, body), wayOf(request, release)),
         )
     }
   }
@@ -246,19 +238,20 @@ class HttpIngest implements Ingest {
     return this.#options.publisher.wrap(address, type, body, kind, id)
   }
 
-  #publishOne(admitted: Admitted, event: Event | InvalidEvent, release: () => void, reply: Reply): Refusal | undefined {
+  #publishOne(admitted: Admitted, event: Event | InvalidEvent, way: Way): Refusal | undefined {
     if (event instanceof InvalidEvent) return refusalOfInvalid(event)
     const { address, expectedLast, prepare } = admitted
+    const { reply } = way
     this.#options.publisher.publish(address, [prepare(event)], expectedLast).then(
       (published) => {
-        release()
+        way.release()
         const one = published instanceof Refusal ? published : published[0]!
         if (one instanceof Refusal) return reply.problem(one)
         reply.json(202, appendedJson(event.id, one))
-        this.#observeAnswered(admitted)
+        this.#observeAnswered(way.begunAt)
       },
       (error: unknown) => {
-        release()
+        way.release()
         this.#options.onBug?.(error)
         reply.problem(failed)
       },
@@ -266,21 +259,10 @@ class HttpIngest implements Ingest {
     return undefined
   }
 
-  #replyTo({ req, res }: Request): Reply {
-    return {
-      json: (status, body) => answerJson(res, status, body),
-      problem(refusal) {
-        answerProblem(res, refusal)
-        if (!req.complete) drain(req, res)
-      },
-    }
-  }
-
   takeDirect(request: DirectRequest, reply: Reply): boolean {
     try {
-      if (topicPart(request.url) === undefined) return false
-      const admitted = this.#admit(request.url, request.rawHeaders)
-      if (!(admitted instanceof Refusal) && admitted.mode !== "structured" && admitted.mode !== "binary") return false
+      const admitted = this.#admitDirect(request.head)
+      if (admitted === undefined) return false
       const refusal = admitted instanceof Refusal ? admitted : this.#publishDirect(admitted, request, reply)
       if (refusal === undefined) return true
       this.#observeRefused(1)
@@ -292,15 +274,31 @@ class HttpIngest implements Ingest {
     return true
   }
 
-  #publishDirect(admitted: Admitted, { rawHeaders, body }: DirectRequest, reply: Reply): Refusal | undefined {
+  /** A head that came before is looked at anew only where its key has come to be another tenant's, or nobody's. */
+  #admitDirect(head: DirectHead): Admitted | Refusal | undefined {
+    const known = head.known as Admitted | undefined
+    if (known !== undefined) {
+      if (this.#options.authorize(known.head.authorization)?.tenant === known.address.tenant) return known
+      head.known = undefined
+    }
+    if (topicPart(head.url) === undefined) return undefined
+    const admitted = this.#admit(head.url, head.rawHeaders)
+    if (admitted instanceof Refusal) return admitted
+    if (admitted.mode !== "structured" && admitted.mode !== "binary") return undefined
+    head.known = admitted
+    return admitted
+  }
+
+  #publishDirect(admitted: Admitted, { head, body }: DirectRequest, reply: Reply): Refusal | undefined {
+    const begunAt = this.#options.clock.steady()
     const { eventBytesMax } = this.#options.limits
     const structured = admitted.mode === "structured"
     if (body.length > (structured ? eventBytesMax * 2 : eventBytesMax)) return this.#tooLarge
     if (!this.#budget.take(body.length)) return noRoom
     const release = () => this.#budget.give(body.length)
     try {
-      const event = structured ? this.#json.decode(body) : this.#decodeBinary(admitted, rawHeaders, body)
-      const refusal = this.#publishOne(admitted, event, release, reply)
+      const event = structured ? this.#json.decode(body) : this.#decodeBinary(admitted, head.rawHeaders, body)
+      const refusal = this.#publishOne(admitted, event, { reply, begunAt, release })
       if (refusal !== undefined) release()
       return refusal
     } catch (error) {
@@ -324,7 +322,7 @@ class HttpIngest implements Ingest {
         release()
         if (invalid > 0) this.#observeRefused(invalid)
         tally.answer(res)
-        if (tally.rejected === 0) this.#observeAnswered(request)
+        if (tally.rejected === 0) this.#observeAnswered(request.begunAt)
       },
       onBug: (error) => {
         release()
@@ -363,7 +361,7 @@ class HttpIngest implements Ingest {
     else drain(req, res)
   }
 
-  #observeAnswered({ begunAt }: Admitted): void {
+  #observeAnswered(begunAt: number): void {
     const { observe, clock } = this.#options
     if (observe?.answered !== undefined) observe.answered(clock.steady() - begunAt)
   }
@@ -380,18 +378,19 @@ class HttpIngest implements Ingest {
   }
 }
 
+function wayOf({ req, res, begunAt }: Request, release: () => void): Way {
+  const reply: Reply = {
+    json: (status, body) => answerJson(res, status, body),
+    problem(refusal) {
+      answerProblem(res, refusal)
+      if (!req.complete) drain(req, res)
+    },
+  }
+  return { reply, begunAt, release }
+}
+
 /** The id that an Idempotency-Key gives to raw input. */
 function idOf({ idempotencyKey, attributes }: Head, mode: ContentMode): string | undefined | Refusal {
   if (idempotencyKey === undefined) return undefined
   return mode === "binary" && !attributes ? parseIdempotencyKey(idempotencyKey) : superfluousKey
-}
-
-function decodeTopic(part: string): string | Refusal {
-  if (!part.includes("%")) return part
-  try {
-    return decodeURIComponent(part)
-  } catch {
-    // URIError: not percent-coded UTF-8.
-    return new Refusal("invalid-argument", "the topic in the path is not percent-coded UTF-8")
-  }
 }
