@@ -483,3 +483,16 @@ test("a start after the state was lost asks no more, however many places were le
   }
   expect([await repeat(orders, "b"), await repeat(users, "d")]).toEqual([true, true])
 })
+
+test("what was stored event by event is read together", async () => {
+  const { open, run } = machine("together")
+  const log = await open()
+  for (let i = 0; i < 50; i++) await run(log.append(orders, [event(`${i}`)]))
+  const counts: number[] = []
+  const reading = (async () => {
+    for await (const { events } of log.read({})) counts.push(events.length)
+  })()
+  await run(reading)
+  expect(counts).toEqual([50])
+  await run(log.close())
+})

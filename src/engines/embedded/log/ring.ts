@@ -86,16 +86,29 @@ export class Ring {
 
   /** A copy of at most `bytes` of the log from `position`; undefined where it is not in memory. Pending runs count. */
   copy(position: number, bytes: number): Buffer | undefined {
-    const extent = this.#find(position)
+    const at = this.#find(position)
+    const extent = this.#extents[at]
     if (extent === undefined) return undefined
     const from = extent.offset + position - extent.position
-    const to = Math.min(from + bytes, extent.offset + extent.length)
+    const to = Math.min(from + bytes, this.#endOfRun(at, from + bytes))
     const copy = Buffer.allocUnsafeSlow(to - from)
     this.#memory.copy(copy, 0, from, to)
     return copy
   }
 
-  #find(position: number): Extent | undefined {
+  /** Where the memory ends in which runs follow one another as they do in the log, or some place from `enough` on. */
+  #endOfRun(at: number, enough: number): number {
+    let run = this.#extents[at]!
+    for (let i = at + 1; i < this.#extents.length && run.offset + run.length < enough; i++) {
+      const next = this.#extents[i]!
+      if (next.position !== run.position + run.length || next.offset !== run.offset + run.length) break
+      run = next
+    }
+    return run.offset + run.length
+  }
+
+  /** Which run holds `position`; -1 where none does. */
+  #find(position: number): number {
     let low = 0
     let high = this.#extents.length - 1
     while (low <= high) {
@@ -103,9 +116,9 @@ export class Ring {
       const extent = this.#extents[middle]!
       if (position < extent.position) high = middle - 1
       else if (position >= extent.position + extent.length) low = middle + 1
-      else return extent
+      else return middle
     }
-    return undefined
+    return -1
   }
 }
 
