@@ -1,7 +1,9 @@
+import { once } from "node:events"
 import { existsSync, mkdtempSync, rmSync } from "node:fs"
+import { Agent, get, type IncomingMessage } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { afterEach, beforeEach, expect, test } from "vitest"
+import { afterEach, beforeEach, expect, test, vi } from "vitest"
 import { loadSettings } from "./config/load.ts"
 import { type Door, makeDoor } from "./door.ts"
 import { startHub } from "./main.ts"
@@ -45,6 +47,24 @@ test("what comes once there is a hub is the hub's", async () => {
   expect((await fetch(`${url}/readyz`)).status).toBe(503)
   door.lead((_, response) => void response.end("the hub"))
   expect(await (await fetch(`${url}/readyz`)).text()).toBe("the hub")
+})
+
+test("a client that always has another request does not hold up a stop", async () => {
+  door.lead((_, response) => void response.end("."))
+  let answered = 0
+  const client = (async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    // Ends: when the door no longer answers.
+    for (;;) {
+      const request = get(url, { agent })
+      const [response] = (await once(request, "response")) as [IncomingMessage]
+      await once(response.resume(), "end")
+      answered++
+    }
+  })().catch(() => {})
+  await vi.waitUntil(() => answered > 10)
+  await door.leave()
+  await client
 })
 
 test("a hub listens before it opens anything", async () => {

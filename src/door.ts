@@ -24,6 +24,8 @@ export interface Door {
 }
 
 const keepAliveMs = 65_000
+/** How often it is looked for connections that have become idle, while the hub stops. */
+const sweepMs = 50
 /** A client that neither sends nor takes anything for this long is cut off; what streams says something more often. */
 const idleMs = 120_000
 
@@ -35,7 +37,12 @@ export function makeDoor(): Door {
       .writeHead(status, { "content-type": type, connection: "close", ...(status === 503 && { "retry-after": "1" }) })
       .end(JSON.stringify(body))
   }
-  const led: RequestListener = (request, response) => listener(request, response)
+  let isLeaving = false
+  const led: RequestListener = (request, response) => {
+    // So that a client that always has another request does not hold up a stop.
+    if (isLeaving) response.shouldKeepAlive = false
+    listener(request, response)
+  }
   const server = createServer({ keepAliveTimeout: keepAliveMs, noDelay: true }, led).setTimeout(idleMs)
   leaveContinueTo(server, led)
   // That a connection cannot be taken, since too many files are open, ends nothing; the log tells of it (telemetry/descriptors.ts).
@@ -56,11 +63,13 @@ export function makeDoor(): Door {
       listener = to
       publishes = ingest
     },
-    leave() {
+    async leave() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      isLeaving = true
       direct.closeIdle()
-      server.closeIdleConnections()
-      return closed
+      const stopSweeping = every(sweepMs, () => server.closeIdleConnections())
+      await closed
+      stopSweeping()
     },
     close() {
       server.close()
@@ -68,6 +77,17 @@ export function makeDoor(): Door {
       server.closeAllConnections()
     },
   }
+}
+
+/** Does something now and again and again, until what it answers is called. */
+function every(ms: number, work: () => void): () => void {
+  let cancel = () => {}
+  const go = () => {
+    work()
+    cancel = systemClock.after(ms, go)
+  }
+  go()
+  return () => cancel()
 }
 
 /** As the hub itself answers, in what there is to say yet. */

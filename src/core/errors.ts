@@ -67,6 +67,9 @@ export class StorageError extends Error {
   override readonly name = "StorageError"
 }
 
+/** The engine holds no event of this size; `message` says how much it does. */
+export class EventTooLargeError extends StorageError {}
+
 /** Nobody who stores answers at present: what was asked for is not known to be done, and may be asked for again. */
 export class UnavailableError extends StorageError {}
 

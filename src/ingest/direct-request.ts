@@ -24,11 +24,20 @@ const headBytesMax = 16_384
 const headersMax = 64
 /** Nothing that a server may read in two ways: no folded line, no lone CR or LF, no control character. */
 const shape = /^POST ([!-~]+) HTTP\/1\.1(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*)+$/
+const blanks = /^[ \t]+|[ \t]+$/g
 const digits = /^\d{1,9}$/
 /** Of a larger body the connection is not waited for here. */
 const waitedBytesMax = 65_536
 /** What says how a connection or a body goes on, beyond the plainest way. */
-const unplain = new Set(["expect", "http2-settings", "te", "trailer", "transfer-encoding", "upgrade"])
+const unplain = new Set([
+  "expect",
+  "http2-settings",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+])
 
 /** Heads of this size at most are remembered, and so many of them: clients send the same one again and again. */
 const [knownBytesMax, knownMax] = [1_024, 1_024]
@@ -85,9 +94,14 @@ function headersOf(head: string): readonly string[] | undefined {
   for (let i = 1; i < lines.length; i++) {
     const line = lines[i]!
     const colon = line.indexOf(":")
-    raw.push(line.slice(0, colon), line.slice(colon + 1).trim())
+    raw.push(line.slice(0, colon), trimmed(line.slice(colon + 1)))
   }
   return raw
+}
+
+/** Without spaces and tabs around it: of other bytes that some take for blank none is (RFC 9110, 5.6.3). */
+function trimmed(value: string): string {
+  return value.replace(blanks, "")
 }
 
 /** The body's length, where there is one host and one length, and nothing else about the connection. */

@@ -39,6 +39,8 @@ describe("whatever a client sends", () => {
     "Connection: close\r\n",
     "Content-Length: 3\r\n",
     "Content-Length: +3\r\n",
+    "Proxy-Connection: close\r\n",
+    "ce-subject: a\u00a0\r\nce-id: 2\r\nce-source: /s\r\nce-type: t\r\nce-specversion: 1.0\r\n",
     "Transfer-Encoding: chunked\r\n",
     "Expect: nothing\r\n",
     "Upgrade: h2c\r\nConnection: upgrade\r\n",
@@ -298,6 +300,19 @@ describe("a connection", () => {
     await gone
   })
 
+  test("whose client has no more to say is answered, whatever it left unfinished", async () => {
+    for (const rest of ["", "POST /v1/top", publish("12345").slice(0, -2)]) {
+      const { socket, taken, text, until } = await serve()
+      socket.end(publish("1") + rest)
+      await until(() => taken.length === 1)
+      await quiesce()
+      const closed = once(socket, "close")
+      taken[0]!.reply.json(202, "{}")
+      await closed
+      expect(text()).toMatch(/^HTTP\/1\.1 202 Accepted\r\n[^{]*\{\}$/s)
+    }
+  })
+
   test("that is gone takes no answers", async () => {
     const { socket, taken, until, connections } = await serve()
     socket.write(publish("1") + publish("2"))
@@ -309,12 +324,29 @@ describe("a connection", () => {
   })
 })
 
+test("what is refused straight away counts as what it was", async () => {
+  const hub = await openFixture()
+  const answer = await hub.post("t", { authorization: "Bearer wrong" }, "x")
+  expect(answer.status).toBe(401)
+  expect(hub.counts).toEqual([expect.objectContaining({ refused: 1, code: "unauthenticated" })])
+  await hub.close()
+})
+
 test("what says more of how it is framed than its length is node:http's", () => {
   const parsed = (more: string) => new DirectRequests().read(Buffer.from(publish("{}", more), "latin1"))
   expect(parsed(type)).toMatchObject({ head: { url: "/v1/topics/t/events" }, body: Buffer.from("{}") })
   for (const more of ["Transfer-Encoding: chunked", "Expect: 100-continue", "TE: trailers", "Upgrade: h2c", "Host: y"])
     expect(parsed(`${more}\r\n`), more).toBeUndefined()
-  for (const more of ["Content-Length: 2", "Connection: close", "X: a\r\n b", "X : a", "X: a\rb", "X", "X: \u0007"])
+  for (const more of [
+    "Content-Length: 2",
+    "Content-Length: 2\u00a0",
+    "Connection: close",
+    "X: a\r\n b",
+    "X : a",
+    "X: a\rb",
+    "X",
+    "X: \u0007",
+  ])
     expect(parsed(`${more}\r\n`), more).toBeUndefined()
   expect(parsed("X: a\r\n".repeat(100))).toBeUndefined()
 })

@@ -116,11 +116,11 @@ class DirectConnection {
     this.#go()
   }
 
-  /** Nothing more will come; what is there of a request is node:http's to refuse. */
+  /** Nothing more will come: of a request that is not whole nothing is done, and what is under way is answered. */
   readonly #onEnd = (): void => {
-    this.#closing = true
-    if (this.#cancel !== undefined) this.destroy()
-    else this.close()
+    this.#stopWaiting()
+    this.#rest = undefined
+    this.close()
   }
 
   readonly #onDrain = (): void => this.#go()

@@ -265,7 +265,7 @@ class HttpIngest implements Ingest {
       if (admitted === undefined) return false
       const refusal = admitted instanceof Refusal ? admitted : this.#publishDirect(admitted, request, reply)
       if (refusal === undefined) return true
-      this.#observeRefused(1)
+      this.#observeRefused(1, refusal.code)
       reply.problem(refusal)
     } catch (error) {
       this.#options.onBug?.(error)

@@ -1,6 +1,7 @@
 import type { Cursor } from "../core/cursor.ts"
 import {
   ClosedError,
+  EventTooLargeError,
   ExpectedLastError,
   InvalidCursorError,
   OverloadError,
@@ -82,6 +83,7 @@ export function refusalOfError(error: unknown): Refusal | undefined {
   if (error instanceof UnavailableError) {
     return new Refusal("overloaded", `${error.message}; try again soon`, { retryAfterMs: 1_000 })
   }
+  if (error instanceof EventTooLargeError) return new Refusal("too-large", error.message)
   if (error instanceof StorageError) {
     return new Refusal("internal", "the events could not be written and are not stored; the hub's log says why")
   }

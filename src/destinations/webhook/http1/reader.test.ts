@@ -179,6 +179,7 @@ describe("an answer", () => {
     ["HTTP/1.1 200 OK\r\na: x\nb: y\r\n\r\n", /control character/],
     ["HTTP/1.1 200 OK\r\ncontent-length: 1, 2\r\n\r\n", /content-length/],
     ["HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n", /content-length/],
+    ["HTTP/1.1 200 OK\r\ncontent-length: 1\u00a0\r\n\r\n", /content-length/],
     ["HTTP/1.1 200 OK\r\ncontent-length: 0x1\r\n\r\n", /content-length/],
     [`HTTP/1.1 200 OK\r\na: ${"x".repeat(headBytesMax)}`, /longer than 16 KiB/],
   ])("%j is none", (answer, fault) => {

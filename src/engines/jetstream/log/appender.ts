@@ -2,7 +2,14 @@ import { nuid } from "@nats-io/nats-core"
 import type { Address } from "../../../core/address.ts"
 import type { Clock } from "../../../core/clock.ts"
 import type { Appended, AppendOptions } from "../../../core/engine.ts"
-import { ClosedError, OverloadError, StorageError, StorageFullError, UnavailableError } from "../../../core/errors.ts"
+import {
+  ClosedError,
+  EventTooLargeError,
+  OverloadError,
+  StorageError,
+  StorageFullError,
+  UnavailableError,
+} from "../../../core/errors.ts"
 import type { Event } from "../../../core/event.ts"
 import { Repeats } from "../../embedded/log/repeats.ts"
 import { type Names, partitionOf } from "../names.ts"
@@ -247,11 +254,11 @@ export class Appender {
     target.lane.put(outgoing)
   }
 
-  #tooLarge({ lane }: Target, outgoing: Outgoing): StorageError | undefined {
+  #tooLarge({ lane }: Target, outgoing: Outgoing): EventTooLargeError | undefined {
     const max = this.#options.payloadBytesMax()
     if (outgoing.largestBytes <= max) return undefined
     lane.drop(outgoing)
-    return new StorageError(
+    return new EventTooLargeError(
       `an event takes ${outgoing.largestBytes} bytes, and the NATS server no more than ${max}: raise its max_payload`,
     )
   }
