@@ -118,6 +118,7 @@ test("dead letters are listed, filtered, paged, read and redriven", async () => 
   expect(one.body.attempts.map((attempt: { number: number }) => attempt.number)).toEqual([1, 2])
   expect(one.body.attempts[1]).toEqual({
     number: 2,
+    destination: "shop",
     startedAt: new Date(2_000).toISOString(),
     durationMs: 5,
     outcome: failed,

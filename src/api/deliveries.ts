@@ -8,6 +8,7 @@ import { fingerprintOf } from "../core/fingerprint.ts"
 import type { OpenDelivery } from "../core/open-delivery.ts"
 import type { Trigger } from "../core/resources.ts"
 import type { ApiContext } from "./context.ts"
+import { openOfEvent } from "./open-of-event.ts"
 import { createPace } from "./pace.ts"
 import { resourceKey } from "./resource-store.ts"
 import type { Share } from "./room.ts"
@@ -48,6 +49,9 @@ export const AttemptSchema = component(
   "Attempt",
   Type.Object({
     number: Type.Integer({ description: "From 1." }),
+    destination: Type.String({
+      description: "Where it went: another one than the delivery's, where that was moved since.",
+    }),
     startedAt: Timestamp,
     durationMs: Type.Number(),
     outcome: OutcomeSchema,
@@ -59,7 +63,9 @@ export const DeliverySchema = component(
   Type.Object({
     id: Type.String(),
     trigger: Type.String(),
-    destination: Type.String(),
+    destination: Type.String({
+      description: "Where it is to go, or where it went last; a trigger's own may be another one by now.",
+    }),
     state: choice(["due", "leased", "parked", "held", "done", "dead", "discarded", "dropped"], {
       description:
         "due: waits for its turn; leased: being sent; parked: waits for its retry; held: its trigger is paused; " +
@@ -94,8 +100,9 @@ export interface Fired {
 }
 
 interface Tried extends Fired {
+  /** Of the last one that anything followed from, as is the verdict. */
+  destination: string
   readonly attempts: ShownAttempt[]
-  /** Of the last one that anything followed from. */
   verdict: string | undefined
 }
 
@@ -121,6 +128,8 @@ export async function deliveriesFor(
     attemptsOf(context, tenant, cursor, share),
     discardsOf(context, tenant, cursor),
   ])
+  const open = await openOfEvent(context, tenant, cursor)
+  share.add(open.size * shownBytes)
   const pace = createPace(context.clock)
   const candidates = new Map<string, Fired>()
   for (const each of fired) {
@@ -128,17 +137,20 @@ export async function deliveriesFor(
     await pace()
   }
   for (const [id, each] of [...discards, ...tried]) candidates.set(id, each)
+  for (const [id, { delivery }] of open) candidates.set(id, delivery)
   const shown: ShownDelivery[] = []
   const fingerprint = fingerprintOf(stored)
   const all = Array.from(candidates, ([id, { trigger, incarnation, destination }]): Delivery => {
     return { id, tenant, trigger, incarnation, destination, cursor, fingerprint }
   })
   for (let i = 0; i < all.length; i += atOnce) {
-    const some = all
-      .slice(i, i + atOnce)
-      .map((delivery) =>
-        showDelivery(context, delivery, { tried: tried.get(delivery.id), discard: discards.get(delivery.id) }),
-      )
+    const some = all.slice(i, i + atOnce).map((delivery) =>
+      showDelivery(context, delivery, {
+        open: open.get(delivery.id),
+        tried: tried.get(delivery.id),
+        discard: discards.get(delivery.id),
+      }),
+    )
     for (const each of await Promise.all(some)) if (each !== undefined) shown.push(each)
     await pace()
   }
@@ -169,7 +181,7 @@ export async function attemptsOf(
       const isShown = responses <= responsesBytesMax
       share.add(shownBytes + (isShown ? bytes : 0))
       before.attempts.push(showAttempt(isShown ? data : { ...data, outcome: outcome as Outcome }))
-      if (data.verdict?.kind !== "lost") before.verdict = data.verdict?.kind
+      if (data.verdict?.kind !== "lost") Object.assign(before, { verdict: data.verdict?.kind, destination })
       tried.set(delivery, before)
     }
     if (count > attemptsMax) break
@@ -197,15 +209,16 @@ async function triggersFor(context: ApiContext, { address }: StoredEvent, share:
   return found
 }
 
-/** What the log was told of a delivery. */
+/** What is known of a delivery: where it is open, and what the log was told. */
 interface Told {
+  readonly open: OpenDelivery | undefined
   readonly tried: Tried | undefined
   readonly discard: ToldDiscard | undefined
 }
 
 async function showDelivery(context: ApiContext, delivery: Delivery, told: Told): Promise<ShownDelivery | undefined> {
   const { queue } = context.engine
-  const open = await queue.open(delivery)
+  const open = told.open ?? (await queue.open(delivery))
   const dead = open === undefined ? await queue.deadLetter(delivery.tenant, delivery.id) : undefined
   const { tried, discard } = told
   if ([open, dead, tried, discard].every((each) => each === undefined)) return undefined
@@ -213,7 +226,7 @@ async function showDelivery(context: ApiContext, delivery: Delivery, told: Told)
   return {
     id: delivery.id,
     trigger: delivery.trigger,
-    // A trigger's destination can change; the delivery keeps the one that it was made for.
+    // A trigger's destination can change: what counts is where the delivery is, or was last.
     destination: (open?.delivery ?? dead ?? tried ?? discard ?? delivery).destination,
     state,
     attempts: tried?.attempts ?? [],
@@ -225,7 +238,11 @@ async function showDelivery(context: ApiContext, delivery: Delivery, told: Told)
 }
 
 /** What was discarded may have been resent since: then the last attempt tells. */
-function stateOf(open: OpenDelivery | undefined, isDead: boolean, { tried, discard }: Told): ShownDelivery["state"] {
+function stateOf(
+  open: OpenDelivery | undefined,
+  isDead: boolean,
+  { tried, discard }: Omit<Told, "open">,
+): ShownDelivery["state"] {
   if (open !== undefined) return open.state
   if (isDead) return "dead"
   if (discard !== undefined && (tried === undefined || tried.verdict === "dead")) return "discarded"
@@ -238,6 +255,12 @@ function attemptData(event: Event): AttemptData | undefined {
   return JSON.parse(Buffer.from(event.data).toString("utf8")) as AttemptData
 }
 
-function showAttempt({ number, startedAt, durationMs, outcome }: AttemptData): ShownAttempt {
-  return { number, startedAt: new Date(startedAt).toISOString(), durationMs, outcome: showOutcome(outcome) }
+function showAttempt({ number, destination, startedAt, durationMs, outcome }: AttemptData): ShownAttempt {
+  return {
+    number,
+    destination,
+    startedAt: new Date(startedAt).toISOString(),
+    durationMs,
+    outcome: showOutcome(outcome),
+  }
 }

@@ -2,7 +2,6 @@ import Type from "typebox"
 import { type Delivery, deliveryId } from "../core/delivery.ts"
 import type { StoredEvent } from "../core/engine.ts"
 import { fingerprintOf } from "../core/fingerprint.ts"
-import type { OpenDelivery } from "../core/open-delivery.ts"
 import type { Trigger } from "../core/resources.ts"
 import { consideredFor } from "./considered.ts"
 import type { ApiContext } from "./context.ts"
@@ -45,10 +44,8 @@ async function refuse(
   { id, tenant, trigger, incarnation }: Delivery,
   before: ShownDelivery | undefined,
 ): Promise<void> {
-  const open = await openOf(context, { id, tenant, trigger })
-  if (open !== undefined) {
-    const dueAt = new Date(open.dueAt).toISOString()
-    throw new ProblemError("conflict", `the delivery is open already: it is ${open.state}, due at ${dueAt}`)
+  if (before?.dueAt !== undefined) {
+    throw new ProblemError("conflict", `the delivery is open already: it is ${before.state}, due at ${before.dueAt}`)
   }
   if ((await context.engine.queue.deadLetter(tenant, id)) !== undefined) {
     throw new ProblemError("conflict", `the delivery is a dead letter; redrive that instead: ${id}`)
@@ -60,15 +57,6 @@ async function refuse(
   if (considered?.verdict === "fires") return
   const why = considered === undefined ? "it is not on its topic" : considered.sentence
   throw new ProblemError("conflict", `the event was not delivered for trigger ${trigger}: ${why}`)
-}
-
-/** The open delivery of this id, wherever its trigger delivered when it was made. */
-async function openOf(
-  { engine }: ApiContext,
-  { id, tenant, trigger }: Pick<Delivery, "id" | "tenant" | "trigger">,
-): Promise<OpenDelivery | undefined> {
-  const { deliveries } = await engine.queue.openDeliveries({ tenant, trigger, after: id.slice(0, -1), limit: 2 })
-  return deliveries.find(({ delivery }) => delivery.id === id)
 }
 
 /** Its attempts so far are forgiven, and counted on. */

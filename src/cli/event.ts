@@ -8,12 +8,18 @@ import { printList, printOne } from "./output.ts"
 import { addResend } from "./resend.ts"
 import type { Column } from "./table.ts"
 
+interface ApiAttempt {
+  readonly number: number
+  readonly destination: string
+  readonly outcome: { readonly detail: string }
+}
+
 interface ApiDelivery {
   readonly id: string
   readonly trigger: string
   readonly destination: string
   readonly state: string
-  readonly attempts: readonly { readonly number: number; readonly outcome: { readonly detail: string } }[]
+  readonly attempts: readonly ApiAttempt[]
   readonly dueAt?: string
   readonly discarded?: { readonly reason: string }
 }
@@ -26,9 +32,15 @@ const columns: readonly Column<ApiDelivery>[] = [
   { title: "next", value: (delivery) => nextAttempt(delivery, Date.now()) || "-" },
   {
     title: "last outcome",
-    value: ({ attempts, discarded }) => discarded?.reason ?? attempts.at(-1)?.outcome.detail ?? "",
+    value: (delivery) => delivery.discarded?.reason ?? lastOutcome(delivery),
   },
 ]
+
+function lastOutcome({ destination, attempts }: ApiDelivery): string {
+  const last = attempts.at(-1)
+  if (last === undefined) return ""
+  return last.destination === destination ? last.outcome.detail : `${last.outcome.detail} (${last.destination})`
+}
 
 export function configure(command: Command, context: Context): void {
   command.description("Events: find one, see what became of it, deliver it once more.")

@@ -27,11 +27,13 @@ interface ApiJourneyTrigger {
   readonly destination: string
   readonly removed?: boolean
   readonly delivery?: {
+    readonly destination: string
     readonly state: string
     readonly dueAt?: string
     readonly discarded?: { readonly at: string; readonly reason: string }
     readonly attempts: readonly {
       readonly number: number
+      readonly destination: string
       readonly startedAt: string
       readonly durationMs: number
       readonly outcome: {
@@ -117,13 +119,14 @@ function triggerLines(
   const next = delivery === undefined ? "" : nextAttempt(delivery, now)
   const due = next === "" ? "" : colours.dim(` next ${next}`)
   const discarded = delivery?.discarded
+  const where = delivery?.destination ?? destination
   return [
-    `  ${verdictMark(verdict, colours)} ${colours.bold(trigger)} → ${destination}${gone}${state}${due}`,
+    `  ${verdictMark(verdict, colours)} ${colours.bold(trigger)} → ${where}${gone}${state}${due}`,
     `      ${colours.dim(printable(sentence))}`,
-    ...(delivery?.attempts ?? []).map(({ number, startedAt, durationMs, outcome }) => {
+    ...(delivery?.attempts ?? []).map(({ number, destination: to, startedAt, durationMs, outcome }) => {
       const mark = outcome.kind === "delivered" ? colours.green("✓") : colours.red("✗")
       const body = outcome.response?.body ? `: ${shortened(outcome.response.body)}` : ""
-      return `      ${mark} attempt ${number} at ${startedAt}, ${counted(durationMs)} ms: ${printable(outcome.detail + body)}`
+      return `      ${mark} attempt ${number}${to === where ? "" : ` to ${to}`} at ${startedAt}, ${counted(durationMs)} ms: ${printable(outcome.detail + body)}`
     }),
     ...(discarded ? [`      ${colours.red("✗")} discarded at ${discarded.at}: ${printable(discarded.reason)}`] : []),
   ]
