@@ -6,6 +6,7 @@ import { type Command, Option } from "commander"
 import { loadSettings } from "../config/load.ts"
 import { type Settings, settingsList } from "../config/schema.ts"
 import type { Engine } from "../core/engine.ts"
+import { shownServers } from "../core/servers.ts"
 import type { Inventory } from "../migrate/inventory.ts"
 import type { MigrationReport, MigrationStep } from "../migrate/migrate.ts"
 import { MigrationStoppedError } from "../migrate/refusal.ts"
@@ -84,13 +85,15 @@ function isServer(place: string): boolean {
 function placeOf(place: string, work: string, flags: Readonly<Record<string, string>>, terminal: Terminal): Place {
   const isNats = isServer(place)
   if (!isNats && /^[a-z]+:\/\//i.test(place))
-    throw new UsageError(`${place} is neither a directory nor NATS`, ["NATS is nats://host:4222 or tls://host:4222."])
+    throw new UsageError(`${shownServers(place.split(","))} is neither a directory nor NATS`, [
+      "NATS is nats://host:4222 or tls://host:4222.",
+    ])
   const data = isNats ? work : resolve(place)
   const own = { ...flags, data, engine: isNats ? place : "embedded", roles: "ingest,route,deliver,api" }
   const loaded = loadSettings({ flags: own, env: terminal.env, readFile: readIfThere })
   if (loaded.kind === "faults") throw faulty(loaded.faults)
   const { settings } = loaded
-  const name = isNats ? `${place.replaceAll(/\/\/[^@,/]*@/g, "//")} (${settings.nats.prefix})` : data
+  const name = isNats ? `${shownServers(place.split(",")).replaceAll(", ", ",")} (${settings.nats.prefix})` : data
   return { name, directory: isNats ? undefined : data, settings }
 }
 

@@ -1,3 +1,4 @@
+import { serversIn, shownServer } from "../core/servers.ts"
 import { isAddressRange } from "./addresses.ts"
 import { formatBytes } from "./quantities.ts"
 import type { Settings } from "./schema.ts"
@@ -54,13 +55,8 @@ export function natsServers(engine: string): readonly string[] | undefined {
 const serverPattern = /^(nats|tls):\/\/[^\s/,]+$/
 
 function wrongEngine({ engine, nats }: Settings): readonly Contradiction[] {
-  const servers = natsServers(engine) ?? []
-  const found: Contradiction[] = servers
-    .filter((server) => !serverPattern.test(server))
-    .map((server) => ({
-      settings: ["engine"],
-      message: `${shownServer(server)} is no NATS server: say nats://host:4222 or tls://host:4222 (several with commas), or embedded`,
-    }))
+  const isServer = (server: string) => natsServers(server)?.every((each) => serverPattern.test(each)) ?? true
+  const found = serversIn(engine).flatMap((server) => (isServer(server) ? [] : [noServer(server)]))
   if (nats.replicas % 2 === 0) {
     const message = `${nats.replicas} is even, and survives no more than one less: say 1, 3 or 5`
     found.push({ settings: ["nats.replicas"], message })
@@ -72,9 +68,13 @@ function wrongEngine({ engine, nats }: Settings): readonly Contradiction[] {
   return found
 }
 
-/** As it may be shown: without a password. */
-function shownServer(server: string): string {
-  return JSON.stringify(server.replace(/^([^/]*\/\/)?[^@/]*@/, "$1"))
+function noServer(server: string): Contradiction {
+  const forms = "say nats://host:4222 or tls://host:4222 (several with commas), or embedded"
+  const escapes = server.includes("@") ? "; in a password / is written %2F, @ is %40, and a comma %2C" : ""
+  return {
+    settings: ["engine"],
+    message: `${JSON.stringify(shownServer(server))} is no NATS server: ${forms}${escapes}`,
+  }
 }
 
 function wrongRoles({ engine, roles: asked }: Settings): readonly Contradiction[] {

@@ -9,6 +9,7 @@ import {
 import { connect, credsAuthenticator, type NodeConnectionOptions } from "@nats-io/transport-node"
 import { StartRefusedError } from "../../core/errors.ts"
 import type { Logger } from "../../core/logger.ts"
+import { shownServers } from "../../core/servers.ts"
 
 export interface ConnectionOptions {
   /** `nats://host:4222`, `tls://…` */
@@ -117,11 +118,6 @@ export async function readNatsFile(path: string, flag: string): Promise<Buffer> 
       cause: error,
     })
   }
-}
-
-/** Servers as they may be shown: without users, passwords and tokens. */
-export function shownServers(servers: readonly string[]): string {
-  return servers.map((server) => server.replace(/\/\/[^@/]*@/, "//")).join(", ")
 }
 
 interface Refused {
