@@ -138,7 +138,9 @@ function caller(url: string, reference: () => Promise<Reference>): TestApi["call
         ...headers,
       },
       redirect: "manual",
-      ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
+      ...(body !== undefined && {
+        body: typeof body === "string" || Buffer.isBuffer(body) ? body : JSON.stringify(body),
+      }),
     })
     const { status } = response
     const type = response.headers.get("content-type")

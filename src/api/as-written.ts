@@ -1,6 +1,7 @@
 import type { Loss } from "../formats/exact-json.ts"
 import { JsonScanner } from "../formats/json-scan.ts"
 import { formatPath } from "./check-schema.ts"
+import { shortened } from "./faults.ts"
 import { isObject } from "./merge-patch.ts"
 
 const lost = new WeakMap<object, readonly Loss[]>()
@@ -15,12 +16,9 @@ export function lossesOf(body: unknown): readonly Loss[] {
   return (isObject(body) ? lost.get(body) : undefined) ?? []
 }
 
-/** Characters of a member's name in a field's path. */
-const nameMax = 256
-
 /** Where something was lost, as a field. */
 export function fieldOf({ path }: Loss): string {
-  return formatPath(path.map((step) => String(step).slice(0, nameMax)))
+  return shortened(formatPath(path.map(String)))
 }
 
 const written = new WeakMap<object, Buffer>()

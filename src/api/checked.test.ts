@@ -155,6 +155,51 @@ test("what nests too deep is named", async () => {
   expect((await api.call("POST", "/v1/triggers:match", `{"topic":"orders","event":${event}}`)).status).toBe(200)
 })
 
+test("what is lost far in costs no more than the body is long, and is named in few words", async () => {
+  const lost = `${"[".repeat(20_000)}${"1e400,".repeat(20_000)}1${"]".repeat(20_000)}`
+  const before = process.cpuUsage().user
+  for (const [path, body, field] of [
+    ["/v1/topics", `{"labels":${lost}}`, "labels"],
+    ["/v1/topics", `{"labels":${lost},"labels":{}}`, `labels${"[0]".repeat(166)}`],
+    ["/v1/filters:check", `{"filters":${lost},"filters":[]}`, `filters${"[0]".repeat(166)}`],
+  ] as const) {
+    const { text, body: answer } = await api.call("POST", path, body)
+    expect((answer.errors ?? answer.faults)[0].field.slice(0, 500)).toBe(field.slice(0, 500))
+    expect(text.length).toBeLessThan(100_000)
+  }
+  // Microseconds; building each path would take a hundred times as many.
+  expect(process.cpuUsage().user - before).toBeLessThan(5_000_000)
+})
+
+test("bytes that are not UTF-8 are refused with their place in every body, and nothing of them is saved", async () => {
+  const odd = (text: string) => Buffer.from(text.replace("?", "\xff"), "latin1")
+  const trigger = { topic: "orders", destination: "warehouse" }
+  for (const [method, path, body] of [
+    ["POST", "/v1/topics", { id: "odd", description: "?" }],
+    ["PUT", "/v1/topics/odd", { description: "?" }],
+    ["PATCH", "/v1/topics/orders", { description: "?" }],
+    ["PUT", "/v1/triggers/odd", { ...trigger, filters: [{ exact: { type: "?" } }] }],
+    ["PUT", "/v1/triggers/odd", { ...trigger, description: "?" }],
+    ["PUT", "/v1/destinations/odd", { kind: "webhook", config: { url: "http://127.0.0.1:9/?" } }],
+    ["POST", "/v1/filters:check", { filters: [{ exact: { type: "?" } }] }],
+    ["POST", "/v1/topics", { "?": 1 }],
+  ] as const) {
+    const text = JSON.stringify(body)
+    const answer = await api.call(method, path, odd(text))
+    expect([path, answer.status, answer.body.detail]).toEqual([
+      path,
+      400,
+      `the body is not UTF-8 at byte ${text.indexOf("?")}`,
+    ])
+  }
+  for (const path of ["/v1/topics/odd", "/v1/triggers/odd", "/v1/destinations/odd"]) {
+    expect((await api.call("GET", path)).status).toBe(404)
+  }
+  expect((await api.call("POST", "/v1/topics", Buffer.from('\ufeff{"id":"marked","description":"é😀"}'))).status).toBe(
+    201,
+  )
+})
+
 test("a name of a mebibyte is not repeated whole", async () => {
   const answer = await api.call("POST", "/v1/topics", { id: "huge", ["x".repeat(1_000_000)]: 1 })
   expect(answer.status).toBe(400)

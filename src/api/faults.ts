@@ -71,7 +71,8 @@ function told(groups: readonly Group[]): readonly FieldError[] {
     .map(({ field, message }) => ({ field: shortened(field), message: shortened(message) }))
 }
 
-function shortened(text: string): string {
+/** As much of a field's path or a message as an answer repeats. */
+export function shortened(text: string): string {
   return text.length <= charactersMax ? text : `${text.slice(0, charactersMax)}…`
 }
 

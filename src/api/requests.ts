@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer"
 import type { FastifyRequest } from "fastify"
 import { isDeeper } from "../formats/depth.ts"
 import { describeLoss, type Loss, parseWithLosses } from "../formats/exact-json.ts"
@@ -20,15 +21,15 @@ export const bodyBytesMax = 1024 * 1024
 const bodyTypes = ["application/json", "application/merge-patch+json"]
 
 /**
- * JSON and JSON merge patches; an empty body is none. Any name is a member's name, `__proto__` too. What would be saved
+ * JSON and JSON merge patches in UTF-8; an empty body is none. Any name is a member's name, `__proto__` too. What would be saved
  * differently from how it is written is refused; an event is kept as it is written.
  */
 export function parseJson(app: App): void {
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser(bodyTypes, { parseAs: "string" }, (request, body: string, done) => {
-    if (body.trim() === "") return done(null, undefined)
+  app.addContentTypeParser(bodyTypes, { parseAs: "buffer" }, (request, body: Buffer, done) => {
     try {
-      const text = body.replace(/^\ufeff/, "")
+      const text = textOf(body).replace(/^\ufeff/, "")
+      if (text.trim() === "") return done(null, undefined)
       const { value, losses } = parseWithLosses(text)
       refuseDeep(value)
       if (request.routeOptions.config.doc?.answersLosses) keepLosses(value, losses)
@@ -60,6 +61,15 @@ export function letBodiesCome(app: App): void {
     reply.raw.writeContinue()
     done(null, payload)
   })
+}
+
+/** Throws ProblemError where the bytes are not UTF-8: nothing is saved that was not sent. */
+function textOf(body: Buffer): string {
+  const text = body.toString()
+  if (isUtf8(body)) return text
+  const kept = Buffer.from(text)
+  const at = body.findIndex((byte, index) => byte !== kept[index])
+  throw new ProblemError("invalid-argument", `the body is not UTF-8 at byte ${at}`)
 }
 
 function notJson({ message }: SyntaxError): ProblemError {

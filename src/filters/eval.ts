@@ -28,6 +28,9 @@ export interface EvaluatedError {
   readonly column: number
 }
 
+/** Characters of a member's path in a message. */
+const shownMax = 500
+
 /**
  * One line of `redcar filter eval`: `{"filter":{…one dialect…},"event":{…CloudEvent…}}` in, `{"pass","value","errors"}` out,
  * both JSON texts. Never throws for what a line holds: what cannot be read is answered as an error of kind `parse`.
@@ -37,8 +40,10 @@ export function evaluateLine(line: string): string {
   try {
     const { value, losses } = parseWithLosses(line)
     const twice = losses.filter(({ kind, path }) => kind === "repeated" && path[0] === "filter")
-    if (twice.length > 0)
-      return JSON.stringify(failed(twice.map((loss) => `${loss.path.join(".")} ${describeLoss(loss)}`)))
+    if (twice.length > 0) {
+      const told = twice.map((loss) => `${loss.path.join(".").slice(0, shownMax)} ${describeLoss(loss)}`)
+      return JSON.stringify(failed(told))
+    }
     input = value
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error

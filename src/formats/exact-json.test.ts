@@ -1,5 +1,6 @@
 import fc from "fast-check"
 import { expect, test } from "vitest"
+import { growthOf } from "../testing/growth.ts"
 import { Decimal, exactNumber } from "./decimal.ts"
 import { holdsLongNumber, type Loss, parseExact, parseWithLosses } from "./exact-json.ts"
 
@@ -130,4 +131,28 @@ test("the longest and deepest texts take no time to speak of", () => {
   expect(parseExact(many)).toHaveLength(300_001)
   expect(parseExact(`${"[".repeat(100_000)}1e400${"]".repeat(100_000)}`)).toHaveLength(1)
   expect(performance.now() - before).toBeLessThan(10_000)
+})
+
+test.each<[string, (size: number) => string]>([
+  ["exponents in a row", (size) => `"${"1e100".repeat(size / 5)}"`],
+  ["exponents in rows", (size) => `"${`${"1e100".repeat(50)} `.repeat(size / 250)}"`],
+  ["long numbers", (size) => `[${"1e-400,".repeat(size / 7)}1]`],
+  ["digits", (size) => `"${"0".repeat(size)}"`],
+  ["losses far in", (size) => `${"[".repeat(size / 7)}${"1e400,".repeat(size / 7)}1${"]".repeat(size / 7)}`],
+  ["repeated names far in", (size) => `${'{"a":'.repeat(size / 11)}1${',"a":1}'.repeat(size / 11)}`],
+])("twice the text takes no more than about twice the time: %s", (_, textOf) => {
+  for (const read of [holdsLongNumber, parseExact, parseWithLosses]) {
+    const prepare = (size: number) => {
+      const text = textOf(size)
+      JSON.parse(text)
+      return () => read(text)
+    }
+    expect(growthOf(prepare, 200_000), read.name).toBeLessThan(3)
+  }
+})
+
+test("at most 100 losses are named, each with the outermost steps of its path", () => {
+  const losses = lossesOf(`{"a":${"[".repeat(20_000)}${"1e400,".repeat(20_000)}1${"]".repeat(20_000)}}`)
+  expect(losses).toHaveLength(100)
+  for (const { path } of losses) expect(path).toEqual(["a", ...Array(255).fill(0)])
 })

@@ -5,7 +5,7 @@ export type Json = string | number | boolean | null | Decimal | readonly Json[] 
 
 /** What of a JSON text would not be there any more in the value that it parses to. */
 export interface Loss {
-  /** Where: names of members and numbers of elements. */
+  /** Where: names of members and numbers of elements; of both no more than anybody reads. */
   readonly path: readonly (string | number)[]
   readonly kind: "number" | "repeated"
   /** The number as it is written; of a member that is there more than once, its name. */
@@ -46,6 +46,9 @@ function isSpace(code: number): boolean {
 /** Losses that are told at most. */
 const lossesMax = 100
 
+/** Steps of a loss's path that are told at most, from the outermost on, and characters of a name in it. */
+const [stepsMax, nameMax] = [256, 256]
+
 /**
  * As {@link parseExact}, with what would be lost of the text if its value were saved: numbers that become others, and all
  * but the last members of one name. Throws SyntaxError.
@@ -53,10 +56,8 @@ const lossesMax = 100
 export function parseWithLosses(text: string): { readonly value: Json; readonly losses: readonly Loss[] } {
   JSON.parse(text)
   const losses: Loss[] = []
-  const reader = new ExactReader(text, (loss) => {
-    if (losses.length < lossesMax) losses.push(loss)
-  })
-  return { value: reader.read(), losses }
+  const value = new ExactReader(text, losses).read()
+  return { value, losses }
 }
 
 /** What is wrong with it, for people. */
@@ -70,7 +71,6 @@ export function describeLoss({ kind, text }: Pick<Loss, "kind" | "text">): strin
 /** A number of fewer characters is a double's, unless its exponent has three digits. */
 const longMin = 16
 const longExponent = /[0-9][eE][+-]?[0-9]{3}/
-const everyLongExponent = new RegExp(longExponent, "g")
 const before = " \t\n\r[:,"
 const after = " \t\n\r]},"
 
@@ -85,13 +85,16 @@ export function holdsLongNumber(text: string): boolean {
     if (end - from >= longMin && isInexact(text, from, end)) return true
     at = end - 1
   }
-  return longExponent.test(text) && holdsLongExponent(text)
+  return holdsLongExponent(text)
 }
 
+/** Goes on behind what was looked at, so that no character is looked at more than twice. */
 function holdsLongExponent(text: string): boolean {
-  for (const { index } of text.matchAll(everyLongExponent)) {
-    const [from, end] = numberAround(text, index)
+  const pattern = new RegExp(longExponent, "g")
+  for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
+    const [from, end] = numberAround(text, match.index)
     if (isInexact(text, from, end)) return true
+    pattern.lastIndex = end
   }
   return false
 }
@@ -121,15 +124,16 @@ type Members = { [name: string]: Json }
 /** Reads a text that JSON.parse takes. Depth takes no stack. */
 class ExactReader {
   readonly #text: string
-  readonly #tell: ((loss: Loss) => void) | undefined
+  readonly #losses: Loss[] | undefined
   /** The arrays and objects that are open, outermost first, and the name in each where the next value goes. */
   readonly #open: (Json[] | Members)[] = []
   readonly #names: string[] = []
   #at = 0
 
-  constructor(text: string, tell?: (loss: Loss) => void) {
+  /** `losses`: where what is lost is put; nothing is noted without. */
+  constructor(text: string, losses?: Loss[]) {
     this.#text = text
-    this.#tell = tell
+    this.#losses = losses
   }
 
   read(): Json {
@@ -175,9 +179,7 @@ class ExactReader {
   }
 
   #member(parent: Members, name: string, value: Json): void {
-    if (this.#tell !== undefined && Object.hasOwn(parent, name)) {
-      this.#tell({ path: this.#path(), kind: "repeated", text: name })
-    }
+    if (this.#losses !== undefined && Object.hasOwn(parent, name)) this.#lose("repeated", name)
     if (name !== "__proto__") parent[name] = value
     else Object.defineProperty(parent, name, { value, enumerable: true, writable: true, configurable: true })
   }
@@ -230,11 +232,15 @@ class ExactReader {
     while (isOfNumber(this.#text.charCodeAt(this.#at))) this.#at++
     const text = this.#text.slice(from, this.#at)
     const number = exactNumber(text)
-    if (typeof number !== "number") this.#tell?.({ path: this.#path(), kind: "number", text })
+    if (typeof number !== "number") this.#lose("number", text)
     return number
   }
 
-  #path(): readonly (string | number)[] {
-    return this.#open.map((each, at) => (Array.isArray(each) ? each.length : this.#names[at]!))
+  /** Takes as long as the path that is told, and none where no more are. */
+  #lose(kind: Loss["kind"], text: string): void {
+    if (this.#losses === undefined || this.#losses.length >= lossesMax) return
+    const open = this.#open.slice(0, stepsMax)
+    const path = open.map((each, at) => (Array.isArray(each) ? each.length : this.#names[at]!.slice(0, nameMax)))
+    this.#losses.push({ path, kind, text })
   }
 }

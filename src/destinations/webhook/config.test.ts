@@ -38,8 +38,17 @@ describe("a webhook's URL", () => {
     ["http://10.0.0.1/", /private/],
     ["http://169.254.169.254/latest/meta-data", /link-local/],
     ["http://0/", /unspecified/],
+    [` ${url}`, /begin or end with a space/],
+    [`${url} `, /begin or end with a space/],
   ])("may not be %s", (text, message) => {
     expect(faults({ url: text })).toEqual([{ field: "url", message: expect.stringMatching(message) }])
+  })
+
+  test.each(["\r", "\n", "\t", "\0", "\x1f", "\x7f", "\x85"])("may not hold %j, wherever", (odd) => {
+    const message = expect.stringMatching(/control characters/)
+    for (const text of [`${odd}${url}`, `${url}${odd}`, `https://example.com/ho${odd}ok`]) {
+      expect(faults({ url: text })).toEqual([{ field: "url", message }])
+    }
   })
 })
 

@@ -78,6 +78,8 @@ const reservedHeaders = new Set([
 ])
 const reservedPrefixes = ["ce-", "webhook-"]
 const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$/
+/** What URL.parse takes away. */
+const oddInUrl = /^ | $|\p{Cc}/u
 const headerValue = /^[\t\x20-\x7e\x80-\xff]*$/
 
 /** What the schema cannot say of a config; a literal address that the guard refuses is said here already. */
@@ -100,6 +102,8 @@ function headerField(name: string): string {
 }
 
 function faultOfUrl(text: string, guard: AddressGuard): string | undefined {
+  if (oddInUrl.test(text))
+    return "must not hold line breaks or other control characters, nor begin or end with a space; take them out"
   const url = URL.parse(text)
   if (url === null) return "is no absolute URL; an example: https://example.com/hook"
   if (url.protocol !== "http:" && url.protocol !== "https:") return "must begin with http:// or https://"
