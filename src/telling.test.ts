@@ -90,16 +90,35 @@ test("a hub to which nothing is published is not behind, nor one whose events we
 
 test("a trigger that reads its past for long is told of once, and ten of them at a time", async () => {
   const { clock, hub, said, stop } = start()
-  hub.catching = Array.from({ length: 15 }, (_, i) => ({ tenant: "shop", trigger: `t${i}`, since: clock.steady() }))
+  hub.catching = Array.from({ length: 15 }, (_, i) => ({
+    ...{ tenant: "shop", trigger: `t${i}`, since: clock.steady(), stopped: false },
+  }))
   await clock.advance(29_000)
   expect(said()).toEqual([])
   await clock.advance(600_000)
   const told = said()
   expect(told).toHaveLength(10)
   expect(told[0]).toBe("warn: trigger shop/t0 is reading its past, for more than 30 s")
+  // In turns, as readers are: nothing is news.
+  for (let n = 0; n < 20; n++) {
+    const [first, ...rest] = hub.catching
+    hub.catching = [...rest, first!]
+    await clock.advance(2_000)
+  }
+  expect(said()).toEqual([])
+  const [paused, other] = ["t0", "t1"].map((id) => hub.catching.find(({ trigger }) => trigger === id)!)
+  hub.catching = hub.catching.filter((each) => each !== paused && each !== other)
+  Object.assign(paused!, { stopped: true })
+  await clock.advance(2_000)
+  expect(said()).toEqual([
+    "info: trigger shop/t0 reads its past no more, and has not caught up",
+    "info: trigger shop/t1 has caught up",
+    "warn: trigger shop/t5 is reading its past, for more than 30 s",
+    "warn: trigger shop/t6 is reading its past, for more than 30 s",
+  ])
   hub.catching = []
   await clock.advance(10_000)
-  expect(said()).toContain("info: trigger shop/t9 has caught up")
+  expect(said()).toContain("info: trigger shop/t6 has caught up")
   await clock.advance(600_000)
   expect(said()).toEqual([])
   await stop()

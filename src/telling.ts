@@ -8,7 +8,7 @@ import { type Condition, Conditions } from "./core/troubles.ts"
 import type { DeliveryWorker } from "./deliver/worker.ts"
 import type { PublishObserver } from "./ingest/publish.ts"
 import { Lag, type LagSource } from "./route/lag.ts"
-import type { Router, RoutingPlace } from "./route/router.ts"
+import type { CatchingUp, Router, RoutingPlace } from "./route/router.ts"
 import { ClockWatch } from "./telemetry/clock-watch.ts"
 import { descriptorsUsedUp } from "./telemetry/descriptors.ts"
 import { watchLanes } from "./telemetry/lanes.ts"
@@ -69,6 +69,7 @@ export function tellConditions(
   const conditions = new Conditions(log)
   const watch = new ClockWatch(clock, log)
   const followers = new Followers(engine, clock, stop.signal)
+  const readers = new LateReaders()
   const looking = (async () => {
     for (let looks = 0; !stop.signal.aborted; looks++) {
       await sleep(clock, lookMs, stop.signal)
@@ -79,7 +80,7 @@ export function tellConditions(
       conditions.see([
         ...engine.troubles(),
         ...followers.behind(),
-        ...catchingUp(places, clock.steady()),
+        ...readers.look(places, clock.steady()),
         ...descriptorsUsedUp(),
       ])
     }
@@ -143,12 +144,30 @@ class Followers {
   }
 }
 
-function catchingUp(places: readonly RoutingPlace[], now: number): readonly Condition[] {
-  const late = places.flatMap(({ catching }) => catching.filter(({ since }) => now - since > lagMsMax))
-  return late.slice(0, namedMax).map(({ tenant, trigger }) => {
-    const name = `trigger ${tenant}/${trigger}`
-    return { line: `${name} is reading its past, for more than ${lagMsMax / 1_000} s`, over: `${name} has caught up` }
-  })
+/** The triggers that have read their past for long: so many of them, each until it reads no more. */
+class LateReaders {
+  #told: ReadonlySet<string> = new Set()
+
+  look(places: readonly RoutingPlace[], now: number): readonly Condition[] {
+    const late = places.flatMap(({ catching }) => catching.filter(({ since }) => now - since > lagMsMax))
+    const isNew = (each: CatchingUp) => Number(!this.#told.has(nameOf(each)))
+    late.sort((a, b) => isNew(a) - isNew(b) || a.since - b.since || (nameOf(a) < nameOf(b) ? -1 : 1))
+    const told = late.slice(0, namedMax)
+    this.#told = new Set(told.map(nameOf))
+    return told.map((each) => {
+      const name = nameOf(each)
+      return {
+        line: `${name} is reading its past, for more than ${lagMsMax / 1_000} s`,
+        get over() {
+          return each.stopped ? `${name} reads its past no more, and has not caught up` : `${name} has caught up`
+        },
+      }
+    })
+  }
+}
+
+function nameOf({ tenant, trigger }: CatchingUp): string {
+  return `trigger ${tenant}/${trigger}`
 }
 
 /** Tells the log of requests that are answered 503 because there is too much to do: the first at once, then their number. */

@@ -5,9 +5,11 @@ import type { Trigger } from "../core/resources.ts"
 import { openTestApi, type TestApi } from "./api.fixture.ts"
 
 let api: TestApi
+const warnings: string[] = []
 
 beforeAll(async () => {
-  api = await openTestApi()
+  const log = { info: () => {}, error: () => {}, warn: (_: object, line: string) => void warnings.push(line) }
+  api = await openTestApi({ log })
   for (const id of ["old", "new", "spare", "other"]) {
     await api.call("POST", "/v1/destinations", { id, kind: "webhook", config: { url: "https://example.com/" } })
   }
@@ -49,6 +51,20 @@ test("what is owed stays where it was, unless it is said to move along; then it 
   await api.call("DELETE", "/v1/triggers/a")
 })
 
+test("a move that failed half-way is made whole by the same change", async () => {
+  await owing("h", 3)
+  const { queue } = api.engine
+  const [lease] = await queue.lease({ lane: "default/old", max: 1, leaseMs: 60_000 })
+  const change = { destination: "new", backlog: "move" }
+  await api.call("PATCH", "/v1/triggers/h", change)
+  expect(await depths()).toEqual([1, 2])
+  // As it is where a move did not come to it.
+  await queue.release(lease!, 0)
+  await api.call("PATCH", "/v1/triggers/h", change)
+  expect(await depths()).toEqual([0, 3])
+  await api.call("DELETE", "/v1/triggers/h")
+})
+
 test("the command line says what stays, and how to bring it along", async () => {
   await owing("b", 2)
   const kept = await cli("trigger", "update", "b", "--destination", "new")
@@ -87,6 +103,9 @@ test("it is deleted by force: what sends to it rests, and the answer says what b
   expect([deleted.status, deleted.body]).toEqual([
     200,
     { id: "old", pausedTriggers: ["f"], openDeliveries: 3, openTriggers: ["e", "f"] },
+  ])
+  expect(warnings).toEqual([
+    "trigger f is paused, for old is gone: it was deleted; what it owes waits until it is resumed",
   ])
   expect((await api.call("GET", "/v1/destinations/old")).status).toBe(404)
   expect((await api.call("GET", "/v1/triggers/e")).body.paused).toBe(false)

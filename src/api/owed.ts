@@ -1,6 +1,7 @@
 import Type, { type Static } from "typebox"
 import { laneOf } from "../core/delivery.ts"
 import type { Destination, Trigger } from "../core/resources.ts"
+import { tellPaused } from "../deliver/telling.ts"
 import type { ApiContext } from "./context.ts"
 import { putUnlessChanged, resourceKey } from "./resource-store.ts"
 import { scanFor } from "./scan.ts"
@@ -83,12 +84,19 @@ export async function force(context: ApiContext, { id }: Destination, owed: Owed
 }
 
 /** Where others keep changing it, the first delivery that finds no destination pauses it. */
-async function pauseFor({ engine, clock }: ApiContext, { tenant, id }: Trigger, destination: string): Promise<void> {
+async function pauseFor(
+  { engine, clock, log }: ApiContext,
+  { tenant, id }: Trigger,
+  destination: string,
+): Promise<void> {
   for (let tries = 0; tries < triesMax; tries++) {
     const item = await engine.catalog.get<Trigger>(resourceKey("trigger", tenant, id))
     if (item === undefined || item.value.destination !== destination || item.value.paused) return
     const now = clock.now()
     const paused = { since: now, reason: `${destination} is gone: it was deleted` }
-    if ((await putUnlessChanged(engine.catalog, item, { ...item.value, updatedAt: now, paused })) !== undefined) return
+    if ((await putUnlessChanged(engine.catalog, item, { ...item.value, updatedAt: now, paused })) === undefined)
+      continue
+    if (log !== undefined) tellPaused(log, { tenant, trigger: id, destination }, paused.reason)
+    return
   }
 }

@@ -157,7 +157,8 @@ export function triggerType(context: ApiContext): ResourceType<Trigger> {
     },
     writing: (trigger) => makeTopic(context, trigger),
     async changed(trigger, previous) {
-      if (leavesBehind(trigger, previous)) await queue.move(nameOf(trigger), trigger.destination)
+      // Whatever was changed: where moving failed half-way, the same change once more brings the rest along.
+      if (trigger.backlog === "move") await queue.move(nameOf(trigger), trigger.destination)
       if (previous.paused !== undefined && trigger.paused === undefined)
         await queue.resume(trigger.tenant, trigger.id, trigger.incarnation ?? "")
     },
@@ -165,12 +166,6 @@ export function triggerType(context: ApiContext): ResourceType<Trigger> {
       await queue.drop(trigger.tenant, trigger.id, trigger.incarnation ?? "")
     },
   }
-}
-
-/** Whether what it owes to another destination is to be moved now. */
-function leavesBehind(trigger: Trigger, previous: Trigger): boolean {
-  if (trigger.backlog !== "move") return false
-  return previous.backlog !== "move" || previous.destination !== trigger.destination
 }
 
 function nameOf({ tenant, id, incarnation = "" }: Trigger): TriggerName {

@@ -65,6 +65,10 @@ export class Lane {
     return { tenant, destination, inFlight: this.#jobs.size, breaker }
   }
 
+  get hasDestination(): boolean {
+    return this.#destination !== undefined
+  }
+
   get faring(): Faring {
     return this.#faring
   }
@@ -101,9 +105,10 @@ export class Lane {
 
   /** The destination was changed: what is known of how it fares no longer counts. */
   change(destination: Destination | undefined): void {
+    if (destination === undefined) this.#hub.telling.deleted(this.name)
+    if (!destination || !this.#destination) this.#faring = new Faring()
     this.#setDestination(destination)
     this.#outlet.change(destination)
-    if (destination === undefined) this.#faring = new Faring()
     this.#restUntil = Number.NEGATIVE_INFINITY
     this.#setBreaker(closedBreaker, "it was changed")
     this.#go()
@@ -259,6 +264,7 @@ export class Lane {
     const startedAt = clock.now()
     const begunAt = clock.steady()
     const { version } = this.#outlet
+    const faring = this.#faring
     let sent = await new Promise<Sent>((resolve) => {
       const controller = new AbortController()
       const abandon = (outcome: Sent["outcome"]) => resolve({ outcome, sign: "down" })
@@ -273,7 +279,7 @@ export class Lane {
     this.#lastActiveAt = now
     if (sent.outcome.kind === "failed" && aborted) return this.#end(job, () => this.#giveBack(job, 0))
     if (version !== this.#outlet.version) sent = ofAnother(sent)
-    this.#faring.take(sent.outcome, now, clock.now())
+    faring.take(sent.outcome, now, clock.now())
     this.#learn(job, sent, now, limits.restMsMax)
     const durationMs = Math.round(now - begunAt)
     const attempt = { number: job.lease.attempt, startedAt, durationMs, outcome: sent.outcome }

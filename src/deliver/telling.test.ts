@@ -91,6 +91,38 @@ it("says once that a trigger is paused, and that a destination that is down was 
   expect(hub.log.infos).toEqual(["destination b is tried as ever again: it was changed"])
 })
 
+it("says anew that a destination is down after its lane was let go", async () => {
+  const hub = await Delivering.start({ idleMs: 300_000 })
+  const retry = { delaysMs: [], jitter: 0, attemptsMax: 1, ageMaxMs: 86_400_000 }
+  await hub.connect("a", () => failed, { retry })
+  const down = "warn: destination a is down, and is asked now and then until it answers: 500"
+  const downs = () => hub.log.lines.filter((line) => line === down).length
+  await hub.owe(20, "a")
+  await hub.empty("a")
+  expect(downs()).toBe(1)
+  await hub.rig.clock.advance(900_000)
+  expect(hub.log.infos).toEqual(["destination a, which was down, is asked no more: nothing waits for it"])
+  await hub.owe(20, "a")
+  await hub.empty("a")
+  expect(downs()).toBe(2)
+})
+
+it("says of a destination that was down and is deleted just that; one that comes is told nothing of its absence", async () => {
+  const hub = await Delivering.start()
+  const status = async () => (await hub.engine.queue.statusOf(["default/a"])).get("default/a")!.report!
+  await hub.connect("a", () => failed)
+  await hub.owe(20, "a")
+  await hub.rig.until(() => hub.log.lines.length > 0)
+  await hub.rig.run(hub.engine.catalog.delete("destination/default/a"))
+  await hub.rig.clock.advance(600_000)
+  expect(hub.log.infos).toEqual(["destination a, which was down, was deleted"])
+  hub.behaviours.set("a", () => ok)
+  await hub.destination("a")
+  await hub.rig.clock.advance(1_000)
+  expect(await status()).toMatchObject({ breaker: "closed", attempts: 0 })
+  expect((await status()).lastError).toBeUndefined()
+})
+
 it("tells the path of each delivery to whoever looks for a fault", async () => {
   const hub = await Delivering.start()
   const retry = { delaysMs: [1_000], jitter: 0, attemptsMax: 2, ageMaxMs: 86_400_000 }

@@ -6,6 +6,16 @@ import { ByTheMinute } from "../core/minutes.ts"
 import type { Breaker } from "./breaker.ts"
 import type { ToldVerdict } from "./records.ts"
 
+/** Tells that a trigger was paused because its destination is gone. */
+export function tellPaused(
+  log: Logger,
+  { tenant, trigger, destination }: Pick<Delivery, "tenant" | "trigger" | "destination">,
+  reason: string,
+): void {
+  const line = `trigger ${trigger} is paused, for ${reason}; what it owes waits until it is resumed`
+  log.warn({ tenant, trigger, destination }, line)
+}
+
 /**
  * Tells the log how deliveries fare: what changes once, what may come in any number by the minute, and at level `debug` the path
  * of each.
@@ -43,9 +53,25 @@ export class Telling {
     }
   }
 
-  paused({ tenant, trigger, destination }: Pick<Delivery, "tenant" | "trigger" | "destination">, reason: string): void {
-    const line = `trigger ${trigger} is paused, for ${reason}; what it owes waits until it is resumed`
-    this.#log.warn({ tenant, trigger, destination }, line)
+  /** The destination was deleted. */
+  deleted(lane: string): void {
+    this.#over(lane, "was deleted")
+  }
+
+  /** The lane is let go: whoever has it next begins anew. */
+  released(lane: string): void {
+    this.#over(lane, "is asked no more: nothing waits for it")
+  }
+
+  /** It was down; whether it still is, nobody finds out. */
+  #over(lane: string, how: string): void {
+    if (!this.#down.delete(lane)) return
+    const [tenant, destination] = lane.split("/", 2)
+    this.#log.info({ tenant, destination }, `destination ${destination}, which was down, ${how}`)
+  }
+
+  paused(of: Pick<Delivery, "tenant" | "trigger" | "destination">, reason: string): void {
+    tellPaused(this.#log, of, reason)
   }
 
   dead({ id, tenant, trigger, destination, reason, attempts, lastOutcome }: DeadLetter): void {

@@ -176,7 +176,9 @@ class Worker {
       for (const [name, lane] of this.#lanes) {
         if (!lane.isIdle(now)) continue
         this.#lanes.delete(name)
-        this.#resting.keep(name, lane.faring)
+        // Failures of its absence say nothing of a destination that comes.
+        if (lane.hasDestination) this.#resting.keep(name, lane.faring)
+        this.#hub.telling.released(name)
         void lane.close()
       }
       this.#sweepLater()

@@ -111,6 +111,8 @@ export interface CatchUpsOptions extends CatchUpContext {
 /** The triggers that catch up: some at a time, in stints, each in its turn. */
 export class CatchUps {
   readonly #options: CatchUpsOptions
+  /** Those that have not come to their end, whether they wait, read, are put off, or are about to join the main reader. */
+  readonly #all = new Set<CatchUp>()
   readonly #waiting = new Set<CatchUp>()
   readonly #running = new Map<CatchUp, Promise<void>>()
 
@@ -119,14 +121,20 @@ export class CatchUps {
   }
 
   get count(): number {
-    return this.#waiting.size + this.#running.size
+    return this.#all.size
   }
 
   all(): readonly CatchUp[] {
-    return [...this.#waiting, ...this.#running.keys()]
+    return [...this.#all]
+  }
+
+  /** It has joined the main reader. */
+  done(catchUp: CatchUp): void {
+    this.#all.delete(catchUp)
   }
 
   add(catchUp: CatchUp): void {
+    this.#all.add(catchUp)
     this.#waiting.add(catchUp)
     this.#next()
   }
@@ -147,11 +155,12 @@ export class CatchUps {
     catchUp.stopped = true
     this.#options.patience.troubles.forget(readingFor(catchUp))
     this.#waiting.delete(catchUp)
+    this.#all.delete(catchUp)
     await this.#running.get(catchUp)
   }
 
   async removeAll(): Promise<void> {
-    await Promise.all([...this.#waiting, ...this.#running.keys()].map((catchUp) => this.remove(catchUp)))
+    await Promise.all(this.all().map((catchUp) => this.remove(catchUp)))
   }
 
   #next(): void {

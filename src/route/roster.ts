@@ -105,7 +105,15 @@ export class Roster {
 
   /** Which. */
   catchingUp(): readonly CatchingUp[] {
-    return this.#catchUps.all().map(({ trigger, since }) => ({ tenant: trigger.tenant, trigger: trigger.id, since }))
+    return this.#catchUps.all().map((catchUp) => {
+      const { trigger, since } = catchUp
+      return {
+        ...{ tenant: trigger.tenant, trigger: trigger.id, since },
+        get stopped() {
+          return catchUp.stopped
+        },
+      }
+    })
   }
 
   /** The triggers that cannot be matched. */
@@ -172,7 +180,7 @@ export class Roster {
     await this.#clearing.get(path)
     const member = this.#members.get(path) ?? (await this.#welcome(path, trigger, mark))
     member.trigger = trigger
-    await this.#rest(member)
+    const since = await this.#rest(member)
     const frontier = this.#histories.has(trigger) ? undefined : await this.#durableFrontier(path, member)
     const kept = frontier === undefined ? undefined : this.#histories.keep(trigger, frontier)
     const own = this.#compile(path, trigger)
@@ -181,7 +189,7 @@ export class Roster {
       return this.#attach(path, member, kept)
     }
     await kept
-    if (member.state.kind === "resting") return own && this.#start(path, member, own)
+    if (member.state.kind === "resting") return own && this.#start(path, member, own, since)
     if (own) this.#options.matcher.set(trigger)
     else if (member.state.kind === "attached") await this.#detach(path, member, member.state.after)
   }
@@ -219,22 +227,24 @@ export class Roster {
     return member
   }
 
-  /** Stops its own reader, if that is reading. */
-  async #rest(member: Member): Promise<void> {
-    if (member.state.kind !== "catching") return
+  /** Stops its own reader, if that is reading; answers since when it was. */
+  async #rest(member: Member): Promise<number | undefined> {
+    if (member.state.kind !== "catching") return undefined
     const { catchUp } = member.state
     await this.#catchUps.remove(catchUp)
     member.position = catchUp.position
     member.state = { kind: "resting" }
+    return catchUp.since
   }
 
-  #start(path: string, member: Member, matcher: Matcher): void {
+  /** `since`: it was reading already, and goes on. */
+  #start(path: string, member: Member, matcher: Matcher, since = this.#options.patience.clock.steady()): void {
     const catchUp: CatchUp = {
       trigger: member.trigger,
       matcher,
       reader: readerOf(path, incarnationIn(member.mark)),
       position: member.position,
-      since: this.#options.patience.clock.steady(),
+      since,
       begin: () => this.#write(path, member, { of: member.mark }),
       begun: member.record !== undefined,
       arrivals: 0,
@@ -263,6 +273,7 @@ export class Roster {
     }
     member.position = catchUp.position
     await this.#attach(path, member)
+    this.#catchUps.done(catchUp)
   }
 
   #frontierOf({ state, position }: Member): Cursor {

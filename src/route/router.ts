@@ -69,6 +69,8 @@ export interface CatchingUp {
   readonly tenant: string
   readonly trigger: string
   readonly since: number
+  /** Whether it ended before it had caught up: it was paused, changed or deleted, or is another process's. Changes. */
+  readonly stopped: boolean
 }
 
 export interface RouterLimits {
