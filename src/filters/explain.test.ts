@@ -79,6 +79,46 @@ test("where arrays are on the way, the value that decided is named", () => {
   expect(explainFilters([{ sql: "data.big > 5.0" }], listed).sentence).toContain("for data.big is 1e+400.")
 })
 
+test("what an event has is shown cut, however long it is, in sentences and in what went wrong", () => {
+  const expressions = [
+    ...[
+      "data.a / 0",
+      "data.a % 0",
+      "data.a + 1",
+      "1 - data.a",
+      "- data.a",
+      "data.a * data.a",
+      "data.a / 0.1",
+      "data.a % 7",
+    ],
+    ...["data.a = 1", "data.a < 1", "data.a IN (1, data.a + 1)", "NOT data.a", "data.a AND TRUE", "data.a LIKE 'x'"],
+    ...["ABS(data.a)", "INT(data.a)", "LEFT('x', data.a)", "LENGTH(CONCAT(data.a, data.a)) / 0", "data.a"],
+  ]
+  const values = [
+    "9".repeat(100_000),
+    `-${"9".repeat(100_000)}.5`,
+    `"${"9".repeat(100_000)}"`,
+    `[${"9,".repeat(50_000)}9]`,
+  ]
+  for (const value of values) {
+    const long = Event.of(event.attributes, Buffer.from(`{"a":${value}}`), "json")
+    for (const filter of [
+      ...expressions.map((sql) => ({ sql })),
+      { query: "data.a > 5" },
+      { query: "data.a == 'x'" },
+    ]) {
+      const { sentence, errors } = explainFilters([filter], long)
+      expect(sentence.length, sentence.slice(0, 100)).toBeLessThan(400)
+      for (const { message } of errors) expect(message.length, message.slice(0, 100)).toBeLessThan(200)
+    }
+  }
+  const { errors } = explainFilters(
+    [{ sql: "data.a / 0 = 1" }],
+    Event.of(event.attributes, Buffer.from(`{"a":${values[0]}}`), "json"),
+  )
+  expect(errors[0]!.message).toMatch(/^9\.9{58}… \/ 0 has no value$/)
+})
+
 /** The nodes that look at a place in data; not those which look beside the object that they are asked of. */
 function looking(node: Node): readonly (TestNode | ObjectNode)[] {
   if (node.kind === "all" || node.kind === "any") return node.of.flatMap(looking)

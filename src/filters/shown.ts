@@ -6,6 +6,14 @@ export function showJson(value: Json, max: number): string {
   return text.length > max ? `${text.slice(0, max)}…` : text
 }
 
+/** Characters of a value in a message. */
+const inMessageMax = 60
+
+/** A value as messages about it show it. */
+export function showValue(value: Json): string {
+  return showJson(value, inMessageMax)
+}
+
 /** The JSON text, or so many characters of it at least. */
 function beginning(value: Json, room: number): string {
   if (typeof value === "string") return JSON.stringify(value.slice(0, Math.max(0, room)))

@@ -3,7 +3,9 @@ import { compileCidr } from "../cidr.ts"
 import { type Glob, type GlobPart, normalGlob, run, wildcardsOf } from "../glob.ts"
 import { limits } from "../limits.ts"
 import { describe, isObject, member, type Reading } from "../reading.ts"
+import { showValue } from "../shown.ts"
 import { equalNumber, type RangeTest, type Test } from "../tree.ts"
+import type { Json } from "../view.ts"
 
 /** Reads the value of one operator of a pattern. */
 type OperatorReader = (value: unknown, field: string, reading: Reading) => Test | undefined
@@ -156,7 +158,7 @@ function numeric(value: unknown, field: string, reading: Reading): Test | undefi
     if (!reading.number(number, `${field}[${at + 1}]`)) return undefined
     if (operator === "=" && value.length === 2) return equalNumber(number)
     const limit = limitOf(operator, number)
-    if (limit === undefined) return bad(`${JSON.stringify(operator)} does not stand here`)
+    if (limit === undefined) return bad(`${showValue(operator as Json)} does not stand here`)
     if (
       (limit.low !== undefined && range.low !== undefined) ||
       (limit.high !== undefined && range.high !== undefined)

@@ -1,4 +1,5 @@
 import { calculateExactly, compareNumeric, type Numeric, nearest, negated } from "../../formats/decimal.ts"
+import { showValue } from "../shown.ts"
 import type { ArithmeticOperator, ComparisonOperator } from "./expression.ts"
 import { isInteger32 } from "./values.ts"
 
@@ -10,7 +11,8 @@ export interface ArithmeticResult {
 
 /** 32-bit integers that wrap around where they overflow, or, with `wide`, numbers with a fraction. */
 export function arithmetic(operator: ArithmeticOperator, x: Numeric, y: Numeric, wide: boolean): ArithmeticResult {
-  if (y === 0 && (operator === "/" || operator === "%")) return { value: 0, problem: `${x} ${operator} 0 has no value` }
+  if (y === 0 && (operator === "/" || operator === "%"))
+    return { value: 0, problem: `${showValue(x)} ${operator} 0 has no value` }
   if (typeof x !== "number" || typeof y !== "number") return exactly(operator, x, y)
   const exact = compute(operator, x, y)
   if (wide) {
@@ -23,7 +25,7 @@ export function arithmetic(operator: ArithmeticOperator, x: Numeric, y: Numeric,
   const whole = Math.trunc(exact)
   if (isInteger32(whole)) return { value: whole | 0 }
   const value = operator === "*" ? Math.imul(x, y) : whole | 0
-  return { value, problem: `${x} ${operator} ${y} does not fit in 32 bits` }
+  return { value, problem: `${written(operator, x, y)} does not fit in 32 bits` }
 }
 
 /** A quotient has no end of digits: it is that of the nearest doubles. */
@@ -31,11 +33,18 @@ function exactly(operator: ArithmeticOperator, x: Numeric, y: Numeric): Arithmet
   if (operator === "-" && x === 0) return { value: negated(y) }
   if (operator === "/") return finite(operator, x, y, nearest(x) / nearest(y))
   const value = calculateExactly(operator, x, y)
-  return value === undefined ? { value: 0, problem: `${x} ${operator} ${y} has too many digits` } : { value }
+  return value === undefined ? { value: 0, problem: `${written(operator, x, y)} has too many digits` } : { value }
 }
 
 function finite(operator: ArithmeticOperator, x: Numeric, y: Numeric, value: number): ArithmeticResult {
-  return Number.isFinite(value) ? { value: value + 0 } : { value: 0, problem: `${x} ${operator} ${y} is too large` }
+  return Number.isFinite(value)
+    ? { value: value + 0 }
+    : { value: 0, problem: `${written(operator, x, y)} is too large` }
+}
+
+/** The calculation, with as much of its numbers as is shown. */
+function written(operator: ArithmeticOperator, x: Numeric, y: Numeric): string {
+  return `${showValue(x)} ${operator} ${showValue(y)}`
 }
 
 function compute(operator: ArithmeticOperator, x: number, y: number): number {

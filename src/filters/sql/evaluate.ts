@@ -1,6 +1,6 @@
 import { isSame, type Numeric } from "../../formats/decimal.ts"
 import { compileGlob } from "../glob.ts"
-import { showJson } from "../shown.ts"
+import { showValue } from "../shown.ts"
 import { onLong } from "../tests.ts"
 import { type EventView, formatPath, type Json, memberOf } from "../view.ts"
 import { arithmetic, compareNumbers } from "./arithmetic.ts"
@@ -123,7 +123,7 @@ class Evaluation {
 
   /** The cast value; `zero` and an error where there is none. */
   #cast<T extends Json>(cast: T | undefined, value: Json, type: string, at: number): T | undefined {
-    if (cast === undefined) this.#error("cast", at, `${show(value)} is no ${type}`)
+    if (cast === undefined) this.#error("cast", at, `${showValue(value)} is no ${type}`)
     return cast
   }
 
@@ -164,7 +164,7 @@ class Evaluation {
     return this.#with([left, right], zero, ([x, y]) => {
       if (operator === "=" || operator === "!=") {
         const equal = equalByRight(x!, y!, wide)
-        if (equal === undefined) this.#error("cast", left.at, `${show(x!)} does not compare with ${show(y!)}`)
+        if (equal === undefined) this.#error("cast", left.at, `${showValue(x!)} does not compare with ${showValue(y!)}`)
         return equal === undefined ? false : equal === (operator === "=")
       }
       const before = this.errors.length
@@ -206,7 +206,7 @@ class Evaluation {
         const cast = this.#cast(
           castElement(candidate, value!, wide),
           candidate,
-          `value like ${show(value!)}`,
+          `value like ${showValue(value!)}`,
           element.at,
         )
         if (cast === undefined) return false
@@ -269,8 +269,4 @@ function likeMatcher(like: LikeExpression): ReturnType<typeof onLong> {
   const made = onLong(compileGlob(likeGlob(like.pattern)))
   matchers.set(like, made)
   return made
-}
-
-function show(value: Json): string {
-  return showJson(value, 60)
 }
