@@ -75,8 +75,8 @@ function resourceDoings(
   })
   return {
     [`create${one}`]: doing(create, createOne),
-    [`replace${one}`]: doing(replace, name === "destination" ? replaceOrRace : replaceOne),
-    [`update${one}`]: doing(update, updateOne),
+    [`replace${one}`]: doing(replace, raced(name, replaceOne)),
+    [`update${one}`]: doing(update, raced(name, updateOne)),
     [`delete${one}`]: doing(remove, deleteOne),
     [`get${one}`]: doing(1, (place, model) => model.inTurn(() => look(place, model))),
     [`list${many}`]: {
@@ -111,8 +111,12 @@ function startOf({ world, chance }: Workplace, { name, tenant }: ResourceModel, 
   return { start: start === "cursor" ? { cursor } : { time: new Date(at).toISOString() } }
 }
 
-function replaceOrRace(place: Workplace, model: ResourceModel, operation: Operation): Promise<unknown> {
-  return place.chance.happens(0.5) ? race(place, model) : replaceOne(place, model, operation)
+type Changing = (place: Workplace, model: ResourceModel, operation: Operation) => Promise<unknown>
+
+/** Of destinations also what two callers ask at once. */
+function raced(name: ResourceName, change: Changing): Changing {
+  if (name !== "destination") return change
+  return (place, model, operation) => (place.chance.happens(0.5) ? race(place, model) : change(place, model, operation))
 }
 
 function replaceOne(place: Workplace, model: ResourceModel, operation: Operation) {
