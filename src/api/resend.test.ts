@@ -7,7 +7,9 @@ import { fingerprintOf } from "../core/fingerprint.ts"
 import type { Trigger } from "../core/resources.ts"
 import { Records } from "../deliver/records.ts"
 import { systemClock } from "../telemetry/clock.ts"
-import { openTestApi, type TestApi } from "./api.fixture.ts"
+import { createEvent, createRig, createTrigger, ordersAddress } from "../testing/rig.ts"
+import { callers, openTestApi, type TestApi } from "./api.fixture.ts"
+import { createApi } from "./api.ts"
 
 let api: TestApi
 let cursors: readonly Cursor[]
@@ -111,4 +113,32 @@ test("what was never delivered is not resent", async () => {
   expect((await resend(cursors[0]!, "none")).status).toBe(404)
   expect((await resend("zzzzzzzzzzz")).status).toBe(404)
   expect((await resend(cursors[0]!, "paid", { authorization: "Bearer other" })).status).toBe(404)
+})
+
+test("what was made and ended a moment ago is open until that is written, and is not resent before", async () => {
+  const rig = createRig("resend", 1_000)
+  const { engine, power } = await rig.boot()
+  const server = await createApi({
+    ...{ engine, clock: power.clock, chance: rig.chance, kinds: new Map(), version: "" },
+    authorize: () => callers["Bearer admin"],
+    stop: new AbortController().signal,
+    topics: { autoCreate: true, dedupeWindowMs: 0 },
+  })
+  await server.ready()
+  await rig.run(engine.catalog.put("trigger/default/paid", createTrigger("paid", engine.log.oldest())))
+  const [appended] = await rig.run(engine.log.append(ordersAddress, [createEvent("1")]))
+  const { cursor } = appended!
+  const stored = (await rig.run(engine.log.get(cursor)))!
+  const names = { tenant: "default", trigger: "paid", incarnation: "", destination: "there", cursor }
+  const delivery = { ...names, id: deliveryId(cursor, "paid", ""), fingerprint: fingerprintOf(stored) }
+  const written = engine.queue.enqueue([delivery])
+  const [lease] = await engine.queue.lease({ lane: "default/there", max: 1, leaseMs: 60_000 })
+  const settled = engine.queue.settle(lease!, { kind: "done" })
+  const path = `/v1/events/${cursor}/deliveries/paid/resend`
+  const { status, detail } = (await rig.run(server.inject({ method: "POST", url: path }))).json()
+  expect([status, detail]).toEqual([409, expect.stringMatching(/open already: it is leased/)])
+  await rig.run(Promise.all([written, settled]))
+  expect(await engine.queue.open(delivery)).toBeUndefined()
+  await rig.run(engine.close())
+  await server.close()
 })
