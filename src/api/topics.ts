@@ -1,6 +1,6 @@
 import Type, { type Static } from "typebox"
 import { isReservedTopic, parseTopic } from "../core/address.ts"
-import { newTopic, type Retention, type Topic, type Trigger } from "../core/resources.ts"
+import { deletedTopicKey, newTopic, type Retention, type Topic, type Trigger } from "../core/resources.ts"
 import { checkAgainstRetention } from "../deliver/policies.ts"
 import type { ApiContext } from "./context.ts"
 import { formatDuration } from "./durations.ts"
@@ -102,6 +102,8 @@ export function topicType(context: ApiContext): ResourceType<Topic> {
       return `topic ${topic.id} is read by ${names(triggers)}; delete or change them first`
     },
     async removing(topic) {
+      // Before it is gone: retention sees to what is published meanwhile, also where this hub dies now.
+      await engine.catalog.put(deletedTopicKey(topic), topic)
       await engine.log.trim({ tenant: topic.tenant, topic: topic.id }, { eventsMax: 0 })
     },
     removed: (topic) => leaveNothing(context, topic),

@@ -2,7 +2,7 @@ import { type Clock, sleep } from "../core/clock.ts"
 import type { Catalog, Engine, Item } from "../core/engine.ts"
 import { ClosedError, ConflictError } from "../core/errors.ts"
 import type { Logger } from "../core/logger.ts"
-import { newTopic, type Topic } from "../core/resources.ts"
+import { deletedTopicPrefix, newTopic, type Topic } from "../core/resources.ts"
 import { Troubles } from "../core/troubles.ts"
 
 export interface RetentionOptions {
@@ -16,9 +16,10 @@ export interface RetentionOptions {
 }
 
 const listing = "retention: listing the topics"
+const topicPrefix = "topic/"
 /** Topics read in one turn: a few milliseconds' worth. */
 const listedAtOnce = 256
-/** In so many rounds a topic that is gone is looked at: whoever published may have learned of it late. */
+/** In so many rounds a topic that was deleted is looked at: whoever published may have learned of it late. */
 const roundsAfter = 2
 
 /** Drops, round after round, what topics no longer keep: in one process of all. */
@@ -42,11 +43,11 @@ async function takeTurns(options: RetentionOptions, stop: AbortSignal): Promise<
 
 async function run(options: RetentionOptions, stop: AbortSignal): Promise<void> {
   const { engine, clock, log, everyMs = 60_000 } = options
-  const gone = new GoneTopics(options)
+  const deletions = new DeletedTopics(options)
   const troubles = new Troubles(log)
   while (!stop.aborted) {
     await sleep(clock, everyMs, stop)
-    const topics = await topicsOf(options, troubles, stop)
+    const topics = await topicsOf(options, troubles, stop, topicPrefix)
     if (topics === undefined) continue
     let [events, trimmed] = [0, 0]
     for (const { value } of topics) {
@@ -56,44 +57,60 @@ async function run(options: RetentionOptions, stop: AbortSignal): Promise<void> 
       if (dropped > 0) trimmed++
     }
     if (events > 0) log.info({ events, topics: trimmed }, "retention dropped events")
-    if (!stop.aborted) await gone.look(topics.map(({ value }) => value))
+    const deleted = stop.aborted ? undefined : await topicsOf(options, troubles, stop, deletedTopicPrefix)
+    if (deleted !== undefined) await deletions.look(deleted)
   }
 }
 
-/** Topics that were there and are not any more. */
-class GoneTopics {
+/** Topics that were deleted, as the catalog remembers them for some rounds. */
+class DeletedTopics {
   readonly #options: RetentionOptions
-  /** By key: the topics that were there, and in how many rounds they have been missing. */
-  readonly #known = new Map<string, { readonly topic: Topic; missing: number }>()
+  /** In how many rounds each deletion was looked at. */
+  readonly #rounds = new Map<string, number>()
 
   constructor(options: RetentionOptions) {
     this.#options = options
   }
 
-  async look(topics: readonly Topic[]): Promise<void> {
-    for (const known of this.#known.values()) known.missing++
-    for (const topic of topics) this.#known.set(`${topic.tenant}/${topic.id}`, { topic, missing: 0 })
-    for (const [name, { topic, missing }] of this.#known) {
-      if (missing === 0) continue
-      if (missing >= roundsAfter) this.#known.delete(name)
-      await this.#settle(topic)
+  async look(deleted: readonly Item<Topic>[]): Promise<void> {
+    const deletions = new Map(deleted.map((item) => [`${item.key} ${item.revision}`, item]))
+    for (const name of this.#rounds.keys()) if (!deletions.has(name)) this.#rounds.delete(name)
+    for (const [name, { key, revision, value }] of deletions) {
+      const rounds = (this.#rounds.get(name) ?? 0) + 1
+      this.#rounds.set(name, rounds)
+      const isSettled = await this.#settle(value)
+      if (isSettled && rounds >= roundsAfter) await this.#forget(key, revision)
     }
   }
 
-  async #settle({ tenant, id }: Topic): Promise<void> {
+  /** Another deletion of that topic may have come. */
+  async #forget(key: string, revision: number): Promise<void> {
+    await this.#options.engine.catalog.delete(key, revision).catch((error: unknown) => {
+      if (!(error instanceof ConflictError)) this.#failed(error, key)
+    })
+  }
+
+  /** Answers whether that is done. */
+  async #settle({ tenant, id }: Topic): Promise<boolean> {
     const { engine, clock, log, topics } = this.#options
     const address = { tenant, topic: id }
     try {
       const isThere = (await engine.catalog.get(`topic/${tenant}/${id}`, { newest: true })) !== undefined
-      if (isThere || (await engine.log.last(address)) === undefined) return
+      if (isThere || (await engine.log.last(address)) === undefined) return true
       if (topics.autoCreate) {
         await makeAgain(engine.catalog, newTopic(tenant, id, clock.now(), topics.dedupeWindowMs))
         log.info({ tenant, topic: id }, "a topic was published to while it was deleted: it is there again")
       } else await engine.log.trim(address, { eventsMax: 0 })
+      return true
     } catch (error) {
-      if (!(error instanceof ClosedError))
-        log.error({ err: error, topic: id }, "what a deleted topic left was not found")
+      this.#failed(error, id)
+      return false
     }
+  }
+
+  #failed(error: unknown, topic: string): void {
+    if (error instanceof ClosedError) return
+    this.#options.log.error({ err: error, topic }, "what a deleted topic left was not found")
   }
 }
 
@@ -110,6 +127,7 @@ async function topicsOf(
   { engine, clock }: RetentionOptions,
   troubles: Troubles,
   stop: AbortSignal,
+  prefix: string,
 ): Promise<readonly Item<Topic>[] | undefined> {
   const topics: Item<Topic>[] = []
   let page: readonly Item<Topic>[]
@@ -117,7 +135,7 @@ async function topicsOf(
     // Ends: at the last topic, which the next page always comes nearer to.
     do {
       const after = topics.at(-1)?.key
-      page = await engine.catalog.list<Topic>("topic/", { limit: listedAtOnce, ...(after !== undefined && { after }) })
+      page = await engine.catalog.list<Topic>(prefix, { limit: listedAtOnce, ...(after !== undefined && { after }) })
       topics.push(...page)
       if (page.length === listedAtOnce) await sleep(clock, 0, stop)
     } while (page.length === listedAtOnce && !stop.aborted)
