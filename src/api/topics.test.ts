@@ -1,4 +1,5 @@
 import { expect, test, vi } from "vitest"
+import { deletedTopicKey } from "../core/resources.ts"
 import { openTestApi, testEvent } from "./api.fixture.ts"
 
 test.each([true, false])(
@@ -22,3 +23,21 @@ test.each([true, false])(
     await api.close()
   },
 )
+
+test("a deletion is noted before the topic is gone, and not where it is only tried", async () => {
+  const api = await openTestApi()
+  const { catalog } = api.engine
+  const noted = async () => (await catalog.get(deletedTopicKey({ tenant: "default", id: "orders" }))) !== undefined
+  const remove = catalog.delete.bind(catalog)
+  await api.append("orders", ["a"])
+  await api.call("DELETE", "/v1/topics/orders?validate_only=true")
+  expect(await noted()).toBe(false)
+  const before: boolean[] = []
+  vi.spyOn(catalog, "delete").mockImplementationOnce(async (key, revision) => {
+    before.push(await noted())
+    return remove(key, revision)
+  })
+  expect((await api.call("DELETE", "/v1/topics/orders")).status).toBe(204)
+  expect(before).toEqual([true])
+  await api.close()
+})
