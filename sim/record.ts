@@ -143,6 +143,12 @@ export class RunRecord {
   readonly rests = new Map<string, { readonly since: number; readonly until: number }>()
   readonly counts = new Map<string, number>()
   readonly #moving: string[] = []
+  #numbers = 0
+
+  /** One that no other event has: two that are made at once are two. */
+  newNumber(): number {
+    return ++this.#numbers
+  }
 
   count(what: string, by = 1): void {
     this.counts.set(what, (this.counts.get(what) ?? 0) + by)

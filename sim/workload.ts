@@ -120,7 +120,7 @@ async function publishAgain(place: Workplace, tenant: Tenant, topics: readonly s
   if (its.length === 0) return
   const { address, event } = chance.pick(chance.happens(0.6) ? its.slice(-20) : its)
   world.record.count("repeats")
-  const fresh = chance.happens(0.3) ? [makeEvent(chance, "/again", its.length)] : []
+  const fresh = chance.happens(0.3) ? [makeEvent(chance, "/again", world.record.newNumber())] : []
   const events = chance.happens(0.5) ? [event, ...fresh] : [...fresh, event]
   if (chance.happens(0.1)) await publishExpecting(place, address, events, "none")
   else await publish(place, address, events)
@@ -156,7 +156,7 @@ export async function publishSomething(place: Workplace, { tenant, topic }: Plac
   if (chance.happens(0.4)) return publishAgain(place, tenant, [topic])
   const key = chance.pick(keys)
   const address = { tenant, topic, ...(key === undefined ? {} : { key }) }
-  const number = world.record.published.size
+  const number = world.record.newNumber()
   if (chance.happens(0.15)) return publishConditionally(place, address, makeEvent(chance, "/call", number))
   const events = Array.from({ length: chance.pick([1, 1, 3]) }, (_, i) => makeEvent(chance, "/call", number, i))
   await publish(place, address, events)
