@@ -99,14 +99,14 @@ export async function openToCheck(
   }
 }
 
-/** Whether a hub on this machine has the folder open. */
-export async function isFolderOpen(directory: string): Promise<boolean> {
+/** Who on this machine has the folder open, as its lock says; undefined: nobody. */
+export async function folderHolder(directory: string): Promise<string | undefined> {
   try {
     const unlock = await lockForReading(directory)
     await unlock()
-    return false
+    return undefined
   } catch (error) {
-    if (error instanceof DirectoryLockedError) return true
+    if (error instanceof DirectoryLockedError) return error.owner
     throw error
   }
 }

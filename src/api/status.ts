@@ -20,6 +20,11 @@ const Status = component(
     warnings,
     held,
     roles: Type.Optional(Type.Array(Type.String(), { description: "What this process does, of what there is to do." })),
+    holder: Type.Optional(
+      Type.String({
+        description: "Who has the data directory open, as the file `lock` in it says; none on NATS JetStream.",
+      }),
+    ),
     figures: Type.Record(Type.String(), Type.Number()),
   }),
 )
@@ -69,6 +74,7 @@ export function statusRoutes(app: App, context: ApiContext): void {
       warnings: engine.warnings(),
       held,
       ...(context.roles && { roles: context.roles }),
+      ...(engine.holder !== undefined && { holder: engine.holder }),
       figures: engine.figures(),
     }
   })

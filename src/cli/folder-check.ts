@@ -59,8 +59,9 @@ export async function hasOpen(hub: Hub, { keyFile }: HubAddress, context: Contex
   if (options.data === undefined || !isLoopbackHost(new URL(hub.url).hostname)) return true
   const settings = folderSettings(options, context.terminal)
   if (natsServers(settings.engine) !== undefined || whatIsLeft(settings) === "nothing") return true
-  const { isFolderOpen } = await import("../main-offline.ts")
-  if (!(await isFolderOpen(settings.data))) return false
+  const { folderHolder } = await import("../main-offline.ts")
+  const holder = await folderHolder(settings.data)
+  if (holder === undefined) return false
   const key = await readFile(keyFile, "utf8").catch(() => "")
   if (key === "") return true
   const authorization = `Bearer ${key.trim()}`
@@ -68,6 +69,8 @@ export async function hasOpen(hub: Hub, { keyFile }: HubAddress, context: Contex
     headers: { authorization },
     signal: AbortSignal.timeout(5_000),
   }).catch(() => undefined)
+  // A copy has the admin key of what it is a copy of: only the hub itself knows what its lock says.
+  if (answer?.ok) return ((await answer.json()) as { readonly holder?: string }).holder === holder
   await answer?.body?.cancel()
   return answer?.status !== 401
 }

@@ -260,6 +260,28 @@ describe("redcar doctor on the folder of a hub that does not run", () => {
     expect(own.find(({ name }) => name === "folder")).toBeUndefined()
   }, 30_000)
 
+  test("asks no hub about a copy of its folder that another one has open", async () => {
+    await fill()
+    const copy = join(home, "copy")
+    cpSync(data, copy, { recursive: true })
+    const original = await startHubOn(data)
+    closing.push(() => original.stop())
+    const held = await startHubOn(copy)
+    closing.push(() => held.stop())
+    const checksOf = async (url: string) => {
+      const { out } = await runCli(["doctor", "--audit", "--url", url, "--data", copy, "--json"])
+      return JSON.parse(out).checks as readonly Checked[]
+    }
+    const checks = await checksOf(original.address)
+    expect(checks.find(({ name }) => name === "audit")).toBeUndefined()
+    expect(checks.find(({ name }) => name === "hub")!.detail).toContain(`does not have ${copy} open`)
+    expect(checks.find(({ name }) => name === "folder")).toMatchObject({
+      result: "bad",
+      detail: expect.stringContaining("does not answer here"),
+    })
+    expect((await checksOf(held.address)).find(({ name }) => name === "audit")).toMatchObject({ result: "good" })
+  }, 30_000)
+
   test.each([
     ["log/ gone", ["log"]],
     ["all but the key gone", ["log", "state"]],

@@ -30,6 +30,8 @@ export interface Engine {
   audit(partition: number, options: AuditOptions): Promise<AuditReport>
   /** The longest dedupe window that it can keep; undefined: any. */
   readonly dedupeWindowMsMax?: number
+  /** Who has its directory open, as the lock there says it; undefined where no directory is one process's alone. */
+  readonly holder?: string
   /** For the metrics page. */
   figures(): Figures
   /** What the lanes are owed whose queue this process holds. */

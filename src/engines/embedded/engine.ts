@@ -177,6 +177,7 @@ async function openLocked(directory: string, options: DirectoryOptions, lock: Di
   }
   return {
     ...engine,
+    holder: lock.owner,
     health: () => [...engine.health(), ...health(), ...(isBereft ? [bereft] : [])],
     async close() {
       await engine.close()

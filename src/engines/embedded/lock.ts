@@ -10,10 +10,13 @@ const name = "lock"
 export class DirectoryLockedError extends StartRefusedError {
   override readonly name = "DirectoryLockedError"
   readonly directory: string
+  /** What the lock's file tells of who it is. */
+  readonly owner: string
   constructor(directory: string, owner: string) {
     const who = owner === "" ? "another hub" : `another hub (${owner})`
     super(`${who} has ${directory} open`, ["Stop that one, or choose another data directory: --data <directory>"])
     this.directory = directory
+    this.owner = owner
   }
 }
 
@@ -25,16 +28,18 @@ export class DirectoryLockedError extends StartRefusedError {
 export async function lockDirectory(directory: string): Promise<DirectoryLock> {
   const file = await open(join(directory, name), "a+", 0o600)
   let log: FileHandle | undefined
+  const owner = `process ${process.pid} on ${hostname()}, since ${new Date().toISOString()}`
   try {
     if (!tryLock(file.fd)) throw new DirectoryLockedError(directory, await ownerOf(file))
     await file.truncate(0)
-    await file.write(`process ${process.pid} on ${hostname()}, since ${new Date().toISOString()}\n`)
+    await file.write(`${owner}\n`)
     log = await lockLog(directory, log)
   } catch (error) {
     await file.close()
     throw error
   }
   return {
+    owner,
     async lockLog() {
       log = await lockLog(directory, log)
     },
@@ -48,6 +53,8 @@ export async function lockDirectory(directory: string): Promise<DirectoryLock> {
 
 /** A directory that this process holds. */
 export interface DirectoryLock {
+  /** What the file tells: the process, its machine, and since when. */
+  readonly owner: string
   /** Locks the log's own file as well, which a start may have made or replaced. */
   readonly lockLog: () => Promise<void>
   readonly release: () => Promise<void>
