@@ -1,6 +1,6 @@
 import Type from "typebox"
+import type { AuditReport } from "../core/audit.ts"
 import { sleep } from "../core/clock.ts"
-import type { AuditReport } from "../core/engine.ts"
 import type { ApiContext } from "./context.ts"
 import { ProblemError } from "./errors.ts"
 import { answerLines, linesType } from "./lines.ts"

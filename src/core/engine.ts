@@ -1,4 +1,5 @@
 import type { Address } from "./address.ts"
+import type { AuditOptions, AuditReport } from "./audit.ts"
 import type { Cursor } from "./cursor.ts"
 import type { DeadLetter, DeadReason, Delivery, TriggerName, Verdict } from "./delivery.ts"
 import type { Event } from "./event.ts"
@@ -38,33 +39,6 @@ export interface Engine {
   backlog(): readonly LaneBacklog[]
   /** Stops accepting, makes durable what was accepted, closes. */
   close(): Promise<void>
-}
-
-export interface AuditOptions {
-  /** Called now and then, with how far it is. */
-  progress(done: number, total: number): void
-  /** Ends it early. */
-  readonly stop: AbortSignal
-}
-
-export interface AuditReport {
-  /** What was read, by the name that its operator knows. */
-  readonly name: string
-  /** Whether it came to the end. */
-  readonly complete: boolean
-  readonly events: number
-  readonly bytes: number
-  /** Events that retention has dropped, where that is known. */
-  readonly dropped?: number
-  /** The first 1,000. */
-  readonly findings: readonly AuditFinding[]
-  readonly findingsCount: number
-}
-
-export interface AuditFinding {
-  readonly kind: "damaged" | "duplicate" | "missing"
-  /** Where and what, for people. */
-  readonly detail: string
 }
 
 /** An event at rest. */

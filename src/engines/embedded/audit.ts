@@ -1,4 +1,4 @@
-import type { AuditOptions, AuditReport } from "../../core/engine.ts"
+import type { AuditOptions, AuditReport } from "../../core/audit.ts"
 import { parseCursor } from "./log/cursor.ts"
 import type { SegmentLog } from "./log/log.ts"
 

@@ -1,4 +1,4 @@
-import type { AuditFinding, AuditReport } from "../../../core/engine.ts"
+import type { AuditFinding, AuditReport } from "../../../core/audit.ts"
 import { type AuditOptions, auditPartition, type AuditFinding as StreamFinding } from "./audit.ts"
 
 /** Audits a partition's stream, and says what was found in words. Throws UnavailableError. */
