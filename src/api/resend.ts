@@ -41,14 +41,12 @@ function deliveryOf(stored: StoredEvent, trigger: Trigger): Delivery {
 async function refuse(
   context: ApiContext,
   stored: StoredEvent,
-  delivery: Delivery,
+  { id, tenant, trigger, incarnation }: Delivery,
   before: ShownDelivery | undefined,
 ): Promise<void> {
-  const { id, tenant, trigger, incarnation } = delivery
-  if (before?.dueAt !== undefined) throw isOpen(before.state, before.dueAt)
-  // What is listed is what was written: it may have been made, and be ended, before that.
-  const open = await context.engine.queue.open(delivery)
-  if (open !== undefined) throw isOpen(open.state, new Date(open.dueAt).toISOString())
+  if (before?.dueAt !== undefined) {
+    throw new ProblemError("conflict", `the delivery is open already: it is ${before.state}, due at ${before.dueAt}`)
+  }
   if ((await context.engine.queue.deadLetter(tenant, id)) !== undefined) {
     throw new ProblemError("conflict", `the delivery is a dead letter; redrive that instead: ${id}`)
   }
@@ -59,10 +57,6 @@ async function refuse(
   if (considered?.verdict === "fires") return
   const why = considered === undefined ? "it is not on its topic" : considered.sentence
   throw new ProblemError("conflict", `the event was not delivered for trigger ${trigger}: ${why}`)
-}
-
-function isOpen(state: string, dueAt: string): ProblemError {
-  return new ProblemError("conflict", `the delivery is open already: it is ${state}, due at ${dueAt}`)
 }
 
 /** Its attempts so far are forgiven, and counted on. */
