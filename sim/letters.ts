@@ -59,7 +59,7 @@ async function discard(place: Workplace, { tenant }: Subject, operation: Operati
   const { record, violate } = place.world
   const before = record.counts.get("discards") ?? 0
   const asked = await call(place, { operation, tenant, ...what })
-  if (asked.kind !== "answered" || asked.value.status !== 200) return
+  if (asked.kind !== "answered" || asked.value.status !== 200) return record.count("discards unanswered")
   record.count(operation.id)
   const discarded = (record.counts.get("discards") ?? 0) - before
   if (asked.value.body.discarded <= discarded) return

@@ -336,9 +336,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "discarding is not told",
     file: `${api}/discards.ts`,
-    before: "  await recordDiscard(engine.log, await eventOf(context, letter), letter, discarding)",
-    after:
-      "  if (letter.attempts < 0) await recordDiscard(engine.log, await eventOf(context, letter), letter, discarding)",
+    before: "  await recordDiscard(engine.log, stored, letter, discarding)",
+    after: "  if (letter.attempts < 0) await recordDiscard(engine.log, stored, letter, discarding)",
   },
   {
     name: "many letters are said to be put back",

@@ -97,3 +97,22 @@ test("the command line asks first, and discards", async () => {
   )
   expect(await left()).toEqual([])
 })
+
+test("of a discard that loses against a redrive nothing is told", async () => {
+  const [cursor] = await api.append("orders:8", ["raced"])
+  await die(cursor!, "exhausted")
+  const { queue } = api.engine
+  const discard = queue.discard.bind(queue)
+  queue.discard = async (tenant, id) => {
+    await queue.redrive(tenant, id)
+    return discard(tenant, id)
+  }
+  const id = deliveryId(cursor!, "ship", "i1")
+  const { body } = await api.call("POST", `/v1/dead-letters/${id}/discard`, { reason: "late" })
+  queue.discard = discard
+  expect(body).toEqual({ matched: 1, discarded: 0 })
+  const { body: told } = await api.call("GET", "/v1/topics/redcar.dead-letters/events")
+  expect(told.filter(({ subject }: { subject: string }) => subject === id)).toEqual([])
+  const { items } = (await api.call("GET", `/v1/events/${cursor}/deliveries`)).body
+  expect(items).toMatchObject([{ id, state: "due" }])
+})

@@ -65,12 +65,17 @@ export function discardRoutes(app: App, context: ApiContext): void {
   })
 }
 
-/** Answers false where it was redriven or discarded meanwhile. */
+/**
+ * Answers false where it was redriven or discarded meanwhile: then nothing is told, since the log would say for good what never was.
+ * A crash in between, or a log without room, costs the reason: the letter is gone, and its event's journey says `dead` of it.
+ */
 async function discard(context: ApiContext, letter: DeadLetter, reason: string): Promise<boolean> {
   const { engine, clock } = context
   const discarding = { reason, discardedAt: clock.now() }
-  await recordDiscard(engine.log, await eventOf(context, letter), letter, discarding)
-  return engine.queue.discard(letter.tenant, letter.id)
+  const stored = await eventOf(context, letter)
+  if (!(await engine.queue.discard(letter.tenant, letter.id))) return false
+  await recordDiscard(engine.log, stored, letter, discarding)
+  return true
 }
 
 const tag = "Dead letters"

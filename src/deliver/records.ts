@@ -92,8 +92,8 @@ export interface Discarding {
 }
 
 /**
- * Tells the log that a dead letter is being discarded, before it is: a crash in between tells once, as each death is. `stored`
- * is undefined where the event is gone. Throws what the log throws: nothing is owed, and it can be tried again.
+ * Tells the log that a dead letter was discarded: once for each death. `stored` is undefined where the event is gone. Throws what
+ * the log throws.
  */
 export async function recordDiscard(
   log: EventLog,
