@@ -140,6 +140,29 @@ test("a number that would be another one is named, with what to do", async () =>
   ])
 })
 
+test("what to do instead of a number that is refused fits its field, and works", async () => {
+  const told = async (path: string, body: string) => JSON.parse((await ask("POST", path, body)).text).errors[0].message
+  const config = (timeout: string) =>
+    `{"id":"t","kind":"webhook","config":{"url":"http://127.0.0.1:1/","timeoutMs":${timeout}}}`
+  expect(await told("/v1/destinations", config("2000.0000000000000001"))).toBe(
+    "2000.0000000000000001 would be saved as 2000: write that, or fewer digits",
+  )
+  expect(await told("/v1/destinations", config("1e400"))).toBe(
+    "1e400 would be saved as null: write a number that is nearer to 0",
+  )
+  for (const number of ["1e400", "-1e400", "1E-400", "1.5e+400", "9007199254740993", "0.10000000000000000555"]) {
+    const pattern = `{"id":"t","topic":"orders","destination":"d","filters":[{"pattern":{"data":{"total":[${number}]}}}]}`
+    const message = await told("/v1/triggers", pattern)
+    const [, query] = /^\S+ would be saved as \S+: compare it in a query, such as (.*), which takes all digits$/.exec(
+      message,
+    )!
+    expect(query).toBe(`data.total == ${number}`)
+    const event = `{"specversion":"1.0","id":"1","source":"/s","type":"t","data":{"total":${number}}}`
+    const { text } = await ask("POST", "/v1/triggers:explain", `{"filters":[{"query":"${query}"}],"event":${event}}`)
+    expect(JSON.parse(text).verdict, text).toBe("fires")
+  }
+})
+
 test("a check of filters answers what would be lost of them, and takes what a query compares exactly", async () => {
   const check = async (filters: string) =>
     JSON.parse((await ask("POST", "/v1/filters:check", `{"filters":${filters}}`)).text)

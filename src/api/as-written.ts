@@ -1,4 +1,4 @@
-import type { Loss } from "../formats/exact-json.ts"
+import { describeLoss, type Loss } from "../formats/exact-json.ts"
 import { JsonScanner } from "../formats/json-scan.ts"
 import { formatPath } from "./check-schema.ts"
 import { shortened } from "./faults.ts"
@@ -19,6 +19,11 @@ export function lossesOf(body: unknown): readonly Loss[] {
 /** Where something was lost, as a field. */
 export function fieldOf({ path }: Loss): string {
   return shortened(formatPath(path.map(String)))
+}
+
+/** What is wrong with it, and what to do. */
+export function messageOf(loss: Loss): string {
+  return describeLoss(loss, loss.path[0] === "filters")
 }
 
 const written = new WeakMap<object, Buffer>()

@@ -1,7 +1,6 @@
 import Type from "typebox"
 import { editorSupport, parseFilters, warningsOf } from "../filters/index.ts"
-import { describeLoss } from "../formats/exact-json.ts"
-import { fieldOf, lossesOf } from "./as-written.ts"
+import { fieldOf, lossesOf, messageOf } from "./as-written.ts"
 import { readBody } from "./fields.ts"
 import { type App, documented } from "./routes.ts"
 import { component, strict } from "./schemas.ts"
@@ -68,7 +67,7 @@ export function filterRoutes(app: App): void {
   // The doubled colon stands for one.
   app.post("/v1/filters::check", documented(docs.check), async (request) => {
     const { filters } = readBody(FilterCheckInput, request.body)
-    const lost = lossesOf(request.body).map((loss) => ({ field: fieldOf(loss), message: describeLoss(loss) }))
+    const lost = lossesOf(request.body).map((loss) => ({ field: fieldOf(loss), message: messageOf(loss) }))
     const parsed = parseFilters(filters)
     const faults = parsed.ok ? [] : parsed.faults
     const isKnown = (fault: { readonly field: string }) => lost.some(({ field }) => field === fault.field)

@@ -1,9 +1,9 @@
 import { isUtf8 } from "node:buffer"
 import type { FastifyRequest } from "fastify"
 import { isDeeper } from "../formats/depth.ts"
-import { describeLoss, type Loss, parseWithLosses } from "../formats/exact-json.ts"
+import { type Loss, parseWithLosses } from "../formats/exact-json.ts"
 import { jsonDepthMax } from "../formats/json-scan.ts"
-import { fieldOf, keepEvent, keepLosses } from "./as-written.ts"
+import { fieldOf, keepEvent, keepLosses, messageOf } from "./as-written.ts"
 import { formatPath } from "./check-schema.ts"
 import { bodyTooLarge, invalidFields, ProblemError, unsupportedType } from "./errors.ts"
 import { createFaults } from "./faults.ts"
@@ -81,7 +81,7 @@ function refuseLosses(losses: readonly Loss[]): void {
   const faults = createFaults()
   for (const loss of losses) {
     const isInEvent = loss.path[0] === "event" && loss.path.length > 1
-    if (!isInEvent) faults.add(fieldOf(loss), describeLoss(loss))
+    if (!isInEvent) faults.add(fieldOf(loss), messageOf(loss))
   }
   faults.refuse()
 }

@@ -97,9 +97,9 @@ export function size(text: string): number {
   throw new InvalidArgumentError("Write it like 512KiB, 16MiB or 1GB.")
 }
 
-/** For commander: a JSON value. */
+/** For commander: a JSON value of a filter. */
 export function jsonValue(text: string): unknown {
-  const value = readJson(text)
+  const value = readJson(text, true)
   if (value instanceof SyntaxError) throw new InvalidArgumentError(`It has to be JSON (${value.message}).`)
   if (value instanceof Error) throw new InvalidArgumentError(`It cannot be kept as it is: ${value.message}.`)
   return value

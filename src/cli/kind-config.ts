@@ -151,7 +151,7 @@ function coerced(schema: JsonSchema, text: string, flag: string): unknown {
 }
 
 function parsed(text: string, flag: string): unknown {
-  const value = readJson(text)
+  const value = readJson(text, false)
   if (value instanceof SyntaxError) throw new UsageError(`${flag} needs JSON: ${value.message}`, [], { cause: value })
   if (value instanceof Error) throw new UsageError(`${flag} cannot be kept as it is: ${value.message}`)
   return value

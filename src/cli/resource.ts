@@ -197,13 +197,14 @@ export async function bodyOf(
 
 async function readResource(context: Context, path: string): Promise<Readonly<Record<string, unknown>>> {
   const text = path === "-" ? await readAll(context.terminal) : readInput(path)
-  const { parseDocument, visit } = await import("yaml")
+  const { isPair, parseDocument, visit } = await import("yaml")
   try {
     const document = parseDocument(text)
     if (document.errors[0] !== undefined) throw document.errors[0]
     visit(document, {
-      Scalar(_, { value, source }) {
-        const loss = typeof value === "number" && source !== undefined ? lossOfNumber(value, source) : undefined
+      Scalar(_, { value, source }, [, , member]) {
+        if (typeof value !== "number" || source === undefined) return
+        const loss = lossOfNumber(value, source, isPair(member) && String(member.key) === "filters")
         if (loss !== undefined) throw new UsageError(`${path}: ${loss}`)
       },
     })

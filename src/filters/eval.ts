@@ -41,7 +41,7 @@ export function evaluateLine(line: string): string {
     const { value, losses } = parseWithLosses(line)
     const twice = losses.filter(({ kind, path }) => kind === "repeated" && path[0] === "filter")
     if (twice.length > 0) {
-      const told = twice.map((loss) => `${loss.path.join(".").slice(0, shownMax)} ${describeLoss(loss)}`)
+      const told = twice.map((loss) => `${loss.path.join(".").slice(0, shownMax)} ${describeLoss(loss, true)}`)
       return JSON.stringify(failed(told))
     }
     input = value

@@ -220,6 +220,23 @@ test("query: every fault with line and column", () => {
   ])
 })
 
+test("query: a number with an exponent needs no point where a value stands, and a field may have its name", () => {
+  const on = { ...event, "1e4": 5, data: { "1e4": 5, big: 10_000, small: 0.0001, list: [1e21] } }
+  const check = (query: string) => pass({ query }, on)
+  for (const query of [
+    ...["data.big == 1e4", "data.big == 1E4", "data.big == 1e+4", "data.small == 1e-4", "data.small > -1e4"],
+    ...["data.big in [1, 1e4]", "data.list contains 1e21", "-1e400 < data.big", "data.big::TEXT == '10000'"],
+    ...["data.big < 1e400 and data.big != 1e5", "1e4 == 5", "5 == 1e4", "data.1e4 == 5", "not (1e4 > 5)"],
+  ]) {
+    expect([query, check(query)]).toEqual([query, true])
+  }
+  const found = (query: string) => faults({ query })[0]?.replace(/^filters\[0\]\.query: line 1, /, "")
+  expect(found("1e400 == data.a")).toBe("column 10: compare a field with a value; begin with the field")
+  expect(found("data.a == 1e")).toBe("column 11: compare a field with a value; two fields are compared in sql")
+  expect(found("data.a == 1e -4")).toBe("column 11: compare a field with a value; two fields are compared in sql")
+  expect(found("data.a == 1e4x")).toBe("column 11: compare a field with a value; two fields are compared in sql")
+})
+
 test("a line that cannot be read is answered, not thrown", () => {
   for (const line of ["", "{", "[]", "{}", '{"filter":{"sql":"1"}}', '{"filter":{},"event":{},"x":1}']) {
     const answer = JSON.parse(evaluateLine(line))

@@ -33,7 +33,10 @@ export const numberFilters: readonly NumberFilter[] = numberTexts.flatMap((numbe
   const above = (x: string) => compareWritten(x, number) > 0
   const text = inQuery(number)
   const inText: readonly NumberFilter[] = [
+    { filters: [{ query: `data.x == ${number}` }], oracle: equal },
     { filters: [{ query: `data.x == ${text}` }], oracle: equal },
+    { filters: [{ query: `data.x contains ${number} or data.x in [3, ${number}]` }], oracle: equal },
+    { filters: [{ query: `data.x::NUMBER > ${number}` }], oracle: above },
     { filters: [{ query: `data.x != ${text}` }], oracle: (x) => !equal(x) },
     { filters: [{ query: `data.x > ${text}` }], oracle: above },
     { filters: [{ query: `data.x in [3, ${text}]` }], oracle: equal },

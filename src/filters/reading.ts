@@ -119,7 +119,7 @@ export class Reading {
   number(value: unknown, field: string): value is number {
     if (typeof value === "number" && Number.isFinite(value)) return true
     if (!isNumeric(value)) this.fault(field, `must be a number, not ${describe(value)}`)
-    else this.fault(field, describeLoss({ kind: "number", text: String(value) }))
+    else this.fault(field, describeLoss({ kind: "number", text: String(value) }, true))
     return false
   }
 

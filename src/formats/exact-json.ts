@@ -60,12 +60,14 @@ export function parseWithLosses(text: string): { readonly value: Json; readonly 
   return { value, losses }
 }
 
-/** What is wrong with it, for people. */
-export function describeLoss({ kind, text }: Pick<Loss, "kind" | "text">): string {
+/** What is wrong with it and what to do, for people; `inFilter`: it is a number of a filter, which may be a query as well. */
+export function describeLoss({ kind, text }: Pick<Loss, "kind" | "text">, inFilter: boolean): string {
   if (kind === "repeated") return "is there more than once"
   const shown = text.length > 40 ? `${text.slice(0, 40)}…` : text
   const kept = JSON.stringify(Number(text))
-  return `${shown} would be saved as ${kept}: write fewer digits, or a text; a filter compares all digits in a query`
+  const wrong = `${shown} would be saved as ${kept}`
+  if (inFilter) return `${wrong}: compare it in a query, such as data.total == ${shown}, which takes all digits`
+  return kept === "null" ? `${wrong}: write a number that is nearer to 0` : `${wrong}: write that, or fewer digits`
 }
 
 /** A number of fewer characters is a double's, unless its exponent has three digits. */

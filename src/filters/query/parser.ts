@@ -153,7 +153,7 @@ class QueryParser {
     const operator = operatorOf(at)
     if (operator === undefined) return this.#alone(left)
     this.#cursor.take()
-    const right = this.#operand()
+    const right = this.#operand(left.kind === "field")
     return right && this.#comparison(left, operator, right)
   }
 
@@ -171,7 +171,8 @@ class QueryParser {
   #comparison(left: Operand, operator: Operator, right: Operand): Node | undefined {
     if (left.kind === right.kind) {
       const expected = left.kind === "field" ? "a value" : "a field on one side"
-      const hint = left.kind === "field" ? "; two fields are compared in sql" : ""
+      const two = power.test(left.token.text) ? "; begin with the field" : "; two fields are compared in sql"
+      const hint = left.kind === "field" ? two : ""
       return this.#fail(expected, `compare a field with a value${hint}`, right.token)
     }
     if (left.kind === "constant") return this.#comparison(right, turned[operator], left)
@@ -201,7 +202,7 @@ class QueryParser {
     if (!this.#cursor.expectMark("[")) return undefined
     const tests: Test[] = []
     do {
-      const operand = this.#operand()
+      const operand = this.#operand(true)
       const constant = operand && this.#constantFor(left, operand)
       if (constant === undefined) return undefined
       this.#nodes++
@@ -214,7 +215,7 @@ class QueryParser {
   }
 
   #contains(left: Operand, negated: boolean): Node | undefined {
-    const right = this.#operand()
+    const right = this.#operand(true)
     if (right === undefined) return undefined
     if (left.kind === "constant") return this.#fail("a field before contains", undefined, left.token)
     if (right.kind === "field") return this.#fail("a value", undefined, right.token)
@@ -223,10 +224,11 @@ class QueryParser {
     return testOf(left, negated ? { is: "except", tests: [test] } : test)
   }
 
-  #operand(): Operand | undefined {
+  /** With `asValue` no field stands here: `1e400`, which could be the name of one, is a number. */
+  #operand(asValue = false): Operand | undefined {
     const token = this.#cursor.peek()
     const word = token.kind === "word" ? token.text.toLowerCase() : undefined
-    if (word !== undefined && !keywordSet.has(word)) {
+    if (word !== undefined && !keywordSet.has(word) && !(asValue && this.#numberAt(0) !== undefined)) {
       const field = this.#field()
       if (field === undefined) return undefined
       const cast = this.#castName()
@@ -245,13 +247,25 @@ class QueryParser {
     if (word === "true" || word === "false") return cursor.take() && { type: "boolean", value: word === "true" }
     if (word === "null") return cursor.take() && { type: "null", value: null }
     if (token.kind === "string") return cursor.take() && { type: "text", value: token.text }
-    const signed = cursor.isMark("-") || cursor.isMark("+")
-    const number = signed ? cursor.peek(1) : token
-    if (number.kind !== "integer" && number.kind !== "decimal") return this.#fail("a field or a value")
-    if (signed) cursor.take()
-    cursor.take()
+    const from = cursor.isMark("-") || cursor.isMark("+") ? 1 : 0
+    const number = this.#numberAt(from)
+    if (number === undefined) return this.#fail("a field or a value")
+    for (let left = from + number.tokens; left > 0; left--) cursor.take()
     const value = exactNumber(token.text === "-" ? `-${number.text}` : number.text)
     return { type: "number", value: typeof value === "number" ? value + 0 : value }
+  }
+
+  /** The number without a sign that is so many tokens ahead, and how many it is: where an exponent has a sign, three. */
+  #numberAt(ahead: number): { readonly text: string; readonly tokens: number } | undefined {
+    const token = this.#cursor.peek(ahead)
+    const { kind, text } = token
+    if (kind === "integer" || kind === "decimal") return { text, tokens: 1 }
+    if (kind !== "word" || !power.test(text)) return undefined
+    if (!/e$/i.test(text)) return { text, tokens: 1 }
+    const [sign, digits] = [this.#cursor.peek(ahead + 1), this.#cursor.peek(ahead + 2)]
+    const isSigned = (sign.text === "-" || sign.text === "+") && digits.kind === "integer"
+    const isOne = sign.at === token.end && digits.at === sign.end
+    return isSigned && isOne ? { text: text + sign.text + digits.text, tokens: 3 } : undefined
   }
 
   /** The type after `::`; undefined where there is no `::`, "none" where it is no type. */
@@ -279,6 +293,9 @@ class QueryParser {
     return { from: "data", path, each: false }
   }
 }
+
+/** A number with an exponent and without a point, up to the sign of the exponent where it has one: a word. */
+const power = /^[0-9]+e[0-9]*$/i
 
 const broken: Node = { kind: "any", of: [] }
 
