@@ -98,12 +98,11 @@ test("it is deleted by force: what sends to it rests, and the answer says what b
   await owing("f", 1)
   await api.call("PATCH", "/v1/triggers/e", { destination: "new" })
   const tried = await api.call("DELETE", "/v1/destinations/old?force=true&validate_only=true")
-  expect([tried.status, tried.body.id]).toEqual([200, "old"])
+  const told = { id: "old", pausedTriggers: ["f"], openDeliveries: 3, openTriggers: ["e", "f"] }
+  expect([tried.status, tried.body]).toEqual([200, told])
+  expect((await api.call("GET", "/v1/triggers/f")).body.paused).toBe(false)
   const deleted = await api.call("DELETE", "/v1/destinations/old?force=true")
-  expect([deleted.status, deleted.body]).toEqual([
-    200,
-    { id: "old", pausedTriggers: ["f"], openDeliveries: 3, openTriggers: ["e", "f"] },
-  ])
+  expect([deleted.status, deleted.body]).toEqual([200, told])
   expect(warnings).toEqual([
     "trigger f is paused, for old is gone: it was deleted; what it owes waits until it is resumed",
   ])

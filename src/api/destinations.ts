@@ -82,7 +82,7 @@ export function destinationType(context: ApiContext): ResourceType<Destination> 
     forced: {
       description: "Delete it though triggers need it or deliveries are owed to it, and answer what became of those.",
       output: Forced,
-      run: async (destination) => force(context, destination, await owedTo(context, destination)),
+      run: async (destination, dryRun) => force(context, destination, await owedTo(context, destination), dryRun),
     },
   }
 }

@@ -38,7 +38,10 @@ const rangeFields = {
     }),
   ),
   until: Type.Optional(
-    Type.String({ description: "A cursor (its event is the last), or an RFC 3339 time. Default: the present end." }),
+    Type.String({
+      default: "newest",
+      description: "`newest` (the present end), a cursor (its event is the last), or an RFC 3339 time.",
+    }),
   ),
   eventsMax: Type.Optional(
     Type.Integer({ minimum: 1, maximum: eventsMax, default: eventsDefault, description: "Events read at most." }),
@@ -150,13 +153,12 @@ function readRange(context: ApiContext, address: Address, body: Static<typeof Dr
 
 function readUntil(context: ApiContext, partition: number, text: string, faults: Faults): Range["until"] {
   if (isTimestamp(text)) return { time: Date.parse(text) }
-  const cursor = parseFrom(context, partition, text, { add: () => faults.add("until", untilForm) })
-  if (cursor !== "oldest" && cursor !== "newest") return cursor as Cursor
-  faults.add("until", untilForm)
-  return undefined
+  const place = parseFrom(context, partition, text, { add: () => faults.add("until", untilForm) })
+  if (place === "oldest") faults.add("until", "oldest leaves nothing to read; give newest, a cursor or a time")
+  return place === "oldest" || place === "newest" ? undefined : (place as Cursor)
 }
 
-const untilForm = "must be a cursor of this topic, or an RFC 3339 time"
+const untilForm = "must be newest, a cursor of this topic, or an RFC 3339 time"
 
 /** Answers with lines of progress and, last, the result. */
 async function run(context: ApiContext, reply: FastifyReply, asked: DryRun, runs: { now: number }): Promise<void> {

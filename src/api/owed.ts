@@ -39,7 +39,7 @@ export const Forced = component(
       }),
       openTriggers: Type.Array(Type.String(), { description: "The triggers that they are of." }),
     },
-    { description: "With force, what became of what needed it." },
+    { description: "With force, what became of what needed it; with validate_only, what would." },
   ),
 )
 
@@ -76,9 +76,14 @@ export function refusalFor({ id }: Destination, { triggers, open, of }: Owed): s
   )
 }
 
-/** Pauses what sends to the destination, which is about to be deleted; answers what is to be told of it. */
-export async function force(context: ApiContext, { id }: Destination, owed: Owed): Promise<Static<typeof Forced>> {
-  for (const trigger of owed.triggers) await pauseFor(context, trigger, id)
+/** Pauses what sends to the destination, which is about to be deleted, unless it is a `dryRun`; answers what is to be told of it. */
+export async function force(
+  context: ApiContext,
+  { id }: Destination,
+  owed: Owed,
+  dryRun: boolean,
+): Promise<Static<typeof Forced>> {
+  for (const trigger of dryRun ? [] : owed.triggers) await pauseFor(context, trigger, id)
   const pausedTriggers = owed.triggers.map((trigger) => trigger.id)
   return { id, pausedTriggers, openDeliveries: owed.open, openTriggers: [...owed.of] }
 }

@@ -74,8 +74,8 @@ export interface Forcing<Resource> {
   /** Of the parameter that asks for it. */
   readonly description: string
   readonly output: TSchema
-  /** Right before it is deleted; what it answers is told. */
-  run(resource: Resource): Promise<Record<string, unknown>>
+  /** Right before it is deleted; what it answers is told. With `dryRun` it changes nothing, and tells what would become of it. */
+  run(resource: Resource, dryRun: boolean): Promise<Record<string, unknown>>
 }
 
 export interface ChangeOptions {
@@ -305,8 +305,9 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
     const use = forced ? undefined : await type.inUse?.(item.value)
     if (use !== undefined) throw new ProblemError("conflict", use)
     const shown = this.#show(item.value, item.revision, item.value)
-    if (options.validateOnly) return shown
-    const told = await forced?.run(item.value)
+    const isTrial = options.validateOnly === true
+    const told = await forced?.run(item.value, isTrial)
+    if (isTrial) return told === undefined ? shown : { body: told, etag: undefined }
     await type.removing?.(item.value)
     try {
       await this.#catalog.delete(item.key, options.ifMatch === undefined ? undefined : item.revision)

@@ -3,6 +3,7 @@ import type { Command } from "commander"
 import { type CommonOptions, type Context, examples, size, wholeNumber, withHub } from "./command.ts"
 import { FailedError, UnreachableError } from "./failures.ts"
 import { findHub } from "./hub.ts"
+import { asTyped } from "./invocation.ts"
 import { counted, plural, startProgress } from "./progress.ts"
 import { coloursFor } from "./terminal.ts"
 
@@ -152,7 +153,10 @@ function report(context: Context, options: BenchOptions, figures: Figures): stri
     `${colours.bold(`${counted(figures.eventsPerSecond)} events a second`)}  (${plural(figures.events, "event")} of ${options.size} B in ${figures.seconds} s)`,
     `${each}, ${options.concurrency} requests at once, each answered when it is on disk`,
     `request: p50 ${p50} ms   p90 ${p90} ms   p99 ${p99} ms   max ${max} ms`,
-    `The events are on topic ${options.topic}; to drop them: redcar topic delete ${options.topic}`,
+    asTyped(
+      `The events are on topic ${options.topic}; to drop them: redcar topic delete ${options.topic}`,
+      context.terminal.program,
+    ),
     "",
   ].join("\n")
 }

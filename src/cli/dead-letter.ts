@@ -5,6 +5,7 @@ import { addDiscard } from "./discard.ts"
 import { UsageError } from "./failures.ts"
 import type { Query } from "./hub.ts"
 import { doMany, type LettersAction } from "./many-letters.ts"
+import { noMatch } from "./no-match.ts"
 import { ago, printDone, printFirst, printList, printOne } from "./output.ts"
 import { pageOf } from "./resource.ts"
 import type { Column } from "./table.ts"
@@ -82,7 +83,8 @@ function addList(command: Command, context: Context): void {
     .option("--limit <count>", "at most so many", wholeNumber(1), 1_000)
     .action(async (options: CommonOptions & Which & { readonly limit: number }) => {
       const rows = context.hub(options).items<ApiDeadLetter>(path, { ...pageOf(options), ...whichOf(options) })
-      await printFirst(context, options, rows, columns, "No dead letters: nothing was given up.")
+      const empty = "No dead letters: nothing was given up."
+      await printFirst(context, options, rows, columns, () => noMatch(context, options, options, empty))
     })
   examples(withHub(list), [
     ["redcar dead-letter list", "All of them"],

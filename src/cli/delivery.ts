@@ -2,6 +2,7 @@ import { type Command, Option } from "commander"
 import { openStates } from "../core/open-delivery.ts"
 import { type CommonOptions, type Context, examples, subcommand, wholeNumber, withHub } from "./command.ts"
 import { nextAttempt } from "./next-attempt.ts"
+import { noMatch } from "./no-match.ts"
 import { ago, printFirst } from "./output.ts"
 import { pageOf } from "./resource.ts"
 import type { Column } from "./table.ts"
@@ -47,7 +48,7 @@ export function configure(command: Command, context: Context): void {
       const query = { ...pageOf(options), trigger, destination, state }
       const rows = context.hub(options).items<ApiOpenDelivery>("/v1/deliveries", query)
       const empty = "Nothing waits: all is delivered, or given up (redcar dead-letter list)."
-      await printFirst(context, options, rows, columns, empty)
+      await printFirst(context, options, rows, columns, () => noMatch(context, options, options, empty))
     })
   examples(withHub(list), [
     ["redcar delivery list", "All that waits, for its turn, its retry or its trigger"],

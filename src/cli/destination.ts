@@ -70,11 +70,13 @@ const kind: ResourceKind<ApiDestination> = {
   deleting: "No trigger may use it, and nothing may be owed to it, but with --force.",
   forcing: {
     description: "delete it all the same: pause the triggers that use it; what others owe it becomes dead letters",
-    told: ({ pausedTriggers, openDeliveries, openTriggers }) => {
-      const paused = pausedTriggers.length === 0 ? "no trigger used it" : `paused ${pausedTriggers.join(", ")}`
-      if (openDeliveries === 0) return `${paused}; nothing was owed to it`
+    told: ({ pausedTriggers, openDeliveries, openTriggers }, dryRun) => {
+      const [uses, pauses, is] = dryRun ? ["uses", "would pause", "is"] : ["used", "paused", "was"]
+      const paused = pausedTriggers.length === 0 ? `no trigger ${uses} it` : `${pauses} ${pausedTriggers.join(", ")}`
+      if (openDeliveries === 0) return `${paused}; nothing ${is} owed to it`
       const of = `${plural(openDeliveries, "open delivery", "open deliveries")} (of ${openTriggers.join(", ")})`
-      return `${paused}; of ${of} those of paused triggers wait, the others become dead letters as they come due`
+      const [wait, become] = dryRun ? ["would wait", "would become"] : ["wait", "become"]
+      return `${paused}; of ${of} those of paused triggers ${wait}, the others ${become} dead letters as they come due`
     },
   },
 }

@@ -252,8 +252,8 @@ async function meantBy(problem: Problem, address: HubAddress): Promise<string | 
   return name === undefined || id === undefined ? undefined : nearestId(openHub(address), `/v1/${name}s`, id)
 }
 
-/** Says where a topic is to be made that is not there, and another one of nearly its name is: a slip makes one too. */
-export async function nearTopic(hub: Pick<Hub, "json">, topic: string): Promise<string | undefined> {
+/** Says where a topic is, or with `dryRun` would be, made that is not there, and another one of nearly its name is: a slip makes one too. */
+export async function nearTopic(hub: Pick<Hub, "json">, topic: string, dryRun = false): Promise<string | undefined> {
   const id = topic.split(":", 1)[0]!
   if (!/^[a-z0-9_-]{1,50}$/.test(id)) return undefined
   try {
@@ -265,7 +265,8 @@ export async function nearTopic(hub: Pick<Hub, "json">, topic: string): Promise<
     if (error.problem.status !== 404) return undefined
   }
   const near = await nearestId(hub, "/v1/topics", id)
-  return near && `There was no topic ${id} yet: it is made now. Did you mean ${near}?\n`
+  const made = dryRun ? `There is no topic ${id} yet: it would be made` : `There was no topic ${id} yet: it is made now`
+  return near && `${made}. Did you mean ${near}?\n`
 }
 
 /** The first ids of a list that are looked at. */

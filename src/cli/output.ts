@@ -20,14 +20,14 @@ export async function printList<R>(
 
 /**
  * Prints the first `limit` items of a list as they come: for programs one JSON array, whose items are not held, for people a
- * table. Says on stderr where there are more.
+ * table, or `empty` where there is nothing. Says on stderr where there are more.
  */
 export async function printFirst<R>(
   context: Context,
   options: CommonOptions & { readonly limit: number },
   items: AsyncIterable<R>,
   columns: readonly Column<R>[],
-  empty: string,
+  empty: string | (() => Promise<string>),
 ): Promise<void> {
   const { terminal } = context
   const rows: R[] = []
@@ -41,8 +41,12 @@ export async function printFirst<R>(
     count++
   }
   if (options.json) await terminal.out(count === 0 ? "[]\n" : "\n]\n")
-  else await printList(context, options, rows, columns, empty)
+  else await printList(context, options, rows, columns, count > 0 ? "" : await saidOf(empty))
   if (more) terminal.err(`There are more than ${options.limit}: --limit takes a larger number.\n`)
+}
+
+function saidOf(text: string | (() => Promise<string>)): string | Promise<string> {
+  return typeof text === "string" ? text : text()
 }
 
 function indented(value: unknown): string {

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs"
 import type { Command } from "commander"
 import { type CommonOptions, type Context, examples, pairs, subcommand, wholeNumber, withHub } from "./command.ts"
 import { UsageError } from "./failures.ts"
-import type { Query } from "./hub.ts"
+import type { Hub, Query } from "./hub.ts"
 import { lossOfNumber } from "./json.ts"
 import { confirmed, type OutputOptions, printDone, printFirst, printOne, withOutput } from "./output.ts"
 import type { Column } from "./table.ts"
@@ -32,7 +32,9 @@ export interface ResourceKind<R> {
   /** What deleting one does, for the question before it. */
   readonly deleting: string
   /** How it is deleted though something needs it: what that does, and how to say what it did. */
-  readonly forcing?: { readonly description: string; told(answer: ForcedAnswer): string }
+  readonly forcing?: { readonly description: string; told(answer: ForcedAnswer, dryRun: boolean): string }
+  /** What is lost with one of them, to be told beside its deletion; undefined: nothing. */
+  losing?(hub: Hub, id: string): Promise<string | undefined>
 }
 
 /** What the API says of a forced deletion. */
@@ -107,21 +109,21 @@ async function removeOne<R>(
   id: string,
   options: ChangeOptions,
 ): Promise<void> {
-  if (!options.dryRun && !(await confirmed(context, `Delete ${kind.name} ${id}? ${kind.deleting}`, options))) {
+  const hub = context.hub(options)
+  const loss = options.json ? undefined : await kind.losing?.(hub, id)
+  const asked = loss === undefined ? kind.deleting : `With it goes ${loss}.`
+  if (!options.dryRun && !(await confirmed(context, `Delete ${kind.name} ${id}? ${asked}`, options))) {
     throw new UsageError(`${kind.name} ${id} was not deleted`, ["Say yes when asked, or give --yes."])
   }
   const { headers, query } = changeRequest(options)
-  const hub = context.hub(options)
-  if (options.force && !options.dryRun && kind.forcing) {
-    const answer = await hub.json<ForcedAnswer>("DELETE", pathOf(kind, id), {
-      headers,
-      query: { ...query, force: true },
-    })
-    return printDone(context, options, answer, `deleted ${kind.name} ${id}; ${kind.forcing.told(answer)}`)
-  }
-  await hub.send("DELETE", pathOf(kind, id), { headers, query: options.force ? { ...query, force: true } : query })
   const line = options.dryRun ? `${kind.name} ${id} could be deleted` : `deleted ${kind.name} ${id}`
-  await printDone(context, options, { id }, line)
+  if (options.force && kind.forcing) {
+    const forced = { headers, query: { ...query, force: true } }
+    const answer = await hub.json<ForcedAnswer>("DELETE", pathOf(kind, id), forced)
+    return printDone(context, options, answer, `${line}; ${kind.forcing.told(answer, options.dryRun === true)}`)
+  }
+  await hub.send("DELETE", pathOf(kind, id), { headers, query })
+  await printDone(context, options, { id }, loss === undefined ? line : `${line}, and with it ${loss}`)
 }
 
 /** The header and query of a conditional or trial change. */

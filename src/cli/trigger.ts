@@ -13,7 +13,8 @@ import { addDryRun } from "./dry-run.ts"
 import { addExplain, addMatch } from "./explain.ts"
 import { UsageError } from "./failures.ts"
 import { type FilterOptions, filtersOf, saysNone, withFilters } from "./filter-flags.ts"
-import { nearTopic } from "./hub.ts"
+import { type Hub, nearTopic } from "./hub.ts"
+import { asTyped } from "./invocation.ts"
 import { type ApiLaneStatus, breakerText } from "./lane-status.ts"
 import { ago, printDone } from "./output.ts"
 import { type Place, place, placeHelp, startOf } from "./places.ts"
@@ -70,6 +71,11 @@ const kind: ResourceKind<ApiTrigger> = {
   empty: "No triggers yet. Make one: redcar trigger create --topic orders --destination <destination>",
   readOnly: ["pausedSince", "pauseReason", "warnings"],
   deleting: "Its deliveries that are not done yet are dropped.",
+  losing: async (hub, id) => {
+    const { count, more } = await openOf(hub, id)
+    if (count === 0) return undefined
+    return `${more ? "at least " : ""}${plural(count, "delivery that is not done yet", "deliveries that are not done yet")}`
+  },
 }
 
 export function configure(command: Command, context: Context): void {
@@ -96,7 +102,7 @@ function addCreate(command: Command, context: Context): void {
       const fields = { id, ...fieldsOf(options), start: startOf(options.start), paused: options.paused }
       const body = await bodyOf(context, kind, options, fields, "create")
       const hub = context.hub(options)
-      const slip = typeof body.topic === "string" ? await nearTopic(hub, body.topic) : undefined
+      const slip = typeof body.topic === "string" ? await nearTopic(hub, body.topic, options.dryRun) : undefined
       const made = await hub.json<ApiTrigger>("POST", kind.path, { ...changeRequest(options), json: body })
       const line = `trigger ${made.id}: ${made.topic} → ${made.destination}`
       await printDone(context, options, made, options.dryRun ? `would make ${line}` : `made ${line}`)
@@ -134,7 +140,7 @@ function addUpdate(command: Command, context: Context): void {
       options.dryRun ? `trigger ${id} would be changed` : `changed trigger ${id}`,
     )
     warn(context, changed)
-    if (!options.dryRun && (options.destination ?? options.backlog) !== undefined)
+    if ((options.destination ?? options.backlog ?? options.file) !== undefined)
       await tellLeftBehind(context, options, changed)
   })
   examples(withHub(withFilters(update)), [
@@ -145,30 +151,41 @@ function addUpdate(command: Command, context: Context): void {
   ])
 }
 
-/** Open deliveries that are looked through for those that go elsewhere. */
+/** Open deliveries that are looked through. */
 const lookedThrough = 1_000
 
-/** What the trigger still owes to destinations that it had before. */
+/** How many open deliveries a trigger has to each destination; `more` where not all were looked through. */
+async function openOf(hub: Hub, trigger: string) {
+  const to = new Map<string, number>()
+  let count = 0
+  const items = hub.items<{ readonly destination: string }>("/v1/deliveries", { trigger })
+  for await (const { destination } of items) {
+    to.set(destination, (to.get(destination) ?? 0) + 1)
+    if (++count === lookedThrough) break
+  }
+  return { to, count, more: count === lookedThrough }
+}
+
+/** What the trigger still owes to destinations that it had before, or would owe. */
 async function tellLeftBehind(
   { hub, terminal }: Context,
-  options: CommonOptions,
+  options: TriggerOptions,
   { id, destination, backlog }: ApiTrigger,
 ): Promise<void> {
-  const behind = new Map<string, number>()
-  let seen = 0
-  for await (const open of hub(options).items<{ readonly destination: string }>("/v1/deliveries", { trigger: id })) {
-    if (open.destination !== destination) behind.set(open.destination, (behind.get(open.destination) ?? 0) + 1)
-    if (++seen === lookedThrough) break
+  const { to, more } = await openOf(hub(options), id)
+  to.delete(destination)
+  for (const [where, count] of to) {
+    const open = `${more ? "at least " : ""}${plural(count, "open delivery", "open deliveries")} of it`
+    const line = options.dryRun
+      ? `${open} to ${where} would ${backlog === "move" ? `go to ${destination} instead` : "still go there; --backlog move brings them along"}`
+      : `${open} still ${count === 1 ? "goes" : "go"} to ${where}; ${leftNext(id, destination, backlog)}`
+    terminal.err(`${asTyped(line, terminal.program)}\n`)
   }
-  const most = seen === lookedThrough ? "at least " : ""
-  for (const [where, count] of behind) {
-    const next =
-      backlog === "move"
-        ? "they follow as soon as their attempts have ended"
-        : `to bring them to ${destination}: redcar trigger update ${id} --backlog move`
-    const what = plural(count, "open delivery of it still goes", "open deliveries of it still go")
-    terminal.err(`${most}${what} to ${where}; ${next}\n`)
-  }
+}
+
+function leftNext(id: string, destination: string, backlog: string | undefined): string {
+  if (backlog === "move") return "they follow as soon as their attempts have ended"
+  return `to bring them to ${destination}: redcar trigger update ${id} --backlog move`
 }
 
 function addPauseAndResume(command: Command, context: Context): void {
