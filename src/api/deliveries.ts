@@ -8,6 +8,7 @@ import { fingerprintOf } from "../core/fingerprint.ts"
 import type { OpenDelivery } from "../core/open-delivery.ts"
 import type { Trigger } from "../core/resources.ts"
 import type { ApiContext } from "./context.ts"
+import { HeldBacks, heldBackFields } from "./held-back.ts"
 import { openOfEvent } from "./open-of-event.ts"
 import { createPace } from "./pace.ts"
 import { resourceKey } from "./resource-store.ts"
@@ -73,6 +74,7 @@ export const DeliverySchema = component(
     }),
     attempts: Type.Array(AttemptSchema),
     dueAt: Type.Optional(Timestamp),
+    ...heldBackFields,
     discarded: Type.Optional(
       Type.Object({ at: Timestamp, reason: Type.String() }, { description: "When and why it was, where it is." }),
     ),
@@ -130,6 +132,8 @@ export async function deliveriesFor(
   ])
   const open = await openOfEvent(context, tenant, cursor)
   share.add(open.size * shownBytes)
+  const heldBacks = new HeldBacks(context, tenant)
+  await heldBacks.look([...open.values()])
   const pace = createPace(context.clock)
   const candidates = new Map<string, Fired>()
   for (const each of fired) {
@@ -151,7 +155,10 @@ export async function deliveriesFor(
         discard: discards.get(delivery.id),
       }),
     )
-    for (const each of await Promise.all(some)) if (each !== undefined) shown.push(each)
+    for (const each of await Promise.all(some)) {
+      const at = each && open.get(each.id)
+      if (each !== undefined) shown.push({ ...each, ...(at && heldBacks.of(at)) })
+    }
     await pace()
   }
   return shown.sort((a, b) => (a.id < b.id ? -1 : 1))

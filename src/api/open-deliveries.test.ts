@@ -44,7 +44,10 @@ test("what is open is listed with where it stands", async () => {
     attempts: 1,
     dueAt: expect.stringMatching(/Z$/),
     firstDueAt: expect.stringMatching(/Z$/),
+    nextAt: body.items[1].dueAt,
   })
+  expect(body.items[3]).toMatchObject({ state: "held", waitsFor: "trigger" })
+  expect(body.items[3].nextAt).toBeUndefined()
   expect(Date.parse(body.items[1].dueAt) - Date.parse(body.items[1].firstDueAt)).toBeGreaterThanOrEqual(3_600_000)
 })
 
@@ -88,4 +91,26 @@ test("the command line shows it to people and programs", async () => {
   expect(JSON.parse(json.out)).toMatchObject([{ id: all[1]!.id, state: "parked" }])
   const none = await runCli(["delivery", "list", "--trigger", "none", ...flags])
   expect(none.out).toBe("Nothing waits: all is delivered, or given up (redcar dead-letter list).\n")
+})
+
+test("what is due and held back says what it waits for", async () => {
+  const { queue } = api.engine
+  const restsUntil = Date.now() + 600_000
+  const report = { breaker: "open", restsUntil, inFlight: 0, attempts: 0, delivered: 0 } as const
+  queue.reportBy(() => report)
+  await api.call("POST", "/v1/destinations", { id: "bank", kind: "webhook", config: { url: "https://example.com/" } })
+  await api.call("POST", "/v1/triggers", { id: "paid", topic: "orders", destination: "bank" })
+  const cli = async (...args: string[]) => (await runCli([...args, "--url", api.url, "--key", "admin"])).out
+  const resting = { state: "due", waitsFor: "destination", nextAt: new Date(restsUntil).toISOString() }
+  expect((await list("?trigger=paid")).body.items[0]).toMatchObject(resting)
+  expect(await cli("delivery", "list", "--trigger", "paid")).toMatch(/due +0 +\ds +in (9|10)m.*, destination rests/)
+  expect(await cli("event", "deliveries", cursors[0]!)).toMatch(/paid +bank +due +0 +in (9|10)m.*, destination rests/)
+  const parked = (await list("?state=parked")).body.items[0]
+  expect([parked.waitsFor, parked.nextAt]).toEqual([undefined, parked.dueAt])
+  await api.call("POST", "/v1/triggers/paid/pause")
+  const [paused] = (await list("?trigger=paid")).body.items
+  expect([paused.state, paused.waitsFor, paused.nextAt]).toEqual(["due", "trigger", undefined])
+  expect(await cli("delivery", "list", "--trigger", "paid")).toMatch(/due +0 +\ds +held: trigger paused/)
+  const { items } = (await api.call("GET", `/v1/events/${cursors[0]}/deliveries`)).body
+  expect(items[0]).toMatchObject({ trigger: "paid", waitsFor: "trigger" })
 })

@@ -5,6 +5,7 @@ import { type OpenDelivery, openStates } from "../core/open-delivery.ts"
 import type { ApiContext } from "./context.ts"
 import { eventOf } from "./event-of.ts"
 import { readQuery } from "./fields.ts"
+import { HeldBacks, heldBackFields } from "./held-back.ts"
 import { PageItems, pageSizeDefault, parsePageToken } from "./paging.ts"
 import { mayBeId } from "./resource-store.ts"
 import { type App, documented, tenantOf } from "./routes.ts"
@@ -47,6 +48,7 @@ const OpenDeliverySchema = component(
         description:
           "Since when it is owed; the time for which it was held, and what was before a redrive, do not count.",
       }),
+      ...heldBackFields,
     },
     { description: "A delivery that is neither done nor dead." },
   ),
@@ -63,12 +65,17 @@ export function openDeliveryRoutes(app: App, context: ApiContext): void {
     let after = parsePageToken(query, pageToken)
     if (filter.destination !== undefined && !mayBeId(filter.destination)) return items.page(query)
     const show = shower(context)
+    const heldBacks = new HeldBacks(context, tenant)
     const until = clock.steady() + pageMs
     // Ends: with the deliveries, when the page is full, or after a time.
     do {
       const asked = { tenant, ...filter, limit: Math.min(readAtOnce, pageSize + 1) }
       const page = await engine.queue.openDeliveries({ ...asked, ...(after !== undefined && { after }) })
-      for (const open of page.deliveries) if (!items.add(await show(open), open.delivery.id)) return items.page(query)
+      await heldBacks.look(page.deliveries)
+      for (const open of page.deliveries) {
+        const shown = { ...(await show(open)), ...heldBacks.of(open) }
+        if (!items.add(shown, open.delivery.id)) return items.page(query)
+      }
       after = page.next
     } while (after !== undefined && clock.steady() < until && !stop.aborted && !reply.raw.destroyed)
     return items.page(query, after)

@@ -15,6 +15,8 @@ interface ApiOpenDelivery {
   readonly state: string
   readonly attempts: number
   readonly dueAt: string
+  readonly waitsFor?: string
+  readonly nextAt?: string
   readonly firstDueAt: string
 }
 

@@ -21,6 +21,8 @@ interface ApiDelivery {
   readonly state: string
   readonly attempts: readonly ApiAttempt[]
   readonly dueAt?: string
+  readonly waitsFor?: string
+  readonly nextAt?: string
   readonly discarded?: { readonly reason: string }
 }
 

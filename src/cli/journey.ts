@@ -30,6 +30,8 @@ interface ApiJourneyTrigger {
     readonly destination: string
     readonly state: string
     readonly dueAt?: string
+    readonly waitsFor?: string
+    readonly nextAt?: string
     readonly discarded?: { readonly at: string; readonly reason: string }
     readonly attempts: readonly {
       readonly number: number
