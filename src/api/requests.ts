@@ -1,8 +1,8 @@
-import { isUtf8 } from "node:buffer"
 import type { FastifyRequest } from "fastify"
 import { isDeeper } from "../formats/depth.ts"
 import { type Loss, parseWithLosses } from "../formats/exact-json.ts"
 import { jsonDepthMax } from "../formats/json-scan.ts"
+import { decodeUtf8 } from "../formats/utf8.ts"
 import { fieldOf, keepEvent, keepLosses, messageOf } from "./as-written.ts"
 import { formatPath } from "./check-schema.ts"
 import { bodyTooLarge, invalidFields, ProblemError, unsupportedType } from "./errors.ts"
@@ -65,11 +65,9 @@ export function letBodiesCome(app: App): void {
 
 /** Throws ProblemError where the bytes are not UTF-8: nothing is saved that was not sent. */
 function textOf(body: Buffer): string {
-  const text = body.toString()
-  if (isUtf8(body)) return text
-  const kept = Buffer.from(text)
-  const at = body.findIndex((byte, index) => byte !== kept[index])
-  throw new ProblemError("invalid-argument", `the body is not UTF-8 at byte ${at}`)
+  const text = decodeUtf8(body)
+  if (typeof text === "string") return text
+  throw new ProblemError("invalid-argument", `the body is not UTF-8 at byte ${text}`)
 }
 
 function notJson({ message }: SyntaxError): ProblemError {

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs"
 import type { Command } from "commander"
+import { decodeUtf8 } from "../formats/utf8.ts"
 import { type CommonOptions, type Context, examples, pairs, subcommand, wholeNumber, withHub } from "./command.ts"
 import { UsageError } from "./failures.ts"
 import type { Hub, Query } from "./hub.ts"
@@ -198,7 +199,7 @@ export async function bodyOf(
 }
 
 async function readResource(context: Context, path: string): Promise<Readonly<Record<string, unknown>>> {
-  const text = path === "-" ? await readAll(context.terminal) : readInput(path)
+  const text = await readInput(context, path)
   const { isPair, parseDocument, visit } = await import("yaml")
   try {
     const document = parseDocument(text)
@@ -219,10 +220,16 @@ async function readResource(context: Context, path: string): Promise<Readonly<Re
   throw new UsageError(`${path} has to hold one object`)
 }
 
-/** The text of a file that the command line names. */
-export function readInput(path: string): string {
+/** The text of a file that the command line names; of standard input where that is `-`. Throws UsageError. */
+export async function readInput(context: Context, path: string): Promise<string> {
+  const text = decodeUtf8(path === "-" ? await readAll(context.terminal) : readBytes(path))
+  if (typeof text === "string") return text
+  throw new UsageError(`${path} is not UTF-8 at byte ${text}`, ["Save it in that encoding."])
+}
+
+function readBytes(path: string): Buffer {
   try {
-    return readFileSync(path, "utf8")
+    return readFileSync(path)
   } catch (error) {
     throw new UsageError(`${path} cannot be read (${(error as NodeJS.ErrnoException).code})`, ["Check the path."], {
       cause: error,

@@ -4,7 +4,6 @@ import type { Context } from "./command.ts"
 import { UsageError } from "./failures.ts"
 import { type FilterOptions, filtersOf, saysNone } from "./filter-flags.ts"
 import { readInput } from "./resource.ts"
-import { readAll } from "./terminal.ts"
 
 /** Flags that say which event is asked about. */
 export interface SubjectOptions {
@@ -27,7 +26,7 @@ export async function subjectOf(context: Context, options: SubjectOptions): Prom
     throw new UsageError("which event?", ["Give --cursor of a stored one, or --event with a file that holds one."])
   }
   if (options.cursor !== undefined) return { cursor: options.cursor }
-  const text = options.event === "-" ? await readAll(context.terminal) : readInput(options.event!)
+  const text = await readInput(context, options.event!)
   try {
     return { event: parseExact(text) }
   } catch (error) {

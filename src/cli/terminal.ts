@@ -74,9 +74,9 @@ export function printable(text: string): string {
   })
 }
 
-/** All of standard input, as text. */
-export async function readAll(terminal: Terminal): Promise<string> {
+/** All of standard input. */
+export async function readAll(terminal: Terminal): Promise<Buffer> {
   const parts: Uint8Array[] = []
   for await (const part of terminal.stdin) parts.push(part)
-  return Buffer.concat(parts).toString("utf8")
+  return Buffer.concat(parts)
 }

@@ -14,6 +14,7 @@ beforeAll(async () => {
   api = await openTestApi()
   home = mkdtempSync(join(tmpdir(), "redcar-wording-"))
   writeFileSync(join(home, "t.yaml"), "topic: orders\ndestination: shop\nretry: {preset: relay, jitter: 7}\n")
+  writeFileSync(join(home, "latin.yaml"), Buffer.from("description: B\xfccher\n", "latin1"))
   await api.call("POST", "/v1/topics", { id: "orders" })
   await api.call("POST", "/v1/destinations", { id: "shop", kind: "webhook", config: { url: "https://example.com/" } })
   await api.call("POST", "/v1/triggers", { id: "paid", topic: "orders", destination: "shop" })
@@ -69,6 +70,8 @@ test.each([
   [`${make} --retry relay --retry-jitter 7`, "--retry-jitter must be a number from 0 to 1"],
   [`${make} --start 00000zzzzzz`, "--start is beyond the end of the log"],
   [`${make} --retry-delays 1x --retry-jitter 7`, "2 things are wrong\n  --retry-delays is not a dur"],
+  ["topic create t --file ~/latin.yaml", "latin.yaml is not UTF-8 at byte 14"],
+  ["trigger explain paid --event ~/latin.yaml", "latin.yaml is not UTF-8 at byte 14"],
   ["trigger create t --file ~/t.yaml", "retry.jitter in ~/t.yaml must be a number from 0 to 1"],
   ["trigger create t --file ~/t.yaml --retry relay --retry-jitter 8", "--retry-jitter must be a number from 0 to 1"],
   ["trigger create 'T 1' --topic orders --destination shop", "<id> must be 1 to 63 of a-z, 0-9 and -"],
