@@ -110,7 +110,16 @@ test("it is deleted by force: what sends to it rests, and the answer says what b
   expect((await api.call("GET", "/v1/triggers/e")).body.paused).toBe(false)
   const resting = (await api.call("GET", "/v1/triggers/f")).body
   expect([resting.paused, resting.pauseReason]).toEqual([true, "old is gone: it was deleted"])
+  expect(resting.status.destination).toBeUndefined()
+  expect((await cli("trigger", "list")).out).toMatch(/f +orders +old +paused: old is gone: it was deleted +- /)
+  const refused = await api.call("POST", "/v1/triggers/f/resume")
+  expect([refused.status, refused.body.detail]).toEqual([
+    409,
+    "trigger f sends to old, which does not exist; create destination old, or change the trigger's destination, then resume it",
+  ])
+  expect((await cli("trigger", "resume", "f")).code).not.toBe(0)
   await api.call("PATCH", "/v1/triggers/f", { destination: "new", backlog: "move" })
+  expect((await api.call("POST", "/v1/triggers/f/resume")).body.paused).toBe(false)
   expect(await depths()).toEqual([2, 1])
 })
 

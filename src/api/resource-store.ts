@@ -104,6 +104,9 @@ export interface ListQuery {
   readonly labels: Labels
 }
 
+/** Makes of a resource what it is to be; throws ProblemError where it is not to be. */
+export type Edit<Resource> = (resource: Resource) => Resource | Promise<Resource>
+
 /** Creates, reads, lists, replaces, patches and deletes resources of one type. Failures are thrown as ProblemError. */
 export interface ResourceStore<Resource extends Stored> {
   readonly type: ResourceType<Resource>
@@ -114,7 +117,7 @@ export interface ResourceStore<Resource extends Stored> {
   replace(tenant: string, id: string, body: unknown, options: ChangeOptions): Promise<Shown>
   patch(tenant: string, id: string, body: unknown, options: ChangeOptions): Promise<Shown>
   /** A change that `edit` makes by itself; what it answers is stored as it is. */
-  edit(tenant: string, id: string, options: ChangeOptions, edit: (resource: Resource) => Resource): Promise<Shown>
+  edit(tenant: string, id: string, options: ChangeOptions, edit: Edit<Resource>): Promise<Shown>
   /** Answers what was deleted, or what became of what needed it, where that was forced. */
   remove(tenant: string, id: string, options: ChangeOptions): Promise<Shown>
   /** The stored resource; throws ProblemError where there is none. */
@@ -232,7 +235,7 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
     })
   }
 
-  edit(tenant: string, id: string, options: ChangeOptions, edit: (resource: Resource) => Resource): Promise<Shown> {
+  edit(tenant: string, id: string, options: ChangeOptions, edit: Edit<Resource>): Promise<Shown> {
     return this.#change(tenant, id, options, (item) => edit(item.value))
   }
 

@@ -1,12 +1,13 @@
 import Type from "typebox"
 import type { Trigger } from "../core/resources.ts"
 import type { ApiContext } from "./context.ts"
+import { ProblemError } from "./errors.ts"
 import { readBody } from "./fields.ts"
 import { changeOptions, IfMatchHeader, idParams, send } from "./resource-routes.ts"
 import type { ResourceStore } from "./resource-store.ts"
 import { type App, documented, pathPart, tenantOf } from "./routes.ts"
 import { component, strict, ValidateOnlyQuery } from "./schemas.ts"
-import { paused, resumed } from "./triggers.ts"
+import { hasDestination, paused, resumed } from "./triggers.ts"
 
 const PauseInput = component(
   "PauseInput",
@@ -26,8 +27,22 @@ export function triggerRoutes(app: App, context: ApiContext, store: ResourceStor
     return send(reply, await store.edit(tenantOf(request), pathPart(request, "id"), changeOptions(request), pause))
   })
   app.post("/v1/triggers/:id/resume", documented(doc(store, "resume")), async (request, reply) =>
-    send(reply, await store.edit(tenantOf(request), pathPart(request, "id"), changeOptions(request), resumed)),
+    send(
+      reply,
+      await store.edit(tenantOf(request), pathPart(request, "id"), changeOptions(request), async (trigger) => {
+        await requireDestination(context, trigger)
+        return resumed(trigger)
+      }),
+    ),
   )
+}
+
+/** Throws ProblemError where there is nowhere to send to: the trigger would be paused again by its first delivery. */
+async function requireDestination(context: ApiContext, { tenant, id, destination }: Trigger): Promise<void> {
+  if (await hasDestination(context, tenant, destination)) return
+  const why = `trigger ${id} sends to ${destination}, which does not exist`
+  const next = `create destination ${destination}, or change the trigger's destination, then resume it`
+  throw new ProblemError("conflict", `${why}; ${next}`)
 }
 
 function doc(store: ResourceStore<Trigger>, action: "pause" | "resume") {

@@ -20,7 +20,10 @@ export const TriggerStatus = component(
         description: "resting: it cannot be matched, and loses nothing until it is put right.",
       }),
       reason: Type.Optional(Type.String({ description: "Why it is paused, or what is wrong with one that rests." })),
-      destination: Type.Optional(DestinationStatus),
+      destination: Type.Optional({
+        ...DestinationStatus,
+        description: "How its destination fares; absent where that does not exist.",
+      }),
       waiting: Type.Optional(
         Type.Integer({
           description: `Its deliveries that are neither done nor dead, up to ${countedMax}; where it alone is read, and can be told.`,

@@ -153,7 +153,10 @@ export function triggerType(context: ApiContext): ResourceType<Trigger> {
     async statuses(triggers, alone) {
       const shown = await statusesOf(context, triggers)
       const waiting = alone ? await waitingOf(context, triggers[0]!) : {}
-      return shown.map((destination) => ({ destination, ...waiting }))
+      const are = await Promise.all(
+        triggers.map(({ tenant, destination }) => hasDestination(context, tenant, destination)),
+      )
+      return shown.map((destination, i) => ({ ...(are[i] && { destination }), ...waiting }))
     },
     writing: (trigger) => makeTopic(context, trigger),
     async changed(trigger, previous) {
@@ -324,11 +327,15 @@ function readRetry(body: Body, topic: Topic, { faults }: Draft<Trigger>): RetryP
   return parsed
 }
 
+/** Whether there is such a destination; `id` may be any text. */
+export async function hasDestination({ engine }: ApiContext, tenant: string, id: string): Promise<boolean> {
+  if (!mayBeId(id)) return false
+  return (await engine.catalog.get<Destination>(resourceKey("destination", tenant, id))) !== undefined
+}
+
 async function checkDestination(context: ApiContext, body: Body, { tenant, faults }: Draft<Trigger>): Promise<void> {
   if (!faults.clean("destination")) return
-  const key = resourceKey("destination", tenant, body.destination)
-  const found = mayBeId(body.destination) ? await context.engine.catalog.get<Destination>(key) : undefined
-  if (found !== undefined) return
+  if (await hasDestination(context, tenant, body.destination)) return
   faults.add("destination", `there is no destination ${JSON.stringify(body.destination)}; create it first`)
 }
 
