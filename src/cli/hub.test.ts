@@ -110,7 +110,7 @@ describe("talking to it", () => {
   test("an answer that is not a hub's is said to be so", async () => {
     const url = await listen((_, response) => response.end("<html>"))
     await expect(hubAt(url).json("GET", "/v1/x")).rejects.toThrow(UnreachableError)
-    await expect(hubAt(url).json("GET", "/v1/x")).rejects.toThrow(/not a Redcar hub/)
+    await expect(hubAt(url).json("GET", "/v1/x")).rejects.toThrow(/no Redcar hub/)
   })
 
   test("nobody there: exit 3, and what to do", async () => {

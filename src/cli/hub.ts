@@ -3,6 +3,7 @@ import { join } from "node:path"
 import { isLoopbackHost } from "../config/addresses.ts"
 import { nearest } from "../config/nearest.ts"
 import { type Problem, ProblemError, UnreachableError, UsageError } from "./failures.ts"
+import { noHub, noJson, pathTooMuch } from "./no-hub.ts"
 
 /** What every command that talks to a hub takes. */
 export interface HubOptions {
@@ -35,6 +36,10 @@ export interface Hub {
   fetch(method: string, path: string, request?: HubRequest): Promise<Response>
   /** The response of a request that succeeded. */
   send(method: string, path: string, request?: HubRequest): Promise<Response>
+  /** What a response that is no success comes to; reads it. */
+  failure(response: Response): Promise<ProblemError | UnreachableError>
+  /** The JSON of a response that succeeded; undefined where it is empty. */
+  read<T>(response: Response): Promise<T>
   /** The JSON of the answer; undefined where it is empty. */
   json<T>(method: string, path: string, request?: HubRequest): Promise<T>
   /** The items of a paged list, page after page. */
@@ -97,14 +102,19 @@ export function openHub(address: HubAddress): Hub {
     if (response.ok) return response
     throw await problemError(response, address)
   }
+  const read = async <T>(response: Response): Promise<T> => {
+    const text = await readText(response, address)
+    return (text === "" ? undefined : parseJson(text, response, address)) as T
+  }
   const json = async <T>(method: string, path: string, request?: HubRequest): Promise<T> => {
-    const text = await readText(await send(method, path, request), address)
-    return (text === "" ? undefined : parseJson(text, address)) as T
+    return read(await send(method, path, request))
   }
   return {
     url: address.url,
     fetch: (method, path, request) => exchange(address, method, path, request),
     send,
+    failure: (response) => problemError(response, address),
+    read,
     json,
     async *items<T>(path: string, query: Query = {}) {
       let pageToken: string | undefined
@@ -177,12 +187,6 @@ function isPlain(error: unknown): boolean {
   return code === "ERR_SSL_WRONG_VERSION_NUMBER" || /wrong version number|packet length too long/.test(message)
 }
 
-function wantsTls(url: string): UnreachableError {
-  return new UnreachableError(`what answers at ${url} speaks TLS alone`, [
-    `Say so: --url ${url.replace("http:", "https:")}, or the variable REDCAR_URL`,
-  ])
-}
-
 function unreachable(url: string, why: string, cause?: unknown): UnreachableError {
   if (isPlain(cause)) {
     const next = `Say so: --url ${url.replace("https:", "http:")}, or the variable REDCAR_URL`
@@ -210,32 +214,36 @@ async function readText(response: Response, address: HubAddress): Promise<string
   }
 }
 
-function parseJson(text: string, address: HubAddress): unknown {
+function parseJson(text: string, response: Response, { url }: HubAddress): unknown {
   try {
     return JSON.parse(text)
-  } catch (error) {
-    throw unreachable(address.url, "what answers there is not a Redcar hub (its answer is not JSON)", error)
+  } catch {
+    throw noJson(url, response)
   }
 }
 
-/** The problem of an answer that is one. */
-export async function problemOf(response: Response): Promise<Problem> {
-  const text = await response.text()
+/** The problem of an answer that is one; undefined: no hub gave it. */
+export async function problemOf(response: Response): Promise<Problem | undefined> {
+  return problemIn(await response.text(), response.status)
+}
+
+function problemIn(text: string, status: number): Problem | undefined {
   try {
     const problem = JSON.parse(text) as Problem
-    if (typeof problem.detail === "string" && typeof problem.code === "string")
-      return { ...problem, status: response.status }
+    if (typeof problem.detail === "string" && typeof problem.code === "string") return { ...problem, status }
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error
   }
-  const why = /^[\x20-\x7e]{1,200}$/.test(text.trim()) ? `: ${text.trim()}` : ""
-  const detail = `the hub answered ${response.status} ${response.statusText}`.trimEnd() + why
-  return { status: response.status, code: "unknown", detail }
+  return undefined
 }
 
 async function problemError(response: Response, address: HubAddress): Promise<ProblemError | UnreachableError> {
-  const problem = await problemOf(response)
-  if (problem.code === "unknown" && /\bHTTPS\b/.test(problem.detail)) return wantsTls(address.url)
+  const { status, statusText } = response
+  const text = await response.text()
+  const problem = problemIn(text, status)
+  const tooMuch = status === 404 ? pathTooMuch(address.url) : undefined
+  if (tooMuch !== undefined) return tooMuch
+  if (problem === undefined) return noHub(address.url, { status, statusText, text })
   const meant = await meantBy(problem, address)
   const next = problem.code === "held" ? [] : nextStep(response, address)
   return new ProblemError(problem, meant === undefined ? next : [`Did you mean ${meant}?`, ...next])

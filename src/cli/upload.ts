@@ -36,6 +36,8 @@ interface Result {
   readonly error?: { readonly code: string; readonly detail: string }
 }
 
+type Answer = { readonly results?: readonly Result[] } & Result
+
 /** Uploads events in order, chunk by chunk; goes on past those that are refused. */
 export class Uploader {
   readonly tally: Tally = { taken: 0, stored: 0, duplicates: 0, refused: 0, refusals: [] }
@@ -63,18 +65,19 @@ export class Uploader {
 
   async #send(chunk: readonly Piece[]): Promise<void> {
     const response = await this.#accepted(chunk)
-    if (response.ok) return this.#count(chunk, (await response.json()) as { results?: readonly Result[] })
-    const problem = await problemOf(response)
-    const results = problem.results as readonly Result[] | undefined
+    if (response.ok) return this.#count(chunk, (await this.#hub.read<Answer>(response)) ?? {})
+    const problem = await problemOf(response.clone())
+    const results = problem?.results as readonly Result[] | undefined
     if (response.status === 400 && results !== undefined) return this.#count(chunk, { results })
     // Refused as a whole: one of them is to blame, or all are too many.
-    if ((response.status === 400 || response.status === 413) && chunk.length > 1) {
+    const isRefused = response.status === 413 || (response.status === 400 && problem !== undefined)
+    if (isRefused && chunk.length > 1) {
       const half = Math.ceil(chunk.length / 2)
       await this.#send(chunk.slice(0, half))
       return this.#send(chunk.slice(half))
     }
-    if (response.status === 400 || response.status === 413) return this.#refuse(chunk[0]!, problem)
-    throw new ProblemError(problem)
+    if (isRefused && problem !== undefined) return this.#refuse(chunk[0]!, problem)
+    throw await this.#hub.failure(response)
   }
 
   /** The answer, after waiting as long as the hub asks while it has too much to do. */
@@ -91,7 +94,7 @@ export class Uploader {
     }
   }
 
-  #count(chunk: readonly Piece[], answer: { readonly results?: readonly Result[] } & Result): void {
+  #count(chunk: readonly Piece[], answer: Answer): void {
     // One event alone may be answered without a list.
     const results = answer.results ?? [answer]
     chunk.forEach((piece, i) => {
@@ -124,7 +127,7 @@ export class Uploader {
 
 /** It takes nothing however long one waits. */
 async function isHeld(response: Response): Promise<boolean> {
-  return (await problemOf(response.clone())).code === "held"
+  return (await problemOf(response.clone()))?.code === "held"
 }
 
 const newline = new Uint8Array([0x0a])

@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { createServer } from "node:http"
 import { createServer as createTlsServer, type Server } from "node:https"
 import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
@@ -15,6 +16,7 @@ beforeAll(async () => {
   home = mkdtempSync(join(tmpdir(), "redcar-wording-"))
   writeFileSync(join(home, "t.yaml"), "topic: orders\ndestination: shop\nretry: {preset: relay, jitter: 7}\n")
   writeFileSync(join(home, "latin.yaml"), Buffer.from("description: B\xfccher\n", "latin1"))
+  writeFileSync(join(home, "t.ndjson"), '{"specversion":"1.0","id":"1","source":"/s","type":"t"}\n')
   await api.call("POST", "/v1/topics", { id: "orders" })
   await api.call("POST", "/v1/destinations", { id: "shop", kind: "webhook", config: { url: "https://example.com/" } })
   await api.call("POST", "/v1/triggers", { id: "paid", topic: "orders", destination: "shop" })
@@ -85,6 +87,12 @@ test.each([
   ["tail ordrs", 'there is no topic "ordrs"\nDid you mean orders?\nList what there is: redcar topic list'],
   ["tail orders --no-follow --sql 'type ='", "--sql: line 1, column 7"],
   ["event get xyz", '"xyz" is no cursor of this hub: one has eleven of 0-9 and a-z'],
+  [
+    "event get order-17",
+    "one has eleven of 0-9 and a-z, as publishing and reading answer it\nIf it is an event's id: redcar event find order-17",
+  ],
+  ["publish orders 1 --type t --key rck_wrong", "the hub does not know the key\nIt came from --key"],
+  ["publish orders --file ~/t.ndjson --key rck_wrong", "the hub does not know the key\nIt came from --key"],
   ["event get 00000000001", 'there is no event at "00000000001", or retention has dropped it'],
   ["dead-letter get x", 'there is no dead letter "x"; it may have been redriven'],
   [
@@ -129,6 +137,38 @@ test("a topic that is made by a slip is told where a near one is there, and made
   expect([again.code, again.err]).toEqual([0, ""])
   const far = await runCli(["trigger", "create", "far", "--topic", "payments", "--destination", "shop", ...hub])
   expect([far.code, far.err]).toEqual([0, ""])
+})
+
+test.each([
+  [404, "File not found", "is no Redcar hub: 404 Not Found: File not found", "Say where the hub is: --url"],
+  [401, "", "is no Redcar hub: 401 Unauthorized", "Say where the hub is: --url"],
+  [200, "<html>", "is no Redcar hub: it answers 200 OK, but not with JSON", "Say where the hub is: --url"],
+  [502, "<html>nginx</html>", "a proxy answers at URL, and no hub behind it: 502 Bad Gateway", "docs/proxy.md"],
+  [400, "Client sent an HTTP request to an HTTPS server.", "speaks TLS alone", "Say so: --url https://"],
+  [400, "<html>\nThe plain HTTP request was sent to HTTPS port", "speaks TLS alone", "Say so: --url https://"],
+  [400, "", "is no Redcar hub: 400 Bad Request", "If it speaks TLS, say so: --url https://"],
+])("an answer of no hub, %d %s, is told to be one", async (status, text, message, next) => {
+  const server = createServer((_, response) => void response.writeHead(status).end(text))
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  try {
+    for (const words of ["topic list", "publish orders 1 --type t", `publish orders --file ${home}/t.ndjson`]) {
+      const { code, err } = await runCli([...words.split(" "), "--url", url, "--key", "rck_x"])
+      expect(code).toBe(3)
+      expect(err.replaceAll(url, "URL")).toContain(message)
+      expect(err).toContain(next)
+    }
+  } finally {
+    server.close()
+  }
+})
+
+test("a URL with the API's own path is told without it", async () => {
+  const { code, err } = await runCli(["topic", "list", "--url", `${api.url}/v1`, "--key", "admin"])
+  expect([code, err]).toEqual([
+    3,
+    `error: ${api.url}/v1 is no hub's URL: /v1 is the hub's own\nLeave that out: --url ${api.url}\n`,
+  ])
 })
 
 test("TLS where there is none, and none where there is TLS, is told with the URL to use", async () => {

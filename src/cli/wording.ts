@@ -111,12 +111,9 @@ const rules: readonly Rule[] = [
     "",
     "Make one that starts before the event, which is at $1: redcar trigger create … --start <place>",
   ],
-  [/^send a key of this hub as Authorization.*$/, "the hub does not know the key"],
-  [
-    / is no cursor of this hub: .*$/,
-    "$&",
-    "redcar publish and redcar tail --json (as redcarcursor) tell the cursors of events.",
-  ],
+  [/^send (a|the) key of this hub\b.*$/, "the hub does not know the key"],
+  [/"([\w.:-]+)" is no cursor of this hub: .*$/, "$&", "If it is an event's id: redcar event find $1"],
+  [/ is no cursor of this hub: .*$/, "$&", "If it is an event's id: redcar event find <id>"],
   [/\(backlog "move" (.*), or delete it with force=true: (.*)$/, "(--backlog move $1, or delete it with --force: $2"],
   [/; correct what errors names and send it again$/, ""],
 ]
