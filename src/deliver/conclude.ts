@@ -125,8 +125,8 @@ async function carryOut(concluded: Concluded, verdict: ToldVerdict, hub: Hub): P
     case "lost":
       return false
     case "held":
-      await hold(lease, hub)
-      return true
+      // Counted, as it is told: whoever leases it next finds that it is to be held, or moved.
+      return hub.gate.end(lease, (lease) => hub.engine.queue.settle(lease, { kind: "retry", delayMs: 0 }))
     case "dead": {
       const { address } = stored
       const { reason } = verdict

@@ -101,6 +101,7 @@ describe("a trigger that sends elsewhere", () => {
     const { hub, end } = await underWay()
     await hub.trigger("a", { destination: "b", backlog: "move", retry: patient })
     await end(gone)
+    await hub.rig.until(() => hub.sentTo("b") > 0)
     await hub.empty("b")
     expect([hub.sentTo("b"), await pauseOf(hub), await hub.letters()]).toEqual([1, undefined, []])
   })

@@ -95,9 +95,17 @@ describe("triggers and destinations that change", () => {
     const attempts = await hub.records(attemptsTopic)
     expect(attempts).toHaveLength(hub.sentTo("a"))
     expect(attempts[0]!.data).toMatchObject({ outcome: { gone: true }, verdict: { kind: "held" } })
+    const { deliveries } = await hub.rig.run(hub.engine.queue.openDeliveries({ tenant: "default", limit: 100 }))
+    // What was answered 410 was tried.
+    expect(deliveries.map(({ attempts, state }) => `${attempts} ${state}`).filter((each) => each !== "0 due")).toEqual([
+      "1 held",
+      "1 held",
+      ...Array(8).fill("0 held"),
+    ])
     hub.behaviours.set("a", () => ok)
     await hub.trigger("a")
     await hub.empty("a")
+    expect(hub.sent.map(({ attempt }) => attempt).sort()).toEqual([...Array(10).fill(1), 2, 2])
     expect(new Set(hub.sent.map(({ id }) => id)).size).toBe(10)
   })
 
