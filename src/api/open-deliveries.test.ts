@@ -90,7 +90,7 @@ test("the command line shows it to people and programs", async () => {
   const json = await runCli(["delivery", "list", "--state", "parked", "--json", ...flags])
   expect(JSON.parse(json.out)).toMatchObject([{ id: all[1]!.id, state: "parked" }])
   const none = await runCli(["delivery", "list", "--trigger", "none", ...flags])
-  expect(none.out).toBe("Nothing waits: all is delivered, or given up (redcar dead-letter list).\n")
+  expect(none.out).toBe("Nothing matches --trigger none.\nThere is no trigger none.\n")
 })
 
 test("what is due and held back says what it waits for", async () => {
