@@ -5,8 +5,10 @@ import { join } from "node:path"
 
 /** Starts the installed package, asks whether it is ready, and stops it. */
 const [folder] = process.argv.slice(2)
-for (const page of readdirSync(new URL("../docs", import.meta.url))) {
-  if (!readdirSync(join(folder, "node_modules", "redcar", "docs")).includes(page)) throw new Error(`docs/${page} is not in the package`)
+for (const part of ["docs", "deploy"]) {
+  const packed = readdirSync(join(folder, "node_modules", "redcar", part))
+  for (const file of readdirSync(new URL(`../${part}`, import.meta.url)))
+    if (!packed.includes(file)) throw new Error(`${part}/${file} is not in the package`)
 }
 const bin = join(folder, "node_modules", ".bin", "redcar")
 const hub = spawn(bin, ["serve", "--port", "0", "--data", join(folder, "data"), "--log-format", "json"], {

@@ -68,6 +68,23 @@ test("what was done is due once more, as the same delivery, with its attempts co
   await api.engine.queue.settle(lease!, { kind: "done" })
 })
 
+test("the command line says that it is on the way, or held until its trigger is resumed", async () => {
+  const say = async () => {
+    const words = ["event", "resend", cursors[0]!, "--trigger", "paid", "--url", api.url, "--key", "admin"]
+    return (await runCli(words, { env: { NO_COLOR: "1" } })).out
+  }
+  expect(await say()).toBe(`✓ the event at ${cursors[0]} is on the way to shop again\n`)
+  const [lease] = await api.engine.queue.lease({ lane: "default/shop", max: 10, leaseMs: 60_000 })
+  await api.engine.queue.settle(lease!, { kind: "done" })
+  await api.call("POST", "/v1/triggers/paid/pause", {})
+  expect(await say()).toBe(
+    `✓ the event at ${cursors[0]} is held for shop until its trigger goes on: redcar trigger resume paid\n`,
+  )
+  await api.call("POST", "/v1/triggers/paid/resume", {})
+  const [held] = await api.engine.queue.lease({ lane: "default/shop", max: 10, leaseMs: 60_000 })
+  if (held !== undefined) await api.engine.queue.settle(held, { kind: "done" })
+})
+
 test("it goes to where its trigger delivers now, and is open once wherever it is", async () => {
   await deliver(cursors[1]!)
   await api.call("PATCH", "/v1/triggers/paid", { destination: "bank" })

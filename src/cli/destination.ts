@@ -67,7 +67,7 @@ const kind: ResourceKind<ApiDestination> = {
   ],
   empty: "No destinations yet. Make one: redcar destination create --kind webhook --to https://example.com/hook",
   readOnly: ["signingKeys"],
-  deleting: "No trigger may use it, and nothing may be owed to it, but with --force.",
+  deleting: "No trigger may use it, and no open delivery may be owed to it, but with --force.",
   forcing: {
     description: "delete it all the same: pause the triggers that use it; what others owe it becomes dead letters",
     told: ({ pausedTriggers, openDeliveries, openTriggers }, dryRun) => {

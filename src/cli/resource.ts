@@ -215,7 +215,12 @@ async function readResource(context: Context, path: string): Promise<Readonly<Re
     if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
   } catch (error) {
     if (error instanceof UsageError) throw error
-    throw new UsageError(`${path} is neither JSON nor YAML: ${(error as Error).message}`, [], { cause: error })
+    const { code, message } = error as Error & { readonly code?: string }
+    // What follows is the text around it, over several lines.
+    const [why = ""] = message.replace(/:?\n[\s\S]*$/, "").split("\n")
+    const place = / at line \d+, column \d+/.exec(why)?.[0] ?? ""
+    if (code === "DUPLICATE_KEY") throw new UsageError(`${path} has a member twice${place}`, [], { cause: error })
+    throw new UsageError(`${path} is neither JSON nor YAML: ${why}`, [], { cause: error })
   }
   throw new UsageError(`${path} has to hold one object`)
 }

@@ -17,7 +17,7 @@ import { type Hub, nearTopic } from "./hub.ts"
 import { asTyped } from "./invocation.ts"
 import { type ApiLaneStatus, breakerText } from "./lane-status.ts"
 import { ago, printDone } from "./output.ts"
-import { type Place, place, placeHelp, startOf } from "./places.ts"
+import { type Place, place, placeHelp, readPlace, startOf } from "./places.ts"
 import { plural } from "./progress.ts"
 import {
   type ApiResource,
@@ -100,7 +100,7 @@ function addCreate(command: Command, context: Context): void {
     .option("--paused", "make it paused")
     .action(async (id: string | undefined, options: TriggerOptions) => {
       const fields = { id, ...fieldsOf(options), start: startOf(options.start), paused: options.paused }
-      const body = await bodyOf(context, kind, options, fields, "create")
+      const body = withStart(await bodyOf(context, kind, options, fields, "create"))
       const hub = context.hub(options)
       const slip = typeof body.topic === "string" ? await nearTopic(hub, body.topic, options.dryRun) : undefined
       const made = await hub.json<ApiTrigger>("POST", kind.path, { ...changeRequest(options), json: body })
@@ -121,6 +121,12 @@ function addCreate(command: Command, context: Context): void {
       "One key, from its beginning",
     ],
   ])
+}
+
+/** A file says where it begins as the flag does, too: `start: 10m`. */
+function withStart(body: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const place = typeof body.start === "string" ? readPlace(body.start, Date.now()) : undefined
+  return place === undefined ? body : { ...body, start: startOf(place) }
 }
 
 function addUpdate(command: Command, context: Context): void {

@@ -16,6 +16,10 @@ beforeAll(async () => {
   home = mkdtempSync(join(tmpdir(), "redcar-wording-"))
   writeFileSync(join(home, "t.yaml"), "topic: orders\ndestination: shop\nretry: {preset: relay, jitter: 7}\n")
   writeFileSync(join(home, "latin.yaml"), Buffer.from("description: B\xfccher\n", "latin1"))
+  writeFileSync(join(home, "slip.yaml"), "topic: orders\ndestinaton: shop\n")
+  writeFileSync(join(home, "start.yaml"), "topic: orders\ndestination: shop\nstart: 10m\n")
+  writeFileSync(join(home, "twice.json"), '{"topic": "orders", "topic": "b"}')
+  writeFileSync(join(home, "bad.yaml"), "a: [1\nb: 2\n")
   writeFileSync(join(home, "t.ndjson"), '{"specversion":"1.0","id":"1","source":"/s","type":"t"}\n')
   await api.call("POST", "/v1/topics", { id: "orders" })
   await api.call("POST", "/v1/destinations", { id: "shop", kind: "webhook", config: { url: "https://example.com/" } })
@@ -76,6 +80,17 @@ test.each([
   ["trigger explain paid --event ~/latin.yaml", "latin.yaml is not UTF-8 at byte 14"],
   ["trigger create t --file ~/t.yaml", "retry.jitter in ~/t.yaml must be a number from 0 to 1"],
   ["trigger create t --file ~/t.yaml --retry relay --retry-jitter 8", "--retry-jitter must be a number from 0 to 1"],
+  [
+    "trigger create t --file ~/slip.yaml --dry-run",
+    "2 things are wrong\n  destination in ~/slip.yaml is required\n  destinaton",
+  ],
+  ["trigger create t --file ~/slip.yaml --dry-run", "Did you mean destination?"],
+  ["trigger create t --file ~/twice.json", "~/twice.json has a member twice at line 1, column "],
+  ["trigger create t --file ~/bad.yaml", "~/bad.yaml is neither JSON nor YAML: "],
+  ["trigger create started --file ~/start.yaml --dry-run", ""],
+  ["topic get b", 'there is no topic "b"\nList what there is'],
+  ["topic update orders --retention-age 1m", "--retention-age is shorter than trigger paid goes on trying"],
+  ["topic update orders --retention-age 1m", "\nShorten that first: redcar trigger update <id> --retry-age-max"],
   ["trigger create 'T 1' --topic orders --destination shop", "<id> must be 1 to 63 of a-z, 0-9 and -"],
   ["trigger create paid --topic orders --destination shop", 'there is a trigger "paid" already\nChoose another id, or'],
   ["trigger get pad", 'there is no trigger "pad"\nDid you mean paid?\nList what there is: redcar trigger list'],
@@ -103,6 +118,8 @@ test.each([
   const words = shellWords(line).map((word) => word.replace(/^~/, home))
   const key = line.includes("--key") ? [] : ["--key", "admin"]
   const { err } = await runCli([...words, "--url", api.url, ...key])
+  expect(err).not.toContain("\\n")
+  if (message === "") expect(err).toBe("")
   expect(err.replaceAll(home, "~").replace(/^error: /, "")).toEqual(expect.stringContaining(message))
   expect(err).not.toMatch(/\/v1\/|\b(GET|POST|PUT|PATCH|If-Match|Authorization)\b|errors names|config\.|filters\[|body/)
   const [first = "", ...rest] = err.replace(/^error: /, "").split("\n")

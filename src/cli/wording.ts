@@ -1,4 +1,5 @@
 import type { Command } from "commander"
+import { nearest } from "../config/nearest.ts"
 import type { Problem } from "./failures.ts"
 import { type FilterOptions, filterFlags } from "./filter-flags.ts"
 
@@ -14,7 +15,7 @@ export interface Worded {
 export function wordsOf(problem: Problem, command: Command | undefined): Worded {
   const found = (problem.errors ?? []).map(({ field, message }) => {
     const { text, next } = detailOf(message)
-    return { line: said(nameOf(field, command), text), next }
+    return { line: said(nameOf(field, command), text), next: [...meant(field, message), ...next] }
   })
   const faults = found.map(({ line }) => line)
   const steps = found.flatMap((each) => each.next)
@@ -23,6 +24,13 @@ export function wordsOf(problem: Problem, command: Command | undefined): Worded 
   if (faults.length > 1) return { message: `${faults.length} things are wrong`, lines: faults, next: steps }
   const { text, next } = detailOf(problem.detail)
   return { message: text, lines: [], next }
+}
+
+/** The field that was meant where there is none of that name. */
+function meant(field: string, message: string): readonly string[] {
+  const known = /is not known here; the fields are (.*)$/.exec(message)?.[1]?.split(", ") ?? []
+  const near = nearest(field.replace(/^.*\./, ""), known)
+  return near === undefined ? [] : [`Did you mean ${near}?`]
 }
 
 /** `--to is no URL`, and `--sql: line 1, column 8: …`; what names the thing by itself needs no name before it. */
@@ -115,6 +123,7 @@ const rules: readonly Rule[] = [
   [/"([\w.:-]+)" is no cursor of this hub: .*$/, "$&", "If it is an event's id: redcar event find $1"],
   [/ is no cursor of this hub: .*$/, "$&", "If it is an event's id: redcar event find <id>"],
   [/\(backlog "move" (.*), or delete it with force=true: (.*)$/, "(--backlog move $1, or delete it with --force: $2"],
+  [/; shorten retry\.ageMax first$/, "", "Shorten that first: redcar trigger update <id> --retry-age-max <duration>"],
   [/; correct what errors names and send it again$/, ""],
 ]
 

@@ -1,4 +1,4 @@
-/** The candidate that a person who wrote `name` most likely meant; undefined where none is within `allowed` changes. */
+/** The candidate that a person who wrote `name` most likely meant; undefined where none is within `allowed` changes, and shares two letters. */
 export function nearest(
   name: string,
   candidates: readonly string[],
@@ -7,7 +7,7 @@ export function nearest(
   const wanted = plain(name)
   const ranked = candidates
     .map((candidate) => ({ candidate, far: distance(wanted, plain(candidate)) }))
-    .filter(({ far }) => far <= allowed)
+    .filter(({ far }) => far <= allowed && far < Math.max(1, wanted.length - 1))
     .sort((a, b) => a.far - b.far)
   return ranked[0]?.candidate
 }
