@@ -220,3 +220,37 @@ test("finds every event by key and by id, whatever is flushed, trimmed, taken ba
     { numRuns: 15 },
   )
 })
+
+test("an event that comes while all before it is trimmed stays in the index, also after a start", async () => {
+  const clock = createSimulatedClock()
+  const simulated = createSimulatedStore({ chance: createSimulatedChance("index"), latencyMs: () => 0.1 })
+  const store = simulated.mount(createPower({ clock }))
+  const journal = Promise.withResolvers<void>()
+  // The mark is in the journal before it is in the store; blocks are not.
+  const journaled: Store = {
+    get: (table, key) => store.get(table, key),
+    range: (table, range) => store.range(table, range),
+    flushed: () => store.flushed(),
+    close: () => store.close(),
+    async write(writes) {
+      if (writes.some(({ table }) => table === "meta")) await journal.promise
+      return store.write(writes)
+    },
+  }
+  const index = new TopicIndex(journaled, "acme", "orders")
+  const add = async (n: number) => {
+    index.add(entry(n, 1))
+    const { writes, done } = index.flush(Number.MAX_SAFE_INTEGER)!
+    await runUntil(clock, store.write(writes))
+    done()
+  }
+  for (let n = 0; n < 3; n++) await add(n)
+  const trimmed = index.trim(entry(3, 0).position)
+  await add(3)
+  journal.resolve()
+  await runUntil(clock, trimmed)
+  for (const each of [index, new TopicIndex(store, "acme", "orders")]) {
+    const kept = positions(each.blocks(each.trimmedTo), (block, i) => block.positions[i]! >= each.trimmedTo)
+    expect(kept).toEqual([entry(3, 0).position])
+  }
+})

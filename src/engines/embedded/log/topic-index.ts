@@ -275,8 +275,13 @@ export class TopicIndex {
   }
 
   async #trim(position: number): Promise<void> {
+    const mark: Write = { table: "meta", key: this.#trimKey, value: Buffer.from(formatCursor(position), "latin1") }
+    await this.#store.write([mark])
+    await this.#store.flushed()
+    this.trimmedTo = Math.max(this.trimmedTo, position)
+    // What comes from here on begins a block of its own: rows that go are not written again meanwhile.
+    this.#recent = this.#recent.filter(({ count, last }) => count > 0 && last >= position)
     const rows: Write[] = []
-    // As memory has them: the store may not have seen yet how far a block reaches.
     for (const head of this.heads()) {
       if (head.last >= position) break
       rows.push({ table: "index", key: this.#key("h", head.first), value: undefined })
@@ -284,11 +289,6 @@ export class TopicIndex {
       rows.push(this.#filters.withoutBlock(head.first))
     }
     rows.push(...this.#filters.without(position))
-    const mark: Write = { table: "meta", key: this.#trimKey, value: Buffer.from(formatCursor(position), "latin1") }
-    await this.#store.write([mark, ...rows.splice(0, rowsAtOnce)])
-    await this.#store.flushed()
-    this.trimmedTo = Math.max(this.trimmedTo, position)
-    this.#recent = this.#recent.filter(({ count, last }) => count > 0 && last >= position)
     while (rows.length > 0) await this.#store.write(rows.splice(0, rowsAtOnce))
   }
 }
