@@ -29,7 +29,7 @@ export function configure(command: Command, context: Context): void {
   command
     .description("Publish events to a topic. They are on disk when this ends.")
     .argument("<topic>", "a topic, or one key of it: orders, orders:123")
-    .argument("[data]", "the data of one event, or `-` to read events from standard input")
+    .argument("[data]", "the data of one event, or `-` to read events from standard input, which is not read otherwise")
     .optionsGroup("One event, or events made around each JSON value of a file:")
     .option("--type <type>", "what happened: order.created. Without it, the topic says how raw data becomes an event")
     .option("--source <uri>", `where it happened (default: ${defaultSource})`)
@@ -104,6 +104,9 @@ async function publishOne(
     ? `was there already: ${answer.id} at ${answer.cursor}`
     : `stored ${answer.id} at ${answer.cursor}`
   await printDone(context, options, answer, printable(line))
+  // Whoever has it from a script or a loop means nothing by it: it is not read unasked, and what never ends keeps nobody waiting.
+  if (data === undefined && !options.json && context.terminal.stdinIsPiped?.())
+    context.terminal.err("Its data is empty: standard input was not read. `-` for the data reads events from there.\n")
   if (slip !== undefined) context.terminal.err(slip)
 }
 

@@ -31,6 +31,7 @@ export function recordedTerminal(options: RunOptions = {}): {
     env: options.env ?? {},
     stdin: typeof options.stdin === "object" ? options.stdin : onePart(options.stdin ?? ""),
     stdinIsTerminal: false,
+    stdinIsPiped: () => options.stdin !== undefined,
     stdoutIsTerminal: isTerminal,
     stderrIsTerminal: isTerminal,
     columns: options.columns,

@@ -1,4 +1,5 @@
 import { once } from "node:events"
+import { fstatSync } from "node:fs"
 import pc from "picocolors"
 import { programName } from "./invocation.ts"
 
@@ -9,6 +10,8 @@ export interface Terminal {
   readonly program?: string
   readonly stdin: AsyncIterable<Uint8Array>
   readonly stdinIsTerminal: boolean
+  /** Whether standard input is a pipe, or a file that is not empty; reads nothing of it. */
+  readonly stdinIsPiped?: () => boolean
   readonly stdoutIsTerminal: boolean
   readonly stderrIsTerminal: boolean
   /** Width of the terminal; undefined where output goes elsewhere. */
@@ -43,6 +46,7 @@ export function processTerminal(): Terminal {
     program: programName({ script: process.argv[1], env: process.env, cwd: process.cwd() }),
     stdin: process.stdin,
     stdinIsTerminal: process.stdin.isTTY === true,
+    stdinIsPiped,
     stdoutIsTerminal: process.stdout.isTTY === true,
     stderrIsTerminal: process.stderr.isTTY === true,
     columns: process.stdout.isTTY ? process.stdout.columns : undefined,
@@ -54,6 +58,15 @@ export function processTerminal(): Terminal {
       interruption ??= listenForInterrupt()
       return interruption.signal
     },
+  }
+}
+
+function stdinIsPiped(): boolean {
+  try {
+    const stat = fstatSync(0)
+    return stat.isFIFO() || (stat.isFile() && stat.size > 0)
+  } catch {
+    return false
   }
 }
 

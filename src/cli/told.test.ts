@@ -63,6 +63,14 @@ test("what a trial says would happen is what would happen", async () => {
   )
 })
 
+test("an event without data beside a pipe is told that the pipe was not read", async () => {
+  const words = ["publish", "alone", "--type", "t", "--url", hub.url, "--key", hub.key]
+  const said = "Its data is empty: standard input was not read. `-` for the data reads events from there.\n"
+  expect((await runCli(words, { stdin: '{"x":1}' })).err).toBe(said)
+  expect((await runCli(words)).err).toBe("")
+  expect((await runCli(["publish", "alone", "{}", ...words.slice(2)], { stdin: "x" })).err).toBe("")
+})
+
 test("a dry run ends at the newest, as everywhere a place is said", async () => {
   expect(await told("trigger", "dry-run", "--topic", "orders", "--from", "oldest", "--until", "newest")).toContain(
     "2 of 2 events would fire it",
