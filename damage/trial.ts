@@ -250,8 +250,11 @@ class Trial {
     const later = await this.#later()
     const fresh = await this.#publishFresh(freshFrom + earlier.size)
     const again = await this.#publishAgain(new Set([...read.values()].flat().map(({ redcarcursor }) => redcarcursor)))
-    for (const { id, paused } of resources.triggers ?? [])
-      if (paused === true) await this.#asked("resuming", undefined, hub.call("POST", `/v1/triggers/${id}/resume`))
+    const isThere = (name: unknown) => resources.destinations?.some(({ id }) => id === name) === true
+    // Where the destination was lost, that is refused.
+    for (const { id, paused, destination } of resources.triggers ?? [])
+      if (paused === true && isThere(destination))
+        await this.#asked("resuming", undefined, hub.call("POST", `/v1/triggers/${id}/resume`))
     await this.#untilDelivered(read, fresh)
     const letters = await this.#asked("its dead letters", [], readLetters(hub))
     const readAtEnd = await this.#readAll()

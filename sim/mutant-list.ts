@@ -232,12 +232,6 @@ export const mutants: readonly Mutant[] = [
     after: "isEqual(record, index, event)",
   },
   {
-    name: "of two trims the last one holds",
-    file: `${engine}/log/topic-index.ts`,
-    before: "Math.max(wanted, ...this.#trimming)",
-    after: "wanted",
-  },
-  {
     name: "retention by count keeps one more",
     file: `${engine}/log/retention.ts`,
     before: "left.events > eventsMax",

@@ -254,3 +254,20 @@ test("an event that comes while all before it is trimmed stays in the index, als
     expect(kept).toEqual([entry(3, 0).position])
   }
 })
+
+test("of two trims at once the one that reaches further holds, whichever comes last", async () => {
+  for (const order of [
+    [900, 100],
+    [100, 900],
+  ]) {
+    const clock = createSimulatedClock(1_000_000)
+    const store = createSimulatedStore({ chance: createSimulatedChance("trims") }).mount(createPower({ clock }))
+    const index = new TopicIndex(store, "acme", "orders")
+    for (let n = 0; n < 10; n++) index.add(entry(n, 0))
+    await runUntil(
+      clock,
+      Promise.all(order.map((position) => index.trim(position))).then(() => {}),
+    )
+    expect(new TopicIndex(store, "acme", "orders").trimmedTo).toBe(900)
+  }
+})
