@@ -250,10 +250,9 @@ class Trial {
     const later = await this.#later()
     const fresh = await this.#publishFresh(freshFrom + earlier.size)
     const again = await this.#publishAgain(new Set([...read.values()].flat().map(({ redcarcursor }) => redcarcursor)))
-    const isThere = (name: unknown) => resources.destinations?.some(({ id }) => id === name) === true
-    // Where the destination was lost, that is refused.
+    // Where its destination was lost, a trigger is not resumed.
     for (const { id, paused, destination } of resources.triggers ?? [])
-      if (paused === true && isThere(destination))
+      if (paused === true && resources.destinations?.some((one) => one.id === destination))
         await this.#asked("resuming", undefined, hub.call("POST", `/v1/triggers/${id}/resume`))
     await this.#untilDelivered(read, fresh)
     const letters = await this.#asked("its dead letters", [], readLetters(hub))
