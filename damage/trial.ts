@@ -250,7 +250,6 @@ class Trial {
     const later = await this.#later()
     const fresh = await this.#publishFresh(freshFrom + earlier.size)
     const again = await this.#publishAgain(new Set([...read.values()].flat().map(({ redcarcursor }) => redcarcursor)))
-    // Where its destination was lost, a trigger is not resumed.
     for (const { id, paused, destination } of resources.triggers ?? [])
       if (paused === true && resources.destinations?.some((one) => one.id === destination))
         await this.#asked("resuming", undefined, hub.call("POST", `/v1/triggers/${id}/resume`))
