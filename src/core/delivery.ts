@@ -31,6 +31,12 @@ export function laneOf(delivery: { readonly tenant: string; readonly destination
   return `${delivery.tenant}/${delivery.destination}`
 }
 
+/** The inverse of {@link laneOf}. */
+export function partsOfLane(lane: string): { readonly tenant: string; readonly destination: string } {
+  const slash = lane.indexOf("/")
+  return { tenant: lane.slice(0, slash), destination: lane.slice(slash + 1) }
+}
+
 /** What a destination answered. Expected failures are values; a throw is a bug. */
 export type Outcome = Delivered | Failed
 

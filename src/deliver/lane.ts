@@ -1,3 +1,4 @@
+import { partsOfLane } from "../core/delivery.ts"
 import type { Lease } from "../core/engine.ts"
 import { LeaseLostError } from "../core/errors.ts"
 import type { LaneWork } from "../core/figures.ts"
@@ -59,10 +60,8 @@ export class Lane {
   }
 
   get work(): LaneWork {
-    const slash = this.name.indexOf("/")
-    const [tenant, destination] = [this.name.slice(0, slash), this.name.slice(slash + 1)]
     const breaker = breakerAt(this.#breaker, this.#hub.clock.steady()).kind
-    return { tenant, destination, inFlight: this.#jobs.size, breaker }
+    return { ...partsOfLane(this.name), inFlight: this.#jobs.size, breaker }
   }
 
   get hasDestination(): boolean {

@@ -1,5 +1,5 @@
 import type { Clock } from "../core/clock.ts"
-import type { Attempt, DeadLetter, Delivery } from "../core/delivery.ts"
+import { type Attempt, type DeadLetter, type Delivery, partsOfLane } from "../core/delivery.ts"
 import type { DeliveryQueue, Lease } from "../core/engine.ts"
 import type { Logger } from "../core/logger.ts"
 import { ByTheMinute } from "../core/minutes.ts"
@@ -38,7 +38,7 @@ export class Telling {
   /** A breaker has changed. `why`: what was answered last, or what else it was. Resolves when it is told. */
   async breaker(lane: string, breaker: Breaker, why: string): Promise<void> {
     const since = this.#down.get(lane)
-    const [tenant, destination] = lane.split("/", 2)
+    const { tenant, destination } = partsOfLane(lane)
     if (breaker.kind === "open" && since === undefined) {
       this.#down.set(lane, this.#clock.steady())
       const waiting = await this.#queue.depth(lane).catch(() => undefined)
@@ -66,7 +66,7 @@ export class Telling {
   /** It was down; whether it still is, nobody finds out. */
   #over(lane: string, how: string): void {
     if (!this.#down.delete(lane)) return
-    const [tenant, destination] = lane.split("/", 2)
+    const { tenant, destination } = partsOfLane(lane)
     this.#log.info({ tenant, destination }, `destination ${destination}, which was down, ${how}`)
   }
 

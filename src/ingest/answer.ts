@@ -5,7 +5,8 @@ import type { Refusal } from "./refusal.ts"
 
 /** Where a request's answer goes: one of these is called, once. */
 export interface Reply {
-  json(status: number, body: string): void
+  /** 202, with JSON. */
+  accepted(body: string): void
   problem(refusal: Refusal): void
 }
 

@@ -1,3 +1,5 @@
+import { withoutBlanks } from "../formats/blanks.ts"
+
 /** A publish that has come whole, in the plainest form that HTTP/1.1 has. */
 export interface DirectRequest {
   readonly head: DirectHead
@@ -24,7 +26,6 @@ const headBytesMax = 16_384
 const headersMax = 64
 /** Nothing that a server may read in two ways: no folded line, no lone CR or LF, no control character. */
 const shape = /^POST ([!-~]+) HTTP\/1\.1(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*)+$/
-const blanks = /^[ \t]+|[ \t]+$/g
 const digits = /^\d{1,9}$/
 /** Of a larger body the connection is not waited for here. */
 const waitedBytesMax = 65_536
@@ -94,14 +95,9 @@ function headersOf(head: string): readonly string[] | undefined {
   for (let i = 1; i < lines.length; i++) {
     const line = lines[i]!
     const colon = line.indexOf(":")
-    raw.push(line.slice(0, colon), trimmed(line.slice(colon + 1)))
+    raw.push(line.slice(0, colon), withoutBlanks(line.slice(colon + 1)))
   }
   return raw
-}
-
-/** Without spaces and tabs around it: of other bytes that some take for blank none is (RFC 9110, 5.6.3). */
-function trimmed(value: string): string {
-  return value.replace(blanks, "")
 }
 
 /** The body's length, where there is one host and one length, and nothing else about the connection. */

@@ -4,6 +4,7 @@ import { type AddressInfo, connect, type Socket } from "node:net"
 import fc from "fast-check"
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest"
 import { createSimulatedClock, quiesce } from "../testing/clock.ts"
+import { growthOf } from "../testing/growth.ts"
 import type { Reply } from "./answer.ts"
 import { type DirectConnections, restMs, takeConnections, togetherMax } from "./direct.ts"
 import { type DirectRequest, DirectRequests } from "./direct-request.ts"
@@ -215,11 +216,11 @@ describe("a connection", () => {
     const { socket, taken, text, until } = await serve((_, response) => void response.end("node"))
     socket.write(`${publish("1") + publish("2") + publish("3")}GET /x HTTP/1.1\r\nHost: x\r\n\r\n`)
     await until(() => taken.length === 3)
-    taken[2]!.reply.json(202, '{"n":3}')
-    taken[1]!.reply.json(202, '{"n":"ö"}')
+    taken[2]!.reply.accepted('{"n":3}')
+    taken[1]!.reply.accepted('{"n":"ö"}')
     await quiesce()
     expect(text()).toBe("")
-    taken[0]!.reply.json(202, '{"n":1}')
+    taken[0]!.reply.accepted('{"n":1}')
     await until(() => text().includes("node"))
     expect(text().match(/\{[^}]*\}|node/g)).toEqual(['{"n":1}', '{"n":"ö"}', '{"n":3}', "node"])
   })
@@ -237,7 +238,7 @@ describe("a connection", () => {
     await quiesce()
     await clock.advance(restMs - 1)
     expect(given).toHaveLength(0)
-    taken[0]!.reply.json(202, "{}")
+    taken[0]!.reply.accepted("{}")
     await clock.advance(1)
     await until(() => given.length === 1)
     let body = ""
@@ -255,9 +256,9 @@ describe("a connection", () => {
     await until(() => taken.length === togetherMax)
     await quiesce()
     expect(taken).toHaveLength(togetherMax)
-    taken[0]!.reply.json(202, "{}")
+    taken[0]!.reply.accepted("{}")
     await until(() => taken.length === togetherMax + 1)
-    for (const { reply } of taken.slice(1)) reply.json(202, "{}")
+    for (const { reply } of taken.slice(1)) reply.accepted("{}")
     await until(() => taken.length === togetherMax + 10)
   })
 
@@ -269,13 +270,13 @@ describe("a connection", () => {
     socket.write(publish("1").repeat(1_000))
     await until(() => taken.length >= togetherMax)
     for (let i = 0; i < 500; i++) {
-      for (let n = 0; n < 10 && answered < taken.length; n++) taken[answered++]!.reply.json(202, answer)
+      for (let n = 0; n < 10 && answered < taken.length; n++) taken[answered++]!.reply.accepted(answer)
       await quiesce()
     }
     expect(taken.length).toBeLessThan(1_000)
     socket.resume()
     await until(() => {
-      for (; answered < taken.length; answered++) taken[answered]!.reply.json(202, "1")
+      for (; answered < taken.length; answered++) taken[answered]!.reply.accepted("1")
       return answered === 1_000
     })
   })
@@ -288,13 +289,13 @@ describe("a connection", () => {
     await quiesce()
     expect(socket.readyState).toBe("open")
     const closed = once(socket, "close")
-    taken[0]!.reply.json(202, "{}")
+    taken[0]!.reply.accepted("{}")
     await closed
     expect(text()).toMatch(/^HTTP\/1\.1 202 Accepted\r\n.*\{\}$/s)
     const idle = await serve()
     idle.socket.write(publish("1"))
     await idle.until(() => idle.taken.length === 1)
-    idle.taken[0]!.reply.json(202, "{}")
+    idle.taken[0]!.reply.accepted("{}")
     const gone = once(idle.socket, "close")
     idle.connections.closeIdle()
     await gone
@@ -307,7 +308,7 @@ describe("a connection", () => {
       await until(() => taken.length === 1)
       await quiesce()
       const closed = once(socket, "close")
-      taken[0]!.reply.json(202, "{}")
+      taken[0]!.reply.accepted("{}")
       await closed
       expect(text()).toMatch(/^HTTP\/1\.1 202 Accepted\r\n[^{]*\{\}$/s)
     }
@@ -319,7 +320,7 @@ describe("a connection", () => {
     await until(() => taken.length === 2)
     socket.destroy()
     await quiesce()
-    for (const { reply } of taken) reply.json(202, "{}")
+    for (const { reply } of taken) reply.accepted("{}")
     connections.closeIdle()
   })
 })
@@ -349,4 +350,16 @@ test("what says more of how it is framed than its length is node:http's", () => 
   ])
     expect(parsed(`${more}\r\n`), more).toBeUndefined()
   expect(parsed("X: a\r\n".repeat(100))).toBeUndefined()
+})
+
+test("whatever the lines of a head hold, reading it takes time linear in it", () => {
+  for (const piece of [" ", "\t", " x", "x", ":", ",", ", ", "A: ", "\r\nA: "]) {
+    const prepare = (size: number) => {
+      const filling = piece.repeat(size / piece.length)
+      const head = `POST /v1/topics/t/events HTTP/1.1\r\nHost: x\r\nA: x${filling}y\r\nContent-Length: 0\r\n\r\n`
+      const bytes = Buffer.from(head)
+      return () => new DirectRequests().read(bytes)
+    }
+    expect(growthOf(prepare, 8_000), JSON.stringify(piece)).toBeLessThan(3)
+  }
 })

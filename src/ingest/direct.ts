@@ -251,7 +251,7 @@ class DirectConnection {
   }
 }
 
-const [statusBegin, accepted] = ["HTTP/1.1 ", `HTTP/1.1 202 ${STATUS_CODES[202]}\r\ncontent-type: ${json}\r\n`]
+const acceptedHead = `HTTP/1.1 202 ${STATUS_CODES[202]}\r\ncontent-type: ${json}\r\n`
 
 class Exchange implements Reply {
   readonly #tail: AnswerTail
@@ -265,15 +265,13 @@ class Exchange implements Reply {
     this.#answered = answered
   }
 
-  json(status: number, body: string): void {
-    const begin =
-      status === 202 ? accepted : `${statusBegin}${status} ${STATUS_CODES[status]}\r\ncontent-type: ${json}\r\n`
-    this.#write(begin, body)
+  accepted(body: string): void {
+    this.#write(acceptedHead, body)
   }
 
   problem(refusal: Refusal): void {
     const headers = problemHeaders(refusal)
-    let begin = `${statusBegin}${refusal.status} ${STATUS_CODES[refusal.status]}\r\n`
+    let begin = `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status]}\r\n`
     for (let i = 0; i < headers.length; i += 2) begin += `${headers[i]}: ${headers[i + 1]}\r\n`
     this.#write(begin, problemJsonOf(refusal))
   }

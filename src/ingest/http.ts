@@ -247,7 +247,7 @@ class HttpIngest implements Ingest {
         way.release()
         const one = published instanceof Refusal ? published : published[0]!
         if (one instanceof Refusal) return reply.problem(one)
-        reply.json(202, appendedJson(event.id, one))
+        reply.accepted(appendedJson(event.id, one))
         this.#observeAnswered(way.begunAt)
       },
       (error: unknown) => {
@@ -380,7 +380,7 @@ class HttpIngest implements Ingest {
 
 function wayOf({ req, res, begunAt }: Request, release: () => void): Way {
   const reply: Reply = {
-    json: (status, body) => answerJson(res, status, body),
+    accepted: (body) => answerJson(res, 202, body),
     problem(refusal) {
       answerProblem(res, refusal)
       if (!req.complete) drain(req, res)

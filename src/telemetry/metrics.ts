@@ -1,5 +1,5 @@
 import { collectDefaultMetrics, type Metric, Registry } from "prom-client"
-import type { Attempt, DeadLetter, Delivery } from "../core/delivery.ts"
+import { type Attempt, type DeadLetter, type Delivery, partsOfLane } from "../core/delivery.ts"
 import { type Figure, type Instrument, type InstrumentOptions, longMs, Reading, Spread, Tally } from "./instruments.ts"
 
 /** Told by ingest: what became of the events of one request. */
@@ -233,8 +233,8 @@ function deliverMetrics(add: Add): DeliverMetrics {
 }
 
 function partsOf(lane: string): readonly [tenant: string, destination: string] {
-  const slash = lane.indexOf("/")
-  return [lane.slice(0, slash), lane.slice(slash + 1)]
+  const { tenant, destination } = partsOfLane(lane)
+  return [tenant, destination]
 }
 
 function counter(name: string, help: string, labels: readonly string[]): Tally {

@@ -1,3 +1,5 @@
+import { withoutBlanks } from "../../../formats/blanks.ts"
+
 /** What an answer's head says (RFC 9112). */
 export interface AnswerHead {
   readonly status: number
@@ -22,7 +24,6 @@ export const noStatusLine = "its first line is no status line"
 
 const statusLine = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?$/
 const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
-const blanks = /^[ \t]+|[ \t]+$/g
 const valueFault = /[^\t\x20-\x7e\x80-\xff]/
 const noBody: Framing = { kind: "length", bytes: 0 }
 const untilClose: Framing = { kind: "close" }
@@ -39,7 +40,7 @@ export function parseHead(text: string): AnswerHead | AnswerFault {
     const colon = folded ? -1 : line.indexOf(":")
     if (!folded) name = line.slice(0, Math.max(0, colon))
     if (!headerName.test(name)) return { fault: "a line of its head is no header" }
-    const value = line.slice(colon + 1).replace(blanks, "")
+    const value = withoutBlanks(line.slice(colon + 1))
     if (valueFault.test(value)) return { fault: `its header ${name} holds a control character` }
     add(headers, name.toLowerCase(), value, folded ? " " : ", ")
   }
@@ -82,7 +83,7 @@ function framingOf(
 /** A length may be said twice, where it is the same. */
 function lengthOf(text: string): number | undefined {
   if (/^\d{1,15}$/.test(text)) return Number(text)
-  const [first, ...more] = text.split(",").map((part) => part.replace(blanks, ""))
+  const [first, ...more] = text.split(",").map(withoutBlanks)
   return /^\d{1,15}$/.test(first!) && more.every((part) => part === first) ? Number(first) : undefined
 }
 

@@ -1,5 +1,6 @@
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
+import { growthOf } from "../../../testing/growth.ts"
 import type { AnswerHead } from "./head.ts"
 import { AnswerReader, answerBytesMax, headBytesMax, interimMax } from "./reader.ts"
 
@@ -199,4 +200,16 @@ describe("an answer", () => {
     const pieces = Array.from({ length: answerBytesMax / more.length }, () => more)
     expect(read("HTTP/1.1 200 OK\r\n\r\n", ...pieces).fault).toBe("more than 256 KiB came, and no end of the answer")
   })
+})
+
+test("whatever the lines of a head hold, reading it takes time linear in it", () => {
+  for (const name of ["a", "transfer-encoding", "content-length", "connection"]) {
+    for (const piece of [" ", " x", ",", ", ", "1, ", "chunked, ", "a: ", "\r\na: "]) {
+      const prepare = (size: number) => {
+        const answer = `HTTP/1.1 200 OK\r\n${name}: x${piece.repeat(size / piece.length)}y\r\n\r\n`
+        return () => read(answer)
+      }
+      expect(growthOf(prepare, 8_000), `${name}: ${JSON.stringify(piece)}`).toBeLessThan(3)
+    }
+  }
 })

@@ -1,4 +1,4 @@
-import type { Delivery } from "../../../core/delivery.ts"
+import { type Delivery, partsOfLane } from "../../../core/delivery.ts"
 import type { LaneBacklog } from "../../../core/figures.ts"
 import type { Store, Table } from "../store.ts"
 import { Announcer } from "./announcer.ts"
@@ -39,11 +39,11 @@ export class Lanes {
   backlog(): readonly LaneBacklog[] {
     return [...this.#lanes.values()]
       .filter(({ open }) => open > 0)
-      .map((lane) => {
-        const slash = lane.name.indexOf("/")
-        const [tenant, destination] = [lane.name.slice(0, slash), lane.name.slice(slash + 1)]
-        return { tenant, destination, open: lane.open, oldestDueAt: () => this.oldestDueAt(lane) }
-      })
+      .map((lane) => ({
+        ...partsOfLane(lane.name),
+        open: lane.open,
+        oldestDueAt: () => this.oldestDueAt(lane),
+      }))
   }
 
   /** When the delivery of the lane's oldest event first became due. Ids are in the order of events, among due rows as among parked ones. */

@@ -1,5 +1,5 @@
 import type { Cursor } from "../../../core/cursor.ts"
-import { type Delivery, deliveryId } from "../../../core/delivery.ts"
+import { type Delivery, deliveryId, partsOfLane } from "../../../core/delivery.ts"
 import type { Write } from "../store.ts"
 
 /** What the store holds of an open delivery beside its names. */
@@ -150,7 +150,7 @@ export function decodeRow(lane: string, id: string, bytes: Uint8Array): { delive
   const row = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const flags = row[0]!
   const hasFingerprint = (flags & fingerprintFlag) !== 0
-  const slash = lane.indexOf("/")
+  const { tenant, destination } = partsOfLane(lane)
   const names =
     (flags & namedFlag) === 0
       ? namesIn(id, (flags & incarnationFlag) !== 0)
@@ -159,10 +159,10 @@ export function decodeRow(lane: string, id: string, bytes: Uint8Array): { delive
   return {
     delivery: {
       id,
-      tenant: lane.slice(0, slash),
+      tenant,
       trigger,
       incarnation,
-      destination: lane.slice(slash + 1),
+      destination,
       cursor: cursor as Cursor,
       fingerprint: hasFingerprint ? row.readUInt32LE(26) : 0,
     },
