@@ -49,29 +49,49 @@ function publish({ address, key }: { address: string; key: string }, agent: Agen
   })
 }
 
+/** Idle clients, 100 of them at any time: one that is refused comes again. Answers what ends them. */
+function crowd(port: number, hostname: string): () => void {
+  const clients = new Set<Socket>()
+  let isOver = false
+  const come = () => {
+    if (isOver) return
+    const client = connect(port, hostname).on("error", () => {})
+    clients.add(client)
+    client.on("close", () => {
+      clients.delete(client)
+      setTimeout(come, 20)
+    })
+  }
+  for (let i = 0; i < 100; i++) come()
+  return () => {
+    isOver = true
+    for (const client of clients) client.destroy()
+  }
+}
+
 test("a hub whose files are used up by idle clients says so once, and takes all again when they have gone", async () => {
   const hub = await hubWith(64)
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
-  const clients: Socket[] = []
+  let disperse = () => {}
   try {
     expect(hub.said("64 files and connections")).toHaveLength(1)
     expect(await publish(hub, agent)).toBe(202)
     const { hostname, port } = new URL(hub.address)
-    for (let i = 0; i < 100; i++) clients.push(connect(Number(port), hostname).on("error", () => {}))
+    disperse = crowd(Number(port), hostname)
     await vi.waitUntil(() => hub.said("as many files and connections are open as may be (64)").length === 1, {
       timeout: 10_000,
     })
     const answers = new Set<number | string>()
     for (let i = 0; i < 60; i++) answers.add(await publish(hub, agent))
     expect([...answers].sort()).toEqual([202, 503])
-    for (const client of clients) client.destroy()
+    disperse()
     await vi.waitUntil(() => hub.said("files and connections can be opened again").length === 1, { timeout: 10_000 })
     expect(await publish(hub, agent)).toBe(202)
     expect(await publish(hub, new Agent())).toBe(202)
     expect(hub.said("as many files and connections")).toHaveLength(1)
   } finally {
     agent.destroy()
-    for (const client of clients) client.destroy()
+    disperse()
     expect(await hub.stop()).toBe(0)
   }
 }, 60_000)
