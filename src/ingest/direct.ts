@@ -21,7 +21,7 @@ export interface DirectOptions {
 }
 
 /**
- * Publishes of single events straight from their connection, in half the time that node:http takes for a request. A
+ * Publishes of single events straight from their connection: a publish takes 29 us of the processor, through node:http 43. A
  * connection whose next request is anything else is given to node:http for good.
  */
 export class DirectConnections {
