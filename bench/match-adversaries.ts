@@ -1,4 +1,4 @@
-import type { StoredEvent } from "../src/core/engine.ts"
+import type { StoredEvent } from "../src/core/log.ts"
 import type { Filter } from "../src/core/resources.ts"
 import { compileNode, type Predicate } from "../src/filters/compile.ts"
 import { readFilters } from "../src/filters/parse.ts"

@@ -1,5 +1,5 @@
 import { PerformanceObserver } from "node:perf_hooks"
-import type { StoredEvent } from "../src/core/engine.ts"
+import type { StoredEvent } from "../src/core/log.ts"
 import type { EventView } from "../src/filters/view.ts"
 import { createMatcher, type Matcher } from "../src/match/matcher.ts"
 import { heapBytes } from "./heap.ts"

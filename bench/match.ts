@@ -1,4 +1,4 @@
-import type { StoredEvent } from "../src/core/engine.ts"
+import type { StoredEvent } from "../src/core/log.ts"
 import type { Trigger } from "../src/core/resources.ts"
 import { compileNode } from "../src/filters/compile.ts"
 import { readFilters } from "../src/filters/parse.ts"

@@ -1,6 +1,6 @@
 import type { Cursor } from "../src/core/cursor.ts"
-import type { StoredEvent } from "../src/core/engine.ts"
 import { type Attributes, Event } from "../src/core/event.ts"
+import type { StoredEvent } from "../src/core/log.ts"
 import type { Filter, Trigger } from "../src/core/resources.ts"
 import { EventView } from "../src/filters/view.ts"
 

@@ -1,7 +1,7 @@
 import { parseDuration } from "../src/config/quantities.ts"
 import type { Address } from "../src/core/address.ts"
-import type { StoredEvent } from "../src/core/engine.ts"
 import type { Event } from "../src/core/event.ts"
+import type { StoredEvent } from "../src/core/log.ts"
 import { retentionEveryMs } from "./hub.ts"
 import type { Span } from "./model.ts"
 import { modelOf } from "./models.ts"

@@ -1,7 +1,8 @@
 import type { Clock } from "../src/core/clock.ts"
+import type { Lease } from "../src/core/deliveries.ts"
 import type { TriggerName, Verdict } from "../src/core/delivery.ts"
-import type { DeliveryQueue, Lease } from "../src/core/engine.ts"
 import { LeaseLostError } from "../src/core/errors.ts"
+import type { DeliveryQueue } from "../src/core/queue.ts"
 import { type DeliveryRecord, InvariantError, type RunRecord } from "./record.ts"
 import type { Trace } from "./trace.ts"
 

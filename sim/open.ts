@@ -1,5 +1,5 @@
-import type { DeliveryQueue } from "../src/core/engine.ts"
 import type { OpenDelivery } from "../src/core/open-delivery.ts"
+import type { DeliveryQueue } from "../src/core/queue.ts"
 import { call, type Json } from "./calls.ts"
 import type { Doing, Subject } from "./doings.ts"
 import type { Operation } from "./operations.ts"

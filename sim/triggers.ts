@@ -1,4 +1,4 @@
-import type { StoredEvent } from "../src/core/engine.ts"
+import type { StoredEvent } from "../src/core/log.ts"
 import type { Trigger } from "../src/core/resources.ts"
 import { createNaiveMatcher } from "../src/match/naive.ts"
 import type { RunRecord, TriggerRecord, TriggerVersion } from "./record.ts"

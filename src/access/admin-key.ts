@@ -2,8 +2,8 @@ import type { FileHandle } from "node:fs/promises"
 import { mkdir, open, stat } from "node:fs/promises"
 import { join } from "node:path"
 import { defaultTenant } from "../core/address.ts"
+import type { Catalog } from "../core/catalog.ts"
 import type { Clock } from "../core/clock.ts"
-import type { Catalog } from "../core/engine.ts"
 import { formatKey, hashKey, isKey, keyPrefix, type StoredKey } from "./keys.ts"
 
 export interface AdminKeyOptions {

@@ -1,5 +1,5 @@
+import type { Catalog, Change } from "../core/catalog.ts"
 import type { Clock } from "../core/clock.ts"
-import type { Catalog, Change } from "../core/engine.ts"
 import { KeyRing } from "./key-ring.ts"
 import { hashKey, isKey, keyPrefix, type Right, type StoredKey } from "./keys.ts"
 

@@ -1,6 +1,7 @@
 import { parseTopic } from "../core/address.ts"
+import type { Item } from "../core/catalog.ts"
 import type { Cursor } from "../core/cursor.ts"
-import type { Item, StoredEvent } from "../core/engine.ts"
+import type { StoredEvent } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
 import {
   mainReaderOf,

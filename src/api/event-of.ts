@@ -1,7 +1,7 @@
 import type { Delivery } from "../core/delivery.ts"
-import type { StoredEvent } from "../core/engine.ts"
 import { DamagedError, InvalidCursorError } from "../core/errors.ts"
 import { isEventOf } from "../core/fingerprint.ts"
+import type { StoredEvent } from "../core/log.ts"
 import type { ApiContext } from "./context.ts"
 
 /** The event that a delivery is of; undefined where the log has none that it can be of. */

@@ -1,7 +1,7 @@
 import Type, { type Static } from "typebox"
 import { isReservedTopic } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
-import type { StoredEvent } from "../core/engine.ts"
+import type { StoredEvent } from "../core/log.ts"
 import type { Topic } from "../core/resources.ts"
 import type { ApiContext } from "./context.ts"
 import { ProblemError } from "./errors.ts"

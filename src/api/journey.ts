@@ -1,6 +1,6 @@
 import Type, { type Static } from "typebox"
 import { deliveryId } from "../core/delivery.ts"
-import type { StoredEvent } from "../core/engine.ts"
+import type { StoredEvent } from "../core/log.ts"
 import { type Considered, consideredFor } from "./considered.ts"
 import type { ApiContext } from "./context.ts"
 import { deliveriesFor, type ShownDelivery } from "./deliveries.ts"

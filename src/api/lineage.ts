@@ -1,7 +1,7 @@
 import { attemptsTopic, deadLettersTopic, formatTopic, isReservedTopic } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
-import type { From, StoredEvent } from "../core/engine.ts"
 import { DamagedError, InvalidCursorError } from "../core/errors.ts"
+import type { From, StoredEvent } from "../core/log.ts"
 import type { ApiContext } from "./context.ts"
 import { createPace } from "./pace.ts"
 import type { Share } from "./room.ts"

@@ -1,7 +1,7 @@
 import type { Address } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
-import type { EventLog, StoredEvent } from "../core/engine.ts"
 import type { Event } from "../core/event.ts"
+import type { EventLog, StoredEvent } from "../core/log.ts"
 import { EventWriter } from "../formats/json-encode.ts"
 import type { Turns } from "./turns.ts"
 import { Part } from "./unsent.ts"

@@ -1,6 +1,6 @@
 import Type, { type Static } from "typebox"
 import { parseTopic } from "../core/address.ts"
-import type { Item } from "../core/engine.ts"
+import type { Item } from "../core/catalog.ts"
 import type { Trigger } from "../core/resources.ts"
 import type { ApiContext } from "./context.ts"
 import { readBodyWith } from "./fields.ts"

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
-import type { CredentialsOptions, IssuedCredentials, TenantCredentials } from "../core/engine.ts"
+import type { CredentialsOptions, IssuedCredentials, TenantCredentials } from "../core/credentials.ts"
 import { OverloadError } from "../core/errors.ts"
 import { openTestApi, type TestApi } from "./api.fixture.ts"
 

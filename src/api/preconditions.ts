@@ -1,4 +1,4 @@
-import type { Item } from "../core/engine.ts"
+import type { Item } from "../core/catalog.ts"
 import { ProblemError } from "./errors.ts"
 import { etagMatches } from "./etag.ts"
 

@@ -1,7 +1,7 @@
 import Type from "typebox"
 import { type Delivery, deliveryId } from "../core/delivery.ts"
-import type { StoredEvent } from "../core/engine.ts"
 import { fingerprintOf } from "../core/fingerprint.ts"
+import type { StoredEvent } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
 import { consideredFor } from "./considered.ts"
 import type { ApiContext } from "./context.ts"

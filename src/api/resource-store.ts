@@ -1,5 +1,5 @@
 import type { TSchema } from "typebox"
-import type { Catalog, Item } from "../core/engine.ts"
+import type { Catalog, Item } from "../core/catalog.ts"
 import { ConflictError } from "../core/errors.ts"
 import type { Labels } from "../core/resources.ts"
 import { checkRemovals, checkSchema } from "./check-schema.ts"

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest"
-import type { Catalog } from "../core/engine.ts"
+import type { Catalog } from "../core/catalog.ts"
 import type { Trigger } from "../core/resources.ts"
 import { openTestApi, type TestApi } from "./api.fixture.ts"
 

@@ -1,4 +1,4 @@
-import type { Item } from "../core/engine.ts"
+import type { Item } from "../core/catalog.ts"
 import type { ApiContext } from "./context.ts"
 import { createPace } from "./pace.ts"
 

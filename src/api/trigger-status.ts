@@ -1,7 +1,7 @@
 import Type, { type Static } from "typebox"
 import { parseTopic } from "../core/address.ts"
-import type { EventLog } from "../core/engine.ts"
 import { InvalidCursorError, OverloadError, StorageError } from "../core/errors.ts"
+import type { EventLog } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
 import { filtersFault } from "../filters/index.ts"
 import type { ApiContext } from "./context.ts"

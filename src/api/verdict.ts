@@ -2,7 +2,7 @@ import Type, { type Static } from "typebox"
 import { parseTopic } from "../core/address.ts"
 import { sleep } from "../core/clock.ts"
 import type { Cursor } from "../core/cursor.ts"
-import type { EventLog } from "../core/engine.ts"
+import type { EventLog } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
 import {
   type Clause,

@@ -1,7 +1,7 @@
 import type { Address } from "./address.ts"
 import type { Delivery, Outcome } from "./delivery.ts"
-import type { StoredEvent } from "./engine.ts"
 import type { Event } from "./event.ts"
+import type { StoredEvent } from "./log.ts"
 import type { SigningKey } from "./resources.ts"
 
 /** One attempt to be made. */

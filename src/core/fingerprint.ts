@@ -1,6 +1,6 @@
 import { isReservedTopic } from "./address.ts"
 import type { Delivery } from "./delivery.ts"
-import type { StoredEvent } from "./engine.ts"
+import type { StoredEvent } from "./log.ts"
 
 const [offset, prime] = [0x811c9dc5, 0x01000193]
 

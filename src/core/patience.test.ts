@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
 import { createSimulatedClock, runUntil } from "../testing/clock.ts"
-import type { Catalog } from "./engine.ts"
+import type { Catalog } from "./catalog.ts"
 import { ConflictError, OverloadError, StartRefusedError, UnavailableError } from "./errors.ts"
 import { patientCatalog, patiently } from "./patience.ts"
 

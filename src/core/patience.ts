@@ -1,5 +1,5 @@
+import type { Catalog } from "./catalog.ts"
 import { type Clock, sleep } from "./clock.ts"
-import type { Catalog } from "./engine.ts"
 import { OverloadError, StartRefusedError, UnavailableError } from "./errors.ts"
 
 /** How long a start bears that nobody answers: servers that start too, or choose a leader, take so long. */

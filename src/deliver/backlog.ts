@@ -1,5 +1,5 @@
 import { type Delivery, deliveryId, type TriggerName } from "../core/delivery.ts"
-import type { DeliveryQueue } from "../core/engine.ts"
+import type { DeliveryQueue } from "../core/queue.ts"
 import type { Directory } from "./directory.ts"
 
 /** Moves what was left behind by triggers that moved with their backlog: of one trigger once, however many ask meanwhile. */

@@ -1,6 +1,7 @@
 import type { Address } from "../core/address.ts"
+import type { Lease } from "../core/deliveries.ts"
 import type { Attempt, DeadLetter, DeadReason, Outcome } from "../core/delivery.ts"
-import type { Lease, StoredEvent } from "../core/engine.ts"
+import type { StoredEvent } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
 import { decide } from "./decide.ts"
 import { addressOf, eventOf } from "./event.ts"

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import type { Catalog, Change, Item } from "../core/engine.ts"
+import type { Catalog, Change, Item } from "../core/catalog.ts"
 import { ConflictError, OverloadError } from "../core/errors.ts"
 import type { Trigger } from "../core/resources.ts"
 import { createDestination, createMemoryLog, createRig, createTrigger } from "../testing/rig.ts"

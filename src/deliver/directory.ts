@@ -1,7 +1,7 @@
+import type { Catalog, Change } from "../core/catalog.ts"
 import type { Clock } from "../core/clock.ts"
 import { changeAgainst } from "../core/conflicts.ts"
 import type { Delivery, TriggerName } from "../core/delivery.ts"
-import type { Catalog, Change } from "../core/engine.ts"
 import type { Destination, Trigger } from "../core/resources.ts"
 import { isLeftBehind } from "./left-behind.ts"
 

@@ -1,8 +1,9 @@
 import { type Address, parseTopic } from "../core/address.ts"
 import type { DeadReason, Delivery } from "../core/delivery.ts"
-import type { Engine, EventLog, StoredEvent } from "../core/engine.ts"
+import type { Engine } from "../core/engine.ts"
 import { DamagedError, InvalidCursorError } from "../core/errors.ts"
 import { isEventOf } from "../core/fingerprint.ts"
+import type { EventLog, StoredEvent } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
 import { type RoutedAs, routedAsKey, versionFor } from "../core/routing.ts"
 

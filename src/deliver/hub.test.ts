@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
 import type { Cursor } from "../core/cursor.ts"
-import type { Lease } from "../core/engine.ts"
+import type { Lease } from "../core/deliveries.ts"
 import { ClosedError, LeaseLostError, StorageFullError } from "../core/errors.ts"
 import { createSimulatedClock, runUntil } from "../testing/clock.ts"
 import { createMemoryLog } from "../testing/rig.ts"

@@ -1,5 +1,6 @@
+import type { Lease } from "../core/deliveries.ts"
 import type { Outcome } from "../core/delivery.ts"
-import type { Lease, StoredEvent } from "../core/engine.ts"
+import type { StoredEvent } from "../core/log.ts"
 
 /**
  * A lease in hand:

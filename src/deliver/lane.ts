@@ -1,5 +1,5 @@
+import type { Lease } from "../core/deliveries.ts"
 import { partsOfLane } from "../core/delivery.ts"
-import type { Lease } from "../core/engine.ts"
 import { LeaseLostError } from "../core/errors.ts"
 import type { LaneWork } from "../core/figures.ts"
 import type { LaneReport } from "../core/lane-status.ts"

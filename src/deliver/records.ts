@@ -3,9 +3,9 @@ import { attemptsTopic, deadLettersTopic, isReservedTopic } from "../core/addres
 import type { Clock } from "../core/clock.ts"
 import { sleep } from "../core/clock.ts"
 import type { Attempt, DeadLetter, Delivery, Verdict } from "../core/delivery.ts"
-import type { EventLog, StoredEvent } from "../core/engine.ts"
 import { ClosedError, OverloadError, StorageError, StorageFullError } from "../core/errors.ts"
 import { Event } from "../core/event.ts"
+import type { EventLog, StoredEvent } from "../core/log.ts"
 import type { Logger } from "../core/logger.ts"
 
 /**

@@ -1,8 +1,9 @@
 import type { Clock } from "../core/clock.ts"
+import type { Lease } from "../core/deliveries.ts"
 import { type Attempt, type DeadLetter, type Delivery, partsOfLane } from "../core/delivery.ts"
-import type { DeliveryQueue, Lease } from "../core/engine.ts"
 import type { Logger } from "../core/logger.ts"
 import { ByTheMinute } from "../core/minutes.ts"
+import type { DeliveryQueue } from "../core/queue.ts"
 import type { Breaker } from "./breaker.ts"
 import type { ToldVerdict } from "./records.ts"
 

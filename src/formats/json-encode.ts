@@ -1,5 +1,5 @@
-import type { StoredEvent } from "../core/engine.ts"
 import type { Event } from "../core/event.ts"
+import type { StoredEvent } from "../core/log.ts"
 
 /** What reading adds to an event: `redcarcursor` and `redcartime`. */
 export type ReadMark = Pick<StoredEvent, "cursor" | "storedAt">

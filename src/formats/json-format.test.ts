@@ -1,7 +1,7 @@
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import type { StoredEvent } from "../core/engine.ts"
 import { Event } from "../core/event.ts"
+import type { StoredEvent } from "../core/log.ts"
 import { attributeFaults } from "./attributes.ts"
 import { InvalidEvent } from "./invalid-event.ts"
 import { JsonDecoder } from "./json-decode.ts"

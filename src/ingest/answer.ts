@@ -1,5 +1,5 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http"
-import type { Appended } from "../core/engine.ts"
+import type { Appended } from "../core/log.ts"
 import { quoteJson } from "../formats/json-encode.ts"
 import type { Refusal } from "./refusal.ts"
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
-import type { StoredEvent } from "../core/engine.ts"
+import type { StoredEvent } from "../core/log.ts"
 import { type Fixture, openFixture } from "./fixture.ts"
 
 const structured = { "content-type": "application/cloudevents+json" }

@@ -1,7 +1,7 @@
 import type { Address } from "../core/address.ts"
 import { type Clock, sleep } from "../core/clock.ts"
-import type { Inbox, InboxMessage } from "../core/engine.ts"
 import { Event } from "../core/event.ts"
+import type { Inbox, InboxMessage } from "../core/inbox.ts"
 import type { Logger } from "../core/logger.ts"
 import { BinaryDecoder } from "../formats/http-binding.ts"
 import { parseMediaType } from "../formats/media-type.ts"

@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http"
-import type { Appended } from "../core/engine.ts"
+import type { Appended } from "../core/log.ts"
 import { quoteJson } from "../formats/json-encode.ts"
 import { answerJson, answerProblem, appendedJson, problemJsonOf } from "./answer.ts"
 import { Refusal } from "./refusal.ts"

@@ -1,5 +1,5 @@
+import type { Catalog, Change } from "../core/catalog.ts"
 import type { Clock } from "../core/clock.ts"
-import type { Catalog, Change } from "../core/engine.ts"
 import { ClosedError, ConflictError } from "../core/errors.ts"
 import { newTopic, type Topic } from "../core/resources.ts"
 

@@ -1,5 +1,5 @@
 import { parseTopic } from "../core/address.ts"
-import type { StoredEvent } from "../core/engine.ts"
+import type { StoredEvent } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
 import { EventView } from "../filters/view.ts"
 import { entryOf, TriggerIndex } from "./index.ts"

@@ -1,5 +1,5 @@
 import { formatTopic } from "../core/address.ts"
-import type { StoredEvent } from "../core/engine.ts"
+import type { StoredEvent } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
 import { compileFilters } from "../filters/compile.ts"
 import { decided, type Matcher } from "./matcher.ts"

@@ -1,7 +1,7 @@
 import { createHash, type Hash } from "node:crypto"
 import type { Cursor } from "../core/cursor.ts"
-import type { EventLog, StoredEvent } from "../core/engine.ts"
 import type { Event } from "../core/event.ts"
+import type { EventLog, StoredEvent } from "../core/log.ts"
 
 /** A topic's events, told in one number each. */
 export interface TopicSum {

@@ -1,6 +1,6 @@
 import type { Cursor } from "../core/cursor.ts"
-import type { EventLog } from "../core/engine.ts"
 import { InvalidCursorError } from "../core/errors.ts"
+import type { EventLog } from "../core/log.ts"
 import type { CopiedStretch, CursorPair, Ledger } from "./ledger.ts"
 
 /** Stretches that are held in memory. */

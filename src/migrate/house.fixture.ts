@@ -4,9 +4,10 @@ import { join } from "node:path"
 import { type Address, attemptsTopic, deadLettersTopic } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
 import { type DeadLetter, type Delivery, deliveryId } from "../core/delivery.ts"
-import type { Carried, Engine, StoredEvent } from "../core/engine.ts"
+import type { Engine } from "../core/engine.ts"
 import { Event } from "../core/event.ts"
 import { fingerprintOf } from "../core/fingerprint.ts"
+import type { StoredEvent } from "../core/log.ts"
 import { newTopic, type Trigger } from "../core/resources.ts"
 import {
   mainReaderOf,
@@ -17,6 +18,7 @@ import {
   routedAsKey,
   routingPrefix,
 } from "../core/routing.ts"
+import type { Carried } from "../core/transfer.ts"
 import { openEmbeddedDirectory } from "../engines/embedded/engine.ts"
 import { openJetStreamEngine } from "../engines/jetstream/engine.ts"
 import { markOf, triggerPrefix } from "../route/record.ts"

@@ -1,5 +1,6 @@
 import { attemptsTopic, deadLettersTopic } from "../core/address.ts"
-import type { Catalog, Engine, Item } from "../core/engine.ts"
+import type { Catalog, Item } from "../core/catalog.ts"
+import type { Engine } from "../core/engine.ts"
 import { markKey } from "./mark.ts"
 
 /** Catalog items of one kind: the first part of their keys. */

@@ -1,4 +1,4 @@
-import type { Catalog } from "../core/engine.ts"
+import type { Catalog } from "../core/catalog.ts"
 
 /** Where an engine that was moved into says so, in its catalog. Not moved on with the rest. */
 export const markKey = "migration"

@@ -1,5 +1,5 @@
 import type { Cursor } from "../core/cursor.ts"
-import type { Batch, EventLog, StoredEvent } from "../core/engine.ts"
+import type { Batch, EventLog, StoredEvent } from "../core/log.ts"
 
 /** An event, and what partition it was in. */
 export interface Read {

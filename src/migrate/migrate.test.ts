@@ -2,9 +2,10 @@ import { rmSync } from "node:fs"
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest"
 import { attemptsTopic, isReservedTopic } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
-import type { Carried, Engine, EventLog, StoredEvent } from "../core/engine.ts"
+import type { Engine } from "../core/engine.ts"
 import { OverloadError } from "../core/errors.ts"
 import { Event } from "../core/event.ts"
+import type { EventLog, StoredEvent } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
 import {
   mainReaderOf,
@@ -16,6 +17,7 @@ import {
   routingPrefix,
   versionFor,
 } from "../core/routing.ts"
+import type { Carried } from "../core/transfer.ts"
 import { markOf, triggerPrefix } from "../route/record.ts"
 import { type Nats, natsAvailable, startNats } from "../testing/nats.ts"
 import { furnish, type House, move, openHouse, openServers, temporary } from "./house.fixture.ts"

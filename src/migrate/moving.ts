@@ -1,4 +1,5 @@
-import type { Catalog, Engine, Item } from "../core/engine.ts"
+import type { Catalog, Item } from "../core/catalog.ts"
+import type { Engine } from "../core/engine.ts"
 import type { Topic, Trigger } from "../core/resources.ts"
 import { type RoutedAs, type RoutingRecord, routedAsPrefix, routingPrefix } from "../core/routing.ts"
 import { triggerPrefix } from "../route/record.ts"

@@ -1,7 +1,7 @@
 import type { Address } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
-import type { EventLog } from "../core/engine.ts"
 import type { Event } from "../core/event.ts"
+import type { EventLog } from "../core/log.ts"
 import { MigrationRefusedError } from "./refusal.ts"
 
 /** Events of one step of the copying at most; but for the hub's own records, which may bring a few more along. */

@@ -2,8 +2,9 @@ import type { Address } from "../core/address.ts"
 import { isReservedTopic, parseTopic } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
 import { type DeadLetter, type Delivery, deliveryId } from "../core/delivery.ts"
-import type { Carried, EventLog, StoredEvent } from "../core/engine.ts"
 import { type Attributes, Event } from "../core/event.ts"
+import type { EventLog, StoredEvent } from "../core/log.ts"
+import type { Carried } from "../core/transfer.ts"
 import type { CursorMap } from "./cursor-map.ts"
 
 /** An event as it is to be in the target. */

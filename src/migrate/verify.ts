@@ -1,4 +1,6 @@
-import type { Carried, Engine, StoredEvent } from "../core/engine.ts"
+import type { Engine } from "../core/engine.ts"
+import type { StoredEvent } from "../core/log.ts"
+import type { Carried } from "../core/transfer.ts"
 import { orderedJson, SetSum, sumTopics, type TopicSum } from "./checksum.ts"
 import type { CursorMap } from "./cursor-map.ts"
 import { catalogItems, kindOf } from "./inventory.ts"

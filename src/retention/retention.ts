@@ -1,5 +1,6 @@
+import type { Catalog, Item } from "../core/catalog.ts"
 import { type Clock, sleep } from "../core/clock.ts"
-import type { Catalog, Engine, Item } from "../core/engine.ts"
+import type { Engine } from "../core/engine.ts"
 import { ClosedError, ConflictError } from "../core/errors.ts"
 import type { Logger } from "../core/logger.ts"
 import { deletedTopicPrefix, newTopic, type Topic } from "../core/resources.ts"

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto"
+import type { Catalog, Item } from "../core/catalog.ts"
 import { changeAgainst } from "../core/conflicts.ts"
 import type { Cursor } from "../core/cursor.ts"
-import type { Catalog, Item } from "../core/engine.ts"
 import { ConflictError } from "../core/errors.ts"
 import type { Trigger } from "../core/resources.ts"
 import { type RoutedAs, type RoutedVersion, routedAsKey, routedAsPrefix } from "../core/routing.ts"

@@ -1,5 +1,5 @@
 import { sleep } from "../core/clock.ts"
-import type { StoredEvent } from "../core/engine.ts"
+import type { StoredEvent } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
 import type { Decision, Matcher } from "../match/matcher.ts"
 import { type Patience, StoppedError } from "./persist.ts"

@@ -1,8 +1,8 @@
 import { parseTopic } from "../core/address.ts"
 import type { Delivery } from "../core/delivery.ts"
 import { deliveryId } from "../core/delivery.ts"
-import type { EventLog, StoredEvent } from "../core/engine.ts"
 import { fingerprintOf } from "../core/fingerprint.ts"
+import type { EventLog, StoredEvent } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
 
 export { mainReaderOf, pathOf, type RoutingRecord, readerOf, routingPrefix } from "../core/routing.ts"

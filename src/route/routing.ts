@@ -1,4 +1,4 @@
-import type { Share } from "../core/engine.ts"
+import type { Share } from "../core/shares.ts"
 import { type Router, type RouterOptions, startRouter } from "./router.ts"
 
 /** The kind of share that lets a process route a partition. */

@@ -1,6 +1,6 @@
 import fc from "fast-check"
 import { expect } from "vitest"
-import type { Catalog, Change } from "../../core/engine.ts"
+import type { Catalog, Change } from "../../core/catalog.ts"
 import { ConflictError } from "../../core/errors.ts"
 import { type Declare, type Exemptions, type Harness, suite } from "./harness.ts"
 

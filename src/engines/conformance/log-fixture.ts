@@ -1,7 +1,7 @@
 import type { Address } from "../../core/address.ts"
 import type { Cursor } from "../../core/cursor.ts"
-import type { EventLog, ReadOptions, StoredEvent } from "../../core/engine.ts"
 import { type Attributes, type DataKind, Event } from "../../core/event.ts"
+import type { EventLog, ReadOptions, StoredEvent } from "../../core/log.ts"
 
 export const orders: Address = { tenant: "acme", topic: "orders" }
 export const users: Address = { tenant: "acme", topic: "users" }

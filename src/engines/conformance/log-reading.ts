@@ -1,7 +1,8 @@
 import { expect } from "vitest"
 import type { Address } from "../../core/address.ts"
 import type { Cursor } from "../../core/cursor.ts"
-import type { Engine, EventLog, ReadOptions } from "../../core/engine.ts"
+import type { Engine } from "../../core/engine.ts"
+import type { EventLog, ReadOptions } from "../../core/log.ts"
 import type { Declare } from "./harness.ts"
 import { all, append, event, events, ids, key, orders, read, users } from "./log-fixture.ts"
 

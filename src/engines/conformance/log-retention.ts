@@ -1,6 +1,7 @@
 import { expect } from "vitest"
-import type { Engine, EventLog } from "../../core/engine.ts"
+import type { Engine } from "../../core/engine.ts"
 import { DamagedError } from "../../core/errors.ts"
+import type { EventLog } from "../../core/log.ts"
 import type { Declare } from "./harness.ts"
 import { all, append, event, events, orders, read, users } from "./log-fixture.ts"
 

@@ -1,6 +1,7 @@
 import { expect } from "vitest"
 import { type Delivery, laneOf } from "../../core/delivery.ts"
-import type { Carried, CarriedDelivery, DeliveryQueue } from "../../core/engine.ts"
+import type { DeliveryQueue } from "../../core/queue.ts"
+import type { Carried, CarriedDelivery } from "../../core/transfer.ts"
 import type { Declare } from "./harness.ts"
 import { delivery, ids, lane, letter, type QueueBed, take, takeOne } from "./queue-fixture.ts"
 

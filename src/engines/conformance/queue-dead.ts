@@ -1,6 +1,6 @@
 import { expect } from "vitest"
 import type { DeadReason, Delivery } from "../../core/delivery.ts"
-import type { DeliveryQueue } from "../../core/engine.ts"
+import type { DeliveryQueue } from "../../core/queue.ts"
 import type { Declare } from "./harness.ts"
 import { delivery, lane, letter, type QueueBed, take, takeOne } from "./queue-fixture.ts"
 

@@ -1,7 +1,8 @@
 import { expect } from "vitest"
 import type { Cursor } from "../../core/cursor.ts"
+import type { Lease } from "../../core/deliveries.ts"
 import { type DeadLetter, type DeadReason, type Delivery, deliveryId } from "../../core/delivery.ts"
-import type { DeliveryQueue, Lease } from "../../core/engine.ts"
+import type { DeliveryQueue } from "../../core/queue.ts"
 
 /** A queue, and a log of which it can name places. */
 export interface QueueBed {

@@ -1,7 +1,8 @@
 import fc from "fast-check"
 import { expect } from "vitest"
+import type { Lease } from "../../core/deliveries.ts"
 import type { Delivery } from "../../core/delivery.ts"
-import type { DeliveryQueue, Lease } from "../../core/engine.ts"
+import type { DeliveryQueue } from "../../core/queue.ts"
 import type { Declare, Harness } from "./harness.ts"
 import { delivery, leaseMs, letter, type QueueBed } from "./queue-fixture.ts"
 

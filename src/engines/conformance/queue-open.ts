@@ -1,8 +1,8 @@
 import fc from "fast-check"
 import { expect } from "vitest"
 import { type Delivery, laneOf } from "../../core/delivery.ts"
-import type { DeliveryQueue } from "../../core/engine.ts"
 import { type OpenDelivery, type OpenDeliveryQuery, type OpenState, openStates } from "../../core/open-delivery.ts"
+import type { DeliveryQueue } from "../../core/queue.ts"
 import type { Declare } from "./harness.ts"
 import { delivery, leaseMs, letter, type QueueBed, take, takeOne } from "./queue-fixture.ts"
 

@@ -1,4 +1,4 @@
-import type { Catalog, Change, Item } from "../../core/engine.ts"
+import type { Catalog, Change, Item } from "../../core/catalog.ts"
 import { ClosedError, ConflictError } from "../../core/errors.ts"
 import { parseExact } from "../../formats/exact-json.ts"
 import type { Store, Write } from "./store.ts"

@@ -1,4 +1,4 @@
-import type { Share, Shares } from "../../core/engine.ts"
+import type { Share, Shares } from "../../core/shares.ts"
 
 /** One process has every share, for as long as it lives. */
 export const allShares: Shares = {

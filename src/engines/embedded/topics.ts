@@ -1,6 +1,6 @@
 import { isReservedTopic } from "../../core/address.ts"
+import type { Catalog } from "../../core/catalog.ts"
 import type { Clock } from "../../core/clock.ts"
-import type { Catalog } from "../../core/engine.ts"
 import { StorageFullError } from "../../core/errors.ts"
 import { newTopic } from "../../core/resources.ts"
 import type { SegmentLog } from "./log/log.ts"

@@ -1,4 +1,4 @@
-import type { Catalog, Change, Item } from "../../core/engine.ts"
+import type { Catalog, Change, Item } from "../../core/catalog.ts"
 import { ClosedError } from "../../core/errors.ts"
 import { parseExact } from "../../formats/exact-json.ts"
 import { Bucket, type BucketOptions, type Entry, type EntryChange } from "./bucket.ts"

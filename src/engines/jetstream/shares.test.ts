@@ -1,6 +1,6 @@
 import { type NatsConnection, nuid } from "@nats-io/nats-core"
 import { afterAll, beforeAll, expect, test } from "vitest"
-import type { Share } from "../../core/engine.ts"
+import type { Share } from "../../core/shares.ts"
 import { systemClock } from "../../telemetry/clock.ts"
 import { type Nats, natsAvailable, startNats } from "../../testing/nats.ts"
 import { Bucket } from "./bucket.ts"

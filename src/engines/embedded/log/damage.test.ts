@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest"
-import type { Appended, StoredEvent } from "../../../core/engine.ts"
 import { Event } from "../../../core/event.ts"
+import type { Appended, StoredEvent } from "../../../core/log.ts"
 import { createSimulatedChance } from "../../../testing/chance.ts"
 import { createSimulatedClock, runUntil } from "../../../testing/clock.ts"
 import { createSimulatedDisk } from "../../../testing/disk.ts"

@@ -1,5 +1,7 @@
 import type { Address } from "../../../core/address.ts"
 import type { Cursor } from "../../../core/cursor.ts"
+import type { Event } from "../../../core/event.ts"
+import type { Figures } from "../../../core/figures.ts"
 import type {
   Appended,
   AppendOptions,
@@ -9,9 +11,7 @@ import type {
   ReadOptions,
   StoredEvent,
   TopicStats,
-} from "../../../core/engine.ts"
-import type { Event } from "../../../core/event.ts"
-import type { Figures } from "../../../core/figures.ts"
+} from "../../../core/log.ts"
 import type { Retention } from "../../../core/resources.ts"
 import type { Condition } from "../../../core/troubles.ts"
 import type { JournalStore } from "../journal/journal-store.ts"

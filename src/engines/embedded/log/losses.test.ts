@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest"
 import type { Cursor } from "../../../core/cursor.ts"
-import type { Appended } from "../../../core/engine.ts"
+import type { Appended } from "../../../core/log.ts"
 import { formatCursor, parseCursor } from "./cursor.ts"
 import type { SegmentLog } from "./log.ts"
 import { machine as bareMachine, event, idsOf, orders } from "./machine.fixture.ts"

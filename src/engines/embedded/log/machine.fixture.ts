@@ -1,6 +1,6 @@
-import type { StoredEvent } from "../../../core/engine.ts"
 import { StorageError } from "../../../core/errors.ts"
 import { Event } from "../../../core/event.ts"
+import type { StoredEvent } from "../../../core/log.ts"
 import { createSimulatedChance } from "../../../testing/chance.ts"
 import { createSimulatedClock, runUntil } from "../../../testing/clock.ts"
 import { createSimulatedDisk } from "../../../testing/disk.ts"

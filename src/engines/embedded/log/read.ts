@@ -1,4 +1,4 @@
-import type { Batch, From, ReadOptions } from "../../../core/engine.ts"
+import type { Batch, From, ReadOptions } from "../../../core/log.ts"
 import { type Block, lowerBound } from "./block.ts"
 import { cursorBefore, formatCursor, parseCursor } from "./cursor.ts"
 import { hashKey } from "./hash.ts"

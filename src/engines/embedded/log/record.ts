@@ -1,8 +1,8 @@
 import { crc32 } from "node:zlib"
 import type { Address } from "../../../core/address.ts"
 import type { Cursor } from "../../../core/cursor.ts"
-import type { StoredEvent } from "../../../core/engine.ts"
 import { type DataKind, Event } from "../../../core/event.ts"
+import type { StoredEvent } from "../../../core/log.ts"
 import { formatCursor } from "./cursor.ts"
 
 /*

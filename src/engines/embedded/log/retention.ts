@@ -1,4 +1,4 @@
-import type { TopicStats } from "../../../core/engine.ts"
+import type { TopicStats } from "../../../core/log.ts"
 import type { Retention } from "../../../core/resources.ts"
 import type { Segment, Segments } from "./segments.ts"
 import type { BlockHead, TopicIndex } from "./topic-index.ts"

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest"
-import type { Appended } from "../../../core/engine.ts"
 import { DamagedError } from "../../../core/errors.ts"
+import type { Appended } from "../../../core/log.ts"
 import type { Disk, DiskFile } from "../disk.ts"
 import { type ReadSome, readAround } from "../disk-node.ts"
 import { parseCursor } from "./cursor.ts"

@@ -1,6 +1,6 @@
 import type { Clock } from "../../../core/clock.ts"
 import { type Delivery, laneOf } from "../../../core/delivery.ts"
-import type { Carried, CarriedDelivery } from "../../../core/engine.ts"
+import type { Carried, CarriedDelivery } from "../../../core/transfer.ts"
 import type { Store, Table, Write } from "../store.ts"
 import { listBuried, putDead } from "./dead.ts"
 import type { Enqueuing } from "./enqueue.ts"

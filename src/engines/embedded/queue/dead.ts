@@ -1,5 +1,5 @@
+import type { DeadLetterQuery } from "../../../core/dead-letters.ts"
 import type { DeadLetter } from "../../../core/delivery.ts"
-import type { DeadLetterQuery } from "../../../core/engine.ts"
 import type { Store, Write } from "../store.ts"
 import { pastSeparator, separator } from "./row.ts"
 

@@ -1,5 +1,5 @@
 import type { Cursor } from "../../../core/cursor.ts"
-import type { Position } from "../../../core/engine.ts"
+import type { Position } from "../../../core/positions.ts"
 import type { Store, Write } from "../store.ts"
 
 /** How far each reader has come. Knows those that are being written, so that the next call is held against the newest. */

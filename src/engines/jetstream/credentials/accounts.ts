@@ -1,6 +1,6 @@
+import type { Catalog, Item } from "../../../core/catalog.ts"
 import type { Clock } from "../../../core/clock.ts"
 import { changeAgainst } from "../../../core/conflicts.ts"
-import type { Catalog, Item } from "../../../core/engine.ts"
 import { OverloadError } from "../../../core/errors.ts"
 import type { Names } from "../names.ts"
 import { type AccountRefusal, announceAccount } from "./announce.ts"

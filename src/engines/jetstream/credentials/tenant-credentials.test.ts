@@ -1,6 +1,6 @@
 import { jetstream } from "@nats-io/jetstream"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
-import type { IssuedCredentials } from "../../../core/engine.ts"
+import type { IssuedCredentials } from "../../../core/credentials.ts"
 import { OverloadError } from "../../../core/errors.ts"
 import { systemClock } from "../../../telemetry/clock.ts"
 import { natsAvailable, startNats } from "../../../testing/nats.ts"

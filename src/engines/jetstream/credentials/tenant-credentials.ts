@@ -7,7 +7,7 @@ import type {
   IssuedCredentials,
   RevokedCredentials,
   TenantCredentials,
-} from "../../../core/engine.ts"
+} from "../../../core/credentials.ts"
 import { OverloadError } from "../../../core/errors.ts"
 import { type Accounts, type AccountsOptions, openAccounts } from "./accounts.ts"
 import { AccountRefusal } from "./announce.ts"

@@ -1,7 +1,6 @@
 import { nuid } from "@nats-io/nats-core"
 import type { Address } from "../../../core/address.ts"
 import type { Clock } from "../../../core/clock.ts"
-import type { Appended, AppendOptions } from "../../../core/engine.ts"
 import {
   ClosedError,
   EventTooLargeError,
@@ -11,6 +10,7 @@ import {
   UnavailableError,
 } from "../../../core/errors.ts"
 import type { Event } from "../../../core/event.ts"
+import type { Appended, AppendOptions } from "../../../core/log.ts"
 import { Repeats } from "../../embedded/log/repeats.ts"
 import { type Names, partitionOf } from "../names.ts"
 import { isFull } from "../reasons.ts"

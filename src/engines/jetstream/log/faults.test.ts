@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test, vi } from "vitest"
-import type { EventLog } from "../../../core/engine.ts"
 import { OverloadError } from "../../../core/errors.ts"
+import type { EventLog } from "../../../core/log.ts"
 import { systemClock } from "../../../telemetry/clock.ts"
 import { type Nats, natsAvailable, startNats } from "../../../testing/nats.ts"
 import { event } from "../../conformance/log-fixture.ts"

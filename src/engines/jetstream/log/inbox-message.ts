@@ -1,5 +1,5 @@
-import type { RawContent } from "../../../core/engine.ts"
 import { Event } from "../../../core/event.ts"
+import type { RawContent } from "../../../core/inbox.ts"
 import { BinaryDecoder, isAttributeHeader } from "../../../formats/http-binding.ts"
 import type { InvalidEvent } from "../../../formats/invalid-event.ts"
 import { JsonDecoder } from "../../../formats/json-decode.ts"

@@ -1,7 +1,7 @@
 import { connect, headers, type NatsConnection } from "@nats-io/transport-node"
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest"
-import type { InboxMessage } from "../../../core/engine.ts"
 import { Event } from "../../../core/event.ts"
+import type { InboxMessage } from "../../../core/inbox.ts"
 import { systemClock } from "../../../telemetry/clock.ts"
 import { type Nats, natsAvailable, startNats } from "../../../testing/nats.ts"
 import { connectNats } from "../connection.ts"

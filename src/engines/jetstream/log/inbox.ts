@@ -1,6 +1,6 @@
 import { createInbox, type MsgHdrs, type NatsConnection, type Subscription } from "@nats-io/nats-core"
 import type { Clock } from "../../../core/clock.ts"
-import type { Inbox, InboxMessage } from "../../../core/engine.ts"
+import type { Inbox, InboxMessage } from "../../../core/inbox.ts"
 import type { Logger } from "../../../core/logger.ts"
 import { percentEncode } from "../../../formats/percent.ts"
 import type { Names } from "../names.ts"

@@ -2,6 +2,9 @@ import type { NatsConnection } from "@nats-io/nats-core"
 import { type Address, isReservedTopic } from "../../../core/address.ts"
 import type { Clock } from "../../../core/clock.ts"
 import type { Cursor } from "../../../core/cursor.ts"
+import { DamagedError, InvalidCursorError, UnavailableError } from "../../../core/errors.ts"
+import type { Event } from "../../../core/event.ts"
+import type { Figures } from "../../../core/figures.ts"
 import type {
   Appended,
   AppendOptions,
@@ -11,10 +14,7 @@ import type {
   ReadOptions,
   StoredEvent,
   TopicStats,
-} from "../../../core/engine.ts"
-import { DamagedError, InvalidCursorError, UnavailableError } from "../../../core/errors.ts"
-import type { Event } from "../../../core/event.ts"
-import type { Figures } from "../../../core/figures.ts"
+} from "../../../core/log.ts"
 import type { Logger } from "../../../core/logger.ts"
 import type { Retention } from "../../../core/resources.ts"
 import type { Condition } from "../../../core/troubles.ts"

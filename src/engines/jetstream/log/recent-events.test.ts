@@ -1,7 +1,7 @@
 import { expect, test } from "vitest"
 import type { Cursor } from "../../../core/cursor.ts"
-import type { StoredEvent } from "../../../core/engine.ts"
 import { Event } from "../../../core/event.ts"
+import type { StoredEvent } from "../../../core/log.ts"
 import { RecentEvents } from "./recent-events.ts"
 
 const data = Buffer.alloc(1 << 20)

@@ -1,5 +1,5 @@
 import type { Cursor } from "../../../core/cursor.ts"
-import type { StoredEvent } from "../../../core/engine.ts"
+import type { StoredEvent } from "../../../core/log.ts"
 
 /** Bytes of events in each half. */
 const halfBytesMax = 8 << 20

@@ -1,6 +1,6 @@
 import { crc32 } from "node:zlib"
 import { type Address, isReservedTopic } from "../../../core/address.ts"
-import type { StoredEvent } from "../../../core/engine.ts"
+import type { StoredEvent } from "../../../core/log.ts"
 import type { Names } from "../names.ts"
 import { formatCursor } from "./cursor.ts"
 import { DamagedMessage, MessageDecoder } from "./message.ts"

@@ -1,10 +1,12 @@
 import { type Msg, type NatsConnection, nuid } from "@nats-io/nats-core"
 import type { Clock } from "../../../core/clock.ts"
+import type { DeadLetterQuery } from "../../../core/dead-letters.ts"
 import type { DeadLetter, Delivery, TriggerName } from "../../../core/delivery.ts"
-import type { Carried, DeadLetterQuery, Fence } from "../../../core/engine.ts"
 import { OverloadError, UnavailableError } from "../../../core/errors.ts"
 import type { Logger } from "../../../core/logger.ts"
 import type { OpenDeliveryPage, OpenDeliveryQuery } from "../../../core/open-delivery.ts"
+import type { Fence } from "../../../core/positions.ts"
+import type { Carried } from "../../../core/transfer.ts"
 import type { ReaderStep, Shard } from "./shard.ts"
 import { cut, type PackedDelivery, packError, unpack } from "./wire.ts"
 

@@ -1,4 +1,4 @@
-import type { Share, Shares } from "../../../core/engine.ts"
+import type { Share, Shares } from "../../../core/shares.ts"
 
 interface Holding {
   readonly share: Share

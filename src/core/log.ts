@@ -1,0 +1,105 @@
+import type { Address } from "./address.ts"
+import type { Cursor } from "./cursor.ts"
+import type { Event } from "./event.ts"
+import type { Retention } from "./resources.ts"
+
+/**
+ * Events in order of their being stored. The log may be in several partitions, numbered from 0: a topic is in one of them,
+ * order holds within one, and a cursor is a place in one, which only cursors of the same one are compared with.
+ */
+export interface EventLog {
+  readonly partitions: number
+  partitionOf(address: { readonly tenant: string; readonly topic: string }): number
+  /**
+   * Durable when it resolves; in the order given, on one topic in the order of calls. A duplicate keeps its first cursor.
+   * Rejects with OverloadError, StorageFullError, StorageError, ExpectedLastError or ClosedError: then none is acknowledged.
+   */
+  append(address: Address, events: readonly Event[], options?: AppendOptions): Promise<readonly Appended[]>
+  read(options: ReadOptions): AsyncIterable<Batch>
+  /**
+   * Undefined where no event is (any more). `of`: the topic whose event was at this cursor; then it is undefined only where
+   * retention has dropped that, or at {@link EventLog.oldest}. Throws DamagedError, also where it should be there; and
+   * InvalidCursorError. Throws UnavailableError where the log does not show so much yet as was read of it before.
+   */
+  get(cursor: Cursor, options?: GetOptions): Promise<StoredEvent | undefined>
+  /** The newest event of a tenant's topic with this `source` and `id`. */
+  find(address: Address, identity: { readonly source: string; readonly id: string }): Promise<StoredEvent | undefined>
+  /** The end of a partition (default: the first): reading from here sees what is appended from now on. */
+  head(partition?: number): Promise<Cursor>
+  /** Before the first event: reading from here sees all that is kept. */
+  oldest(partition?: number): Cursor
+  /** Before the first event stored at or after `time` (Unix milliseconds); the head where there is none yet. */
+  at(time: number, partition?: number): Promise<Cursor>
+  /** The address's newest event; undefined where it has none. */
+  last(address: Address): Promise<Cursor | undefined>
+  /** Negative, zero or positive, as `a` is before, at or after `b`. Throws InvalidCursorError, also for two partitions. */
+  compare(a: Cursor, b: Cursor): number
+  /** Names what the address's topic holds. */
+  stats(address: Address): Promise<TopicStats>
+  /** Drops the topic's events that `keep` no longer covers; answers how many. */
+  trim(address: Address, keep: Retention): Promise<number>
+}
+
+export interface TopicStats {
+  readonly events: number
+  readonly bytes: number
+  readonly oldestAt?: number
+  readonly newestAt?: number
+}
+
+/** An event at rest. */
+export interface StoredEvent {
+  readonly address: Address
+  readonly cursor: Cursor
+  /** Unix milliseconds; never falls along the log. */
+  readonly storedAt: number
+  readonly event: Event
+}
+
+/** An event that is durable: where it is, and whether it was there before. */
+export interface Appended {
+  readonly cursor: Cursor
+  readonly duplicate: boolean
+}
+
+export interface AppendOptions {
+  /** Refuse with ExpectedLastError unless this is the address's last event; `"none"`: unless it has none. */
+  readonly expectedLast?: Cursor | "none"
+  /** An equal `source` + `id` stored on this tenant's topic within this time is a duplicate. 0: none is. */
+  readonly dedupeWindowMs?: number
+  /**
+   * Of a copy: when the events were stored where they come from, Unix milliseconds; raised where it would fall along the log.
+   * Copies are stored in the order of calls in a whole partition, so that nothing is raised that comes in the order of time.
+   */
+  readonly storedAt?: number
+}
+
+/** Where reading begins: after a cursor, at the first event stored at or after a time, or at either end. */
+export type From = Cursor | "oldest" | "newest" | { readonly time: number }
+
+export interface ReadOptions {
+  /** Absent members match all; a `key` needs its `topic`, a `topic` its `tenant`. */
+  readonly where?: Partial<Address>
+  /** What part of the log; default: the one that `where` names a topic of, else the first. */
+  readonly partition?: number
+  /** Default: the oldest. */
+  readonly from?: From
+  /** Stop after this cursor. */
+  readonly until?: Cursor
+  /** Wait for more at the end of the log until this aborts. Without it reading ends at the end of the log. */
+  readonly follow?: AbortSignal
+  /** Events a batch at most; default 1,000. */
+  readonly batchMax?: number
+}
+
+export interface GetOptions {
+  /** The event may be given as it was read a moment ago, though retention has dropped it since. */
+  readonly recent?: boolean
+  readonly of?: { readonly tenant: string; readonly topic: string }
+}
+
+/** Events in log order; `next` is where reading on begins, also where the last part held nothing that matched. */
+export interface Batch {
+  readonly events: readonly StoredEvent[]
+  readonly next: Cursor
+}

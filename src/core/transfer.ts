@@ -1,0 +1,39 @@
+import type { DeadLetter, Delivery } from "./delivery.ts"
+
+/** Moves all that a queue holds into another one. */
+export interface Transfer {
+  /**
+   * Every open delivery and dead letter, for another queue to carry on with; at most 512 at once. Each comes once while nothing
+   * is added, leased or redriven; what is leased comes as if it were not, and what comes due meanwhile waits for the end.
+   */
+  carried(): AsyncIterable<readonly Carried[]>
+  /**
+   * Takes over what another queue held, in any order; durable when it resolves. Idempotent: what is open or dead here stays as
+   * it is. No reader's position is asked or moved.
+   */
+  carry(items: readonly Carried[]): Promise<void>
+}
+
+/** What a queue knows of an open delivery, or of a dead letter. */
+export type Carried = CarriedDelivery | CarriedLetter
+
+export interface CarriedDelivery {
+  readonly kind: "open"
+  readonly delivery: Delivery
+  /** Leases that ended, and count. */
+  readonly attempts: number
+  /** Attempts from before the last redrive. */
+  readonly attemptsForgiven: number
+  readonly firstDueAt: number
+  /** When it is due; of a held delivery, when its holding began. */
+  readonly dueAt: number
+  /** Held until its trigger is resumed. */
+  readonly held: boolean
+}
+
+export interface CarriedLetter {
+  readonly kind: "dead"
+  readonly letter: DeadLetter
+  /** Leases that ended, and count. */
+  readonly attempts: number
+}
