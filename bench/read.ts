@@ -125,7 +125,7 @@ async function owe(directory: string): Promise<void> {
     }))
     await queue.enqueue(deliveries, { reader: "router", cursor: next })
     const leases = await queue.lease({ lane, max: Math.ceil(events.length * 0.9), leaseMs: 60_000 })
-    await Promise.all(leases.map((lease) => queue.settle(lease, { kind: "done" })))
+    await Promise.all(leases.map((lease) => queue.end(lease, { kind: "done" })))
     done += leases.length
   }
   if (done === 0) throw new Error("nothing was leased")

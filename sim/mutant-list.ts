@@ -52,9 +52,9 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "a lease does not hide",
-    file: `${engine}/queue.ts`,
-    before: "this.#lanes.prepare(lane, options.max)",
-    after: "for (const row of lane.rows.values()) if (row.state === 'leased') this.#lanes.makeReady(row)",
+    file: `${engine}/queue/lease-rows.ts`,
+    before: "lanes.prepare(lane, max - given.length)",
+    after: "for (const row of lane.rows.values()) if (row.state === 'leased') lanes.makeReady(row)",
   },
   {
     name: "a stale settle is accepted",
@@ -83,15 +83,16 @@ export const mutants: readonly Mutant[] = [
   {
     name: "a dead letter is lost",
     file: `${engine}/queue.ts`,
-    before: "writes.push(putDead(letter, row.attempts + 1))",
-    after: "if (letter.attempts % 2 === 0) writes.push(putDead(letter, row.attempts + 1))",
+    before: "this.#finish(row, [putDead(ending.letter, row.attempts + 1)], ending.holdsKey)",
+    after:
+      "this.#finish(row, ending.letter.attempts % 2 ? [] : [putDead(ending.letter, row.attempts + 1)], ending.holdsKey)",
   },
   {
     name: "done before it is sent",
     file: `${deliver}/lane.ts`,
     before: "const startedAt = clock.now()\n",
     after:
-      "const startedAt = clock.now()\n    await this.#hub.engine.queue.settle(job.lease, { kind: 'done' }).catch(() => {})\n",
+      "const startedAt = clock.now()\n    await this.#hub.engine.queue.end(job.lease, { kind: 'done' }).catch(() => {})\n",
   },
   {
     name: "done whatever the answer",
@@ -293,9 +294,9 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "a redriven delivery is lost",
-    file: `${engine}/queue.ts`,
-    before: "await this.#leaveDead(key, [putDue(name, delivery, state)])",
-    after: "await this.#leaveDead(key, [])\n    return true",
+    file: `${engine}/queue/dead-rows.ts`,
+    before: "await this.#takeAway(tenant, id, writes)\n    const lane = lanes.ensure(name)",
+    after: "await this.#takeAway(tenant, id, [])\n    if (name) return true\n    const lane = lanes.ensure(name)",
   },
   {
     name: "what is moved is lost",
@@ -323,9 +324,9 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "what is discarded stays",
-    file: `${engine}/queue.ts`,
-    before: "await this.#leaveDead(key, [])\n    await",
-    after: "await",
+    file: `${engine}/queue/dead-rows.ts`,
+    before: "await this.#takeAway(tenant, id, writes)\n    const lane = lanes.find(name)",
+    after: "const lane = lanes.find(name)",
   },
   {
     name: "discarding is not told",

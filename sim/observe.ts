@@ -1,6 +1,6 @@
 import type { Clock } from "../src/core/clock.ts"
-import type { Lease } from "../src/core/deliveries.ts"
-import type { TriggerName, Verdict } from "../src/core/delivery.ts"
+import type { Ending, Lease } from "../src/core/deliveries.ts"
+import type { TriggerName } from "../src/core/delivery.ts"
 import { LeaseLostError } from "../src/core/errors.ts"
 import type { DeliveryQueue } from "../src/core/queue.ts"
 import { type DeliveryRecord, InvariantError, type RunRecord } from "./record.ts"
@@ -50,12 +50,7 @@ export function observeQueue(options: ObserverOptions): DeliveryQueue {
       if (live?.token === lease.token) live.untilMs = at + leaseMs
       else options.onViolation(new InvariantError(4, `a lost lease on ${lease.delivery.id} was extended`))
     },
-    settle: (lease, verdict) => ending(options, lease, verdict, () => queue.settle(lease, verdict)),
-    bury: (lease, letter) =>
-      ending(options, lease, { kind: "dead", reason: letter.reason }, () => queue.bury(lease, letter)),
-    release: (lease, delayMs) =>
-      ending(options, lease, { kind: "release", delayMs }, () => queue.release(lease, delayMs)),
-    hold: (lease) => ending(options, lease, { kind: "hold" }, () => queue.hold(lease)),
+    end: (lease, how) => ending(options, lease, how, () => queue.end(lease, how)),
     move: (of, destination) => move(options, of, destination),
     async redrive(tenant, id) {
       putBack(options, id, "redrive")
@@ -113,10 +108,7 @@ function forward(queue: DeliveryQueue): DeliveryQueue {
     lanes: (stop) => queue.lanes(stop),
     lease: (options) => queue.lease(options),
     extend: (lease, leaseMs) => queue.extend(lease, leaseMs),
-    settle: (lease, verdict) => queue.settle(lease, verdict),
-    bury: (lease, letter) => queue.bury(lease, letter),
-    release: (lease, delayMs) => queue.release(lease, delayMs),
-    hold: (lease) => queue.hold(lease),
+    end: (lease, how) => queue.end(lease, how),
     held: () => queue.held(),
     resume: (tenant, trigger, incarnation) => queue.resume(tenant, trigger, incarnation),
     drop: (tenant, trigger, incarnation) => queue.drop(tenant, trigger, incarnation),
@@ -157,8 +149,6 @@ function whyNot({ live, ended, rest }: DeliveryRecord, now: number): { invariant
   if (rest && rest.untilMs > now) return { invariant: 3, why: `${rest.untilMs - now} ms too early` }
   return undefined
 }
-
-type Ending = Verdict | { readonly kind: "release"; readonly delayMs: number } | { readonly kind: "hold" }
 
 async function ending(options: ObserverOptions, lease: Lease, how: Ending, call: () => Promise<void>): Promise<void> {
   const { record, trace, clock } = options

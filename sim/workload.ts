@@ -1,6 +1,7 @@
 import type { Address } from "../src/core/address.ts"
 import { sleep } from "../src/core/clock.ts"
 import type { Cursor } from "../src/core/cursor.ts"
+import type { Lease } from "../src/core/deliveries.ts"
 import { laneOf } from "../src/core/delivery.ts"
 import { Event } from "../src/core/event.ts"
 import type { Appended } from "../src/core/log.ts"
@@ -205,11 +206,8 @@ export async function sleeper({ world, processes, chance, scenario, working }: W
   }
 }
 
-async function endAsleep(
-  hub: Hub,
-  lease: Parameters<Hub["queue"]["release"]>[0],
-  chance: SimulatedChance,
-): Promise<void> {
-  if (chance.happens(0.3)) return hub.queue.extend(lease, 1_000).then(() => hub.queue.release(lease, 0))
-  return hub.queue.release(lease, 0)
+async function endAsleep(hub: Hub, lease: Lease, chance: SimulatedChance): Promise<void> {
+  if (chance.happens(0.3))
+    return hub.queue.extend(lease, 1_000).then(() => hub.queue.end(lease, { kind: "release", delayMs: 0 }))
+  return hub.queue.end(lease, { kind: "release", delayMs: 0 })
 }

@@ -102,7 +102,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   filters: ["formats"],
   match: ["filters", "formats"],
   ingest: ["formats"],
-  route: ["match"],
+  route: ["filters", "match"],
   deliver: ["config"],
   retention: [],
   // It moves what the router keeps, and has to know its words.

@@ -59,7 +59,7 @@ test("a move that failed half-way is made whole by the same change", async () =>
   await api.call("PATCH", "/v1/triggers/h", change)
   expect(await depths()).toEqual([1, 2])
   // As it is where a move did not come to it.
-  await queue.release(lease!, 0)
+  await queue.end(lease!, { kind: "release", delayMs: 0 })
   await api.call("PATCH", "/v1/triggers/h", change)
   expect(await depths()).toEqual([0, 3])
   await api.call("DELETE", "/v1/triggers/h")
@@ -131,7 +131,7 @@ test("a dead letter of a destination that is no more can be redriven where its t
   const { id } = lease!.delivery
   const lastOutcome = { kind: "failed", detail: "410 Gone", permanent: true } as const
   const death = { address: { tenant: "default", topic: "orders" }, reason: "gone", attempts: 1, diedAt: 0 } as const
-  await queue.bury(lease!, { ...lease!.delivery, ...death, lastOutcome })
+  await queue.end(lease!, { kind: "dead", letter: { ...lease!.delivery, ...death, lastOutcome } })
   await api.call("PATCH", "/v1/triggers/g", { destination: "new" })
   expect((await api.call("DELETE", "/v1/destinations/late")).status).toBe(204)
   const refused = await api.call("POST", `/v1/dead-letters/${id}/redrive`)

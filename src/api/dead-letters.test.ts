@@ -43,7 +43,10 @@ async function die(delivery: Delivery, reason: DeadReason): Promise<void> {
   const leases = await queue.lease({ lane: `default/${delivery.destination}`, max: 100, leaseMs: 60_000 })
   const lease = leases.find((each) => each.delivery.id === delivery.id)
   const address = { tenant: "default", topic: "orders", key: "7" }
-  await queue.bury(lease!, { ...delivery, address, reason, attempts: 2, diedAt: Date.now(), lastOutcome: failed })
+  await queue.end(lease!, {
+    kind: "dead",
+    letter: { ...delivery, address, reason, attempts: 2, diedAt: Date.now(), lastOutcome: failed },
+  })
 }
 
 /** Tells of an attempt as the delivery workers do. */
@@ -194,7 +197,7 @@ test("an event tells what became of it", async () => {
     (each) => each.delivery.id === shop.id,
   )
   expect((await api.call("GET", path)).body.items[2].state).toBe("leased")
-  await api.engine.queue.settle(lease!, { kind: "retry", delayMs: 60_000 })
+  await api.engine.queue.end(lease!, { kind: "retry", delayMs: 60_000 })
   await tell(shop, 1, { kind: "retry", delayMs: 60_000 })
   expect((await api.call("GET", path)).body.items[2]).toMatchObject({
     state: "parked",
@@ -205,7 +208,7 @@ test("an event tells what became of it", async () => {
   lease = (await api.engine.queue.lease({ lane, max: 100, leaseMs: 60_000 })).find(
     (each) => each.delivery.id === shop.id,
   )
-  await api.engine.queue.settle(lease!, { kind: "done" })
+  await api.engine.queue.end(lease!, { kind: "done" })
   await tell(shop, 2, { kind: "done" })
   const { items } = (await api.call("GET", path)).body
   expect(items[2]).toMatchObject({

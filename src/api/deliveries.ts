@@ -67,7 +67,7 @@ export const DeliverySchema = component(
     destination: Type.String({
       description: "Where it is to go, or where it went last; a trigger's own may be another one by now.",
     }),
-    state: choice(["due", "leased", "parked", "held", "done", "dead", "discarded", "dropped"], {
+    state: choice(["due", "leased", "parked", "held", "waiting", "done", "dead", "discarded", "dropped"], {
       description:
         "due: waits for its turn; leased: being sent; parked: waits for its retry; held: its trigger is paused; " +
         "done: delivered; dead: given up; discarded: given up, and discarded since; dropped: its trigger was deleted before it was done.",

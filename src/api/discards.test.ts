@@ -24,7 +24,10 @@ async function die(cursor: Cursor, reason: DeadReason): Promise<void> {
   await queue.enqueue([delivery])
   const [lease] = await queue.lease({ lane: "default/shop", max: 1, leaseMs: 60_000 })
   const lastOutcome = { kind: "failed", detail: "400 Bad Request", permanent: true } as const
-  await queue.bury(lease!, { ...delivery, address: stored!.address, reason, attempts: 1, diedAt: now, lastOutcome })
+  await queue.end(lease!, {
+    kind: "dead",
+    letter: { ...delivery, address: stored!.address, reason, attempts: 1, diedAt: now, lastOutcome },
+  })
 }
 
 const idAt = (i: number) => deliveryId(cursors[i]!, "ship", "i1")

@@ -28,7 +28,7 @@ beforeAll(async () => {
   })
   await queue.enqueue(deliveries)
   const [lease] = await queue.lease({ lane: "default/shop", max: 1, leaseMs: 60_000 })
-  await queue.hold(lease!)
+  await queue.end(lease!, { kind: "hold" })
 })
 afterAll(() => api.close())
 

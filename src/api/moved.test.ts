@@ -42,7 +42,7 @@ async function attempt(cursor: Cursor, destination: string, verdict: Exclude<Ver
     : ({ kind: "failed", detail: "500", permanent: false } as const)
   const made = { number: lease!.attempt, startedAt: Date.now(), durationMs: 1, outcome }
   await records.attempt((await log.get(cursor))!, lease!.delivery, made, verdict)
-  await queue.settle(lease!, verdict)
+  await queue.end(lease!, verdict)
 }
 
 async function shown(cursor: Cursor) {

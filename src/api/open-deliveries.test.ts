@@ -15,8 +15,8 @@ beforeAll(async () => {
   const { queue } = api.engine
   await queue.enqueue([...all, deliveryOf(cursors[0]!, "foreign", "shop", "other")])
   const [first, second] = await queue.lease({ lane: "default/shop", max: 2, leaseMs: 60_000 })
-  await queue.settle(first!, { kind: "retry", delayMs: 3_600_000 })
-  await queue.hold(second!)
+  await queue.end(first!, { kind: "retry", delayMs: 3_600_000 })
+  await queue.end(second!, { kind: "hold" })
 })
 afterAll(() => api.close())
 

@@ -45,7 +45,7 @@ async function bury(): Promise<void> {
     leases.map((lease) => {
       const address = { tenant: "default", topic: "orders" }
       const dead = { address, reason: "exhausted", attempts: 1, diedAt: Date.now(), lastOutcome } as const
-      return queue.bury(lease, { ...lease.delivery, ...dead })
+      return queue.end(lease, { kind: "dead", letter: { ...lease.delivery, ...dead } })
     }),
   )
   expect(await letters()).toBe(count)

@@ -48,7 +48,7 @@ async function deliver(cursor: Cursor): Promise<Delivery> {
   const outcome = { kind: "delivered", detail: "204 No Content" } as const
   const attempt = { number: lease.attempt, startedAt: Date.now(), durationMs: 1, outcome }
   await records.attempt(stored, lease.delivery, attempt, { kind: "done" })
-  await api.engine.queue.settle(lease, { kind: "done" })
+  await api.engine.queue.end(lease, { kind: "done" })
   return lease.delivery
 }
 
@@ -66,7 +66,7 @@ test("what was done is due once more, as the same delivery, with its attempts co
 
   const again = await resend(cursors[0]!)
   expect([again.status, again.body.detail]).toEqual([409, expect.stringMatching(/open already: it is leased, due at /)])
-  await api.engine.queue.settle(lease!, { kind: "done" })
+  await api.engine.queue.end(lease!, { kind: "done" })
 })
 
 test("the command line says that it is on the way, or held until its trigger is resumed", async () => {
@@ -76,14 +76,14 @@ test("the command line says that it is on the way, or held until its trigger is 
   }
   expect(await say()).toBe(`✓ the event at ${cursors[0]} is on the way to shop again\n`)
   const [lease] = await api.engine.queue.lease({ lane: "default/shop", max: 10, leaseMs: 60_000 })
-  await api.engine.queue.settle(lease!, { kind: "done" })
+  await api.engine.queue.end(lease!, { kind: "done" })
   await api.call("POST", "/v1/triggers/paid/pause", {})
   expect(await say()).toBe(
     `✓ the event at ${cursors[0]} is held for shop until its trigger goes on: redcar trigger resume paid\n`,
   )
   await api.call("POST", "/v1/triggers/paid/resume", {})
   const [held] = await api.engine.queue.lease({ lane: "default/shop", max: 10, leaseMs: 60_000 })
-  if (held !== undefined) await api.engine.queue.settle(held, { kind: "done" })
+  if (held !== undefined) await api.engine.queue.end(held, { kind: "done" })
 })
 
 test("it goes to where its trigger delivers now, and is open once wherever it is", async () => {
@@ -100,7 +100,7 @@ test("a dead letter is redriven instead, and resent once it was discarded", asyn
   const { delivery } = lease
   const lastOutcome = { kind: "failed", detail: "400 Bad Request", permanent: true } as const
   const letter = { ...delivery, address: stored.address, attempts: 1, diedAt: Date.now(), lastOutcome }
-  await api.engine.queue.bury(lease, { ...letter, reason: "permanent" })
+  await api.engine.queue.end(lease, { kind: "dead", letter: { ...letter, reason: "permanent" } })
   const refused = await resend(cursors[2]!)
   expect([refused.status, refused.body.detail]).toEqual([
     409,
@@ -151,7 +151,7 @@ test("what was made and ended a moment ago is open until that is written, and is
   const delivery = { ...names, id: deliveryId(cursor, "paid", ""), fingerprint: fingerprintOf(stored) }
   const written = engine.queue.enqueue([delivery])
   const [lease] = await engine.queue.lease({ lane: "default/there", max: 1, leaseMs: 60_000 })
-  const settled = engine.queue.settle(lease!, { kind: "done" })
+  const settled = engine.queue.end(lease!, { kind: "done" })
   const path = `/v1/events/${cursor}/deliveries/paid/resend`
   const { status, detail } = (await rig.run(server.inject({ method: "POST", url: path }))).json()
   expect([status, detail]).toEqual([409, expect.stringMatching(/open already: it is leased/)])

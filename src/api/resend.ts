@@ -3,6 +3,8 @@ import { type Delivery, deliveryId } from "../core/delivery.ts"
 import { fingerprintOf } from "../core/fingerprint.ts"
 import type { StoredEvent } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
+import { orderKeyOf } from "../filters/order-key.ts"
+import { EventView } from "../filters/view.ts"
 import { consideredFor } from "./considered.ts"
 import type { ApiContext } from "./context.ts"
 import { DeliverySchema, deliveriesFor, type ShownDelivery } from "./deliveries.ts"
@@ -34,7 +36,9 @@ function deliveryOf(stored: StoredEvent, trigger: Trigger): Delivery {
   const { incarnation, destination } = fired(trigger)
   const id = deliveryId(cursor, trigger.id, incarnation)
   const fingerprint = fingerprintOf(stored)
-  return { id, tenant: address.tenant, trigger: trigger.id, incarnation, destination, cursor, fingerprint }
+  const delivery = { id, tenant: address.tenant, trigger: trigger.id, incarnation, destination, cursor, fingerprint }
+  const orderKey = trigger.ordering && orderKeyOf(trigger.ordering, new EventView(stored.event))
+  return orderKey === undefined ? delivery : { ...delivery, orderKey }
 }
 
 /** Throws ProblemError unless the delivery was made, and is over. */

@@ -166,7 +166,7 @@ test("resuming makes due what was held, deleting drops what is open", async () =
   const { queue } = api.engine
   await queue.enqueue([delivery])
   const [lease] = await queue.lease({ lane: "default/shop", max: 1, leaseMs: 10_000 })
-  await queue.hold(lease!)
+  await queue.end(lease!, { kind: "hold" })
   expect((await queue.open(delivery))?.state).toBe("held")
   await api.call("PATCH", "/v1/triggers/held", { paused: false })
   expect((await queue.open(delivery))?.state).toBe("due")

@@ -11,6 +11,7 @@ import { joinPath } from "./check-schema.ts"
 import type { ApiContext } from "./context.ts"
 import { formatDuration } from "./durations.ts"
 import { statusesOf } from "./lane-status.ts"
+import { OrderingSchema, readOrdering } from "./ordering.ts"
 import { patchKeyword, patchSchemaOf } from "./patch-schema.ts"
 import { type Draft, mayBeId, type ResourceType, resourceKey } from "./resource-store.ts"
 import {
@@ -97,6 +98,7 @@ export const inputFields = {
   retry: Type.Optional(
     checkedElsewhere("RetryInput", { default: defaultRetry, [patchKeyword]: patchSchemaOf(RetryInput) }),
   ),
+  ordering: Type.Optional(OrderingSchema),
   start: Type.Optional({ ...StartInput, [patchKeyword]: StartPatch } as typeof StartInput),
   paused: Type.Optional(
     Type.Boolean({ description: "A paused trigger loses nothing: its events wait. Absent in a PUT: as it was." }),
@@ -207,6 +209,7 @@ async function readTrigger(context: ApiContext, body: Body, draft: Draft<Trigger
   await checkDestination(context, body, draft)
   const filters = readFilters(body, draft)
   const pause = readPause(body, previous, now)
+  const ordering = readOrdering(body.ordering, draft.faults)
   const incarnation = previous ? previous.incarnation : newIncarnation(now, context.chance)
   return {
     id,
@@ -219,6 +222,7 @@ async function readTrigger(context: ApiContext, body: Body, draft: Draft<Trigger
     destination: body.destination,
     ...(body.backlog === "move" && { backlog: "move" }),
     retry,
+    ...(ordering !== undefined && { ordering }),
     from,
     ...(pause !== undefined && { paused: pause }),
     createdAt: previous?.createdAt ?? now,
@@ -354,7 +358,7 @@ function readPause(body: Body, previous: Trigger | undefined, now: number): Paus
 }
 
 function showTrigger(trigger: Trigger): Record<string, unknown> {
-  const { description, labels, topic, filters, destination, retry, from, paused: pause } = trigger
+  const { description, labels, topic, filters, destination, retry, ordering, from, paused: pause } = trigger
   const warnings = warningsOf(filters)
   return {
     ...(description !== undefined && { description }),
@@ -364,6 +368,7 @@ function showTrigger(trigger: Trigger): Record<string, unknown> {
     destination,
     backlog: trigger.backlog ?? "keep",
     retry: showRetry(retry),
+    ...(ordering !== undefined && { ordering }),
     start: { cursor: from },
     paused: pause !== undefined,
     ...(pause !== undefined && { pausedSince: new Date(pause.since).toISOString(), pauseReason: pause.reason }),

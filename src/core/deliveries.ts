@@ -1,7 +1,19 @@
-import type { DeadLetter, Delivery, TriggerName, Verdict } from "./delivery.ts"
+import type { DeadLetter, Delivery, TriggerName } from "./delivery.ts"
 import type { LaneReport, LaneStatus } from "./lane-status.ts"
 import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "./open-delivery.ts"
 import type { Position } from "./positions.ts"
+
+/** How a lease ends, and what becomes of its delivery. */
+export type Ending =
+  | { readonly kind: "done" }
+  /** Due again after `delayMs`; the attempt counts. */
+  | { readonly kind: "retry"; readonly delayMs: number }
+  /** `holdsKey`: those behind it in its order wait until it is redriven or discarded. */
+  | { readonly kind: "dead"; readonly letter: DeadLetter; readonly holdsKey?: boolean }
+  /** Due again after `delayMs`, as if it had not been leased. */
+  | { readonly kind: "release"; readonly delayMs: number }
+  /** Held until its trigger is resumed, as if it had not been leased. */
+  | { readonly kind: "hold" }
 
 /** Deliveries that are neither done nor dead: added, leased, ended, held, moved and looked at. */
 export interface Deliveries {
@@ -12,17 +24,16 @@ export interface Deliveries {
   enqueue(deliveries: readonly Delivery[], position?: Position): Promise<void>
   /** Yields a lane of this process's whenever it has come to have due work; ends when `stop` aborts. */
   lanes(stop: AbortSignal): AsyncIterable<string>
-  /** Up to `max` due deliveries, oldest event first, each hidden from others for `leaseMs`. Empty: none is due now. */
+  /**
+   * Up to `max` due deliveries, oldest event first, each hidden from others for `leaseMs`. Empty: none is due now. Of those with
+   * one order key only the first is due, whatever keeps it; redriven and carried ones are in their events' places again. Where
+   * there are more keys than are held in memory, all of them have their turn, in no order among each other.
+   */
   lease(options: { readonly lane: string; readonly max: number; readonly leaseMs: number }): Promise<readonly Lease[]>
   /** Begins the lease's time anew. Throws LeaseLostError. */
   extend(lease: Lease, leaseMs: number): Promise<void>
-  /** Ends the lease: finishes, parks or buries the delivery. Throws LeaseLostError. */
-  settle(lease: Lease, verdict: Exclude<Verdict, { kind: "dead" }>): Promise<void>
-  bury(lease: Lease, letter: DeadLetter): Promise<void>
-  /** Gives the lease back uncounted; the delivery is due again after `delayMs`. Throws LeaseLostError. */
-  release(lease: Lease, delayMs: number): Promise<void>
-  /** Gives the lease back uncounted and holds the delivery until its trigger is resumed. Throws LeaseLostError. */
-  hold(lease: Lease): Promise<void>
+  /** Throws LeaseLostError; then nothing was changed. */
+  end(lease: Lease, ending: Ending): Promise<void>
   /** Makes due what was held for this trigger, of this incarnation alone; answers how many. */
   resume(tenant: string, trigger: string, incarnation: string): Promise<number>
   /** Every trigger that something is held for, once each. */

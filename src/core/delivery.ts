@@ -13,7 +13,15 @@ export interface Delivery {
   readonly cursor: Cursor
   /** What the event at the cursor has to be (`fingerprintOf`); 0: that was not kept. */
   readonly fingerprint: number
+  /**
+   * Of an ordered trigger's: deliveries of one trigger to one destination that are equal in this are made one at a time, in the
+   * order of their events. At most {@link orderKeyMax} characters of the printable ASCII ones, no spaces. Absent: in no order.
+   */
+  readonly orderKey?: string
 }
+
+/** Characters of an order key at most. */
+export const orderKeyMax = 64
 
 /** Which trigger: one that was deleted and made anew under its id is another one. */
 export type TriggerName = Pick<Delivery, "tenant" | "trigger" | "incarnation">

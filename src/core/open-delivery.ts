@@ -10,7 +10,8 @@ export interface OpenDelivery {
   readonly state: OpenState
 }
 
-export const openStates = ["due", "leased", "parked", "held"] as const
+/** `waiting`: for another one of its order key. */
+export const openStates = ["due", "leased", "parked", "held", "waiting"] as const
 export type OpenState = (typeof openStates)[number]
 
 /** In order of id, that is, of event; `after` is an id. */

@@ -88,9 +88,19 @@ export interface Trigger extends Resource {
   /** What becomes of open deliveries when `destination` changes; absent: they still go to the one that they were made for. */
   readonly backlog?: "move"
   readonly retry: RetryPolicy
+  /** Absent: its deliveries are made in no order. */
+  readonly ordering?: Ordering
   /** Events after this cursor are this trigger's. */
   readonly from: Cursor
   readonly paused?: Pause
+}
+
+/** Events of one key are delivered one after the other, in the order in which they were stored. */
+export interface Ordering {
+  /** What the key is: an attribute (`partitionkey`), or a member of the data (`data.customer.id`). */
+  readonly by: string
+  /** What a dead letter is to those behind it: they go on, or they wait until it is redriven or discarded. */
+  readonly deadLetter: "continue" | "hold"
 }
 
 const [timeDigits, chanceDigits] = [9, 5]

@@ -36,4 +36,6 @@ export interface CarriedLetter {
   readonly letter: DeadLetter
   /** Leases that ended, and count. */
   readonly attempts: number
+  /** Those behind it in its order wait until it is redriven or discarded. */
+  readonly holdsKey?: boolean
 }

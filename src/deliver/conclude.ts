@@ -18,6 +18,8 @@ export interface Death {
   readonly reason: DeadReason
   readonly attempts: number
   readonly outcome: Outcome
+  /** Those behind it in its order wait for it. */
+  readonly holdsKey: boolean
 }
 
 export type Prepared =
@@ -41,7 +43,7 @@ export async function prepare(job: Job, hub: Hub): Promise<Prepared> {
     const trigger = known instanceof Promise ? await known : known
     if (!trigger) {
       telling.unsent(delivery, "its trigger was deleted")
-      return over(() => gate.end(lease, (lease) => engine.queue.settle(lease, { kind: "done" })))
+      return over(() => gate.end(lease, { kind: "done" }))
     }
     if (trigger.paused || isLeftBehind(trigger, delivery) || directory.keepsBack(delivery)) {
       const sends = `sends to ${trigger.destination} by now, and takes it along`
@@ -54,10 +56,11 @@ export async function prepare(job: Job, hub: Hub): Promise<Prepared> {
     if (reason === "damaged") telling.damaged(delivery, detail)
     const outcome: Outcome = { kind: "failed", detail, permanent: true }
     const address = addressOf(trigger)
-    return { kind: "dead", stored: undefined, address, reason, attempts: lease.attempt - 1, outcome }
+    const holdsKey = trigger.ordering?.deadLetter === "hold"
+    return { kind: "dead", stored: undefined, address, reason, attempts: lease.attempt - 1, outcome, holdsKey }
   } catch (error) {
     gate.trouble(error, `reading ${delivery.cursor}`)
-    return over(() => gate.end(lease, (lease) => engine.queue.release(lease, unreadableDelayMs)))
+    return over(() => gate.end(lease, { kind: "release", delayMs: unreadableDelayMs }))
   }
 }
 
@@ -89,15 +92,15 @@ export async function conclude(concluded: Concluded, hub: Hub): Promise<void> {
   const { delivery } = lease
   const known = hub.directory.trigger(delivery)
   const trigger = known instanceof Promise ? await known : known
-  if (!trigger) return void (await hub.gate.end(lease, (lease) => hub.engine.queue.settle(lease, { kind: "done" })))
+  if (!trigger) return void (await hub.gate.end(lease, { kind: "done" }))
   // Begun before anything else is waited for: what is for a destination that is gone is not sent any more.
   const judging = verdictOn(concluded, trigger, hub)
-  const extending = hub.gate.end(lease, (lease) => hub.engine.queue.extend(lease, hub.limits.leaseMs))
+  const extending = hub.gate.extend(lease, hub.limits.leaseMs)
   const [judged, isOurs] = await Promise.all([judging, extending])
   const verdict = isOurs ? judged : ({ kind: "lost" } as const)
   if (hub.gate.stopped) return
   await hub.records.attempt(stored, delivery, attempt, verdict)
-  if (!(await carryOut(concluded, verdict, hub))) hub.observe.leaseLost?.(lane)
+  if (!(await carryOut(concluded, trigger, verdict, hub))) hub.observe.leaseLost?.(lane)
   hub.telling.concluded(delivery, attempt, verdict)
   hub.observe.attempt?.({ lane, delivery, attempt, verdict, waitedMs: waitedMs(concluded, trigger) })
 }
@@ -119,7 +122,7 @@ async function verdictOn({ job, attempt }: Concluded, trigger: Trigger, hub: Hub
 }
 
 /** Answers false where somebody else has the delivery. */
-async function carryOut(concluded: Concluded, verdict: ToldVerdict, hub: Hub): Promise<boolean> {
+async function carryOut(concluded: Concluded, trigger: Trigger, verdict: ToldVerdict, hub: Hub): Promise<boolean> {
   const { job, stored, attempt } = concluded
   const { lease } = job
   switch (verdict.kind) {
@@ -127,15 +130,16 @@ async function carryOut(concluded: Concluded, verdict: ToldVerdict, hub: Hub): P
       return false
     case "held":
       // Counted, as it is told: whoever leases it next finds that it is to be held, or moved.
-      return hub.gate.end(lease, (lease) => hub.engine.queue.settle(lease, { kind: "retry", delayMs: 0 }))
+      return hub.gate.end(lease, { kind: "retry", delayMs: 0 })
     case "dead": {
       const { address } = stored
       const { reason } = verdict
-      await bury(job, { address, stored, reason, attempts: lease.attempt, outcome: attempt.outcome }, hub)
+      const holdsKey = trigger.ordering?.deadLetter === "hold"
+      await bury(job, { address, stored, reason, attempts: lease.attempt, outcome: attempt.outcome, holdsKey }, hub)
       return true
     }
     default:
-      return hub.gate.end(lease, (lease) => hub.engine.queue.settle(lease, verdict))
+      return hub.gate.end(lease, verdict)
   }
 }
 
@@ -151,7 +155,7 @@ function waitedMs({ stored, attempt }: Concluded, trigger: Trigger): number | un
  */
 export async function hold(lease: Lease, { engine, directory, backlog, gate }: Hub): Promise<void> {
   const { delivery } = lease
-  await gate.end(lease, (lease) => engine.queue.hold(lease))
+  await gate.end(lease, { kind: "hold" })
   await gate.persist("resuming a trigger", async () => {
     const trigger = await directory.trigger(delivery)
     if (trigger && isLeftBehind(trigger, delivery)) await backlog.move(delivery)
@@ -162,12 +166,12 @@ export async function hold(lease: Lease, { engine, directory, backlog, gate }: H
 
 /** Tells of the dead letter, then makes it one: a crash in between tells twice, under one id. */
 export async function bury(job: Job, death: Death, hub: Hub): Promise<void> {
-  const { address, stored, reason, attempts, outcome } = death
+  const { address, stored, reason, attempts, outcome, holdsKey } = death
   const { delivery } = job.lease
   const diedAt = hub.clock.now()
   const letter: DeadLetter = { ...delivery, address, reason, attempts, diedAt, lastOutcome: outcome }
   await hub.records.deadLetter(stored, letter)
-  if (!(await hub.gate.end(job.lease, (lease) => hub.engine.queue.bury(lease, letter)))) return
+  if (!(await hub.gate.end(job.lease, { kind: "dead", letter, holdsKey }))) return
   hub.telling.dead(letter)
   hub.observe.dead?.(letter)
 }

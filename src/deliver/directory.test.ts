@@ -121,7 +121,7 @@ describe("the directory", () => {
     const paused = { since: 0, reason: "a test" }
     await rig.run(engine.catalog.put(key, createTrigger("t", engine.log.oldest(), { incarnation: "i2", paused })))
     const directory = await watch(engine.catalog)
-    const hub = { engine, directory, gate: new Gate(power.clock, createMemoryLog()) } as unknown as Hub
+    const hub = { engine, directory, gate: new Gate(engine.queue, power.clock, createMemoryLog()) } as unknown as Hub
     const cursor = await engine.log.head()
     for (const trigger of ["t", "gone"]) {
       const of = { ...named(trigger, "i1"), destination: "d", cursor, fingerprint: 0 }
@@ -171,7 +171,7 @@ describe("the directory", () => {
     }
     await rig.run(engine.queue.enqueue([delivery]))
     const [lease] = await engine.queue.lease({ lane: "default/d", max: 1, leaseMs: 1_000 })
-    const hub = { engine, directory, gate: new Gate(power.clock, createMemoryLog()) } as unknown as Hub
+    const hub = { engine, directory, gate: new Gate(engine.queue, power.clock, createMemoryLog()) } as unknown as Hub
     await rig.run(hold(lease!, hub))
     expect(await engine.queue.open(delivery)).toMatchObject({ state: "due" })
   })

@@ -1,6 +1,6 @@
 import type { Chance, Clock } from "../core/clock.ts"
 import { sleep } from "../core/clock.ts"
-import type { Lease } from "../core/deliveries.ts"
+import type { Deliveries, Ending, Lease } from "../core/deliveries.ts"
 import type { Attempt, DeadLetter, Delivery } from "../core/delivery.ts"
 import type { Engine } from "../core/engine.ts"
 import { ClosedError, LeaseLostError } from "../core/errors.ts"
@@ -80,6 +80,7 @@ const [writeDelayMinMs, writeDelayMaxMs] = [100, 5_000]
 
 /** While the engine fails nothing is leased. */
 export class Gate {
+  readonly #queue: Deliveries
   readonly #clock: Clock
   readonly #log: Logger
   /** By the clock's steady time. */
@@ -87,7 +88,8 @@ export class Gate {
   /** Set at the end: what cannot be written then is left as it is. */
   stopped = false
 
-  constructor(clock: Clock, log: Logger) {
+  constructor(queue: Deliveries, clock: Clock, log: Logger) {
+    this.#queue = queue
     this.#clock = clock
     this.#log = log
   }
@@ -103,14 +105,23 @@ export class Gate {
   }
 
   /**
-   * Ends a lease by `write`, which is tried until the engine takes it: else what was delivered would be delivered again.
-   * Answers false where the lease was lost, or the end came first.
+   * Ends a lease. That is tried until the engine takes it: else what was delivered would be delivered again. Answers false where
+   * the lease was lost, or the end came first.
    */
-  async end(lease: Lease, write: (lease: Lease) => Promise<void>): Promise<boolean> {
+  end(lease: Lease, ending: Ending): Promise<boolean> {
+    return this.#untilTaken(() => this.#queue.end(lease, ending))
+  }
+
+  /** Begins the lease's time anew; answers as {@link Gate.end}. */
+  extend(lease: Lease, leaseMs: number): Promise<boolean> {
+    return this.#untilTaken(() => this.#queue.extend(lease, leaseMs))
+  }
+
+  async #untilTaken(write: () => Promise<void>): Promise<boolean> {
     // Ends: the engine takes it, the lease is lost, or the worker stops; meanwhile it rests, longer each time.
     for (let delayMs = writeDelayMinMs; !this.stopped; delayMs = Math.min(2 * delayMs, writeDelayMaxMs)) {
       try {
-        await write(lease)
+        await write()
         return true
       } catch (error) {
         if (error instanceof LeaseLostError) return false

@@ -327,8 +327,8 @@ export class Lane {
   }
 
   async #giveBack(job: Job, delayMs: number): Promise<void> {
-    const { gate, engine } = this.#hub
-    await gate.end(job.lease, (lease) => engine.queue.release(lease, delayMs))
+    const { gate } = this.#hub
+    await gate.end(job.lease, { kind: "release", delayMs })
   }
 
   /** Calls again at `at`, or before. Answers 0, for whoever has no room until then. */

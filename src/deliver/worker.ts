@@ -94,7 +94,7 @@ class Worker {
       backlog: new Backlog(engine.queue, directory),
       records: new Records({ log: engine.log, clock, logger: log, lost: () => observe.recordLost?.() }),
       outlets: { kinds, publish: (address, event) => options.publish(address, event), log },
-      gate: new Gate(clock, log),
+      gate: new Gate(engine.queue, clock, log),
       telling,
     }
   }

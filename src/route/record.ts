@@ -4,6 +4,8 @@ import { deliveryId } from "../core/delivery.ts"
 import { fingerprintOf } from "../core/fingerprint.ts"
 import type { EventLog, StoredEvent } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
+import { orderKeyOf } from "../filters/order-key.ts"
+import { EventView } from "../filters/view.ts"
 
 export { mainReaderOf, pathOf, type RoutingRecord, readerOf, routingPrefix } from "../core/routing.ts"
 
@@ -31,8 +33,13 @@ export function deliveriesOf(stored: StoredEvent, triggers: readonly Trigger[]):
   if (triggers.length === 0) return []
   const { cursor } = stored
   const fingerprint = fingerprintOf(stored)
-  return triggers.map(({ tenant, id: trigger, incarnation = "", destination }) => {
+  let view: EventView | undefined
+  return triggers.map(({ tenant, id: trigger, incarnation = "", destination, ordering }) => {
     const id = deliveryId(cursor, trigger, incarnation)
-    return { id, tenant, trigger, incarnation, destination, cursor, fingerprint }
+    const delivery = { id, tenant, trigger, incarnation, destination, cursor, fingerprint }
+    if (ordering === undefined) return delivery
+    view ??= new EventView(stored.event)
+    const orderKey = orderKeyOf(ordering, view)
+    return orderKey === undefined ? delivery : { ...delivery, orderKey }
   })
 }

@@ -74,12 +74,16 @@ async function deliver(world: World, how: "done" | "dead"): Promise<void> {
   const half = Math.ceil(leases.length / 2)
   for (const lease of leases) check(world, lease.delivery.id)
   const end = (lease: Lease) =>
-    how === "done" ? queue.settle(lease, { kind: "done" }) : queue.bury(lease, { ...lease.delivery, ...death })
+    how === "done"
+      ? queue.end(lease, { kind: "done" })
+      : queue.end(lease, { kind: "dead", letter: { ...lease.delivery, ...death } })
   const ended = await world.rig.run(Promise.all(leases.slice(0, half).map((lease) => kept(lease, end(lease)))))
   // The catalog's writes are durable, and come after.
   await world.rig.run(world.engine.catalog.put("mark", 0))
   for (const id of ended) if (id !== undefined) world[how === "done" ? "over" : "dead"].add(id)
-  await world.rig.run(Promise.all(leases.slice(half).map((lease) => kept(lease, queue.release(lease, 0)))))
+  await world.rig.run(
+    Promise.all(leases.slice(half).map((lease) => kept(lease, queue.end(lease, { kind: "release", delayMs: 0 })))),
+  )
 }
 
 const death = {

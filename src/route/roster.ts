@@ -39,9 +39,8 @@ import type { Turns } from "./turns.ts"
  *    Should the own reader be further already, from a detaching that a crash cut off here, the same holds for it.
  *  - Removing stops matching, drops the open deliveries, forgets the reader and, last, the record; so it is done again
  *    if it was cut off, before a new trigger of this id begins. A reader's position is never there without a record.
- *  - What a trigger is from its frontier on is kept before anything is judged by it (histories.ts), and the frontier is
- *    made durable before that: else a crash would take it back, and what the old one has passed over would be judged by
- *    the new one.
+ *  - What a trigger is from its frontier on is kept before anything is judged by it (histories.ts), the frontier before
+ *    that: else a crash would take it back, and what the old one has passed over would be judged by the new one.
  */
 
 export interface RosterOptions {

@@ -72,7 +72,7 @@ class Routing {
         if (leases.length === 0) break
         for (const lease of leases) {
           ids.push(lease.delivery.id)
-          await this.rig.run(this.engine.queue.settle(lease, { kind: "done" }))
+          await this.rig.run(this.engine.queue.end(lease, { kind: "done" }))
         }
       }
     }
@@ -233,8 +233,10 @@ describe("the router", () => {
     expect(first!.delivery).toMatchObject({ incarnation: "i1", cursor: dead, fingerprint })
     const lastOutcome = { kind: "failed", detail: "404", permanent: true } as const
     const death = { reason: "permanent", attempts: 1, diedAt: 0, lastOutcome } as const
-    await hub.rig.run(queue.bury(first!, { ...first!.delivery, ...death, address: ordersAddress }))
-    await hub.rig.run(queue.settle(second!, { kind: "done" }))
+    await hub.rig.run(
+      queue.end(first!, { kind: "dead", letter: { ...first!.delivery, ...death, address: ordersAddress } }),
+    )
+    await hub.rig.run(queue.end(second!, { kind: "done" }))
     await hub.delete("t")
     await make("i2")
     expect(await hub.routed()).toEqual([deliveryId(dead!, "t", "i2"), deliveryId(done!, "t", "i2")])

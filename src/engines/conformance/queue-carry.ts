@@ -29,10 +29,10 @@ export function queueCarry(it: Declare<QueueBed>): void {
     const all = (await cursors(6)).map((cursor) => delivery(cursor))
     await queue.enqueue(all)
     const leases = await take(queue, 5)
-    await queue.settle(leases[0]!, { kind: "retry", delayMs: 3_600_000 })
-    await queue.hold(leases[1]!)
-    await queue.bury(leases[2]!, letter(all[2]!))
-    await queue.settle(leases[3]!, { kind: "done" })
+    await queue.end(leases[0]!, { kind: "retry", delayMs: 3_600_000 })
+    await queue.end(leases[1]!, { kind: "hold" })
+    await queue.end(leases[2]!, { kind: "dead", letter: letter(all[2]!) })
+    await queue.end(leases[3]!, { kind: "done" })
     const { firstDueAt } = leases[0]!
     const parked = await queue.open(all[0]!)
     const open = { kind: "open", attemptsForgiven: 0, held: false }
@@ -43,7 +43,7 @@ export function queueCarry(it: Declare<QueueBed>): void {
       { ...open, delivery: all[4], attempts: 0, firstDueAt, dueAt: firstDueAt },
       { ...open, delivery: all[5], attempts: 0, firstDueAt, dueAt: firstDueAt },
     ])
-    await queue.settle(leases[4]!, { kind: "done" })
+    await queue.end(leases[4]!, { kind: "done" })
     expect(await carriedOf(queue)).toHaveLength(4)
   })
 
@@ -84,14 +84,14 @@ export function queueCarry(it: Declare<QueueBed>): void {
     const [a, b, c] = (await cursors(3)).map((cursor) => delivery(cursor))
     await queue.enqueue([a!, b!])
     const [first, second] = await take(queue)
-    await queue.bury(second!, letter(b!))
+    await queue.end(second!, { kind: "dead", letter: letter(b!) })
     const many = { attempts: 9, held: true }
     await queue.carry([fresh(a!, many), fresh(b!, many), fresh(c!), fresh(c!, many)])
     expect(await queue.open(a!)).toMatchObject({ state: "leased", attempts: 0 })
     expect(await queue.deadLetter("acme", b!.id)).toEqual(letter(b!))
     expect((await takeOne(queue)).delivery).toEqual(c)
     expect(await queue.depth(lane)).toBe(2)
-    await queue.settle(first!, { kind: "done" })
+    await queue.end(first!, { kind: "done" })
     expect(await queue.depth(lane)).toBe(1)
   })
 
@@ -134,6 +134,6 @@ export function queueCarry(it: Declare<QueueBed>): void {
 async function dueAtNow({ queue }: QueueBed, d: Delivery, done = true): Promise<number> {
   await queue.enqueue([d])
   const { dueAt } = (await queue.open(d))!
-  if (done) await queue.settle(await takeOne(queue), { kind: "done" })
+  if (done) await queue.end(await takeOne(queue), { kind: "done" })
   return dueAt
 }

@@ -5,7 +5,8 @@ import type { Declare } from "./harness.ts"
 import { delivery, lane, letter, type QueueBed, take, takeOne } from "./queue-fixture.ts"
 
 async function buryAll(queue: DeliveryQueue, from: string, reason: DeadReason): Promise<void> {
-  for (const lease of await take(queue, 100, from)) await queue.bury(lease, letter(lease.delivery, reason))
+  for (const lease of await take(queue, 100, from))
+    await queue.end(lease, { kind: "dead", letter: letter(lease.delivery, reason) })
 }
 
 /** Deliveries that were given up: listed, found, put back. */
@@ -13,7 +14,7 @@ export function queueDead(it: Declare<QueueBed>): void {
   it("keeps what is said of a dead delivery", async ({ queue, cursors }) => {
     const d = delivery((await cursors(1))[0]!)
     await queue.enqueue([d])
-    await queue.bury(await takeOne(queue), letter(d))
+    await queue.end(await takeOne(queue), { kind: "dead", letter: letter(d) })
     expect(await queue.deadLetter("acme", d.id)).toEqual(letter(d))
     expect(await queue.deadLetters({ tenant: "acme", limit: 10 })).toEqual([letter(d)])
     expect(await queue.deadLetter("globex", d.id)).toBeUndefined()
@@ -53,7 +54,9 @@ export function queueDead(it: Declare<QueueBed>): void {
       delivery(cursor, { trigger: i % 650 === 649 ? "rare" : "t1" }),
     )
     await queue.enqueue(all)
-    await Promise.all((await take(queue, 2_000)).map((lease) => queue.bury(lease, letter(lease.delivery))))
+    await Promise.all(
+      (await take(queue, 2_000)).map((lease) => queue.end(lease, { kind: "dead", letter: letter(lease.delivery) })),
+    )
     const found = await queue.deadLetters({ tenant: "acme", limit: 5, trigger: "rare" })
     expect(found.map((dead) => dead.id)).toEqual([all[649]!.id, all[1_299]!.id])
   })
@@ -62,9 +65,9 @@ export function queueDead(it: Declare<QueueBed>): void {
     const d = delivery((await cursors(1))[0]!)
     await queue.enqueue([d])
     const first = await takeOne(queue)
-    await queue.settle(first, { kind: "retry", delayMs: 1_000 })
+    await queue.end(first, { kind: "retry", delayMs: 1_000 })
     await elapse(1_100)
-    await queue.bury(await takeOne(queue), letter(d))
+    await queue.end(await takeOne(queue), { kind: "dead", letter: letter(d) })
     await elapse(500)
     expect(await queue.redrive("acme", "other")).toBe(false)
     expect(await queue.redrive("globex", d.id)).toBe(false)
@@ -74,7 +77,7 @@ export function queueDead(it: Declare<QueueBed>): void {
     const lease = await takeOne(queue)
     expect(lease).toMatchObject({ delivery: d, attempt: 3, attemptsForgiven: 2 })
     expect(lease.firstDueAt).toBeGreaterThanOrEqual(first.firstDueAt + 1_600)
-    await queue.bury(lease, letter(d))
+    await queue.end(lease, { kind: "dead", letter: letter(d) })
     expect(await queue.redrive("acme", d.id)).toBe(true)
     expect(await takeOne(queue)).toMatchObject({ attempt: 4, attemptsForgiven: 3 })
   })
@@ -82,7 +85,8 @@ export function queueDead(it: Declare<QueueBed>): void {
   it("forgets what is discarded, once, through a crash", async (bed, harness) => {
     const [a, b] = (await bed.cursors(2)).map((cursor) => delivery(cursor))
     await bed.queue.enqueue([a!, b!])
-    for (const lease of await take(bed.queue)) await bed.queue.bury(lease, letter(lease.delivery))
+    for (const lease of await take(bed.queue))
+      await bed.queue.end(lease, { kind: "dead", letter: letter(lease.delivery) })
     expect(await bed.queue.discard("acme", "other")).toBe(false)
     expect(await bed.queue.discard("globex", a!.id)).toBe(false)
     const ends = await Promise.all([bed.queue.discard("acme", a!.id), bed.queue.discard("acme", a!.id)])
@@ -97,7 +101,7 @@ export function queueDead(it: Declare<QueueBed>): void {
   it("discards or redrives one, not both", async ({ queue, cursors }) => {
     const d = delivery((await cursors(1))[0]!)
     await queue.enqueue([d])
-    await queue.bury(await takeOne(queue), letter(d))
+    await queue.end(await takeOne(queue), { kind: "dead", letter: letter(d) })
     const [discarded, redriven] = await Promise.all([queue.discard("acme", d.id), queue.redrive("acme", d.id)])
     expect(discarded).not.toBe(redriven)
     expect(await queue.depth(lane)).toBe(redriven ? 1 : 0)
@@ -107,7 +111,8 @@ export function queueDead(it: Declare<QueueBed>): void {
   it("keeps burial and redrive through a crash", async (bed, harness) => {
     const [a, b] = (await bed.cursors(2)).map((cursor) => delivery(cursor))
     await bed.queue.enqueue([a!, b!])
-    for (const lease of await take(bed.queue)) await bed.queue.bury(lease, letter(lease.delivery))
+    for (const lease of await take(bed.queue))
+      await bed.queue.end(lease, { kind: "dead", letter: letter(lease.delivery) })
     await bed.queue.redrive("acme", a!.id)
     const { queue } = await harness.crash(bed)
     expect(await queue.deadLetters({ tenant: "acme", limit: 10 })).toEqual([letter(b!)])

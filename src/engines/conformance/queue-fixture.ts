@@ -16,9 +16,11 @@ export const lane = "acme/d1"
 
 export function delivery(
   cursor: Cursor,
-  parts: Partial<Pick<Delivery, "trigger" | "incarnation" | "destination" | "tenant" | "fingerprint">> = {},
+  parts: Partial<
+    Pick<Delivery, "trigger" | "incarnation" | "destination" | "tenant" | "fingerprint" | "orderKey">
+  > = {},
 ): Delivery {
-  const { trigger = "t1", incarnation = "i1", destination = "d1", tenant = "acme", fingerprint = 7 } = parts
+  const { trigger = "t1", incarnation = "i1", destination = "d1", tenant = "acme", fingerprint = 7, orderKey } = parts
   return {
     id: deliveryId(cursor, trigger, incarnation),
     tenant,
@@ -27,6 +29,7 @@ export function delivery(
     destination,
     cursor,
     fingerprint,
+    ...(orderKey !== undefined && { orderKey }),
   }
 }
 

@@ -12,10 +12,12 @@ const delayMs = 1_000
 const shortMs = 600
 const longMs = 3_000
 
+type Ending = "done" | "retry" | "bury" | "bury and hold" | "release" | "rest" | "hold"
+
 type Step =
   | { readonly do: "enqueue"; readonly which: readonly number[] }
   | { readonly do: "lease"; readonly max: number }
-  | { readonly do: "done" | "retry" | "bury" | "release" | "rest" | "hold"; readonly which: number }
+  | { readonly do: Ending; readonly which: number }
   | { readonly do: "resume" | "drop" | "move" | "crash" | "carry" }
   | { readonly do: "redrive" | "discard"; readonly which: number }
   | { readonly do: "elapse"; readonly ms: number }
@@ -34,6 +36,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
         "done" as const,
         "retry" as const,
         "bury" as const,
+        "bury and hold" as const,
         "release" as const,
         "rest" as const,
         "hold" as const,
@@ -58,11 +61,20 @@ interface Expected {
   at: 0 | 1
   attempts: number
   forgiven: number
+  /** Its death holds its order key. */
+  holds: boolean
   /** When the lease or the parking ends. */
   until: number
 }
 
-const nothing = (): Expected => ({ state: "none", at: 0, attempts: 0, forgiven: 0, until: 0 })
+const nothing = (): Expected => ({
+  state: "none",
+  at: 0,
+  attempts: 0,
+  forgiven: 0,
+  holds: false,
+  until: 0,
+})
 
 /** A trigger's two lanes and their model; each run of the property has its own, by the run's number. */
 class History {
@@ -146,7 +158,8 @@ class History {
   /** Everything that is left, delivered. */
   async finish(): Promise<void> {
     await this.take({ do: "resume" })
-    for (let i = 0; i < 4; i++) {
+    for (const [which, { holds }] of this.#expected.entries()) if (holds) await this.take({ do: "discard", which })
+    for (let i = 0; i < 3 + size; i++) {
       await this.#elapse(longMs)
       for (const at of [0, 1] as const) await this.#lease(size, at)
       for (const leased of [...this.#leases.keys()]) await this.#end(leased, "done")
@@ -173,9 +186,11 @@ class History {
   }
 
   async #lease(max: number, at: 0 | 1): Promise<void> {
-    const isDue = (expected: Expected) => expected.state === "due" && expected.at === at
-    const due = this.#expected.flatMap((expected, i) => (isDue(expected) ? [i] : [])).slice(0, max)
+    const isDue = (expected: Expected, i: number) =>
+      expected.state === "due" && expected.at === at && this.#isFirst(i) && !this.#isUnderWay(i)
+    const all = this.#expected.flatMap((expected, i) => (isDue(expected, i) ? [i] : []))
     const leases = await this.#queue.lease({ lane: this.#lane(at), max, leaseMs })
+    const due = this.#isOrdered ? this.#anyOf(all, leases, max) : all.slice(0, max)
     expect(leases.map((lease) => lease.delivery)).toEqual(due.map((i) => this.#delivery(i)))
     for (const [n, i] of due.entries()) {
       const expected = this.#expected[i]!
@@ -185,26 +200,63 @@ class History {
     }
   }
 
-  async #end(i: number, how: "done" | "retry" | "bury" | "release" | "rest" | "hold"): Promise<void> {
+  get #isOrdered(): boolean {
+    return this.#all.some(({ orderKey }) => orderKey !== undefined)
+  }
+
+  /** Keys have turns: as many as there may be, of those that there are. */
+  #anyOf(due: readonly number[], leases: readonly Lease[], max: number): readonly number[] {
+    expect(leases).toHaveLength(Math.min(max, due.length))
+    const taken = leases.map(({ delivery }) => this.#all.findIndex(({ id }) => id === delivery.id))
+    expect(due).toEqual(expect.arrayContaining(taken))
+    return taken
+  }
+
+  /** Those that are ordered with it, itself too. */
+  #ofItsKey(i: number): readonly number[] {
+    const { orderKey } = this.#all[i]!
+    const isLike = (j: number) => this.#all[j]!.orderKey === orderKey && this.#expected[j]!.at === this.#expected[i]!.at
+    return orderKey === undefined ? [i] : this.#all.map((_, j) => j).filter(isLike)
+  }
+
+  /** Nothing that it has to wait for is before it. */
+  #isFirst(i: number): boolean {
+    const isThere = ({ state, holds }: Expected) => state !== "none" && (state !== "dead" || holds)
+    return this.#ofItsKey(i).find((j) => isThere(this.#expected[j]!)) === i
+  }
+
+  #isUnderWay(i: number): boolean {
+    return this.#ofItsKey(i).some((j) => this.#expected[j]!.state === "leased")
+  }
+
+  /** What the queue calls it. */
+  #stateOf(i: number): Expected["state"] | "waiting" {
+    const { state } = this.#expected[i]!
+    return state === "due" && !this.#isFirst(i) ? "waiting" : state
+  }
+
+  async #end(i: number, how: Ending): Promise<void> {
     const lease = this.#leases.get(i)!
     const expected = this.#expected[i]!
     this.#leases.delete(i)
-    const counted = how === "retry" || how === "bury"
+    const isBuried = how === "bury" || how === "bury and hold"
+    const counted = how === "retry" || isBuried
     if (counted) expected.attempts++
     if (how === "done") {
-      await this.#queue.settle(lease, { kind: "done" })
+      await this.#queue.end(lease, { kind: "done" })
       this.#expected[i] = nothing()
     } else if (how === "retry") {
-      await this.#queue.settle(lease, { kind: "retry", delayMs })
+      await this.#queue.end(lease, { kind: "retry", delayMs })
       Object.assign(expected, { state: "parked", until: this.#now + delayMs })
-    } else if (how === "bury") {
-      await this.#queue.bury(lease, letter(lease.delivery))
+    } else if (isBuried) {
+      expected.holds = how === "bury and hold" && lease.delivery.orderKey !== undefined
+      await this.#queue.end(lease, { kind: "dead", letter: letter(lease.delivery), holdsKey: expected.holds })
       expected.state = "dead"
     } else if (how === "hold") {
-      await this.#queue.hold(lease)
+      await this.#queue.end(lease, { kind: "hold" })
       expected.state = "held"
     } else {
-      await this.#queue.release(lease, how === "rest" ? delayMs : 0)
+      await this.#queue.end(lease, { kind: "release", delayMs: how === "rest" ? delayMs : 0 })
       if (how === "rest") Object.assign(expected, { state: "parked", until: this.#now + delayMs })
       else expected.state = "due"
     }
@@ -213,7 +265,9 @@ class History {
   async #redrive(i: number): Promise<void> {
     const expected = this.#expected[i]!
     expect(await this.#queue.redrive("acme", this.#all[i]!.id)).toBe(expected.state === "dead")
-    if (expected.state === "dead") Object.assign(expected, { state: "due", forgiven: expected.attempts })
+    if (expected.state === "dead") {
+      Object.assign(expected, { state: "due", forgiven: expected.attempts, holds: false })
+    }
   }
 
   async #elapse(ms: number): Promise<void> {
@@ -239,6 +293,7 @@ class History {
         expect(held.has(id), `${id} comes twice`).toBe(false)
         const expected = this.#expected[this.#all.findIndex((one) => one.id === id)]!
         expect(item).toMatchObject({ kind: expected.state === "dead" ? "dead" : "open", attempts: expected.attempts })
+        expect(item.kind === "dead" && item.holdsKey === true).toBe(expected.holds)
         if (item.kind === "open") {
           expect(item).toMatchObject({ attemptsForgiven: expected.forgiven, held: expected.state === "held" })
         }
@@ -272,17 +327,22 @@ class History {
       trigger: this.#trigger,
     })
     const states = this.#expected.flatMap(({ state, attempts }, i) =>
-      state === "none" || state === "dead" ? [] : [{ id: this.#all[i]!.id, state, attempts }],
+      state === "none" || state === "dead" ? [] : [{ id: this.#all[i]!.id, state: this.#stateOf(i), attempts }],
     )
     expect(listed.deliveries.map(({ delivery: { id }, state, attempts }) => ({ id, state, attempts }))).toEqual(states)
     for (const [i, { state, attempts }] of this.#expected.entries()) {
       const found = await this.#queue.open(this.#delivery(i))
       if (state === "none" || state === "dead") expect(found, `delivery ${i}`).toBeUndefined()
-      else expect(found, `delivery ${i}`).toMatchObject({ state, attempts })
+      else expect(found, `delivery ${i}`).toMatchObject({ state: this.#stateOf(i), attempts })
       const dead = await this.#queue.deadLetter("acme", this.#all[i]!.id)
       expect(dead !== undefined, `delivery ${i} is dead`).toBe(state === "dead")
     }
   }
+}
+
+/** Of every second run's deliveries all but some are in one of two orders. */
+function orderOf(run: number, i: number): Pick<Delivery, "orderKey"> {
+  return run % 2 === 0 && i % 3 !== 2 ? { orderKey: `k${i % 3}` } : {}
 }
 
 /** Any order of calls, held against a model that is the contract in forty lines. */
@@ -294,7 +354,7 @@ export function queueHistory(it: Declare<QueueBed>): void {
       fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 40, size: "max" }), async (steps) => {
         run++
         const parts = { trigger: `t${run}`, destination: `d${run}` }
-        const all = (await bed.cursors(size)).map((cursor) => delivery(cursor, parts))
+        const all = (await bed.cursors(size)).map((cursor, i) => delivery(cursor, { ...parts, ...orderOf(run, i) }))
         const history = new History(harness, bed, all)
         try {
           for (const step of steps) await history.take(step)

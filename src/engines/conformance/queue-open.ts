@@ -32,11 +32,11 @@ async function bring(queue: DeliveryQueue, made: readonly Made[]): Promise<void>
   for (const lane of new Set(made.map((each) => laneOf(each.delivery)))) {
     for (const lease of await queue.lease({ lane, max: 100, leaseMs: 60_000 })) {
       const { state } = made.find((each) => each.delivery.id === lease.delivery.id && laneOf(each.delivery) === lane)!
-      if (state === "due") await queue.release(lease, 0)
-      if (state === "parked") await queue.settle(lease, { kind: "retry", delayMs: 3_600_000 })
-      if (state === "held") await queue.hold(lease)
-      if (state === "done") await queue.settle(lease, { kind: "done" })
-      if (state === "dead") await queue.bury(lease, letter(lease.delivery))
+      if (state === "due") await queue.end(lease, { kind: "release", delayMs: 0 })
+      if (state === "parked") await queue.end(lease, { kind: "retry", delayMs: 3_600_000 })
+      if (state === "held") await queue.end(lease, { kind: "hold" })
+      if (state === "done") await queue.end(lease, { kind: "done" })
+      if (state === "dead") await queue.end(lease, { kind: "dead", letter: letter(lease.delivery) })
     }
   }
 }
@@ -93,7 +93,7 @@ export function queueOpen(it: Declare<QueueBed>): void {
     await queue.enqueue(all)
     const [first, second] = await take(queue, 2)
     await elapse(500)
-    await queue.settle(first!, { kind: "retry", delayMs: 60_000 })
+    await queue.end(first!, { kind: "retry", delayMs: 60_000 })
     const { deliveries } = await queue.openDeliveries({ tenant: "acme", limit: 10 })
     expect(deliveries).toEqual(await Promise.all(all.map((each) => queue.open(each))))
     expect(deliveries.map(({ state, attempts }) => [state, attempts])).toEqual([
@@ -131,8 +131,8 @@ export function queueOpen(it: Declare<QueueBed>): void {
     await queue.enqueue(all)
     const first = await queue.openDeliveries({ tenant: "acme", limit: 1 })
     expect(idsOf(first.deliveries)).toEqual([all[0]!.id])
-    for (const lease of await take(queue, 1, "acme/d0")) await queue.settle(lease, { kind: "done" })
-    await queue.settle((await take(queue, 1, "acme/d1"))[0]!, { kind: "done" })
+    for (const lease of await take(queue, 1, "acme/d0")) await queue.end(lease, { kind: "done" })
+    await queue.end((await take(queue, 1, "acme/d1"))[0]!, { kind: "done" })
     const rest = await queue.openDeliveries({ tenant: "acme", limit: 10, after: first.next! })
     expect(idsOf(rest.deliveries)).toEqual([all[2]!.id, all[3]!.id])
     expect(rest.next).toBeUndefined()
@@ -156,7 +156,7 @@ export function queueOpen(it: Declare<QueueBed>): void {
     const report = { breaker: "open", restsUntil: 2_000, inFlight: 1, attempts: 10, delivered: 3, lastError } as const
     const quiet = { breaker: "closed", inFlight: 0, attempts: 0, delivered: 0 } as const
     queue.reportBy((lane) => (lane === "acme/d1" ? report : quiet))
-    await queue.settle((await take(queue, 1))[0]!, { kind: "retry", delayMs: 60_000 })
+    await queue.end((await take(queue, 1))[0]!, { kind: "retry", delayMs: 60_000 })
     const told = await queue.statusOf(lanes)
     expect(told.get("acme/d1")).toEqual({ open: 2, oldestDueAt: first!.firstDueAt, report })
     expect(told.get("acme/none")).toEqual({ open: 0, report: quiet })
@@ -167,7 +167,7 @@ export function queueOpen(it: Declare<QueueBed>): void {
   it("keeps what it lists through a crash", async (bed, harness) => {
     const [a, b] = (await bed.cursors(2)).map((cursor) => delivery(cursor))
     await bed.queue.enqueue([a!])
-    await bed.queue.settle(await takeOne(bed.queue), { kind: "retry", delayMs: 60_000 })
+    await bed.queue.end(await takeOne(bed.queue), { kind: "retry", delayMs: 60_000 })
     await bed.queue.enqueue([b!])
     const { queue } = await harness.crash(bed)
     const { deliveries } = await queue.openDeliveries({ tenant: "acme", limit: 10 })

@@ -7,14 +7,14 @@ export function queueRest(it: Declare<QueueBed>): void {
   it("parks a retry until it is due, and counts attempts", async ({ queue, cursors }, { elapse }) => {
     await queue.enqueue([delivery((await cursors(1))[0]!)])
     const first = await takeOne(queue)
-    await queue.settle(first, { kind: "retry", delayMs: 3_000 })
+    await queue.end(first, { kind: "retry", delayMs: 3_000 })
     expect(await queue.depth(lane)).toBe(1)
     await elapse(1_000)
     expect(await take(queue)).toEqual([])
     await elapse(2_100)
     const second = await takeOne(queue)
     expect(second).toMatchObject({ attempt: 2, attemptsForgiven: 0, firstDueAt: first.firstDueAt })
-    await queue.settle(second, { kind: "retry", delayMs: 500 })
+    await queue.end(second, { kind: "retry", delayMs: 500 })
     await elapse(600)
     expect((await takeOne(queue)).attempt).toBe(3)
   })
@@ -25,7 +25,7 @@ export function queueRest(it: Declare<QueueBed>): void {
     const all = (await cursors(5)).map((cursor) => delivery(cursor))
     await queue.enqueue(all.slice(0, 4))
     for (const [i, lease] of (await take(queue)).entries()) {
-      await queue.settle(lease, { kind: "retry", delayMs: 1_000 - i * 200 })
+      await queue.end(lease, { kind: "retry", delayMs: 1_000 - i * 200 })
     }
     await elapse(700)
     expect(ids(await take(queue))).toEqual([all[2]!.id, all[3]!.id])
@@ -41,7 +41,7 @@ export function queueRest(it: Declare<QueueBed>): void {
     for (let left = all.length; left > 0; ) {
       const leases = await take(queue, 250)
       expect(leases.length, `${left} never came`).toBeGreaterThan(0)
-      await Promise.all(leases.map((lease) => queue.settle(lease, { kind: "retry", delayMs: 3_600_000 })))
+      await Promise.all(leases.map((lease) => queue.end(lease, { kind: "retry", delayMs: 3_600_000 })))
       left -= leases.length
     }
     await queue.enqueue([fresh])
@@ -57,7 +57,7 @@ export function queueRest(it: Declare<QueueBed>): void {
     await queue.enqueue([...all, delivery(all[0]!.cursor, { trigger: "t2", destination: "d2" })])
     for (const from of [lane, "acme/d2"]) {
       const leases = await take(queue, 5_000, from)
-      await Promise.all(leases.map((lease) => queue.settle(lease, { kind: "retry", delayMs: 1_000 })))
+      await Promise.all(leases.map((lease) => queue.end(lease, { kind: "retry", delayMs: 1_000 })))
     }
     await elapse(1_100)
     await elapse(leaseMs / 4)
@@ -67,7 +67,7 @@ export function queueRest(it: Declare<QueueBed>): void {
       if (leases.length === 0) empty++
       if (leases.length === 0) await elapse(10)
       seen.push(...ids(leases))
-      await Promise.all(leases.map((lease) => queue.settle(lease, { kind: "done" })))
+      await Promise.all(leases.map((lease) => queue.end(lease, { kind: "done" })))
     }
     expect(new Set(seen).size).toBe(2_500)
     expect(seen).toHaveLength(2_500)
@@ -79,8 +79,8 @@ export function queueRest(it: Declare<QueueBed>): void {
     const [a, b] = (await bed.cursors(2)).map((cursor) => delivery(cursor))
     await bed.queue.enqueue([a!, b!])
     const [first, second] = await take(bed.queue)
-    await bed.queue.settle(first!, { kind: "retry", delayMs: 1_000 })
-    await bed.queue.settle(second!, { kind: "retry", delayMs: 10_000 })
+    await bed.queue.end(first!, { kind: "retry", delayMs: 1_000 })
+    await bed.queue.end(second!, { kind: "retry", delayMs: 10_000 })
     let { queue } = await harness.crash(bed)
     expect(await queue.depth(lane)).toBe(2)
     expect(await take(queue)).toEqual([])
@@ -96,10 +96,10 @@ export function queueRest(it: Declare<QueueBed>): void {
     const d = delivery((await cursors(1))[0]!)
     await queue.enqueue([d])
     const first = await takeOne(queue)
-    await queue.release(first, 0)
+    await queue.end(first, { kind: "release", delayMs: 0 })
     const second = await takeOne(queue)
     expect(second).toMatchObject({ attempt: 1, firstDueAt: first.firstDueAt })
-    await queue.release(second, 1_000)
+    await queue.end(second, { kind: "release", delayMs: 1_000 })
     expect(await queue.open(d)).toMatchObject({ attempts: 0, state: "parked" })
     expect(await take(queue)).toEqual([])
     await elapse(1_100)
@@ -110,7 +110,7 @@ export function queueRest(it: Declare<QueueBed>): void {
     const all = (await cursors(4)).map((cursor) => delivery(cursor))
     await queue.enqueue(all)
     const [, second] = await take(queue, 2)
-    await queue.release(second!, 0)
+    await queue.end(second!, { kind: "release", delayMs: 0 })
     expect(ids(await take(queue))).toEqual([all[1]!.id, all[2]!.id, all[3]!.id])
   })
 
@@ -121,7 +121,7 @@ export function queueRest(it: Declare<QueueBed>): void {
     await queue.enqueue([delivery(a!), delivery(b!), other])
     const leases = await take(queue)
     await elapse(100)
-    for (const lease of leases) await queue.hold(lease)
+    for (const lease of leases) await queue.end(lease, { kind: "hold" })
     await elapse(5_000)
     expect(await take(queue)).toEqual([])
     expect(await queue.depth(lane)).toBe(3)
@@ -150,7 +150,7 @@ export function queueRest(it: Declare<QueueBed>): void {
       delivery(d!, { trigger: "t1", incarnation: "i2" }),
     ]
     await queue.enqueue(all)
-    for (const lease of await take(queue)) await queue.hold(lease)
+    for (const lease of await take(queue)) await queue.end(lease, { kind: "hold" })
     const names = (found: readonly object[]) => found.map((each) => JSON.stringify(each)).sort()
     const everyone = names([of("t1", "i1"), of("t1", "i2"), of("t2", "i1")])
     expect(names(await queue.held())).toEqual(everyone)
@@ -163,7 +163,7 @@ export function queueRest(it: Declare<QueueBed>): void {
   it("resumes what was being held when it was asked", async ({ queue, cursors }) => {
     await queue.enqueue([delivery((await cursors(1))[0]!)])
     const lease = await takeOne(queue)
-    const [, resumed] = await Promise.all([queue.hold(lease), queue.resume("acme", "t1", "i1")])
+    const [, resumed] = await Promise.all([queue.end(lease, { kind: "hold" }), queue.resume("acme", "t1", "i1")])
     expect(resumed).toBe(1)
     await takeOne(queue)
   })
@@ -171,7 +171,7 @@ export function queueRest(it: Declare<QueueBed>): void {
   it("keeps what is held, and whose it is, through a crash", async (bed, harness) => {
     const [a] = await bed.cursors(1)
     await bed.queue.enqueue([delivery(a!)])
-    await bed.queue.hold(await takeOne(bed.queue))
+    await bed.queue.end(await takeOne(bed.queue), { kind: "hold" })
     const { queue } = await harness.crash(bed)
     await harness.elapse(leaseMs * 2)
     expect(await take(queue)).toEqual([])
@@ -187,11 +187,11 @@ export function queueRest(it: Declare<QueueBed>): void {
     const others = [delivery(all[0]!.cursor, { trigger: "t2" }), delivery(all[0]!.cursor, { tenant: "globex" })]
     await queue.enqueue(all.slice(0, 4))
     const [first, second, third] = await take(queue, 3)
-    await queue.settle(first!, { kind: "retry", delayMs: 1_000 })
-    await queue.hold(second!)
+    await queue.end(first!, { kind: "retry", delayMs: 1_000 })
+    await queue.end(second!, { kind: "hold" })
     await queue.enqueue([...all.slice(4), ...others])
     expect(await queue.drop("acme", "t1", "i1")).toBe(6)
-    await expect(queue.settle(third!, { kind: "done" })).rejects.toThrow()
+    await expect(queue.end(third!, { kind: "done" })).rejects.toThrow()
     await elapse(leaseMs * 2)
     expect(ids(await take(queue))).toEqual([others[0]!.id])
     expect(await queue.resume("acme", "t1", "i1")).toBe(0)
@@ -205,7 +205,8 @@ export function queueRest(it: Declare<QueueBed>): void {
     const cursors = await bed.cursors(3)
     const of = (incarnation: string) => cursors.map((cursor) => delivery(cursor, { incarnation }))
     await queue.enqueue([...of("i1"), ...of(""), ...of("i2")])
-    for (const lease of await take(queue, 20)) if (lease.delivery.cursor !== cursors[2]) await queue.hold(lease)
+    for (const lease of await take(queue, 20))
+      if (lease.delivery.cursor !== cursors[2]) await queue.end(lease, { kind: "hold" })
     expect(await queue.resume("acme", "t1", "i3")).toBe(0)
     expect(await queue.resume("acme", "t1", "i1")).toBe(2)
     expect(await queue.resume("acme", "t1", "")).toBe(2)

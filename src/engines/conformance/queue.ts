@@ -10,6 +10,7 @@ import { delivery, ids, lane, leaseMs, letter, type QueueBed, take, takeOne } fr
 import { queueHistory } from "./queue-history.ts"
 import { queueMove } from "./queue-move.ts"
 import { queueOpen } from "./queue-open.ts"
+import { queueOrder } from "./queue-order.ts"
 import { queueRest } from "./queue-rest.ts"
 
 /** Every queue passes all of it. */
@@ -18,6 +19,7 @@ export function queueConformance(name: string, make: () => Promise<Harness<Queue
   suite(`${name}: queue, leases`, make, exempt, leases)
   suite(`${name}: queue, lanes`, make, exempt, lanes)
   suite(`${name}: queue, rest`, make, exempt, queueRest)
+  suite(`${name}: queue, order`, make, exempt, queueOrder)
   suite(`${name}: queue, open deliveries`, make, exempt, queueOpen)
   suite(`${name}: queue, moving`, make, exempt, queueMove)
   suite(`${name}: queue, dead letters`, make, exempt, queueDead)
@@ -42,8 +44,8 @@ function adding(it: Declare<QueueBed>): void {
     const [a, b] = (await cursors(2)).map((cursor) => delivery(cursor))
     await queue.enqueue([a!, b!])
     const [first, second] = await take(queue)
-    await queue.settle(first!, { kind: "retry", delayMs: 60_000 })
-    await queue.bury(second!, letter(second!.delivery))
+    await queue.end(first!, { kind: "retry", delayMs: 60_000 })
+    await queue.end(second!, { kind: "dead", letter: letter(second!.delivery) })
     await queue.enqueue([a!, b!])
     expect(await take(queue)).toEqual([])
     expect(await queue.depth(lane)).toBe(1)
@@ -69,7 +71,7 @@ function adding(it: Declare<QueueBed>): void {
     const [a, b, c] = await cursors(3)
     const position = { reader: "router", cursor: b! }
     await queue.enqueue([delivery(a!), delivery(b!)], position)
-    for (const lease of await take(queue)) await queue.settle(lease, { kind: "done" })
+    for (const lease of await take(queue)) await queue.end(lease, { kind: "done" })
     await queue.enqueue([delivery(a!), delivery(b!)], position)
     await queue.enqueue([delivery(a!), delivery(c!)], { reader: "router", cursor: a! })
     expect(await take(queue)).toEqual([])
@@ -116,16 +118,16 @@ function adding(it: Declare<QueueBed>): void {
     expect(await queue.open(d)).toMatchObject({ delivery: d, attempts: 0, state: "due" })
     const first = await takeOne(queue)
     expect(await queue.open(d)).toMatchObject({ attempts: 0, state: "leased" })
-    await queue.settle(first, { kind: "retry", delayMs: 1_000 })
+    await queue.end(first, { kind: "retry", delayMs: 1_000 })
     const parked = await queue.open(d)
     expect(parked).toMatchObject({ attempts: 1, state: "parked" })
     expect(parked!.dueAt).toBeGreaterThanOrEqual(first.firstDueAt + 1_000)
     await elapse(1_100)
     expect(await queue.open(d)).toMatchObject({ attempts: 1, state: "due" })
-    await queue.hold(await takeOne(queue))
+    await queue.end(await takeOne(queue), { kind: "hold" })
     expect(await queue.open(d)).toMatchObject({ attempts: 1, state: "held" })
     await queue.resume("acme", "t1", "i1")
-    await queue.settle(await takeOne(queue), { kind: "done" })
+    await queue.end(await takeOne(queue), { kind: "done" })
     expect(await queue.open(d)).toBeUndefined()
   })
 }
@@ -170,7 +172,7 @@ function leases(it: Declare<QueueBed>): void {
     await refused(queue, old)
     const current = await takeOne(queue)
     await refused(queue, old)
-    await queue.settle(current, { kind: "done" })
+    await queue.end(current, { kind: "done" })
     await refused(queue, current)
     expect(await queue.depth(lane)).toBe(0)
     expect(await queue.deadLetters({ tenant: "acme", limit: 10 })).toEqual([])
@@ -180,9 +182,9 @@ function leases(it: Declare<QueueBed>): void {
     await queue.enqueue([delivery((await cursors(1))[0]!)])
     const lease = await takeOne(queue)
     const ends = await Promise.allSettled([
-      queue.settle(lease, { kind: "done" }),
-      queue.settle(lease, { kind: "retry", delayMs: 0 }),
-      queue.bury(lease, letter(lease.delivery)),
+      queue.end(lease, { kind: "done" }),
+      queue.end(lease, { kind: "retry", delayMs: 0 }),
+      queue.end(lease, { kind: "dead", letter: letter(lease.delivery) }),
     ])
     expect(ends.map((end) => end.status)).toEqual(["fulfilled", "rejected", "rejected"])
     expect(await queue.depth(lane)).toBe(0)
@@ -198,7 +200,7 @@ function leases(it: Declare<QueueBed>): void {
     }
     expect(await take(queue)).toEqual([])
     await elapse(leaseMs * 0.7)
-    await queue.settle(lease, { kind: "done" })
+    await queue.end(lease, { kind: "done" })
     expect(await queue.depth(lane)).toBe(0)
   })
 
@@ -208,15 +210,15 @@ function leases(it: Declare<QueueBed>): void {
     const { queue } = await harness.crash(bed)
     await harness.elapse(leaseMs * 1.5)
     const current = await takeOne(queue)
-    await expect(queue.settle(old, { kind: "done" })).rejects.toThrow(LeaseLostError)
-    await queue.settle(current, { kind: "done" })
+    await expect(queue.end(old, { kind: "done" })).rejects.toThrow(LeaseLostError)
+    await queue.end(current, { kind: "done" })
   })
 
   it("does not give again what was done, not after a crash either", async (bed, harness) => {
     const [a, b] = await bed.cursors(2)
     await bed.queue.enqueue([delivery(a!), delivery(b!)])
     const [first] = await take(bed.queue, 1)
-    await bed.queue.settle(first!, { kind: "done" })
+    await bed.queue.end(first!, { kind: "done" })
     const { queue } = await harness.crash(bed)
     await harness.elapse(leaseMs * 1.5)
     expect(ids(await take(queue))).toEqual([delivery(b!).id])
@@ -225,11 +227,11 @@ function leases(it: Declare<QueueBed>): void {
 
 async function refused(queue: DeliveryQueue, lease: Lease): Promise<void> {
   await expect(queue.extend(lease, leaseMs)).rejects.toThrow(LeaseLostError)
-  await expect(queue.settle(lease, { kind: "done" })).rejects.toThrow(LeaseLostError)
-  await expect(queue.settle(lease, { kind: "retry", delayMs: 1 })).rejects.toThrow(LeaseLostError)
-  await expect(queue.bury(lease, letter(lease.delivery))).rejects.toThrow(LeaseLostError)
-  await expect(queue.release(lease, 0)).rejects.toThrow(LeaseLostError)
-  await expect(queue.hold(lease)).rejects.toThrow(LeaseLostError)
+  await expect(queue.end(lease, { kind: "done" })).rejects.toThrow(LeaseLostError)
+  await expect(queue.end(lease, { kind: "retry", delayMs: 1 })).rejects.toThrow(LeaseLostError)
+  await expect(queue.end(lease, { kind: "dead", letter: letter(lease.delivery) })).rejects.toThrow(LeaseLostError)
+  await expect(queue.end(lease, { kind: "release", delayMs: 0 })).rejects.toThrow(LeaseLostError)
+  await expect(queue.end(lease, { kind: "hold" })).rejects.toThrow(LeaseLostError)
 }
 
 /** Listens; `next` is the next lane, `stop` ends it. */
@@ -279,14 +281,14 @@ function lanes(it: Declare<QueueBed>): void {
     const first = listener.next()
     await queue.enqueue([delivery(a!)])
     expect(await first).toBe(lane)
-    await queue.settle((await take(queue, 5))[0]!, { kind: "done" })
+    await queue.end((await take(queue, 5))[0]!, { kind: "done" })
     await queue.enqueue([delivery(b!)])
     expect(await listener.next()).toBe(lane)
     const [lease] = await take(queue, 1)
     expect(await take(queue, 1)).toEqual([])
     await queue.enqueue([delivery(c!)])
     expect(await listener.next()).toBe(lane)
-    await queue.settle(lease!, { kind: "done" })
+    await queue.end(lease!, { kind: "done" })
     await listener.stop()
   })
 
@@ -310,15 +312,15 @@ function lanes(it: Declare<QueueBed>): void {
     const first = listener.next()
     await queue.enqueue([delivery((await bed.cursors(1))[0]!)])
     expect(await first).toBe(lane)
-    await queue.settle(await takeOne(queue), { kind: "retry", delayMs: 1_000 })
+    await queue.end(await takeOne(queue), { kind: "retry", delayMs: 1_000 })
     await elapse(1_100)
     expect(await listener.next()).toBe(lane)
     await takeOne(queue)
     await elapse(leaseMs * 1.5)
     expect(await listener.next()).toBe(lane)
-    await queue.release(await takeOne(queue), 0)
+    await queue.end(await takeOne(queue), { kind: "release", delayMs: 0 })
     expect(await listener.next()).toBe(lane)
-    await queue.hold(await takeOne(queue))
+    await queue.end(await takeOne(queue), { kind: "hold" })
     await queue.resume("acme", "t1", "i1")
     expect(await listener.next()).toBe(lane)
     await listener.stop()
@@ -359,7 +361,7 @@ function lanes(it: Declare<QueueBed>): void {
       const leases = await take(queue, 300)
       if (leases.length === 0) break
       seen.push(...ids(leases))
-      await Promise.all(leases.map((lease) => queue.settle(lease, { kind: "done" })))
+      await Promise.all(leases.map((lease) => queue.end(lease, { kind: "done" })))
     }
     expect(seen).toEqual(all.map((d) => d.id))
     expect(await queue.depth(lane)).toBe(0)

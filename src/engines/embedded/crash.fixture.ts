@@ -150,14 +150,14 @@ class Load {
       say({ kind: "wrong", what: `${id} is nobody's delivery` })
     }
     const end = endOf(id, lease.attempt)
-    if (end === "retry") return queue.settle(lease, { kind: "retry", delayMs: 5 })
+    if (end === "retry") return queue.end(lease, { kind: "retry", delayMs: 5 })
     if (end === "bury") {
-      await queue.bury(lease, letterOf(lease, stored))
+      await queue.end(lease, { kind: "dead", letter: letterOf(lease, stored) })
       say({ kind: "buried", id })
       return
     }
     say({ kind: "ending", id })
-    await queue.settle(lease, { kind: "done" })
+    await queue.end(lease, { kind: "done" })
     say({ kind: "done", id })
   }
 }

@@ -75,8 +75,8 @@ test("the backlog tells of each destination how much is open, and since when its
   await clock.advance(1_000)
   await queue.enqueue([due!])
   for (const lease of await take(queue, 10)) {
-    if (lease.delivery.id === parked!.id) await queue.settle(lease, { kind: "retry", delayMs: 60_000 })
-    if (lease.delivery.id === held!.id) await queue.hold(lease)
+    if (lease.delivery.id === parked!.id) await queue.end(lease, { kind: "retry", delayMs: 60_000 })
+    if (lease.delivery.id === held!.id) await queue.end(lease, { kind: "hold" })
   }
   const { tenant } = due!
   const [one, two] = [
@@ -106,7 +106,7 @@ describe("memory", () => {
     expect(queue.figures()).toEqual({ lanes: 2, deliveries_open: 20_000, deliveries_in_memory: 0, leases: 0 })
     let left = 15_000
     for (let leases = await take(queue, 64); leases.length > 0; leases = await take(queue, 64)) {
-      await Promise.all(leases.map((lease) => queue.settle(lease, { kind: "done" })))
+      await Promise.all(leases.map((lease) => queue.end(lease, { kind: "done" })))
       left -= leases.length
       expect(queue.figures().deliveries_in_memory).toBeLessThanOrEqual(200)
       expect(queue.figures().deliveries_open).toBe(left + 5_000)
@@ -127,7 +127,7 @@ describe("memory", () => {
   test("is given back: what has nothing open costs nothing", async () => {
     const queue = await open()
     await queue.enqueue(cursors(50).map((cursor, i) => delivery(cursor, { destination: `d${i}` })))
-    for (let i = 0; i < 50; i++) await queue.settle(await takeOne(queue, `acme/d${i}`), { kind: "done" })
+    for (let i = 0; i < 50; i++) await queue.end(await takeOne(queue, `acme/d${i}`), { kind: "done" })
     expect(queue.figures()).toEqual({ lanes: 0, deliveries_open: 0, deliveries_in_memory: 0, leases: 0 })
     expect([...store.range("deliveries")]).toEqual([])
     expect([...store.range("parked")]).toEqual([])
@@ -157,16 +157,16 @@ describe("a store that refuses", () => {
     const [lease] = await take(queue)
     await expect(refused).rejects.toThrow(StorageFullError)
     full = false
-    await expect(queue.settle(lease!, { kind: "done" })).rejects.toThrow(LeaseLostError)
+    await expect(queue.end(lease!, { kind: "done" })).rejects.toThrow(LeaseLostError)
     expect(queue.figures()).toEqual({ lanes: 0, deliveries_open: 0, deliveries_in_memory: 0, leases: 0 })
   })
 
   const ends: Record<string, (queue: EmbeddedQueue, lease: Awaited<ReturnType<typeof takeOne>>) => Promise<void>> = {
-    done: (queue, lease) => queue.settle(lease, { kind: "done" }),
-    retry: (queue, lease) => queue.settle(lease, { kind: "retry", delayMs: 100 }),
-    bury: (queue, lease) => queue.bury(lease, letter(lease.delivery)),
-    release: (queue, lease) => queue.release(lease, 100),
-    hold: (queue, lease) => queue.hold(lease),
+    done: (queue, lease) => queue.end(lease, { kind: "done" }),
+    retry: (queue, lease) => queue.end(lease, { kind: "retry", delayMs: 100 }),
+    bury: (queue, lease) => queue.end(lease, { kind: "dead", letter: letter(lease.delivery) }),
+    release: (queue, lease) => queue.end(lease, { kind: "release", delayMs: 100 }),
+    hold: (queue, lease) => queue.end(lease, { kind: "hold" }),
   }
   test.each(Object.entries(ends))(
     "the end of a lease (%s): it is held on, and can be ended again, or lapses",
@@ -191,7 +191,7 @@ describe("a store that refuses", () => {
   test("a redrive: the letter stays", async () => {
     const queue = await open()
     await queue.enqueue([both[0]!])
-    await queue.bury(await takeOne(queue), letter(both[0]!))
+    await queue.end(await takeOne(queue), { kind: "dead", letter: letter(both[0]!) })
     full = true
     await expect(queue.redrive("acme", both[0]!.id)).rejects.toThrow(StorageFullError)
     expect([await queue.depth(lane), (await queue.deadLetters({ tenant: "acme", limit: 9 })).length]).toEqual([0, 1])
@@ -205,8 +205,8 @@ describe("a store that refuses", () => {
     const all = cursors(6).map((cursor) => delivery(cursor))
     await queue.enqueue(all)
     const leases = await take(queue, 4)
-    await queue.hold(leases[0]!)
-    for (const lease of leases.slice(1, 4)) await queue.settle(lease, { kind: "retry", delayMs: 100 })
+    await queue.end(leases[0]!, { kind: "hold" })
+    for (const lease of leases.slice(1, 4)) await queue.end(lease, { kind: "retry", delayMs: 100 })
     full = true
     await clock.advance(200)
     await expect(queue.resume("acme", "t1", "i1")).rejects.toThrow(StorageFullError)
@@ -254,8 +254,8 @@ describe("what overlaps", () => {
     let queue = await open()
     await queue.enqueue(all)
     const [first, second] = await take(queue, 2)
-    await queue.release(first!, 0)
-    await queue.bury(second!, letter(all[1]!))
+    await queue.end(first!, { kind: "release", delayMs: 0 })
+    await queue.end(second!, { kind: "dead", letter: letter(all[1]!) })
     await queue.close()
     queue = await open()
     const early = queue.forget("nobody").then(() => take(queue))
@@ -270,7 +270,7 @@ describe("what overlaps", () => {
     const lease = await takeOne(queue)
     const dropped = queue.drop("acme", "t1", "i1")
     await new Promise(setImmediate)
-    const parked = queue.settle(lease, { kind: "retry", delayMs: 10 }).catch((error: unknown) => error)
+    const parked = queue.end(lease, { kind: "retry", delayMs: 10 }).catch((error: unknown) => error)
     expect(await dropped).toBe(1)
     await parked
     expect(queue.figures()).toEqual({ lanes: 0, deliveries_open: 0, deliveries_in_memory: 0, leases: 0 })
@@ -284,7 +284,7 @@ describe("a clock that jumps", () => {
     await queue.enqueue([delivery(cursors(1)[0]!)])
     const lease = await takeOne(queue)
     clock.jump(10_000)
-    await expect(queue.settle(lease, { kind: "done" })).rejects.toThrow(LeaseLostError)
+    await expect(queue.end(lease, { kind: "done" })).rejects.toThrow(LeaseLostError)
     await clock.advance(0)
     expect((await takeOne(queue)).attempt).toBe(2)
   })
@@ -292,11 +292,11 @@ describe("a clock that jumps", () => {
   test("what is parked after a jump back comes due in its time", async () => {
     const queue = await open()
     await queue.enqueue([delivery(cursors(1)[0]!)])
-    await queue.settle(await takeOne(queue), { kind: "retry", delayMs: 5_000 })
+    await queue.end(await takeOne(queue), { kind: "retry", delayMs: 5_000 })
     await clock.advance(5_000)
     const second = await takeOne(queue)
     clock.jump(-60_000)
-    await queue.settle(second, { kind: "retry", delayMs: 100 })
+    await queue.end(second, { kind: "retry", delayMs: 100 })
     await clock.advance(100)
     expect((await takeOne(queue)).attempt).toBe(3)
   })
@@ -307,7 +307,7 @@ test("a delivery whose id does not say its event and trigger is one like any oth
   let queue = await open()
   const odd = { ...delivery(a!), id: `${a}.t1.replay` }
   await queue.enqueue([delivery(a!), odd, delivery(b!)])
-  await queue.settle((await take(queue))[1]!, { kind: "retry", delayMs: 100 })
+  await queue.end((await take(queue))[1]!, { kind: "retry", delayMs: 100 })
   await queue.close()
   clock.jump(100)
   queue = await open()
@@ -325,7 +325,7 @@ test("a closed queue takes nothing more and ends who listens", async () => {
   await queue.close()
   expect((await end).done).toBe(true)
   await expect(queue.enqueue([])).rejects.toThrow()
-  await expect(queue.settle(lease, { kind: "done" })).rejects.toThrow()
+  await expect(queue.end(lease, { kind: "done" })).rejects.toThrow()
   await expect(queue.redrive("acme", "x")).rejects.toThrow()
   expect(await take(queue)).toEqual([])
 })
@@ -333,7 +333,7 @@ test("a closed queue takes nothing more and ends who listens", async () => {
 test("what is parked is found within seconds of the clock's being set beyond its time", async () => {
   const queue = await openQueue({ store, clock })
   await queue.enqueue([delivery(cursors(1)[0]!)])
-  await queue.settle(await takeOne(queue), { kind: "retry", delayMs: 3_600_000 })
+  await queue.end(await takeOne(queue), { kind: "retry", delayMs: 3_600_000 })
   clock.set(3_600_000)
   await clock.advance(5_000)
   expect(await take(queue, 1)).toHaveLength(1)

@@ -1,8 +1,8 @@
 import type { Clock } from "../../core/clock.ts"
 import type { Cursor } from "../../core/cursor.ts"
 import type { DeadLetterQuery } from "../../core/dead-letters.ts"
-import type { Lease } from "../../core/deliveries.ts"
-import { type DeadLetter, type Delivery, laneOf, type TriggerName, type Verdict } from "../../core/delivery.ts"
+import type { Ending, Lease } from "../../core/deliveries.ts"
+import type { DeadLetter, Delivery, TriggerName } from "../../core/delivery.ts"
 import { ClosedError, LeaseLostError } from "../../core/errors.ts"
 import type { FigureName, LaneBacklog } from "../../core/figures.ts"
 import type { LaneReport, LaneStatus } from "../../core/lane-status.ts"
@@ -11,21 +11,33 @@ import type { Position } from "../../core/positions.ts"
 import type { DeliveryQueue } from "../../core/queue.ts"
 import type { Carried } from "../../core/transfer.ts"
 import { type CarryPlace, carryIn, readCarried } from "./queue/carry.ts"
-import { deadKey, findDead, listDead, putDead } from "./queue/dead.ts"
+import { findDead, listDead, putDead } from "./queue/dead.ts"
+import { DeadRows } from "./queue/dead-rows.ts"
 import { dropOpen } from "./queue/drop.ts"
 import { Enqueuing } from "./queue/enqueue.ts"
 import { heldTriggers, resumeHeld } from "./queue/held.ts"
 import type { Row } from "./queue/lane.ts"
 import { type LaneLimits, Lanes } from "./queue/lanes.ts"
+import { leaseRows } from "./queue/lease-rows.ts"
 import { Leases } from "./queue/leases.ts"
 import { mendRows } from "./queue/mend.ts"
 import { type EnqueueElsewhere, moveOpen } from "./queue/move.ts"
 import { findOpen, listOpen, type OpenPlace } from "./queue/open.ts"
 import type { RowsPlace } from "./queue/open-rows.ts"
+import { Order } from "./queue/order.ts"
 import { Parking } from "./queue/parking.ts"
 import { Positions } from "./queue/positions.ts"
 import { recover } from "./queue/recover.ts"
-import { laneKey, parkedPrefix, putDue, putParked, type RowState, removeParked } from "./queue/row.ts"
+import {
+  laneKey,
+  parkedPrefix,
+  putDue,
+  putOrder,
+  putParked,
+  type RowState,
+  removeOrder,
+  removeParked,
+} from "./queue/row.ts"
 import { Turns } from "./queue/turns.ts"
 import type { Store, Write } from "./store.ts"
 
@@ -83,11 +95,11 @@ class StoredQueue implements EmbeddedQueue {
   readonly #lanes: Lanes
   readonly #leases: Leases
   readonly #parking: Parking
+  readonly #order: Order
   readonly #positions: Positions
   readonly #enqueuing: Enqueuing
   readonly #turns = new Turns()
-  /** Keys of dead letters that are being redriven or discarded. */
-  readonly #leavingDead = new Set<string>()
+  readonly #deadRows: DeadRows
   #report: ((lane: string) => LaneReport | undefined) | undefined
   #closed = false
 
@@ -97,12 +109,15 @@ class StoredQueue implements EmbeddedQueue {
     this.#lanes = lanes
     this.#leases = new Leases(clock, firstToken, (row) => this.#lapsed(row))
     this.#parking = new Parking(store, clock, lanes, this.#turns)
+    this.#order = new Order(store, lanes, this.#parking)
+    this.#deadRows = new DeadRows({ store, clock, lanes, order: this.#order })
     this.#positions = new Positions(store)
-    this.#enqueuing = new Enqueuing(store, lanes, this.#leases, highest)
+    this.#enqueuing = new Enqueuing({ store, lanes, leases: this.#leases, order: this.#order }, highest)
   }
 
   /** Begins to find what comes due. */
   start(): Promise<void> {
+    this.#order.start()
     return this.#parking.start()
   }
 
@@ -138,57 +153,37 @@ class StoredQueue implements EmbeddedQueue {
   async lease(options: { lane: string; max: number; leaseMs: number }): Promise<readonly Lease[]> {
     const lane = this.#lanes.find(options.lane)
     if (lane === undefined || this.#closed) return []
-    this.#lanes.prepare(lane, options.max)
-    const now = this.#clock.steady()
-    const leases: Lease[] = []
-    while (leases.length < options.max) {
-      const row = this.#lanes.take(lane)
-      if (row === undefined) break
-      this.#leases.begin(row, now, options.leaseMs)
-      leases.push({
-        delivery: row.delivery,
-        attempt: row.attempts + 1,
-        attemptsForgiven: row.forgiven,
-        firstDueAt: row.firstDueAt,
-        token: row.token,
-      })
-    }
-    // From here on new work is news. Where less than asked for came, what is still being written is news too.
-    if (leases.length < options.max || !lane.hasDue) lane.told = false
-    return leases
+    return leaseRows(
+      { lanes: this.#lanes, order: this.#order, leases: this.#leases, clock: this.#clock },
+      lane,
+      options,
+    )
   }
 
   async extend(lease: Lease, leaseMs: number): Promise<void> {
     this.#leases.extend(this.#leased(lease), this.#clock.steady(), leaseMs)
   }
 
-  async settle(lease: Lease, verdict: Exclude<Verdict, { kind: "dead" }>): Promise<void> {
+  async end(lease: Lease, ending: Ending): Promise<void> {
     const row = this.#leased(lease)
-    if (verdict.kind === "retry") return this.#park(row, row.attempts + 1, verdict.delayMs)
-    await this.#leave(row, this.#removal(row))
-    if (row.state !== "gone") this.#lanes.remove(row, true)
+    await this.#endAs(row, ending)
+    this.#order.end(row)
   }
 
-  async bury(lease: Lease, letter: DeadLetter): Promise<void> {
-    const row = this.#leased(lease)
-    const writes = this.#removal(row)
-    writes.push(putDead(letter, row.attempts + 1))
-    await this.#leave(row, writes)
-    if (row.state !== "gone") this.#lanes.remove(row, true)
-    await this.#store.flushed()
-  }
-
-  async release(lease: Lease, delayMs: number): Promise<void> {
-    const row = this.#leased(lease)
-    if (delayMs > 0) return this.#park(row, row.attempts, delayMs)
-    this.#leases.end(row)
-    this.#lanes.makeReady(row)
-    this.#lanes.wake(row.lane)
-  }
-
-  async hold(lease: Lease): Promise<void> {
-    const row = this.#leased(lease)
-    await this.#moveAway(row, { ...stateOf(row), dueAt: this.#clock.now(), held: true })
+  async #endAs(row: Row, ending: Ending): Promise<void> {
+    switch (ending.kind) {
+      case "done":
+        return this.#finish(row, [])
+      case "dead":
+        await this.#finish(row, [putDead(ending.letter, row.attempts + 1)], ending.holdsKey)
+        return this.#store.flushed()
+      case "retry":
+        return this.#park(row, row.attempts + 1, ending.delayMs)
+      case "hold":
+        return this.#moveAway(row, { ...stateOf(row), dueAt: this.#clock.now(), held: true, behind: false })
+      case "release":
+        return this.#release(row, ending.delayMs)
+    }
   }
 
   resume(tenant: string, trigger: string, incarnation: string): Promise<number> {
@@ -263,32 +258,12 @@ class StoredQueue implements EmbeddedQueue {
 
   async redrive(tenant: string, id: string): Promise<boolean> {
     if (this.#closed) throw new ClosedError()
-    const key = deadKey(tenant, id)
-    if (this.#leavingDead.has(key)) return false
-    const buried = findDead(this.#store, tenant, id)
-    if (buried === undefined) return false
-    const { letter, attempts } = buried
-    const { trigger, incarnation, destination, cursor, fingerprint } = letter
-    const delivery: Delivery = { id, tenant, trigger, incarnation, destination, cursor, fingerprint }
-    const now = this.#clock.now()
-    const state: RowState = { attempts, forgiven: attempts, firstDueAt: now, dueAt: now, held: false }
-    const name = laneOf(delivery)
-    await this.#leaveDead(key, [putDue(name, delivery, state)])
-    const lane = this.#lanes.ensure(name)
-    lane.open++
-    this.#lanes.loadOrLeave(lane, delivery, state)
-    this.#lanes.wake(lane)
-    await this.#store.flushed()
-    return true
+    return this.#deadRows.redrive(tenant, id)
   }
 
   async discard(tenant: string, id: string): Promise<boolean> {
     if (this.#closed) throw new ClosedError()
-    const key = deadKey(tenant, id)
-    if (this.#leavingDead.has(key) || findDead(this.#store, tenant, id) === undefined) return false
-    await this.#leaveDead(key, [])
-    await this.#store.flushed()
-    return true
+    return this.#deadRows.discard(tenant, id)
   }
 
   carried(): AsyncIterable<readonly Carried[]> {
@@ -301,16 +276,16 @@ class StoredQueue implements EmbeddedQueue {
   }
 
   #rowsPlace(): RowsPlace {
-    return { store: this.#store, lanes: this.#lanes, leases: this.#leases, parking: this.#parking }
+    return { store: this.#store, lanes: this.#lanes, leases: this.#leases, order: this.#order, parking: this.#parking }
   }
 
   #openPlace(): OpenPlace {
-    return { store: this.#store, lanes: this.#lanes, parking: this.#parking }
+    return { store: this.#store, lanes: this.#lanes, order: this.#order, parking: this.#parking }
   }
 
   #carryPlace(): CarryPlace {
     const [store, clock, lanes, turns] = [this.#store, this.#clock, this.#lanes, this.#turns]
-    return { store, clock, lanes, turns, parking: this.#parking, enqueuing: this.#enqueuing }
+    return { store, clock, lanes, turns, order: this.#order, parking: this.#parking, enqueuing: this.#enqueuing }
   }
 
   figures(): QueueFigures {
@@ -328,16 +303,6 @@ class StoredQueue implements EmbeddedQueue {
     this.#parking.close()
     this.#leases.close()
     await this.#turns.run(() => this.#store.write([]))
-  }
-
-  /** Takes a dead letter away, and writes `also` in the same step. */
-  async #leaveDead(key: string, also: readonly Write[]): Promise<void> {
-    this.#leavingDead.add(key)
-    try {
-      await this.#store.write([{ table: "dead", key, value: undefined }, ...also])
-    } finally {
-      this.#leavingDead.delete(key)
-    }
   }
 
   /** The row that this lease holds. */
@@ -360,9 +325,25 @@ class StoredQueue implements EmbeddedQueue {
     this.#leases.end(row)
   }
 
+  /** The row is gone, and `also` is written; `holdsKey`: not for those behind it. */
+  async #finish(row: Row, also: readonly Write[], holdsKey = false): Promise<void> {
+    const writes = [...this.#removal(row), ...also]
+    if (holdsKey) putOrder(writes, row.lane.name, row.delivery, true)
+    else removeOrder(writes, row.lane.name, row.delivery)
+    await this.#leave(row, writes)
+    if (row.state !== "gone") this.#lanes.remove(row, true)
+  }
+
+  #release(row: Row, delayMs: number): Promise<void> | undefined {
+    if (delayMs > 0) return this.#park(row, row.attempts, delayMs)
+    this.#leases.end(row)
+    this.#lanes.makeReady(row)
+    this.#lanes.wake(row.lane)
+  }
+
   async #park(row: Row, attempts: number, delayMs: number): Promise<void> {
     const dueAt = this.#parking.now() + Math.max(0, Math.ceil(delayMs))
-    await this.#moveAway(row, { ...stateOf(row), attempts, dueAt })
+    await this.#moveAway(row, { ...stateOf(row), attempts, dueAt, behind: false })
     this.#parking.added(dueAt, laneKey(row.lane.name, row.delivery.id))
   }
 
@@ -392,10 +373,11 @@ class StoredQueue implements EmbeddedQueue {
     this.#store.write([write]).catch(() => undefined)
     this.#lanes.makeReady(row)
     this.#lanes.wake(lane)
+    this.#order.end(row)
   }
 }
 
 function stateOf(row: Row): RowState {
-  const { attempts, forgiven, firstDueAt, dueAt, held } = row
-  return { attempts, forgiven, firstDueAt, dueAt, held }
+  const { attempts, forgiven, firstDueAt, dueAt, held, behind } = row
+  return { attempts, forgiven, firstDueAt, dueAt, held, behind }
 }

@@ -177,16 +177,19 @@ function delivery(cursor: Delivery["cursor"], destination: string): Delivery {
 }
 
 function end(engine: Engine, kind: "settle" | "retry" | "bury" | "hold", lease: Lease): Promise<void> {
-  if (kind === "settle") return engine.queue.settle(lease, { kind: "done" })
-  if (kind === "retry") return engine.queue.settle(lease, { kind: "retry", delayMs: 5_000 })
-  if (kind === "hold") return engine.queue.hold(lease)
-  return engine.queue.bury(lease, {
-    ...lease.delivery,
-    address: orders,
-    reason: "exhausted",
-    attempts: lease.attempt,
-    diedAt: 1,
-    lastOutcome: { kind: "failed", detail: "500", permanent: false },
+  if (kind === "settle") return engine.queue.end(lease, { kind: "done" })
+  if (kind === "retry") return engine.queue.end(lease, { kind: "retry", delayMs: 5_000 })
+  if (kind === "hold") return engine.queue.end(lease, { kind: "hold" })
+  return engine.queue.end(lease, {
+    kind: "dead",
+    letter: {
+      ...lease.delivery,
+      address: orders,
+      reason: "exhausted",
+      attempts: lease.attempt,
+      diedAt: 1,
+      lastOutcome: { kind: "failed", detail: "500", permanent: false },
+    },
   })
 }
 

@@ -1,12 +1,25 @@
 import type { Clock } from "../../../core/clock.ts"
-import { type Delivery, laneOf } from "../../../core/delivery.ts"
-import type { Carried, CarriedDelivery } from "../../../core/transfer.ts"
+import { type DeadLetter, type Delivery, laneOf } from "../../../core/delivery.ts"
+import type { Carried, CarriedDelivery, CarriedLetter } from "../../../core/transfer.ts"
 import type { Store, Table, Write } from "../store.ts"
 import { listBuried, putDead } from "./dead.ts"
 import type { Enqueuing } from "./enqueue.ts"
 import type { Lanes } from "./lanes.ts"
+import type { Order } from "./order.ts"
 import type { Parking } from "./parking.ts"
-import { decodeRow, laneKey, parkedPrefix, pastParked, putDue, putParked, type RowState, splitKey } from "./row.ts"
+import {
+  decodeRow,
+  isHolding,
+  laneKey,
+  orderPrefix,
+  parkedPrefix,
+  pastParked,
+  putFresh,
+  putOrder,
+  putParked,
+  type RowState,
+  splitKey,
+} from "./row.ts"
 import type { Turns } from "./turns.ts"
 
 /** Rows that are read in one step. */
@@ -17,6 +30,7 @@ export interface CarryPlace {
   readonly store: Store
   readonly clock: Clock
   readonly lanes: Lanes
+  readonly order: Order
   readonly parking: Parking
   readonly enqueuing: Enqueuing
   readonly turns: Turns
@@ -31,7 +45,10 @@ export async function* readCarried({ store, parking, turns }: CarryPlace): Async
     yield* readOpen(store, "parked", parkedPrefix, pastParked)
     yield* readOpen(store, "deliveries", "", undefined)
     for (const buried of listBuried(store, stepRows)) {
-      yield buried.map(({ letter, attempts }) => ({ kind: "dead", letter, attempts }))
+      yield buried.map(({ letter, attempts }) => {
+        const holdsKey = isHeldBy(store, letter)
+        return { kind: "dead", letter, attempts, ...(holdsKey && { holdsKey }) }
+      })
     }
   } finally {
     wake()
@@ -54,6 +71,13 @@ function* readOpen(store: Store, table: Table, prefix: string, end: string | und
   }
 }
 
+/** Whether those behind this dead one wait for it. */
+function isHeldBy(store: Store, letter: DeadLetter): boolean {
+  const prefix = orderPrefix(laneOf(letter), letter)
+  const known = prefix === undefined ? undefined : store.get("parked", prefix + letter.id)
+  return known !== undefined && isHolding(known)
+}
+
 interface Taken {
   readonly lane: string
   readonly delivery: Delivery
@@ -63,7 +87,7 @@ interface Taken {
 
 /** See DeliveryQueue.carry. The caller sees to it that no other such work runs meanwhile. */
 export async function carryIn(place: CarryPlace, items: readonly Carried[]): Promise<void> {
-  const { store, lanes, parking, enqueuing, clock } = place
+  const { store, lanes, order, parking, enqueuing, clock } = place
   const now = clock.now()
   const ids = new Set<string>()
   const writes: Write[] = []
@@ -72,7 +96,7 @@ export async function carryIn(place: CarryPlace, items: readonly Carried[]): Pro
     const delivery = item.kind === "dead" ? item.letter : item.delivery
     if (ids.has(delivery.id) || enqueuing.knows(delivery)) continue
     ids.add(delivery.id)
-    if (item.kind === "dead") writes.push(putDead(item.letter, item.attempts))
+    if (item.kind === "dead") takeDead(item, writes)
     else taken.push(takeOpen(item, now, writes))
   }
   const end = enqueuing.announce(ids)
@@ -84,7 +108,9 @@ export async function carryIn(place: CarryPlace, items: readonly Carried[]): Pro
   for (const { lane: name, delivery, state, due } of taken) {
     const lane = lanes.ensure(name)
     lane.open++
-    if (due) {
+    if (state.behind) {
+      order.advance(lane, delivery)
+    } else if (due) {
       lanes.loadOrLeave(lane, delivery, state)
       lanes.wake(lane)
     } else if (!state.held) {
@@ -94,13 +120,22 @@ export async function carryIn(place: CarryPlace, items: readonly Carried[]): Pro
   await store.flushed()
 }
 
+function takeDead({ letter, attempts, holdsKey = false }: CarriedLetter, writes: Write[]): void {
+  writes.push(putDead(letter, attempts))
+  if (holdsKey) putOrder(writes, laneOf(letter), letter, true)
+}
+
 function takeOpen(item: CarriedDelivery, now: number, writes: Write[]): Taken {
   const { delivery, attempts, attemptsForgiven: forgiven, firstDueAt, held } = item
   const dueAt = Math.max(0, Math.ceil(item.dueAt))
-  const state: RowState = { attempts, forgiven, firstDueAt, dueAt, held }
   const lane = laneOf(delivery)
   const due = !held && dueAt <= now
-  if (due) writes.push(putDue(lane, delivery, state))
-  else putParked(writes, lane, delivery, state)
+  const behind = due && delivery.orderKey !== undefined
+  const state: RowState = { attempts, forgiven, firstDueAt, dueAt, held, behind }
+  if (due) putFresh(writes, lane, delivery, state)
+  else {
+    putParked(writes, lane, delivery, state)
+    putOrder(writes, lane, delivery)
+  }
   return { lane, delivery, state, due }
 }

@@ -1,5 +1,5 @@
 import type { Delivery } from "../../../core/delivery.ts"
-import { laneKey, pastSeparator, type RowState, separator } from "./row.ts"
+import { laneKey, orderMark, pastSeparator, type RowState, separator } from "./row.ts"
 
 /**
  * An open delivery in memory:
@@ -18,6 +18,7 @@ export class Row implements RowState {
   readonly firstDueAt: number
   readonly dueAt: number
   readonly held = false
+  readonly behind: boolean
   attempts: number
   state: "ready" | "leased" | "leaving" | "gone" = "ready"
   token = 0
@@ -32,6 +33,42 @@ export class Row implements RowState {
     this.forgiven = state.forgiven
     this.firstDueAt = state.firstDueAt
     this.dueAt = state.dueAt
+    this.behind = state.behind
+  }
+}
+
+/** Which order keys of a lane are still to be asked for their first delivery. All have their turn before one has two. */
+class KeyRound {
+  readonly #start: string
+  readonly #end: string
+  #next: string | undefined
+  #again = false
+
+  constructor(lane: string) {
+    this.#start = orderMark + lane + separator
+    this.#end = orderMark + lane + pastSeparator
+  }
+
+  /** Of the order index; undefined: all that is due is in memory. */
+  get left(): { readonly start: string; readonly end: string } | undefined {
+    return this.#next === undefined ? undefined : { start: this.#next, end: this.#end }
+  }
+
+  /** The keys before the end of this one were asked. */
+  passed(prefix: string): void {
+    this.#next = prefix.slice(0, -1) + pastSeparator
+  }
+
+  /** All were. */
+  end(): void {
+    this.#next = this.#again ? this.#start : undefined
+    this.#again = false
+  }
+
+  /** There is one to be asked that may have been passed. */
+  again(): void {
+    if (this.#next === undefined) this.#next = this.#start
+    else this.#again = true
   }
 }
 
@@ -104,6 +141,7 @@ export class Lane {
   /** Rows that are being written and are not in memory; the lowest id among them. */
   spilling = 0
   spillingFrom: string | undefined
+  readonly keys: KeyRound
   /** Whether the listeners know that it has due work. */
   told = false
 
@@ -112,6 +150,7 @@ export class Lane {
     this.name = name
     this.prefix = laneKey(name, "")
     this.end = name + pastSeparator
+    this.keys = new KeyRound(name)
   }
 
   /** Nothing of it is left. */
@@ -121,7 +160,7 @@ export class Lane {
 
   /** It has due work, or is about to have some. */
   get hasDue(): boolean {
-    return this.ready.size > 0 || this.unread !== undefined
+    return this.ready.size > 0 || this.unread !== undefined || this.keys.left !== undefined
   }
 
   /** A due row is in the store that memory has not. */

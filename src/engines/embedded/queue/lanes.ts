@@ -110,6 +110,12 @@ export class Lanes {
     return row
   }
 
+  /** A row that was taken is let go; the store has it. */
+  setAside(row: Row): void {
+    row.state = "gone"
+    row.lane.rows.delete(row.delivery.id)
+  }
+
   /** Sees to it that the lane's `max` oldest due rows are in memory, as far as they can be had. */
   prepare(lane: Lane, max: number): void {
     if (lane.unread === undefined) return
@@ -169,6 +175,11 @@ export class Lanes {
     if (lane.told) return
     lane.told = true
     this.#announcer.tell(lane.name)
+  }
+
+  /** Tells them in the next turn of the event loop. */
+  wakeSoon(lane: Lane): void {
+    setImmediate(() => this.wake(lane))
   }
 
   listen(stop: AbortSignal): AsyncIterable<string> {

@@ -55,10 +55,10 @@ async function written({ clock, empty, run }: ReturnType<typeof machine>, how: r
     if (each === "later") await run(sleep(clock, hour))
     const [lease] = await take(queue, 1)
     if (lease === undefined) continue
-    if (each === "done") await run(queue.settle(lease, { kind: "done" }))
-    else if (each === "bury") await run(queue.bury(lease, letter(lease.delivery)))
-    else if (each === "hold") await run(queue.hold(lease))
-    else await run(queue.settle(lease, { kind: "retry", delayMs: hour / 2 }))
+    if (each === "done") await run(queue.end(lease, { kind: "done" }))
+    else if (each === "bury") await run(queue.end(lease, { kind: "dead", letter: letter(lease.delivery) }))
+    else if (each === "hold") await run(queue.end(lease, { kind: "hold" }))
+    else await run(queue.end(lease, { kind: "retry", delayMs: hour / 2 }))
   }
   await run(queue.close())
   return steps
@@ -83,7 +83,7 @@ test("of rows whose changes are lost in part each is there once, and comes due",
       expect(leases).toHaveLength(open!)
       const dead = await run(queue.deadLetters({ tenant: "acme", limit: 100 }))
       expect(dead.filter(({ id }) => leases.some(({ delivery }) => delivery.id === id))).toEqual([])
-      for (const lease of leases) await run(queue.settle(lease, { kind: "done" }))
+      for (const lease of leases) await run(queue.end(lease, { kind: "done" }))
       expect(await queue.depth(lane)).toBe(0)
       await run(queue.close())
       expect([...store.range("deliveries"), ...store.range("parked")]).toEqual([])
@@ -97,7 +97,7 @@ test("others get a turn while many rows are looked at", async () => {
   const store = empty()
   const writes: Write[] = []
   for (let i = 0; i < 5_000; i++) {
-    const state = { attempts: 1, forgiven: 0, firstDueAt: 0, dueAt: clock.now() + hour, held: false }
+    const state = { attempts: 1, forgiven: 0, firstDueAt: 0, dueAt: clock.now() + hour, held: false, behind: false }
     putParked(writes, lane, delivery(formatCursor(1_000 + 8 * i)), state)
   }
   await run(store.write(writes))

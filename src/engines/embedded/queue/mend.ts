@@ -1,20 +1,25 @@
-import { type Delivery, laneOf } from "../../../core/delivery.ts"
+import { type Delivery, laneOf, partsOfLane } from "../../../core/delivery.ts"
 import type { Range, Store, Table, Write } from "../store.ts"
-import { decodeBuried } from "./dead.ts"
+import { decodeBuried, findDead } from "./dead.ts"
 import {
   decodeRow,
-  heldKey,
   heldPrefix,
+  indexOf,
+  isHolding,
   laneKey,
+  orderMark,
+  orderPrefix,
   parkedPrefix,
   pastHeld,
+  pastOrder,
   pastParked,
   pastTime,
+  putOrder,
   putParked,
   removeParked,
   splitKey,
+  splitOrderKey,
   splitTimeKey,
-  timeKey,
   timePrefix,
 } from "./row.ts"
 
@@ -31,9 +36,14 @@ export async function mendRows(store: Store): Promise<void> {
   for (const index of indexes) {
     await eachStep(store, "parked", index, (key) => (leadsToRow(store, key) ? [] : [gone("parked", key)]))
   }
+  await eachStep(store, "deliveries", {}, (key, value) => mendDue(store, key, value))
+  await eachStep(store, "parked", orderIndex, (key, value) =>
+    leadsToOrdered(store, key, value) ? [] : [gone("parked", key)],
+  )
 }
 
 const parkedRows: Range = { start: parkedPrefix, end: pastParked }
+const orderIndex: Range = { start: orderMark, end: pastOrder }
 const indexes: readonly Range[] = [
   { start: heldPrefix, end: pastHeld },
   { start: timePrefix, end: pastTime },
@@ -72,9 +82,33 @@ function mendParked(store: Store, parkedKey: string, value: Uint8Array): readonl
     return writes
   }
   if (due !== undefined) writes.push(gone("deliveries", key))
-  const index = state.held ? heldKey(delivery) : timeKey(state.dueAt)
-  if (store.get("parked", index + key) === undefined) putParked(writes, lane, delivery, state)
+  const index = indexOf(delivery, state)
+  if (index !== undefined && store.get("parked", index + key) === undefined) putParked(writes, lane, delivery, state)
+  orderAgain(store, writes, lane, delivery)
   return writes
+}
+
+/** What has an order key has its place in the order. */
+function orderAgain(store: Store, writes: Write[], lane: string, delivery: Delivery): void {
+  const prefix = orderPrefix(lane, delivery)
+  const known = prefix === undefined ? undefined : store.get("parked", prefix + delivery.id)
+  if (prefix !== undefined && (known === undefined || isHolding(known))) putOrder(writes, lane, delivery)
+}
+
+function mendDue(store: Store, key: string, value: Uint8Array): readonly Write[] {
+  const { lane, id } = splitKey(key)
+  const writes: Write[] = []
+  orderAgain(store, writes, lane, decodeRow(lane, id, value).delivery)
+  return writes
+}
+
+/** Whether what a key of the order index names is open, or dead and said to hold its key. */
+function leadsToOrdered(store: Store, indexKey: string, value: Uint8Array): boolean {
+  const { lane, id } = splitOrderKey(indexKey)
+  const key = laneKey(lane, id)
+  const row = store.get("parked", parkedPrefix + key) ?? store.get("deliveries", key)
+  if (row !== undefined) return orderPrefix(lane, decodeRow(lane, id, row).delivery) + id === indexKey
+  return isHolding(value) && findDead(store, partsOfLane(lane).tenant, id) !== undefined
 }
 
 /** Whether what a key of an index names is parked or held, and for this time or trigger. */
@@ -85,7 +119,7 @@ function leadsToRow(store: Store, indexKey: string): boolean {
   if (row === undefined) return false
   const { lane, id } = splitKey(key)
   const { delivery, state } = decodeRow(lane, id, row)
-  return (state.held ? heldKey(delivery) : timeKey(state.dueAt)) + key === indexKey
+  return indexOf(delivery, state) + key === indexKey
 }
 
 /** In steps: what else the process does goes on meanwhile. */

@@ -3,8 +3,9 @@ import type { Store, Table, Write } from "../store.ts"
 import { Row } from "./lane.ts"
 import type { Lanes } from "./lanes.ts"
 import type { Leases } from "./leases.ts"
+import type { Order } from "./order.ts"
 import type { Parking } from "./parking.ts"
-import { decodeRow, laneKey, parkedPrefix, type RowState, removeParked, splitKey } from "./row.ts"
+import { decodeRow, laneKey, parkedPrefix, type RowState, removeOrder, removeParked, splitKey } from "./row.ts"
 
 /** Rows that are looked at in one step. */
 const stepRows = 512
@@ -16,6 +17,7 @@ export interface RowsPlace {
   readonly store: Store
   readonly lanes: Lanes
   readonly leases: Leases
+  readonly order: Order
   readonly parking: Parking
 }
 
@@ -87,19 +89,26 @@ export function takeOut(
   lane.rows.set(delivery.id, row)
   if (parked) removeParked(writes, name, delivery, state)
   else writes.push({ table: "deliveries", key: laneKey(name, delivery.id), value: undefined })
+  removeOrder(writes, name, delivery)
   return row
 }
 
 /** The store refused to let these go. */
-export function putBack({ lanes, parking }: RowsPlace, rows: readonly Row[]): void {
+export function putBack({ lanes, order, parking }: RowsPlace, rows: readonly Row[]): void {
   for (const row of rows) {
     lanes.remove(row, false)
-    if (row.parked) parking.added(row.dueAt, laneKey(row.lane.name, row.delivery.id))
+    order.end(row)
+    if (row.behind) order.advance(row.lane, row.delivery)
+    else if (row.parked) parking.added(row.dueAt, laneKey(row.lane.name, row.delivery.id))
     else row.lane.leftInStore(row.delivery.id)
   }
 }
 
 /** These are gone from the store. */
-export function forget({ lanes }: RowsPlace, rows: readonly Row[]): void {
+export function forget({ lanes, order }: RowsPlace, rows: readonly Row[]): void {
   for (const row of rows) lanes.remove(row, true)
+  for (const row of rows) {
+    order.end(row)
+    order.advance(row.lane, row.delivery)
+  }
 }

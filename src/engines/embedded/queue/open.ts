@@ -1,8 +1,9 @@
 import { type Delivery, laneOf } from "../../../core/delivery.ts"
-import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "../../../core/open-delivery.ts"
+import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery, OpenState } from "../../../core/open-delivery.ts"
 import type { Entry, Store } from "../store.ts"
 import type { Row } from "./lane.ts"
 import type { Lanes } from "./lanes.ts"
+import type { Order } from "./order.ts"
 import type { Parking } from "./parking.ts"
 import { decodeRow, laneKey, parkedPrefix, pastSeparator } from "./row.ts"
 
@@ -10,6 +11,7 @@ import { decodeRow, laneKey, parkedPrefix, pastSeparator } from "./row.ts"
 export interface OpenPlace {
   readonly store: Store
   readonly lanes: Lanes
+  readonly order: Order
   readonly parking: Pick<Parking, "now">
 }
 
@@ -17,16 +19,22 @@ export interface OpenPlace {
 export function findOpen(place: OpenPlace, delivery: Delivery): OpenDelivery | undefined {
   const name = laneOf(delivery)
   const row = place.lanes.find(name)?.rows.get(delivery.id)
-  if (row !== undefined) return openOf(row)
+  if (row !== undefined) return openOf(place, row)
   const key = laneKey(name, delivery.id)
   const parked = place.store.get("parked", parkedPrefix + key)
   const bytes = parked ?? place.store.get("deliveries", key)
   return bytes && storedOf(place, { lane: name, id: delivery.id, bytes, parked: parked !== undefined })
 }
 
-function openOf({ delivery, attempts, dueAt, firstDueAt, state }: Row): OpenDelivery | undefined {
+function openOf(place: OpenPlace, row: Row): OpenDelivery | undefined {
+  const { delivery, lane, attempts, dueAt, firstDueAt, state } = row
   if (state === "gone") return undefined
-  return { delivery, attempts, dueAt, firstDueAt, state: state === "ready" ? "due" : "leased" }
+  const where = state === "ready" ? dueOrWaiting(place, lane.name, delivery) : "leased"
+  return { delivery, attempts, dueAt, firstDueAt, state: where }
+}
+
+function dueOrWaiting({ order }: OpenPlace, lane: string, delivery: Delivery): OpenState {
+  return order.isFirst(lane, delivery) ? "due" : "waiting"
 }
 
 interface StoredRow {
@@ -37,11 +45,12 @@ interface StoredRow {
 }
 
 /** Of a row that memory has not. */
-function storedOf({ parking }: OpenPlace, { lane, id, bytes, parked }: StoredRow): OpenDelivery {
+function storedOf(place: OpenPlace, { lane, id, bytes, parked }: StoredRow): OpenDelivery {
   const { delivery, state } = decodeRow(lane, id, bytes)
   const { attempts, dueAt, firstDueAt, held } = state
-  const waits = parked && dueAt > parking.now()
-  return { delivery, attempts, dueAt, firstDueAt, state: held ? "held" : waits ? "parked" : "due" }
+  const isParked = parked && dueAt > place.parking.now()
+  const where = held ? "held" : isParked ? "parked" : dueOrWaiting(place, lane, delivery)
+  return { delivery, attempts, dueAt, firstDueAt, state: where }
 }
 
 /** Rows that one call looks at, about; beside the first one of each lane. */
@@ -186,7 +195,7 @@ class LaneRows {
       const id = key.slice(before.length)
       const row = this.#place.lanes.find(this.#name)?.rows.get(id)
       const stored = { lane: this.#name, id, bytes: value, parked: table === "parked" }
-      return { id, open: row === undefined ? storedOf(this.#place, stored) : openOf(row) }
+      return { id, open: row === undefined ? storedOf(this.#place, stored) : openOf(this.#place, row) }
     })
   }
 }

@@ -5,7 +5,14 @@ import { decodeRow, encodeRow } from "./row.ts"
 
 const cursor = "000000002bc" as Cursor
 const lane = "acme/d1"
-const state = { attempts: 3, forgiven: 1, firstDueAt: 1_700_000_000_000, dueAt: 1_700_000_000_500, held: false }
+const state = {
+  attempts: 3,
+  forgiven: 1,
+  firstDueAt: 1_700_000_000_000,
+  dueAt: 1_700_000_000_500,
+  held: false,
+  behind: false,
+}
 
 function delivery(rest: Partial<Delivery>): Delivery {
   const { trigger = "t-1", incarnation = "i1" } = rest
@@ -20,11 +27,15 @@ describe("a row", () => {
     ["trigger's name has dots", delivery({ trigger: "a.b" })],
     ["trigger's name has dots, and no incarnation", delivery({ trigger: "a.b", incarnation: "" })],
     ["incarnation has dots", delivery({ incarnation: "i.1" })],
+    ["deliveries are in an order", delivery({ orderKey: "customer~7" })],
+    ["names do not follow and deliveries are in an order", delivery({ incarnation: "i.1", orderKey: "k".repeat(64) })],
     ["id says something else", delivery({ id: `${cursor}.t-1.00000000abc` })],
   ])("is what was put, where the %s", (_, one) => {
     expect(decodeRow(lane, one.id, encodeRow(one, state))).toEqual({ delivery: one, state })
     const held = { ...state, held: true }
     expect(decodeRow(lane, one.id, encodeRow(one, held))).toEqual({ delivery: one, state: held })
+    const behind = { ...state, behind: true }
+    expect(decodeRow(lane, one.id, encodeRow(one, behind))).toEqual({ delivery: one, state: behind })
   })
 
   it("of 30 bytes holds all that its key does not", () => {

@@ -12,6 +12,8 @@ export interface RowState {
   /** When it is due; of a held delivery, when its holding began. Whole milliseconds. */
   readonly dueAt: number
   readonly held: boolean
+  /** It waits for another one of its order key, and for nothing else. */
+  readonly behind: boolean
 }
 
 /*
@@ -23,7 +25,14 @@ export interface RowState {
  *   held     parked      =<lane> <id>                     the row
  *            parked      #<tenant>/<trigger>[.<incarnation>] <lane> <id>
  *                                                         to find it by trigger
+ *   behind   parked      =<lane> <id>                     the row
  *
+ * Where it has an order key, in whatever place it is, and also where its death holds the key:
+ *
+ *            parked      &<lane> <trigger>[.<incarnation>] <order key> <id>
+ *
+ * Of those that differ in the id alone the first is the one that may be leased; what is behind it needs no other index, for
+ * it is due when it is the first.
  * A parked delivery that has come due may stay where it is until it is settled, so a retry costs no write of its own
  * when its time comes; it moves to `deliveries` only where its lane has no room in memory.
  * A lane is `<tenant>/<destination>`; no name holds a space, and an id begins with its event's cursor, so the rows of a
@@ -56,7 +65,11 @@ const timeDigits = 14
 export const heldPrefix = "#"
 /** Past the keys by which held rows are found. */
 export const pastHeld = String.fromCharCode(heldPrefix.charCodeAt(0) + 1)
+export const orderMark = "&"
+/** Past the keys of the order index. */
+export const pastOrder = String.fromCharCode(orderMark.charCodeAt(0) + 1)
 const present = Uint8Array.of(1)
+const holding = Uint8Array.of(2)
 
 /** The first key of the time index at or after `at`. */
 export function timeKey(at: number): string {
@@ -77,6 +90,39 @@ export function heldKey({
   return `${heldPrefix}${tenant}/${trigger}${incarnation === "" ? "" : `.${incarnation}`}${separator}`
 }
 
+/** Before the ids of the deliveries of this one's order key; undefined: it has none. */
+export function orderPrefix(lane: string, delivery: Delivery): string | undefined {
+  const { orderKey, trigger, incarnation } = delivery
+  if (orderKey === undefined) return undefined
+  const name = incarnation === "" ? trigger : `${trigger}.${incarnation}`
+  return orderMark + laneKey(lane, `${name}${separator}${orderKey}${separator}`)
+}
+
+/** Takes a key of the order index apart. */
+export function splitOrderKey(key: string): { readonly lane: string; readonly prefix: string; readonly id: string } {
+  const end = key.lastIndexOf(separator) + 1
+  return { lane: key.slice(1, key.indexOf(separator)), prefix: key.slice(0, end), id: key.slice(end) }
+}
+
+/** Gives an ordered delivery its place in the order. `holds`: it is dead, and those behind it wait all the same. */
+export function putOrder(writes: Write[], lane: string, delivery: Delivery, holds = false): void {
+  const prefix = orderPrefix(lane, delivery)
+  if (prefix !== undefined) {
+    writes.push({ table: "parked", key: prefix + delivery.id, value: holds ? holding : present })
+  }
+}
+
+/** Whether what the order index has there is for a dead one. */
+export function isHolding(value: Uint8Array): boolean {
+  return value[0] === holding[0]
+}
+
+/** Those behind it need wait for it no more. */
+export function removeOrder(writes: Write[], lane: string, delivery: Delivery): void {
+  const prefix = orderPrefix(lane, delivery)
+  if (prefix !== undefined) writes.push({ table: "parked", key: prefix + delivery.id, value: undefined })
+}
+
 /** Puts a delivery's row where due ones are. */
 export function putDue(lane: string, delivery: Delivery, state: RowState): Write {
   return { table: "deliveries", key: laneKey(lane, delivery.id), value: encodeRow(delivery, state) }
@@ -86,16 +132,29 @@ export function putDue(lane: string, delivery: Delivery, state: RowState): Write
 export function putParked(writes: Write[], lane: string, delivery: Delivery, state: RowState): void {
   const key = laneKey(lane, delivery.id)
   writes.push({ table: "parked", key: parkedPrefix + key, value: encodeRow(delivery, state) })
-  const index = state.held ? heldKey(delivery) : timeKey(state.dueAt)
-  writes.push({ table: "parked", key: index + key, value: present })
+  const index = indexOf(delivery, state)
+  if (index !== undefined) writes.push({ table: "parked", key: index + key, value: present })
+}
+
+/** Puts a delivery that waits for no time where it belongs: where due ones are, or behind those before it in its order. */
+export function putFresh(writes: Write[], lane: string, delivery: Delivery, state: RowState): void {
+  if (delivery.orderKey === undefined) writes.push(putDue(lane, delivery, state))
+  else putParked(writes, lane, delivery, state)
+  putOrder(writes, lane, delivery)
 }
 
 /** Takes a delivery's row away from where it is parked or held. */
 export function removeParked(writes: Write[], lane: string, delivery: Delivery, state: RowState): void {
   const key = laneKey(lane, delivery.id)
   writes.push({ table: "parked", key: parkedPrefix + key, value: undefined })
-  const index = state.held ? heldKey(delivery) : timeKey(state.dueAt)
-  writes.push({ table: "parked", key: index + key, value: undefined })
+  const index = indexOf(delivery, state)
+  if (index !== undefined) writes.push({ table: "parked", key: index + key, value: undefined })
+}
+
+/** By what a row that is parked, held or behind another is found, before its own key; undefined: by its order alone. */
+export function indexOf(delivery: Delivery, state: RowState): string | undefined {
+  if (state.held) return heldKey(delivery)
+  return state.behind ? undefined : timeKey(state.dueAt)
 }
 
 /*
@@ -108,6 +167,7 @@ export function removeParked(writes: Write[], lane: string, delivery: Delivery, 
  *   4  attempts forgiven
  *   1  nothing
  *   4  the event's fingerprint; not in rows without fingerprintFlag
+ *   …  with orderFlag: the order key, its length in 1 byte before it
  *   …  with namedFlag: cursor, trigger and incarnation, which do not follow from the id, as a JSON list
  */
 const oldRowBytes = 26
@@ -117,6 +177,8 @@ const namedFlag = 2
 /** The id ends in an incarnation. */
 const incarnationFlag = 4
 const fingerprintFlag = 8
+const behindFlag = 16
+const orderFlag = 32
 const decoder = new TextDecoder()
 
 /** The row of a delivery. */
@@ -134,9 +196,14 @@ function isDerived({ id, cursor, trigger, incarnation }: Delivery): boolean {
   )
 }
 
-function encodeHead({ fingerprint }: Delivery, state: RowState, flags: number): Uint8Array {
-  const bytes = Buffer.alloc(rowBytes)
-  bytes[0] = flags | fingerprintFlag | (state.held ? heldFlag : 0)
+function encodeHead({ fingerprint, orderKey }: Delivery, state: RowState, flags: number): Uint8Array {
+  const bytes = Buffer.alloc(rowBytes + (orderKey === undefined ? 0 : 1 + orderKey.length))
+  bytes[0] = flags | fingerprintFlag | (state.held ? heldFlag : 0) | (state.behind ? behindFlag : 0)
+  if (orderKey !== undefined) {
+    bytes[0] |= orderFlag
+    bytes[rowBytes] = orderKey.length
+    bytes.write(orderKey, rowBytes + 1, "latin1")
+  }
   bytes.writeDoubleLE(state.firstDueAt, 1)
   bytes.writeDoubleLE(state.dueAt, 9)
   bytes.writeUInt32LE(state.attempts, 17)
@@ -151,10 +218,11 @@ export function decodeRow(lane: string, id: string, bytes: Uint8Array): { delive
   const flags = row[0]!
   const hasFingerprint = (flags & fingerprintFlag) !== 0
   const { tenant, destination } = partsOfLane(lane)
+  const orderEnd = (flags & orderFlag) === 0 ? rowBytes : rowBytes + 1 + row[rowBytes]!
   const names =
     (flags & namedFlag) === 0
       ? namesIn(id, (flags & incarnationFlag) !== 0)
-      : (JSON.parse(decoder.decode(row.subarray(hasFingerprint ? rowBytes : oldRowBytes))) as Names)
+      : (JSON.parse(decoder.decode(row.subarray(hasFingerprint ? orderEnd : oldRowBytes))) as Names)
   const [cursor, trigger, incarnation = ""] = names
   return {
     delivery: {
@@ -165,6 +233,7 @@ export function decodeRow(lane: string, id: string, bytes: Uint8Array): { delive
       destination,
       cursor: cursor as Cursor,
       fingerprint: hasFingerprint ? row.readUInt32LE(26) : 0,
+      ...(orderEnd > rowBytes && { orderKey: row.toString("latin1", rowBytes + 1, orderEnd) }),
     },
     state: {
       attempts: row.readUInt32LE(17),
@@ -172,6 +241,7 @@ export function decodeRow(lane: string, id: string, bytes: Uint8Array): { delive
       firstDueAt: row.readDoubleLE(1),
       dueAt: row.readDoubleLE(9),
       held: (flags & heldFlag) !== 0,
+      behind: (flags & behindFlag) !== 0,
     },
   }
 }

@@ -95,7 +95,7 @@ export class TestHub {
 
 /** A queue whose shards are all in one process, and which asks them from another one for all that can be asked from there. */
 export function splitQueue(holder: JetStreamQueue, asker: JetStreamQueue): DeliveryQueue {
-  const here = ["lanes", "lease", "extend", "settle", "bury", "release", "hold", "reportBy"]
+  const here = ["lanes", "lease", "extend", "end", "reportBy"]
   return new Proxy(asker, {
     get(_, name) {
       const queue = here.includes(String(name)) ? holder : asker

@@ -24,7 +24,7 @@ if (natsAvailable() === undefined) {
       const drain = async () => {
         for (const lane of lanes) {
           const leases = await process.queue.lease({ lane, max: 1_000, leaseMs: 60_000 })
-          await Promise.all(leases.map((lease) => process.queue.settle(lease, { kind: "done" })))
+          await Promise.all(leases.map((lease) => process.queue.end(lease, { kind: "done" })))
           delivered = delivered.concat(ids(leases))
         }
       }

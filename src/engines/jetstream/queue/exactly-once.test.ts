@@ -137,7 +137,7 @@ class Story {
     for (let i = 0; i < lanes; i++) {
       for (const lease of await queue.lease({ lane: `acme/d${i}`, max: 1_000, leaseMs: 60_000 })) {
         this.delivered.push(lease.delivery.id)
-        await queue.settle(lease, { kind: "done" })
+        await queue.end(lease, { kind: "done" })
       }
     }
   }

@@ -56,7 +56,7 @@ if (natsAvailable() === undefined) {
       const moving = toB()
       await pause(100)
       expect(await take(a.queue, 9, laneIn(0))).toEqual([])
-      await a.queue.settle(leases[0]!, { kind: "done" })
+      await a.queue.end(leases[0]!, { kind: "done" })
       await moving
       await held(b, shards)
       expect(a.queue.figures().queue_shards).toBe(0)
@@ -76,7 +76,7 @@ if (natsAvailable() === undefined) {
         for await (const name of queue.lanes(stop.signal)) {
           const next = () => queue.lease({ lane: name, max: 10, leaseMs: 60_000 })
           for (let leases = await next(); leases.length > 0; leases = await next()) {
-            for (const lease of leases) await queue.settle(lease, { kind: "done" })
+            for (const lease of leases) await queue.end(lease, { kind: "done" })
             done.push(...ids(leases))
           }
         }
@@ -128,11 +128,11 @@ if (natsAvailable() === undefined) {
     test("the death of a process: another goes on with all that was acknowledged, and old leases end nothing", async () => {
       await a.queue.enqueue(spread(1), { reader: "router", cursor: cursorAt(1) })
       const done = await takeOne(a.queue, laneIn(0))
-      await a.queue.settle(done, { kind: "done" })
+      await a.queue.end(done, { kind: "done" })
       const [leased] = await take(a.queue, 1, laneIn(1))
-      await a.queue.bury(await takeOne(a.queue, laneIn(2)), letter(spread(1)[2]!))
+      await a.queue.end(await takeOne(a.queue, laneIn(2)), { kind: "dead", letter: letter(spread(1)[2]!) })
       const [name, held3] = [laneIn(3), await takeOne(a.queue, laneIn(3))]
-      await a.queue.hold(held3)
+      await a.queue.end(held3, { kind: "hold" })
       await a.die()
       await expect(b.queue.depth(name)).rejects.toThrow(StorageError)
       expect(b.queue.health()).toHaveLength(1)
@@ -142,7 +142,7 @@ if (natsAvailable() === undefined) {
       expect(await take(b.queue, 9, laneIn(0))).toEqual([])
       const again = await takeOne(b.queue, laneIn(1))
       expect(again.token).not.toBe(leased!.token)
-      await expect(b.queue.settle(leased!, { kind: "done" })).rejects.toThrow(LeaseLostError)
+      await expect(b.queue.end(leased!, { kind: "done" })).rejects.toThrow(LeaseLostError)
       expect(await b.queue.deadLetters({ tenant: "acme", limit: 9 })).toEqual([letter(spread(1)[2]!)])
       expect(await b.queue.open(spread(1)[3]!)).toMatchObject({ state: "held" })
       await b.queue.enqueue(spread(1), { reader: "router", cursor: cursorAt(1) })
@@ -155,11 +155,14 @@ if (natsAvailable() === undefined) {
       seizeForB()
       await held(b, shards)
       const more = await take(a.queue, 9, laneIn(0))
-      await expect(a.queue.settle(leases[0]!, { kind: "done" })).rejects.toThrow(LeaseLostError)
-      await expect(a.queue.hold(leases[1]!)).rejects.toThrow(LeaseLostError)
-      await expect(a.queue.settle(leases[2]!, { kind: "retry", delayMs: 1 })).rejects.toThrow(LeaseLostError)
-      await expect(a.queue.bury(leases[3]!, letter(spread(1)[3]!))).rejects.toThrow(LeaseLostError)
-      for (const lease of more) await expect(a.queue.release(lease, 0)).rejects.toThrow(LeaseLostError)
+      await expect(a.queue.end(leases[0]!, { kind: "done" })).rejects.toThrow(LeaseLostError)
+      await expect(a.queue.end(leases[1]!, { kind: "hold" })).rejects.toThrow(LeaseLostError)
+      await expect(a.queue.end(leases[2]!, { kind: "retry", delayMs: 1 })).rejects.toThrow(LeaseLostError)
+      await expect(a.queue.end(leases[3]!, { kind: "dead", letter: letter(spread(1)[3]!) })).rejects.toThrow(
+        LeaseLostError,
+      )
+      for (const lease of more)
+        await expect(a.queue.end(lease, { kind: "release", delayMs: 0 })).rejects.toThrow(LeaseLostError)
       expect(await take(a.queue, 9, laneIn(0))).toEqual([])
       for (let number = 0; number < shards; number++) {
         expect(ids(await take(b.queue, 9, laneIn(number)))).toEqual([spread(1)[number]!.id, spread(2)[number]!.id])
@@ -230,7 +233,11 @@ if (natsAvailable() === undefined) {
       expect(await b.queue.position("router")).toBe(cursorAt(12_000))
       const leases = await take(a.queue, 1_500)
       const long = { detail: "x".repeat(4_000), kind: "failed", permanent: true } as const
-      await Promise.all(leases.map((lease) => a.queue.bury(lease, { ...letter(lease.delivery), lastOutcome: long })))
+      await Promise.all(
+        leases.map((lease) =>
+          a.queue.end(lease, { kind: "dead", letter: { ...letter(lease.delivery), lastOutcome: long } }),
+        ),
+      )
       const found = await b.queue.deadLetters({ tenant: "acme", limit: 1_200 })
       expect(found.map(({ id }) => id)).toEqual(all.slice(0, 1_200).map(({ id }) => id))
       let carried = 0

@@ -4,8 +4,8 @@ import type { NatsConnection } from "@nats-io/nats-core"
 import type { Clock } from "../../../core/clock.ts"
 import type { Cursor } from "../../../core/cursor.ts"
 import type { DeadLetterQuery } from "../../../core/dead-letters.ts"
-import type { Lease } from "../../../core/deliveries.ts"
-import { type DeadLetter, type Delivery, laneOf, type TriggerName, type Verdict } from "../../../core/delivery.ts"
+import type { Ending, Lease } from "../../../core/deliveries.ts"
+import { type DeadLetter, type Delivery, laneOf, type TriggerName } from "../../../core/delivery.ts"
 import { ClosedError, LeaseLostError, OverloadError, StorageError } from "../../../core/errors.ts"
 import type { Figures, LaneBacklog } from "../../../core/figures.ts"
 import type { LaneReport, LaneStatus } from "../../../core/lane-status.ts"
@@ -136,23 +136,11 @@ class ShardedQueue implements JetStreamQueue {
   }
 
   extend(lease: Lease, leaseMs: number): Promise<void> {
-    return this.#end(lease, ({ queue }) => queue.extend(lease, leaseMs))
+    return this.#ofLease(lease, ({ queue }) => queue.extend(lease, leaseMs))
   }
 
-  settle(lease: Lease, verdict: Exclude<Verdict, { kind: "dead" }>): Promise<void> {
-    return this.#end(lease, ({ queue }) => queue.settle(lease, verdict))
-  }
-
-  bury(lease: Lease, letter: DeadLetter): Promise<void> {
-    return this.#end(lease, ({ queue }) => queue.bury(lease, letter))
-  }
-
-  release(lease: Lease, delayMs: number): Promise<void> {
-    return this.#end(lease, ({ queue }) => queue.release(lease, delayMs))
-  }
-
-  hold(lease: Lease): Promise<void> {
-    return this.#end(lease, ({ queue }) => queue.hold(lease))
+  end(lease: Lease, ending: Ending): Promise<void> {
+    return this.#ofLease(lease, ({ queue }) => queue.end(lease, ending))
   }
 
   async resume(tenant: string, trigger: string, incarnation: string): Promise<number> {
@@ -299,12 +287,12 @@ class ShardedQueue implements JetStreamQueue {
     if (this.#positions.size > readersMax) this.#positions.delete(oldest!)
   }
 
-  async #end(lease: Lease, end: (shard: Shard) => Promise<void>): Promise<void> {
+  async #ofLease(lease: Lease, call: (shard: Shard) => Promise<void>): Promise<void> {
     this.#check()
     const shard = this.#places.here(this.#numberOf(laneOf(lease.delivery)))
     if (shard === undefined) throw new LeaseLostError(lease.delivery.id)
     try {
-      await end(shard)
+      await call(shard)
     } catch (error) {
       // It went with the shard, and whoever has that now gives the delivery again.
       if (error instanceof ClosedError || shard.lost.aborted || this.#places.here(shard.number) !== shard) {

@@ -8,7 +8,7 @@ import {
   UnavailableError,
 } from "../../../core/errors.ts"
 
-/** A delivery in a request; the id only where it does not follow from the rest. */
+/** A delivery in a request; the id only where it does not follow from the rest, `null` where an order key comes after it. */
 export type PackedDelivery = readonly [
   tenant: string,
   trigger: string,
@@ -16,20 +16,25 @@ export type PackedDelivery = readonly [
   destination: string,
   cursor: string,
   fingerprint: number,
-  id?: string,
+  id?: string | null,
+  orderKey?: string,
 ]
 
-export function pack({ id, tenant, trigger, incarnation, destination, cursor, fingerprint }: Delivery): PackedDelivery {
+export function pack(delivery: Delivery): PackedDelivery {
+  const { id, tenant, trigger, incarnation, destination, cursor, fingerprint, orderKey } = delivery
   const packed = [tenant, trigger, incarnation, destination, cursor, fingerprint] as const
-  return id === deliveryId(cursor, trigger, incarnation) ? packed : [...packed, id]
+  const named = id === deliveryId(cursor, trigger, incarnation) ? undefined : id
+  if (orderKey !== undefined) return [...packed, named ?? null, orderKey]
+  return named === undefined ? packed : [...packed, named]
 }
 
 /** The inverse of {@link pack}. */
 export function unpack(packed: PackedDelivery): Delivery {
-  const [tenant, trigger, incarnation, destination, text, fingerprint, named] = packed
+  const [tenant, trigger, incarnation, destination, text, fingerprint, named, orderKey] = packed
   const cursor = text as Cursor
   const id = named ?? deliveryId(cursor, trigger, incarnation)
-  return { id, tenant, trigger, incarnation, destination, cursor, fingerprint }
+  const delivery = { id, tenant, trigger, incarnation, destination, cursor, fingerprint }
+  return orderKey === undefined ? delivery : { ...delivery, orderKey }
 }
 
 /** An error in an answer: errors are told apart by class, so the class goes along by its name. */

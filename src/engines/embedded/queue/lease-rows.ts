@@ -1,0 +1,57 @@
+import type { Clock } from "../../../core/clock.ts"
+import type { Lease } from "../../../core/deliveries.ts"
+import type { Lane } from "./lane.ts"
+import type { Lanes } from "./lanes.ts"
+import type { Leases } from "./leases.ts"
+import type { Order } from "./order.ts"
+
+/** What leasing works on. */
+export interface LeasePlace {
+  readonly lanes: Lanes
+  readonly order: Order
+  readonly leases: Leases
+  readonly clock: Clock
+}
+
+interface Wanted {
+  readonly max: number
+  readonly leaseMs: number
+}
+
+/** How often one call looks for others where those that it had were not the first of their order. */
+const passesMax = 16
+
+/** See Deliveries.lease. */
+export function leaseRows(place: LeasePlace, lane: Lane, wanted: Wanted): readonly Lease[] {
+  const leases: Lease[] = []
+  let isShort = true
+  for (let passes = 0; isShort && passes < passesMax; passes++) {
+    isShort = leaseSome(place, lane, wanted, leases) && lane.hasDue
+  }
+  // From here on new work is news. Where less than asked for came, what is still being written is news too.
+  if (leases.length < wanted.max || !lane.hasDue) lane.told = false
+  if (isShort) place.lanes.wakeSoon(lane)
+  return leases
+}
+
+/** Answers whether rows that are not the first of their order made room for others. */
+function leaseSome({ lanes, order, leases, clock }: LeasePlace, lane: Lane, wanted: Wanted, given: Lease[]): boolean {
+  const { max, leaseMs } = wanted
+  lanes.prepare(lane, max - given.length)
+  order.fill(lane, max - given.length - lane.ready.size)
+  const now = clock.steady()
+  let wasSetAside = false
+  while (given.length < max) {
+    const row = lanes.take(lane)
+    if (row === undefined) return wasSetAside
+    if (!order.begin(row)) {
+      lanes.setAside(row)
+      wasSetAside = true
+      continue
+    }
+    leases.begin(row, now, leaseMs)
+    const { delivery, attempts, forgiven: attemptsForgiven, firstDueAt, token } = row
+    given.push({ delivery, attempt: attempts + 1, attemptsForgiven, firstDueAt, token })
+  }
+  return false
+}

@@ -1,0 +1,115 @@
+import type { Delivery } from "../../../core/delivery.ts"
+import type { Store } from "../store.ts"
+import type { Lane, Row } from "./lane.ts"
+import type { Lanes } from "./lanes.ts"
+import type { Parking } from "./parking.ts"
+import { decodeRow, laneKey, orderMark, orderPrefix, parkedPrefix, pastSeparator, splitOrderKey } from "./row.ts"
+
+/** Keys whose first delivery is looked at in one turn of the event loop. */
+const stepKeys = 1_000
+
+/**
+ * Sees to it that of the deliveries of one order key only the first is ever leased: the one of the oldest event, among those
+ * that are open and those whose death holds the key.
+ *
+ * Which that is the store says; those behind it stay there until it is over. In memory is only whose deliveries are leased now.
+ * Whoever ends, adds or takes away a delivery calls {@link Order.advance} for its key, once that is written.
+ */
+export class Order {
+  readonly #store: Store
+  readonly #lanes: Lanes
+  readonly #parking: Pick<Parking, "now">
+  /** By key, the id of the delivery that is leased, or whose end is being written. */
+  readonly #leased = new Map<string, string>()
+
+  constructor(store: Store, lanes: Lanes, parking: Pick<Parking, "now">) {
+    this.#store = store
+    this.#lanes = lanes
+    this.#parking = parking
+  }
+
+  /** Looks which lanes have anything in order. */
+  start(): void {
+    for (const lane of this.#lanes.all()) {
+      const start = orderMark + lane.prefix
+      const [first] = this.#store.range("parked", { start, end: orderMark + lane.end, limit: 1 })
+      if (first !== undefined) lane.keys.again()
+    }
+  }
+
+  /** Whether no other of its key is before it. */
+  isFirst(lane: string, delivery: Delivery): boolean {
+    const prefix = orderPrefix(lane, delivery)
+    return prefix === undefined || this.#first(prefix) === delivery.id
+  }
+
+  /** Notes that the row is about to be leased; false where another one of its key goes first. */
+  begin({ lane, delivery }: Row): boolean {
+    const prefix = orderPrefix(lane.name, delivery)
+    if (prefix === undefined) return true
+    if (this.#leased.has(prefix) || this.#first(prefix) !== delivery.id) return false
+    this.#leased.set(prefix, delivery.id)
+    return true
+  }
+
+  /** The lease is over, and what became of the delivery is written. */
+  end({ lane, delivery }: Row): void {
+    const prefix = orderPrefix(lane.name, delivery)
+    if (prefix === undefined || this.#leased.get(prefix) !== delivery.id) return
+    this.#leased.delete(prefix)
+    this.#advance(lane, prefix)
+  }
+
+  /** The first delivery of this one's key becomes ready, where it may be. */
+  advance(lane: Lane, delivery: Delivery): void {
+    const prefix = orderPrefix(lane.name, delivery)
+    if (prefix !== undefined) this.#advance(lane, prefix)
+  }
+
+  /** Looks for keys of the lane whose first delivery may be ready and is not in memory, until `room` are. */
+  fill(lane: Lane, room: number): void {
+    let left = room
+    // Ends: with the round, or for others to have their turn.
+    for (let seen = 0; lane.keys.left !== undefined && left > 0; seen++) {
+      if (seen === stepKeys) {
+        this.#lanes.wakeSoon(lane)
+        return
+      }
+      const [entry] = this.#store.range("parked", { ...lane.keys.left, limit: 1 })
+      if (entry === undefined) {
+        lane.keys.end()
+        continue
+      }
+      const { prefix } = splitOrderKey(entry.key)
+      lane.keys.passed(prefix)
+      if (this.#load(lane, prefix)) left--
+    }
+  }
+
+  #advance(lane: Lane, prefix: string): void {
+    // Others wait for their turn already: this key has its own when all of them had theirs.
+    if (lane.keys.left !== undefined || !this.#lanes.hasRoom(lane)) lane.keys.again()
+    else if (!this.#load(lane, prefix)) return
+    this.#lanes.wake(lane)
+  }
+
+  /** Takes the key's first delivery into memory, where it is due and not there. */
+  #load(lane: Lane, prefix: string): boolean {
+    const id = this.#first(prefix)
+    if (id === undefined || lane.rows.has(id) || this.#leased.has(prefix)) return false
+    const key = laneKey(lane.name, id)
+    const parked = this.#store.get("parked", parkedPrefix + key)
+    const bytes = parked ?? this.#store.get("deliveries", key)
+    if (bytes === undefined) return false
+    const { delivery, state } = decodeRow(lane.name, id, bytes)
+    if (parked && (state.held || (!state.behind && state.dueAt > this.#parking.now()))) return false
+    this.#lanes.load(lane, delivery, state, parked !== undefined)
+    return true
+  }
+
+  #first(prefix: string): string | undefined {
+    const end = prefix.slice(0, -1) + pastSeparator
+    const [entry] = this.#store.range("parked", { start: prefix, end, limit: 1 })
+    return entry?.key.slice(prefix.length)
+  }
+}
