@@ -37,10 +37,14 @@ export interface NatsOptions {
   readonly config?: string | ((folder: string) => string)
 }
 
-/** The server's program: what NATS_SERVER names, else in PATH, else where Go installs it; undefined where it is nowhere. */
+/**
+ * The server's program: what NATS_SERVER names, else in PATH, else where Go installs it; undefined where it is nowhere. Throws
+ * where NATS_SERVER names what does not run: whoever names it wants no test skipped.
+ */
 export function natsAvailable(): string | undefined {
   const given = process.env.NATS_SERVER
-  if (given !== undefined) return existsSync(given) ? given : undefined
+  if (given !== undefined && !runs(given)) throw new Error(`NATS_SERVER names ${given}, which does not run`)
+  if (given !== undefined) return given
   const folders = [...(process.env.PATH ?? "").split(delimiter), join(homedir(), "go", "bin")]
   return folders.map((folder) => join(folder, "nats-server")).find((path) => existsSync(path) && runs(path))
 }
