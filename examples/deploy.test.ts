@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import { runCli, shellWords } from "../src/cli/terminal.fixture.ts"
 import { loadSettings } from "../src/config/load.ts"
-import { startHub } from "../src/main.ts"
+import { serveHub } from "../src/main.ts"
 import { natsAvailable } from "../src/testing/nats.ts"
 
 const program = natsAvailable()
@@ -40,7 +40,7 @@ describe.skipIf(program === undefined)("deploy/ (skipped where there is no nats-
       readFile: () => undefined,
     })
     if (loaded.kind === "faults") throw new Error(JSON.stringify(loaded.faults))
-    const hub = await startHub(loaded.settings)
+    const hub = await serveHub(loaded.settings)
     try {
       const key = readFileSync(join(home, "hub", "admin.key"), "utf8").trim()
       const answer = await fetch(`${hub.address}/v1/topics/orders/events`, {

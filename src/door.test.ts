@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { afterEach, beforeEach, expect, test, vi } from "vitest"
 import { loadSettings } from "./config/load.ts"
 import { type Door, makeDoor } from "./door.ts"
-import { startHub } from "./main.ts"
+import { serveHub } from "./main.ts"
 import { startHubOn } from "./restart.fixture.ts"
 
 let door: Door
@@ -70,7 +70,7 @@ test("a client that always has another request does not hold up a stop", async (
 test("a hub listens before it opens anything", async () => {
   const data = join(home, "data")
   const { port } = new URL(url)
-  await expect(startHub(settingsOf({ data, port }))).rejects.toMatchObject({ code: "EADDRINUSE" })
+  await expect(serveHub(settingsOf({ data, port }))).rejects.toMatchObject({ code: "EADDRINUSE" })
   expect(existsSync(data)).toBe(false)
 })
 
@@ -80,7 +80,7 @@ test("a start that makes the state anew is ended by its signal, and the next one
   await hub.stop()
   rmSync(join(home, "state"), { recursive: true })
   const reason = new Error("stop")
-  await expect(startHub(settingsOf({ data: home, port: "0" }), AbortSignal.abort(reason))).rejects.toBe(reason)
+  await expect(serveHub(settingsOf({ data: home, port: "0" }), AbortSignal.abort(reason))).rejects.toBe(reason)
   const again = await startHubOn(home)
   expect((await again.call("GET", "/v1/topics/orders")).status).toBe(200)
   expect((await again.call("GET", "/readyz")).body).toMatchObject({ ready: true, degraded: [] })

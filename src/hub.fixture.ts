@@ -4,7 +4,7 @@ import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { loadSettings } from "./config/load.ts"
-import { startHub } from "./main.ts"
+import { serveHub } from "./main.ts"
 
 /** An answer, its body parsed where it is JSON. */
 export interface Answer {
@@ -34,7 +34,7 @@ export async function startTestHub(flags: Readonly<Record<string, string>> = {})
     readFile: () => undefined,
   })
   if (loaded.kind === "faults") throw new Error(JSON.stringify(loaded.faults))
-  const hub = await startHub(loaded.settings)
+  const hub = await serveHub(loaded.settings)
   const key = (await readFile(join(data, "admin.key"), "utf8")).trim()
   return {
     url: hub.address,

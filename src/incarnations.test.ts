@@ -7,7 +7,7 @@ import { join } from "node:path"
 import fc from "fast-check"
 import { afterEach, expect, test } from "vitest"
 import { loadSettings } from "./config/load.ts"
-import { startHub } from "./main.ts"
+import { serveHub } from "./main.ts"
 import { natsAvailable, startNats } from "./testing/nats.ts"
 
 /*
@@ -49,7 +49,7 @@ async function start(more: Readonly<Record<string, string>> = {}) {
     readFile: () => undefined,
   })
   if (loaded.kind === "faults") throw new Error(JSON.stringify(loaded.faults))
-  const hub = await startHub(loaded.settings)
+  const hub = await serveHub(loaded.settings)
   closing.push(() => hub.stop())
   const key = readFileSync(join(data, "admin.key"), "utf8").trim()
   const receiver = await startReceiver()

@@ -10,9 +10,9 @@ import { DirectoryLockedError, lockForReading } from "./engines/embedded/lock.ts
 import { openEmbeddedSource } from "./engines/embedded/source.ts"
 import { planScaling, type ScaleOptions, type Scaling } from "./engines/jetstream/scale.ts"
 import { openJetStreamSource } from "./engines/jetstream/source.ts"
-import { embeddedOptions, openEngine } from "./main.ts"
 import { Ledger } from "./migrate/ledger.ts"
 import { MigrationRefusedError } from "./migrate/refusal.ts"
+import { embeddedOptions, openEngine } from "./opening.ts"
 import { createSystemChance, systemClock } from "./telemetry/clock.ts"
 
 const clock = systemClock

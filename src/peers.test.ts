@@ -6,13 +6,13 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { expect, test, vi } from "vitest"
 import { loadSettings } from "./config/load.ts"
-import { startHub } from "./main.ts"
+import { serveHub } from "./main.ts"
 
 test("whoever sends a thousand requests to a hub and reads nothing has few of them answered", async () => {
   const data = mkdtempSync(join(tmpdir(), "redcar-peers-"))
   const loaded = loadSettings({ flags: { data, port: "0", logLevel: "silent" }, env: {}, readFile: () => undefined })
   if (loaded.kind === "faults") throw new Error(JSON.stringify(loaded.faults))
-  const hub = await startHub(loaded.settings)
+  const hub = await serveHub(loaded.settings)
   const responses: ServerResponse[] = []
   const sockets = new Set<Socket>()
   const onRequest = (message: unknown) => {

@@ -4,7 +4,7 @@ import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import { join } from "node:path"
 import { loadSettings } from "./config/load.ts"
-import { startHub } from "./main.ts"
+import { serveHub } from "./main.ts"
 
 /** Takes deliveries where it is `open`; else it refuses them in a way that says nothing of being down. */
 export interface Receiver {
@@ -52,7 +52,7 @@ export async function startHubOn(data: string, flags: Readonly<Record<string, st
   const given = { data, port: "0", logLevel: "silent", ...flags }
   const loaded = loadSettings({ flags: given, env: {}, readFile: () => undefined })
   if (loaded.kind === "faults") throw new Error(JSON.stringify(loaded.faults))
-  const { address, stop } = await startHub(loaded.settings)
+  const { address, stop } = await serveHub(loaded.settings)
   const key = readFileSync(join(data, "admin.key"), "utf8").trim()
   const authorization = `Bearer ${key}`
   const call = async (method: string, path: string, body?: unknown): Promise<Asked> => {

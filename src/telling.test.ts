@@ -3,7 +3,7 @@ import type { Cursor } from "./core/cursor.ts"
 import type { Condition } from "./core/troubles.ts"
 import { type Router, type RoutingPlace, startRouter } from "./route/router.ts"
 import { createMetrics } from "./telemetry/metrics.ts"
-import { Overloads, tellConditions } from "./telling.ts"
+import { type Looked, Overloads, tellConditions } from "./telling.ts"
 import { createSimulatedClock } from "./testing/clock.ts"
 import { createEvent, createMemoryLog, createRig, ordersAddress } from "./testing/rig.ts"
 
@@ -33,7 +33,7 @@ function start() {
     },
   }
   const router = { places: () => [{ partition: 0, here: cursor(hub.here), catching: hub.catching }] }
-  const stop = tellConditions({ engine, router, clock } as unknown as Parameters<typeof tellConditions>[0], log)
+  const { stop } = tellConditions({ engine, router, clock, log } as unknown as Looked)
   return { clock, hub, said: log.said, stop }
 }
 
@@ -70,13 +70,13 @@ test("a hub to which nothing is published is not behind, nor one whose events we
   const { engine, power } = await rig.boot()
   const log = createMemoryLog()
   const router = startRouter({ engine, clock: power.clock, log })
-  const stopped = tellConditions({ engine, router, clock: power.clock }, log)
+  const telling = tellConditions({ engine, router, clock: power.clock, log })
   await rig.run(engine.catalog.put("topic/default/orders", { id: "orders" }))
   await rig.clock.advance(300_000)
   expect(log.lines).toEqual([])
-  await rig.run(Promise.all([stopped(), router.stop()]))
+  await rig.run(Promise.all([telling.stop(), router.stop()]))
   const standing = { places: () => [{ partition: 0, here: engine.log.oldest(), catching: [] }] }
-  const stop = tellConditions({ engine, router: standing as unknown as Router, clock: power.clock }, log)
+  const { stop } = tellConditions({ engine, router: standing as unknown as Router, clock: power.clock, log })
   await rig.run(engine.log.append(ordersAddress, [createEvent("a"), createEvent("b")]))
   await rig.clock.advance(300_000)
   expect(log.lines).toEqual(["warn: routing is more than 30 s behind what is published"])

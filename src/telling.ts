@@ -11,7 +11,6 @@ import type { PublishObserver } from "./ingest/publish.ts"
 import { Lag, type LagSource } from "./route/lag.ts"
 import type { CatchingUp, Router, RoutingPlace } from "./route/router.ts"
 import { ClockWatch } from "./telemetry/clock-watch.ts"
-import { descriptorsUsedUp } from "./telemetry/descriptors.ts"
 import { watchLanes } from "./telemetry/lanes.ts"
 import type { Metrics } from "./telemetry/metrics.ts"
 import { loopFigures, startWatchdog } from "./telemetry/watchdog.ts"
@@ -61,34 +60,40 @@ const lagMsMax = 30_000
 /** Triggers that are told of by name at a time. */
 const namedMax = 10
 
-/** Tells the log what comes and goes, each time it begins and each time it is over; answers what ends that. */
-export function tellConditions(
-  { engine, router, clock }: Pick<Watched, "engine" | "router" | "clock">,
-  log: Logger,
-): () => Promise<void> {
+/** What the log is told of. */
+export interface Looked extends Pick<Watched, "engine" | "router" | "clock"> {
+  readonly log: Logger
+  /** Of the process; default: nothing. */
+  readonly conditions?: () => readonly Condition[]
+}
+
+/** Tells the log what comes and goes, each time it begins and each time it is over. */
+export function tellConditions({ engine, router, clock, log, conditions: more = () => [] }: Looked): {
+  readonly done: Promise<void>
+  stop(): Promise<void>
+} {
   const stop = new AbortController()
   const conditions = new Conditions(log)
   const watch = new ClockWatch(clock, log)
   const followers = new Followers(engine, clock, stop.signal)
   const readers = new LateReaders()
-  const looking = (async () => {
+  const look = async () => {
     for (let looks = 0; !stop.signal.aborted; looks++) {
       await sleep(clock, lookMs, stop.signal)
       if (stop.signal.aborted) return
       watch.look()
       const places = router?.places() ?? []
       if (looks % looksForEnd === 0) await followers.look(places)
-      conditions.see([
-        ...engine.troubles(),
-        ...followers.behind(),
-        ...readers.look(places, clock.steady()),
-        ...descriptorsUsedUp(),
-      ])
+      conditions.see([...engine.troubles(), ...followers.behind(), ...readers.look(places, clock.steady()), ...more()])
     }
-  })()
-  return async () => {
-    stop.abort()
-    await looking
+  }
+  const done = look()
+  return {
+    done,
+    async stop() {
+      stop.abort()
+      await done.catch(() => {})
+    },
   }
 }
 
@@ -182,12 +187,12 @@ export class Overloads {
   }
 
   /** Counts what publishing refuses, beside what `observe` is told. */
-  publishing(observe: PublishObserver): PublishObserver {
+  publishing(observe?: PublishObserver): PublishObserver {
     return {
       ...observe,
       published: (counts) => {
         if (counts.code === "overloaded") this.met("publishing")
-        observe.published(counts)
+        observe?.published(counts)
       },
     }
   }

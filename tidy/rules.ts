@@ -95,7 +95,7 @@ function valueImports(program: Node): readonly string[] {
 
 const stages = ["ingest", "route", "deliver", "retention", "analytics"]
 
-/** What a folder of src/ may import of the others, besides core. main.ts may everything. */
+/** What a folder of src/ may import of the others, besides core. What stands beside the folders (main.ts, hub.ts) may everything. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   core: [],
   formats: [],

@@ -7,7 +7,7 @@ import type { Engine } from "../core/engine.ts"
 import { openEmbeddedDirectory } from "../engines/embedded/engine.ts"
 import { createSimulatedClock, type SimulatedClock } from "../testing/clock.ts"
 import { type AdminKey, loadAdminKey } from "./admin-key.ts"
-import { type Authorize, createAuthorizer } from "./authorize.ts"
+import { type Authorize, openKeys } from "./authorize.ts"
 import { KeyRing } from "./key-ring.ts"
 import { formatKey, hashKey, isKey, type StoredKey } from "./keys.ts"
 
@@ -29,15 +29,8 @@ afterEach(async () => {
 
 const load = (): Promise<AdminKey> => loadAdminKey({ directory, catalog: engine.catalog, clock, random: randomBytes })
 const path = () => join(directory, "admin.key")
-const authorizer = (): Promise<Authorize> =>
-  createAuthorizer({
-    catalog: engine.catalog,
-    clock,
-    stop: stop.signal,
-    failed: (error) => {
-      throw error
-    },
-  })
+const authorizer = async (): Promise<Authorize> =>
+  (await openKeys({ catalog: engine.catalog, clock, stop: stop.signal })).authorize
 
 async function ready(): Promise<string> {
   const admin = await load()

@@ -1,4 +1,4 @@
-import type { Catalog, Change } from "../core/catalog.ts"
+import type { Catalog } from "../core/catalog.ts"
 import type { Clock } from "../core/clock.ts"
 import { KeyRing } from "./key-ring.ts"
 import { hashKey, isKey, keyPrefix, type Right, type StoredKey } from "./keys.ts"
@@ -15,13 +15,18 @@ export interface Caller {
 /** Whose key an `Authorization` header holds; undefined: nobody's. Does not wait for anything. */
 export type Authorize = (authorizationHeader: string | undefined) => Caller | undefined
 
-export interface AuthorizerOptions {
+/** The catalog's keys, in memory. */
+export interface Keys {
+  readonly authorize: Authorize
+  /** Ends when the view does; rejects when the keys could not be watched: what is known stays in force. */
+  readonly watching: Promise<void>
+}
+
+export interface KeysOptions {
   readonly catalog: Catalog
   readonly clock: Clock
   /** Ends the watching of the keys. */
   readonly stop: AbortSignal
-  /** Told when the keys can no longer be watched: what is known stays in force. */
-  readonly failed: (error: unknown) => void
 }
 
 /** Headers remembered at most; beyond that they are checked anew. */
@@ -36,15 +41,25 @@ const missesPerSecond = 5_000
  * Resolves once the keys are known. A known header costs one look into a map; an unknown one a SHA-256. A key that is
  * changed or deleted is refused as soon as the catalog tells.
  */
-export async function createAuthorizer(options: AuthorizerOptions): Promise<Authorize> {
+export async function openKeys({ catalog, clock, stop }: KeysOptions): Promise<Keys> {
   const keys = new KeyRing()
   const known = new Map<string, Caller>()
-  const mayMiss = createMissLimit(options.clock)
-  await watchKeys(options, (change) => {
-    known.clear()
-    if (change.kind === "put") keys.put(change.item.key, change.item.value)
-    else if (change.kind === "delete") keys.delete(change.key)
-  })
+  const current = Promise.withResolvers<void>()
+  const watch = async () => {
+    for await (const change of catalog.watch<StoredKey>(keyPrefix, stop)) {
+      known.clear()
+      if (change.kind === "put") keys.put(change.item.key, change.item.value)
+      else if (change.kind === "delete") keys.delete(change.key)
+      else current.resolve()
+    }
+  }
+  const watching = watch()
+  await Promise.race([current.promise, watching])
+  return { authorize: createAuthorize(keys, known, createMissLimit(clock)), watching }
+}
+
+/** `known`: whose each header is that was right. */
+function createAuthorize(keys: KeyRing, known: Map<string, Caller>, mayMiss: MissLimit): Authorize {
   return (header) => {
     if (header === undefined) return undefined
     const caller = known.get(header)
@@ -67,28 +82,13 @@ function find(keys: KeyRing, key: string): Caller | undefined {
   return found && { tenant: found.tenant, key: found.id, rights: found.rights ?? [] }
 }
 
-/** Resolves at the end of what is there now; goes on in the background. */
-function watchKeys(
-  { catalog, stop, failed }: AuthorizerOptions,
-  apply: (change: Change<StoredKey>) => void,
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const watch = async () => {
-      for await (const change of catalog.watch<StoredKey>(keyPrefix, stop)) {
-        apply(change)
-        if (change.kind === "current") resolve()
-      }
-      resolve()
-    }
-    watch().catch((error: unknown) => {
-      failed(error)
-      reject(error)
-    })
-  })
+interface MissLimit {
+  ask(): boolean
+  count(): void
 }
 
 /** A bucket that fills by {@link missesPerSecond}. */
-function createMissLimit(clock: Clock) {
+function createMissLimit(clock: Clock): MissLimit {
   let left = missesPerSecond
   let at = clock.steady()
   return {

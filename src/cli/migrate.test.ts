@@ -8,7 +8,7 @@ import { join } from "node:path"
 import { connect } from "@nats-io/transport-node"
 import { afterEach, beforeEach, expect, test } from "vitest"
 import { loadSettings } from "../config/load.ts"
-import { type Hub, startHub } from "../main.ts"
+import { type ServedHub, serveHub } from "../main.ts"
 import { natsAvailable, startNats } from "../testing/nats.ts"
 import { runCli } from "./terminal.fixture.ts"
 
@@ -42,11 +42,11 @@ async function startReceiver() {
   return { taken, refused, port: (server.address() as AddressInfo).port }
 }
 
-async function start(data: string, more: Readonly<Record<string, string>> = {}): Promise<Hub> {
+async function start(data: string, more: Readonly<Record<string, string>> = {}): Promise<ServedHub> {
   const flags = { data, port: "0", logLevel: "silent", ...more }
   const loaded = loadSettings({ flags, env: {}, readFile: () => undefined })
   if (loaded.kind === "faults") throw new Error(JSON.stringify(loaded.faults))
-  const hub = await startHub(loaded.settings)
+  const hub = await serveHub(loaded.settings)
   closing.push(() => hub.stop())
   return hub
 }
@@ -64,7 +64,7 @@ interface Shown {
   readonly attempts: readonly { readonly number: number; readonly startedAt: string }[]
 }
 
-async function call(hub: Hub, method: string, path: string, body?: unknown): Promise<Answer> {
+async function call(hub: ServedHub, method: string, path: string, body?: unknown): Promise<Answer> {
   const key = readFileSync(join(home, "a", "admin.key"), "utf8").trim()
   const headers = {
     authorization: `Bearer ${key}`,
@@ -80,7 +80,7 @@ async function call(hub: Hub, method: string, path: string, body?: unknown): Pro
   return text === "" ? {} : (JSON.parse(text) as Answer)
 }
 
-async function publish(hub: Hub, from: number, to: number): Promise<void> {
+async function publish(hub: ServedHub, from: number, to: number): Promise<void> {
   for (let n = from; n < to; n++) {
     const event = { specversion: "1.0", id: `e${n}`, source: "/shop", type: n % 2 === 0 ? "even" : "odd", data: { n } }
     await call(hub, "POST", `/v1/topics/orders:${n % 3}/events`, event)
@@ -89,12 +89,12 @@ async function publish(hub: Hub, from: number, to: number): Promise<void> {
 
 type Read = Readonly<Record<string, unknown>> & { readonly id: string; readonly redcarcursor: string }
 
-async function eventsOf(hub: Hub): Promise<readonly Read[]> {
+async function eventsOf(hub: ServedHub): Promise<readonly Read[]> {
   return (await call(hub, "GET", "/v1/topics/orders/events?from=oldest&limit=1000")) as unknown as readonly Read[]
 }
 
 /** What became of each event, without the names that differ from engine to engine. */
-async function fatesOf(hub: Hub): Promise<readonly unknown[]> {
+async function fatesOf(hub: ServedHub): Promise<readonly unknown[]> {
   const fates = []
   for (const event of await eventsOf(hub)) {
     const { items = [] } = await call(hub, "GET", `/v1/events/${event.redcarcursor}/deliveries`)
@@ -114,7 +114,7 @@ async function until(condition: () => boolean | Promise<boolean>): Promise<void>
   }
 }
 
-async function makeResources(hub: Hub, port: number): Promise<void> {
+async function makeResources(hub: ServedHub, port: number): Promise<void> {
   for (const id of ["now", "later", "never", "rest"]) {
     const config = { url: `http://127.0.0.1:${port}/${id}` }
     await call(hub, "POST", "/v1/destinations", { id, kind: "webhook", config })
@@ -128,11 +128,11 @@ async function makeResources(hub: Hub, port: number): Promise<void> {
   await trigger("rest", { paused: true })
 }
 
-const settled = async (hub: Hub, count: number) =>
+const settled = async (hub: ServedHub, count: number) =>
   (await fatesOf(hub)).filter((fate) => ["done", "parked", "dead"].includes((fate as Shown).state)).length === count
 
 /** Moves a hub that has something of everything to `to`, and starts it there. */
-async function moveAndGoOn(to: string, startThere: () => Promise<Hub>): Promise<void> {
+async function moveAndGoOn(to: string, startThere: () => Promise<ServedHub>): Promise<void> {
   const receiver = await startReceiver()
   const a = join(home, "a")
   let hub = await start(a)

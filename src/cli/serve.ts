@@ -5,6 +5,7 @@ import { defaultText } from "../config/docs.ts"
 import { loadSettings, type SettingsFault } from "../config/load.ts"
 import { type Setting, type Settings, settingsList } from "../config/schema.ts"
 import type { Logger } from "../core/logger.ts"
+import type { ServedHub } from "../main.ts"
 import { type Context, examples } from "./command.ts"
 import { FailedError, UsageError } from "./failures.ts"
 import { asTyped } from "./invocation.ts"
@@ -106,21 +107,15 @@ export function faulty(faults: readonly SettingsFault[]): UsageError {
   return new UsageError(first!, [...more, "`redcar help settings` shows every setting."])
 }
 
-interface Hub {
-  /** `http://127.0.0.1:9000` */
-  readonly address: string
-  stop(): Promise<void>
-}
-
 /** Undefined where it was stopped before it had started. */
 async function startOrSay(
   settings: Settings,
   stopping: AbortSignal,
   flags: Readonly<Record<string, string>>,
-): Promise<Hub | undefined> {
-  const { startHub } = await import("../main.ts")
+): Promise<ServedHub | undefined> {
+  const { serveHub } = await import("../main.ts")
   try {
-    return await startHub(settings, stopping)
+    return await serveHub(settings, stopping)
   } catch (error) {
     if (stopping.aborted && error === stopping.reason) return undefined
     throw listenFailure(error, settings, flags) ?? error

@@ -24,13 +24,14 @@ const listedAtOnce = 256
 const roundsAfter = 2
 
 /** Drops, round after round, what topics no longer keep: in one process of all. */
-export function startRetention(options: RetentionOptions): { stop(): Promise<void> } {
+export function startRetention(options: RetentionOptions): { readonly done: Promise<void>; stop(): Promise<void> } {
   const stop = new AbortController()
   const done = takeTurns(options, stop.signal)
   return {
+    done,
     async stop() {
       stop.abort()
-      await done
+      await done.catch(() => {})
     },
   }
 }
