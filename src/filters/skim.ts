@@ -1,7 +1,6 @@
 import { exactNumber } from "../formats/decimal.ts"
-import { parseExact } from "../formats/exact-json.ts"
+import { type Json, parseExact } from "../formats/exact-json.ts"
 import { skipColon, skipSpace, skipString, skipValue } from "./json-scan.ts"
-import type { Json } from "./view.ts"
 
 /** Members of an object that are asked for. */
 export interface Wanted {

@@ -1,12 +1,14 @@
 import type { AttributeValue, Event } from "../core/event.ts"
 import { Decimal } from "../formats/decimal.ts"
 import { type Json, parseExact } from "../formats/exact-json.ts"
-import { skim, type Wanted } from "./skim.ts"
 import { Work } from "./work.ts"
 
 export type { Json }
 
 const decoder = new TextDecoder()
+
+/** Reads a part of data that is JSON; undefined where that takes parsing all of it. */
+export type Skim = (json: Uint8Array) => Json | undefined
 
 /** Below this size parsing all of the data is as fast as skimming it. */
 const skimmedBytesMin = 160
@@ -19,7 +21,7 @@ export class EventView extends Work {
   readonly event: Event
   #data: Json | undefined
   #dataRead = false
-  #wanted: Wanted | undefined
+  #skim: Skim | undefined
   #skimmed: Json | undefined
 
   constructor(event: Event) {
@@ -58,27 +60,27 @@ export class EventView extends Work {
   }
 
   /**
-   * The data, or what is wanted of it where that is cheaper to have: an object then lacks the members that are not, and
-   * objects of which nothing is.
+   * The data, or the part that `skim` reads where that is cheaper to have: an object then lacks the members that it passes
+   * over.
    */
-  skimmed(wanted: Wanted): Json | undefined {
+  skimmed(skim: Skim): Json | undefined {
     if (this.#dataRead) return this.#data
-    if (this.#wanted === wanted) return this.#skimmed
+    if (this.#skim === skim) return this.#skimmed
     const { data, dataKind } = this.event
     if (data === undefined || dataKind !== "json" || data.length < skimmedBytesMin) return this.data()
     // Skimming twice costs as much as parsing.
-    if (this.#wanted !== undefined) return this.data()
+    if (this.#skim !== undefined) return this.data()
     this.spent += data.length
-    const found = skim(data, wanted)
+    const found = skim(data)
     if (found === undefined) return this.data()
-    this.#wanted = wanted
+    this.#skim = skim
     this.#skimmed = found
     return found
   }
 
   /** How the data has been read until now; `twice`, skimmed and then parsed, for more of it was needed. */
   get read(): "not" | "skimmed" | "whole" | "twice" {
-    if (this.#wanted === undefined) return this.#dataRead ? "whole" : "not"
+    if (this.#skim === undefined) return this.#dataRead ? "whole" : "not"
     return this.#dataRead ? "twice" : "skimmed"
   }
 }

@@ -1,8 +1,8 @@
 import type { Trigger } from "../core/resources.ts"
 import { allTrue, compileNode, treeOf } from "../filters/compile.ts"
-import type { Wanted } from "../filters/skim.ts"
+import { skim } from "../filters/skim.ts"
 import type { Node } from "../filters/tree.ts"
-import type { EventView, Json } from "../filters/view.ts"
+import type { EventView, Json, Skim } from "../filters/view.ts"
 import { coversOf } from "./cover.ts"
 import { DataNode, prune, walk, wantedOf } from "./data-tree.ts"
 import { FieldIndex } from "./field-index.ts"
@@ -45,8 +45,8 @@ export class TriggerIndex implements Nested {
   readonly #depth: number
   readonly #attributes = new Names<FieldIndex>()
   readonly #data = new DataNode()
-  #wanted: Wanted | undefined
-  #wantedIsOld = true
+  #skim: Skim | undefined
+  #skimIsOld = true
   #rest: Ref = nothing
   #size = 0
 
@@ -92,7 +92,7 @@ export class TriggerIndex implements Nested {
     if (field.from === "attribute") this.#attributes.delete(field.name)
     else {
       prune(this.#data, field.path)
-      this.#wantedIsOld = true
+      this.#skimIsOld = true
     }
   }
 
@@ -105,7 +105,7 @@ export class TriggerIndex implements Nested {
     }
     if (node.fields === undefined) {
       node.fields = this.#makeField()
-      this.#wantedIsOld = true
+      this.#skimIsOld = true
     }
     return node.fields
   }
@@ -125,11 +125,12 @@ export class TriggerIndex implements Nested {
   /** The data, in as far as there are keys for it. */
   #read(view: EventView): Json | undefined {
     if (!this.#postings.thrift.pays) return view.data()
-    if (this.#wantedIsOld) {
-      this.#wanted = wantedOf(this.#data)
-      this.#wantedIsOld = false
+    if (this.#skimIsOld) {
+      const wanted = wantedOf(this.#data)
+      this.#skim = wanted && ((json) => skim(json, wanted))
+      this.#skimIsOld = false
     }
-    return this.#wanted === undefined ? view.data() : view.skimmed(this.#wanted)
+    return this.#skim === undefined ? view.data() : view.skimmed(this.#skim)
   }
 
   #collectAttributes(matching: Matching): void {
