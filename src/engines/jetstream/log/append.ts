@@ -4,15 +4,15 @@ import { type Address, isReservedTopic } from "../../../core/address.ts"
 import type { Event } from "../../../core/event.ts"
 import type { Names } from "../names.ts"
 import type { Answer } from "./answer.ts"
-import type { Frame, Lane, Outgoing, TopicOrder } from "./lane.ts"
 import { encodeMessage } from "./message.ts"
+import type { Frame, Outgoing, PublishPipeline, TopicOrder } from "./pipeline.ts"
 import { formatVoids } from "./voids.ts"
 
 /** What is known of an address that is appended to. */
 export interface Target {
   readonly address: Address
   readonly partition: number
-  readonly lane: Lane
+  readonly pipeline: PublishPipeline
   readonly topic: TopicState
   /** Where it is published. */
   readonly subject: string
@@ -51,17 +51,17 @@ export function eventId({ tenant, topic }: Address, { source, id }: { readonly s
 
 export interface TargetOptions {
   readonly names: Names
-  readonly lane: Lane
+  readonly pipeline: PublishPipeline
   readonly partition: number
   readonly topic: TopicState
 }
 
-export function targetOf(address: Address, { names, lane, partition, topic }: TargetOptions): Target {
+export function targetOf(address: Address, { names, pipeline, partition, topic }: TargetOptions): Target {
   const storedSubject = names.subjectOf(address)
   return {
     address,
     partition,
-    lane,
+    pipeline,
     topic,
     subject: names.logSubjectOf(partition, address),
     storedSubject,
@@ -78,8 +78,8 @@ export interface SendOptions {
 
 /** One message for one event. `done` is called once. */
 export function single(options: SendOptions, sending: Sending, done: (answer: Answer) => void): Outgoing {
-  const number = options.target.lane.nextNumber()
-  const voids = options.target.lane.voids.take()
+  const number = options.target.pipeline.nextNumber()
+  const voids = options.target.pipeline.voids.take()
   const frame = frameOf(options, sending, number, voids, sending.lines ?? "")
   return outgoing(options, [number], voids, [frame], () => [frame], done)
 }
@@ -92,9 +92,9 @@ export function batch(
   batchId: () => string,
   done: (answer: Answer) => void,
 ): Outgoing {
-  const { lane } = options.target
-  const numbers = sendings.map(() => lane.nextNumber())
-  const voids = lane.voids.take()
+  const { pipeline } = options.target
+  const numbers = sendings.map(() => pipeline.nextNumber())
+  const voids = pipeline.voids.take()
   const frames = (): readonly Frame[] => {
     // The server remembers a batch that was cut off: sent again, it is another one.
     const id = batchId()

@@ -5,13 +5,13 @@ import { event } from "../../conformance/log-fixture.ts"
 import { createNames } from "../names.ts"
 import type { Answer } from "./answer.ts"
 import { Appender, type AppenderOptions } from "./appender.ts"
-import type { Outgoing } from "./lane.ts"
+import type { Outgoing } from "./pipeline.ts"
 
 /** An appender to a server that answers each message by `answer`, and whose stream holds nothing any more. */
 function appenderTo(answer: (sent: number) => Answer) {
   let sent = 0
   let numbers = 0
-  const lane = {
+  const pipeline = {
     nextNumber: () => ++numbers,
     voids: { take: () => undefined },
     refusing: false,
@@ -20,7 +20,7 @@ function appenderTo(answer: (sent: number) => Answer) {
   const appender = new Appender({
     names: createNames("redcar"),
     clock: systemClock,
-    publisher: { writer: "w", lanes: [lane] },
+    publisher: { writer: "w", pipelines: [pipeline] },
     streams: [{ message: async () => undefined }],
     pendingBytesMax: 1 << 20,
     payloadBytesMax: () => 1 << 20,

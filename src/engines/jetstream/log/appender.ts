@@ -26,7 +26,7 @@ import {
   targetOf,
 } from "./append.ts"
 import { formatCursor } from "./cursor.ts"
-import type { Outgoing } from "./lane.ts"
+import type { Outgoing } from "./pipeline.ts"
 import type { Publisher } from "./publisher.ts"
 import { asciiOf, headerOf } from "./raw-message.ts"
 import { storedAtOf } from "./stored-message.ts"
@@ -113,9 +113,9 @@ export class Appender {
   }
 
   /** What keeps an append from being taken now. */
-  refusal({ lane }: Target, events: readonly Event[]): Error | undefined {
+  refusal({ pipeline }: Target, events: readonly Event[]): Error | undefined {
     if (this.#closed) return new ClosedError()
-    if (lane.refusing) return notStored()
+    if (pipeline.refusing) return notStored()
     return this.#pendingBytes + bytesOf(events) > this.#options.pendingBytesMax ? new OverloadError(100) : undefined
   }
 
@@ -123,12 +123,12 @@ export class Appender {
     const known = this.#known.get(address)
     if (known !== undefined) return known
     const { names, publisher } = this.#options
-    const partition = partitionOf(address, publisher.lanes.length)
+    const partition = partitionOf(address, publisher.pipelines.length)
     const name = names.logSubjectOf(partition, address) + (address.key === undefined ? "" : ` ${address.key}`)
     let target = this.#targets.get(name)
     if (target === undefined) {
       const topic = this.#topic(address)
-      target = targetOf(address, { names, partition, lane: publisher.lanes[partition]!, topic })
+      target = targetOf(address, { names, partition, pipeline: publisher.pipelines[partition]!, topic })
       if (this.#targets.size >= targetsMax) this.#targets.clear()
       this.#targets.set(name, target)
     }
@@ -183,9 +183,9 @@ export class Appender {
   }
 
   /** Copies are not stored before what is there already. */
-  async #findFloor({ partition, lane }: Target, { storedAt }: AppendOptions): Promise<void> {
+  async #findFloor({ partition, pipeline }: Target, { storedAt }: AppendOptions): Promise<void> {
     if (storedAt === undefined || this.#floors[partition] !== undefined) return
-    const floor = await lane.alone(async () => {
+    const floor = await pipeline.alone(async () => {
       const last = await this.streams[partition]!.message({ last_by_subj: ">" })
       return last === undefined ? 0 : storedAtOf(last)
     })
@@ -251,13 +251,13 @@ export class Appender {
       return
     }
     this.#pendingBytes += outgoing.bytes
-    target.lane.put(outgoing)
+    target.pipeline.put(outgoing)
   }
 
-  #tooLarge({ lane }: Target, outgoing: Outgoing): EventTooLargeError | undefined {
+  #tooLarge({ pipeline }: Target, outgoing: Outgoing): EventTooLargeError | undefined {
     const max = this.#options.payloadBytesMax()
     if (outgoing.largestBytes <= max) return undefined
-    lane.drop(outgoing)
+    pipeline.drop(outgoing)
     return new EventTooLargeError(
       `an event takes ${outgoing.largestBytes} bytes, and the NATS server no more than ${max}: raise its max_payload`,
     )
@@ -289,7 +289,7 @@ export class Appender {
     return storedAtOf(message) >= this.clock.now() - windowMs
   }
 
-  /** Sends several as one; for conditions. `held`: whoever asks holds the lane. */
+  /** Sends several as one; for conditions. `held`: whoever asks holds the pipeline. */
   sendWhole(
     target: Target,
     sendings: readonly Sending[],
@@ -310,8 +310,8 @@ export class Appender {
       const refusal = this.#tooLarge(target, outgoing)
       if (refusal !== undefined) return reject(refusal)
       this.#pendingBytes += outgoing.bytes
-      if (held) target.lane.putNow(outgoing)
-      else target.lane.put(outgoing)
+      if (held) target.pipeline.putNow(outgoing)
+      else target.pipeline.put(outgoing)
     })
   }
 }

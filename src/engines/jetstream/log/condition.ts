@@ -10,7 +10,7 @@ import type { Answer } from "./answer.ts"
 import { eventId, type Sending, type Target } from "./append.ts"
 import { type Appender, errorOf, nextId, notStored } from "./appender.ts"
 import { formatCursor, parseCursor } from "./cursor.ts"
-import type { Outgoing } from "./lane.ts"
+import type { Outgoing } from "./pipeline.ts"
 import type { LogStream } from "./stream.ts"
 
 /** An event that is there already, in the log. */
@@ -212,7 +212,7 @@ export class Conditions {
       })
       target.topic.settled = undefined
     }
-    return target.lane.alone(async () => {
+    return target.pipeline.alone(async () => {
       for (let tries = 0; tries < triesMax; tries++) {
         const { last_seq } = await streams[target.partition]!.state()
         if (((await last(target.address)) ?? "none") !== expected) return { kind: "conflict" }

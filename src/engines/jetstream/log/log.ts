@@ -234,7 +234,7 @@ class StreamLog implements JetStreamLog {
   }
 
   troubles(): readonly Condition[] {
-    if (!this.#link.up || !this.#publisher.lanes.some((lane) => lane.refusing)) return []
+    if (!this.#link.up || !this.#publisher.pipelines.some((pipeline) => pipeline.refusing)) return []
     const line = "NATS stores nothing at present, for want of a leader or a quorum: publishing is refused"
     return [{ line, over: "NATS stores again: events are taken" }]
   }

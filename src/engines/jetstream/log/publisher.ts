@@ -2,8 +2,8 @@ import { createInbox, type MsgHdrs, type NatsConnection, nuid, type Subscription
 import type { Clock } from "../../../core/clock.ts"
 import type { Names } from "../names.ts"
 import { answerOf } from "./answer.ts"
-import { Lane, type Outgoing, type Wire } from "./lane.ts"
 import type { Link } from "./link.ts"
+import { type Outgoing, PublishPipeline, type Wire } from "./pipeline.ts"
 import { asciiOf, type RawMessage, rawOf } from "./raw-message.ts"
 import { LogStream } from "./stream.ts"
 import { Voids } from "./voids.ts"
@@ -18,7 +18,7 @@ export interface PublisherOptions {
 }
 
 interface Awaited {
-  readonly lane: Lane
+  readonly pipeline: PublishPipeline
   readonly outgoing: Outgoing
 }
 
@@ -26,7 +26,7 @@ interface Awaited {
 export class Publisher {
   /** Who wrote a message: one for each opening of the log. */
   readonly writer = nuid.next()
-  readonly lanes: readonly Lane[]
+  readonly pipelines: readonly PublishPipeline[]
   readonly #nats: NatsConnection
   readonly #prefix = `${createInbox()}.`
   readonly #subscription: Subscription
@@ -43,14 +43,14 @@ export class Publisher {
         if (error === null) this.#take(rawOf(message))
       },
     })
-    this.lanes = Array.from({ length: partitions }, (_, partition) => {
+    this.pipelines = Array.from({ length: partitions }, (_, partition) => {
       const stream = new LogStream({ nats, clock, name: names.logStream(partition), replicas })
       const wire: Wire = {
         clock,
         get up() {
           return link.up
         },
-        send: (lane, outgoing) => this.#send(lane, outgoing),
+        send: (pipeline, outgoing) => this.#send(pipeline, outgoing),
         forget: ({ token }) => {
           if (token !== undefined) this.#awaited.delete(token)
         },
@@ -60,38 +60,38 @@ export class Publisher {
             () => false,
           ),
       }
-      return new Lane(wire, new Voids())
+      return new PublishPipeline(wire, new Voids())
     })
     this.#forget = link.listen({
-      cut: () => this.#each((lane) => lane.cut()),
-      restored: () => this.#each((lane) => lane.restored()),
+      cut: () => this.#each((pipeline) => pipeline.cut()),
+      restored: () => this.#each((pipeline) => pipeline.restored()),
     })
   }
 
   /** Messages that have not been answered. */
   get pending(): number {
-    return this.lanes.reduce((sum, lane) => sum + lane.pending, 0)
+    return this.pipelines.reduce((sum, pipeline) => sum + pipeline.pending, 0)
   }
 
   /** Resolves when everything is answered or given up. */
   async settled(): Promise<void> {
-    for (const lane of this.lanes) await lane.settled()
+    for (const pipeline of this.pipelines) await pipeline.settled()
   }
 
   close(): void {
     this.#forget()
-    this.#each((lane) => lane.close())
+    this.#each((pipeline) => pipeline.close())
     if (!this.#nats.isClosed()) this.#subscription.unsubscribe()
   }
 
-  #each(tell: (lane: Lane) => void): void {
-    for (const lane of this.lanes) tell(lane)
+  #each(tell: (pipeline: PublishPipeline) => void): void {
+    for (const pipeline of this.pipelines) tell(pipeline)
   }
 
   /** What is sent in one turn of the event loop goes out together, in one write. */
-  #send(lane: Lane, outgoing: Outgoing): void {
+  #send(pipeline: PublishPipeline, outgoing: Outgoing): void {
     outgoing.token ??= (++this.#token).toString(36)
-    this.#awaited.set(outgoing.token, { lane, outgoing })
+    this.#awaited.set(outgoing.token, { pipeline, outgoing })
     if (this.#outbox.size === 0) setImmediate(() => this.#flush())
     this.#outbox.add(outgoing)
   }
@@ -123,6 +123,6 @@ export class Publisher {
     const awaited = this.#awaited.get(token)
     if (awaited === undefined) return
     this.#awaited.delete(token)
-    awaited.lane.answered(awaited.outgoing, answerOf(raw))
+    awaited.pipeline.answered(awaited.outgoing, answerOf(raw))
   }
 }

@@ -47,8 +47,8 @@ export interface Outgoing {
 export interface Wire {
   readonly clock: Clock
   readonly up: boolean
-  /** Sends, and has the answer given to {@link Lane.answered}. */
-  send(lane: Lane, outgoing: Outgoing): void
+  /** Sends, and has the answer given to {@link PublishPipeline.answered}. */
+  send(pipeline: PublishPipeline, outgoing: Outgoing): void
   /** No answer is awaited any more. */
   forget(outgoing: Outgoing): void
   /** Whether the stream is there and answers. */
@@ -67,7 +67,7 @@ const answerMsMax = 1_500
  * message id. While anything is sent again nothing new is, and a message is given up once a later one of its topic is known
  * to be stored, so that a topic's events are stored in the order of calls or refused.
  */
-export class Lane {
+export class PublishPipeline {
   readonly #wire: Wire
   readonly voids: Voids
   #number = 0
@@ -117,7 +117,7 @@ export class Lane {
     this.#pump()
   }
 
-  /** As {@link put}, also while the lane is held; only for whoever holds it. */
+  /** As {@link put}, also while the pipeline is held; only for whoever holds it. */
   putNow(outgoing: Outgoing): void {
     outgoing.topic.open++
     this.#send(outgoing)
@@ -263,7 +263,7 @@ export class Lane {
   }
 
   async #probe(): Promise<void> {
-    // Ends: the stream takes something, or the lane closes.
+    // Ends: the stream takes something, or the pipeline closes.
     while (this.#refusing && !this.#closed) {
       if (this.#wire.up && (await this.#wire.probe())) this.#refusing = false
       else await sleep(this.#wire.clock, tickMs)

@@ -2,7 +2,7 @@ import fc from "fast-check"
 import { describe, expect, test } from "vitest"
 import { createSimulatedClock, quiesce } from "../../../testing/clock.ts"
 import { type Answer, passing } from "./answer.ts"
-import { Lane, type Outgoing, type TopicOrder, type Wire } from "./lane.ts"
+import { type Outgoing, PublishPipeline, type TopicOrder, type Wire } from "./pipeline.ts"
 import { Voids } from "./voids.ts"
 
 /** A server of one stream that loses what it is told to, and forgets to answer; it knows messages again. */
@@ -15,7 +15,7 @@ function bed() {
     get up() {
       return faults.up
     },
-    send(lane, outgoing) {
+    send(pipeline, outgoing) {
       if (faults.lose || !faults.up) return
       const { number } = outgoing
       const known = stored.indexOf(number)
@@ -23,16 +23,16 @@ function bed() {
       const answer: Answer = faults.refuse
         ? passing
         : { kind: known < 0 ? "stored" : "duplicate", sequence: stored.indexOf(number) + 1 }
-      if (!faults.mute) clock.after(1, () => lane.answered(outgoing, answer))
+      if (!faults.mute) clock.after(1, () => pipeline.answered(outgoing, answer))
     },
     forget() {},
     probe: async () => faults.answering,
   }
-  const lane = new Lane(wire, new Voids())
+  const pipeline = new PublishPipeline(wire, new Voids())
   const topics = Array.from({ length: 3 }, (): TopicOrder => ({ stored: 0, open: 0, settled: undefined }))
   const answers = new Map<number, Answer["kind"]>()
   const put = (topic: number): Outgoing => {
-    const number = lane.nextNumber()
+    const number = pipeline.nextNumber()
     const outgoing: Outgoing = {
       topic: topics[topic]!,
       number,
@@ -49,13 +49,13 @@ function bed() {
       held: undefined,
       token: undefined,
     }
-    lane.put(outgoing)
+    pipeline.put(outgoing)
     return outgoing
   }
-  return { clock, stored, faults, lane, put, answers }
+  return { clock, stored, faults, pipeline, put, answers }
 }
 
-describe("a lane", () => {
+describe("a pipeline", () => {
   test("sends again what is not answered, and stores it once", async () => {
     const { clock, stored, faults, put, answers } = bed()
     put(0)
@@ -75,7 +75,7 @@ describe("a lane", () => {
   })
 
   test("gives up what a later message of its topic has overtaken, and tells that it is void", async () => {
-    const { clock, stored, faults, lane, put, answers } = bed()
+    const { clock, stored, faults, pipeline, put, answers } = bed()
     faults.lose = true
     put(0)
     put(1)
@@ -84,33 +84,33 @@ describe("a lane", () => {
     await clock.advance(3_000)
     expect(stored).toEqual([3, 2])
     expect([answers.get(1), answers.get(2), answers.get(3)]).toEqual(["unanswered", "stored", "stored"])
-    expect(lane.voids.take()).toEqual([1])
+    expect(pipeline.voids.take()).toEqual([1])
   })
 
   test("takes nothing while nobody answers, and again when somebody does", async () => {
-    const { clock, faults, lane, put, answers } = bed()
+    const { clock, faults, pipeline, put, answers } = bed()
     faults.lose = true
     faults.answering = false
     put(0)
     await clock.advance(6_000)
     expect(answers.get(1)).toBe("unanswered")
-    expect(lane.refusing).toBe(true)
+    expect(pipeline.refusing).toBe(true)
     faults.lose = false
     faults.answering = true
     await clock.advance(500)
     await quiesce()
     await clock.advance(500)
-    expect(lane.refusing).toBe(false)
+    expect(pipeline.refusing).toBe(false)
     put(0)
     await clock.advance(10)
     expect(answers.get(2)).toBe("stored")
   })
 
   test("holds everything back while someone has it alone", async () => {
-    const { clock, stored, put, lane } = bed()
+    const { clock, stored, put, pipeline } = bed()
     put(0)
     const work = Promise.withResolvers<void>()
-    const alone = lane.alone(() => work.promise)
+    const alone = pipeline.alone(() => work.promise)
     put(1)
     await clock.advance(100)
     expect(stored).toEqual([1])
@@ -138,20 +138,20 @@ describe("a lane", () => {
     )
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60, size: "max" }), async (steps) => {
-        const { clock, stored, faults, lane, put, answers } = bed()
+        const { clock, stored, faults, pipeline, put, answers } = bed()
         const topics = new Map<number, number>()
         const set = (name: "lose" | "mute" | "refuse" | "cut", on: boolean) => {
           if (name !== "cut") faults[name] = on
           else if (faults.up === on) {
             faults.up = !on
-            if (on) lane.cut()
-            else lane.restored()
+            if (on) pipeline.cut()
+            else pipeline.restored()
           }
         }
         for (const one of steps) {
           if (one.kind === "wait") await clock.advance(one.ms)
           else if (one.kind === "fault") set(one.name, one.on)
-          else if (!lane.refusing) topics.set(put(one.topic).number, one.topic)
+          else if (!pipeline.refusing) topics.set(put(one.topic).number, one.topic)
         }
         for (const name of ["lose", "mute", "refuse", "cut"] as const) set(name, false)
         await clock.advance(12_000)
