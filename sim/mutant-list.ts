@@ -10,6 +10,7 @@ export interface Mutant {
 const route = "src/route"
 const deliver = "src/deliver"
 const engine = "src/engines/embedded"
+const parts = "src/engines/parts"
 const api = "src/api"
 
 /** Each breaks one promise in a way that a tired programmer might. */
@@ -22,7 +23,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "position not guarded",
-    file: `${engine}/queue.ts`,
+    file: `${parts}/queue.ts`,
     before: "if (!this.#positions.isBeyond(position)) return this.#positions.written(reader)",
     after: "",
   },
@@ -52,37 +53,37 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "a lease does not hide",
-    file: `${engine}/queue/lease-rows.ts`,
+    file: `${parts}/queue/lease-rows.ts`,
     before: "lanes.prepare(lane, max - given.length)",
     after: "for (const row of lane.rows.values()) if (row.state === 'leased') lanes.makeReady(row)",
   },
   {
     name: "a stale settle is accepted",
-    file: `${engine}/queue/leases.ts`,
+    file: `${parts}/queue/leases.ts`,
     before: "this.#byToken.delete(row.token)",
     after: "",
   },
   {
     name: "a lapsed lease never comes back",
-    file: `${engine}/queue.ts`,
+    file: `${parts}/queue.ts`,
     before: "this.#store.write([write]).catch(() => undefined)\n    this.#lanes.makeReady(row)",
     after: "this.#store.write([write]).catch(() => undefined)",
   },
   {
     name: "the retry delay is ignored",
-    file: `${engine}/queue.ts`,
+    file: `${parts}/queue.ts`,
     before: "const dueAt = this.#parking.now() + Math.max(0, Math.ceil(delayMs))",
     after: "const dueAt = this.#parking.now() + Math.max(0, Math.ceil(delayMs) - 50)",
   },
   {
     name: "what was parked is forgotten by a start",
-    file: `${engine}/queue.ts`,
+    file: `${parts}/queue.ts`,
     before: "this.#parking.start()",
     after: "",
   },
   {
     name: "a dead letter is lost",
-    file: `${engine}/queue.ts`,
+    file: `${parts}/queue.ts`,
     before: "this.#finish(row, [putDead(ending.letter, row.attempts + 1)], ending.holdsKey)",
     after:
       "this.#finish(row, ending.letter.attempts % 2 ? [] : [putDead(ending.letter, row.attempts + 1)], ending.holdsKey)",
@@ -120,7 +121,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "what a pause held is not resumed",
-    file: `${engine}/queue/held.ts`,
+    file: `${parts}/queue/held.ts`,
     before: "if (due.length === 0) return resumed",
     after: "if (due.length >= 0) return resumed",
   },
@@ -138,7 +139,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "a change of the state is acknowledged before it is in the log",
-    file: `${engine}/journal/journal-store.ts`,
+    file: `${parts}/journal/journal-store.ts`,
     before: "await this.#options.journal.append(record)",
     after: "void this.#options.journal.append(record).catch(() => {})",
   },
@@ -234,25 +235,25 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "retention by count keeps one more",
-    file: `${engine}/log/retention.ts`,
+    file: `${parts}/index/kept.ts`,
     before: "left.events > eventsMax",
     after: "left.events > eventsMax + 1",
   },
   {
     name: "retention by count keeps one less",
-    file: `${engine}/log/retention.ts`,
+    file: `${parts}/index/kept.ts`,
     before: "left.events > eventsMax",
     after: "left.events > eventsMax - 1",
   },
   {
     name: "retention by age is early",
-    file: `${engine}/log/retention.ts`,
+    file: `${parts}/index/kept.ts`,
     before: "now - keep.ageMaxMs",
     after: "now - keep.ageMaxMs / 8",
   },
   {
     name: "retention by bytes is early",
-    file: `${engine}/log/retention.ts`,
+    file: `${parts}/index/kept.ts`,
     before: "left.bytes > bytesMax",
     after: "left.bytes > bytesMax / 8",
   },
@@ -294,13 +295,13 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "a redriven delivery is lost",
-    file: `${engine}/queue/dead-rows.ts`,
+    file: `${parts}/queue/dead-rows.ts`,
     before: "await this.#takeAway(tenant, id, writes)\n    const lane = lanes.ensure(name)",
     after: "await this.#takeAway(tenant, id, [])\n    if (name) return true\n    const lane = lanes.ensure(name)",
   },
   {
     name: "what is moved is lost",
-    file: `${engine}/queue/move.ts`,
+    file: `${parts}/queue/move.ts`,
     before: "enqueuing.add(deliveries, clock.now(), writes)",
     after: "enqueuing.add(deliveries.slice(1), clock.now(), writes)",
   },
@@ -312,7 +313,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "what is listed as open lacks what is parked",
-    file: `${engine}/queue/open.ts`,
+    file: `${parts}/queue/open.ts`,
     before: "const rows = [...due, ...parked].filter(",
     after: "const rows = due.filter(",
   },
@@ -324,7 +325,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "what is discarded stays",
-    file: `${engine}/queue/dead-rows.ts`,
+    file: `${parts}/queue/dead-rows.ts`,
     before: "await this.#takeAway(tenant, id, writes)\n    const lane = lanes.find(name)",
     after: "const lane = lanes.find(name)",
   },

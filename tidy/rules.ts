@@ -137,6 +137,19 @@ function wrongWay(path: string, to: string | undefined): readonly Finding[] {
   return [{ where: path, what: `${stages.includes(folder) ? "the stage " : ""}${to} is not for ${from}` }]
 }
 
+const engineEntry = /^src\/engines\/\w+\/engine\.ts$/
+
+/** Engines share `parts/` and know nothing of each other; tests, and what is there for them, see an engine's entry only. */
+const engineInsides: Rule = (sources) =>
+  sources.flatMap(({ path, imports, isTest }) =>
+    imports.flatMap((spec) => {
+      const to = target(path, spec)
+      const engine = to && /^src\/engines\/(embedded|jetstream)\//.exec(to)?.[0]
+      if (to === undefined || !engine || path.startsWith(engine) || (isTest && engineEntry.test(to))) return []
+      return /^src\/(engines|testing)\//.test(path) ? [{ where: path, what: `${to} is inside another engine` }] : []
+    }),
+  )
+
 const entryPoints =
   /^(src\/(main|cli\/main)\.ts|(sim|bench|faults|damage)\/main\.ts|bench\/baseline\/.*|.*\.config\.ts|examples\/.*|tidy\/.*)$/
 
@@ -184,6 +197,7 @@ export const rules: Readonly<Record<string, Rule>> = {
   unfinished,
   cycles,
   directions,
+  engineInsides,
   unused,
   machinePaths,
   exactVersions,

@@ -8,10 +8,14 @@ const page = readFileSync(new URL("../../docs/damage.md", import.meta.url), "utf
 
 /** What the engine's source says, with … for what is filled in. */
 function said(): string {
-  const folder = fileURLToPath(new URL("../engines/embedded", import.meta.url))
+  return ["../engines/embedded", "../engines/parts"].flatMap(textsIn).join("\n")
+}
+
+function textsIn(path: string): readonly string[] {
+  const folder = fileURLToPath(new URL(path, import.meta.url))
   const names = readdirSync(folder, { recursive: true, encoding: "utf8" })
   const sources = names.filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts"))
-  return sources.map((name) => readFileSync(join(folder, name), "utf8").replaceAll(/\$\{[^}]*\}/g, "…")).join("\n")
+  return sources.map((name) => readFileSync(join(folder, name), "utf8").replaceAll(/\$\{[^}]*\}/g, "…"))
 }
 
 test("every message that the page explains is one that the engine has", () => {

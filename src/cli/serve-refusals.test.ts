@@ -6,7 +6,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
-import { refusedOr } from "../engines/embedded/directory-refused.ts"
+import { refusedOr } from "../engines/parts/directory-refused.ts"
 import { type Nats, natsAvailable, startNats } from "../testing/nats.ts"
 import { runCli } from "./terminal.fixture.ts"
 

@@ -1,5 +1,5 @@
 import { StorageError, StorageFullError } from "../core/errors.ts"
-import type { Disk, DiskFile } from "../engines/embedded/disk.ts"
+import type { Disk, DiskFile } from "../engines/embedded/engine.ts"
 import type { SimulatedChance } from "./chance.ts"
 import type { Power } from "./power.ts"
 

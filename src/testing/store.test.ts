@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
 import { StorageFullError } from "../core/errors.ts"
-import type { Write } from "../engines/embedded/store.ts"
+import type { Write } from "../engines/parts/store.ts"
 import { createSimulatedChance } from "./chance.ts"
 import { createSimulatedClock, runUntil } from "./clock.ts"
 import { createPower } from "./power.ts"

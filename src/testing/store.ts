@@ -1,6 +1,6 @@
 import { ClosedError, StorageFullError } from "../core/errors.ts"
-import type { Entry, Range, Store, Table, Write } from "../engines/embedded/store.ts"
-import { tables } from "../engines/embedded/store.ts"
+import type { Entry, Range, Store, Table, Write } from "../engines/parts/store.ts"
+import { tables } from "../engines/parts/store.ts"
 import type { SimulatedChance } from "./chance.ts"
 import type { Power } from "./power.ts"
 import type { WorkMeter } from "./work.ts"

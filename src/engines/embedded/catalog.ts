@@ -1,7 +1,7 @@
 import type { Catalog, Change, Item } from "../../core/catalog.ts"
 import { ClosedError, ConflictError } from "../../core/errors.ts"
 import { parseExact } from "../../formats/exact-json.ts"
-import type { Store, Write } from "./store.ts"
+import type { Store, Write } from "../parts/store.ts"
 
 const revisionKey = "catalog-revision"
 /** Sorts after every key that begins with the text before it: keys are ASCII. */

@@ -1,10 +1,10 @@
 import { join } from "node:path"
 import { engineConformance } from "../conformance.ts"
-import { directoryHarness } from "./bed.fixture.ts"
+import { directoryHarness } from "../parts/directory-harness.fixture.ts"
+import { openLmdbStore } from "../parts/store-lmdb.ts"
 import type { Disk, DiskFile } from "./disk.ts"
 import { openNodeDisk } from "./disk-node.ts"
 import { openEmbeddedEngine } from "./engine.ts"
-import { openLmdbStore } from "./store-lmdb.ts"
 
 /** A disk whose open files can be let go of by who did not open them, as the system does with those of a dead process. */
 function mortalDisk(disk: Disk) {

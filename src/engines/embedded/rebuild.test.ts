@@ -9,8 +9,8 @@ import { createSimulatedClock, runUntil } from "../../testing/clock.ts"
 import { createSimulatedDisk, type SimulatedDisk } from "../../testing/disk.ts"
 import { createPower } from "../../testing/power.ts"
 import { createSimulatedStore, type SimulatedStore } from "../../testing/store.ts"
+import { isJournaled, tables } from "../parts/store.ts"
 import { openEmbeddedEngine } from "./engine.ts"
-import { isJournaled, tables } from "./store.ts"
 
 const orders = { tenant: "acme", topic: "orders" }
 

@@ -1,10 +1,10 @@
 import { cp, mkdir, rm } from "node:fs/promises"
 import { join } from "node:path"
 import type { Engine } from "../../core/engine.ts"
-import { refusedOr } from "./directory-refused.ts"
+import { refusedOr } from "../parts/directory-refused.ts"
+import { lockForReading } from "../parts/lock.ts"
 import { openNodeDisk } from "./disk-node.ts"
 import { type EmbeddedOptions, openEmbeddedEngine } from "./engine.ts"
-import { lockForReading } from "./lock.ts"
 import { openOverlayDisk } from "./overlay-disk.ts"
 import { openState } from "./state-directory.ts"
 

@@ -23,9 +23,9 @@ import { Event } from "../../core/event.ts"
 import { systemClock } from "../../telemetry/clock.ts"
 import { createSimulatedChance } from "../../testing/chance.ts"
 import { createSimulatedClock } from "../../testing/clock.ts"
+import { DirectoryLockedError, lockDirectory } from "../parts/lock.ts"
+import { openLmdbStore } from "../parts/store-lmdb.ts"
 import { openEmbeddedDirectory } from "./engine.ts"
-import { DirectoryLockedError, lockDirectory } from "./lock.ts"
-import { openLmdbStore } from "./store-lmdb.ts"
 
 const orders = { tenant: "acme", topic: "orders" }
 let directory: string
@@ -277,7 +277,7 @@ describe("a data directory", () => {
     async () => {
       const lock = await lockDirectory(directory)
       const script = `
-        const { lockDirectory } = await import(${JSON.stringify(new URL("./lock.ts", import.meta.url).href)})
+        const { lockDirectory } = await import(${JSON.stringify(new URL("../parts/lock.ts", import.meta.url).href)})
         await lockDirectory(${JSON.stringify(directory)}).then(() => console.log("taken"), (error) => console.log(error.name))`
       const elsewhere = () =>
         execFileSync("unshare", ["-rn", process.execPath, "--input-type=module", "-e", script], {

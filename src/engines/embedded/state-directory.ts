@@ -3,9 +3,9 @@ import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises"
 import { join } from "node:path"
 import { crc32 } from "node:zlib"
 import { StorageError, StorageFullError } from "../../core/errors.ts"
+import type { Store } from "../parts/store.ts"
+import { type CheckedStore, copyTables, openLmdbStore } from "../parts/store-lmdb.ts"
 import { readBookkeeping } from "./log/bookkeeping.ts"
-import type { Store } from "./store.ts"
-import { type CheckedStore, copyTables, openLmdbStore } from "./store-lmdb.ts"
 
 const dataFile = "data.mdb"
 /** There while the tables are being opened and checked: found at a start, the last one died of them. */

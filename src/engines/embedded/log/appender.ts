@@ -4,14 +4,14 @@ import { ExpectedLastError, OverloadError, StorageFullError, UnavailableError } 
 import type { Event } from "../../../core/event.ts"
 import type { Figures } from "../../../core/figures.ts"
 import type { Appended, AppendOptions } from "../../../core/log.ts"
+import { type Hash, hashInto, hashKey } from "../../parts/index/hash.ts"
+import type { TopicIndex } from "../../parts/index/topic-index.ts"
+import { Repeats } from "../../parts/repeats.ts"
 import type { Disk } from "../disk.ts"
 import { formatCursor, parseCursor } from "./cursor.ts"
-import { type Hash, hashInto, hashKey } from "./hash.ts"
 import { isDuplicate, lastOf } from "./lookup.ts"
 import { type EncodedAddress, encodeAddress, recordBytes, recordBytesMax } from "./record.ts"
-import { Repeats } from "./repeats.ts"
 import type { LogState } from "./state.ts"
-import type { TopicIndex } from "./topic-index.ts"
 import { Turns } from "./turns.ts"
 
 const checkDiskMs = 2_000

@@ -1,9 +1,9 @@
-import type { Growth } from "../journal/journal-store.ts"
-import type { Store, Write } from "../store.ts"
-import { tables } from "../store.ts"
+import { readEventsEnd, readWatermark } from "../../parts/index/log-index.ts"
+import type { Growth } from "../../parts/journal/journal-store.ts"
+import type { Store, Write } from "../../parts/store.ts"
+import { tables } from "../../parts/store.ts"
 import type { Missing } from "./chain.ts"
 import type { LogIdentity } from "./head.ts"
-import { readEventsEnd, readWatermark } from "./log-index.ts"
 
 const key = "journal"
 const stepRows = 5_000

@@ -1,18 +1,16 @@
 import type { Cursor } from "../../../core/cursor.ts"
 import { InvalidCursorError } from "../../../core/errors.ts"
+import { formatPosition, positionOf } from "../../parts/index/position.ts"
 
-const width = 11
-const pattern = /^[0-9a-z]{11}$/
-
-/** A position as a cursor: eleven base-36 digits, so that cursors sort as text. */
+/** A position as a cursor: its eleven digits, so that cursors sort as text. */
 export function formatCursor(position: number): Cursor {
-  return position.toString(36).padStart(width, "0") as Cursor
+  return formatPosition(position) as Cursor
 }
 
 /** The inverse; throws InvalidCursorError for a text that {@link formatCursor} cannot have made. */
 export function parseCursor(cursor: string): number {
-  const position = pattern.test(cursor) ? Number.parseInt(cursor, 36) : Number.NaN
-  if (!Number.isSafeInteger(position)) throw new InvalidCursorError(cursor)
+  const position = positionOf(cursor)
+  if (position === undefined) throw new InvalidCursorError(cursor)
   return position
 }
 

@@ -1,6 +1,6 @@
 import { OverloadError, StorageError, StorageFullError } from "../../../core/errors.ts"
-import type { Journal } from "../journal/journal-store.ts"
-import { encodeCheckpoint } from "../journal/record.ts"
+import type { Journal } from "../../parts/journal/journal-store.ts"
+import { encodeCheckpoint } from "../../parts/journal/record.ts"
 import type { Writer } from "./writer.ts"
 
 /** How far a journal has come. */

@@ -14,7 +14,8 @@ import type {
 } from "../../../core/log.ts"
 import type { Retention } from "../../../core/resources.ts"
 import type { Condition } from "../../../core/troubles.ts"
-import type { JournalStore } from "../journal/journal-store.ts"
+import { statsOf, trimPoint } from "../../parts/index/kept.ts"
+import type { JournalStore } from "../../parts/journal/journal-store.ts"
 import { type Appender, diskFull, logGone } from "./appender.ts"
 import { cursorBefore, formatCursor, parseCursor } from "./cursor.ts"
 import { damageLine } from "./health.ts"
@@ -22,7 +23,7 @@ import { dropped, find, lastKept, unreadable } from "./lookup.ts"
 import { type LogOptions, type OpenedLog, openLog } from "./open.ts"
 import { atTime, readLog } from "./read.ts"
 import { Reclaimer } from "./reclaim.ts"
-import { countBytes, statsOf, trimPoint } from "./retention.ts"
+import { countBytes } from "./segment-bytes.ts"
 import type { LogState } from "./state.ts"
 
 /** The event log on segment files, with its indexes and the hub's other tables in the store. */

@@ -3,13 +3,13 @@ import { sleep } from "../../../core/clock.ts"
 import { DamagedError, OverloadError } from "../../../core/errors.ts"
 import type { Event } from "../../../core/event.ts"
 import type { StoredEvent } from "../../../core/log.ts"
-import { hashOfKey } from "./block-filters.ts"
+import { hashOfKey } from "../../parts/index/block-filters.ts"
+import { type Hash, hashInto, hashKey } from "../../parts/index/hash.ts"
+import type { TopicIndex } from "../../parts/index/topic-index.ts"
 import { formatCursor } from "./cursor.ts"
-import { type Hash, hashInto, hashKey } from "./hash.ts"
 import type { Reader } from "./reader.ts"
 import type { StoredRecord } from "./record.ts"
 import type { LogState } from "./state.ts"
-import type { TopicIndex } from "./topic-index.ts"
 
 const triesMax = 10
 /** Blocks that are looked through in one turn: about a millisecond. */

@@ -1,5 +1,5 @@
-import type { JournalStore } from "../journal/journal-store.ts"
-import type { Store } from "../store.ts"
+import type { JournalStore } from "../../parts/journal/journal-store.ts"
+import type { Store } from "../../parts/store.ts"
 import type { LogHealth } from "./health.ts"
 import { lossesKey, lossesWrite } from "./losses.ts"
 

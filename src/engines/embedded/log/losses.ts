@@ -1,6 +1,6 @@
-import type { Store, Write } from "../store.ts"
+import { isIndexed } from "../../parts/index/log-index.ts"
+import type { Store, Write } from "../../parts/store.ts"
 import { type Missing, without } from "./chain.ts"
-import { isIndexed } from "./log-index.ts"
 import { type Damage, damageIn, type Reader } from "./reader.ts"
 import { claimedBytes, headerBytes } from "./record.ts"
 import { fill } from "./recovery.ts"

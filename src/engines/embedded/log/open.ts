@@ -1,9 +1,12 @@
 import { randomBytes } from "node:crypto"
 import type { Clock } from "../../../core/clock.ts"
 import { sleep } from "../../../core/clock.ts"
+import { LogIndex, type Reached } from "../../parts/index/log-index.ts"
+import { RecentIds } from "../../parts/index/recent-ids.ts"
+import { Waiters } from "../../parts/index/waiters.ts"
+import { JournalStore } from "../../parts/journal/journal-store.ts"
+import type { Store } from "../../parts/store.ts"
 import type { Disk } from "../disk.ts"
-import { JournalStore } from "../journal/journal-store.ts"
-import type { Store } from "../store.ts"
 import { Appender } from "./appender.ts"
 import {
   type Before,
@@ -18,18 +21,15 @@ import { droppedSegments, missingSegments, nameOfLost, readChain, withDropped } 
 import { firstPosition } from "./cursor.ts"
 import type { LogIdentity } from "./head.ts"
 import { damageLine, endOf, foundLine, holeLine, LogHealth, olderLine } from "./health.ts"
-import { LogIndex, type Reached } from "./log-index.ts"
 import { isPassing, LogJournal } from "./log-journal.ts"
 import { LossMemory } from "./loss-memory.ts"
 import { endRestored, missing, rememberedLosses, review, unindexed } from "./losses.ts"
 import { type Damage, damageIn, Reader } from "./reader.ts"
-import { RecentIds } from "./recent-ids.ts"
 import { readDropped } from "./reclaim.ts"
 import { type Recovered, recover } from "./recovery.ts"
 import { type Hole, type LeftOut, Replay, type Replayed } from "./replay.ts"
 import { Segments } from "./segments.ts"
 import type { LogState } from "./state.ts"
-import { Waiters } from "./waiters.ts"
 import { Writer } from "./writer.ts"
 
 export interface LogOptions {

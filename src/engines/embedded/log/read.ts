@@ -1,10 +1,10 @@
 import type { Batch, From, ReadOptions } from "../../../core/log.ts"
-import { type Block, lowerBound } from "./block.ts"
+import { type Block, lowerBound } from "../../parts/index/block.ts"
+import { hashKey } from "../../parts/index/hash.ts"
+import type { TopicIndex } from "../../parts/index/topic-index.ts"
 import { cursorBefore, formatCursor, parseCursor } from "./cursor.ts"
-import { hashKey } from "./hash.ts"
 import type { StoredRecord } from "./record.ts"
 import type { LogState } from "./state.ts"
-import type { TopicIndex } from "./topic-index.ts"
 
 const batchMaxDefault = 1_000
 /** A topic that owns less than one in this many of the bytes between two of its events is read event by event. */

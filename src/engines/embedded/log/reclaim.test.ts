@@ -6,7 +6,7 @@ import { createSimulatedClock, runUntil } from "../../../testing/clock.ts"
 import { createSimulatedDisk } from "../../../testing/disk.ts"
 import { createPower } from "../../../testing/power.ts"
 import { createSimulatedStore } from "../../../testing/store.ts"
-import type { Store } from "../store.ts"
+import type { Store } from "../../parts/store.ts"
 import { SegmentLog } from "./log.ts"
 import { event, fill, machine, orders, throughFiles } from "./machine.fixture.ts"
 

@@ -1,10 +1,10 @@
 import { sleep } from "../../../core/clock.ts"
 import { StorageFullError } from "../../../core/errors.ts"
-import type { Store } from "../store.ts"
+import type { Store } from "../../parts/store.ts"
 import { type Dropped, withDropped } from "./chain.ts"
 import type { Damage } from "./reader.ts"
 import { headerBytes, writeGap } from "./record.ts"
-import { countBytes } from "./retention.ts"
+import { countBytes } from "./segment-bytes.ts"
 import type { Segment } from "./segments.ts"
 import type { LogState } from "./state.ts"
 

@@ -11,7 +11,7 @@ import {
 } from "../../../core/errors.ts"
 import type { Event } from "../../../core/event.ts"
 import type { Appended, AppendOptions } from "../../../core/log.ts"
-import { Repeats } from "../../embedded/log/repeats.ts"
+import { Repeats } from "../../parts/repeats.ts"
 import { type Names, partitionOf } from "../names.ts"
 import { isFull } from "../reasons.ts"
 import type { Answer } from "./answer.ts"

@@ -18,7 +18,7 @@ import type {
 import type { Logger } from "../../../core/logger.ts"
 import type { Retention } from "../../../core/resources.ts"
 import type { Condition } from "../../../core/troubles.ts"
-import { statsOf } from "../../embedded/log/retention.ts"
+import { statsOf } from "../../parts/index/kept.ts"
 import { type Names, partitionOf } from "../names.ts"
 import { Appender } from "./appender.ts"
 import { Conditions } from "./condition.ts"

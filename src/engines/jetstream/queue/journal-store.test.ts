@@ -8,9 +8,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { OverloadError } from "../../../core/errors.ts"
 import { systemClock } from "../../../telemetry/clock.ts"
 import { type Nats, natsAvailable, startNats } from "../../../testing/nats.ts"
-import { JournalStore, type JournalStoreOptions } from "../../embedded/journal/journal-store.ts"
-import { decodeRecord, decodeWrites, encodeRecord, encodeWrites } from "../../embedded/journal/record.ts"
-import { type Table, tables, type Write } from "../../embedded/store.ts"
+import { JournalStore, type JournalStoreOptions } from "../../parts/journal/journal-store.ts"
+import { decodeRecord, decodeWrites, encodeRecord, encodeWrites } from "../../parts/journal/record.ts"
+import { type Table, tables, type Write } from "../../parts/store.ts"
 import { ensureJournal, Journal, JournalLostError } from "./journal.ts"
 import { takeOver } from "./takeover.ts"
 

@@ -1,4 +1,4 @@
-import { Announcer } from "../../embedded/queue/announcer.ts"
+import { Announcer } from "../../parts/queue/announcer.ts"
 import type { Shard } from "./shard.ts"
 
 interface Listener {

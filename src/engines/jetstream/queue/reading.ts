@@ -5,8 +5,8 @@ import type { Clock } from "../../../core/clock.ts"
 import type { Cursor } from "../../../core/cursor.ts"
 import type { Logger } from "../../../core/logger.ts"
 import type { Carried } from "../../../core/transfer.ts"
-import { type EmbeddedQueue, openQueue } from "../../embedded/queue.ts"
-import type { Store } from "../../embedded/store.ts"
+import { openQueue, type StoredQueue } from "../../parts/queue.ts"
+import type { Store } from "../../parts/store.ts"
 import { type Names, stableHash } from "../names.ts"
 import { Journal } from "./journal.ts"
 import { replayJournal } from "./takeover.ts"
@@ -24,7 +24,7 @@ export interface QueueReadingOptions {
 /** The queue as its journals tell it when each is first asked for, with nobody's share taken and nothing written. */
 export class QueueReading {
   readonly #options: QueueReadingOptions
-  readonly #shards = new Map<number, Promise<{ readonly queue: EmbeddedQueue; readonly rows: Store }>>()
+  readonly #shards = new Map<number, Promise<{ readonly queue: StoredQueue; readonly rows: Store }>>()
 
   constructor(options: QueueReadingOptions) {
     this.#options = options

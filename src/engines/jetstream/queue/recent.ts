@@ -1,6 +1,6 @@
 import type { Cursor } from "../../../core/cursor.ts"
 import type { Delivery } from "../../../core/delivery.ts"
-import type { Store, Write } from "../../embedded/store.ts"
+import type { Store, Write } from "../../parts/store.ts"
 
 /*
  * Where a shard is not a reader's home, deliveries come to it before the reader's position moves, and the call that brought

@@ -7,9 +7,9 @@ import type { LaneStatus } from "../../../core/lane-status.ts"
 import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "../../../core/open-delivery.ts"
 import type { Fence } from "../../../core/positions.ts"
 import type { Carried } from "../../../core/transfer.ts"
-import { JournalStore } from "../../embedded/journal/journal-store.ts"
-import { type EmbeddedQueue, openQueue, type QueueFigures } from "../../embedded/queue.ts"
-import type { Write } from "../../embedded/store.ts"
+import { JournalStore } from "../../parts/journal/journal-store.ts"
+import { openQueue, type QueueFigures, type StoredQueue } from "../../parts/queue.ts"
+import type { Write } from "../../parts/store.ts"
 import type { Journal } from "./journal.ts"
 import { KeyedTurns } from "./keyed-turns.ts"
 import { findRecent, putRecent, recentKey } from "./recent.ts"
@@ -71,13 +71,13 @@ export type ShardFigures = QueueFigures & Readonly<Record<"queue_pending_bytes" 
 export class Shard implements ShardCalls {
   readonly number: number
   readonly #store: JournalStore
-  readonly #queue: EmbeddedQueue
+  readonly #queue: StoredQueue
   readonly #turns = new KeyedTurns()
   readonly #epochs = new Map<string, number>()
   readonly #lost: AbortController
   readonly #shardOf: ShardOptions["shardOf"]
 
-  private constructor(options: ShardOptions, store: JournalStore, queue: EmbeddedQueue, lost: AbortController) {
+  private constructor(options: ShardOptions, store: JournalStore, queue: StoredQueue, lost: AbortController) {
     this.number = options.number
     this.#shardOf = options.shardOf
     this.#store = store
@@ -101,7 +101,7 @@ export class Shard implements ShardCalls {
   }
 
   /** Its leases and lanes are only to be had here. */
-  get queue(): EmbeddedQueue {
+  get queue(): StoredQueue {
     return this.#queue
   }
 

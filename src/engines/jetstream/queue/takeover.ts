@@ -1,9 +1,9 @@
 import { rm } from "node:fs/promises"
 import { type Clock, sleep } from "../../../core/clock.ts"
 import { DamagedError } from "../../../core/errors.ts"
-import { decodeRecord, decodeWrites, encodeRecord, encodeWrites } from "../../embedded/journal/record.ts"
-import { type Store, tables, type Write } from "../../embedded/store.ts"
-import { openLmdbStore } from "../../embedded/store-lmdb.ts"
+import { decodeRecord, decodeWrites, encodeRecord, encodeWrites } from "../../parts/journal/record.ts"
+import { type Store, tables, type Write } from "../../parts/store.ts"
+import { openLmdbStore } from "../../parts/store-lmdb.ts"
 import type { Journal } from "./journal.ts"
 
 export interface TakeoverOptions {

@@ -2,17 +2,19 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
+import type { Cursor } from "../../core/cursor.ts"
 import { LeaseLostError, StorageFullError } from "../../core/errors.ts"
 import { createSimulatedClock, quiesce, type SimulatedClock } from "../../testing/clock.ts"
 import { queueConformance } from "../conformance/queue.ts"
 import { delivery, ids, lane, letter, take, takeOne } from "../conformance/queue-fixture.ts"
-import { directoryHarness } from "./bed.fixture.ts"
-import { formatCursor } from "./log/cursor.ts"
-import { type EmbeddedQueue, openQueue } from "./queue.ts"
+import { directoryHarness } from "./directory-harness.fixture.ts"
+import { formatPosition } from "./index/position.ts"
+import { openQueue, type StoredQueue } from "./queue.ts"
 import type { Store } from "./store.ts"
 import { openLmdbStore } from "./store-lmdb.ts"
 
-const cursors = (count: number, first = 1_000) => Array.from({ length: count }, (_, i) => formatCursor(first + i * 8))
+const cursors = (count: number, first = 1_000) =>
+  Array.from({ length: count }, (_, i) => formatPosition(first + i * 8) as Cursor)
 
 // With the memory it has in the field it is tested as a part of its engine.
 queueConformance("embedded, with next to no memory", () => {
@@ -161,7 +163,7 @@ describe("a store that refuses", () => {
     expect(queue.figures()).toEqual({ lanes: 0, deliveries_open: 0, deliveries_in_memory: 0, leases: 0 })
   })
 
-  const ends: Record<string, (queue: EmbeddedQueue, lease: Awaited<ReturnType<typeof takeOne>>) => Promise<void>> = {
+  const ends: Record<string, (queue: StoredQueue, lease: Awaited<ReturnType<typeof takeOne>>) => Promise<void>> = {
     done: (queue, lease) => queue.end(lease, { kind: "done" }),
     retry: (queue, lease) => queue.end(lease, { kind: "retry", delayMs: 100 }),
     bury: (queue, lease) => queue.end(lease, { kind: "dead", letter: letter(lease.delivery) }),

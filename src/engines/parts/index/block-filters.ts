@@ -1,6 +1,6 @@
 import type { Store, Write } from "../store.ts"
-import { formatCursor, parseCursor } from "./cursor.ts"
 import { avalanche, type Hash } from "./hash.ts"
+import { formatPosition, parsePosition } from "./position.ts"
 
 /** Closed blocks that one group is over; a power of two. */
 export const groupBlocks = 32
@@ -37,7 +37,7 @@ export class BlockFilters {
   }
 
   #key(kind: "f" | "g" | "p", first: number, page?: number): string {
-    const key = `${kind}/${this.#topic}${formatCursor(first)}`
+    const key = `${kind}/${this.#topic}${formatPosition(first)}`
     return page === undefined ? key : `${key}/${page.toString(36)}`
   }
 
@@ -60,7 +60,7 @@ export class BlockFilters {
   *groups(reverse = true): Iterable<Group> {
     const prefix = `g/${this.#topic}`
     for (const { key, value } of this.#store.range("index", { start: prefix, end: `${prefix}~`, reverse })) {
-      yield { first: parseCursor(key.slice(prefix.length)), last: lastOf(value) }
+      yield { first: parsePosition(key.slice(prefix.length)), last: lastOf(value) }
     }
   }
 

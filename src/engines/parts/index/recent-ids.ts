@@ -1,5 +1,5 @@
 import type { Store } from "../store.ts"
-import { formatCursor, parseCursor } from "./cursor.ts"
+import { formatPosition, parsePosition } from "./position.ts"
 
 /** Ids of one generation; a full one makes room for the next. */
 export const generationIds = 1 << 19
@@ -191,7 +191,7 @@ export class RecentIds {
 }
 
 function keyOf(bloom: Bloom): string {
-  return `${prefix}${formatCursor(bloom.from)}`
+  return `${prefix}${formatPosition(bloom.from)}`
 }
 
 function encodeBloom(bloom: Bloom): Uint8Array {
@@ -202,7 +202,7 @@ function encodeBloom(bloom: Bloom): Uint8Array {
 function decodeBloom(key: string, value: Uint8Array): Bloom {
   const head = new Float64Array(new Uint8Array(value.subarray(0, 16)).buffer)
   return {
-    from: parseCursor(key.slice(prefix.length)),
+    from: parsePosition(key.slice(prefix.length)),
     to: head[0]!,
     newestAt: head[1]!,
     bits: new Uint8Array(value.subarray(16)),

@@ -1,8 +1,8 @@
 import type { Store, Write } from "../store.ts"
 import { Block, blockEntries, type IndexEntry } from "./block.ts"
 import { BlockFilters, groupBlocks } from "./block-filters.ts"
-import { formatCursor, parseCursor } from "./cursor.ts"
 import type { Hash } from "./hash.ts"
+import { formatPosition, parsePosition } from "./position.ts"
 import { Waiters } from "./waiters.ts"
 
 const headBytes = 40
@@ -65,7 +65,7 @@ export class TopicIndex {
 
   #storedTrim(): number {
     const trimmed = this.#store.get("meta", this.#trimKey)
-    return trimmed === undefined ? 0 : parseCursor(Buffer.from(trimmed).toString("latin1"))
+    return trimmed === undefined ? 0 : parsePosition(Buffer.from(trimmed).toString("latin1"))
   }
 
   /** Sees what the store has come to hold of retention since. */
@@ -79,7 +79,7 @@ export class TopicIndex {
   }
 
   #key(kind: "b" | "h", first?: number): string {
-    return `${kind}/${this.tenant}/${this.topic}/${first === undefined ? "" : formatCursor(first)}`
+    return `${kind}/${this.tenant}/${this.topic}/${first === undefined ? "" : formatPosition(first)}`
   }
 
   add(entry: IndexEntry): void {
@@ -196,7 +196,7 @@ export class TopicIndex {
         start = key
     }
     for (const { key, value } of this.#store.range("index", { start, end, reverse })) {
-      yield decodeHead(parseCursor(key.slice(prefix.length)), value)
+      yield decodeHead(parsePosition(key.slice(prefix.length)), value)
     }
   }
 
@@ -275,7 +275,7 @@ export class TopicIndex {
   }
 
   async #trim(position: number): Promise<void> {
-    const mark: Write = { table: "meta", key: this.#trimKey, value: Buffer.from(formatCursor(position), "latin1") }
+    const mark: Write = { table: "meta", key: this.#trimKey, value: Buffer.from(formatPosition(position), "latin1") }
     await this.#store.write([mark])
     await this.#store.flushed()
     this.trimmedTo = Math.max(this.trimmedTo, position)

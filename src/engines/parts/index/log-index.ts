@@ -3,16 +3,20 @@ import type { Clock } from "../../../core/clock.ts"
 import { StorageFullError } from "../../../core/errors.ts"
 import type { Store, Write } from "../store.ts"
 import type { IndexEntry } from "./block.ts"
-import { formatCursor, parseCursor } from "./cursor.ts"
 import { hashKey } from "./hash.ts"
+import { formatPosition, parsePosition } from "./position.ts"
 import type { RecentIds } from "./recent-ids.ts"
-import type { StoredRecord } from "./record.ts"
 import { TopicIndex } from "./topic-index.ts"
 
 const flushAfterEntries = 32_768
 const flushAfterMs = 1_000
 const topicsMax = 5_000
 const rebuildStepBytes = 64 << 20
+
+/** An event that was found in the log: what its index entry is made of. */
+export interface FoundEvent extends Omit<IndexEntry, "key"> {
+  readonly address: Address
+}
 
 /** How far the log is durable, and where its last event ends. */
 export interface Reached {
@@ -22,11 +26,11 @@ export interface Reached {
 
 function readPlace(store: Store, key: string): number {
   const stored = store.get("index", key)
-  return stored === undefined ? 0 : parseCursor(Buffer.from(stored).toString("latin1"))
+  return stored === undefined ? 0 : parsePosition(Buffer.from(stored).toString("latin1"))
 }
 
 function placeWrite(key: string, place: number): Write {
-  return { table: "index", key, value: Buffer.from(formatCursor(place), "latin1") }
+  return { table: "index", key, value: Buffer.from(formatPosition(place), "latin1") }
 }
 
 /** Up to where the store's index covers the log. */
@@ -124,7 +128,7 @@ export class LogIndex {
   }
 
   /** As {@link add}, for a record found in the log after a start. */
-  restore(record: StoredRecord): void {
+  restore(record: FoundEvent): void {
     const { address, position, storedAt, hashLow, hashHigh, bytes } = record
     const key = address.key === undefined ? 0 : hashKey(address.key)
     this.add(this.topic(address.tenant, address.topic), { position, storedAt, hashLow, hashHigh, key, bytes })

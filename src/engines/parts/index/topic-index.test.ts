@@ -9,7 +9,7 @@ import type { Store } from "../store.ts"
 import { type Block, blockEntries, type IndexEntry } from "./block.ts"
 import { groupBlocks, hashOfKey } from "./block-filters.ts"
 import { avalanche, type Hash } from "./hash.ts"
-import { statsOf, trimPoint } from "./retention.ts"
+import { statsOf, trimPoint } from "./kept.ts"
 import { TopicIndex } from "./topic-index.ts"
 
 const recordBytes = 512

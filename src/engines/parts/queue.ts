@@ -52,7 +52,7 @@ export type QueueFigures = Readonly<
   Record<Extract<FigureName, "lanes" | "deliveries_open" | "deliveries_in_memory" | "leases">, number>
 >
 
-export interface EmbeddedQueue extends DeliveryQueue {
+export interface StoredQueue extends DeliveryQueue {
   /** As the contract says; `also` is written in the same step. */
   enqueue(deliveries: readonly Delivery[], position?: Position, also?: readonly Write[]): Promise<void>
   /** As the contract says; `elsewhere`: another queue has the destination's lane, and takes them. */
@@ -73,7 +73,7 @@ export interface EmbeddedQueue extends DeliveryQueue {
  * keeps a prefix of what was written, so at worst the reader finds the event again and it is delivered once more.
  * A write that the store refuses changes nothing here either, and its caller hears of it.
  */
-export async function openQueue(options: QueueOptions): Promise<EmbeddedQueue> {
+export async function openQueue(options: QueueOptions): Promise<StoredQueue> {
   const { store, clock, isTorn = false } = options
   if (isTorn) await mendRows(store)
   const lanes = new Lanes(store, {
@@ -81,7 +81,7 @@ export async function openQueue(options: QueueOptions): Promise<EmbeddedQueue> {
     readyMax: options.readyMax ?? 100_000,
   })
   const { highest, firstToken } = await recover(store, lanes)
-  const queue = new StoredQueue(store, clock, lanes, highest, firstToken)
+  const queue = new QueueOfRows(store, clock, lanes, highest, firstToken)
   await queue.start()
   return queue
 }
@@ -89,7 +89,7 @@ export async function openQueue(options: QueueOptions): Promise<EmbeddedQueue> {
 /** Lanes whose oldest row is looked up in one turn of the event loop. */
 const statusesAtOnce = 100
 
-class StoredQueue implements EmbeddedQueue {
+class QueueOfRows implements StoredQueue {
   readonly #store: Store
   readonly #clock: Clock
   readonly #lanes: Lanes

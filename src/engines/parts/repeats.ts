@@ -1,4 +1,4 @@
-import type { Event } from "../../../core/event.ts"
+import type { Event } from "../../core/event.ts"
 
 /** Which events of one call repeat an earlier one of it. Asked in rising order; nothing is kept until the first question. */
 export class Repeats {

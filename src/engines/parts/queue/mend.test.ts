@@ -1,12 +1,13 @@
 import fc from "fast-check"
 import { expect, test } from "vitest"
 import { sleep } from "../../../core/clock.ts"
+import type { Cursor } from "../../../core/cursor.ts"
 import { createSimulatedChance } from "../../../testing/chance.ts"
 import { createSimulatedClock, runUntil } from "../../../testing/clock.ts"
 import { createPower } from "../../../testing/power.ts"
 import { createSimulatedStore } from "../../../testing/store.ts"
 import { delivery, lane, letter, take } from "../../conformance/queue-fixture.ts"
-import { formatCursor } from "../log/cursor.ts"
+import { formatPosition } from "../index/position.ts"
 import { openQueue } from "../queue.ts"
 import type { Store, Write } from "../store.ts"
 import { mendRows } from "./mend.ts"
@@ -45,7 +46,7 @@ async function written({ clock, empty, run }: ReturnType<typeof machine>, how: r
     },
   }
   const queue = await run(openQueue({ store: recording, clock }))
-  await run(queue.enqueue(Array.from({ length: count }, (_, i) => delivery(formatCursor(1_000 + 8 * i)))))
+  await run(queue.enqueue(Array.from({ length: count }, (_, i) => delivery(formatPosition(1_000 + 8 * i) as Cursor))))
   for (const each of how) {
     if (each === "resume") await run(queue.resume("acme", "t1", "i1"))
     if (each === "redrive") {
@@ -98,7 +99,7 @@ test("others get a turn while many rows are looked at", async () => {
   const writes: Write[] = []
   for (let i = 0; i < 5_000; i++) {
     const state = { attempts: 1, forgiven: 0, firstDueAt: 0, dueAt: clock.now() + hour, held: false, behind: false }
-    putParked(writes, lane, delivery(formatCursor(1_000 + 8 * i)), state)
+    putParked(writes, lane, delivery(formatPosition(1_000 + 8 * i) as Cursor), state)
   }
   await run(store.write(writes))
   let turns = 0
