@@ -3,8 +3,9 @@ import { mkdir, open, stat } from "node:fs/promises"
 import { join } from "node:path"
 import { defaultTenant } from "../core/address.ts"
 import type { Catalog } from "../core/catalog.ts"
+import { accessKeys } from "../core/catalog-keys.ts"
 import type { Clock } from "../core/clock.ts"
-import { formatKey, hashKey, isKey, keyPrefix, type StoredKey } from "./keys.ts"
+import { formatKey, hashKey, isKey, type StoredKey } from "./keys.ts"
 
 export interface AdminKeyOptions {
   /** The data directory. */
@@ -27,7 +28,7 @@ export type AdminKey =
   | { readonly kind: "refused"; readonly path: string; readonly message: string }
 
 const fileName = "admin.key"
-const catalogKey = `${keyPrefix}${defaultTenant}/admin`
+const catalogKey = accessKeys.of({ tenant: defaultTenant, id: "admin" })
 /** What the group and others may do; nothing. */
 const foreignBits = 0o077
 

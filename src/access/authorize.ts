@@ -1,7 +1,8 @@
 import type { Catalog } from "../core/catalog.ts"
+import { accessKeys } from "../core/catalog-keys.ts"
 import type { Clock } from "../core/clock.ts"
 import { KeyRing } from "./key-ring.ts"
-import { hashKey, isKey, keyPrefix, type Right, type StoredKey } from "./keys.ts"
+import { hashKey, isKey, type Right, type StoredKey } from "./keys.ts"
 
 /** Whose key it was. */
 export interface Caller {
@@ -46,7 +47,7 @@ export async function openKeys({ catalog, clock, stop }: KeysOptions): Promise<K
   const known = new Map<string, Caller>()
   const current = Promise.withResolvers<void>()
   const watch = async () => {
-    for await (const change of catalog.watch<StoredKey>(keyPrefix, stop)) {
+    for await (const change of catalog.watch<StoredKey>(accessKeys.prefix, stop)) {
       known.clear()
       if (change.kind === "put") keys.put(change.item.key, change.item.value)
       else if (change.kind === "delete") keys.delete(change.key)

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto"
 /** What a key may beyond its own tenant. `operate`: see and check the whole hub, and issue credentials of any tenant. */
 export type Right = "operate"
 
-/** A key's entry in the catalog, under `key/<tenant>/<id>`. The key itself is nowhere but with its holder. */
+/** A key's entry in the catalog, under {@link accessKeys}. The key itself is nowhere but with its holder. */
 export interface StoredKey {
   readonly id: string
   readonly tenant: string
@@ -13,9 +13,6 @@ export interface StoredKey {
   /** Absent: none. */
   readonly rights?: readonly Right[]
 }
-
-/** Where keys stand in the catalog. */
-export const keyPrefix = "key/"
 
 const form = /^rck_[A-Za-z0-9_-]{43}$/
 

@@ -1,5 +1,6 @@
 import { parseTopic } from "../core/address.ts"
 import type { Item } from "../core/catalog.ts"
+import { routedAsKeys, routingKeys, triggerKeys } from "../core/catalog-keys.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { StoredEvent } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
@@ -10,13 +11,10 @@ import {
   type RoutedVersion,
   type RoutingRecord,
   readerOf,
-  routedAsPrefix,
-  routingPrefix,
   versionFor,
 } from "../core/routing.ts"
 import type { ApiContext } from "./context.ts"
 import { createPace } from "./pace.ts"
-import { resourceKey } from "./resource-store.ts"
 import { createJudge, type Judge } from "./verdict.ts"
 
 /** Triggers looked at for one event: those of other topics cost little, those of its topic are compiled. */
@@ -65,7 +63,7 @@ export async function consideredFor(
     if (considered !== undefined) items.push(considered)
     return true
   }
-  const histories = await scan<RoutedAs>(context, `${routedAsPrefix}${tenant}/`, async (id, value) => {
+  const histories = await scan<RoutedAs>(context, routedAsKeys.ofTenant(tenant), async (id, value) => {
     if ((value.partition ?? 0) !== partition) {
       await pace()
       return true
@@ -73,7 +71,7 @@ export async function consideredFor(
     return take(id, value.versions, () => consider(context, { tenant, id }, value, stored, frontiers))
   })
   // What the router has not heard of yet.
-  const triggers = await scan<Trigger>(context, resourceKey("trigger", tenant, ""), (id, trigger) =>
+  const triggers = await scan<Trigger>(context, triggerKeys.ofTenant(tenant), (id, trigger) =>
     take(id, [trigger], () => considerNew(context, trigger, stored)),
   )
   return { items, complete: histories && triggers }
@@ -162,7 +160,7 @@ function isOn({ topic }: Pick<Trigger, "topic">, { address }: StoredEvent): bool
 
 /** Why a trigger has not come to an event yet. */
 async function restOf({ engine }: ApiContext, { tenant, id }: Name): Promise<Pick<Judge, "paused" | "behind">> {
-  const item = await engine.catalog.get<Trigger>(resourceKey("trigger", tenant, id))
+  const item = await engine.catalog.get<Trigger>(triggerKeys.of({ tenant, id }))
   return item?.value.paused === undefined ? { behind: true } : { paused: item.value.paused }
 }
 
@@ -176,7 +174,7 @@ function createFrontiers({ engine }: ApiContext, partition: number): Frontiers {
   main.catch(() => {})
   return async (name, version) => {
     const path = pathOf(name)
-    const record = (await catalog.get<RoutingRecord>(`${routingPrefix}${path}`))?.value
+    const record = (await catalog.get<RoutingRecord>(routingKeys.at(path)))?.value
     if (record?.attachedAfter === undefined)
       return (await queue.position(readerOf(path, version.incarnation))) ?? version.after
     const here = await main

@@ -1,6 +1,7 @@
 import Type, { type Static } from "typebox"
 import { formatTopic } from "../core/address.ts"
 import type { Item } from "../core/catalog.ts"
+import { type CatalogKeys, destinationKeys, triggerKeys } from "../core/catalog-keys.ts"
 import type { DeadLetterQuery } from "../core/dead-letters.ts"
 import { type DeadLetter, deadReasons } from "../core/delivery.ts"
 import type { Trigger } from "../core/resources.ts"
@@ -11,7 +12,7 @@ import { eventOf } from "./event-of.ts"
 import { readBody, readQuery } from "./fields.ts"
 import { partMax, throughLetters } from "./letter-parts.ts"
 import { formatPageToken, PageItems, pageSizeDefault, parsePageToken } from "./paging.ts"
-import { mayBeId, resourceKey } from "./resource-store.ts"
+import { mayBeId } from "./resource-store.ts"
 import { type App, documented, pathPart, tenantOf } from "./routes.ts"
 import { choice, component, PageQuery, pageOf, strict, Timestamp } from "./schemas.ts"
 
@@ -175,20 +176,20 @@ function redriver(context: ApiContext): (letter: DeadLetter) => Promise<boolean>
 /** Tells what a letter's delivery would lack: its trigger or its destination. Asks the catalog once for each. */
 function missing(context: ApiContext): (letter: DeadLetter) => Promise<string | undefined> {
   const known = new Map<string, Promise<Item<Pick<Trigger, "incarnation" | "backlog">> | undefined>>()
-  const find = (name: string, tenant: string, id: string) => {
-    const key = resourceKey(name, tenant, id)
+  const find = (keys: CatalogKeys, tenant: string, id: string) => {
+    const key = keys.of({ tenant, id })
     const found = known.get(key) ?? context.engine.catalog.get(key)
     known.set(key, found)
     return found
   }
   return async ({ tenant, trigger, incarnation, destination, cursor }) => {
-    const found = await find("trigger", tenant, trigger)
+    const found = await find(triggerKeys, tenant, trigger)
     // One that was made anew is another one, and has what it owes of its own.
     if (found === undefined || (found.value.incarnation ?? "") !== incarnation) {
       return `trigger ${trigger} was deleted; one that starts before the event, at {"cursor": …} or {"time": …}, delivers it again (it is at ${cursor})`
     }
     // What it takes along goes where it sends now.
-    if (found.value.backlog === "move" || (await find("destination", tenant, destination)) !== undefined)
+    if (found.value.backlog === "move" || (await find(destinationKeys, tenant, destination)) !== undefined)
       return undefined
     return `destination ${destination} no longer exists; create it again first, or let trigger ${trigger} take it along (backlog "move")`
   }

@@ -1,5 +1,6 @@
 import Type, { type Static } from "typebox"
 import { attemptsTopic, parseTopic } from "../core/address.ts"
+import { triggerKeys } from "../core/catalog-keys.ts"
 import type { Cursor } from "../core/cursor.ts"
 import { type Attempt, type Delivery, deliveryId, type Outcome, type Verdict } from "../core/delivery.ts"
 import type { Event } from "../core/event.ts"
@@ -11,7 +12,6 @@ import type { ApiContext } from "./context.ts"
 import { HeldBacks, heldBackFields } from "./held-back.ts"
 import { openOfEvent } from "./open-of-event.ts"
 import { createPace } from "./pace.ts"
-import { resourceKey } from "./resource-store.ts"
 import type { Share } from "./room.ts"
 import { scan } from "./scan.ts"
 import { choice, component, Timestamp } from "./schemas.ts"
@@ -205,7 +205,7 @@ export function showOutcome(outcome: Outcome): Static<typeof OutcomeSchema> {
 
 async function triggersFor(context: ApiContext, { address }: StoredEvent, share: Share): Promise<readonly Fired[]> {
   const found: Fired[] = []
-  await scan<Trigger>(context, resourceKey("trigger", address.tenant, ""), ({ value }) => {
+  await scan<Trigger>(context, triggerKeys.ofTenant(address.tenant), ({ value }) => {
     const of = parseTopic(value.topic)
     if (typeof of === "string" || of.topic !== address.topic) return true
     if (of.key !== undefined && of.key !== address.key) return true

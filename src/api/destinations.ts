@@ -1,4 +1,5 @@
 import Type, { type Static, type TSchema } from "typebox"
+import { destinationKeys } from "../core/catalog-keys.ts"
 import type { DestinationKind } from "../core/destination.ts"
 import type { Destination, SigningKey } from "../core/resources.ts"
 import { issueSigningKey } from "../destinations/signing.ts"
@@ -61,6 +62,7 @@ type Body = Static<typeof AnyDestinationInput>
 export function destinationType(context: ApiContext): ResourceType<Destination> {
   return {
     name: "destination",
+    keys: destinationKeys,
     plural: "destinations",
     tag: "Destinations",
     idPrefix: "dst",

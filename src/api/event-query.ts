@@ -1,5 +1,6 @@
 import Type, { type Static } from "typebox"
 import { type Address, isReservedTopic, parseTopic } from "../core/address.ts"
+import { topicKeys } from "../core/catalog-keys.ts"
 import { type Clock, sleep } from "../core/clock.ts"
 import type { Cursor } from "../core/cursor.ts"
 import { InvalidCursorError } from "../core/errors.ts"
@@ -13,7 +14,6 @@ import { notFound } from "./errors.ts"
 import type { Faults } from "./faults.ts"
 import { readQuery } from "./fields.ts"
 import { createPace, turnSteps } from "./pace.ts"
-import { resourceKey } from "./resource-store.ts"
 import { strict } from "./schemas.ts"
 
 export const limitDefault = 100
@@ -97,7 +97,7 @@ export async function findAddress(context: ApiContext, tenant: string, text: str
   if (typeof parsed === "string") throw absent
   const address = { tenant, ...parsed }
   if (isReservedTopic(parsed.topic)) return address
-  if ((await context.engine.catalog.get(resourceKey("topic", tenant, parsed.topic))) === undefined) throw absent
+  if ((await context.engine.catalog.get(topicKeys.of({ tenant, id: parsed.topic }))) === undefined) throw absent
   return address
 }
 

@@ -1,5 +1,6 @@
 import Type, { type Static } from "typebox"
 import { isReservedTopic } from "../core/address.ts"
+import { topicKeys } from "../core/catalog-keys.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { StoredEvent } from "../core/log.ts"
 import type { Topic } from "../core/resources.ts"
@@ -11,7 +12,6 @@ import { FlowEventSchema } from "./journey.ts"
 import { type FlowEvent, flowEvent } from "./lineage.ts"
 import { createPace } from "./pace.ts"
 import { formatPageToken, parsePageToken } from "./paging.ts"
-import { resourceKey } from "./resource-store.ts"
 import type { Share } from "./room.ts"
 import { type App, documented, tenantOf } from "./routes.ts"
 import { scan } from "./scan.ts"
@@ -103,7 +103,7 @@ async function bySource(context: ApiContext, where: Where, identity: { readonly 
   if (topic !== undefined) await look(topic)
   else {
     const names: string[] = []
-    await scan<Topic>(context, resourceKey("topic", tenant, ""), ({ value }) => {
+    await scan<Topic>(context, topicKeys.ofTenant(tenant), ({ value }) => {
       names.push(value.id)
       return true
     })

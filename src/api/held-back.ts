@@ -1,9 +1,9 @@
 import Type, { type Static } from "typebox"
+import { triggerKeys } from "../core/catalog-keys.ts"
 import { laneOf } from "../core/delivery.ts"
 import type { OpenDelivery } from "../core/open-delivery.ts"
 import type { Trigger } from "../core/resources.ts"
 import type { ApiContext } from "./context.ts"
-import { resourceKey } from "./resource-store.ts"
 import { choice } from "./schemas.ts"
 
 /** The members of an open delivery that say what it waits for beside its time. */
@@ -45,7 +45,7 @@ export class HeldBacks {
     for (const { delivery } of open) {
       const { trigger } = delivery
       if (this.#paused.has(trigger)) continue
-      const item = await catalog.get<Trigger>(resourceKey("trigger", this.#tenant, trigger))
+      const item = await catalog.get<Trigger>(triggerKeys.of({ tenant: this.#tenant, id: trigger }))
       this.#paused.set(trigger, item?.value.paused !== undefined)
     }
     const lanes = new Set(open.map(({ delivery }) => laneOf(delivery)).filter((lane) => !this.#resting.has(lane)))

@@ -1,12 +1,12 @@
 import Type, { type Static } from "typebox"
 import { parseTopic } from "../core/address.ts"
 import type { Item } from "../core/catalog.ts"
+import { triggerKeys } from "../core/catalog-keys.ts"
 import type { Trigger } from "../core/resources.ts"
 import type { ApiContext } from "./context.ts"
 import { readBodyWith } from "./fields.ts"
 import { createPace } from "./pace.ts"
 import { formatPageToken, pageSizeDefault, pageSizeMax, parsePageToken } from "./paging.ts"
-import { resourceKey } from "./resource-store.ts"
 import { type App, documented, tenantOf } from "./routes.ts"
 import { component, strict } from "./schemas.ts"
 import { readSubject, type Subject, SubjectSchema, showSubject, subjectFields } from "./subject.ts"
@@ -75,7 +75,7 @@ type Page = Pick<Static<typeof MatchPage>, "items" | "nextPageToken">
 async function matchPage(context: ApiContext, tenant: string, subject: Subject, body: Body): Promise<Page> {
   const { explain = false, pageSize = pageSizeDefault } = body
   const query = [tenant, "match", body.cursor, body.event, body.topic, explain]
-  const prefix = resourceKey("trigger", tenant, "")
+  const prefix = triggerKeys.ofTenant(tenant)
   const items: Static<typeof Matched>[] = []
   let after = parsePageToken(query, body.pageToken)
   const pace = createPace(context.clock)

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from "fastify"
 import Type from "typebox"
-import { keyPrefix } from "../access/keys.ts"
 import type { Catalog } from "../core/catalog.ts"
+import { accessKeys, destinationKeys, topicKeys, triggerKeys } from "../core/catalog-keys.ts"
 import type { IssuedCredentials, TenantCredentials } from "../core/credentials.ts"
 import { checkSchema } from "./check-schema.ts"
 import type { ApiContext } from "./context.ts"
@@ -9,7 +9,6 @@ import { formatDuration } from "./durations.ts"
 import { notFound, ProblemError } from "./errors.ts"
 import { createFaults } from "./faults.ts"
 import { readBody, readDuration } from "./fields.ts"
-import { resourceKey } from "./resource-store.ts"
 import { type App, documented, pathPart } from "./routes.ts"
 import { component, Duration, ResourceId, strict, Timestamp } from "./schemas.ts"
 
@@ -80,10 +79,7 @@ export function natsCredentialsRoutes(app: App, { engine }: ApiContext): void {
 
 /** Whether the tenant has anything of its own yet. */
 async function isKnown(catalog: Catalog, tenant: string): Promise<boolean> {
-  const prefixes = [
-    `${keyPrefix}${tenant}/`,
-    ...["topic", "trigger", "destination"].map((of) => resourceKey(of, tenant, "")),
-  ]
+  const prefixes = [accessKeys, topicKeys, triggerKeys, destinationKeys].map((keys) => keys.ofTenant(tenant))
   const found = await Promise.all(prefixes.map((prefix) => catalog.list(prefix, { limit: 1 })))
   return found.some((items) => items.length > 0)
 }

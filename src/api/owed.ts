@@ -1,9 +1,10 @@
 import Type, { type Static } from "typebox"
+import { triggerKeys } from "../core/catalog-keys.ts"
 import { laneOf } from "../core/delivery.ts"
 import type { Destination, Trigger } from "../core/resources.ts"
 import { tellPaused } from "../deliver/telling.ts"
 import type { ApiContext } from "./context.ts"
-import { putUnlessChanged, resourceKey } from "./resource-store.ts"
+import { putUnlessChanged } from "./resource-store.ts"
 import { scanFor } from "./scan.ts"
 import { component } from "./schemas.ts"
 import { names } from "./topics.ts"
@@ -46,7 +47,7 @@ export const Forced = component(
 /** Who needs the destination. */
 export async function owedTo(context: ApiContext, { tenant, id }: Destination): Promise<Owed> {
   const { queue } = context.engine
-  const prefix = resourceKey("trigger", tenant, "")
+  const prefix = triggerKeys.ofTenant(tenant)
   const triggers = await scanFor<Trigger>(context, prefix, ({ destination }) => destination === id)
   const open = await queue.depth(laneOf({ tenant, destination: id }))
   const of = new Set<string>()
@@ -95,7 +96,7 @@ async function pauseFor(
   destination: string,
 ): Promise<void> {
   for (let tries = 0; tries < triesMax; tries++) {
-    const item = await engine.catalog.get<Trigger>(resourceKey("trigger", tenant, id))
+    const item = await engine.catalog.get<Trigger>(triggerKeys.of({ tenant, id }))
     if (item === undefined || item.value.destination !== destination || item.value.paused) return
     const now = clock.now()
     const paused = { since: now, reason: `${destination} is gone: it was deleted` }

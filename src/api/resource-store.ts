@@ -1,5 +1,6 @@
 import type { TSchema } from "typebox"
 import type { Catalog, Item } from "../core/catalog.ts"
+import type { CatalogKeys } from "../core/catalog-keys.ts"
 import { ConflictError } from "../core/errors.ts"
 import type { Labels } from "../core/resources.ts"
 import { checkRemovals, checkSchema } from "./check-schema.ts"
@@ -35,8 +36,10 @@ export interface Draft<Resource extends Stored> {
 
 /** All that the generic handlers need to know of one type of resource. */
 export interface ResourceType<Resource extends Stored> {
-  /** `trigger`: in ids of operations, in messages, and before the slash in catalog keys. */
+  /** `trigger`: in ids of operations, and in messages. */
   readonly name: string
+  /** Where the catalog has them. */
+  readonly keys: CatalogKeys
   readonly plural: string
   readonly tag: string
   /** Before the random part of an id that the hub makes; absent: the caller has to name it. */
@@ -128,10 +131,6 @@ export interface ResourceStore<Resource extends Stored> {
 const triesMax = 8
 const commonReadOnly: readonly string[] = ["tenant", "createdAt", "updatedAt", "etag"]
 
-export function resourceKey(name: string, tenant: string, id: string): string {
-  return `${name}/${tenant}/${id}`
-}
-
 /** Whether a text from outside can be the id of something stored: what cannot is not looked for. */
 export function mayBeId(text: string): boolean {
   return /^[\w.~-]{1,200}$/.test(text)
@@ -166,7 +165,7 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
       const id = typeof fields.id === "string" ? fields.id : newId(this.#context, type)
       const faults = readOnlyFaults(fields, this.#readOnly)
       const resource = await this.#read(fields, { tenant, id, previous: undefined, faults })
-      const key = resourceKey(type.name, tenant, id)
+      const key = type.keys.of({ tenant, id })
       if ((await this.#catalog.get(key)) !== undefined) throw alreadyExists(type.name, id)
       const made = await this.#make(resource, options)
       if (made === undefined) throw alreadyExists(type.name, id)
@@ -179,7 +178,7 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
     const { type } = this
     if (options.validateOnly) return { ...this.#show(resource, undefined, resource), isNew: true }
     await type.writing?.(resource)
-    const key = resourceKey(type.name, resource.tenant, resource.id)
+    const key = type.keys.of(resource)
     const revision = await putUnlessChanged(this.#catalog, { key, revision: 0 }, resource)
     return revision === undefined ? undefined : { ...this.#show(resource, revision, undefined), isNew: true }
   }
@@ -193,7 +192,7 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
 
   async list({ tenant, pageSize, pageToken, labels }: ListQuery, share: Share): Promise<Page<Record<string, unknown>>> {
     const query = [tenant, this.type.plural, labels]
-    const prefix = resourceKey(this.type.name, tenant, "")
+    const prefix = this.type.keys.ofTenant(tenant)
     const wanted = Object.entries(labels)
     const items = new PageItems<Record<string, unknown>>(pageSize, share)
     const from = parsePageToken(query, pageToken)
@@ -252,7 +251,7 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
 
   async #lookFor(tenant: string, id: string): Promise<Item<Resource> | undefined> {
     const { type } = this
-    const key = resourceKey(type.name, tenant, id)
+    const key = type.keys.of({ tenant, id })
     const item = mayBeId(id) ? await this.#catalog.get<Resource>(key) : undefined
     if (item !== undefined) return item
     const builtIn = type.builtIn?.(tenant, id)

@@ -1,5 +1,5 @@
 import { expect, test, vi } from "vitest"
-import { deletedTopicKey } from "../core/resources.ts"
+import { deletedTopicKeys } from "../core/catalog-keys.ts"
 import { openTestApi, testEvent } from "./api.fixture.ts"
 
 test.each([true, false])(
@@ -27,7 +27,7 @@ test.each([true, false])(
 test("a deletion is noted before the topic is gone, and not where it is only tried", async () => {
   const api = await openTestApi()
   const { catalog } = api.engine
-  const noted = async () => (await catalog.get(deletedTopicKey({ tenant: "default", id: "orders" }))) !== undefined
+  const noted = async () => (await catalog.get(deletedTopicKeys.of({ tenant: "default", id: "orders" }))) !== undefined
   const remove = catalog.delete.bind(catalog)
   await api.append("orders", ["a"])
   await api.call("DELETE", "/v1/topics/orders?validate_only=true")

@@ -1,12 +1,13 @@
 import Type, { type Static } from "typebox"
 import { isReservedTopic, parseTopic } from "../core/address.ts"
-import { deletedTopicKey, newTopic, type Retention, type Topic, type Trigger } from "../core/resources.ts"
+import { deletedTopicKeys, topicKeys, triggerKeys } from "../core/catalog-keys.ts"
+import { newTopic, type Retention, type Topic, type Trigger } from "../core/resources.ts"
 import { checkAgainstRetention } from "../deliver/policies.ts"
 import type { ApiContext } from "./context.ts"
 import { formatDuration } from "./durations.ts"
 import { readDuration } from "./fields.ts"
 import { isObject } from "./merge-patch.ts"
-import { type Draft, putUnlessChanged, type ResourceType, resourceKey } from "./resource-store.ts"
+import { type Draft, putUnlessChanged, type ResourceType } from "./resource-store.ts"
 import { scanFor } from "./scan.ts"
 import { component, Description, Duration, LabelsInput, resourceFields, strict, Timestamp, TopicId } from "./schemas.ts"
 
@@ -73,7 +74,7 @@ const TopicOutput = component(
 
 /** Triggers of a tenant that read this topic or a key of it. */
 export function triggersOn(context: ApiContext, tenant: string, topic: string): Promise<readonly Trigger[]> {
-  return scanFor<Trigger>(context, resourceKey("trigger", tenant, ""), (trigger) => topicOf(trigger.topic) === topic)
+  return scanFor<Trigger>(context, triggerKeys.ofTenant(tenant), (trigger) => topicOf(trigger.topic) === topic)
 }
 
 /** The topic's resource type: how it is read, checked and shown. */
@@ -81,6 +82,7 @@ export function topicType(context: ApiContext): ResourceType<Topic> {
   const { engine } = context
   return {
     name: "topic",
+    keys: topicKeys,
     plural: "topics",
     tag: "Topics",
     input: TopicInput,
@@ -103,7 +105,7 @@ export function topicType(context: ApiContext): ResourceType<Topic> {
     },
     async removing(topic) {
       // Before it is gone: retention sees to what is published meanwhile, also where this hub dies now.
-      await engine.catalog.put(deletedTopicKey(topic), topic)
+      await engine.catalog.put(deletedTopicKeys.of(topic), topic)
       await engine.log.trim({ tenant: topic.tenant, topic: topic.id }, { eventsMax: 0 })
     },
     removed: (topic) => leaveNothing(context, topic),
@@ -116,7 +118,7 @@ async function leaveNothing({ engine, topics, clock }: ApiContext, { tenant, id 
   if ((await engine.log.last(address)) === undefined) return
   const fresh = newTopic(tenant, id, clock.now(), topics.dedupeWindowMs)
   if (topics.autoCreate)
-    await putUnlessChanged(engine.catalog, { key: resourceKey("topic", tenant, id), revision: 0 }, fresh)
+    await putUnlessChanged(engine.catalog, { key: topicKeys.of({ tenant, id }), revision: 0 }, fresh)
   else await engine.log.trim(address, { eventsMax: 0 })
 }
 

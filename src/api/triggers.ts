@@ -1,5 +1,6 @@
 import Type, { type Static } from "typebox"
 import { isReservedTopic, parseTopic } from "../core/address.ts"
+import { destinationKeys, topicKeys, triggerKeys } from "../core/catalog-keys.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { RetryPolicy, TriggerName } from "../core/delivery.ts"
 import { ConflictError, InvalidCursorError } from "../core/errors.ts"
@@ -13,7 +14,7 @@ import { formatDuration } from "./durations.ts"
 import { statusesOf } from "./lane-status.ts"
 import { OrderingSchema, readOrdering } from "./ordering.ts"
 import { patchKeyword, patchSchemaOf } from "./patch-schema.ts"
-import { type Draft, mayBeId, type ResourceType, resourceKey } from "./resource-store.ts"
+import { type Draft, mayBeId, type ResourceType } from "./resource-store.ts"
 import {
   checkedElsewhere,
   choice,
@@ -144,6 +145,7 @@ export function triggerType(context: ApiContext): ResourceType<Trigger> {
   const { queue } = context.engine
   return {
     name: "trigger",
+    keys: triggerKeys,
     plural: "triggers",
     tag: "Triggers",
     idPrefix: "trg",
@@ -237,7 +239,7 @@ async function findTopic(context: ApiContext, body: Body, { tenant, now, faults 
     faults.add("topic", parsed)
     return newTopic(tenant, "", now, 0)
   }
-  const item = await context.engine.catalog.get<Topic>(resourceKey("topic", tenant, parsed.topic))
+  const item = await context.engine.catalog.get<Topic>(topicKeys.of({ tenant, id: parsed.topic }))
   if (item === undefined && !context.topics.autoCreate && !isReservedTopic(parsed.topic)) {
     faults.add("topic", `there is no topic ${parsed.topic}; create it first`)
   }
@@ -248,7 +250,7 @@ async function findTopic(context: ApiContext, body: Body, { tenant, now, faults 
 async function makeTopic(context: ApiContext, { tenant, topic }: Trigger): Promise<void> {
   const parsed = parseTopic(topic)
   if (typeof parsed === "string" || isReservedTopic(parsed.topic)) return
-  const key = resourceKey("topic", tenant, parsed.topic)
+  const key = topicKeys.of({ tenant, id: parsed.topic })
   if ((await context.engine.catalog.get(key)) !== undefined) return
   try {
     const made = newTopic(tenant, parsed.topic, context.clock.now(), context.topics.dedupeWindowMs)
@@ -334,7 +336,7 @@ function readRetry(body: Body, topic: Topic, { faults }: Draft<Trigger>): RetryP
 /** Whether there is such a destination; `id` may be any text. */
 export async function hasDestination({ engine }: ApiContext, tenant: string, id: string): Promise<boolean> {
   if (!mayBeId(id)) return false
-  return (await engine.catalog.get<Destination>(resourceKey("destination", tenant, id))) !== undefined
+  return (await engine.catalog.get<Destination>(destinationKeys.of({ tenant, id }))) !== undefined
 }
 
 async function checkDestination(context: ApiContext, body: Body, { tenant, faults }: Draft<Trigger>): Promise<void> {

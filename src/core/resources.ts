@@ -64,14 +64,6 @@ export function newTopic(tenant: string, id: string, now: number, dedupeWindowMs
   }
 }
 
-/** Under which the catalog has topics that were, or are being, deleted: until what was published meanwhile is seen to. */
-export const deletedTopicPrefix = "deleted-topic/"
-
-/** Where the catalog has a topic that is being deleted. */
-export function deletedTopicKey({ tenant, id }: { readonly tenant: string; readonly id: string }): string {
-  return `${deletedTopicPrefix}${tenant}/${id}`
-}
-
 export interface Trigger extends Resource {
   /**
    * Tells it from other triggers that had its id before, or will: given when it is made, kept for as long as it is there.

@@ -1,7 +1,7 @@
 import type { Cursor } from "./cursor.ts"
 import type { Trigger } from "./resources.ts"
 
-/** What the router keeps of a trigger in the catalog, under {@link routingPrefix} and its path. */
+/** What the router keeps of a trigger in the catalog, under `routingKeys`. */
 export interface RoutingRecord {
   /** Which trigger of this id: one that was deleted and made anew is another one. */
   readonly of: string
@@ -10,8 +10,6 @@ export interface RoutingRecord {
   /** Set while the main reader serves the trigger: for the events after this cursor. */
   readonly attachedAfter?: Cursor
 }
-
-export const routingPrefix = "routing/"
 
 /** The name of a partition's main reader. */
 export function mainReaderOf(partition: number): string {
@@ -37,7 +35,7 @@ export interface RoutedVersion
   readonly until?: Cursor
 }
 
-/** How a trigger was, for as long as is kept, in the catalog under {@link routedAsKey}. */
+/** How a trigger was, for as long as is kept, in the catalog under `routedAsKeys`. */
 export interface RoutedAs {
   /** Which trigger of this id the last version is of. */
   readonly of: string
@@ -49,13 +47,6 @@ export interface RoutedAs {
   readonly shortened?: true
   /** Unix milliseconds; set while there is no trigger of this id. */
   readonly removedAt?: number
-}
-
-export const routedAsPrefix = "routed-as/"
-
-/** Where the catalog has a trigger's history. */
-export function routedAsKey(trigger: { readonly tenant: string; readonly id: string }): string {
-  return `${routedAsPrefix}${pathOf(trigger)}`
 }
 
 /**

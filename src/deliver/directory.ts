@@ -1,12 +1,10 @@
 import type { Catalog, Change } from "../core/catalog.ts"
+import { destinationKeys, triggerKeys } from "../core/catalog-keys.ts"
 import type { Clock } from "../core/clock.ts"
 import { changeAgainst } from "../core/conflicts.ts"
 import type { Delivery, TriggerName } from "../core/delivery.ts"
 import type { Destination, Trigger } from "../core/resources.ts"
 import { isLeftBehind } from "./left-behind.ts"
-
-const triggerPrefix = "trigger/"
-const destinationPrefix = "destination/"
 
 export interface DirectoryListener {
   /** The trigger was resumed: it is not paused, and something may have been held here that believed it was. */
@@ -57,7 +55,7 @@ export class Directory {
 
   /** As {@link Directory.trigger}, whatever memory has: it may still be the one that had the id before, or an older version. */
   async newest(of: TriggerName): Promise<Trigger | undefined> {
-    const item = await this.#catalog.get<Trigger>(triggerPrefix + pathOf(of), { newest: true })
+    const item = await this.#catalog.get<Trigger>(triggerKeys.at(pathOf(of)), { newest: true })
     if (item === undefined || !isOf(item.value, of)) return undefined
     if (item.value.paused) this.#foundPaused.add(pathOf(of))
     return item.value
@@ -67,7 +65,7 @@ export class Directory {
   destination(lane: string): Destination | Promise<Destination | undefined> {
     const known = this.#destinations.get(lane)
     return (
-      known ?? this.#catalog.get<Destination>(destinationPrefix + lane, { newest: true }).then((item) => item?.value)
+      known ?? this.#catalog.get<Destination>(destinationKeys.at(lane), { newest: true }).then((item) => item?.value)
     )
   }
 
@@ -122,7 +120,7 @@ export class Directory {
 
   /** Throws ConflictError where another write came first. */
   async #tryPause(of: Paused, reason: string): Promise<boolean> {
-    const key = triggerPrefix + pathOf(of)
+    const key = triggerKeys.at(pathOf(of))
     const item = await this.#catalog.get<Trigger>(key)
     if (!item || !isOf(item.value, of) || item.value.destination !== of.destination) return false
     if (item.value.paused) {
@@ -138,14 +136,14 @@ export class Directory {
   }
 
   async #watchTriggers(stop: AbortSignal, current: () => void): Promise<void> {
-    for await (const change of this.#catalog.watch<Trigger>(triggerPrefix, stop)) {
+    for await (const change of this.#catalog.watch<Trigger>(triggerKeys.prefix, stop)) {
       if (change.kind === "current") current()
       else this.#triggerChanged(change)
     }
   }
 
   #triggerChanged(change: Exclude<Change<Trigger>, { kind: "current" }>): void {
-    const path = (change.kind === "put" ? change.item.key : change.key).slice(triggerPrefix.length)
+    const path = triggerKeys.pathIn(change.kind === "put" ? change.item.key : change.key)
     const wasPaused = [
       this.#triggers.get(path)?.paused !== undefined,
       this.#pausing.delete(path),
@@ -161,7 +159,7 @@ export class Directory {
   }
 
   async #watchDestinations(stop: AbortSignal, current: () => void): Promise<void> {
-    for await (const change of this.#catalog.watch<Destination>(destinationPrefix, stop)) {
+    for await (const change of this.#catalog.watch<Destination>(destinationKeys.prefix, stop)) {
       if (change.kind === "current") current()
       else if (change.kind === "delete") this.#destinationChanged(change.key, undefined)
       else this.#destinationChanged(change.item.key, change.item.value)
@@ -169,7 +167,7 @@ export class Directory {
   }
 
   #destinationChanged(key: string, destination: Destination | undefined): void {
-    const lane = key.slice(destinationPrefix.length)
+    const lane = destinationKeys.pathIn(key)
     if (destination) this.#destinations.set(lane, destination)
     else this.#destinations.delete(lane)
     this.#listener.destination(lane, destination)

@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest"
 import { deadLettersTopic } from "../core/address.ts"
+import { routedAsKeys } from "../core/catalog-keys.ts"
 import type { Cursor } from "../core/cursor.ts"
 import { type Delivery, deliveryId } from "../core/delivery.ts"
 import { fingerprintOf } from "../core/fingerprint.ts"
-import { type RoutedAs, routedAsKey } from "../core/routing.ts"
+import type { RoutedAs } from "../core/routing.ts"
 import { Delivering, ok } from "../testing/delivering.ts"
 import { createEvent, ordersAddress } from "../testing/rig.ts"
 
@@ -107,7 +108,7 @@ describe("the event of a delivery", () => {
     const version = { topic: "orders", filters: [], destination: "a", updatedAt: 0 }
     const changed = { ...version, after: cursors[1]!, topic: "others" }
     const kept: RoutedAs = { of: "x", versions: [{ ...version, after }, changed] }
-    await hub.rig.run(hub.engine.catalog.put(routedAsKey({ tenant: "default", id: "a" }), kept))
+    await hub.rig.run(hub.engine.catalog.put(routedAsKeys.of({ tenant: "default", id: "a" }), kept))
     await hub.trigger("a", { topic: "others" })
     await owe(hub, delivery(cursors[0]!))
     expect(await hub.letters()).toMatchObject([

@@ -1,11 +1,12 @@
 import { type Address, parseTopic } from "../core/address.ts"
+import { routedAsKeys } from "../core/catalog-keys.ts"
 import type { DeadReason, Delivery } from "../core/delivery.ts"
 import type { Engine } from "../core/engine.ts"
 import { DamagedError, InvalidCursorError } from "../core/errors.ts"
 import { isEventOf } from "../core/fingerprint.ts"
 import type { EventLog, StoredEvent } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
-import { type RoutedAs, routedAsKey, versionFor } from "../core/routing.ts"
+import { type RoutedAs, versionFor } from "../core/routing.ts"
 
 export type Fetched =
   | { readonly kind: "there"; readonly stored: StoredEvent }
@@ -44,7 +45,7 @@ function isNowhere({ cursor }: Delivery, log: EventLog): boolean {
 
 /** The topic that the event is on: the trigger listened to it then, and may listen to another one now. */
 async function judgedOn({ tenant, cursor }: Delivery, trigger: Trigger, { catalog, log }: Engine): Promise<Address> {
-  const kept = (await catalog.get<RoutedAs>(routedAsKey(trigger)))?.value
+  const kept = (await catalog.get<RoutedAs>(routedAsKeys.of(trigger)))?.value
   const version = versionFor(kept?.versions ?? [], cursor, (a, b) => log.compare(a, b))
   const { topic } = version && version.incarnation === trigger.incarnation ? version : trigger
   return addressOf({ tenant, topic })

@@ -1,4 +1,5 @@
 import type { Catalog, Change } from "../core/catalog.ts"
+import { partsOfKey, topicKeys } from "../core/catalog-keys.ts"
 import type { Clock } from "../core/clock.ts"
 import { ClosedError, ConflictError } from "../core/errors.ts"
 import { newTopic, type Topic } from "../core/resources.ts"
@@ -19,8 +20,6 @@ export interface TopicsOptions {
   readonly dedupeWindowMs: number
   readonly stop: AbortSignal
 }
-
-const prefix = "topic/"
 
 /** Opens the view; resolves when it has every topic that is there now. */
 export async function openTopics(options: TopicsOptions): Promise<Topics> {
@@ -53,7 +52,7 @@ class TopicsView implements Topics {
   }
 
   ensure(tenant: string, id: string): Promise<Topic> {
-    const key = `${prefix}${tenant}/${id}`
+    const key = topicKeys.of({ tenant, id })
     const known = this.get(tenant, id)
     if (known !== undefined) return Promise.resolve(known)
     const others = this.#making.get(key)
@@ -79,7 +78,7 @@ class TopicsView implements Topics {
   async #watch(): Promise<void> {
     const { catalog, stop } = this.#options
     try {
-      for await (const change of catalog.watch<Topic>(prefix, stop)) this.#apply(change)
+      for await (const change of catalog.watch<Topic>(topicKeys.prefix, stop)) this.#apply(change)
     } finally {
       this.#ended = true
       for (const making of this.#making.values()) making.reject(new ClosedError())
@@ -102,7 +101,7 @@ class TopicsView implements Topics {
   }
 
   #delete(key: string): void {
-    const [tenant = "", id = ""] = key.slice(prefix.length).split("/")
+    const { tenant, id } = partsOfKey(key)
     const topics = this.#topics.get(tenant)
     topics?.delete(id)
     if (topics?.size === 0) this.#topics.delete(tenant)

@@ -2,6 +2,7 @@ import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type Address, attemptsTopic, deadLettersTopic } from "../core/address.ts"
+import { routedAsKeys, routingKeys, triggerKeys } from "../core/catalog-keys.ts"
 import type { Cursor } from "../core/cursor.ts"
 import { type DeadLetter, type Delivery, deliveryId } from "../core/delivery.ts"
 import type { Engine } from "../core/engine.ts"
@@ -9,19 +10,11 @@ import { Event } from "../core/event.ts"
 import { fingerprintOf } from "../core/fingerprint.ts"
 import type { StoredEvent } from "../core/log.ts"
 import { newTopic, type Trigger } from "../core/resources.ts"
-import {
-  mainReaderOf,
-  pathOf,
-  type RoutedAs,
-  type RoutingRecord,
-  readerOf,
-  routedAsKey,
-  routingPrefix,
-} from "../core/routing.ts"
+import { mainReaderOf, pathOf, type RoutedAs, type RoutingRecord, readerOf } from "../core/routing.ts"
 import type { Carried } from "../core/transfer.ts"
 import { openEmbeddedDirectory } from "../engines/embedded/engine.ts"
 import { openJetStreamEngine } from "../engines/jetstream/engine.ts"
-import { markOf, triggerPrefix } from "../route/record.ts"
+import { markOf } from "../route/record.ts"
 import { createSystemChance, systemClock } from "../telemetry/clock.ts"
 import { createSimulatedChance, type SimulatedChance } from "../testing/chance.ts"
 import { Ledger } from "./ledger.ts"
@@ -178,13 +171,13 @@ class Furnisher implements House {
       updatedAt: bornAt + i,
     }
     this.triggers.push(trigger)
-    await catalog.put(triggerPrefix + pathOf(trigger), trigger)
+    await catalog.put(triggerKeys.at(pathOf(trigger)), trigger)
     const place = partition === 0 ? {} : { partition }
     const of = markOf(trigger)
     const after = this.#somewhere(partition, address) ?? from
     const attached = i % 3 === 0 ? {} : { attachedAfter: after }
     const record: RoutingRecord = { of: i === 7 ? "an earlier one" : of, ...place, ...attached }
-    if (i !== 5) await catalog.put(routingPrefix + pathOf(trigger), record)
+    if (i !== 5) await catalog.put(routingKeys.at(pathOf(trigger)), record)
     if (i % 3 === 0) await queue.enqueue([], { reader: readerOf(pathOf(trigger)), cursor: after })
     const version = { topic: trigger.topic, filters: [], destination: "d0", updatedAt: bornAt }
     const kept: RoutedAs = {
@@ -195,7 +188,7 @@ class Furnisher implements House {
         { ...version, after },
       ],
     }
-    await catalog.put(routedAsKey(trigger), kept)
+    await catalog.put(routedAsKeys.of(trigger), kept)
   }
 
   #owed(stored: StoredEvent): readonly Carried[] {

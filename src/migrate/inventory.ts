@@ -1,7 +1,7 @@
 import { attemptsTopic, deadLettersTopic } from "../core/address.ts"
 import type { Catalog, Item } from "../core/catalog.ts"
+import { migrationKey, partsOfKey, topicKeys } from "../core/catalog-keys.ts"
 import type { Engine } from "../core/engine.ts"
-import { markKey } from "./mark.ts"
 
 /** Catalog items of one kind: the first part of their keys. */
 export interface CatalogCount {
@@ -38,15 +38,10 @@ export async function* catalogItems(catalog: Catalog): AsyncIterable<Item<unknow
       limit: pageSize,
       ...(after === undefined ? {} : { after }),
     })
-    for (const item of page) if (item.key !== markKey) yield item
+    for (const item of page) if (item.key !== migrationKey) yield item
     after = page.at(-1)?.key
     if (after === undefined) return
   }
-}
-
-/** The first part of an item's key: `topic` of `topic/default/orders`. */
-export function kindOf(key: string): string {
-  return key.split("/", 1)[0]!
 }
 
 /** Counts what is there, by indexes; only the queue is read through. */
@@ -54,9 +49,9 @@ export async function takeInventory({ log, catalog, queue }: Engine): Promise<In
   const kinds = new Map<string, number>()
   const named = new Map<string, { readonly tenant: string; readonly topic: string }>()
   for await (const { key } of catalogItems(catalog)) {
-    const [kind = "", tenant = "", id = ""] = key.split("/")
+    const { kind, tenant, id } = partsOfKey(key)
     kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
-    const topics = [attemptsTopic, deadLettersTopic, ...(kind === "topic" ? [id] : [])]
+    const topics = [attemptsTopic, deadLettersTopic, ...(topicKeys.has(key) ? [id] : [])]
     for (const topic of topics) named.set(`${tenant}/${topic}`, { tenant, topic })
   }
   const topics: TopicCount[] = []

@@ -1,7 +1,5 @@
 import type { Catalog } from "../core/catalog.ts"
-
-/** Where an engine that was moved into says so, in its catalog. Not moved on with the rest. */
-export const markKey = "migration"
+import { migrationKey } from "../core/catalog-keys.ts"
 
 /** What the target of a migration keeps of it. */
 export interface MigrationMark {
@@ -15,6 +13,6 @@ export interface MigrationMark {
 
 /** The migration that an engine is the target of and that has not come to its end; undefined where there is none. */
 export async function unfinishedMigration(catalog: Pick<Catalog, "get">): Promise<MigrationMark | undefined> {
-  const mark = (await catalog.get<MigrationMark>(markKey))?.value
+  const mark = (await catalog.get<MigrationMark>(migrationKey))?.value
   return mark === undefined || mark.doneAt !== undefined ? undefined : mark
 }

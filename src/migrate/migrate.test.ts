@@ -1,24 +1,16 @@
 import { rmSync } from "node:fs"
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest"
 import { attemptsTopic, isReservedTopic } from "../core/address.ts"
+import { routedAsKeys, routingKeys, triggerKeys } from "../core/catalog-keys.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { Engine } from "../core/engine.ts"
 import { OverloadError } from "../core/errors.ts"
 import { Event } from "../core/event.ts"
 import type { EventLog, StoredEvent } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
-import {
-  mainReaderOf,
-  pathOf,
-  type RoutedAs,
-  type RoutingRecord,
-  readerOf,
-  routedAsKey,
-  routingPrefix,
-  versionFor,
-} from "../core/routing.ts"
+import { mainReaderOf, pathOf, type RoutedAs, type RoutingRecord, readerOf, versionFor } from "../core/routing.ts"
 import type { Carried } from "../core/transfer.ts"
-import { markOf, triggerPrefix } from "../route/record.ts"
+import { markOf } from "../route/record.ts"
 import { type Nats, natsAvailable, startNats } from "../testing/nats.ts"
 import { furnish, type House, move, openHouse, openServers, temporary } from "./house.fixture.ts"
 import { unfinishedMigration } from "./mark.ts"
@@ -163,9 +155,9 @@ async function expectSameRouting(source: Engine, target: Engine, { triggers }: H
   for (const trigger of triggers) {
     const [before, after] = [await leftOf(source, trigger), await leftOf(target, trigger)]
     expect(after, trigger.id).toEqual(before.map((cursor) => places.get(cursor)))
-    const keptBefore = (await source.catalog.get<RoutedAs>(routedAsKey(trigger)))!.value
-    const keptAfter = (await target.catalog.get<RoutedAs>(routedAsKey(trigger)))!.value
-    const now = (await target.catalog.get<Trigger>(triggerPrefix + pathOf(trigger)))!.value
+    const keptBefore = (await source.catalog.get<RoutedAs>(routedAsKeys.of(trigger)))!.value
+    const keptAfter = (await target.catalog.get<RoutedAs>(routedAsKeys.of(trigger)))!.value
+    const now = (await target.catalog.get<Trigger>(triggerKeys.at(pathOf(trigger))))!.value
     expect(keptAfter.of).toBe(markOf(now))
     for (const { cursor } of (await eventsOf(source)).filter((stored) => topicOf(stored) === topicName(trigger))) {
       const before = versionFor(keptBefore.versions, cursor, (a, b) => source.log.compare(a, b))
@@ -326,8 +318,8 @@ async function read({ log }: Engine, where: { tenant: string; topic: string; key
 async function leftOf(engine: Engine, trigger: Trigger): Promise<readonly Cursor[]> {
   const { log, catalog, queue } = engine
   const path = pathOf(trigger)
-  const now = (await catalog.get<Trigger>(triggerPrefix + path))!.value
-  const record = (await catalog.get<RoutingRecord>(routingPrefix + path))?.value
+  const now = (await catalog.get<Trigger>(triggerKeys.at(path)))!.value
+  const record = (await catalog.get<RoutingRecord>(routingKeys.at(path)))?.value
   const [topic, key] = now.topic.split(":") as [string, string?]
   const partition = log.partitionOf({ tenant: now.tenant, topic })
   let frontier = now.from

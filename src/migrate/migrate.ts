@@ -1,3 +1,4 @@
+import { migrationKey } from "../core/catalog-keys.ts"
 import { type Chance, type Clock, sleep } from "../core/clock.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { Engine } from "../core/engine.ts"
@@ -6,7 +7,7 @@ import { copyEvents } from "./copier.ts"
 import { CursorMap } from "./cursor-map.ts"
 import { isEmpty, takeInventory } from "./inventory.ts"
 import type { Ledger, LedgerHead } from "./ledger.ts"
-import { type MigrationMark, markKey } from "./mark.ts"
+import type { MigrationMark } from "./mark.ts"
 import { Moving } from "./moving.ts"
 import { MigrationRefusedError, MigrationStoppedError } from "./refusal.ts"
 import { Translator } from "./translator.ts"
@@ -123,7 +124,7 @@ async function begin(options: MigrationOptions): Promise<void> {
   }
   if (head === undefined) ledger.begin(begun)
   const { id, startedAt } = begun
-  if (mark === undefined) await target.catalog.put(markKey, { id, from, startedAt } satisfies MigrationMark)
+  if (mark === undefined) await target.catalog.put(migrationKey, { id, from, startedAt } satisfies MigrationMark)
 }
 
 function checkHead(head: LedgerHead, { from, to, source, target }: MigrationOptions, heads: readonly Cursor[]): void {
@@ -161,7 +162,7 @@ function lost(to: string): MigrationRefusedError {
 }
 
 async function markOf({ catalog }: Engine): Promise<MigrationMark | undefined> {
-  return (await catalog.get<MigrationMark>(markKey))?.value
+  return (await catalog.get<MigrationMark>(migrationKey))?.value
 }
 
 function headsOf({ log }: Engine): Promise<readonly Cursor[]> {
@@ -202,7 +203,7 @@ async function copyCatalog({ target, stop, tell }: MigrationOptions, moving: Mov
 
 async function finish({ target, clock }: MigrationOptions): Promise<void> {
   const mark = await markOf(target)
-  await target.catalog.put(markKey, { ...mark, doneAt: clock.now() })
+  await target.catalog.put(migrationKey, { ...mark, doneAt: clock.now() })
 }
 
 const triesMax = 20

@@ -1,15 +1,25 @@
 import type { Catalog, Item } from "../core/catalog.ts"
+import {
+  accessKeys,
+  type CatalogKeys,
+  deletedTopicKeys,
+  destinationKeys,
+  partsOfKey,
+  routedAsKeys,
+  routingKeys,
+  topicKeys,
+  triggerKeys,
+} from "../core/catalog-keys.ts"
 import type { Engine } from "../core/engine.ts"
 import type { Topic, Trigger } from "../core/resources.ts"
-import { type RoutedAs, type RoutingRecord, routedAsPrefix, routingPrefix } from "../core/routing.ts"
-import { triggerPrefix } from "../route/record.ts"
+import type { RoutedAs, RoutingRecord } from "../core/routing.ts"
 import type { CursorMap } from "./cursor-map.ts"
-import { catalogItems, kindOf } from "./inventory.ts"
+import { catalogItems } from "./inventory.ts"
 import { Routing } from "./routing.ts"
 import { Translator } from "./translator.ts"
 
 /** Kinds of catalog items that hold no place in the log. */
-const placeless: readonly string[] = ["topic", "destination", "key"]
+const placeless: readonly CatalogKeys[] = [topicKeys, deletedTopicKeys, destinationKeys, accessKeys]
 
 /** The source as it is to be in the target, item by item. Begins once all events are copied. */
 export class Moving {
@@ -34,22 +44,22 @@ export class Moving {
   static async of(source: Engine, target: Engine, map: CursorMap): Promise<Moving> {
     const triggers = new Map<string, Trigger>()
     for await (const { key, value } of catalogItems(source.catalog)) {
-      if (key.startsWith(triggerPrefix)) triggers.set(key.slice(triggerPrefix.length), value as Trigger)
+      if (triggerKeys.has(key)) triggers.set(triggerKeys.pathIn(key), value as Trigger)
     }
     return new Moving(source, target, map, triggers)
   }
 
   /** The catalog; what begins the routing of a trigger comes last. */
   async *items(): AsyncIterable<Item<unknown>> {
-    const begins = (key: string) => key.startsWith(triggerPrefix) || key.startsWith(routingPrefix)
+    const begins = (key: string) => triggerKeys.has(key) || routingKeys.has(key)
     for await (const item of catalogItems(this.#catalog)) {
       if (!begins(item.key)) yield { ...item, value: this.#value(item) }
     }
     for await (const item of catalogItems(this.#catalog)) {
-      if (item.key.startsWith(routingPrefix)) yield { ...item, value: await this.#record(item) }
+      if (routingKeys.has(item.key)) yield { ...item, value: await this.#record(item) }
     }
     for await (const item of catalogItems(this.#catalog)) {
-      if (item.key.startsWith(triggerPrefix)) yield { ...item, value: this.#routing.trigger(item.value as Trigger) }
+      if (triggerKeys.has(item.key)) yield { ...item, value: this.#routing.trigger(item.value as Trigger) }
     }
   }
 
@@ -58,10 +68,10 @@ export class Moving {
     const unknown = new Map<string, number>()
     const shortened: string[] = []
     for await (const { key, value } of catalogItems(this.#catalog)) {
-      const kind = kindOf(key)
-      const isKnown = placeless.includes(kind) || [triggerPrefix, routingPrefix, routedAsPrefix].includes(`${kind}/`)
+      const { kind } = partsOfKey(key)
+      const isKnown = [...placeless, triggerKeys, routingKeys, routedAsKeys].some((keys) => keys.has(key))
       if (!isKnown) unknown.set(kind, (unknown.get(kind) ?? 0) + 1)
-      if (kind === "topic" && (value as Topic).dedupeWindowMs > this.#windowMsMax) shortened.push((value as Topic).id)
+      if (topicKeys.has(key) && (value as Topic).dedupeWindowMs > this.#windowMsMax) shortened.push((value as Topic).id)
     }
     const notes = [...unknown].map(
       ([kind, items]) =>
@@ -79,8 +89,8 @@ export class Moving {
   async positions() {
     const positions = [...(await this.#routing.mains())]
     for await (const { key, value } of catalogItems(this.#catalog)) {
-      if (!key.startsWith(routingPrefix)) continue
-      const trigger = this.#triggers.get(key.slice(routingPrefix.length))
+      if (!routingKeys.has(key)) continue
+      const trigger = this.#triggers.get(routingKeys.pathIn(key))
       const own = trigger && (await this.#routing.own(value as RoutingRecord, trigger))
       if (own !== undefined) positions.push(own)
     }
@@ -92,16 +102,16 @@ export class Moving {
   }
 
   #value({ key, value }: Item<unknown>): unknown {
-    if (kindOf(key) === "topic") {
+    if (topicKeys.has(key)) {
       const topic = value as Topic
       return { ...topic, dedupeWindowMs: Math.min(topic.dedupeWindowMs, this.#windowMsMax) }
     }
-    if (!key.startsWith(routedAsPrefix)) return value
-    const path = key.slice(routedAsPrefix.length)
+    if (!routedAsKeys.has(key)) return value
+    const path = routedAsKeys.pathIn(key)
     return this.#routing.history(value as RoutedAs, path.split("/", 1)[0]!, this.#triggers.get(path))
   }
 
   #record({ key, value }: Item<unknown>): Promise<RoutingRecord> {
-    return this.#routing.record(value as RoutingRecord, this.#triggers.get(key.slice(routingPrefix.length)))
+    return this.#routing.record(value as RoutingRecord, this.#triggers.get(routingKeys.pathIn(key)))
   }
 }

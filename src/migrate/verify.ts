@@ -1,9 +1,10 @@
+import { partsOfKey } from "../core/catalog-keys.ts"
 import type { Engine } from "../core/engine.ts"
 import type { StoredEvent } from "../core/log.ts"
 import type { Carried } from "../core/transfer.ts"
 import { orderedJson, SetSum, sumTopics, type TopicSum } from "./checksum.ts"
 import type { CursorMap } from "./cursor-map.ts"
-import { catalogItems, kindOf } from "./inventory.ts"
+import { catalogItems } from "./inventory.ts"
 import type { Ledger } from "./ledger.ts"
 import type { Moving } from "./moving.ts"
 import { MigrationStoppedError } from "./refusal.ts"
@@ -86,8 +87,8 @@ async function sumQueue({ queue }: Engine, as: (item: Carried) => Carried) {
 async function compareCatalog({ target, moving }: VerifyOptions): Promise<readonly Comparison[]> {
   const before = new Map<string, SetSum>()
   const after = new Map<string, SetSum>()
-  for await (const { key, value } of moving.items()) sumOf(before, kindOf(key)).add([key, value])
-  for await (const { key, value } of catalogItems(target.catalog)) sumOf(after, kindOf(key)).add([key, value])
+  for await (const { key, value } of moving.items()) sumOf(before, partsOfKey(key).kind).add([key, value])
+  for await (const { key, value } of catalogItems(target.catalog)) sumOf(after, partsOfKey(key).kind).add([key, value])
   const side = (sum: SetSum | undefined): Side => (sum ? { count: sum.count, checksum: sum.checksum } : none)
   return [...new Set([...before.keys(), ...after.keys()])]
     .sort()

@@ -2,9 +2,10 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { expect, test, vi } from "vitest"
+import { deletedTopicKeys } from "../core/catalog-keys.ts"
 import { StorageError } from "../core/errors.ts"
 import { Event } from "../core/event.ts"
-import { deletedTopicKey, deletedTopicPrefix, newTopic, type Topic } from "../core/resources.ts"
+import { newTopic, type Topic } from "../core/resources.ts"
 import { openEmbeddedDirectory } from "../engines/embedded/engine.ts"
 import { createSimulatedClock } from "../testing/clock.ts"
 import { startRetention } from "./retention.ts"
@@ -104,7 +105,10 @@ test.each([true, false])(
     const errors: object[] = []
     const log = { info() {}, warn() {}, error: (fields: object) => errors.push(fields) }
     // As the hub that deletes it leaves it, where it dies before it has seen to what came meanwhile.
-    await engine.catalog.put(deletedTopicKey({ tenant: "default", id: "orders" }), newTopic("default", "orders", 1, 2))
+    await engine.catalog.put(
+      deletedTopicKeys.of({ tenant: "default", id: "orders" }),
+      newTopic("default", "orders", 1, 2),
+    )
     await engine.catalog.delete("topic/default/orders")
     await engine.log.append(address, [Event.of({ specversion: "1.0", id: "late", source: "/s", type: "t" })])
     const retention = startRetention({ engine, clock, log, everyMs: 1_000, topics: { ...defaults, autoCreate } })
@@ -116,7 +120,7 @@ test.each([true, false])(
     })
     await vi.waitFor(async () => {
       await clock.advance(1_001)
-      expect(await engine.catalog.list(deletedTopicPrefix, { limit: 10 })).toEqual([])
+      expect(await engine.catalog.list(deletedTopicKeys.prefix, { limit: 10 })).toEqual([])
     })
     expect(errors).toEqual([])
     await retention.stop()

@@ -1,9 +1,10 @@
 import type { Catalog, Item } from "../core/catalog.ts"
+import { deletedTopicKeys, topicKeys } from "../core/catalog-keys.ts"
 import { type Clock, sleep } from "../core/clock.ts"
 import type { Engine } from "../core/engine.ts"
 import { ClosedError, ConflictError } from "../core/errors.ts"
 import type { Logger } from "../core/logger.ts"
-import { deletedTopicPrefix, newTopic, type Topic } from "../core/resources.ts"
+import { newTopic, type Topic } from "../core/resources.ts"
 import { Troubles } from "../core/troubles.ts"
 
 export interface RetentionOptions {
@@ -17,7 +18,6 @@ export interface RetentionOptions {
 }
 
 const listing = "retention: listing the topics"
-const topicPrefix = "topic/"
 /** Topics read in one turn: a few milliseconds' worth. */
 const listedAtOnce = 256
 /** In so many rounds a topic that was deleted is looked at: whoever published may have learned of it late. */
@@ -49,7 +49,7 @@ async function run(options: RetentionOptions, stop: AbortSignal): Promise<void> 
   const troubles = new Troubles(log)
   while (!stop.aborted) {
     await sleep(clock, everyMs, stop)
-    const topics = await topicsOf(options, troubles, stop, topicPrefix)
+    const topics = await topicsOf(options, troubles, stop, topicKeys.prefix)
     if (topics === undefined) continue
     let [events, trimmed] = [0, 0]
     for (const { value } of topics) {
@@ -59,7 +59,7 @@ async function run(options: RetentionOptions, stop: AbortSignal): Promise<void> 
       if (dropped > 0) trimmed++
     }
     if (events > 0) log.info({ events, topics: trimmed }, "retention dropped events")
-    const deleted = stop.aborted ? undefined : await topicsOf(options, troubles, stop, deletedTopicPrefix)
+    const deleted = stop.aborted ? undefined : await topicsOf(options, troubles, stop, deletedTopicKeys.prefix)
     if (deleted !== undefined) await deletions.look(deleted)
   }
 }
@@ -97,7 +97,7 @@ class DeletedTopics {
     const { engine, clock, log, topics } = this.#options
     const address = { tenant, topic: id }
     try {
-      const isThere = (await engine.catalog.get(`topic/${tenant}/${id}`, { newest: true })) !== undefined
+      const isThere = (await engine.catalog.get(topicKeys.of({ tenant, id }), { newest: true })) !== undefined
       if (isThere || (await engine.log.last(address)) === undefined) return true
       if (topics.autoCreate) {
         await makeAgain(engine.catalog, newTopic(tenant, id, clock.now(), topics.dedupeWindowMs))
@@ -119,7 +119,7 @@ class DeletedTopics {
 /** Stores a topic that has events and is not there, unless somebody has done so. */
 async function makeAgain(catalog: Catalog, topic: Topic): Promise<void> {
   try {
-    await catalog.put(`topic/${topic.tenant}/${topic.id}`, topic, 0)
+    await catalog.put(topicKeys.of(topic), topic, 0)
   } catch (error) {
     if (!(error instanceof ConflictError)) throw error
   }

@@ -1,11 +1,12 @@
 import { describe, expect, it } from "vitest"
 import type { Catalog } from "../core/catalog.ts"
+import { routedAsKeys } from "../core/catalog-keys.ts"
 import type { Cursor } from "../core/cursor.ts"
 import { deliveryId } from "../core/delivery.ts"
 import type { Engine } from "../core/engine.ts"
 import { ConflictError } from "../core/errors.ts"
 import type { Filter, Trigger } from "../core/resources.ts"
-import { type RoutedAs, type RoutedVersion, routedAsKey, versionFor } from "../core/routing.ts"
+import { type RoutedAs, type RoutedVersion, versionFor } from "../core/routing.ts"
 import { Troubles } from "../core/troubles.ts"
 import { createSimulatedClock } from "../testing/clock.ts"
 import type { Power } from "../testing/power.ts"
@@ -61,7 +62,7 @@ class Hub {
   }
 
   async kept(): Promise<RoutedAs | undefined> {
-    return (await this.engine.catalog.get<RoutedAs>(routedAsKey({ tenant: "default", id: "t" })))?.value
+    return (await this.engine.catalog.get<RoutedAs>(routedAsKeys.of({ tenant: "default", id: "t" })))?.value
   }
 
   async version(cursor: Cursor): Promise<RoutedVersion | undefined> {

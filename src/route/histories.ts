@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto"
 import type { Catalog, Item } from "../core/catalog.ts"
+import { routedAsKeys } from "../core/catalog-keys.ts"
 import { changeAgainst } from "../core/conflicts.ts"
 import type { Cursor } from "../core/cursor.ts"
 import { ConflictError } from "../core/errors.ts"
 import type { Trigger } from "../core/resources.ts"
-import { type RoutedAs, type RoutedVersion, routedAsKey, routedAsPrefix } from "../core/routing.ts"
+import type { RoutedAs, RoutedVersion } from "../core/routing.ts"
 import { type Patience, persist } from "./persist.ts"
 import { markOf } from "./record.ts"
 
@@ -47,7 +48,7 @@ export class Histories {
     const removed: [key: string, at: number][] = []
     // Ends: with the items: each page begins behind the last one.
     for (let after: string | undefined; ; ) {
-      const page: readonly Item<RoutedAs>[] = await catalog.list(routedAsPrefix, {
+      const page: readonly Item<RoutedAs>[] = await catalog.list(routedAsKeys.prefix, {
         limit: pageItems,
         ...(after !== undefined && { after }),
       })
@@ -65,13 +66,13 @@ export class Histories {
 
   /** Whether the trigger's last version is what the trigger is now. */
   has(trigger: Trigger): boolean {
-    return this.#open.get(routedAsKey(trigger)) === hashOf(markOf(trigger), trigger)
+    return this.#open.get(routedAsKeys.of(trigger)) === hashOf(markOf(trigger), trigger)
   }
 
   /** Durable when it resolves: the events after `after` are judged by the trigger as it is now. */
   async keep(trigger: Trigger, after: Cursor): Promise<void> {
     const { incarnation, topic, filters, destination, updatedAt } = trigger
-    const key = routedAsKey(trigger)
+    const key = routedAsKeys.of(trigger)
     const of = markOf(trigger)
     const version = { after, ...(incarnation && { incarnation }), topic, filters, destination, updatedAt }
     await this.#write("keeping how a trigger is", key, (before) => {
@@ -92,7 +93,7 @@ export class Histories {
 
   /** The trigger was deleted; `until` is the last event that it has judged, undefined: none. Does nothing where it is known. */
   async end(trigger: Name, until: Cursor | undefined): Promise<void> {
-    const key = routedAsKey(trigger)
+    const key = routedAsKeys.of(trigger)
     if (!this.#open.has(key)) return
     const removedAt = this.#options.patience.clock.now()
     await this.#write("keeping that a trigger is gone", key, (before) => {

@@ -7,9 +7,7 @@ import type { Trigger } from "../core/resources.ts"
 import { orderKeyOf } from "../filters/order-key.ts"
 import { EventView } from "../filters/view.ts"
 
-export { mainReaderOf, pathOf, type RoutingRecord, readerOf, routingPrefix } from "../core/routing.ts"
-
-export const triggerPrefix = "trigger/"
+export { mainReaderOf, pathOf, type RoutingRecord, readerOf } from "../core/routing.ts"
 
 /** What partition of the log a trigger's events are in. */
 export function partitionOf(log: EventLog, { tenant, topic }: Trigger): number {

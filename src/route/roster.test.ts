@@ -1,12 +1,13 @@
 import fc from "fast-check"
 import { expect, it } from "vitest"
+import { routedAsKeys } from "../core/catalog-keys.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { Lease } from "../core/deliveries.ts"
 import { deliveryId } from "../core/delivery.ts"
 import type { Engine } from "../core/engine.ts"
 import { LeaseLostError } from "../core/errors.ts"
 import type { Trigger } from "../core/resources.ts"
-import { type RoutedAs, routedAsKey, versionFor } from "../core/routing.ts"
+import { type RoutedAs, versionFor } from "../core/routing.ts"
 import { compileFilters } from "../filters/index.ts"
 import type { Power } from "../testing/power.ts"
 import { createEvent, createMemoryLog, createRig, createTrigger, ordersAddress, type Rig } from "../testing/rig.ts"
@@ -215,7 +216,7 @@ const commands = {
 /** By what is kept of how the trigger was, exactly those events fired it that have a delivery. */
 async function checkHistory(world: World, { trigger }: Life, delivered: (id: string) => boolean): Promise<void> {
   const { catalog, log } = world.engine
-  const kept = await catalog.get<RoutedAs>(routedAsKey(trigger))
+  const kept = await catalog.get<RoutedAs>(routedAsKeys.of(trigger))
   for (const { cursor, type } of world.events) {
     const version = versionFor(kept?.value.versions ?? [], cursor, (a, b) => log.compare(a, b))
     const its = version?.incarnation === trigger.incarnation

@@ -1,10 +1,11 @@
 import type { Item } from "../core/catalog.ts"
+import { routingKeys } from "../core/catalog-keys.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { Engine } from "../core/engine.ts"
 import { ConflictError } from "../core/errors.ts"
 import type { Fence } from "../core/positions.ts"
 import type { Trigger } from "../core/resources.ts"
-import { pathOf, type RoutingRecord, readerOf, routingPrefix } from "../core/routing.ts"
+import { pathOf, type RoutingRecord, readerOf } from "../core/routing.ts"
 import { createMatcher, type Matcher } from "../match/matcher.ts"
 import { type CatchUp, CatchUps, type ReadLimits, readTowards } from "./catch-up.ts"
 import { Histories } from "./histories.ts"
@@ -128,12 +129,12 @@ export class Roster {
     const { catalog } = this.#options.engine
     // Ends: with the items: each page begins behind the last one.
     for (let after: string | undefined; ; ) {
-      const page: readonly Item<RoutingRecord>[] = await catalog.list(routingPrefix, {
+      const page: readonly Item<RoutingRecord>[] = await catalog.list(routingKeys.prefix, {
         limit: 1_000,
         ...(after === undefined ? {} : { after }),
       })
       for (const { key, value } of page) {
-        if ((value.partition ?? 0) === this.#options.partition) this.#left.set(key.slice(routingPrefix.length), value)
+        if ((value.partition ?? 0) === this.#options.partition) this.#left.set(routingKeys.pathIn(key), value)
       }
       after = page.at(-1)?.key
       if (after === undefined) return
@@ -343,7 +344,7 @@ export class Roster {
   async #write(path: string, member: Member, written: RoutingRecord): Promise<void> {
     const { engine, patience, partition } = this.#options
     const record = partition === 0 ? written : { ...written, partition }
-    await persist(patience, "recording a trigger", () => engine.catalog.put(`${routingPrefix}${path}`, record))
+    await persist(patience, "recording a trigger", () => engine.catalog.put(routingKeys.at(path), record))
     member.record = record
   }
 
@@ -368,7 +369,7 @@ export class Roster {
 
   async #forgetRecord(path: string, mark: string): Promise<void> {
     const { catalog } = this.#options.engine
-    const key = `${routingPrefix}${path}`
+    const key = routingKeys.at(path)
     const item = await catalog.get<RoutingRecord>(key)
     if (item?.value.of !== mark) return
     try {

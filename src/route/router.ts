@@ -1,4 +1,5 @@
 import type { Change } from "../core/catalog.ts"
+import { triggerKeys } from "../core/catalog-keys.ts"
 import type { Clock } from "../core/clock.ts"
 import { sleep } from "../core/clock.ts"
 import type { Cursor } from "../core/cursor.ts"
@@ -14,7 +15,7 @@ import { Troubles } from "../core/troubles.ts"
 import { createMatcher, type Matcher } from "../match/matcher.ts"
 import { Pace } from "./pace.ts"
 import { isPassing, type Patience, persist, rereadAfterMs, StoppedError } from "./persist.ts"
-import { deliveriesOf, triggerPrefix } from "./record.ts"
+import { deliveriesOf } from "./record.ts"
 import type { Resting } from "./resting.ts"
 import { Roster } from "./roster.ts"
 import { Turns } from "./turns.ts"
@@ -208,7 +209,7 @@ class MainReader {
   }
 
   async #watch(ready: () => void): Promise<void> {
-    for await (const change of this.#options.engine.catalog.watch<Trigger>(triggerPrefix, this.#stop.signal)) {
+    for await (const change of this.#options.engine.catalog.watch<Trigger>(triggerKeys.prefix, this.#stop.signal)) {
       await this.#turns.run(() => this.#apply(change))
       if (change.kind === "current") ready()
     }
@@ -219,7 +220,7 @@ class MainReader {
       case "put":
         return this.#roster.put(change.item.value)
       case "delete":
-        return this.#roster.remove(change.key.slice(triggerPrefix.length))
+        return this.#roster.remove(triggerKeys.pathIn(change.key))
       case "current":
         return this.#roster.loaded()
     }

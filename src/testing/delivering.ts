@@ -1,3 +1,4 @@
+import { destinationKeys, triggerKeys } from "../core/catalog-keys.ts"
 import type { Cursor } from "../core/cursor.ts"
 import { type DeadLetter, deliveryId, type Outcome } from "../core/delivery.ts"
 import type { DestinationKind, Dispatch } from "../core/destination.ts"
@@ -111,12 +112,12 @@ export class Delivering {
 
   async destination(name: string, rest: Partial<Destination> = {}): Promise<void> {
     const value = createDestination(name, { config: { to: name }, ...rest })
-    await this.rig.run(this.engine.catalog.put(`destination/default/${name}`, value))
+    await this.rig.run(this.engine.catalog.put(destinationKeys.of({ tenant: "default", id: name }), value))
   }
 
   async trigger(name: string, rest: Partial<Trigger> = {}): Promise<void> {
     const value = createTrigger(name, this.engine.log.oldest(), { destination: name, ...rest })
-    await this.rig.run(this.engine.catalog.put(`trigger/default/${name}`, value))
+    await this.rig.run(this.engine.catalog.put(triggerKeys.of({ tenant: "default", id: name }), value))
   }
 
   /** Publishes events and owes each to these triggers. */

@@ -1,4 +1,5 @@
 import type { Catalog, Item } from "../../../core/catalog.ts"
+import { natsAccountKeys } from "../../../core/catalog-keys.ts"
 import type { Clock } from "../../../core/clock.ts"
 import { changeAgainst } from "../../../core/conflicts.ts"
 import { OverloadError } from "../../../core/errors.ts"
@@ -34,11 +35,10 @@ export interface Accounts {
 
 /** Other processes may change the same account; so often is it tried again. */
 const triesMax = 10
-const prefix = "nats-account/"
 
 export function openAccounts(options: AccountsOptions): Accounts {
   return {
-    edit: (tenant, change) => edit(options, `${prefix}${tenant}`, change),
+    edit: (tenant, change) => edit(options, natsAccountKeys.at(tenant), change),
     announce: (known) => announce(options, known),
   }
 }
