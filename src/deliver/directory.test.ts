@@ -18,6 +18,7 @@ async function start() {
     list: (prefix, options) => engine.catalog.list(prefix, options),
     put: (key, value, expected) => engine.catalog.put(key, value, expected),
     delete: (key, expected) => engine.catalog.delete(key, expected),
+    change: (writes, conditions) => engine.catalog.change(writes, conditions),
     async *watch<T>(_: string, stop: AbortSignal): AsyncGenerator<Change<T>> {
       yield { kind: "current" }
       await new Promise((resolve) => stop.addEventListener("abort", resolve))

@@ -2,6 +2,7 @@ import fc from "fast-check"
 import { expect } from "vitest"
 import type { Catalog, Change } from "../../core/catalog.ts"
 import { ConflictError } from "../../core/errors.ts"
+import { changing } from "./catalog-change.ts"
 import { type Declare, type Exemptions, type Harness, suite } from "./harness.ts"
 
 /** What has a catalog. */
@@ -16,6 +17,7 @@ export function catalogConformance(
   exempt: Exemptions = {},
 ): void {
   suite(`${name}: catalog`, make, exempt, items)
+  suite(`${name}: catalog, changing several`, make, exempt, changing)
   suite(`${name}: catalog, watching`, make, exempt, watching)
 }
 

@@ -1,4 +1,4 @@
-import type { Catalog, Change, Item } from "../../core/catalog.ts"
+import type { Catalog, CatalogWrite, Change, Expectation, Item } from "../../core/catalog.ts"
 import { ClosedError, ConflictError } from "../../core/errors.ts"
 import { parseExact } from "../../formats/exact-json.ts"
 import type { Store, Write } from "../parts/store.ts"
@@ -84,15 +84,26 @@ class StoreCatalog implements EmbeddedCatalog {
     const json = JSON.stringify(value)
     const actual = this.#revisionOf(key)
     if (expected !== undefined && expected !== actual) return this.#refuse(key, expected, actual)
-    return this.#write(key, json)
+    return (await this.#write([{ key, json }]))[0]!
   }
 
   async delete(key: string, expected?: number): Promise<boolean> {
     const actual = this.#revisionOf(key)
     if (expected !== undefined && expected !== actual) return this.#refuse(key, expected, actual)
     if (actual === 0) return false
-    await this.#write(key, undefined)
+    await this.#write([{ key, json: undefined }])
     return true
+  }
+
+  async change(writes: readonly CatalogWrite[], conditions: readonly Expectation[] = []): Promise<readonly number[]> {
+    const rows = writes.map(({ key, value }) => ({ key, json: JSON.stringify(value) as string | undefined }))
+    const actual = new Map([...writes, ...conditions].map(({ key }) => [key, this.#revisionOf(key)]))
+    for (const { key, expected } of [...conditions, ...writes]) {
+      if (expected !== undefined && expected !== actual.get(key)) return this.#refuse(key, expected, actual.get(key)!)
+    }
+    const changing = rows.filter(({ key, json }) => json !== undefined || actual.get(key) !== 0)
+    const revisions = changing.length === 0 ? [] : await this.#write(changing)
+    return rows.map((row) => (row.json === undefined ? 0 : revisions[changing.indexOf(row)]!))
   }
 
   async *watch<T>(prefix: string, stop: AbortSignal): AsyncGenerator<Change<T>> {
@@ -165,23 +176,25 @@ class StoreCatalog implements EmbeddedCatalog {
     return stored === undefined ? 0 : decode(key, stored).revision
   }
 
-  async #write(key: string, json: string | undefined): Promise<number> {
-    const revision = ++this.#revision
-    const value = json === undefined ? undefined : Buffer.from(`${revision} ${json}`)
+  /** Together; answers their revisions. */
+  async #write(rows: readonly Pick<Pending, "key" | "json">[]): Promise<readonly number[]> {
+    const changes = rows.map((row) => ({ ...row, revision: ++this.#revision }))
     const written = this.#store.write([
-      { table: "catalog", key, value } as Write,
-      { table: "meta", key: revisionKey, value: Buffer.from(String(revision), "latin1") },
+      ...changes.map(({ key, json, revision }): Write => {
+        return { table: "catalog", key, value: json === undefined ? undefined : Buffer.from(`${revision} ${json}`) }
+      }),
+      { table: "meta", key: revisionKey, value: Buffer.from(String(this.#revision), "latin1") },
     ])
-    const pending: Pending = { key, revision, json, written }
-    this.#pending.set(key, pending)
+    const pending = changes.map((change): Pending => ({ ...change, written }))
+    for (const each of pending) this.#pending.set(each.key, each)
     try {
       await written
     } finally {
-      if (this.#pending.get(key) === pending) this.#pending.delete(key)
+      for (const each of pending) if (this.#pending.get(each.key) === each) this.#pending.delete(each.key)
     }
-    this.#tell(pending)
+    for (const each of pending) this.#tell(each)
     await this.#store.flushed()
-    return pending.revision
+    return pending.map(({ revision }) => revision)
   }
 
   #tell({ key, revision, json }: Pending): void {

@@ -1,13 +1,15 @@
-import { type NatsConnection, nuid } from "@nats-io/nats-core"
+import type { NatsConnection } from "@nats-io/nats-core"
+import type { Expectation } from "../../core/catalog.ts"
 import { type Clock, sleep } from "../../core/clock.ts"
 import { ClosedError, ConflictError, OverloadError, UnavailableError } from "../../core/errors.ts"
 import type { Logger } from "../../core/logger.ts"
 import { startMsMax } from "../../core/patience.ts"
 import { Troubles } from "../../core/troubles.ts"
+import { conditionOf, isDeletion, keyOf, type Newest, newestIn, revisionIn, storingOf } from "./bucket-messages.ts"
 import { follow, type Latest } from "./follow.ts"
 import { bucketPlan, bucketStream } from "./plans.ts"
 import { isWrongLastSequence, reasons } from "./reasons.ts"
-import { ask, JetStreamError, type Stored, store } from "./request.ts"
+import { JetStreamError, type Stored, type Storing, store, storeAll } from "./request.ts"
 import { ensureStream } from "./streams.ts"
 
 /** What a bucket holds under a key. */
@@ -20,6 +22,14 @@ export interface Entry {
 /** A change of a key: what it is now, or that it is no more. */
 export type EntryChange = Entry | { readonly key: string; readonly text?: never; readonly revision: number }
 
+/** One write of several. */
+export interface BucketWrite {
+  readonly key: string
+  /** Undefined deletes. */
+  readonly text: string | undefined
+  readonly expected?: number
+}
+
 export interface BucketOptions {
   readonly nats: NatsConnection
   readonly clock: Clock
@@ -30,9 +40,6 @@ export interface BucketOptions {
   readonly replicas: number | undefined
 }
 
-/** How long a deletion is told to those who were away; who was away longer reads all anew. */
-const markerTtl = "1h"
-const operation = "KV-Operation"
 const onItsWayMs = 5
 /** How long a write is tried against those of others, and how long what was written may take to come by. */
 const conflictsMsMax = 8_000
@@ -106,7 +113,7 @@ export class Bucket {
 
   /** As the servers have it now. Throws UnavailableError. */
   async fetch(key: string): Promise<Entry | undefined> {
-    const { live, text, revision } = await this.#newest(key)
+    const { live, text, revision } = await newestIn(this.#options, key)
     return live ? { key, text, revision } : undefined
   }
 
@@ -137,7 +144,7 @@ export class Bucket {
         return await this.#write(key, text, last, msMax)
       } catch (error) {
         if (!isConflict(error)) throw error
-        const found = await this.#newest(key)
+        const found = await newestIn(this.#options, key)
         if (found.revision === last) {
           // What came first is on its way to the other servers, and cannot be read yet.
           await sleep(this.#options.clock, onItsWayMs)
@@ -154,8 +161,8 @@ export class Bucket {
   async delete(key: string, expected?: number): Promise<boolean> {
     const until = this.#options.clock.steady() + conflictsMsMax
     while (this.#options.clock.steady() < until) {
-      const found = await this.#newest(key)
-      const actual = found.live ? found.revision : 0
+      const found = await newestIn(this.#options, key)
+      const actual = revisionIn(found)
       if (expected !== undefined && expected !== actual) return this.#refuse(key, expected, found)
       if (actual === 0) return false
       try {
@@ -169,10 +176,35 @@ export class Bucket {
     throw busy(key)
   }
 
+  /**
+   * All of it or nothing, and only where what is expected holds. Resolves with the revisions, 0 of what is deleted, when it is
+   * durable and can be read here. Throws ConflictError, OverloadError, UnavailableError.
+   */
+  async change(writes: readonly BucketWrite[], conditions: readonly Expectation[]): Promise<readonly number[]> {
+    const until = this.#options.clock.steady() + conflictsMsMax
+    while (this.#options.clock.steady() < until) {
+      const found = await this.#found([...writes, ...conditions])
+      for (const { key, expected } of [...conditions, ...writes]) {
+        const newest = found.get(key)!
+        if (expected !== undefined && expected !== revisionIn(newest)) return this.#refuse(key, expected, newest)
+      }
+      const made = writes.filter(({ key, text }) => text !== undefined || found.get(key)!.live)
+      const asked = [...conditions, ...writes.filter((write) => !made.includes(write))]
+      if (made.length === 0) return writes.map(() => 0)
+      try {
+        const revisions = await this.#writeAll(made, asked, found)
+        return writes.map((write) => (write.text === undefined ? 0 : revisions[made.indexOf(write)]!))
+      } catch (error) {
+        if (!isConflict(error)) throw error
+        await sleep(this.#options.clock, onItsWayMs)
+      }
+    }
+    throw busy(writes.map(({ key }) => key).join(", "))
+  }
+
   /** What the servers have under a key now; 0 where they have nothing. */
   async revisionOf(key: string): Promise<number> {
-    const found = await this.#newest(key)
-    return found.live ? found.revision : 0
+    return revisionIn(await newestIn(this.#options, key))
   }
 
   async close(): Promise<void> {
@@ -184,70 +216,75 @@ export class Bucket {
   async #write(key: string, text: string | undefined, expected: number | undefined, msMax?: number): Promise<number> {
     if (this.#stop.signal.aborted) throw new ClosedError()
     const { nats, clock } = this.#options
-    const messageId = nuid.next()
+    const storing = storingOf(this.#options, key, text, expected)
     let stored: Stored
     try {
-      stored = await store({
-        nats,
-        clock,
-        subject: this.#subject(key),
-        payload: text ?? "",
-        messageId,
-        ...(msMax !== undefined && { msMax }),
-        headers: {
-          ...(expected !== undefined && { "Nats-Expected-Last-Subject-Sequence": String(expected) }),
-          ...(text === undefined && { [operation]: "DEL", "Nats-TTL": markerTtl }),
-        },
-      })
+      stored = await store({ nats, clock, ...storing, ...(msMax !== undefined && { msMax }) })
     } catch (error) {
       if (error instanceof JetStreamError && !isConflict(error))
         throw new UnavailableError(`NATS cannot write ${key}: ${error.message}`, { cause: error })
       if (!isConflict(error)) throw error
       // An answer that was lost: then it is our own write that came first.
-      const found = await this.#newest(key)
-      if (found.messageId !== messageId) throw error
+      const found = await newestIn(this.#options, key)
+      if (found.messageId !== storing.messageId) throw error
       stored = { seq: found.revision }
     }
     await this.#seenUpTo(stored.seq)
     return stored.seq
   }
 
-  async #refuse(key: string, expected: number, found: Newest): Promise<never> {
-    await this.#seenUpTo(found.revision)
-    throw new ConflictError(key, expected, found.live ? found.revision : 0)
+  async #found(of: readonly { readonly key: string }[]): Promise<ReadonlyMap<string, Newest>> {
+    return new Map(await Promise.all(of.map(async ({ key }) => [key, await newestIn(this.#options, key)] as const)))
   }
 
-  /** As the leader has it. */
-  async #newest(key: string): Promise<Newest> {
-    const { nats, name } = this.#options
+  /** Together, where all that is written or asked for is still as it was found, as far as that is expected. */
+  async #writeAll(
+    writes: readonly BucketWrite[],
+    asked: readonly { readonly key: string; readonly expected?: number }[],
+    found: ReadonlyMap<string, Newest>,
+  ): Promise<readonly number[]> {
+    if (this.#stop.signal.aborted) throw new ClosedError()
+    const carried = asked.map(({ key }): Storing => conditionOf(this.#options, key, found.get(key)!.revision))
+    const own = writes.map(({ key, text, expected }): Storing => {
+      const last = expected === undefined && text !== undefined ? undefined : found.get(key)!.revision
+      return storingOf(this.#options, key, text, last)
+    })
     try {
-      const { message } = await ask<{ message: { seq: number; hdrs?: string; data?: string } }>(
-        nats,
-        `STREAM.MSG.GET.${bucketStream(name)}`,
-        { last_by_subj: this.#subject(key) },
-      )
-      const lines = Buffer.from(message.hdrs ?? "", "base64")
-        .toString("latin1")
-        .split("\r\n")
-      const messageId = lines.find((line) => line.startsWith("Nats-Msg-Id:"))?.slice("Nats-Msg-Id:".length)
-      const deleted = lines.some((line) => line.startsWith(`${operation}:`) || line.startsWith("Nats-Marker-Reason:"))
-      const text = Buffer.from(message.data ?? "", "base64").toString()
-      return { revision: message.seq, live: !deleted, text, messageId: messageId?.trim() }
+      const { seq } = await storeAll(this.#options, [...carried, ...own])
+      await this.#seenUpTo(seq)
+      return own.map((_, i) => seq - own.length + 1 + i)
     } catch (error) {
-      if (!(error instanceof JetStreamError)) throw error
-      if (error.code === reasons.noMessage) return { revision: 0, live: false, text: "", messageId: undefined }
-      throw new UnavailableError(`NATS cannot read ${key}: ${error.message}`, { cause: error })
+      if (!(error instanceof JetStreamError) || isConflict(error)) throw error
+      const keys = writes.map(({ key }) => key).join(", ")
+      if (error.code !== reasons.batchHoldsDuplicate)
+        throw new UnavailableError(`NATS cannot write ${keys}: ${error.message}`, { cause: error })
+      return this.#storedBefore(writes, own)
     }
   }
 
+  /** Of writes that were stored, and the answer lost. */
+  async #storedBefore(writes: readonly BucketWrite[], own: readonly Storing[]): Promise<readonly number[]> {
+    for (const [i, { key }] of writes.entries()) {
+      const { messageId, revision } = await newestIn(this.#options, key)
+      if (messageId !== own[i]!.messageId) continue
+      await this.#seenUpTo(revision - i + own.length - 1)
+      return own.map((_, at) => revision - i + at)
+    }
+    throw new UnavailableError("NATS has not answered, and what was written has been written over since")
+  }
+
+  async #refuse(key: string, expected: number, found: Newest): Promise<never> {
+    await this.#seenUpTo(found.revision)
+    throw new ConflictError(key, expected, revisionIn(found))
+  }
+
   #take({ subject, sequence, message }: Latest): void {
-    const key = keyOf(subject.slice(`$KV.${this.#options.name}.`.length))
+    const key = keyOf(this.#options, subject)
     this.#seen = Math.max(this.#seen, sequence)
     this.#missing?.delete(key)
     const known = this.#entries.get(key)
     if (known === undefined || known.revision < sequence) {
-      const deleted = message.headers?.has(operation) || message.headers?.has("Nats-Marker-Reason")
-      if (deleted) this.#forget(key, sequence)
+      if (isDeletion(message.headers)) this.#forget(key, sequence)
       else this.#keep({ key, text: message.string(), revision: sequence })
     }
     this.#wake()
@@ -302,18 +339,6 @@ export class Bucket {
     this.#keys ??= [...this.#entries.keys()].sort()
     return this.#keys
   }
-
-  #subject(key: string): string {
-    return `$KV.${this.#options.name}.${tokenOf(key)}`
-  }
-}
-
-interface Newest {
-  /** Of the value, or of what marks that it was deleted; 0: nothing is there. */
-  readonly revision: number
-  readonly live: boolean
-  readonly text: string
-  readonly messageId: string | undefined
 }
 
 function busy(key: string): OverloadError {
@@ -322,17 +347,6 @@ function busy(key: string): OverloadError {
 
 function isConflict(error: unknown): boolean {
   return error instanceof JetStreamError && isWrongLastSequence(error.code)
-}
-
-/** Keys of NATS are made of letters, digits and `-/_=.`; a dot separates, and `=` escapes here. */
-function tokenOf(key: string): string {
-  return key.replace(/[^A-Za-z0-9_/-]/gu, (text) =>
-    [...Buffer.from(text)].map((byte) => `=${byte.toString(16).toUpperCase().padStart(2, "0")}`).join(""),
-  )
-}
-
-function keyOf(token: string): string {
-  return token.includes("=") ? decodeURIComponent(token.replaceAll("=", "%")) : token
 }
 
 /** The place of the first that is not before `text`. */

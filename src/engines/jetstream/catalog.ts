@@ -1,4 +1,4 @@
-import type { Catalog, Change, Item } from "../../core/catalog.ts"
+import type { Catalog, CatalogWrite, Change, Expectation, Item } from "../../core/catalog.ts"
 import { ClosedError } from "../../core/errors.ts"
 import { parseExact } from "../../formats/exact-json.ts"
 import { Bucket, type BucketOptions, type Entry, type EntryChange } from "./bucket.ts"
@@ -59,6 +59,12 @@ class BucketCatalog implements JetStreamCatalog {
   async delete(key: string, expected?: number): Promise<boolean> {
     if (this.#closed) throw new ClosedError()
     return this.#bucket.delete(key, expected)
+  }
+
+  async change(writes: readonly CatalogWrite[], conditions: readonly Expectation[] = []): Promise<readonly number[]> {
+    const texts = writes.map(({ value, ...write }) => ({ ...write, text: JSON.stringify(value) as string | undefined }))
+    if (this.#closed) throw new ClosedError()
+    return this.#bucket.change(texts, conditions)
   }
 
   async *watch<T>(prefix: string, stop: AbortSignal): AsyncGenerator<Change<T>> {

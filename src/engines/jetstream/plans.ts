@@ -115,6 +115,7 @@ export function bucketPlan(bucket: string, replicas: number): StreamPlan {
     allow_rollup_hdrs: true,
     allow_direct: true,
     allow_msg_ttl: true,
+    allow_atomic: true,
     deny_delete: true,
     duplicate_window: bucketWindowMs * nanosPerMs,
   }

@@ -135,6 +135,7 @@ function readOnlyCatalog(catalog: JetStreamCatalog): Catalog {
     list: (prefix, options) => catalog.list(prefix, options),
     put: async () => refuseToWrite(),
     delete: async () => refuseToWrite(),
+    change: async () => refuseToWrite(),
     watch: (prefix, stop) => catalog.watch(prefix, stop),
   }
 }
