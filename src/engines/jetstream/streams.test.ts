@@ -118,7 +118,7 @@ describe.skipIf(!there)("streams that are there (skipped where there is no nats-
     const prefix = await made()
     const [catalog, , , log, , journal, , inbox, rejected] = await configs(prefix)
     const changed = [
-      { ...catalog, allow_direct: false, max_bytes: 1 << 30 },
+      { ...catalog, allow_direct: false, allow_atomic: false, max_bytes: 1 << 30 },
       { ...log, allow_atomic: false },
       { ...journal, discard: "new", max_bytes: 1 << 30 },
       { ...inbox, max_msg_size: 1 << 20 },
@@ -127,20 +127,26 @@ describe.skipIf(!there)("streams that are there (skipped where there is no nats-
     for (const config of changed) await ask(nats, `STREAM.UPDATE.${config.name}`, config)
     const before = await configs(prefix)
     const { message } = await refused(openJetStreamEngine(options(prefix)))
-    for (const text of ["allow_direct of KV_", "allow_atomic of HUB", "discard of HUB", "max_age of HUB"])
+    for (const text of ["allow_direct of KV_", "allow_atomic of KV_", "discard of HUB", "max_age of HUB"])
       expect(message).toContain(text)
     expect(message).not.toContain("max_bytes")
     expect(message).not.toContain("INBOX")
     expect(await configs(prefix)).toEqual(before)
 
     const scaling = await planScaling(unchanged(prefix))
-    expect(scaling.steps.map(({ setting }) => setting)).toEqual(["allow_direct", "allow_atomic", "discard", "max_age"])
+    expect(scaling.steps.map(({ setting }) => setting)).toEqual([
+      "allow_direct",
+      "allow_atomic",
+      "allow_atomic",
+      "discard",
+      "max_age",
+    ])
     await scaling.apply(() => {})
     await scaling.close()
     const engine = await openJetStreamEngine(options(prefix))
     await engine.close()
     const [after] = await configs(prefix)
-    expect(after).toMatchObject({ allow_direct: true, max_bytes: 1 << 30, num_replicas: 3 })
+    expect(after).toMatchObject({ allow_direct: true, allow_atomic: true, max_bytes: 1 << 30, num_replicas: 3 })
   })
 
   test("are not made, and nothing else is, where what could be lost is not accepted", async () => {
