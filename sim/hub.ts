@@ -1,17 +1,13 @@
-import { createApi } from "../src/api/api.ts"
 import type { Address } from "../src/core/address.ts"
 import type { Cursor } from "../src/core/cursor.ts"
 import type { Engine } from "../src/core/engine.ts"
 import type { Event } from "../src/core/event.ts"
 import type { Logger } from "../src/core/logger.ts"
 import type { DeliveryQueue } from "../src/core/queue.ts"
-import { startDelivery } from "../src/deliver/worker.ts"
 import { openEmbeddedEngine } from "../src/engines/embedded/engine.ts"
-import { createPublisher, type Published } from "../src/ingest/publish.ts"
+import { startHub } from "../src/hub.ts"
+import type { Published } from "../src/ingest/publish.ts"
 import type { Refusal } from "../src/ingest/refusal.ts"
-import { openTopics } from "../src/ingest/topics.ts"
-import { startRetention } from "../src/retention/retention.ts"
-import { startRouter } from "../src/route/router.ts"
 import type { Power } from "../src/testing/power.ts"
 import { type Answer, answerOf, type Call, injectionOf } from "./calls.ts"
 import { observeQueue } from "./observe.ts"
@@ -41,7 +37,10 @@ const segmentBytesOf = [32 * 1024, 128 * 1024] as const
 const compactBytesOf = [8 * 1024, 64 * 1024, 512 * 1024] as const
 
 /** Shorter than in life, so that leases lapse and slots run out within a run. */
-const limits = { inFlightMax: 32, leaseMs: 15_000, attemptMsMax: 20_000, stopMs: 3_000 }
+const limits = {
+  ingest: { eventBytesMax: 1 << 20 },
+  delivery: { inFlightMax: 32, leaseMs: 15_000, attemptMsMax: 20_000, stopMs: 3_000 },
+}
 
 /** Between two rounds of retention. */
 export const retentionEveryMs = 1_500
@@ -52,41 +51,24 @@ export const operatorTenant = "operator"
 export async function openHub(world: World, power: Power, incarnation: number): Promise<Hub> {
   const { clock } = power
   const engine = await openEngine(world, power, incarnation)
-  const log = logger(world)
-  const chance = world.chance.fork(`hub ${incarnation}`)
-  const stop = new AbortController()
-  const own = { autoCreate: true, dedupeWindowMs }
-  const topics = await openTopics({ catalog: engine.catalog, clock, dedupeWindowMs, stop: stop.signal })
-  const publisher = createPublisher({
-    ...{ engine, topics, clock, chance: chance.fork("publisher") },
-    limits: { eventBytesMax: 1 << 20, topicsAutoCreate: true },
-  })
-  const router = startRouter({ engine, clock, log })
-  const retention = startRetention({ ...{ engine, clock, log, topics: own }, everyMs: retentionEveryMs })
   const kind = world.network.kind(power)
-  const kinds = new Map([[kind.kind, kind]])
-  const delivery = startDelivery({
-    ...{ engine, clock, chance, log, limits, kinds },
-    publish: async (address, event) => void (await engine.log.append(address, [event])),
-  })
-  const api = await createApi({
-    ...{ engine, clock, log, kinds, chance: chance.fork("api"), stop: stop.signal, version: "simulated" },
-    authorize: (header) => callerOf(header),
-    topics: own,
+  const hub = await startHub({
+    ...{ engine, clock, log: logger(world), chance: world.chance.fork(`hub ${incarnation}`) },
+    ...{ limits, retentionEveryMs, version: "simulated" },
+    kinds: new Map([[kind.kind, kind]]),
+    authorize: callerOf,
+    topics: { autoCreate: true, dedupeWindowMs },
     metrics: { open: true, render: async () => ({ contentType: "text/plain", body: "" }) },
   })
-  for (const loop of [router.done, delivery.done, topics.watching]) loop.catch(world.fail)
+  for (const { done } of hub.loops) done.catch(world.fail)
   return {
     engine,
     queue: engine.queue,
-    publish: (address, events, expectedLast) => publisher.publish(address, events, expectedLast),
-    call: async (request) => answerOf(await api.inject(injectionOf(request))),
+    publish: (address, events, expectedLast) => hub.publisher.publish(address, events, expectedLast),
+    call: async (request) => answerOf(await hub.api.inject(injectionOf(request))),
     alive: () => power.on,
     async close() {
-      stop.abort()
-      await delivery.stop()
-      await retention.stop()
-      await router.stop()
+      await hub.stop()
       await engine.close()
     },
   }
