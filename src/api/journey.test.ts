@@ -1,42 +1,29 @@
 import { afterAll, beforeAll, expect, test } from "vitest"
 import type { Cursor } from "../core/cursor.ts"
 import { Event } from "../core/event.ts"
-import { newTopic } from "../core/resources.ts"
-import { type DeliveryWorker, startDelivery } from "../deliver/worker.ts"
 import { destinationKinds } from "../destinations/index.ts"
-import { type Router, startRouter } from "../route/router.ts"
+import { type Hub, startHub } from "../hub.ts"
 import { systemClock as clock, createSystemChance } from "../telemetry/clock.ts"
 import { createMemoryLog } from "../testing/rig.ts"
 import { type Answer, openTestApi, type TestApi } from "./api.fixture.ts"
 
 let api: TestApi
-let router: Router
-let worker: DeliveryWorker
+let hub: Hub
 
-// A whole hub but for publishing: what it routes and delivers is real.
+// A whole hub: what it routes and delivers is real.
 beforeAll(async () => {
   api = await openTestApi()
-  const { engine } = api
-  const log = createMemoryLog()
-  router = startRouter({ engine, clock, log })
-  worker = startDelivery({
-    engine,
-    clock,
-    log,
-    chance: createSystemChance(clock),
+  hub = await startHub({
+    ...{ engine: api.engine, clock, chance: createSystemChance(clock), log: createMemoryLog(), version: "0.0.0-test" },
     kinds: destinationKinds({ clock, guard: { allowLoopback: true, allowPrivate: false, allow: [] } }),
-    async publish(address, event) {
-      await engine.catalog.put(`topic/default/${address.topic}`, newTopic("default", address.topic, 0, 0))
-      await engine.log.append(address, [event], { dedupeWindowMs: 60_000 })
-    },
+    topics: { autoCreate: true, dedupeWindowMs: 60_000 },
   })
   await api.call("POST", "/v1/destinations", { id: "copy", kind: "topic", config: { topic: "copies" } })
   await api.call("POST", "/v1/destinations", { id: "further", kind: "topic", config: { topic: "further" } })
   await api.call("POST", "/v1/destinations", { id: "nowhere", kind: "webhook", config: { url: "http://127.0.0.1:1/" } })
 })
 afterAll(async () => {
-  await worker.stop()
-  await router.stop()
+  await hub.stop()
   await api.close()
 })
 
