@@ -35,20 +35,20 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "attaching is off by one",
-    file: `${route}/roster.ts`,
+    file: `${route}/trigger-readers.ts`,
     before: "after === undefined || this.#options.engine.log.compare(cursor, after) > 0",
     after: "after === undefined || this.#options.engine.log.compare(cursor, after) >= 0",
   },
   {
     name: "a trigger that is behind is attached at once",
-    file: `${route}/roster.ts`,
-    before: 'if (own && member.state.kind === "resting" && !this.#isBehind(member.position)) {',
-    after: 'if (own && member.state.kind === "resting") {',
+    file: `${route}/trigger-readers.ts`,
+    before: 'if (own && tracked.state.kind === "resting" && !this.#isBehind(tracked.position)) {',
+    after: 'if (own && tracked.state.kind === "resting") {',
   },
   {
     name: "pausing loses the place",
-    file: `${route}/roster.ts`,
-    before: 'else if (member.state.kind === "attached") await this.#detach(path, member, member.state.after)',
+    file: `${route}/trigger-readers.ts`,
+    before: 'else if (tracked.state.kind === "attached") await this.#detach(path, tracked, tracked.state.after)',
     after: "else this.#unmatch(path, trigger)",
   },
   {

@@ -314,7 +314,7 @@ async function read({ log }: Engine, where: { tenant: string; topic: string; key
   return all
 }
 
-/** The trigger's events that are still to be routed, as the roster's state machine says. */
+/** The trigger's events that are still to be routed, as the state machine of its readers says. */
 async function leftOf(engine: Engine, trigger: Trigger): Promise<readonly Cursor[]> {
   const { log, catalog, queue } = engine
   const path = pathOf(trigger)

@@ -17,7 +17,7 @@ import { Pace } from "./pace.ts"
 import { isPassing, type Patience, persist, rereadAfterMs, StoppedError } from "./persist.ts"
 import { deliveriesOf } from "./record.ts"
 import type { Resting } from "./resting.ts"
-import { Roster } from "./roster.ts"
+import { TriggerReaders } from "./trigger-readers.ts"
 import { Turns } from "./turns.ts"
 
 export interface RouterOptions {
@@ -125,7 +125,7 @@ class MainReader {
   readonly #patience: Patience
   readonly #pace: Pace
   readonly #turns = new Turns()
-  readonly #roster: Roster
+  readonly #readers: TriggerReaders
   readonly #partition: number
   /** Everything up to here is routed. */
   #here: Cursor
@@ -146,7 +146,7 @@ class MainReader {
     this.#matcher = options.matcher ?? createMatcher()
     this.#patience = { clock, log, troubles: new Troubles(log), stop: this.#stop.signal }
     this.#pace = new Pace(this.#patience)
-    this.#roster = new Roster({
+    this.#readers = new TriggerReaders({
       engine,
       partition,
       ...(fence && { fence }),
@@ -163,15 +163,15 @@ class MainReader {
   }
 
   get catching(): number {
-    return this.#roster.catching
+    return this.#readers.catching
   }
 
   get place(): RoutingPlace {
-    return { partition: this.#partition, here: this.#here, catching: this.#roster.catchingUp() }
+    return { partition: this.#partition, here: this.#here, catching: this.#readers.catchingUp() }
   }
 
   get resting(): readonly Resting[] {
-    return this.#roster.resting
+    return this.#readers.resting
   }
 
   stop(): void {
@@ -182,7 +182,7 @@ class MainReader {
   async run(): Promise<void> {
     try {
       await this.#takeOver()
-      await this.#roster.load()
+      await this.#readers.load()
       const ready = Promise.withResolvers<void>()
       const watching = this.#watch(ready.resolve).catch((error) => this.#fail(error))
       await Promise.race([ready.promise, watching])
@@ -191,7 +191,7 @@ class MainReader {
     } catch (error) {
       this.#fail(error)
     }
-    await this.#roster.stop()
+    await this.#readers.stop()
     this.#cancelSave?.()
     await this.#turns.idle()
     if (this.#failure) throw this.#failure.error
@@ -218,11 +218,11 @@ class MainReader {
   async #apply(change: Change<Trigger>): Promise<void> {
     switch (change.kind) {
       case "put":
-        return this.#roster.put(change.item.value)
+        return this.#readers.put(change.item.value)
       case "delete":
-        return this.#roster.remove(triggerKeys.pathIn(change.key))
+        return this.#readers.remove(triggerKeys.pathIn(change.key))
       case "current":
-        return this.#roster.loaded()
+        return this.#readers.loaded()
     }
   }
 
@@ -251,7 +251,7 @@ class MainReader {
     for (const stored of batch.events) {
       const matched = this.#pace.match(this.#matcher, stored)
       const all = matched instanceof Promise ? await matched : matched
-      const fired = all.filter((trigger) => this.#roster.admits(trigger, stored.cursor))
+      const fired = all.filter((trigger) => this.#readers.admits(trigger, stored.cursor))
       for (const delivery of deliveriesOf(stored, fired)) deliveries.push(delivery)
       if (deliveries.length < this.#limits.enqueueMax) continue
       count += deliveries.length
@@ -260,7 +260,7 @@ class MainReader {
     }
     if (deliveries.length > 0) await this.#enqueue(deliveries, batch.next)
     this.#here = batch.next
-    this.#roster.moved(batch.next)
+    this.#readers.moved(batch.next)
     await this.#saveLazily(batch.events.length)
     this.#tell(batch.events, count + deliveries.length)
   }

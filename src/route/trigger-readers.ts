@@ -43,9 +43,9 @@ import type { Turns } from "./turns.ts"
  *    that: else a crash would take it back, and what the old one has passed over would be judged by the new one.
  */
 
-export interface RosterOptions {
+export interface TriggerReadersOptions {
   readonly engine: Engine
-  /** Triggers on topics of other partitions are another roster's. */
+  /** Triggers on topics of other partitions have readers of their own. */
   readonly partition: number
   readonly fence?: Fence
   /** The main reader's; holds the attached triggers. */
@@ -62,7 +62,7 @@ export interface RosterOptions {
   readonly observe?: Pick<RouterObserver, "caughtUp">
 }
 
-interface Member {
+interface TrackedTrigger {
   trigger: Trigger
   /** Which trigger of this id. */
   readonly mark: string
@@ -79,9 +79,9 @@ type State =
   | { readonly kind: "attached"; readonly after: Cursor }
 
 /** Every method but `admits` is to be called within a turn, so that the main reader stands still. */
-export class Roster {
-  readonly #options: RosterOptions
-  readonly #members = new Map<string, Member>()
+export class TriggerReaders {
+  readonly #options: TriggerReadersOptions
+  readonly #tracked = new Map<string, TrackedTrigger>()
   /** Attached triggers that the main reader has not come to yet. */
   readonly #ahead = new Map<string, Cursor>()
   readonly #catchUps: CatchUps
@@ -92,7 +92,7 @@ export class Roster {
   /** What is left of deleted triggers is being removed, beside the turns: there may be much of it. */
   readonly #clearing = new Map<string, Promise<void>>()
 
-  constructor(options: RosterOptions) {
+  constructor(options: TriggerReadersOptions) {
     this.#options = options
     this.#resting = new RestingTriggers(options.patience.log)
     this.#catchUps = new CatchUps({ ...options, arrived: (catchUp) => this.#arrived(catchUp) })
@@ -143,7 +143,7 @@ export class Roster {
   /** All triggers that exist have been put: what is left was deleted while nobody looked. */
   async loaded(): Promise<void> {
     for (const gone of this.#histories.open()) {
-      if (!this.#members.has(pathOf(gone))) await this.#histories.end(gone, await this.#leftAt(pathOf(gone)))
+      if (!this.#tracked.has(pathOf(gone))) await this.#histories.end(gone, await this.#leftAt(pathOf(gone)))
     }
     for (const [path, { of }] of this.#left) this.#clearAside(path, of)
     this.#left = new Map()
@@ -177,34 +177,34 @@ export class Roster {
     // One that was here is another one: a trigger stays on its partition.
     if (partitionOf(this.#options.engine.log, trigger) !== this.#options.partition) return this.remove(path)
     const mark = markOf(trigger)
-    if (this.#members.has(path) && this.#members.get(path)!.mark !== mark) await this.remove(path)
+    if (this.#tracked.has(path) && this.#tracked.get(path)!.mark !== mark) await this.remove(path)
     await this.#clearing.get(path)
-    const member = this.#members.get(path) ?? (await this.#welcome(path, trigger, mark))
-    member.trigger = trigger
-    const since = await this.#rest(member)
-    const frontier = this.#histories.has(trigger) ? undefined : await this.#durableFrontier(path, member)
+    const tracked = this.#tracked.get(path) ?? (await this.#welcome(path, trigger, mark))
+    tracked.trigger = trigger
+    const since = await this.#rest(tracked)
+    const frontier = this.#histories.has(trigger) ? undefined : await this.#durableFrontier(path, tracked)
     const kept = frontier === undefined ? undefined : this.#histories.keep(trigger, frontier)
     const own = this.#compile(path, trigger)
     // What attaches has to wait for a write of its own: one wait is enough for both.
-    if (own && member.state.kind === "resting" && !this.#isBehind(member.position)) {
-      return this.#attach(path, member, kept)
+    if (own && tracked.state.kind === "resting" && !this.#isBehind(tracked.position)) {
+      return this.#attach(path, tracked, kept)
     }
     await kept
-    if (member.state.kind === "resting") return own && this.#start(path, member, own, since)
+    if (tracked.state.kind === "resting") return own && this.#start(path, tracked, own, since)
     if (own) this.#options.matcher.set(trigger)
-    else if (member.state.kind === "attached") await this.#detach(path, member, member.state.after)
+    else if (tracked.state.kind === "attached") await this.#detach(path, tracked, tracked.state.after)
   }
 
   /** A trigger was deleted. */
   async remove(path: string): Promise<void> {
-    const member = this.#members.get(path)
-    if (!member) return
-    await this.#rest(member)
-    this.#unmatch(path, member.trigger)
-    this.#members.delete(path)
+    const tracked = this.#tracked.get(path)
+    if (!tracked) return
+    await this.#rest(tracked)
+    this.#unmatch(path, tracked.trigger)
+    this.#tracked.delete(path)
     this.#resting.forget(path)
-    await this.#histories.end(member.trigger, this.#frontierOf(member))
-    if (member.record) this.#clearAside(path, member.mark)
+    await this.#histories.end(tracked.trigger, this.#frontierOf(tracked))
+    if (tracked.record) this.#clearAside(path, tracked.mark)
   }
 
   /** Resolves when nothing is read or routed any more but by the main reader. */
@@ -213,7 +213,7 @@ export class Roster {
     await Promise.all(this.#clearing.values())
   }
 
-  async #welcome(path: string, trigger: Trigger, mark: string): Promise<Member> {
+  async #welcome(path: string, trigger: Trigger, mark: string): Promise<TrackedTrigger> {
     let record = this.#left.get(path)
     if (record && record.of !== mark) {
       await this.#histories.end(trigger, await this.#leftAt(path))
@@ -222,36 +222,36 @@ export class Roster {
     }
     this.#left.delete(path)
     const position = (record && (record.attachedAfter ?? (await this.#positionOf(path, mark)))) ?? trigger.from
-    const member: Member = { trigger, mark, position, record, state: { kind: "resting" } }
-    if (record?.attachedAfter !== undefined) this.#serve(path, member, record.attachedAfter)
-    this.#members.set(path, member)
-    return member
+    const tracked: TrackedTrigger = { trigger, mark, position, record, state: { kind: "resting" } }
+    if (record?.attachedAfter !== undefined) this.#serve(path, tracked, record.attachedAfter)
+    this.#tracked.set(path, tracked)
+    return tracked
   }
 
   /** Stops its own reader, if that is reading; answers since when it was. */
-  async #rest(member: Member): Promise<number | undefined> {
-    if (member.state.kind !== "catching") return undefined
-    const { catchUp } = member.state
+  async #rest(tracked: TrackedTrigger): Promise<number | undefined> {
+    if (tracked.state.kind !== "catching") return undefined
+    const { catchUp } = tracked.state
     await this.#catchUps.remove(catchUp)
-    member.position = catchUp.position
-    member.state = { kind: "resting" }
+    tracked.position = catchUp.position
+    tracked.state = { kind: "resting" }
     return catchUp.since
   }
 
   /** `since`: it was reading already, and goes on. */
-  #start(path: string, member: Member, matcher: Matcher, since = this.#options.patience.clock.steady()): void {
+  #start(path: string, tracked: TrackedTrigger, matcher: Matcher, since = this.#options.patience.clock.steady()): void {
     const catchUp: CatchUp = {
-      trigger: member.trigger,
+      trigger: tracked.trigger,
       matcher,
-      reader: readerOf(path, incarnationIn(member.mark)),
-      position: member.position,
+      reader: readerOf(path, incarnationIn(tracked.mark)),
+      position: tracked.position,
       since,
-      begin: () => this.#write(path, member, { of: member.mark }),
-      begun: member.record !== undefined,
+      begin: () => this.#write(path, tracked, { of: tracked.mark }),
+      begun: tracked.record !== undefined,
       arrivals: 0,
       stopped: false,
     }
-    member.state = { kind: "catching", catchUp }
+    tracked.state = { kind: "catching", catchUp }
     this.#catchUps.add(catchUp)
   }
 
@@ -263,8 +263,8 @@ export class Roster {
   /** Reads the little that is left while the main reader waits; twice as much at each time, so that it comes to an end. */
   async #join(catchUp: CatchUp): Promise<void> {
     const path = pathOf(catchUp.trigger)
-    const member = this.#members.get(path)
-    if (catchUp.stopped || member?.state.kind !== "catching" || member.state.catchUp !== catchUp) return
+    const tracked = this.#tracked.get(path)
+    if (catchUp.stopped || tracked?.state.kind !== "catching" || tracked.state.catchUp !== catchUp) return
     const limits = { ...this.#options.limits, batchesMax: 2 ** catchUp.arrivals++ }
     try {
       if (!(await readTowards(catchUp, this.#options.here(), limits, this.#options))) return this.#catchUps.add(catchUp)
@@ -272,23 +272,23 @@ export class Roster {
       if (!isPassing(error)) throw error
       return this.#catchUps.addLater(catchUp, error)
     }
-    member.position = catchUp.position
-    await this.#attach(path, member)
+    tracked.position = catchUp.position
+    await this.#attach(path, tracked)
     this.#catchUps.done(catchUp)
   }
 
-  #frontierOf({ state, position }: Member): Cursor {
+  #frontierOf({ state, position }: TrackedTrigger): Cursor {
     return state.kind === "attached" ? this.#laterOfHere(state.after) : position
   }
 
-  /** The frontier of a member that does not read, once a crash cannot take it back any more. */
-  async #durableFrontier(path: string, member: Member): Promise<Cursor> {
+  /** The frontier of a trigger whose own reader stands still, once a crash cannot take it back any more. */
+  async #durableFrontier(path: string, tracked: TrackedTrigger): Promise<Cursor> {
     const { engine, patience, fence, saveHere } = this.#options
-    const cursor = this.#frontierOf(member)
-    if (member.state.kind === "attached") await saveHere()
-    else if (cursor !== member.trigger.from) {
-      if (member.record === undefined) await this.#write(path, member, { of: member.mark })
-      const position = { reader: readerOf(path, incarnationIn(member.mark)), cursor, ...(fence && { fence }) }
+    const cursor = this.#frontierOf(tracked)
+    if (tracked.state.kind === "attached") await saveHere()
+    else if (cursor !== tracked.trigger.from) {
+      if (tracked.record === undefined) await this.#write(path, tracked, { of: tracked.mark })
+      const position = { reader: readerOf(path, incarnationIn(tracked.mark)), cursor, ...(fence && { fence }) }
       await persist(patience, "saving a trigger's position", () => engine.queue.enqueue([], position))
     }
     return cursor
@@ -303,29 +303,29 @@ export class Roster {
     return this.#options.engine.log.compare(cursor, this.#options.here()) < 0
   }
 
-  /** The main reader is not beyond the member's position, and stands still. */
-  async #attach(path: string, member: Member, kept?: Promise<void>): Promise<void> {
-    const written = this.#write(path, member, { of: member.mark, attachedAfter: member.position })
+  /** The main reader is not beyond the trigger's position, and stands still. */
+  async #attach(path: string, tracked: TrackedTrigger, kept?: Promise<void>): Promise<void> {
+    const written = this.#write(path, tracked, { of: tracked.mark, attachedAfter: tracked.position })
     await Promise.all([kept, written])
-    this.#serve(path, member, member.position)
-    this.#options.matcher.set(member.trigger)
+    this.#serve(path, tracked, tracked.position)
+    this.#options.matcher.set(tracked.trigger)
   }
 
-  #serve(path: string, member: Member, after: Cursor): void {
-    member.state = { kind: "attached", after }
+  #serve(path: string, tracked: TrackedTrigger, after: Cursor): void {
+    tracked.state = { kind: "attached", after }
     if (!this.#isBehind(after)) this.#ahead.set(path, after)
   }
 
-  async #detach(path: string, member: Member, after: Cursor): Promise<void> {
+  async #detach(path: string, tracked: TrackedTrigger, after: Cursor): Promise<void> {
     const { engine, patience, fence } = this.#options
-    const reader = readerOf(path, incarnationIn(member.mark))
+    const reader = readerOf(path, incarnationIn(tracked.mark))
     const cursor = this.#laterOfHere(after)
     const position = { reader, cursor, ...(fence && { fence }) }
     await persist(patience, "pausing a trigger", () => engine.queue.enqueue([], position))
-    await this.#write(path, member, { of: member.mark })
-    this.#unmatch(path, member.trigger)
-    member.position = (await this.#positionOf(path, member.mark)) ?? cursor
-    member.state = { kind: "resting" }
+    await this.#write(path, tracked, { of: tracked.mark })
+    this.#unmatch(path, tracked.trigger)
+    tracked.position = (await this.#positionOf(path, tracked.mark)) ?? cursor
+    tracked.state = { kind: "resting" }
   }
 
   /** Where the own reader of the trigger with this mark is. */
@@ -340,11 +340,11 @@ export class Roster {
     this.#ahead.delete(path)
   }
 
-  async #write(path: string, member: Member, written: RoutingRecord): Promise<void> {
+  async #write(path: string, tracked: TrackedTrigger, written: RoutingRecord): Promise<void> {
     const { engine, patience, partition } = this.#options
     const record = partition === 0 ? written : { ...written, partition }
     await persist(patience, "recording a trigger", () => engine.catalog.put(routingKeys.at(path), record))
-    member.record = record
+    tracked.record = record
   }
 
   #clearAside(path: string, mark: string): void {
