@@ -8,8 +8,8 @@ import type { Logger } from "../core/logger.ts"
 import type { Backlog } from "./backlog.ts"
 import type { Breaker } from "./breaker.ts"
 import type { Directory } from "./directory.ts"
-import type { OutletContext } from "./outlet.ts"
 import type { Records, ToldVerdict } from "./records.ts"
+import type { SenderContext } from "./sender-slot.ts"
 import type { Slots } from "./slots.ts"
 import type { Telling } from "./telling.ts"
 
@@ -70,7 +70,7 @@ export interface Hub {
   readonly directory: Directory
   readonly backlog: Backlog
   readonly records: Records
-  readonly outlets: OutletContext
+  readonly senders: SenderContext
   readonly gate: Gate
   readonly telling: Telling
 }

@@ -9,8 +9,8 @@ import { bury, conclude, hold, prepare } from "./conclude.ts"
 import { Faring } from "./faring.ts"
 import type { Hub } from "./hub.ts"
 import type { Job, ReadyJob } from "./job.ts"
-import { Outlet, type Sent } from "./outlet.ts"
 import { Rate } from "./rate.ts"
+import { SenderSlot, type Sent } from "./sender-slot.ts"
 
 /** For a destination that is not there: its deliveries are held, moved or given up, some at a time. */
 const concurrencyWithout = 4
@@ -32,7 +32,7 @@ export class Lane {
   #sending = 0
   #probes = 0
   #destination: Destination | undefined
-  readonly #outlet: Outlet
+  readonly #sender: SenderSlot
   #faring: Faring
   #rate: Rate | undefined
   #breaker: Breaker = closedBreaker
@@ -55,7 +55,7 @@ export class Lane {
     this.#faring = faring
     this.#hub = hub
     this.#lastActiveAt = hub.clock.steady()
-    this.#outlet = new Outlet(destination, hub.outlets)
+    this.#sender = new SenderSlot(destination, hub.senders)
     this.#setDestination(destination)
   }
 
@@ -107,7 +107,7 @@ export class Lane {
     if (destination === undefined) this.#hub.telling.deleted(this.name)
     if (!destination || !this.#destination) this.#faring = new Faring()
     this.#setDestination(destination)
-    this.#outlet.change(destination)
+    this.#sender.change(destination)
     this.#restUntil = Number.NEGATIVE_INFINITY
     this.#setBreaker(closedBreaker, "it was changed")
     this.#go()
@@ -136,7 +136,7 @@ export class Lane {
   }
 
   async close(): Promise<void> {
-    await this.#outlet.close()
+    await this.#sender.close()
   }
 
   #setDestination(destination: Destination | undefined): void {
@@ -262,14 +262,14 @@ export class Lane {
     this.#sending++
     const startedAt = clock.now()
     const begunAt = clock.steady()
-    const { version } = this.#outlet
+    const { version } = this.#sender
     const faring = this.#faring
     let sent = await new Promise<Sent>((resolve) => {
       const controller = new AbortController()
       const abandon = (outcome: Sent["outcome"]) => resolve({ outcome, sign: "down" })
       job.sending = { begunAt, controller, abandon }
       const { delivery, attempt } = job.lease
-      this.#outlet.send({ stored, delivery, attempt, at: startedAt }, controller.signal).then(resolve)
+      this.#sender.send({ stored, delivery, attempt, at: startedAt }, controller.signal).then(resolve)
     })
     const now = clock.steady()
     const aborted = this.#stopping && job.sending!.controller.signal.aborted
@@ -277,7 +277,7 @@ export class Lane {
     this.#sending--
     this.#lastActiveAt = now
     if (sent.outcome.kind === "failed" && aborted) return this.#end(job, () => this.#giveBack(job, 0))
-    if (version !== this.#outlet.version) sent = ofAnother(sent)
+    if (version !== this.#sender.version) sent = ofAnother(sent)
     faring.take(sent.outcome, now, clock.now())
     this.#learn(job, sent, now, limits.restMsMax)
     const durationMs = Math.round(now - begunAt)

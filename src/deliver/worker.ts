@@ -93,7 +93,7 @@ class Worker {
       directory,
       backlog: new Backlog(engine.queue, directory),
       records: new Records({ log: engine.log, clock, logger: log, lost: () => observe.recordLost?.() }),
-      outlets: { kinds, publish: (address, event) => options.publish(address, event), log },
+      senders: { kinds, publish: (address, event) => options.publish(address, event), log },
       gate: new Gate(engine.queue, clock, log),
       telling,
     }

@@ -6,7 +6,7 @@ import type { Logger } from "../core/logger.ts"
 import type { Destination } from "../core/resources.ts"
 import { type Sign, signOf } from "./breaker.ts"
 
-export interface OutletContext {
+export interface SenderContext {
   readonly kinds: ReadonlyMap<string, DestinationKind>
   publish(address: Address, event: Event): Promise<void>
   readonly log: Logger
@@ -26,15 +26,15 @@ interface Opened {
 }
 
 /** The way out to one destination: its sender, opened when it is first needed and opened anew when it has changed. */
-export class Outlet {
-  readonly #context: OutletContext
+export class SenderSlot {
+  readonly #context: SenderContext
   #destination: Destination | undefined
   #opening: Promise<Opened> | undefined
   #opened: Opened | undefined
   readonly #closing = new Set<Promise<void>>()
   #version = 0
 
-  constructor(destination: Destination | undefined, context: OutletContext) {
+  constructor(destination: Destination | undefined, context: SenderContext) {
     this.#destination = destination
     this.#context = context
   }
