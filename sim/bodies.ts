@@ -1,5 +1,5 @@
-import { formatDuration } from "../src/api/durations.ts"
 import type { RetryPolicy } from "../src/core/delivery.ts"
+import { formatDuration } from "../src/resources/durations.ts"
 import type { SimulatedChance } from "../src/testing/chance.ts"
 import type { Fields, ResourceModel, ResourceName } from "./model.ts"
 import { type DestinationPlan, planFilters, planRetry, sideTopics, type TriggerPlan, topics } from "./scenario.ts"

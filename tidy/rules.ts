@@ -112,7 +112,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   access: [],
   config: [],
   telemetry: [],
-  api: ["access", "config", "deliver", "destinations", "filters", "formats"],
+  // Of no protocol: what it refuses, each door says in its own words.
+  resources: ["config", "deliver", "destinations", "filters", "formats"],
+  api: ["access", "config", "deliver", "destinations", "filters", "formats", "resources"],
   cli: ["config", "filters", "formats", "migrate"],
   testing: ["engines"],
 }

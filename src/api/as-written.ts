@@ -1,8 +1,8 @@
 import { describeLoss, type Loss } from "../formats/exact-json.ts"
 import { JsonScanner } from "../formats/json-scan.ts"
-import { formatPath } from "./check-schema.ts"
-import { shortened } from "./faults.ts"
-import { isObject } from "./merge-patch.ts"
+import { formatPath } from "../resources/check-schema.ts"
+import { shortened } from "../resources/faults.ts"
+import { isObject } from "../resources/merge-patch.ts"
 
 const lost = new WeakMap<object, readonly Loss[]>()
 

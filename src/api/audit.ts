@@ -1,11 +1,11 @@
 import Type from "typebox"
 import type { AuditReport } from "../core/audit.ts"
 import { sleep } from "../core/clock.ts"
+import { component } from "../resources/schemas.ts"
 import type { ApiContext } from "./context.ts"
 import { ProblemError } from "./errors.ts"
 import { answerLines, linesType } from "./lines.ts"
 import { type App, documented, type RouteDoc } from "./routes.ts"
-import { component } from "./schemas.ts"
 
 const tellEveryMs = 250
 

@@ -3,6 +3,7 @@ import type { Item } from "../core/catalog.ts"
 import { routedAsKeys, routingKeys, triggerKeys } from "../core/catalog-keys.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { StoredEvent } from "../core/log.ts"
+import { createPace } from "../core/pace.ts"
 import type { Trigger } from "../core/resources.ts"
 import {
   mainReaderOf,
@@ -14,7 +15,6 @@ import {
   versionFor,
 } from "../core/routing.ts"
 import type { ApiContext } from "./context.ts"
-import { createPace } from "./pace.ts"
 import { createJudge, type Judge } from "./verdict.ts"
 
 /** Triggers looked at for one event: those of other topics cost little, those of its topic are compiled. */

@@ -5,6 +5,7 @@ import { type CatalogKeys, destinationKeys, triggerKeys } from "../core/catalog-
 import type { DeadLetterQuery } from "../core/dead-letters.ts"
 import { type DeadLetter, deadReasons } from "../core/delivery.ts"
 import type { Trigger } from "../core/resources.ts"
+import { choice, component, strict, Timestamp } from "../resources/schemas.ts"
 import type { ApiContext } from "./context.ts"
 import { AttemptSchema, attemptsOf, OutcomeSchema, showOutcome } from "./deliveries.ts"
 import { notFound, ProblemError } from "./errors.ts"
@@ -14,7 +15,7 @@ import { partMax, throughLetters } from "./letter-parts.ts"
 import { formatPageToken, PageItems, pageSizeDefault, parsePageToken } from "./paging.ts"
 import { mayBeId } from "./resource-store.ts"
 import { type App, documented, pathPart, tenantOf } from "./routes.ts"
-import { choice, component, PageQuery, pageOf, strict, Timestamp } from "./schemas.ts"
+import { PageQuery, pageOf } from "./schemas.ts"
 
 /** Which letters, besides the reason that they died of. */
 export const whose = {

@@ -5,6 +5,7 @@ import type { Dispatch, Sender } from "../core/destination.ts"
 import { Event } from "../core/event.ts"
 import type { Destination } from "../core/resources.ts"
 import { issueSigningKey, rotate } from "../destinations/signing.ts"
+import { component, Duration, strict } from "../resources/schemas.ts"
 import type { ApiContext } from "./context.ts"
 import { OutcomeSchema, showOutcome } from "./deliveries.ts"
 import { SigningKeyOutput, showSigningKey } from "./destinations.ts"
@@ -14,7 +15,7 @@ import { pageSizeDefault, parsePageToken, toPage } from "./paging.ts"
 import { IfMatchHeader, idParams } from "./resource-routes.ts"
 import type { ResourceStore } from "./resource-store.ts"
 import { type App, documented, headerOf, pathPart, tenantOf } from "./routes.ts"
-import { component, Duration, PageQuery, pageOf, strict } from "./schemas.ts"
+import { PageQuery, pageOf } from "./schemas.ts"
 
 /** How long an old key signs on beside the new one, where the caller says nothing. */
 const overlapDefaultMs = 24 * 60 * 60 * 1000

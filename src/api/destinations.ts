@@ -3,13 +3,9 @@ import { destinationKeys } from "../core/catalog-keys.ts"
 import type { DestinationKind } from "../core/destination.ts"
 import type { Destination, SigningKey } from "../core/resources.ts"
 import { issueSigningKey } from "../destinations/signing.ts"
-import { checkSchema, formatPath, joinPath } from "./check-schema.ts"
-import type { ApiContext } from "./context.ts"
-import { DestinationStatus, statusesOf } from "./lane-status.ts"
-import { Forced, force, owedTo, refusalFor } from "./owed.ts"
-import { patchSchemaOf } from "./patch-schema.ts"
-import { redact, redacted, restore } from "./redaction.ts"
-import type { Draft, ResourceType } from "./resource-store.ts"
+import { checkSchema, formatPath, joinPath } from "../resources/check-schema.ts"
+import { patchSchemaOf } from "../resources/patch-schema.ts"
+import { redact, redacted, restore } from "../resources/redaction.ts"
 import {
   choice,
   component,
@@ -17,9 +13,13 @@ import {
   Description,
   LabelsInput,
   ResourceId,
-  resourceFields,
   strict,
-} from "./schemas.ts"
+} from "../resources/schemas.ts"
+import type { ApiContext } from "./context.ts"
+import { DestinationStatus, statusesOf } from "./lane-status.ts"
+import { Forced, force, owedTo, refusalFor } from "./owed.ts"
+import type { Draft, ResourceType } from "./resource-store.ts"
+import { resourceFields } from "./schemas.ts"
 
 const concurrencyDefault = 32
 

@@ -1,6 +1,7 @@
 import Type from "typebox"
 import { type DeadLetter, deadReasons } from "../core/delivery.ts"
 import { recordDiscard } from "../deliver/records.ts"
+import { choice, component, strict } from "../resources/schemas.ts"
 import type { ApiContext } from "./context.ts"
 import { findLetter, letterParams, PartToken, partFields, whose } from "./dead-letters.ts"
 import { eventOf } from "./event-of.ts"
@@ -8,7 +9,6 @@ import { readBody } from "./fields.ts"
 import { partMax, throughLetters } from "./letter-parts.ts"
 import { formatPageToken, parsePageToken } from "./paging.ts"
 import { type App, documented, pathPart, tenantOf } from "./routes.ts"
-import { choice, component, strict } from "./schemas.ts"
 
 const reason = Type.String({
   minLength: 1,

@@ -9,6 +9,7 @@ import {
   StorageFullError,
   UnavailableError,
 } from "../core/errors.ts"
+import { type FieldFault, type RefusalKind, RefusedError } from "../resources/refusal.ts"
 
 /** What an answer that is no success may be called, and its status. */
 export const statusOf = {
@@ -31,12 +32,6 @@ export const statusOf = {
 
 export type ProblemCode = keyof typeof statusOf
 
-/** One wrong field, by its JSON path (`filters[0].exact.type`). */
-export interface FieldError {
-  readonly field: string
-  readonly message: string
-}
-
 /** An answer that is no success, as it goes over the wire (RFC 9457). */
 export interface Problem {
   readonly type: "about:blank"
@@ -44,21 +39,21 @@ export interface Problem {
   readonly status: number
   readonly code: ProblemCode
   readonly detail: string
-  readonly errors?: readonly FieldError[]
+  readonly errors?: readonly FieldFault[]
 }
 
 /** Ends a request with a problem. Handlers throw it; the server's one error handler answers it. */
 export class ProblemError extends Error {
   override readonly name = "ProblemError"
   readonly code: ProblemCode
-  readonly errors: readonly FieldError[] | undefined
+  readonly errors: readonly FieldFault[] | undefined
   readonly headers: Readonly<Record<string, string>>
 
   /** `detail` says what to do next. */
   constructor(
     code: ProblemCode,
     detail: string,
-    more: { readonly errors?: readonly FieldError[]; readonly headers?: Readonly<Record<string, string>> } = {},
+    more: { readonly errors?: readonly FieldFault[]; readonly headers?: Readonly<Record<string, string>> } = {},
   ) {
     super(detail)
     this.code = code
@@ -87,16 +82,6 @@ export function notFound(detail: string): ProblemError {
   return new ProblemError("not-found", detail)
 }
 
-/** Several wrong fields at once: those that are named, of `count` in all. */
-export function invalidFields(errors: readonly FieldError[], count = errors.length): ProblemError {
-  const first = errors[0]!
-  const more = count === 1 ? "" : `, and ${count - 1} more`
-  const named = first.field === "" ? first.message : `${first.field} ${first.message}`
-  return new ProblemError("invalid-argument", `${named}${more}; correct what errors names and send it again`, {
-    errors,
-  })
-}
-
 /** A body of a type that is not read here. */
 export function unsupportedType(): ProblemError {
   return new ProblemError("unsupported-media-type", "send application/json, with that as the Content-Type")
@@ -116,7 +101,28 @@ interface FastifyErrorLike {
 /** Every throw as the problem that is answered. What nobody expected is `internal` and says nothing of its cause. */
 export function toProblem(error: unknown): ProblemError {
   if (error instanceof ProblemError) return error
+  if (error instanceof RefusedError) return fromRefusal(error)
   return fromCore(error) ?? fromFastify(error) ?? new ProblemError("internal", "the hub failed; its log says why")
+}
+
+const codeOf = {
+  invalid: "invalid-argument",
+  "not-found": "not-found",
+  exists: "already-exists",
+  conflict: "conflict",
+  "precondition-failed": "precondition-failed",
+} as const satisfies Record<RefusalKind, ProblemCode>
+
+/** What was refused, and what to do next over HTTP. */
+function fromRefusal({ kind, message, faults, about }: RefusedError): ProblemError {
+  const next = {
+    invalid: "; correct what errors names and send it again",
+    "not-found": about === undefined ? "" : `; GET /v1/${about} lists what there is`,
+    exists: "; choose another id, or PUT it",
+    conflict: "",
+    "precondition-failed": "",
+  } as const satisfies Record<RefusalKind, string>
+  return new ProblemError(codeOf[kind], message + next[kind], faults.length === 0 ? {} : { errors: faults })
 }
 
 function fromCore(error: unknown): ProblemError | undefined {

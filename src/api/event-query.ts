@@ -6,15 +6,15 @@ import type { Cursor } from "../core/cursor.ts"
 import { InvalidCursorError } from "../core/errors.ts"
 import type { Event } from "../core/event.ts"
 import type { From, StoredEvent } from "../core/log.ts"
+import { createPace, turnSteps } from "../core/pace.ts"
 import type { Filter } from "../core/resources.ts"
 import { compileFilters, EventView, inTurns, parseFilters } from "../filters/index.ts"
 import { isTimestamp } from "../formats/attributes.ts"
+import type { Faults } from "../resources/faults.ts"
+import { strict } from "../resources/schemas.ts"
 import type { ApiContext } from "./context.ts"
 import { notFound } from "./errors.ts"
-import type { Faults } from "./faults.ts"
 import { readQuery } from "./fields.ts"
-import { createPace, turnSteps } from "./pace.ts"
-import { strict } from "./schemas.ts"
 
 export const limitDefault = 100
 export const limitMax = 10_000

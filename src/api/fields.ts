@@ -1,12 +1,12 @@
 import type { Static, TSchema } from "typebox"
-import { checkSchema } from "./check-schema.ts"
-import { durationForm, parseDuration } from "./durations.ts"
-import { createFaults, type Faults } from "./faults.ts"
-import { isObject } from "./merge-patch.ts"
+import { checkSchema } from "../resources/check-schema.ts"
+import { durationForm, parseDuration } from "../resources/durations.ts"
+import { createFaults, type Faults } from "../resources/faults.ts"
+import { isObject } from "../resources/merge-patch.ts"
 
 /**
  * A body that the schema describes. `more` asks what the schema cannot say, and makes of it what the caller wants. Throws
- * ProblemError that names every wrong field. An absent body is `{}`: where one has to be there, it was asked for before.
+ * RefusedError that names every wrong field. An absent body is `{}`: where one has to be there, it was asked for before.
  */
 export function readBody<Schema extends TSchema, Result = Static<Schema>>(
   schema: Schema,
@@ -46,7 +46,7 @@ export function readDuration(value: unknown, field: string, faults: Faults): num
 
 /**
  * Query parameters that the schema describes, as its types: `"50"` is 50 where it wants an integer. `more` asks what the
- * schema cannot say, and makes of them what the caller wants. Throws ProblemError that names every wrong parameter,
+ * schema cannot say, and makes of them what the caller wants. Throws RefusedError that names every wrong parameter,
  * unknown and repeated ones included.
  */
 export function readQuery<Schema extends TSchema, Result = Static<Schema>>(

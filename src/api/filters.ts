@@ -1,9 +1,9 @@
 import Type from "typebox"
 import { editorSupport, parseFilters, warningsOf } from "../filters/index.ts"
+import { component, strict } from "../resources/schemas.ts"
 import { fieldOf, lossesOf, messageOf } from "./as-written.ts"
 import { readBody } from "./fields.ts"
 import { type App, documented } from "./routes.ts"
-import { component, strict } from "./schemas.ts"
 import { WarningsSchema } from "./triggers.ts"
 
 const FilterCheckInput = component(

@@ -3,8 +3,8 @@ import { triggerKeys } from "../core/catalog-keys.ts"
 import { laneOf } from "../core/delivery.ts"
 import type { OpenDelivery } from "../core/open-delivery.ts"
 import type { Trigger } from "../core/resources.ts"
+import { choice } from "../resources/schemas.ts"
 import type { ApiContext } from "./context.ts"
-import { choice } from "./schemas.ts"
 
 /** The members of an open delivery that say what it waits for beside its time. */
 export const heldBackFields = {

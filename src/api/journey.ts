@@ -1,6 +1,7 @@
 import Type, { type Static } from "typebox"
 import { deliveryId } from "../core/delivery.ts"
 import type { StoredEvent } from "../core/log.ts"
+import { checkedElsewhere, choice, component, componentKeyword, strict, Timestamp } from "../resources/schemas.ts"
 import { type Considered, consideredFor } from "./considered.ts"
 import type { ApiContext } from "./context.ts"
 import { deliveriesFor, type ShownDelivery } from "./deliveries.ts"
@@ -9,7 +10,6 @@ import { readQuery } from "./fields.ts"
 import { flowEvent, lineageOf } from "./lineage.ts"
 import type { Share } from "./room.ts"
 import { type App, documented, pathPart, tenantOf } from "./routes.ts"
-import { checkedElsewhere, choice, component, componentKeyword, strict, Timestamp } from "./schemas.ts"
 
 const eventsDefault = 100
 const eventsMax = 1_000

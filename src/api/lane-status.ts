@@ -1,8 +1,8 @@
 import Type, { type Static } from "typebox"
 import { laneOf } from "../core/delivery.ts"
 import type { LaneStatus } from "../core/lane-status.ts"
+import { choice, component, Timestamp } from "../resources/schemas.ts"
 import type { ApiContext } from "./context.ts"
-import { choice, component, Timestamp } from "./schemas.ts"
 
 /** How a destination fares. */
 export const DestinationStatus = component(

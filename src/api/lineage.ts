@@ -2,8 +2,8 @@ import { attemptsTopic, deadLettersTopic, formatTopic, isReservedTopic } from ".
 import type { Cursor } from "../core/cursor.ts"
 import { DamagedError, InvalidCursorError } from "../core/errors.ts"
 import type { From, StoredEvent } from "../core/log.ts"
+import { createPace } from "../core/pace.ts"
 import type { ApiContext } from "./context.ts"
-import { createPace } from "./pace.ts"
 import type { Share } from "./room.ts"
 
 /*

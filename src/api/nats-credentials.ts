@@ -3,14 +3,14 @@ import Type from "typebox"
 import type { Catalog } from "../core/catalog.ts"
 import { accessKeys, destinationKeys, topicKeys, triggerKeys } from "../core/catalog-keys.ts"
 import type { IssuedCredentials, TenantCredentials } from "../core/credentials.ts"
-import { checkSchema } from "./check-schema.ts"
+import { checkSchema } from "../resources/check-schema.ts"
+import { formatDuration } from "../resources/durations.ts"
+import { createFaults } from "../resources/faults.ts"
+import { component, Duration, ResourceId, strict, Timestamp } from "../resources/schemas.ts"
 import type { ApiContext } from "./context.ts"
-import { formatDuration } from "./durations.ts"
 import { notFound, ProblemError } from "./errors.ts"
-import { createFaults } from "./faults.ts"
 import { readBody, readDuration } from "./fields.ts"
 import { type App, documented, pathPart } from "./routes.ts"
-import { component, Duration, ResourceId, strict, Timestamp } from "./schemas.ts"
 
 const dayMs = 86_400_000
 const expiresInDefaultMs = 90 * dayMs

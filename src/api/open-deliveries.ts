@@ -2,6 +2,7 @@ import Type, { type Static } from "typebox"
 import { formatTopic } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
 import { type OpenDelivery, openStates } from "../core/open-delivery.ts"
+import { choice, component, strict } from "../resources/schemas.ts"
 import type { ApiContext } from "./context.ts"
 import { eventOf } from "./event-of.ts"
 import { readQuery } from "./fields.ts"
@@ -9,7 +10,7 @@ import { HeldBacks, heldBackFields } from "./held-back.ts"
 import { PageItems, pageSizeDefault, parsePageToken } from "./paging.ts"
 import { mayBeId } from "./resource-store.ts"
 import { type App, documented, tenantOf } from "./routes.ts"
-import { choice, component, PageQuery, pageOf, strict } from "./schemas.ts"
+import { PageQuery, pageOf } from "./schemas.ts"
 
 /** Deliveries read at once: of each the event is looked at. */
 const readAtOnce = 64

@@ -3,10 +3,10 @@ import { triggerKeys } from "../core/catalog-keys.ts"
 import { laneOf } from "../core/delivery.ts"
 import type { Destination, Trigger } from "../core/resources.ts"
 import { tellPaused } from "../deliver/telling.ts"
+import { component } from "../resources/schemas.ts"
 import type { ApiContext } from "./context.ts"
 import { putUnlessChanged } from "./resource-store.ts"
 import { scanFor } from "./scan.ts"
-import { component } from "./schemas.ts"
 import { names } from "./topics.ts"
 
 /** Open deliveries that are looked through for the triggers that they are of, and how many are asked for at once. */

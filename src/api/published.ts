@@ -1,6 +1,7 @@
 import Type from "typebox"
 import { jsonDepthMax } from "../formats/json-scan.ts"
-import { checkedElsewhere, component, componentKeyword, ProblemSchema, Timestamp } from "./schemas.ts"
+import { checkedElsewhere, component, componentKeyword, Timestamp } from "../resources/schemas.ts"
+import { ProblemSchema } from "./schemas.ts"
 
 const attributes = {
   specversion: { const: "1.0" },

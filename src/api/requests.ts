@@ -3,14 +3,15 @@ import { isDeeper } from "../formats/depth.ts"
 import { type Loss, parseWithLosses } from "../formats/exact-json.ts"
 import { jsonDepthMax } from "../formats/json-scan.ts"
 import { decodeUtf8 } from "../formats/utf8.ts"
+import { formatPath } from "../resources/check-schema.ts"
+import { createFaults } from "../resources/faults.ts"
+import { isObject } from "../resources/merge-patch.ts"
+import { invalidFields, type RefusedError } from "../resources/refusal.ts"
+import { strict } from "../resources/schemas.ts"
 import { fieldOf, keepEvent, keepLosses, messageOf } from "./as-written.ts"
-import { formatPath } from "./check-schema.ts"
-import { bodyTooLarge, invalidFields, ProblemError, unsupportedType } from "./errors.ts"
-import { createFaults } from "./faults.ts"
+import { bodyTooLarge, ProblemError, unsupportedType } from "./errors.ts"
 import { readBody, readQuery } from "./fields.ts"
-import { isObject } from "./merge-patch.ts"
 import type { App } from "./routes.ts"
-import { strict } from "./schemas.ts"
 
 /** Levels that a body may nest: an event's, and room for what it stands in. */
 export const bodyDepthMax = jsonDepthMax + 8
@@ -96,12 +97,12 @@ export function refuseUnasked(app: App): void {
   })
 }
 
-function noBody({ method }: FastifyRequest): ProblemError {
+function noBody({ method }: FastifyRequest): RefusedError {
   const more = method === "PUT" ? "; what it leaves out is put back to its default" : ""
   return invalidFields([{ field: "", message: `the request has no body, and needs a JSON object${more}` }])
 }
 
-/** Throws ProblemError that names the members which nest too deep, so that nothing further in has to mind its stack. */
+/** Throws RefusedError that names the members which nest too deep, so that nothing further in has to mind its stack. */
 function refuseDeep(body: unknown): void {
   const faults = createFaults()
   const members = isObject(body) ? Object.entries(body) : [["", body] as const]

@@ -1,14 +1,15 @@
 import type { FastifyReply, FastifyRequest } from "fastify"
 import Type, { type TSchema } from "typebox"
 import type { Labels } from "../core/resources.ts"
+import { patchSchemaOf } from "../resources/patch-schema.ts"
+import { invalidFields } from "../resources/refusal.ts"
+import { component, strict } from "../resources/schemas.ts"
 import type { ApiContext } from "./context.ts"
-import { invalidFields } from "./errors.ts"
 import { readQuery } from "./fields.ts"
 import { pageSizeDefault } from "./paging.ts"
-import { patchSchemaOf } from "./patch-schema.ts"
 import type { ChangeOptions, ResourceStore, ResourceType, Shown, Stored } from "./resource-store.ts"
 import { type App, documented, headerOf, pathPart, type RouteDoc, tenantOf } from "./routes.ts"
-import { component, PageQuery, pageOf, strict, ValidateOnlyQuery } from "./schemas.ts"
+import { PageQuery, pageOf, ValidateOnlyQuery } from "./schemas.ts"
 
 const ListQuery = strict({
   ...PageQuery,

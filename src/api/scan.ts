@@ -1,6 +1,6 @@
 import type { Item } from "../core/catalog.ts"
+import { createPace } from "../core/pace.ts"
 import type { ApiContext } from "./context.ts"
-import { createPace } from "./pace.ts"
 
 /** Items read at once: a few milliseconds' worth. */
 const scanItems = 256

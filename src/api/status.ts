@@ -1,7 +1,7 @@
 import Type from "typebox"
+import { component, Timestamp } from "../resources/schemas.ts"
 import type { ApiContext } from "./context.ts"
 import { type App, documented } from "./routes.ts"
-import { component, Timestamp } from "./schemas.ts"
 
 const held = Type.Boolean({
   description: "Whether it was started with `--hold`: nothing is routed or delivered, and publishing is refused.",

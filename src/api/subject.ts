@@ -4,13 +4,13 @@ import type { Cursor } from "../core/cursor.ts"
 import type { Event } from "../core/event.ts"
 import { InvalidEvent } from "../formats/invalid-event.ts"
 import { JsonDecoder } from "../formats/json-decode.ts"
+import { joinPath } from "../resources/check-schema.ts"
+import type { Faults } from "../resources/faults.ts"
+import { isObject } from "../resources/merge-patch.ts"
+import { checkedElsewhere, component, Timestamp } from "../resources/schemas.ts"
 import { writtenEvent } from "./as-written.ts"
-import { joinPath } from "./check-schema.ts"
 import type { ApiContext } from "./context.ts"
 import { eventAt } from "./event-query.ts"
-import type { Faults } from "./faults.ts"
-import { isObject } from "./merge-patch.ts"
-import { checkedElsewhere, component, Timestamp } from "./schemas.ts"
 
 /** The event that a question is about: one of the log, or one that nobody has published. */
 export interface Subject {

@@ -3,13 +3,14 @@ import { isReservedTopic, parseTopic } from "../core/address.ts"
 import { deletedTopicKeys, topicKeys, triggerKeys } from "../core/catalog-keys.ts"
 import { newTopic, type Retention, type Topic, type Trigger } from "../core/resources.ts"
 import { checkAgainstRetention } from "../deliver/policies.ts"
+import { formatDuration } from "../resources/durations.ts"
+import { isObject } from "../resources/merge-patch.ts"
+import { component, Description, Duration, LabelsInput, strict, Timestamp, TopicId } from "../resources/schemas.ts"
 import type { ApiContext } from "./context.ts"
-import { formatDuration } from "./durations.ts"
 import { readDuration } from "./fields.ts"
-import { isObject } from "./merge-patch.ts"
 import { type Draft, putUnlessChanged, type ResourceType } from "./resource-store.ts"
 import { scanFor } from "./scan.ts"
-import { component, Description, Duration, LabelsInput, resourceFields, strict, Timestamp, TopicId } from "./schemas.ts"
+import { resourceFields } from "./schemas.ts"
 
 const wholeNumber = { minimum: 1, maximum: Number.MAX_SAFE_INTEGER }
 

@@ -1,12 +1,13 @@
 import Type from "typebox"
 import type { Trigger } from "../core/resources.ts"
+import { component, strict } from "../resources/schemas.ts"
 import type { ApiContext } from "./context.ts"
 import { ProblemError } from "./errors.ts"
 import { readBody } from "./fields.ts"
 import { changeOptions, IfMatchHeader, idParams, send } from "./resource-routes.ts"
 import type { ResourceStore } from "./resource-store.ts"
 import { type App, documented, pathPart, tenantOf } from "./routes.ts"
-import { component, strict, ValidateOnlyQuery } from "./schemas.ts"
+import { ValidateOnlyQuery } from "./schemas.ts"
 import { hasDestination, paused, resumed } from "./triggers.ts"
 
 const PauseInput = component(

@@ -4,9 +4,9 @@ import { InvalidCursorError, OverloadError, StorageError } from "../core/errors.
 import type { EventLog } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
 import { filtersFault } from "../filters/index.ts"
+import { choice, component } from "../resources/schemas.ts"
 import type { ApiContext } from "./context.ts"
 import { DestinationStatus } from "./lane-status.ts"
-import { choice, component } from "./schemas.ts"
 
 /** Deliveries of one trigger that are counted at most. */
 const countedMax = 1_000

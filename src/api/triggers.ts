@@ -8,13 +8,10 @@ import { type Destination, newIncarnation, newTopic, type Pause, type Topic, typ
 import { checkAgainstRetention, defaultRetry, isFaulty, parseRetry, retryPresets } from "../deliver/policies.ts"
 import { parseFilters, warningsOf } from "../filters/index.ts"
 import { isTimestamp } from "../formats/attributes.ts"
-import { joinPath } from "./check-schema.ts"
-import type { ApiContext } from "./context.ts"
-import { formatDuration } from "./durations.ts"
-import { statusesOf } from "./lane-status.ts"
-import { OrderingSchema, readOrdering } from "./ordering.ts"
-import { patchKeyword, patchSchemaOf } from "./patch-schema.ts"
-import { type Draft, mayBeId, type ResourceType } from "./resource-store.ts"
+import { joinPath } from "../resources/check-schema.ts"
+import { formatDuration } from "../resources/durations.ts"
+import { OrderingSchema, readOrdering } from "../resources/ordering.ts"
+import { patchKeyword, patchSchemaOf } from "../resources/patch-schema.ts"
 import {
   checkedElsewhere,
   choice,
@@ -23,9 +20,12 @@ import {
   Duration,
   LabelsInput,
   ResourceId,
-  resourceFields,
   strict,
-} from "./schemas.ts"
+} from "../resources/schemas.ts"
+import type { ApiContext } from "./context.ts"
+import { statusesOf } from "./lane-status.ts"
+import { type Draft, mayBeId, type ResourceType } from "./resource-store.ts"
+import { resourceFields } from "./schemas.ts"
 import { TriggerStatus, triggerStatus, waitingOf } from "./trigger-status.ts"
 
 /** What the `retry` of a trigger may be; parseRetry checks it. */

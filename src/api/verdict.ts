@@ -3,6 +3,7 @@ import { parseTopic } from "../core/address.ts"
 import { sleep } from "../core/clock.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { EventLog } from "../core/log.ts"
+import { turnSteps } from "../core/pace.ts"
 import type { Trigger } from "../core/resources.ts"
 import {
   type Clause,
@@ -14,9 +15,8 @@ import {
   parseFilters,
   showJson,
 } from "../filters/index.ts"
+import { checkedElsewhere, choice, component, componentKeyword } from "../resources/schemas.ts"
 import type { ApiContext } from "./context.ts"
-import { turnSteps } from "./pace.ts"
-import { checkedElsewhere, choice, component, componentKeyword } from "./schemas.ts"
 import type { Subject } from "./subject.ts"
 
 /** What of a trigger decides about an event. */

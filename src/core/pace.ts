@@ -1,4 +1,4 @@
-import { type Clock, sleep } from "../core/clock.ts"
+import { type Clock, sleep } from "./clock.ts"
 
 /** How long one request works before others have their turn. */
 const turnMs = 5

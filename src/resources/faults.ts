@@ -1,4 +1,4 @@
-import { type FieldError, invalidFields } from "./errors.ts"
+import { type FieldFault, invalidFields } from "./refusal.ts"
 
 /** Wrong fields named in one answer at most. */
 const errorsMax = 100
@@ -18,11 +18,11 @@ export interface Faults {
   addStranger(field: string, message: string): void
   /** Whether nothing is wrong at this field or within it, so that more can be asked of it. */
   clean(field: string): boolean
-  /** Throws ProblemError where there are any. */
+  /** Throws RefusedError where there are any. */
   refuse(): void
 }
 
-interface Noted extends FieldError {
+interface Noted extends FieldFault {
   readonly at: number
 }
 
@@ -61,7 +61,7 @@ export function createFaults(): Faults {
 }
 
 /** The first of each field, then the second of each, as long as there is room; in the order they were found. */
-function told(groups: readonly Group[]): readonly FieldError[] {
+function told(groups: readonly Group[]): readonly FieldFault[] {
   const ranked = groups.flatMap(({ noted }) => noted.map((error, rank) => ({ error, rank })))
   return ranked
     .toSorted((a, b) => a.rank - b.rank)
