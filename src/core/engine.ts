@@ -1,3 +1,4 @@
+import type { Assignments } from "./assignments.ts"
 import type { AuditOptions, AuditReport } from "./audit.ts"
 import type { Catalog } from "./catalog.ts"
 import type { TenantCredentials } from "./credentials.ts"
@@ -5,7 +6,6 @@ import type { Figures, LaneBacklog } from "./figures.ts"
 import type { Inbox } from "./inbox.ts"
 import type { EventLog } from "./log.ts"
 import type { DeliveryQueue } from "./queue.ts"
-import type { Shares } from "./shares.ts"
 import type { Condition } from "./troubles.ts"
 
 /** Everything durable. The rest of the hub keeps nothing that it cannot rebuild from here. */
@@ -13,7 +13,7 @@ export interface Engine {
   readonly log: EventLog
   readonly queue: DeliveryQueue
   readonly catalog: Catalog
-  readonly shares: Shares
+  readonly assignments: Assignments
   /** What others publish past the hub, into the engine itself; undefined where that cannot be. */
   readonly inbox?: Inbox
   /** Lets others into the engine itself; undefined where that cannot be, or where it was not set up. */

@@ -34,13 +34,13 @@ export class LeaseLostError extends Error {
   }
 }
 
-/** Another process has this share of the work now; nothing of the refused call was stored. */
-export class ShareLostError extends Error {
-  override readonly name = "ShareLostError"
-  readonly share: string
-  constructor(share: string) {
-    super(`another process has ${share} now`)
-    this.share = share
+/** Another process has this assignment now; nothing of the refused call was stored. */
+export class AssignmentLostError extends Error {
+  override readonly name = "AssignmentLostError"
+  readonly assignment: string
+  constructor(assignment: string) {
+    super(`another process has ${assignment} now`)
+    this.assignment = assignment
   }
 }
 

@@ -37,9 +37,9 @@ export function startRetention(options: RetentionOptions): { readonly done: Prom
 }
 
 async function takeTurns(options: RetentionOptions, stop: AbortSignal): Promise<void> {
-  for await (const share of options.engine.shares.take("retention", 1, stop)) {
-    await run(options, AbortSignal.any([stop, share.lost]))
-    await share.release()
+  for await (const assignment of options.engine.assignments.take("retention", 1, stop)) {
+    await run(options, AbortSignal.any([stop, assignment.lost]))
+    await assignment.release()
   }
 }
 

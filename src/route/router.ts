@@ -5,7 +5,7 @@ import { sleep } from "../core/clock.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { Delivery } from "../core/delivery.ts"
 import type { Engine } from "../core/engine.ts"
-import { ClosedError, ShareLostError } from "../core/errors.ts"
+import { AssignmentLostError, ClosedError } from "../core/errors.ts"
 import type { Batch } from "../core/log.ts"
 import type { Logger } from "../core/logger.ts"
 import type { Fence, Position } from "../core/positions.ts"
@@ -317,7 +317,7 @@ class MainReader {
 
   #fail(error: unknown): void {
     this.#stop.abort()
-    if (error instanceof StoppedError || error instanceof ShareLostError) return
+    if (error instanceof StoppedError || error instanceof AssignmentLostError) return
     if (error instanceof ClosedError || this.#failure) return
     this.#options.log.error({ err: error }, "the router stops: this is a bug")
     this.#failure = { error }

@@ -1,28 +1,28 @@
-import type { Share } from "../core/shares.ts"
+import type { Assignment } from "../core/assignments.ts"
 import { type Router, type RouterOptions, startRouter } from "./router.ts"
 
-/** The kind of share that lets a process route a partition. */
-const shareKind = "route"
+/** The kind of assignment that lets a process route a partition. */
+const assignmentKind = "route"
 
 /** Routes the partitions of the log that come to be this process's, one router each, for as long as they are. */
 export function startRouting(options: Omit<RouterOptions, "partition" | "fence" | "matcher">): Router {
   const stop = new AbortController()
   const routers = new Set<Router>()
-  const serve = async (share: Share): Promise<void> => {
-    const fence = { name: `${shareKind}/${share.number}`, epoch: share.epoch }
-    const router = startRouter({ ...options, partition: share.number, fence })
+  const serve = async (assignment: Assignment): Promise<void> => {
+    const fence = { name: `${assignmentKind}/${assignment.number}`, epoch: assignment.epoch }
+    const router = startRouter({ ...options, partition: assignment.number, fence })
     routers.add(router)
     const end = () => void router.stop()
-    share.lost.addEventListener("abort", end, { once: true })
+    assignment.lost.addEventListener("abort", end, { once: true })
     stop.signal.addEventListener("abort", end, { once: true })
-    if (share.lost.aborted || stop.signal.aborted) end()
+    if (assignment.lost.aborted || stop.signal.aborted) end()
     try {
       await router.done
     } finally {
-      share.lost.removeEventListener("abort", end)
+      assignment.lost.removeEventListener("abort", end)
       stop.signal.removeEventListener("abort", end)
       routers.delete(router)
-      await share.release()
+      await assignment.release()
     }
   }
   const done = run(options, stop, serve)
@@ -42,12 +42,12 @@ export function startRouting(options: Omit<RouterOptions, "partition" | "fence" 
 async function run(
   { engine }: Pick<RouterOptions, "engine">,
   stop: AbortController,
-  serve: (share: Share) => Promise<void>,
+  serve: (assignment: Assignment) => Promise<void>,
 ): Promise<void> {
   const serving = new Set<Promise<void>>()
   let failure: { readonly error: unknown } | undefined
-  for await (const share of engine.shares.take(shareKind, engine.log.partitions, stop.signal)) {
-    const one = serve(share)
+  for await (const assignment of engine.assignments.take(assignmentKind, engine.log.partitions, stop.signal)) {
+    const one = serve(assignment)
       .catch((error: unknown) => {
         failure ??= { error }
         stop.abort()

@@ -1,12 +1,12 @@
 import { type DestinationStream, destination, type Logger, pino, stdSerializers } from "pino"
 import {
+  AssignmentLostError,
   ClosedError,
   ConflictError,
   DamagedError,
   LeaseLostError,
   OverloadError,
   PublishRefusedError,
-  ShareLostError,
   StorageError,
   StorageFullError,
 } from "../core/errors.ts"
@@ -56,7 +56,7 @@ const expected = [
   LeaseLostError,
   OverloadError,
   PublishRefusedError,
-  ShareLostError,
+  AssignmentLostError,
   StorageError,
   StorageFullError,
 ]

@@ -7,6 +7,7 @@ import { refusedOr } from "../parts/directory-refused.ts"
 import { type DirectoryLock, lockDirectory } from "../parts/lock.ts"
 import { openQueue } from "../parts/queue.ts"
 import type { Store } from "../parts/store.ts"
+import { allAssignments } from "./assignments.ts"
 import { auditLog } from "./audit.ts"
 import { type EmbeddedCatalog, openCatalog } from "./catalog.ts"
 import type { Disk } from "./disk.ts"
@@ -15,7 +16,6 @@ import { LogRefusedError, readChain } from "./log/chain.ts"
 import { SegmentLog } from "./log/log.ts"
 import type { RebuildStep } from "./log/open.ts"
 import { closeToOthers, makeDirectory } from "./modes.ts"
-import { allShares } from "./shares.ts"
 import { openState } from "./state-directory.ts"
 import { makeTopicsAgain } from "./topics.ts"
 
@@ -110,7 +110,7 @@ function engineOf({ log, queue, catalog, store }: Parts): Engine {
     log,
     queue: queue as DeliveryQueue,
     catalog,
-    shares: allShares,
+    assignments: allAssignments,
     outage: () => log.outage(),
     health: () => log.health(),
     troubles: () => log.troubles(),

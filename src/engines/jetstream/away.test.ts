@@ -32,10 +32,10 @@ test.skipIf(natsAvailable() === undefined)(
     })
     const conditions = new Conditions(log)
     const look = setInterval(() => conditions.see(engine.troubles()), 200)
-    const shares = new AbortController()
+    const assignments = new AbortController()
     const taking = (async () => {
-      for await (const share of engine.shares.take("route", 2, shares.signal))
-        share.lost.addEventListener("abort", () => void share.release())
+      for await (const assignment of engine.assignments.take("route", 2, assignments.signal))
+        assignment.lost.addEventListener("abort", () => void assignment.release())
     })()
     try {
       await vi.waitFor(() => expect(lines.filter((text) => text.includes("is held here"))).toHaveLength(2), {
@@ -61,7 +61,7 @@ test.skipIf(natsAvailable() === undefined)(
       expect(lines.filter((text) => text === "connected to NATS again")).toHaveLength(1)
     } finally {
       clearInterval(look)
-      shares.abort()
+      assignments.abort()
       await taking
       await engine.close()
       await nats.stop()

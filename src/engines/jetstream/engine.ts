@@ -7,6 +7,7 @@ import type { Logger } from "../../core/logger.ts"
 import type { Condition } from "../../core/troubles.ts"
 import { refusedOr } from "../parts/directory-refused.ts"
 import { lockDirectory } from "../parts/lock.ts"
+import { openAssignments } from "./assignments.ts"
 import { Bucket } from "./bucket.ts"
 import { openCatalog } from "./catalog.ts"
 import { connectNats, durabilityWarnings, isCut, readNatsFile } from "./connection.ts"
@@ -16,13 +17,12 @@ import { createTenantCredentials, type TenantCredentialsOptions } from "./creden
 import { auditStream } from "./log/audit-report.ts"
 import { openInbox } from "./log/inbox.ts"
 import { openJetStreamLog } from "./log/log.ts"
-import type { ShareTimes } from "./members.ts"
+import type { MembershipTimes } from "./members.ts"
 import { createNames } from "./names.ts"
 import { agreeOnPartitions, findPartitions, refuseOtherPartitions } from "./partitions.ts"
 import { orRefused } from "./patience.ts"
 import { plannedStreams } from "./plans.ts"
 import { openJetStreamQueue } from "./queue/queue.ts"
-import { openShares } from "./shares.ts"
 import { refuseOtherStreams } from "./streams.ts"
 
 export interface JetStreamOptions {
@@ -46,14 +46,14 @@ export interface JetStreamOptions {
   readonly directory: string
   /** Whether this process delivers. */
   readonly serveQueue: boolean
-  /** Holds shares only where no other process does. Default: no. */
+  /** Holds assignments only where no other process does. Default: no. */
   readonly yields?: boolean
   readonly pendingBytesMax: number
   /** The largest event; default: what fits a server as it comes. */
   readonly eventBytesMax?: number
   readonly clock: Clock
   readonly log: Logger
-  readonly shareTimes?: ShareTimes
+  readonly membershipTimes?: MembershipTimes
   /** Between two looks at whether streams have all their copies; default 5 s. */
   readonly copiesLookMs?: number
   /** Told what could be lost before anything is made or claimed; what it throws is why the engine does not open. */
@@ -64,7 +64,7 @@ export interface JetStreamOptions {
 type Closing = (() => Promise<unknown>)[]
 
 /**
- * Opens the engine that keeps everything in NATS JetStream, so that any number of processes can share it. Throws
+ * Opens the engine that keeps everything in NATS JetStream, so that any number of processes can use it. Throws
  * NatsRefusedError, which says what to do, and DirectoryLockedError.
  */
 export async function openJetStreamEngine(options: JetStreamOptions): Promise<Engine> {
@@ -88,12 +88,12 @@ async function open(options: JetStreamOptions, closing: Closing): Promise<Omit<E
   const bucket = { nats, clock, log, replicas }
   const catalog = await openCatalog({ ...bucket, name: names.catalogBucket })
   closing.push(() => catalog.close())
-  const shared = await Bucket.open({ ...bucket, name: names.sharesBucket })
+  const shared = await Bucket.open({ ...bucket, name: names.assignmentsBucket })
   closing.push(() => shared.close())
   await agreeOnPartitions(shared, clock, partitions)
-  const { shareTimes, yields = false } = options
-  const shares = openShares({ bucket: shared, clock, log, yields, ...(shareTimes && { times: shareTimes }) })
-  closing.push(() => shares.close())
+  const { membershipTimes: times, yields = false } = options
+  const assignments = openAssignments({ bucket: shared, clock, log, yields, ...(times && { times }) })
+  closing.push(() => assignments.close())
   const credentials = issuer && openCredentials(options, issuer, { nats, names, catalog })
   const parts = { nats, names, replicas, clock, log, pendingBytesMax }
   const events = await openJetStreamLog({ ...parts, partitions, dedupeWindowMsMax, directory: join(directory, "log") })
@@ -103,7 +103,7 @@ async function open(options: JetStreamOptions, closing: Closing): Promise<Omit<E
   const queue = await openJetStreamQueue({
     ...parts,
     shards: partitions,
-    shares,
+    assignments,
     serve: options.serveQueue,
     directory: join(directory, "queue"),
   })
@@ -115,7 +115,7 @@ async function open(options: JetStreamOptions, closing: Closing): Promise<Omit<E
     log: events,
     queue,
     catalog,
-    shares,
+    assignments,
     inbox,
     ...(credentials && { credentials }),
     dedupeWindowMsMax,

@@ -2,7 +2,7 @@ import { expect, test } from "vitest"
 import { createSimulatedClock } from "../../testing/clock.ts"
 import { createMemoryLog } from "../../testing/rig.ts"
 import type { Bucket } from "./bucket.ts"
-import { Members, shareTimes } from "./members.ts"
+import { Members, membershipTimes } from "./members.ts"
 
 const silent = { range: () => [], listen: () => () => {}, put: async () => 1 } as unknown as Bucket
 
@@ -13,10 +13,10 @@ test.each([
   "a process gives up what it has when nothing was confirmed for long, and no later or earlier where its clock is set $way",
   async ({ ms }) => {
     const clock = createSimulatedClock(1_700_000_000_000)
-    const members = new Members({ bucket: silent, clock, log: createMemoryLog(), id: "a", times: shareTimes })
+    const members = new Members({ bucket: silent, clock, log: createMemoryLog(), id: "a", times: membershipTimes })
     await members.beat(["routing"])
     clock.set(ms)
-    await clock.advance(shareTimes.giveUpMs - 1)
+    await clock.advance(membershipTimes.giveUpMs - 1)
     expect(members.isAlive).toBe(true)
     await clock.advance(1)
     expect(members.isAlive).toBe(false)

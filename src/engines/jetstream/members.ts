@@ -4,14 +4,14 @@ import { Troubles } from "../../core/troubles.ts"
 import type { Bucket, EntryChange } from "./bucket.ts"
 
 /** How long what lasts; each in milliseconds. */
-export interface ShareTimes {
+export interface MembershipTimes {
   /** Between two signs of life. */
   readonly beatMs: number
   /** Without one confirmed for so long, a process gives up all that it has: it will not see what others take over. */
   readonly giveUpMs: number
 }
 
-export const shareTimes: ShareTimes = { beatMs: 1_000, giveUpMs: 10_000 }
+export const membershipTimes: MembershipTimes = { beatMs: 1_000, giveUpMs: 10_000 }
 
 /**
  * Others take over what a process has when so many signs of life of their own were confirmed since its last one. Where nobody's
@@ -25,7 +25,7 @@ export interface MembersOptions {
   readonly log: Logger
   /** This process; nobody else's. */
   readonly id: string
-  readonly times: ShareTimes
+  readonly times: MembershipTimes
   /** Takes only what nobody else that lives does. Default: no. */
   readonly yields?: boolean
 }
@@ -43,7 +43,7 @@ const beating = "showing NATS that this process lives"
 /** Dead ones are forgotten after so many. */
 const forgottenBeats = 60
 
-/** The processes that take shares, as they show that they live. */
+/** The processes that take assignments, as they show that they live. */
 export class Members {
   readonly #options: MembersOptions
   readonly #seen = new Map<string, Seen>()
@@ -68,7 +68,7 @@ export class Members {
     return clock.steady() - this.#confirmedAt < times.giveUpMs
   }
 
-  /** Shows that this process lives, and what kinds of shares it takes; one at a time. */
+  /** Shows that this process lives, and what kinds of assignments it takes; one at a time. */
   async beat(kinds: readonly string[]): Promise<void> {
     if (this.#beating || this.#gone) return
     this.#beating = true
@@ -88,7 +88,7 @@ export class Members {
   }
 
   /**
-   * Living processes that are to have shares of this kind, which this one takes too, in an order that all agree on: those that
+   * Living processes that are to have assignments of this kind, which this one takes too, in an order that all agree on: those that
    * yield only where all do.
    */
   of(kind: string): readonly string[] {

@@ -28,7 +28,7 @@ export interface Names {
   queueSubject(shard: number): string
   queueRequests(shard: number): string
   readonly catalogBucket: string
-  readonly sharesBucket: string
+  readonly assignmentsBucket: string
   readonly auditBucket: string
 }
 
@@ -55,7 +55,7 @@ export function createNames(prefix: string): Names {
     queueSubject: (shard) => `${own}.queue.${shard}`,
     queueRequests: (shard) => `${own}.rpc.queue.${shard}`,
     catalogBucket: `${prefix}_catalog`,
-    sharesBucket: `${prefix}_shares`,
+    assignmentsBucket: `${prefix}_shares`,
     auditBucket: `${prefix}_audit`,
   }
 }

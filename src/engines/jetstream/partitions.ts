@@ -15,10 +15,10 @@ const key = "partitions"
 
 /** How many partitions the log was made with; undefined where nothing was made yet. */
 export async function findPartitions(nats: NatsConnection, clock: Clock, names: Names): Promise<number | undefined> {
-  const stream = bucketStream(names.sharesBucket)
+  const stream = bucketStream(names.assignmentsBucket)
   if ((await findStream(nats, clock, stream)) === undefined) return undefined
   try {
-    const asked = { last_by_subj: `$KV.${names.sharesBucket}.${key}` }
+    const asked = { last_by_subj: `$KV.${names.assignmentsBucket}.${key}` }
     const { message } = await askPatiently<{ message: { data?: string } }>(
       nats,
       clock,

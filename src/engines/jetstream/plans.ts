@@ -25,7 +25,7 @@ export function plannedStreams(options: PlanOptions): readonly StreamPlan[] {
   const { names, partitions, replicas } = options
   const numbers = Array.from({ length: partitions }, (_, number) => number)
   return [
-    ...[names.catalogBucket, names.sharesBucket, names.auditBucket].map((name) => bucketPlan(name, replicas)),
+    ...[names.catalogBucket, names.assignmentsBucket, names.auditBucket].map((name) => bucketPlan(name, replicas)),
     ...numbers.map((number) => logPlan(options, number)),
     ...numbers.map((number) =>
       journalPlan({ stream: names.queueStream(number), subject: names.queueSubject(number), replicas }),

@@ -134,7 +134,7 @@ async function refuseRunning(nats: NatsConnection, clock: Clock, names: Names): 
 
 /** Whether a process that routes or delivers shows that it lives; takes as long as it may take to do so. */
 export async function hasLivingProcess(nats: NatsConnection, clock: Clock, names: Names): Promise<boolean> {
-  const last = async () => (await findStream(nats, clock, bucketStream(names.sharesBucket)))?.state.last_seq
+  const last = async () => (await findStream(nats, clock, bucketStream(names.assignmentsBucket)))?.state.last_seq
   const before = await last()
   await sleep(clock, beatMsMax)
   return (await last()) !== before

@@ -71,7 +71,7 @@ async function open(options: SourceOptions, closing: Closing): Promise<Omit<Engi
     log: readOnlyLog(events),
     catalog: readOnlyCatalog(catalog),
     queue: readOnlyQueue(queue),
-    shares: { take: refuseToWrite },
+    assignments: { take: refuseToWrite },
     outage: () => (isCut(nats) ? "no NATS server answers" : undefined),
     health: () => events.health(),
     troubles: () => [],

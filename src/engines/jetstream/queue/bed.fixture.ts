@@ -12,8 +12,8 @@ import { createSimulatedClock, mortalClock, quiesce } from "../../../testing/clo
 import type { Harness } from "../../conformance/harness.ts"
 import type { QueueBed } from "../../conformance/queue-fixture.ts"
 import { createNames, type Names } from "../names.ts"
+import { Member, TestAssignments } from "./assignments.fixture.ts"
 import { type JetStreamQueue, type JetStreamQueueOptions, openJetStreamQueue } from "./queue.ts"
-import { Member, TestShares } from "./shares.fixture.ts"
 
 const quiet: Logger = { info() {}, warn() {}, error() {} }
 
@@ -22,7 +22,7 @@ export function cursorAt(sequence: number): Cursor {
   return `g0${sequence.toString(36).padStart(9, "0")}` as Cursor
 }
 
-/** One process: its connection, what it is given of the shares, its queue. */
+/** One process: its connection, what it is given of the assignments, its queue. */
 export interface TestProcess {
   readonly nats: NatsConnection
   readonly member: Member
@@ -37,7 +37,7 @@ export interface TestProcess {
 /** Processes of one hub on one server, with streams of their own. */
 export class TestHub {
   readonly names: Names
-  readonly shares = new TestShares()
+  readonly assignments = new TestAssignments()
   readonly #url: string
   readonly #shards: number
   readonly #directory = mkdtempSync(join(tmpdir(), "redcar-shards-"))
@@ -50,7 +50,7 @@ export class TestHub {
     this.#shards = shards
   }
 
-  /** Starts a process; `given`: it is given all shares, and whoever had them before is told nothing. */
+  /** Starts a process; `given`: it is given all assignments, and whoever had them before is told nothing. */
   async start(
     clock: Clock,
     given: boolean,
@@ -60,9 +60,17 @@ export class TestHub {
     const servers = this.#url.split(",")
     const nats = wrap(await connect({ servers, maxReconnectAttempts: -1, reconnectTimeWait: 50 }))
     const member = new Member()
-    if (given) for (let number = 0; number < this.#shards; number++) this.shares.seize(number, member)
+    if (given) for (let number = 0; number < this.#shards; number++) this.assignments.seize(number, member)
     const directory = join(this.#directory, String(++this.#lives))
-    const base = { nats, names: this.names, shards: this.#shards, replicas: 1, shares: member, serve: given, directory }
+    const base = {
+      nats,
+      names: this.names,
+      shards: this.#shards,
+      replicas: 1,
+      assignments: member,
+      serve: given,
+      directory,
+    }
     const queue = await openJetStreamQueue({ ...base, pendingBytesMax: 16 << 20, clock, log: quiet, ...options })
     const process: TestProcess = {
       nats,

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { laneOf } from "../../../core/delivery.ts"
-import { LeaseLostError, ShareLostError, StorageError } from "../../../core/errors.ts"
+import { AssignmentLostError, LeaseLostError, StorageError } from "../../../core/errors.ts"
 import type { DeliveryQueue } from "../../../core/queue.ts"
 import { systemClock } from "../../../telemetry/clock.ts"
 import { type Nats, natsAvailable, startNats } from "../../../testing/nats.ts"
@@ -42,9 +42,9 @@ if (natsAvailable() === undefined) {
     })
     afterEach(() => hub.dispose())
 
-    const toB = () => Promise.all(Array.from({ length: shards }, (_, number) => hub.shares.move(number, b.member)))
+    const toB = () => Promise.all(Array.from({ length: shards }, (_, number) => hub.assignments.move(number, b.member)))
     const seizeForB = () => {
-      for (let number = 0; number < shards; number++) hub.shares.seize(number, b.member)
+      for (let number = 0; number < shards; number++) hub.assignments.seize(number, b.member)
     }
     const held = async (process: TestProcess, count: number) => {
       await expect.poll(() => process.queue.figures().queue_shards, { timeout: 5_000 }).toBe(count)
@@ -95,7 +95,7 @@ if (natsAvailable() === undefined) {
       const move = async () => {
         for (const { member } of [b, a, b]) {
           for (let number = 0; number < shards; number++) {
-            await hub.shares.move(number, member)
+            await hub.assignments.move(number, member)
             await pause(20)
           }
         }
@@ -117,7 +117,7 @@ if (natsAvailable() === undefined) {
       const listening = (async () => {
         for await (const name of b.queue.lanes(stop.signal)) heard.add(name)
       })()
-      await hub.shares.move(2, b.member)
+      await hub.assignments.move(2, b.member)
       await expect.poll(() => [...heard]).toEqual([laneIn(2)])
       await a.queue.enqueue(spread(2))
       stop.abort()
@@ -149,7 +149,7 @@ if (natsAvailable() === undefined) {
       expect(await b.queue.depth(laneIn(0))).toBe(0)
     })
 
-    test("a process that does not know that it has lost its shares can change nothing any more", async () => {
+    test("a process that does not know that it has lost its assignments can change nothing any more", async () => {
       await a.queue.enqueue(spread(1).concat(spread(2)), { reader: "router", cursor: cursorAt(2) })
       const leases = await Promise.all([0, 1, 2, 3].map(async (n) => (await take(a.queue, 1, laneIn(n)))[0]!))
       seizeForB()
@@ -172,7 +172,7 @@ if (natsAvailable() === undefined) {
       expect(await b.queue.position("router")).toBe(cursorAt(3))
     })
 
-    test("a stale holder of its shares answers no reader's position, and takes no enqueueing", async () => {
+    test("a stale holder of its assignments answers no reader's position, and takes no enqueueing", async () => {
       await a.queue.enqueue(spread(1), { reader: "router", cursor: cursorAt(1) })
       seizeForB()
       await held(b, shards)
@@ -189,9 +189,9 @@ if (natsAvailable() === undefined) {
       for (let number = 0; number < shards; number++) expect(await b.queue.depth(laneIn(number))).toBe(3)
     })
 
-    test("an earlier holder of a share who claims its shards too late does not keep them", async () => {
+    test("an earlier holder of an assignment who claims its shards too late does not keep them", async () => {
       await a.queue.enqueue(spread(1))
-      hub.shares.seize(0, b.member, 0)
+      hub.assignments.seize(0, b.member, 0)
       await held(a, shards)
       await pause(50)
       await expect.poll(() => a.queue.enqueue(spread(2)).then(() => "done", String), { timeout: 5_000 }).toBe("done")
@@ -210,9 +210,9 @@ if (natsAvailable() === undefined) {
       await a.queue.claim({ name: "route/0", epoch: 4 })
       await a.queue.claim({ name: "route/1", epoch: 1 })
       const refused = async (queue: DeliveryQueue) => {
-        await expect(queue.claim({ name: "route/0", epoch: 3 })).rejects.toThrow(ShareLostError)
-        for (const d of spread(2)) await expect(queue.enqueue([d], position(3, 2))).rejects.toThrow(ShareLostError)
-        await expect(queue.enqueue([], position(3, 2))).rejects.toThrow(ShareLostError)
+        await expect(queue.claim({ name: "route/0", epoch: 3 })).rejects.toThrow(AssignmentLostError)
+        for (const d of spread(2)) await expect(queue.enqueue([d], position(3, 2))).rejects.toThrow(AssignmentLostError)
+        await expect(queue.enqueue([], position(3, 2))).rejects.toThrow(AssignmentLostError)
       }
       await refused(b.queue)
       await refused(a.queue)

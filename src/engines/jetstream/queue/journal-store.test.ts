@@ -164,7 +164,7 @@ if (natsAvailable() === undefined) {
       expect(keysOf(second.store)).toEqual(["a", "c"])
     })
 
-    test("does not take over from a later holder of the share, who goes on", async () => {
+    test("does not take over from a later holder of the assignment, who goes on", async () => {
       const { store } = await open({})
       await store.write([put("a")])
       opened.push(store)

@@ -1,9 +1,9 @@
 import { rm } from "node:fs/promises"
 import { join } from "node:path"
 import type { NatsConnection } from "@nats-io/nats-core"
+import type { Assignment, Assignments } from "../../../core/assignments.ts"
 import { type Clock, sleep } from "../../../core/clock.ts"
 import type { Logger } from "../../../core/logger.ts"
-import type { Share, Shares } from "../../../core/shares.ts"
 import type { Names } from "../names.ts"
 import { isUnanswered, Journal, JournalLostError } from "./journal.ts"
 import { Shard, type ShardCalls } from "./shard.ts"
@@ -13,7 +13,7 @@ export interface OwnerOptions {
   readonly nats: NatsConnection
   readonly names: Names
   readonly shards: number
-  readonly shares: Shares
+  readonly assignments: Assignments
   /** For the rows of the shards that this process holds. */
   readonly directory: string
   readonly pendingBytesMax: number
@@ -38,19 +38,19 @@ const againAfterMs = 1_000
 /** How long closing waits for the journal to take what was asked for. */
 const closeMsMax = 3_000
 
-/** Holds the shards whose shares this process is given. */
+/** Holds the shards whose assignments this process is given. */
 export class Owner {
   readonly #options: OwnerOptions
   readonly #stop = new AbortController()
   readonly #serving = new Set<Promise<void>>()
-  readonly #troubles = new Map<Share, string>()
-  readonly #journals = new Map<Share, Journal>()
+  readonly #troubles = new Map<Assignment, string>()
+  readonly #journals = new Map<Assignment, Journal>()
   readonly #taking: Promise<void>
 
   constructor(options: OwnerOptions) {
     this.#options = options
     this.#taking = this.#take().catch((error: unknown) => {
-      options.log.error({ err: error }, "no shares of the queue are taken any more: this is a bug")
+      options.log.error({ err: error }, "no assignments of the queue are taken any more: this is a bug")
     })
   }
 
@@ -63,7 +63,7 @@ export class Owner {
     return lines
   }
 
-  /** Gives all shares back; resolves when what was asked for is in the journals. */
+  /** Gives all assignments back; resolves when what was asked for is in the journals. */
   async close(): Promise<void> {
     this.#stop.abort()
     await this.#taking
@@ -71,46 +71,49 @@ export class Owner {
   }
 
   async #take(): Promise<void> {
-    const { shares, shards } = this.#options
-    for await (const share of shares.take("queue", shards, this.#stop.signal)) {
-      const serving = this.#serve(share).finally(() => this.#serving.delete(serving))
+    const { assignments, shards } = this.#options
+    for await (const assignment of assignments.take("queue", shards, this.#stop.signal)) {
+      const serving = this.#serve(assignment).finally(() => this.#serving.delete(serving))
       this.#serving.add(serving)
     }
   }
 
-  async #serve(share: Share): Promise<void> {
-    const over = AbortSignal.any([share.lost, this.#stop.signal])
+  async #serve(assignment: Assignment): Promise<void> {
+    const over = AbortSignal.any([assignment.lost, this.#stop.signal])
     const { clock, log } = this.#options
     for (let tries = 0, isOurs = true; isOurs && !over.aborted; tries++) {
       try {
-        isOurs = await this.#hold(share, tries, over)
+        isOurs = await this.#hold(assignment, tries, over)
       } catch (error) {
         if (!over.aborted) {
           // That NATS does not answer is told where the hub's health is.
-          const isNew = !isUnanswered(error) && !this.#troubles.has(share)
+          const isNew = !isUnanswered(error) && !this.#troubles.has(assignment)
           if (isNew)
-            log.error({ err: error, shard: share.number }, "a queue shard cannot be taken over; it is tried again")
-          this.#troubles.set(share, error instanceof Error ? error.message : String(error))
+            log.error({ err: error, shard: assignment.number }, "a queue shard cannot be taken over; it is tried again")
+          this.#troubles.set(assignment, error instanceof Error ? error.message : String(error))
         }
       }
-      this.#journals.delete(share)
+      this.#journals.delete(assignment)
       if (isOurs && !over.aborted) await sleep(clock, againAfterMs, over)
     }
-    this.#troubles.delete(share)
-    await share.release().catch((error: unknown) => {
-      log.warn({ err: error, shard: share.number }, "a share of the queue cannot be given back; it lapses")
+    this.#troubles.delete(assignment)
+    await assignment.release().catch((error: unknown) => {
+      log.warn(
+        { err: error, shard: assignment.number },
+        "an assignment of a queue shard cannot be given back; it lapses",
+      )
     })
   }
 
   /**
    * Takes the shard over, and lets it go again when it is wanted back, or somebody else writes to it. Answers false where
-   * the share has had a later holder.
+   * the assignment has had a later holder.
    */
-  async #hold(share: Share, tries: number, over: AbortSignal): Promise<boolean> {
-    const directory = join(this.#options.directory, `queue-${share.number}-${share.epoch}-${tries}`)
+  async #hold(assignment: Assignment, tries: number, over: AbortSignal): Promise<boolean> {
+    const directory = join(this.#options.directory, `queue-${assignment.number}-${assignment.epoch}-${tries}`)
     try {
-      const shard = await this.#open(share, directory, over)
-      if (shard !== undefined) await this.#serveOpened(share, shard, over)
+      const shard = await this.#open(assignment, directory, over)
+      if (shard !== undefined) await this.#serveOpened(assignment, shard, over)
       return shard !== undefined
     } catch (error) {
       if (error instanceof JournalLostError) return true
@@ -120,12 +123,12 @@ export class Owner {
     }
   }
 
-  async #open(share: Share, directory: string, over: AbortSignal): Promise<Shard | undefined> {
+  async #open(assignment: Assignment, directory: string, over: AbortSignal): Promise<Shard | undefined> {
     const { nats, names, clock, pendingBytesMax, recordBytesMax, compactBytesMin } = this.#options
-    const { number, epoch } = share
+    const { number, epoch } = assignment
     const stream = names.queueStream(number)
     const journal = new Journal({ nats, clock, stream, subject: names.queueSubject(number) })
-    this.#journals.set(share, journal)
+    this.#journals.set(assignment, journal)
     const giveUp = () => journal.leave()
     over.addEventListener("abort", giveUp)
     try {
@@ -138,11 +141,11 @@ export class Owner {
     }
   }
 
-  async #serveOpened(share: Share, shard: Shard, over: AbortSignal): Promise<void> {
-    const { number, epoch } = share
+  async #serveOpened(assignment: Assignment, shard: Shard, over: AbortSignal): Promise<void> {
+    const { number, epoch } = assignment
     const { log, taken, left } = this.#options
     log.info({ shard: number, epoch, ...shard.figures() }, "a queue shard is held here")
-    this.#troubles.delete(share)
+    this.#troubles.delete(assignment)
     taken(number, shard)
     try {
       await aborted(AbortSignal.any([over, shard.lost]))

@@ -1,9 +1,9 @@
 import type { NatsConnection } from "@nats-io/nats-core"
+import type { Assignments } from "../../../core/assignments.ts"
 import { type Clock, sleep } from "../../../core/clock.ts"
 import type { Figures, LaneBacklog } from "../../../core/figures.ts"
 import type { LaneReport } from "../../../core/lane-status.ts"
 import type { Logger } from "../../../core/logger.ts"
-import type { Shares } from "../../../core/shares.ts"
 import { type Names, stableHash } from "../names.ts"
 import { Answering } from "./answering.ts"
 import type { Listeners } from "./listeners.ts"
@@ -15,7 +15,7 @@ export interface PlacesOptions {
   readonly nats: NatsConnection
   readonly names: Names
   readonly shards: number
-  readonly shares: Shares
+  readonly assignments: Assignments
   readonly serve: boolean
   readonly directory: string
   readonly pendingBytesMax: number

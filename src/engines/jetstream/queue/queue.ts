@@ -1,6 +1,7 @@
 import { rm } from "node:fs/promises"
 import { join } from "node:path"
 import type { NatsConnection } from "@nats-io/nats-core"
+import type { Assignments } from "../../../core/assignments.ts"
 import type { Clock } from "../../../core/clock.ts"
 import type { Cursor } from "../../../core/cursor.ts"
 import type { DeadLetterQuery } from "../../../core/dead-letters.ts"
@@ -13,7 +14,6 @@ import type { Logger } from "../../../core/logger.ts"
 import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "../../../core/open-delivery.ts"
 import type { Fence, Position } from "../../../core/positions.ts"
 import type { DeliveryQueue } from "../../../core/queue.ts"
-import type { Shares } from "../../../core/shares.ts"
 import type { Carried } from "../../../core/transfer.ts"
 import { type Names, stableHash } from "../names.ts"
 import { ensureJournal } from "./journal.ts"
@@ -28,7 +28,7 @@ export interface JetStreamQueueOptions {
   /** As many as ever: lanes are spread over them by it. */
   readonly shards: number
   readonly replicas: number
-  readonly shares: Shares
+  readonly assignments: Assignments
   /** Whether this process holds shards. */
   readonly serve: boolean
   /** Of this process alone, for what can be made again at any time. */

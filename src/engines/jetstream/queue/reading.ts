@@ -21,7 +21,7 @@ export interface QueueReadingOptions {
   readonly log: Logger
 }
 
-/** The queue as its journals tell it when each is first asked for, with nobody's share taken and nothing written. */
+/** The queue as its journals tell it when each is first asked for, with nobody's assignment taken and nothing written. */
 export class QueueReading {
   readonly #options: QueueReadingOptions
   readonly #shards = new Map<number, Promise<{ readonly queue: StoredQueue; readonly rows: Store }>>()

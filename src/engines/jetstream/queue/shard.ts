@@ -2,7 +2,7 @@ import type { Clock } from "../../../core/clock.ts"
 import type { Cursor } from "../../../core/cursor.ts"
 import type { DeadLetterQuery } from "../../../core/dead-letters.ts"
 import { type DeadLetter, type Delivery, laneOf, type TriggerName } from "../../../core/delivery.ts"
-import { ClosedError, ShareLostError, UnavailableError } from "../../../core/errors.ts"
+import { AssignmentLostError, ClosedError, UnavailableError } from "../../../core/errors.ts"
 import type { LaneStatus } from "../../../core/lane-status.ts"
 import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "../../../core/open-delivery.ts"
 import type { Fence } from "../../../core/positions.ts"
@@ -254,6 +254,6 @@ export class Shard implements ShardCalls {
   }
 
   #checkFence({ name, epoch }: Fence): void {
-    if (epoch < (this.#epochs.get(name) ?? epoch)) throw new ShareLostError(name)
+    if (epoch < (this.#epochs.get(name) ?? epoch)) throw new AssignmentLostError(name)
   }
 }

@@ -9,7 +9,7 @@ import type { Journal } from "./journal.ts"
 export interface TakeoverOptions {
   readonly journal: Journal
   readonly clock: Clock
-  /** Which holding of the share this is. */
+  /** Which holder of the assignment this is. */
   readonly epoch: number
   /** For the rows; made, and emptied before. */
   readonly directory: string
@@ -23,7 +23,7 @@ export interface Takeover {
   readonly grownBytes: number
 }
 
-/** The row that says which holding of the share wrote last. */
+/** The row that says which holder of the assignment wrote last. */
 const ownerKey = "owner"
 /** Rows that are counted in one step. */
 const stepRows = 5_000
@@ -33,7 +33,7 @@ const triesMax = 50
 
 /**
  * Makes this process the journal's only writer, and its rows anew from what others have written. Undefined where a later
- * holder of the share has written already. Throws JournalLostError, and DamagedError where a message does not check.
+ * holder of the assignment has written already. Throws JournalLostError, and DamagedError where a message does not check.
  */
 export async function takeOver(options: TakeoverOptions): Promise<Takeover | undefined> {
   const { journal, epoch } = options

@@ -1,8 +1,8 @@
 import type { Cursor } from "../../../core/cursor.ts"
 import { type Delivery, deliveryId } from "../../../core/delivery.ts"
 import {
+  AssignmentLostError,
   OverloadError,
-  ShareLostError,
   StorageError,
   StorageFullError,
   UnavailableError,
@@ -45,11 +45,14 @@ export interface PackedError {
   readonly retryAfterMs?: number
 }
 
+/** An AssignmentLostError on the wire, where processes of earlier versions know it by this name. */
+const assignmentLost = "ShareLostError"
+
 export function packError(error: unknown): PackedError {
   if (!(error instanceof Error)) return { name: "Error", message: String(error) }
   const { message } = error
   const name = error instanceof UnavailableError ? "UnavailableError" : error.name
-  if (error instanceof ShareLostError) return { name, message, share: error.share }
+  if (error instanceof AssignmentLostError) return { name: assignmentLost, message, share: error.assignment }
   if (error instanceof OverloadError) return { name, message, retryAfterMs: error.retryAfterMs }
   return { name, message }
 }
@@ -57,8 +60,8 @@ export function packError(error: unknown): PackedError {
 /** The inverse of {@link packError}. */
 export function unpackError({ name, message, share, retryAfterMs }: PackedError): Error {
   switch (name) {
-    case "ShareLostError":
-      return new ShareLostError(share ?? "")
+    case assignmentLost:
+      return new AssignmentLostError(share ?? "")
     case "OverloadError":
       return new OverloadError(retryAfterMs ?? 1_000, message)
     case "StorageFullError":

@@ -1,72 +1,72 @@
 import { nuid } from "@nats-io/nats-core"
+import type { Assignment, Assignments } from "../../core/assignments.ts"
 import type { Clock } from "../../core/clock.ts"
 import { sleep } from "../../core/clock.ts"
 import type { Logger } from "../../core/logger.ts"
-import type { Share, Shares } from "../../core/shares.ts"
 import { Troubles } from "../../core/troubles.ts"
 import type { Bucket, Entry, EntryChange } from "./bucket.ts"
-import { Members, type ShareTimes, shareTimes } from "./members.ts"
+import { Members, type MembershipTimes, membershipTimes } from "./members.ts"
 import { stableHash } from "./names.ts"
 
-export interface SharesOptions {
+export interface AssignmentsOptions {
   readonly bucket: Bucket
   readonly clock: Clock
   readonly log: Logger
-  readonly times?: ShareTimes
+  readonly times?: MembershipTimes
   /** Takes only what nobody else that lives does. Default: no. */
   readonly yields?: boolean
 }
 
-export interface JetStreamShares extends Shares {
+export interface JetStreamAssignments extends Assignments {
   /** Gives all up; resolves when others can have it. The bucket is not closed. */
   close(): Promise<void>
 }
 
 /**
- * Shares as entries of a bucket, each with its holder. All processes see the same living ones, and so agree on who is to have
+ * Assignments as entries of a bucket, each with its holder. All processes see the same living ones, and so agree on who is to have
  * what: who has too much gives it up, who lacks something takes it when it is free or its holder dead. Taking is a write that
  * expects the entry as it was seen, so that only one succeeds; the entry's revision is the epoch.
  *
- * That nobody else works on a share is not what this promises, only what it makes probable: clocks may stand still. What
+ * That nobody else works on an assignment is not what this promises, only what it makes probable: clocks may stand still. What
  * must not be done twice is fenced by the epoch.
  */
-export function openShares(options: SharesOptions): JetStreamShares {
-  return new BucketShares(options)
+export function openAssignments(options: AssignmentsOptions): JetStreamAssignments {
+  return new BucketAssignments(options)
 }
 
-/** A kind that this process takes shares of. */
+/** A kind that this process takes assignments of. */
 interface Taking {
   readonly count: number
-  readonly given: HeldShare[]
+  readonly given: HeldAssignment[]
   wake: () => void
 }
 
 const prefix = "share/"
 const nobody = ""
-const balancing = "seeing to the shares of the work"
+const balancing = "seeing to the assignments of work"
 
-class BucketShares implements JetStreamShares {
-  readonly #options: SharesOptions
-  readonly #times: ShareTimes
+class BucketAssignments implements JetStreamAssignments {
+  readonly #options: AssignmentsOptions
+  readonly #times: MembershipTimes
   readonly #id = nuid.next()
   readonly #members: Members
   readonly #takings = new Map<string, Taking>()
-  readonly #held = new Map<string, HeldShare>()
+  readonly #held = new Map<string, HeldAssignment>()
   readonly #stop = new AbortController()
   readonly #unlisten: () => void
   readonly #done: Promise<void>
   #wake = new AbortController()
 
-  constructor(options: SharesOptions) {
+  constructor(options: AssignmentsOptions) {
     this.#options = options
-    this.#times = options.times ?? shareTimes
+    this.#times = options.times ?? membershipTimes
     this.#members = new Members({ ...options, id: this.#id, times: this.#times })
     this.#unlisten = options.bucket.listen((change) => this.#see(change))
     this.#done = this.#run()
   }
 
-  async *take(kind: string, count: number, stop: AbortSignal): AsyncGenerator<Share> {
-    if (this.#takings.has(kind)) throw new TypeError(`shares of ${kind} are being taken already`)
+  async *take(kind: string, count: number, stop: AbortSignal): AsyncGenerator<Assignment> {
+    if (this.#takings.has(kind)) throw new TypeError(`assignments of ${kind} are being taken already`)
     const taking: Taking = { count, given: [], wake: () => {} }
     const wake = () => taking.wake()
     this.#takings.set(kind, taking)
@@ -74,15 +74,15 @@ class BucketShares implements JetStreamShares {
     this.#wake.abort()
     try {
       while (!stop.aborted && !this.#stop.signal.aborted) {
-        const share = taking.given.shift()
-        if (share === undefined) await new Promise<void>((resolve) => (taking.wake = resolve))
-        else if (share.lost.aborted) await share.release()
-        else yield share
+        const assignment = taking.given.shift()
+        if (assignment === undefined) await new Promise<void>((resolve) => (taking.wake = resolve))
+        else if (assignment.lost.aborted) await assignment.release()
+        else yield assignment
       }
     } finally {
       stop.removeEventListener("abort", wake)
       this.#takings.delete(kind)
-      for (const share of taking.given) await share.release()
+      for (const assignment of taking.given) await assignment.release()
       this.#wake.abort()
     }
   }
@@ -90,14 +90,14 @@ class BucketShares implements JetStreamShares {
   async close(): Promise<void> {
     this.#stop.abort()
     for (const { wake } of this.#takings.values()) wake()
-    for (const share of this.#held.values()) share.lose()
+    for (const assignment of this.#held.values()) assignment.lose()
     await this.#done
     this.#unlisten()
-    await Promise.all([...this.#held.values()].map((share) => share.release()))
+    await Promise.all([...this.#held.values()].map((assignment) => assignment.release()))
     await this.#members.leave()
   }
 
-  /** Shows that it lives, watches whether it is believed, and sees to the shares. */
+  /** Shows that it lives, watches whether it is believed, and sees to the assignments. */
   async #run(): Promise<void> {
     const { clock, log } = this.#options
     const troubles = new Troubles(log)
@@ -107,10 +107,11 @@ class BucketShares implements JetStreamShares {
       if (this.#members.isAlive) {
         await this.#balance().then(
           () => troubles.over(balancing),
-          (error) => troubles.met(balancing, "shares of the work cannot be seen to at present", { why: String(error) }),
+          (error) =>
+            troubles.met(balancing, "assignments of work cannot be seen to at present", { why: String(error) }),
         )
       } else {
-        for (const share of this.#held.values()) share.lose()
+        for (const assignment of this.#held.values()) assignment.lose()
       }
       await this.#pause()
     }
@@ -122,7 +123,7 @@ class BucketShares implements JetStreamShares {
     const wake = AbortSignal.any([this.#wake.signal, this.#stop.signal])
     await sleep(this.#options.clock, this.#times.beatMs / 2, wake)
     if (this.#stop.signal.aborted || this.#members.isAlive) return
-    for (const share of this.#held.values()) share.lose()
+    for (const assignment of this.#held.values()) assignment.lose()
   }
 
   async #balance(): Promise<void> {
@@ -139,7 +140,7 @@ class BucketShares implements JetStreamShares {
     }
   }
 
-  /** Takes a share that is to be this process's, if it is free; frees one whose release was cut off. */
+  /** Takes an assignment that is to be this process's, if it is free; frees one whose release was cut off. */
   async #seeTo(kind: string, number: number, mine: boolean): Promise<void> {
     const entry = this.#options.bucket.get(`${prefix}${nameOf(kind, number)}`)
     const holder = entry === undefined ? nobody : holderOf(entry)
@@ -147,11 +148,11 @@ class BucketShares implements JetStreamShares {
     if (!mine || !(holder === nobody || holder === this.#id || (await this.#members.isDead(holder)))) return
     const epoch = await this.#write(nameOf(kind, number), this.#id, entry?.revision ?? 0)
     if (epoch === undefined) return
-    const share = new HeldShare(kind, number, epoch, () => this.#release(nameOf(kind, number), epoch))
-    this.#held.set(nameOf(kind, number), share)
+    const assignment = new HeldAssignment(kind, number, epoch, () => this.#release(nameOf(kind, number), epoch))
+    this.#held.set(nameOf(kind, number), assignment)
     const taking = this.#takings.get(kind)
-    if (taking === undefined) return share.release()
-    taking.given.push(share)
+    if (taking === undefined) return assignment.release()
+    taking.given.push(assignment)
     taking.wake()
   }
 
@@ -182,7 +183,7 @@ class BucketShares implements JetStreamShares {
   }
 }
 
-class HeldShare implements Share {
+class HeldAssignment implements Assignment {
   readonly kind: string
   readonly number: number
   readonly epoch: number

@@ -1,12 +1,12 @@
 import { type NatsConnection, nuid } from "@nats-io/nats-core"
 import { afterAll, beforeAll, expect, test } from "vitest"
-import type { Share } from "../../core/shares.ts"
+import type { Assignment } from "../../core/assignments.ts"
 import { systemClock } from "../../telemetry/clock.ts"
 import { type Nats, natsAvailable, startNats } from "../../testing/nats.ts"
+import { type JetStreamAssignments, openAssignments } from "./assignments.ts"
 import { Bucket } from "./bucket.ts"
 import { connectNats } from "./connection.ts"
 import { silentLog } from "./log.fixture.ts"
-import { type JetStreamShares, openShares } from "./shares.ts"
 
 const times = { beatMs: 60, giveUpMs: 250 }
 /** Long enough for a connection to come back. */
@@ -20,12 +20,12 @@ beforeAll(async () => {
 })
 afterAll(() => nats?.stop())
 
-/** A process that takes shares, and works on each until it is lost. */
+/** A process that takes assignments, and works on each until it is lost. */
 interface Worker {
-  readonly shares: JetStreamShares
+  readonly assignments: JetStreamAssignments
   readonly connection: NatsConnection
-  readonly has: Map<number, Share>
-  /** Every epoch that it had, by share. */
+  readonly has: Map<number, Assignment>
+  /** Every epoch that it had, by assignment. */
   readonly had: (readonly [number, number])[]
   stop(): Promise<void>
 }
@@ -39,32 +39,32 @@ async function until(holds: () => boolean): Promise<void> {
 async function work(name: string, count: number, given = times, yields = false): Promise<Worker> {
   const connection = await connectNats({ servers: nats.url.split(","), log: silentLog })
   const bucket = await Bucket.open({ nats: connection, clock: systemClock, log: silentLog, name, replicas: 1 })
-  const shares = openShares({ bucket, clock: systemClock, log: silentLog, times: given, yields })
+  const assignments = openAssignments({ bucket, clock: systemClock, log: silentLog, times: given, yields })
   const stop = new AbortController()
   const worker: Worker = {
-    shares,
+    assignments,
     connection,
     has: new Map(),
     had: [],
     async stop() {
       stop.abort()
-      await shares.close()
+      await assignments.close()
       await bucket.close()
       await connection.close()
     },
   }
   void (async () => {
-    for await (const share of shares.take("route", count, stop.signal)) {
-      worker.has.set(share.number, share)
-      worker.had.push([share.number, share.epoch])
+    for await (const assignment of assignments.take("route", count, stop.signal)) {
+      worker.has.set(assignment.number, assignment)
+      worker.had.push([assignment.number, assignment.epoch])
       changed.wake()
       const lose = () => {
-        worker.has.delete(share.number)
+        worker.has.delete(assignment.number)
         changed.wake()
-        void share.release()
+        void assignment.release()
       }
-      if (share.lost.aborted) lose()
-      else share.lost.addEventListener("abort", lose)
+      if (assignment.lost.aborted) lose()
+      else assignment.lost.addEventListener("abort", lose)
     }
   })()
   return worker
@@ -74,9 +74,9 @@ const sizes = (...workers: readonly Worker[]) => workers.map(({ has }) => has.si
 const sum = (...workers: readonly Worker[]) => workers.reduce((total, { has }) => total + has.size, 0)
 
 test.skipIf(!there)(
-  title("a process that yields has shares only while no other one lives"),
+  title("a process that yields has assignments only while no other one lives"),
   async () => {
-    const name = `shares-${nuid.next()}`
+    const name = `assignments-${nuid.next()}`
     const held = await work(name, 3, times, true)
     await until(() => sum(held) === 3)
     const other = await work(name, 3)
@@ -90,9 +90,9 @@ test.skipIf(!there)(
 )
 
 test.skipIf(!there)(
-  title("every share is somebody's, and they are spread evenly as processes come and go"),
+  title("every assignment is somebody's, and they are spread evenly as processes come and go"),
   async () => {
-    const name = `shares-${nuid.next()}`
+    const name = `assignments-${nuid.next()}`
     const one = await work(name, 5)
     await until(() => one.has.size === 5)
     const two = await work(name, 5)
@@ -107,9 +107,9 @@ test.skipIf(!there)(
 )
 
 test.skipIf(!there)(
-  title("a dead process's shares move on, and each holder's epoch is greater than the last"),
+  title("a dead process's assignments move on, and each holder's epoch is greater than the last"),
   async () => {
-    const name = `shares-${nuid.next()}`
+    const name = `assignments-${nuid.next()}`
     const one = await work(name, 4)
     await until(() => one.has.size === 4)
     const two = await work(name, 4)
@@ -117,7 +117,7 @@ test.skipIf(!there)(
     const left = [...two.has.values()]
     await two.connection.close()
     await until(() => one.has.size === 4)
-    for (const share of left) expect(one.has.get(share.number)!.epoch).toBeGreaterThan(share.epoch)
+    for (const assignment of left) expect(one.has.get(assignment.number)!.epoch).toBeGreaterThan(assignment.epoch)
     // Whoever hears nothing of NATS any more gives up on its own.
     await until(() => two.has.size === 0)
     const epochs = [...one.had, ...two.had].filter(([number]) => number === 0).map(([, epoch]) => epoch)
@@ -127,7 +127,7 @@ test.skipIf(!there)(
 )
 
 test.skipIf(!there)(title("who is cut off for a moment only keeps what it has"), async () => {
-  const name = `shares-${nuid.next()}`
+  const name = `assignments-${nuid.next()}`
   const one = await work(name, 2, patientTimes)
   await until(() => one.has.size === 2)
   const before = [...one.had]
