@@ -2,7 +2,15 @@ import type { RetryPolicy } from "../src/core/delivery.ts"
 import { formatDuration } from "../src/resources/durations.ts"
 import type { SimulatedChance } from "../src/testing/chance.ts"
 import type { Fields, ResourceModel, ResourceName } from "./model.ts"
-import { type DestinationPlan, planFilters, planRetry, sideTopics, type TriggerPlan, topics } from "./scenario.ts"
+import {
+  type DestinationPlan,
+  planFilters,
+  planOrdering,
+  planRetry,
+  sideTopics,
+  type TriggerPlan,
+  topics,
+} from "./scenario.ts"
 import type { Workplace } from "./workplace.ts"
 
 /** What a topic is that nobody has made. */
@@ -28,8 +36,8 @@ export function destinationBody(chance: SimulatedChance, plan: DestinationPlan):
   }
 }
 
-export function triggerBody({ topic, filters, destination, retry }: TriggerPlan): Fields {
-  return { labels: {}, topic, filters, destination, retry: showRetry(retry) }
+export function triggerBody({ topic, filters, destination, retry, ordering }: TriggerPlan): Fields {
+  return { labels: {}, topic, filters, destination, retry: showRetry(retry), ...(ordering && { ordering }) }
 }
 
 const labels = (chance: SimulatedChance): Fields => chance.pick([{}, { team: "a" }, { team: "b", tier: "1" }])
@@ -44,6 +52,7 @@ export const bodies: Readonly<Record<ResourceName, (place: Workplace, model: Res
     destination: chance.pick(scenario.destinations.filter((plan) => plan.tenant === tenant)).id,
     backlog: chance.pick(["keep", "move"]),
     retry: showRetry(planRetry(chance)),
+    ...planOrdering(chance),
   }),
   destination: ({ chance, scenario }, { tenant, id }) => {
     const plan = scenario.destinations.find((plan) => plan.tenant === tenant && plan.id === id)!

@@ -1,7 +1,9 @@
+import { laneOf } from "../src/core/delivery.ts"
 import { call, type Json } from "./calls.ts"
 import type { Doing, Subject } from "./doings.ts"
 import type { Operation } from "./operations.ts"
 import { InvariantError } from "./record.ts"
+import { tenants } from "./scenario.ts"
 import type { Workplace } from "./workplace.ts"
 
 /** Dead letters: looked at and put back, one by one and many at once. What a redrive does is seen at the queue. */
@@ -55,7 +57,12 @@ export const letterDoings: Readonly<Record<string, Doing>> = {
 }
 
 /** 3: as many are gone as are said to be. */
-async function discard(place: Workplace, { tenant }: Subject, operation: Operation, what: object): Promise<void> {
+async function discard(
+  place: Workplace,
+  { tenant }: Pick<Subject, "tenant">,
+  operation: Operation,
+  what: object,
+): Promise<void> {
   const { record, violate } = place.world
   const before = record.counts.get("discards") ?? 0
   const asked = await call(place, { operation, tenant, ...what })
@@ -82,6 +89,25 @@ async function redrive(place: Workplace, { tenant }: Subject, operation: Operati
       `${tenant} was told that ${asked.value.body.redriven} letters were put back, not ${redriven}`,
     ),
   )
+}
+
+/**
+ * Lets go what waits behind dead letters of these lanes: each is put back once, and discarded when it dies again, as one must
+ * that is damaged.
+ */
+export async function releaseKeys(place: Workplace, lanes: readonly string[], tried: Set<string>): Promise<void> {
+  const operation = place.operations.get("discardDeadLetter")!
+  for (const tenant of tenants) {
+    const asked = await place.processes.ask("letters", ({ queue }) => queue.deadLetters({ tenant, limit: 1_000 }))
+    for (const letter of asked.kind === "answered" ? asked.value : []) {
+      const { id, orderKey } = letter
+      if (orderKey === undefined || !lanes.includes(laneOf(letter))) continue
+      if (tried.has(id))
+        await discard(place, { tenant }, operation, { parameters: { id }, body: { reason: "simulated" } })
+      else await place.processes.ask(`redrive ${id}`, ({ queue }) => queue.redrive(tenant, id))
+      tried.add(id)
+    }
+  }
 }
 
 /** The ids of a page of a tenant's dead letters. */

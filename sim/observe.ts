@@ -26,6 +26,7 @@ export function observeQueue(options: ObserverOptions): DeliveryQueue {
     async enqueue(deliveries, position) {
       try {
         await queue.enqueue(deliveries, position)
+        if (options.alive()) options.record.order.enqueued(deliveries, (id) => options.record.delivery(id))
         if (position && deliveries.length > 0) options.stutter(() => queue.enqueue(deliveries, position))
       } catch (error) {
         // What could be leased before it was stored is not to be stored: no lease on it holds any more.
@@ -67,6 +68,7 @@ export function observeQueue(options: ObserverOptions): DeliveryQueue {
 async function move({ queue, record, trace }: ObserverOptions, of: TriggerName, destination: string): Promise<number> {
   trace.line(`move ${of.trigger}.${of.incarnation} to ${destination}`)
   const over = record.moving(of)
+  record.order.forget(of)
   try {
     const moved = await queue.move(of, destination)
     record.count("moved", moved)
@@ -80,6 +82,7 @@ async function move({ queue, record, trace }: ObserverOptions, of: TriggerName, 
 function putBack({ record, trace }: ObserverOptions, id: string, how: "redrive" | "resend"): void {
   const delivery = record.delivery(id)
   delivery.redrives++
+  record.order.letGo(id)
   delete delivery.ended
   delete delivery.rest
   trace.line(`${how} ${id}`)
@@ -90,6 +93,7 @@ async function discarding(options: ObserverOptions, tenant: string, id: string):
   const { record, trace, queue } = options
   const delivery = record.delivery(id)
   delivery.discarded = true
+  record.order.letGo(id)
   trace.line(`discard ${id}`)
   record.count("discards")
   const { redrives } = delivery
@@ -137,6 +141,10 @@ function leased(options: ObserverOptions, lease: Lease, untilMs: number): void {
   trace.line(`lease ${delivery.id} attempt ${lease.attempt} token ${lease.token}`)
   record.count("leases")
   if (wrong) options.onViolation(new InvariantError(wrong.invariant, `${delivery.id} was leased ${wrong.why}`))
+  record.order.known(lease.delivery)
+  const outOfOrder = record.isDeleted(lease.delivery) ? undefined : record.order.whyNot(lease.delivery, now)
+  if (lease.delivery.orderKey !== undefined) record.count("ordered leases")
+  if (outOfOrder) options.onViolation(new InvariantError(4, `${delivery.id} was leased ${outOfOrder}`))
   delete delivery.rest
   delivery.leased = true
   delivery.live = { token: lease.token, untilMs, ending: false, voided: false }
@@ -160,16 +168,20 @@ async function ending(options: ObserverOptions, lease: Lease, how: Ending, call:
   const at = clock.now()
   const { redrives } = delivery
   if (valid) live.ending = true
+  record.order.ending(lease.delivery)
+  if (how.kind === "dead" && how.holdsKey) record.order.held(lease.delivery)
   try {
     await call()
   } catch (error) {
     if (!options.alive()) throw error
+    record.order.known(lease.delivery)
     if (valid) live.ending = false
     if (valid && error instanceof LeaseLostError && delivery.live === live) delete delivery.live
     trace.line(`${how.kind} ${delivery.id} token ${lease.token}: ${(error as Error).name}`)
     throw error
   }
   if (!options.alive()) return
+  record.order.known(lease.delivery)
   trace.line(`${how.kind} ${delivery.id} token ${lease.token}`)
   record.count(how.kind)
   if (!valid) options.onViolation(new InvariantError(4, `a lost lease on ${delivery.id} was ended with ${how.kind}`))

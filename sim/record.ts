@@ -7,6 +7,7 @@ import type { Trigger } from "../src/core/resources.ts"
 import type { Matcher } from "../src/match/matcher.ts"
 import { NamedDamage } from "./damage.ts"
 import type { Fields, ResourceModel } from "./model.ts"
+import { OrderRecord } from "./order.ts"
 
 /** The numbers of ARCHITECTURE.md. */
 export type Invariant = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8
@@ -137,6 +138,7 @@ export class RunRecord {
   readonly deletions: Deletion[] = []
   readonly damage = new NamedDamage()
   readonly deliveries = new Map<string, DeliveryRecord>()
+  readonly order = new OrderRecord()
   readonly disturbances: Disturbance[] = []
   readonly jumps: { readonly at: number; readonly ms: number }[] = []
   /** By endpoint, the rest that it asked for and the hub has heard of. */

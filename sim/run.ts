@@ -8,6 +8,7 @@ import { pauseOrResume } from "./doings.ts"
 import { crashes, fullDisk, jumps } from "./faults.ts"
 import type { Hub } from "./hub.ts"
 import { checkInvariants } from "./invariants.ts"
+import { releaseKeys } from "./letters.ts"
 import { listOperations, type Operations } from "./operations.ts"
 import { Processes } from "./process.ts"
 import { type Invariant, InvariantError } from "./record.ts"
@@ -121,6 +122,7 @@ async function settle(place: Workplace): Promise<void> {
   await sleep(world.clock, 5_000)
   await createMissing(place)
   await publishEverywhere(place)
+  const redriven = new Set<string>()
   for (let quietMs = 0; quietMs < quietForMs; quietMs += 1_000) {
     await sleep(world.clock, 1_000)
     if (world.clock.now() > endMs) {
@@ -128,7 +130,10 @@ async function settle(place: Workplace): Promise<void> {
       return
     }
     await resumeAll(place)
-    if ((await openLanes(place)).length > 0) quietMs = 0
+    const lanes = await openLanes(place)
+    if (lanes.length === 0) continue
+    quietMs = 0
+    await releaseKeys(place, lanes, redriven)
   }
 }
 

@@ -1,5 +1,5 @@
 import type { RetryPolicy } from "../src/core/delivery.ts"
-import type { Filter } from "../src/core/resources.ts"
+import type { Filter, Ordering } from "../src/core/resources.ts"
 import type { SimulatedChance } from "../src/testing/chance.ts"
 import type { Behaviour, Endpoint } from "../src/testing/destinations.ts"
 import type { World } from "./world.ts"
@@ -59,6 +59,7 @@ export interface TriggerPlan {
   readonly topic: string
   readonly filters: readonly Filter[]
   readonly retry: RetryPolicy
+  readonly ordering?: Ordering
   /** Its filters stay, it is neither paused nor deleted: what it owes is known exactly. */
   readonly stable: boolean
 }
@@ -88,6 +89,7 @@ export function planScenario(chance: SimulatedChance): Scenario {
           topic: chance.pick(["orders", "orders", "orders:a", "ticks", "ticks:b"]),
           filters: planFilters(chance),
           retry: planRetry(chance),
+          ...planOrdering(chance),
           stable: character === "steady" || chance.happens(0.5),
         })
       }
@@ -107,6 +109,13 @@ export function planFilters(chance: SimulatedChance): readonly Filter[] {
     [{ prefix: { type: "order." } }, { not: { suffix: { id: "7" } } }],
     [{ any: [{ exact: { type: "stock.low" } }, { prefix: { subject: "1" } }] }],
   ])
+}
+
+/** Keys are few, so that there is much to be ordered. */
+export function planOrdering(chance: SimulatedChance): { readonly ordering?: Ordering } {
+  if (chance.happens(0.5)) return {}
+  const by = chance.pick(["type", "subject", "source"])
+  return { ordering: { by, deadLetter: chance.pick(["continue", "hold"]) } }
 }
 
 export function planRetry(chance: SimulatedChance): RetryPolicy {

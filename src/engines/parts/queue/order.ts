@@ -103,7 +103,9 @@ export class Order {
     if (bytes === undefined) return false
     const { delivery, state } = decodeRow(lane.name, id, bytes)
     if (parked && (state.held || (!state.behind && state.dueAt > this.#parking.now()))) return false
-    this.#lanes.load(lane, delivery, state, parked !== undefined)
+    // Its age begins with its turn: what is before it may have taken days.
+    const turn = state.behind ? { ...state, firstDueAt: Math.max(state.firstDueAt, this.#parking.now()) } : state
+    this.#lanes.load(lane, delivery, turn, parked !== undefined)
     return true
   }
 
