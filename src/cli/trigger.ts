@@ -40,6 +40,8 @@ interface TriggerOptions extends BodyOptions, FilterOptions {
   readonly retryJitter?: number
   readonly retryAttemptsMax?: number
   readonly retryAgeMax?: string
+  readonly orderBy?: string
+  readonly deadLetter?: "continue" | "hold"
   readonly start?: Place
   readonly paused?: boolean
 }
@@ -99,7 +101,9 @@ function addCreate(command: Command, context: Context): void {
     .option("--start <place>", `where to begin: ${placeHelp} (default: newest)`, place)
     .option("--paused", "make it paused")
     .action(async (id: string | undefined, options: TriggerOptions) => {
-      const fields = { id, ...fieldsOf(options), start: startOf(options.start), paused: options.paused }
+      const wanted = fieldsOf(options)
+      const ordering = wanted.ordering ?? undefined
+      const fields = { id, ...wanted, ordering, start: startOf(options.start), paused: options.paused }
       const body = withStart(await bodyOf(context, kind, options, fields, "create"))
       const hub = context.hub(options)
       const slip = typeof body.topic === "string" ? await nearTopic(hub, body.topic, options.dryRun) : undefined
@@ -115,6 +119,10 @@ function addCreate(command: Command, context: Context): void {
     [
       "redcar trigger create large --topic orders --destination shop --sql 'data.total > 100'",
       "By what is in the data; redcar help filter has all languages",
+    ],
+    [
+      "redcar trigger create ship --topic orders --destination shop --order-by data.customer.id",
+      "One at a time for each customer, in order",
     ],
     [
       "redcar trigger create again --topic orders:123 --destination shop --start oldest --retry relay",
@@ -242,12 +250,30 @@ function withTrigger(command: Command): Command {
     .option("--retry-jitter <share>", "shorten each delay by up to this share (0 to 1)", Number)
     .option("--retry-attempts-max <count>", "attempts at most", wholeNumber(1))
     .option("--retry-age-max <duration>", "no attempt after this long", durationText)
+    .option(
+      "--order-by <key>",
+      "one at a time of each key: partitionkey, subject, data.customer.id, …; none: in no order",
+    )
+    .addOption(
+      new Option(
+        "--dead-letter <what>",
+        "with --order-by: whether those behind a dead letter go on (continue), or wait until it is redriven or discarded (hold)",
+      ).choices(["continue", "hold"]),
+    )
 }
 
 function fieldsOf(options: TriggerOptions): Readonly<Record<string, unknown>> {
   const filters = saysNone(options) ? [] : filtersOf(options)
   const { topic, destination, backlog } = options
-  return { topic, destination, backlog, filters, retry: retryOf(options) }
+  return { topic, destination, backlog, filters, retry: retryOf(options), ordering: orderingOf(options) }
+}
+
+function orderingOf({ orderBy, deadLetter }: TriggerOptions): unknown {
+  if (orderBy === "none") {
+    if (deadLetter === undefined) return null
+    throw new UsageError("--dead-letter is for triggers that are ordered", ["Leave it out with --order-by none."])
+  }
+  return orderBy === undefined && deadLetter === undefined ? undefined : { by: orderBy, deadLetter }
 }
 
 function retryOf(options: TriggerOptions): unknown {
