@@ -5,7 +5,7 @@ import { sleep } from "../../core/clock.ts"
 import type { Logger } from "../../core/logger.ts"
 import { Troubles } from "../../core/troubles.ts"
 import type { Bucket, Entry, EntryChange } from "./bucket.ts"
-import { Members, type MembershipTimes, membershipTimes } from "./members.ts"
+import { Membership, type MembershipTimes, membershipTimes } from "./membership.ts"
 import { stableHash } from "./names.ts"
 
 export interface AssignmentsOptions {
@@ -49,7 +49,7 @@ class BucketAssignments implements JetStreamAssignments {
   readonly #options: AssignmentsOptions
   readonly #times: MembershipTimes
   readonly #id = nuid.next()
-  readonly #members: Members
+  readonly #membership: Membership
   readonly #takings = new Map<string, Taking>()
   readonly #held = new Map<string, HeldAssignment>()
   readonly #stop = new AbortController()
@@ -60,7 +60,7 @@ class BucketAssignments implements JetStreamAssignments {
   constructor(options: AssignmentsOptions) {
     this.#options = options
     this.#times = options.times ?? membershipTimes
-    this.#members = new Members({ ...options, id: this.#id, times: this.#times })
+    this.#membership = new Membership({ ...options, id: this.#id, times: this.#times })
     this.#unlisten = options.bucket.listen((change) => this.#see(change))
     this.#done = this.#run()
   }
@@ -94,7 +94,7 @@ class BucketAssignments implements JetStreamAssignments {
     await this.#done
     this.#unlisten()
     await Promise.all([...this.#held.values()].map((assignment) => assignment.release()))
-    await this.#members.leave()
+    await this.#membership.leave()
   }
 
   /** Shows that it lives, watches whether it is believed, and sees to the assignments. */
@@ -102,9 +102,9 @@ class BucketAssignments implements JetStreamAssignments {
     const { clock, log } = this.#options
     const troubles = new Troubles(log)
     while (!this.#stop.signal.aborted) {
-      const beat = this.#takings.size > 0 ? this.#members.beat([...this.#takings.keys()]) : undefined
+      const beat = this.#takings.size > 0 ? this.#membership.beat([...this.#takings.keys()]) : undefined
       await Promise.race([beat, sleep(clock, this.#times.beatMs, this.#stop.signal)])
-      if (this.#members.isAlive) {
+      if (this.#membership.isAlive) {
         await this.#balance().then(
           () => troubles.over(balancing),
           (error) =>
@@ -122,14 +122,14 @@ class BucketAssignments implements JetStreamAssignments {
     this.#wake = new AbortController()
     const wake = AbortSignal.any([this.#wake.signal, this.#stop.signal])
     await sleep(this.#options.clock, this.#times.beatMs / 2, wake)
-    if (this.#stop.signal.aborted || this.#members.isAlive) return
+    if (this.#stop.signal.aborted || this.#membership.isAlive) return
     for (const assignment of this.#held.values()) assignment.lose()
   }
 
   async #balance(): Promise<void> {
-    await this.#members.forget()
+    await this.#membership.forget()
     for (const [kind, { count }] of this.#takings) {
-      const living = this.#members.of(kind)
+      const living = this.#membership.of(kind)
       const shift = stableHash(kind) % living.length
       for (let number = 0; number < count; number++) {
         const mine = living[(number + shift) % living.length] === this.#id
@@ -145,7 +145,7 @@ class BucketAssignments implements JetStreamAssignments {
     const entry = this.#options.bucket.get(`${prefix}${nameOf(kind, number)}`)
     const holder = entry === undefined ? nobody : holderOf(entry)
     if (holder === this.#id && !mine) return this.#free(nameOf(kind, number), entry!.revision)
-    if (!mine || !(holder === nobody || holder === this.#id || (await this.#members.isDead(holder)))) return
+    if (!mine || !(holder === nobody || holder === this.#id || (await this.#membership.isDead(holder)))) return
     const epoch = await this.#write(nameOf(kind, number), this.#id, entry?.revision ?? 0)
     if (epoch === undefined) return
     const assignment = new HeldAssignment(kind, number, epoch, () => this.#release(nameOf(kind, number), epoch))

@@ -17,7 +17,7 @@ import { createTenantCredentials, type TenantCredentialsOptions } from "./creden
 import { auditStream } from "./log/audit-report.ts"
 import { openInbox } from "./log/inbox.ts"
 import { openJetStreamLog } from "./log/log.ts"
-import type { MembershipTimes } from "./members.ts"
+import type { MembershipTimes } from "./membership.ts"
 import { createNames } from "./names.ts"
 import { agreeOnPartitions, findPartitions, refuseOtherPartitions } from "./partitions.ts"
 import { orRefused } from "./patience.ts"

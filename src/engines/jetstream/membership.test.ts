@@ -2,7 +2,7 @@ import { expect, test } from "vitest"
 import { createSimulatedClock } from "../../testing/clock.ts"
 import { createMemoryLog } from "../../testing/rig.ts"
 import type { Bucket } from "./bucket.ts"
-import { Members, membershipTimes } from "./members.ts"
+import { Membership, membershipTimes } from "./membership.ts"
 
 const silent = { range: () => [], listen: () => () => {}, put: async () => 1 } as unknown as Bucket
 
@@ -13,12 +13,18 @@ test.each([
   "a process gives up what it has when nothing was confirmed for long, and no later or earlier where its clock is set $way",
   async ({ ms }) => {
     const clock = createSimulatedClock(1_700_000_000_000)
-    const members = new Members({ bucket: silent, clock, log: createMemoryLog(), id: "a", times: membershipTimes })
-    await members.beat(["routing"])
+    const membership = new Membership({
+      bucket: silent,
+      clock,
+      log: createMemoryLog(),
+      id: "a",
+      times: membershipTimes,
+    })
+    await membership.beat(["routing"])
     clock.set(ms)
     await clock.advance(membershipTimes.giveUpMs - 1)
-    expect(members.isAlive).toBe(true)
+    expect(membership.isAlive).toBe(true)
     await clock.advance(1)
-    expect(members.isAlive).toBe(false)
+    expect(membership.isAlive).toBe(false)
   },
 )

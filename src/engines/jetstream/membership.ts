@@ -19,7 +19,7 @@ export const membershipTimes: MembershipTimes = { beatMs: 1_000, giveUpMs: 10_00
  */
 const deadBeats = 4
 
-export interface MembersOptions {
+export interface MembershipOptions {
   readonly bucket: Bucket
   readonly clock: Clock
   readonly log: Logger
@@ -44,8 +44,8 @@ const beating = "showing NATS that this process lives"
 const forgottenBeats = 60
 
 /** The processes that take assignments, as they show that they live. */
-export class Members {
-  readonly #options: MembersOptions
+export class Membership {
+  readonly #options: MembershipOptions
   readonly #seen = new Map<string, Seen>()
   readonly #unlisten: () => void
   #confirmedAt = Number.NEGATIVE_INFINITY
@@ -55,7 +55,7 @@ export class Members {
   readonly #troubles: Troubles
   #gone = false
 
-  constructor(options: MembersOptions) {
+  constructor(options: MembershipOptions) {
     this.#troubles = new Troubles(options.log)
     this.#options = options
     for (const entry of options.bucket.range(prefix, prefix)) this.#see(entry)
