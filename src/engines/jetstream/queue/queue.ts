@@ -19,8 +19,8 @@ import { type Names, stableHash } from "../names.ts"
 import { ensureJournal } from "./journal.ts"
 import { KeyedTurns } from "./keyed-turns.ts"
 import { Listeners } from "./listeners.ts"
-import { Places } from "./places.ts"
 import type { Shard, ShardCalls } from "./shard.ts"
+import { ShardDirectory } from "./shard-directory.ts"
 
 export interface JetStreamQueueOptions {
   readonly nats: NatsConnection
@@ -83,7 +83,7 @@ export async function openJetStreamQueue(options: JetStreamQueueOptions): Promis
 class ShardedQueue implements JetStreamQueue {
   readonly #shards: number
   readonly #listeners = new Listeners()
-  readonly #places: Places
+  readonly #shardDirectory: ShardDirectory
   readonly #turns = new KeyedTurns()
   readonly #numbers = new Map<string, number>()
   /** Saved positions, as far as this process has seen them. */
@@ -93,12 +93,16 @@ class ShardedQueue implements JetStreamQueue {
 
   constructor(options: JetStreamQueueOptions) {
     this.#shards = options.shards
-    this.#places = new Places({ ...options, listeners: this.#listeners, report: (lane) => this.#report?.(lane) })
+    this.#shardDirectory = new ShardDirectory({
+      ...options,
+      listeners: this.#listeners,
+      report: (lane) => this.#report?.(lane),
+    })
   }
 
   /** Resolves when every shard is held by somebody, or after `msMax`. */
   ready(msMax: number): Promise<void> {
-    return this.#places.ready(msMax)
+    return this.#shardDirectory.ready(msMax)
   }
 
   async enqueue(deliveries: readonly Delivery[], position?: Position): Promise<void> {
@@ -131,7 +135,7 @@ class ShardedQueue implements JetStreamQueue {
   }
 
   async lease(options: { lane: string; max: number; leaseMs: number }): Promise<readonly Lease[]> {
-    const shard = this.#places.leasing(this.#numberOf(options.lane))
+    const shard = this.#shardDirectory.leasing(this.#numberOf(options.lane))
     return shard === undefined ? [] : shard.queue.lease(options)
   }
 
@@ -225,21 +229,21 @@ class ShardedQueue implements JetStreamQueue {
   }
 
   health(): readonly string[] {
-    return this.#places.health()
+    return this.#shardDirectory.health()
   }
 
   figures(): Figures {
-    return this.#places.figures()
+    return this.#shardDirectory.figures()
   }
 
   backlog(): readonly LaneBacklog[] {
-    return this.#places.backlog()
+    return this.#shardDirectory.backlog()
   }
 
   async close(): Promise<void> {
     this.#closed = true
     this.#listeners.close()
-    await this.#places.close()
+    await this.#shardDirectory.close()
   }
 
   /**
@@ -289,13 +293,13 @@ class ShardedQueue implements JetStreamQueue {
 
   async #ofLease(lease: Lease, call: (shard: Shard) => Promise<void>): Promise<void> {
     this.#check()
-    const shard = this.#places.here(this.#numberOf(laneOf(lease.delivery)))
+    const shard = this.#shardDirectory.here(this.#numberOf(laneOf(lease.delivery)))
     if (shard === undefined) throw new LeaseLostError(lease.delivery.id)
     try {
       await call(shard)
     } catch (error) {
       // It went with the shard, and whoever has that now gives the delivery again.
-      if (error instanceof ClosedError || shard.lost.aborted || this.#places.here(shard.number) !== shard) {
+      if (error instanceof ClosedError || shard.lost.aborted || this.#shardDirectory.here(shard.number) !== shard) {
         this.#check()
         throw new LeaseLostError(lease.delivery.id)
       }
@@ -313,7 +317,7 @@ class ShardedQueue implements JetStreamQueue {
   }
 
   #at(number: number): ShardCalls {
-    return this.#places.at(number)
+    return this.#shardDirectory.at(number)
   }
 
   #split<T>(items: readonly T[], lane: (item: T) => string): ReadonlyMap<number, readonly T[]> {

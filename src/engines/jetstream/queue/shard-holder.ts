@@ -9,7 +9,7 @@ import { isUnanswered, Journal, JournalLostError } from "./journal.ts"
 import { Shard, type ShardCalls } from "./shard.ts"
 import { takeOver } from "./takeover.ts"
 
-export interface OwnerOptions {
+export interface ShardHolderOptions {
   readonly nats: NatsConnection
   readonly names: Names
   readonly shards: number
@@ -39,15 +39,15 @@ const againAfterMs = 1_000
 const closeMsMax = 3_000
 
 /** Holds the shards whose assignments this process is given. */
-export class Owner {
-  readonly #options: OwnerOptions
+export class ShardHolder {
+  readonly #options: ShardHolderOptions
   readonly #stop = new AbortController()
   readonly #serving = new Set<Promise<void>>()
   readonly #troubles = new Map<Assignment, string>()
   readonly #journals = new Map<Assignment, Journal>()
   readonly #taking: Promise<void>
 
-  constructor(options: OwnerOptions) {
+  constructor(options: ShardHolderOptions) {
     this.#options = options
     this.#taking = this.#take().catch((error: unknown) => {
       options.log.error({ err: error }, "no assignments of the queue are taken any more: this is a bug")

@@ -7,11 +7,11 @@ import type { Logger } from "../../../core/logger.ts"
 import { type Names, stableHash } from "../names.ts"
 import { Answering } from "./answering.ts"
 import type { Listeners } from "./listeners.ts"
-import { Owner } from "./owner.ts"
 import { RemoteShard } from "./remote.ts"
 import type { Shard, ShardCalls, ShardFigures } from "./shard.ts"
+import { ShardHolder } from "./shard-holder.ts"
 
-export interface PlacesOptions {
+export interface ShardDirectoryOptions {
   readonly nats: NatsConnection
   readonly names: Names
   readonly shards: number
@@ -43,11 +43,11 @@ const lookMs = 5_000
 const lookSoonMs = 200
 
 /** Where each shard is: here, or with another process. */
-export class Places {
-  readonly #options: PlacesOptions
+export class ShardDirectory {
+  readonly #options: ShardDirectoryOptions
   readonly #held = new Map<number, Held>()
   readonly #remote: readonly RemoteShard[]
-  readonly #owner: Owner | undefined
+  readonly #holder: ShardHolder | undefined
   /** Why a shard could not be asked when it was last tried. */
   readonly #failures = new Map<number, string>()
   readonly #stop = new AbortController()
@@ -56,7 +56,7 @@ export class Places {
   /** Aborts when a shard has come or gone. */
   #changed = new AbortController()
 
-  constructor(options: PlacesOptions) {
+  constructor(options: ShardDirectoryOptions) {
     const { nats, names, shards, serve } = options
     this.#options = options
     this.#bytesMax = Math.min(messageBytesMax, (nats.info?.max_payload ?? messageBytesMax) - messageBytesMore)
@@ -68,7 +68,7 @@ export class Places {
       const subject = names.queueRequests(number)
       return new RemoteShard({ nats, number, subject, requestBytesMax: this.#bytesMax, heard })
     })
-    this.#owner = serve ? this.#own() : undefined
+    this.#holder = serve ? this.#holdShards() : undefined
     this.#looking = this.#look()
   }
 
@@ -102,7 +102,7 @@ export class Places {
 
   health(): readonly string[] {
     const missing = [...this.#failures].filter(([number]) => !this.#held.has(number)).sort(([a], [b]) => a - b)
-    const lines = [...(this.#owner?.health() ?? [])]
+    const lines = [...(this.#holder?.health() ?? [])]
     const { shards } = this.#options
     if (missing.length === shards && missing.every(([, why]) => why === missing[0]![1])) {
       lines.push(
@@ -137,13 +137,13 @@ export class Places {
 
   async close(): Promise<void> {
     this.#stop.abort()
-    await this.#owner?.close()
+    await this.#holder?.close()
     await this.#looking
   }
 
-  #own(): Owner {
+  #holdShards(): ShardHolder {
     const { nats, clock, log, names, listeners } = this.#options
-    return new Owner({
+    return new ShardHolder({
       ...this.#options,
       recordBytesMax: this.#bytesMax,
       compactBytesMin: this.#options.compactBytesMin ?? compactBytesMin,
