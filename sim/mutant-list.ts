@@ -12,6 +12,7 @@ const deliver = "src/deliver"
 const engine = "src/engines/embedded"
 const parts = "src/engines/parts"
 const api = "src/api"
+const resources = "src/resources"
 
 /** Each breaks one promise in a way that a tired programmer might. */
 export const mutants: readonly Mutant[] = [
@@ -175,55 +176,55 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "creating replaces what is there",
-    file: `${api}/resource-store.ts`,
+    file: `${resources}/store.ts`,
     before: "if ((await this.#catalog.get(key)) !== undefined) throw alreadyExists(type.name, id)",
     after: "await this.#catalog.delete(key)",
   },
   {
     name: "a trial is stored",
-    file: `${api}/resource-store.ts`,
-    before: "if (options.validateOnly) return this.#show(resource, undefined, resource)\n    await",
+    file: `${resources}/store.ts`,
+    before: "if (options.validateOnly) return { resource, revision: undefined, known: resource }\n    await",
     after: "await",
   },
   {
     name: "a PUT makes what is not there, whatever its If-Match",
     file: `${api}/preconditions.ts`,
-    before: "if (ifMatch === undefined) return\n    throw",
-    after: "if (ifMatch !== '') return\n    throw",
+    before: "if (ifMatch === undefined) return undefined\n      return `there is no",
+    after: "if (ifMatch !== '') return undefined\n      return `there is no",
   },
   {
     name: "a change is for any revision",
     file: `${api}/preconditions.ts`,
-    before: "if (ifMatch === undefined || etagMatches(ifMatch, item.revision)) return",
-    after: "if (item.revision >= 0) return",
+    before: "if (ifMatch !== undefined && !etagMatches(ifMatch, revision))",
+    after: "if (ifMatch !== undefined && revision < 0)",
   },
   {
     name: "a change goes by what was there when it was asked for",
-    file: `${api}/resource-store.ts`,
-    before: `    return this.#inTurns(\`\${type.name} \${id}\`, async () => {\n      const item = await this.find(tenant, id)\n      requireMatch`,
-    after: `    const found = this.find(tenant, id)\n    found.catch(() => {})\n    return this.#inTurns(\`\${type.name} \${id}\`, async () => {\n      const item = await found\n      requireMatch`,
+    file: `${resources}/store.ts`,
+    before: `    return this.#inTurns(\`\${type.name} \${id}\`, async () => {\n      const item = await this.find(tenant, id)\n      requirePrecondition`,
+    after: `    const found = this.find(tenant, id)\n    found.catch(() => {})\n    return this.#inTurns(\`\${type.name} \${id}\`, async () => {\n      const item = await found\n      requirePrecondition`,
   },
   {
     name: "a patch forgets what it does not name",
-    file: `${api}/resource-store.ts`,
+    file: `${resources}/store.ts`,
     before: "mergePatch({ id, ...this.type.show(previous, previous) }, patch)",
     after: "mergePatch({ id, ...this.type.show(previous, previous), labels: {} }, patch)",
   },
   {
     name: "replacing a topic keeps its retention",
-    file: `${api}/topics.ts`,
+    file: `${resources}/topics.ts`,
     before: "    retention,\n    dedupeWindowMs,",
     after: "    retention: previous?.retention ?? retention,\n    dedupeWindowMs,",
   },
   {
     name: "what reads a topic does not keep it",
-    file: `${api}/topics.ts`,
+    file: `${resources}/topics.ts`,
     before: "if (triggers.length === 0) return undefined\n      return `topic",
     after: "if (triggers.length < 9) return undefined\n      return `topic",
   },
   {
     name: "a deleted topic keeps its events",
-    file: `${api}/topics.ts`,
+    file: `${resources}/topics.ts`,
     before: "await engine.log.trim({ tenant: topic.tenant, topic: topic.id }, { eventsMax: 0 })",
     after: "await engine.log.stats({ tenant: topic.tenant, topic: topic.id })",
   },
@@ -259,25 +260,25 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "a trigger that is made anew is the one before",
-    file: `${api}/triggers.ts`,
+    file: `${resources}/triggers.ts`,
     before: "previous ? previous.incarnation : newIncarnation(now, context.chance)",
     after: 'previous ? previous.incarnation : "0"',
   },
   {
     name: "a change of a trigger ends its pause",
-    file: `${api}/triggers.ts`,
+    file: `${resources}/triggers.ts`,
     before: "if (body.paused === undefined) return previous?.paused",
     after: "if (body.paused === undefined) return undefined",
   },
   {
     name: "resuming is not stored",
-    file: `${api}/triggers.ts`,
+    file: `${resources}/triggers.ts`,
     before: "const { paused: _, ...rest } = trigger\n  return rest",
     after: "return trigger",
   },
   {
     name: "a destination that is used can be deleted",
-    file: `${api}/owed.ts`,
+    file: `${resources}/owed.ts`,
     before: "if (reasons.length === 0) return undefined",
     after: "if (reasons.length >= 0) return undefined",
   },

@@ -6,12 +6,17 @@ import fastify, {
   type FastifyReply,
   type FastifyRequest,
 } from "fastify"
+import { createTurns } from "../resources/context.ts"
+import { destinationType } from "../resources/destinations.ts"
+import { createResourceStore } from "../resources/store.ts"
+import { topicType } from "../resources/topics.ts"
+import { triggerType } from "../resources/triggers.ts"
 import { auditRoutes } from "./audit.ts"
 import { boundBodies } from "./body-room.ts"
-import { type ApiContext, type ApiFigures, type ApiOptions, createTurns } from "./context.ts"
+import type { ApiContext, ApiFigures, ApiOptions } from "./context.ts"
 import { deadLetterRoutes } from "./dead-letters.ts"
 import { destinationRoutes } from "./destination-routes.ts"
-import { destinationType } from "./destinations.ts"
+import { destinationView } from "./destinations.ts"
 import { discardRoutes } from "./discards.ts"
 import { docsRoutes } from "./docs.ts"
 import { dryRunRoutes } from "./dry-run.ts"
@@ -29,15 +34,15 @@ import { Places } from "./places.ts"
 import { bodyBytesMax, letBodiesCome, parseJson, refuseIdempotencyKeys, refuseUnasked } from "./requests.ts"
 import { resendRoutes } from "./resend.ts"
 import { resourceRoutes } from "./resource-routes.ts"
-import { createResourceStore } from "./resource-store.ts"
+import { Resources } from "./resource-views.ts"
 import { AnswerRoom, boundAnswers } from "./room.ts"
 import { type App, noCompilers, type RouteDoc } from "./routes.ts"
 import { statusRoutes } from "./status.ts"
 import { streamRoutes } from "./stream.ts"
 import { Streams } from "./streams.ts"
-import { topicType } from "./topics.ts"
+import { topicView } from "./topics.ts"
 import { triggerRoutes } from "./trigger-routes.ts"
-import { triggerType } from "./triggers.ts"
+import { triggerView } from "./triggers.ts"
 import { Turns } from "./turns.ts"
 
 export { type ApiOptions, apiFigures } from "./context.ts"
@@ -101,9 +106,9 @@ function figuresOf({ room, streams, exports }: ApiContext): ApiFigures {
 
 /** The routes that the reference describes. */
 function registerRoutes(app: App, context: ApiContext): void {
-  const topics = createResourceStore(context, topicType(context))
-  const triggers = createResourceStore(context, triggerType(context))
-  const destinations = createResourceStore(context, destinationType(context))
+  const topics = new Resources(createResourceStore(context, topicType(context)), topicView(context))
+  const triggers = new Resources(createResourceStore(context, triggerType(context)), triggerView(context))
+  const destinations = new Resources(createResourceStore(context, destinationType(context)), destinationView(context))
   statusRoutes(app, context)
   auditRoutes(app, context)
   if (context.roles?.includes("api") === false) return
@@ -114,14 +119,14 @@ function registerRoutes(app: App, context: ApiContext): void {
   resourceRoutes(app, context, topics)
   resourceRoutes(app, context, triggers)
   triggerRoutes(app, context, triggers)
-  explainRoutes(app, context, triggers)
+  explainRoutes(app, context, triggers.store)
   matchRoutes(app, context)
-  dryRunRoutes(app, context, triggers)
+  dryRunRoutes(app, context, triggers.store)
   filterRoutes(app)
   resourceRoutes(app, context, destinations)
-  destinationRoutes(app, context, destinations)
+  destinationRoutes(app, context, destinations.store)
   openDeliveryRoutes(app, context)
-  resendRoutes(app, context, triggers)
+  resendRoutes(app, context, triggers.store)
   deadLetterRoutes(app, context)
   discardRoutes(app, context)
   natsCredentialsRoutes(app, context)

@@ -4,6 +4,7 @@ import type { Chance, Clock } from "../core/clock.ts"
 import type { DestinationKind } from "../core/destination.ts"
 import type { Engine } from "../core/engine.ts"
 import type { Logger } from "../core/logger.ts"
+import type { ResourceContext } from "../resources/context.ts"
 import type { Places } from "./places.ts"
 import type { AnswerRoom } from "./room.ts"
 import type { Streams } from "./streams.ts"
@@ -56,28 +57,11 @@ export interface ApiOptions {
 }
 
 /** What the handlers share. */
-export interface ApiContext extends ApiOptions {
+export interface ApiContext extends ApiOptions, ResourceContext {
   /** What answers that are being made, or wait for their clients, hold together. */
   readonly room: AnswerRoom
   /** Lets large readings have their turn. */
   readonly turns: Turns
   readonly streams: Streams
   readonly exports: Places
-  /** When the API was made, in Unix milliseconds. */
-  readonly startedAt: number
-  /**
-   * Runs changes of resources one after another, so that what one has checked (the destination exists, no trigger names
-   * the topic) still holds when it is written.
-   */
-  readonly inTurn: <Result>(change: () => Promise<Result>) => Promise<Result>
-}
-
-/** Runs one call after another. As many wait as there are requests in flight. */
-export function createTurns(): <Result>(run: () => Promise<Result>) => Promise<Result> {
-  let last: Promise<unknown> = Promise.resolve()
-  return (run) => {
-    const turn = last.then(run)
-    last = turn.catch(() => {})
-    return turn
-  }
 }

@@ -1,6 +1,7 @@
 import Type, { type Static } from "typebox"
 import { attemptsTopic, parseTopic } from "../core/address.ts"
 import { triggerKeys } from "../core/catalog-keys.ts"
+import { scan } from "../core/catalog-scan.ts"
 import type { Cursor } from "../core/cursor.ts"
 import { type Attempt, type Delivery, deliveryId, type Outcome, type Verdict } from "../core/delivery.ts"
 import type { Event } from "../core/event.ts"
@@ -14,7 +15,6 @@ import type { ApiContext } from "./context.ts"
 import { HeldBacks, heldBackFields } from "./held-back.ts"
 import { openOfEvent } from "./open-of-event.ts"
 import type { Share } from "./room.ts"
-import { scan } from "./scan.ts"
 import { discardsOf, type ToldDiscard } from "./told-discards.ts"
 
 /** Attempts shown of one event at most, its first ones. */

@@ -5,15 +5,19 @@ import type { Dispatch, Sender } from "../core/destination.ts"
 import { Event } from "../core/event.ts"
 import type { Destination } from "../core/resources.ts"
 import { issueSigningKey, rotate } from "../destinations/signing.ts"
+import { showSigningKey } from "../resources/destinations.ts"
+import { readDuration } from "../resources/durations.ts"
+import { RefusedError } from "../resources/refusal.ts"
 import { component, Duration, strict } from "../resources/schemas.ts"
+import type { ResourceStore } from "../resources/store.ts"
 import type { ApiContext } from "./context.ts"
 import { OutcomeSchema, showOutcome } from "./deliveries.ts"
-import { SigningKeyOutput, showSigningKey } from "./destinations.ts"
+import { SigningKeyOutput } from "./destinations.ts"
 import { ProblemError } from "./errors.ts"
-import { readBody, readDuration, readQuery } from "./fields.ts"
+import { readBody, readQuery } from "./fields.ts"
 import { pageSizeDefault, parsePageToken, toPage } from "./paging.ts"
+import { preconditionOf } from "./preconditions.ts"
 import { IfMatchHeader, idParams } from "./resource-routes.ts"
-import type { ResourceStore } from "./resource-store.ts"
 import { type App, documented, headerOf, pathPart, tenantOf } from "./routes.ts"
 import { PageQuery, pageOf } from "./schemas.ts"
 
@@ -92,10 +96,11 @@ async function rotateSecret(context: ApiContext, store: ResourceStore<Destinatio
   const { tenant, id, overlapMs, ifMatch } = rotation
   const now = context.clock.now()
   const issued: { key?: ReturnType<typeof issueSigningKey> } = {}
-  await store.edit(tenant, id, { ifMatch }, (destination) => {
+  const precondition = preconditionOf(store.type, id, { ifMatch })
+  await store.edit(tenant, id, { precondition }, (destination) => {
     const scheme = context.kinds.get(destination.kind)?.signing(destination.config)
     if (scheme === undefined) {
-      throw new ProblemError("conflict", `destination ${id} signs nothing, so it has no secret to rotate`)
+      throw new RefusedError("conflict", `destination ${id} signs nothing, so it has no secret to rotate`)
     }
     issued.key = issueSigningKey(scheme, now, context.chance)
     return { ...destination, signingKeys: rotate(destination.signingKeys, issued.key, overlapMs, now) }

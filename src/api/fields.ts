@@ -1,6 +1,5 @@
 import type { Static, TSchema } from "typebox"
 import { checkSchema } from "../resources/check-schema.ts"
-import { durationForm, parseDuration } from "../resources/durations.ts"
 import { createFaults, type Faults } from "../resources/faults.ts"
 import { isObject } from "../resources/merge-patch.ts"
 
@@ -34,14 +33,6 @@ export async function readBodyWith<Schema extends TSchema, Result>(
   faults.refuse()
   if (result === undefined) throw new TypeError("nothing was made of a body, and nothing is wrong with it")
   return result
-}
-
-/** A duration in milliseconds; undefined where it is absent or a fault, which is noted. */
-export function readDuration(value: unknown, field: string, faults: Faults): number | undefined {
-  if (value === undefined || !faults.clean(field)) return undefined
-  const ms = parseDuration(value)
-  if (ms === undefined) faults.add(field, `must be ${durationForm}`)
-  return ms
 }
 
 /**

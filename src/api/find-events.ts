@@ -1,6 +1,7 @@
 import Type, { type Static } from "typebox"
 import { isReservedTopic } from "../core/address.ts"
 import { topicKeys } from "../core/catalog-keys.ts"
+import { scan } from "../core/catalog-scan.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { StoredEvent } from "../core/log.ts"
 import { createPace } from "../core/pace.ts"
@@ -15,7 +16,6 @@ import { type FlowEvent, flowEvent } from "./lineage.ts"
 import { formatPageToken, parsePageToken } from "./paging.ts"
 import type { Share } from "./room.ts"
 import { type App, documented, tenantOf } from "./routes.ts"
-import { scan } from "./scan.ts"
 
 /*
  * Events by their id alone. No index has ids without their source, so the log is read, in stretches of time from the newest

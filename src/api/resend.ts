@@ -5,12 +5,12 @@ import type { StoredEvent } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
 import { orderKeyOf } from "../filters/order-key.ts"
 import { EventView } from "../filters/view.ts"
+import type { ResourceStore } from "../resources/store.ts"
 import { consideredFor } from "./considered.ts"
 import type { ApiContext } from "./context.ts"
 import { DeliverySchema, deliveriesFor, type ShownDelivery } from "./deliveries.ts"
 import { ProblemError } from "./errors.ts"
 import { eventAt } from "./event-query.ts"
-import type { ResourceStore } from "./resource-store.ts"
 import { type App, documented, pathPart, tenantOf } from "./routes.ts"
 
 /** What was delivered once, delivered once more by hand. */

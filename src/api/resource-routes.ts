@@ -4,10 +4,12 @@ import type { Labels } from "../core/resources.ts"
 import { patchSchemaOf } from "../resources/patch-schema.ts"
 import { invalidFields } from "../resources/refusal.ts"
 import { component, strict } from "../resources/schemas.ts"
+import type { ChangeOptions, Precondition, ResourceType, Stored } from "../resources/store.ts"
 import type { ApiContext } from "./context.ts"
 import { readQuery } from "./fields.ts"
 import { pageSizeDefault } from "./paging.ts"
-import type { ChangeOptions, ResourceStore, ResourceType, Shown, Stored } from "./resource-store.ts"
+import { preconditionOf } from "./preconditions.ts"
+import type { Resources, ResourceView, Shown } from "./resource-views.ts"
 import { type App, documented, headerOf, pathPart, type RouteDoc, tenantOf } from "./routes.ts"
 import { PageQuery, pageOf, ValidateOnlyQuery } from "./schemas.ts"
 
@@ -22,40 +24,43 @@ const ListQuery = strict({
 export function resourceRoutes<Resource extends Stored>(
   app: App,
   { room }: Pick<ApiContext, "room">,
-  store: ResourceStore<Resource>,
+  resources: Resources<Resource>,
 ): void {
+  const { store, view } = resources
   const { type } = store
   const path = `/v1/${type.plural}`
-  const docs = resourceDocs(store.type)
+  const docs = resourceDocs({ ...type, ...view })
 
   app.post(path, documented(docs.create), async (request, reply) => {
     const options = changeOptions(request)
-    const shown = await store.create(tenantOf(request), request.body, options)
+    const shown = resources.show(await store.create(tenantOf(request), request.body, options))
     if (!options.validateOnly) tellPlace(reply, path, shown)
     return send(reply, shown)
   })
   app.get(path, documented(docs.list), async (request) => {
     const { pageSize = pageSizeDefault, pageToken, labels } = readQuery(ListQuery, request.query)
     const query = { tenant: tenantOf(request), pageSize, pageToken, labels: parseLabels(labels) }
-    return store.list(query, room.shareOf(request))
+    return resources.list(query, room.shareOf(request))
   })
   app.get(`${path}/:id`, documented(docs.get), async (request, reply) =>
-    send(reply, await store.get(tenantOf(request), pathPart(request, "id"))),
+    send(reply, await resources.get(tenantOf(request), pathPart(request, "id"))),
   )
   app.put(`${path}/:id`, documented(docs.replace), async (request, reply) => {
-    const options = { ...changeOptions(request), ifNoneMatch: headerOf(request, "if-none-match") }
-    const shown = await store.replace(tenantOf(request), pathPart(request, "id"), request.body, options)
+    const options = changeOptions(request, type)
+    const shown = resources.show(await store.replace(tenantOf(request), pathPart(request, "id"), request.body, options))
     if (shown.isNew && !options.validateOnly) tellPlace(reply, path, shown)
     return send(reply, shown)
   })
   app.patch(`${path}/:id`, documented(docs.patch), async (request, reply) => {
-    const options = changeOptions(request)
-    return send(reply, await store.patch(tenantOf(request), pathPart(request, "id"), request.body, options))
+    const options = changeOptions(request, type)
+    const written = await store.patch(tenantOf(request), pathPart(request, "id"), request.body, options)
+    return send(reply, resources.show(written))
   })
   app.delete(`${path}/:id`, documented(docs.remove), async (request, reply) => {
-    const options = removalOptions(request, type)
-    const shown = await store.remove(tenantOf(request), pathPart(request, "id"), options)
-    return options.validateOnly || options.force ? send(reply, shown) : reply.code(204).send()
+    const options = removalOptions(request, type, view)
+    const { item, forced } = await store.remove(tenantOf(request), pathPart(request, "id"), options)
+    if (forced !== undefined) return forced
+    return options.validateOnly || options.force ? send(reply, resources.showItem(item)) : reply.code(204).send()
   })
 }
 
@@ -64,10 +69,18 @@ function tellPlace(reply: FastifyReply, path: string, { body }: Shown): void {
   reply.code(201).header("location", `${path}/${encodeURIComponent(String(body.id))}`)
 }
 
-/** What a change asks besides its body. */
-export function changeOptions(request: FastifyRequest): ChangeOptions {
+/** What a change asks besides its body; `type`: of what is to be there, or not. */
+export function changeOptions(request: FastifyRequest, type?: { readonly name: string }): ChangeOptions {
   const query = readQuery(ValidateOnlyQuery, request.query)
-  return { ifMatch: headerOf(request, "if-match"), validateOnly: query.validate_only }
+  return { ...(type && { precondition: preconditionIn(request, type) }), validateOnly: query.validate_only }
+}
+
+/** What its headers ask of the resource that its path names; If-None-Match is of a PUT alone. */
+function preconditionIn(request: FastifyRequest, type: { readonly name: string }): Precondition {
+  return preconditionOf(type, pathPart(request, "id"), {
+    ifMatch: headerOf(request, "if-match"),
+    ifNoneMatch: request.method === "PUT" ? headerOf(request, "if-none-match") : undefined,
+  })
 }
 
 /** Answers a resource with its ETag. */
@@ -105,12 +118,17 @@ const PutHeaders = Type.Object({
 
 type Docs = Readonly<Record<"create" | "list" | "get" | "replace" | "patch" | "remove", RouteDoc>>
 
-type Described = Pick<ResourceType<Stored>, "name" | "plural" | "tag" | "input" | "output" | "forced">
+type Described = Pick<ResourceType<Stored>, "name" | "plural" | "input"> &
+  Pick<ResourceView<Stored>, "tag" | "output" | "forced">
 
-function removalOptions(request: FastifyRequest, { forced }: Pick<Described, "forced">): ChangeOptions {
-  if (forced === undefined) return changeOptions(request)
+function removalOptions(
+  request: FastifyRequest,
+  type: { readonly name: string },
+  { forced }: Pick<Described, "forced">,
+): ChangeOptions {
+  if (forced === undefined) return changeOptions(request, type)
   const { validate_only, force } = readQuery(forcedQuery(forced.description), request.query)
-  return { ifMatch: headerOf(request, "if-match"), validateOnly: validate_only, force }
+  return { precondition: preconditionIn(request, type), validateOnly: validate_only, force }
 }
 
 function forcedQuery(description: string) {

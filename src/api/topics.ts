@@ -1,54 +1,10 @@
-import Type, { type Static } from "typebox"
-import { isReservedTopic, parseTopic } from "../core/address.ts"
-import { deletedTopicKeys, topicKeys, triggerKeys } from "../core/catalog-keys.ts"
-import { newTopic, type Retention, type Topic, type Trigger } from "../core/resources.ts"
-import { checkAgainstRetention } from "../deliver/policies.ts"
-import { formatDuration } from "../resources/durations.ts"
-import { isObject } from "../resources/merge-patch.ts"
-import { component, Description, Duration, LabelsInput, strict, Timestamp, TopicId } from "../resources/schemas.ts"
+import Type from "typebox"
+import type { Topic } from "../core/resources.ts"
+import { component, Duration, LabelsInput, Timestamp } from "../resources/schemas.ts"
+import { RetentionInput, topicFields, WrapInput } from "../resources/topics.ts"
 import type { ApiContext } from "./context.ts"
-import { readDuration } from "./fields.ts"
-import { type Draft, putUnlessChanged, type ResourceType } from "./resource-store.ts"
-import { scanFor } from "./scan.ts"
+import type { ResourceView } from "./resource-views.ts"
 import { resourceFields } from "./schemas.ts"
-
-const wholeNumber = { minimum: 1, maximum: Number.MAX_SAFE_INTEGER }
-
-const RetentionInput = component(
-  "Retention",
-  strict(
-    {
-      ageMax: Type.Optional(Duration),
-      eventsMax: Type.Optional(Type.Integer(wholeNumber)),
-      bytesMax: Type.Optional(Type.Integer(wholeNumber)),
-    },
-    { description: "How long events are kept: one goes when any limit is passed. No limit keeps for ever." },
-  ),
-)
-
-const WrapInput = strict(
-  {
-    source: Type.Optional(Type.String({ minLength: 1, maxLength: 1_000 })),
-    type: Type.Optional(Type.String({ minLength: 1, maxLength: 1_000 })),
-  },
-  { description: "The attributes of events that are made from raw input." },
-)
-
-const inputFields = {
-  id: TopicId,
-  description: Type.Optional(Description),
-  labels: Type.Optional(LabelsInput),
-  retention: Type.Optional(RetentionInput),
-  dedupeWindow: Type.Optional(Duration),
-  wrap: Type.Optional(WrapInput),
-}
-
-const TopicInput = component(
-  "TopicInput",
-  strict(inputFields, {
-    examples: [{ id: "orders", description: "Every order and what became of it", retention: { ageMax: "30d" } }],
-  }),
-)
 
 const TopicStats = Type.Object({
   events: Type.Integer(),
@@ -61,7 +17,7 @@ const TopicOutput = component(
   "Topic",
   Type.Object(
     {
-      ...inputFields,
+      ...topicFields,
       labels: LabelsInput,
       retention: RetentionInput,
       dedupeWindow: Duration,
@@ -73,125 +29,18 @@ const TopicOutput = component(
   ),
 )
 
-/** Triggers of a tenant that read this topic or a key of it. */
-export function triggersOn(context: ApiContext, tenant: string, topic: string): Promise<readonly Trigger[]> {
-  return scanFor<Trigger>(context, triggerKeys.ofTenant(tenant), (trigger) => topicOf(trigger.topic) === topic)
-}
-
-/** The topic's resource type: how it is read, checked and shown. */
-export function topicType(context: ApiContext): ResourceType<Topic> {
-  const { engine } = context
+/** What is shown of topics beyond what they are. */
+export function topicView({ engine }: Pick<ApiContext, "engine">): ResourceView<Topic> {
   return {
-    name: "topic",
-    keys: topicKeys,
-    plural: "topics",
     tag: "Topics",
-    input: TopicInput,
     output: TopicOutput,
-    readOnly: ["stats"],
-    read: (body, draft) => readTopic(context, body as Static<typeof TopicInput>, draft),
-    show: showTopic,
     async detail(topic) {
       const stats = await engine.log.stats({ tenant: topic.tenant, topic: topic.id })
       const { events, bytes, oldestAt, newestAt } = stats
       const times = { ...(oldestAt !== undefined && { oldestAt }), ...(newestAt !== undefined && { newestAt }) }
       return { stats: { events, bytes, ...mapValues(times, (at) => new Date(at).toISOString()) } }
     },
-    builtIn: (tenant, id) => (isReservedTopic(id) ? newTopic(tenant, id, context.startedAt, 0) : undefined),
-    async inUse(topic) {
-      if (isReservedTopic(topic.id)) return `the hub itself writes ${topic.id}; shorten its retention instead`
-      const triggers = await triggersOn(context, topic.tenant, topic.id)
-      if (triggers.length === 0) return undefined
-      return `topic ${topic.id} is read by ${names(triggers)}; delete or change them first`
-    },
-    async removing(topic) {
-      // Before it is gone: retention sees to what is published meanwhile, also where this hub dies now.
-      await engine.catalog.put(deletedTopicKeys.of(topic), topic)
-      await engine.log.trim({ tenant: topic.tenant, topic: topic.id }, { eventsMax: 0 })
-    },
-    removed: (topic) => leaveNothing(context, topic),
   }
-}
-
-/** What was published between the topic's events and the topic itself being deleted: it counts as published after that. */
-async function leaveNothing({ engine, topics, clock }: ApiContext, { tenant, id }: Topic): Promise<void> {
-  const address = { tenant, topic: id }
-  if ((await engine.log.last(address)) === undefined) return
-  const fresh = newTopic(tenant, id, clock.now(), topics.dedupeWindowMs)
-  if (topics.autoCreate)
-    await putUnlessChanged(engine.catalog, { key: topicKeys.of({ tenant, id }), revision: 0 }, fresh)
-  else await engine.log.trim(address, { eventsMax: 0 })
-}
-
-/** `trigger a, b and 3 more`. */
-export function names(triggers: readonly Trigger[]): string {
-  const shown = triggers.slice(0, 5).map((trigger) => trigger.id)
-  const rest = triggers.length - shown.length
-  return `trigger ${shown.join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`
-}
-
-async function readTopic(context: ApiContext, body: Static<typeof TopicInput>, draft: Draft<Topic>): Promise<Topic> {
-  const { tenant, id, previous, now, faults } = draft
-  if (previous === undefined && isReservedTopic(id)) faults.add("id", "is the hub's own; PUT or PATCH it to change it")
-  const fresh = newTopic(tenant, id, now, context.topics.dedupeWindowMs)
-  const retention = readRetention(body, draft)
-  const dedupeWindowMs = readDuration(body.dedupeWindow, "dedupeWindow", faults) ?? fresh.dedupeWindowMs
-  const windowMax = context.engine.dedupeWindowMsMax
-  if (windowMax !== undefined && dedupeWindowMs > windowMax) {
-    faults.add("dedupeWindow", `can be ${formatDuration(windowMax)} at most on this engine, as it is set up`)
-  }
-  await checkTriggers(context, retention, draft)
-  return {
-    id,
-    tenant,
-    ...(body.description !== undefined && { description: body.description }),
-    labels: body.labels ?? {},
-    retention,
-    dedupeWindowMs,
-    wrap: { ...fresh.wrap, ...body.wrap },
-    createdAt: previous?.createdAt ?? now,
-    updatedAt: now,
-  }
-}
-
-function readRetention(body: Static<typeof TopicInput>, draft: Draft<Topic>): Retention {
-  const { ageMax, eventsMax, bytesMax } = isObject(body.retention) ? body.retention : {}
-  const ageMaxMs = readDuration(ageMax, "retention.ageMax", draft.faults)
-  if (ageMaxMs === 0) draft.faults.add("retention.ageMax", "must be more than 0; leave it out to keep events for ever")
-  return {
-    ...(ageMaxMs !== undefined && { ageMaxMs }),
-    ...(eventsMax !== undefined && { eventsMax }),
-    ...(bytesMax !== undefined && { bytesMax }),
-  }
-}
-
-/** A retention shorter than a trigger goes on trying would take events from under it. */
-async function checkTriggers(context: ApiContext, retention: Retention, draft: Draft<Topic>): Promise<void> {
-  if (draft.previous === undefined || retention.ageMaxMs === undefined) return
-  const triggers = await triggersOn(context, draft.tenant, draft.id)
-  const short = triggers.filter((trigger) => checkAgainstRetention(trigger.retry, retention).length > 0)
-  if (short.length === 0) return
-  const longestMs = Math.max(...short.map((trigger) => trigger.retry.ageMaxMs))
-  draft.faults.add(
-    "retention.ageMax",
-    `is shorter than ${names(short)} goes on trying, ${formatDuration(longestMs)} at most; shorten retry.ageMax first`,
-  )
-}
-
-function showTopic(topic: Topic): Record<string, unknown> {
-  const { ageMaxMs, ...retention } = topic.retention
-  return {
-    ...(topic.description !== undefined && { description: topic.description }),
-    labels: topic.labels,
-    retention: { ...(ageMaxMs !== undefined && { ageMax: formatDuration(ageMaxMs) }), ...retention },
-    dedupeWindow: formatDuration(topic.dedupeWindowMs),
-    wrap: topic.wrap,
-  }
-}
-
-function topicOf(text: string): string | undefined {
-  const parsed = parseTopic(text)
-  return typeof parsed === "string" ? undefined : parsed.topic
 }
 
 function mapValues<From, To>(record: Readonly<Record<string, From>>, to: (value: From) => To): Record<string, To> {

@@ -1,14 +1,16 @@
+import type { FastifyRequest } from "fastify"
 import Type from "typebox"
 import type { Trigger } from "../core/resources.ts"
+import { RefusedError } from "../resources/refusal.ts"
 import { component, strict } from "../resources/schemas.ts"
+import type { Edit } from "../resources/store.ts"
+import { hasDestination, paused, resumed } from "../resources/triggers.ts"
 import type { ApiContext } from "./context.ts"
-import { ProblemError } from "./errors.ts"
 import { readBody } from "./fields.ts"
 import { changeOptions, IfMatchHeader, idParams, send } from "./resource-routes.ts"
-import type { ResourceStore } from "./resource-store.ts"
+import type { Resources } from "./resource-views.ts"
 import { type App, documented, pathPart, tenantOf } from "./routes.ts"
 import { ValidateOnlyQuery } from "./schemas.ts"
-import { hasDestination, paused, resumed } from "./triggers.ts"
 
 const PauseInput = component(
   "PauseInput",
@@ -21,16 +23,21 @@ const PauseInput = component(
 )
 
 /** What triggers have beside the routes of every resource: pause and resume. */
-export function triggerRoutes(app: App, context: ApiContext, store: ResourceStore<Trigger>): void {
-  app.post("/v1/triggers/:id/pause", documented(doc(store, "pause")), async (request, reply) => {
+export function triggerRoutes(app: App, context: ApiContext, triggers: Resources<Trigger>): void {
+  const { store } = triggers
+  const change = async (request: FastifyRequest, edit: Edit<Trigger>) =>
+    triggers.show(
+      await store.edit(tenantOf(request), pathPart(request, "id"), changeOptions(request, store.type), edit),
+    )
+  app.post("/v1/triggers/:id/pause", documented(doc(triggers, "pause")), async (request, reply) => {
     const { reason = "paused by request" } = readBody(PauseInput, request.body)
     const pause = (trigger: Trigger) => paused(trigger, reason, context.clock.now())
-    return send(reply, await store.edit(tenantOf(request), pathPart(request, "id"), changeOptions(request), pause))
+    return send(reply, await change(request, pause))
   })
-  app.post("/v1/triggers/:id/resume", documented(doc(store, "resume")), async (request, reply) =>
+  app.post("/v1/triggers/:id/resume", documented(doc(triggers, "resume")), async (request, reply) =>
     send(
       reply,
-      await store.edit(tenantOf(request), pathPart(request, "id"), changeOptions(request), async (trigger) => {
+      await change(request, async (trigger) => {
         await requireDestination(context, trigger)
         return resumed(trigger)
       }),
@@ -38,15 +45,15 @@ export function triggerRoutes(app: App, context: ApiContext, store: ResourceStor
   )
 }
 
-/** Throws ProblemError where there is nowhere to send to: the trigger would be paused again by its first delivery. */
+/** Throws RefusedError where there is nowhere to send to: the trigger would be paused again by its first delivery. */
 async function requireDestination(context: ApiContext, { tenant, id, destination }: Trigger): Promise<void> {
   if (await hasDestination(context, tenant, destination)) return
   const why = `trigger ${id} sends to ${destination}, which does not exist`
   const next = `create destination ${destination}, or change the trigger's destination, then resume it`
-  throw new ProblemError("conflict", `${why}; ${next}`)
+  throw new RefusedError("conflict", `${why}; ${next}`)
 }
 
-function doc(store: ResourceStore<Trigger>, action: "pause" | "resume") {
+function doc({ view }: Resources<Trigger>, action: "pause" | "resume") {
   const pausing = action === "pause"
   return {
     operationId: `${action}Trigger`,
@@ -59,7 +66,7 @@ function doc(store: ResourceStore<Trigger>, action: "pause" | "resume") {
     query: ValidateOnlyQuery,
     headers: IfMatchHeader,
     ...(pausing && { body: PauseInput, bodyOptional: true }),
-    answers: { 200: store.type.output },
+    answers: { 200: view.output },
     problems: ["not-found", "conflict", "precondition-failed"],
   } as const
 }

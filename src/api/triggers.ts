@@ -1,47 +1,12 @@
-import Type, { type Static } from "typebox"
-import { isReservedTopic, parseTopic } from "../core/address.ts"
-import { destinationKeys, topicKeys, triggerKeys } from "../core/catalog-keys.ts"
-import type { Cursor } from "../core/cursor.ts"
-import type { RetryPolicy, TriggerName } from "../core/delivery.ts"
-import { ConflictError, InvalidCursorError } from "../core/errors.ts"
-import { type Destination, newIncarnation, newTopic, type Pause, type Topic, type Trigger } from "../core/resources.ts"
-import { checkAgainstRetention, defaultRetry, isFaulty, parseRetry, retryPresets } from "../deliver/policies.ts"
-import { parseFilters, warningsOf } from "../filters/index.ts"
-import { isTimestamp } from "../formats/attributes.ts"
-import { joinPath } from "../resources/check-schema.ts"
-import { formatDuration } from "../resources/durations.ts"
-import { OrderingSchema, readOrdering } from "../resources/ordering.ts"
-import { patchKeyword, patchSchemaOf } from "../resources/patch-schema.ts"
-import {
-  checkedElsewhere,
-  choice,
-  component,
-  Description,
-  Duration,
-  LabelsInput,
-  ResourceId,
-  strict,
-} from "../resources/schemas.ts"
+import Type from "typebox"
+import type { Trigger } from "../core/resources.ts"
+import { checkedElsewhere, choice, component, LabelsInput, ResourceId } from "../resources/schemas.ts"
+import { hasDestination, triggerFields } from "../resources/triggers.ts"
 import type { ApiContext } from "./context.ts"
 import { statusesOf } from "./lane-status.ts"
-import { type Draft, mayBeId, type ResourceType } from "./resource-store.ts"
+import type { ResourceView } from "./resource-views.ts"
 import { resourceFields } from "./schemas.ts"
 import { TriggerStatus, triggerStatus, waitingOf } from "./trigger-status.ts"
-
-/** What the `retry` of a trigger may be; parseRetry checks it. */
-export const RetryInput = component(
-  "RetryInput",
-  Type.Union([
-    choice(Object.keys(retryPresets)),
-    strict({
-      preset: Type.Optional(choice(Object.keys(retryPresets))),
-      delays: Type.Optional(Type.Array(Duration)),
-      jitter: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
-      attemptsMax: Type.Optional(Type.Integer({ minimum: 1 })),
-      ageMax: Type.Optional(Duration),
-    }),
-  ]),
-)
 
 const RetryOutput = component(
   "Retry",
@@ -56,65 +21,6 @@ const RetryOutput = component(
   ),
 )
 
-const StartInput = component(
-  "Start",
-  Type.Union(
-    [
-      choice(["now", "oldest"]),
-      strict({ cursor: Type.String() }),
-      strict({ time: Type.String({ description: "RFC 3339", examples: ["2026-01-31T12:00:00Z"] }) }),
-    ],
-    {
-      description:
-        "Where its events begin: those to come, all that are kept, those after a cursor, those since a time.",
-      errorMessage: 'must be "now", "oldest", {"cursor": "…"} or {"time": "2026-01-31T12:00:00Z"}',
-    },
-  ),
-)
-
-/** A trigger that is there stays where it began. */
-const StartPatch = strict(
-  { cursor: Type.Optional(Type.String()), time: Type.Optional(Type.Null()) },
-  { description: "Where it began, which cannot be changed." },
-)
-
-/** The members of a trigger as it is sent. */
-export const inputFields = {
-  id: Type.Optional(ResourceId),
-  description: Type.Optional(Description),
-  labels: Type.Optional(LabelsInput),
-  topic: Type.String({ description: "A topic, or one key of it.", examples: ["orders", "orders:123"] }),
-  filters: Type.Optional(
-    checkedElsewhere("Filters", { description: "All of them have to hold. None: every event.", default: [] }),
-  ),
-  destination: Type.String({ description: "A destination's id.", examples: ["warehouse"] }),
-  backlog: Type.Optional(
-    choice(["keep", "move"], {
-      default: "keep",
-      description:
-        "What becomes of deliveries that are open when `destination` changes. keep: they still go to the destination that they " +
-        "were made for, by the policy that holds now. move: they go to the new one, at once and with no attempts made.",
-    }),
-  ),
-  retry: Type.Optional(
-    checkedElsewhere("RetryInput", { default: defaultRetry, [patchKeyword]: patchSchemaOf(RetryInput) }),
-  ),
-  ordering: Type.Optional(OrderingSchema),
-  start: Type.Optional({ ...StartInput, [patchKeyword]: StartPatch } as typeof StartInput),
-  paused: Type.Optional(
-    Type.Boolean({ description: "A paused trigger loses nothing: its events wait. Absent in a PUT: as it was." }),
-  ),
-}
-
-const TriggerInput = component(
-  "TriggerInput",
-  strict(inputFields, {
-    examples: [
-      { id: "ship", topic: "orders", filters: [{ exact: { type: "order.placed" } }], destination: "warehouse" },
-    ],
-  }),
-)
-
 export const WarningsSchema = Type.Optional(
   Type.Array(Type.Object({ field: Type.String(), message: Type.String() }), {
     readOnly: true,
@@ -125,7 +31,7 @@ export const WarningsSchema = Type.Optional(
 const TriggerOutput = component(
   "Trigger",
   Type.Object({
-    ...inputFields,
+    ...triggerFields,
     ...resourceFields,
     id: ResourceId,
     labels: LabelsInput,
@@ -140,20 +46,12 @@ const TriggerOutput = component(
   }),
 )
 
-/** The trigger's resource type: how it is read, checked and shown. */
-export function triggerType(context: ApiContext): ResourceType<Trigger> {
-  const { queue } = context.engine
+/** What is shown of triggers beyond what they are. */
+export function triggerView(context: ApiContext): ResourceView<Trigger> {
   return {
-    name: "trigger",
-    keys: triggerKeys,
-    plural: "triggers",
     tag: "Triggers",
-    idPrefix: "trg",
-    input: TriggerInput,
     output: TriggerOutput,
-    readOnly: ["pausedSince", "pauseReason", "warnings", "status"],
-    read: (body, draft) => readTrigger(context, body as Static<typeof TriggerInput>, draft),
-    show: (trigger) => ({ ...showTrigger(trigger), status: triggerStatus(trigger, context.engine.log) }),
+    state: (trigger) => ({ status: triggerStatus(trigger, context.engine.log) }),
     async statuses(triggers, alone) {
       const shown = await statusesOf(context, triggers)
       const waiting = alone ? await waitingOf(context, triggers[0]!) : {}
@@ -162,218 +60,5 @@ export function triggerType(context: ApiContext): ResourceType<Trigger> {
       )
       return shown.map((destination, i) => ({ ...(are[i] && { destination }), ...waiting }))
     },
-    writing: (trigger) => makeTopic(context, trigger),
-    async changed(trigger, previous) {
-      // Whatever was changed: where moving failed half-way, the same change once more brings the rest along.
-      if (trigger.backlog === "move") await queue.move(nameOf(trigger), trigger.destination)
-      if (previous.paused !== undefined && trigger.paused === undefined)
-        await queue.resume(trigger.tenant, trigger.id, trigger.incarnation ?? "")
-    },
-    async removed(trigger) {
-      await queue.drop(trigger.tenant, trigger.id, trigger.incarnation ?? "")
-    },
-  }
-}
-
-function nameOf({ tenant, id, incarnation = "" }: Trigger): TriggerName {
-  return { tenant, trigger: id, incarnation }
-}
-
-/** The trigger paused; one that rests already keeps its time and reason. */
-export function paused(trigger: Trigger, reason: string, now: number): Trigger {
-  return { ...trigger, paused: trigger.paused ?? { since: now, reason } }
-}
-
-/** The trigger going on. */
-export function resumed(trigger: Trigger): Trigger {
-  const { paused: _, ...rest } = trigger
-  return rest
-}
-
-/** The retry policy in full, with its durations as text. */
-export function showRetry(retry: RetryPolicy): Static<typeof RetryOutput> {
-  return {
-    delays: retry.delaysMs.map(formatDuration),
-    jitter: retry.jitter,
-    attemptsMax: retry.attemptsMax,
-    ageMax: formatDuration(retry.ageMaxMs),
-  }
-}
-
-type Body = Static<typeof TriggerInput>
-
-async function readTrigger(context: ApiContext, body: Body, draft: Draft<Trigger>): Promise<Trigger> {
-  const { id, tenant, previous, now } = draft
-  const topic = await findTopic(context, body, draft)
-  checkMove(context, body.topic, draft)
-  const from = await readStart(context, body, draft)
-  const retry = readRetry(body, topic, draft)
-  await checkDestination(context, body, draft)
-  const filters = readFilters(body, draft)
-  const pause = readPause(body, previous, now)
-  const ordering = readOrdering(body.ordering, draft.faults)
-  const incarnation = previous ? previous.incarnation : newIncarnation(now, context.chance)
-  return {
-    id,
-    tenant,
-    ...(incarnation !== undefined && { incarnation }),
-    ...(body.description !== undefined && { description: body.description }),
-    labels: body.labels ?? {},
-    topic: body.topic,
-    filters,
-    destination: body.destination,
-    ...(body.backlog === "move" && { backlog: "move" }),
-    retry,
-    ...(ordering !== undefined && { ordering }),
-    from,
-    ...(pause !== undefined && { paused: pause }),
-    createdAt: previous?.createdAt ?? now,
-    updatedAt: now,
-  }
-}
-
-/** The trigger's topic, as it is or as it will be made. */
-async function findTopic(context: ApiContext, body: Body, { tenant, now, faults }: Draft<Trigger>): Promise<Topic> {
-  const parsed = faults.clean("topic") ? parseTopic(body.topic) : { topic: "" }
-  if (typeof parsed === "string") {
-    faults.add("topic", parsed)
-    return newTopic(tenant, "", now, 0)
-  }
-  const item = await context.engine.catalog.get<Topic>(topicKeys.of({ tenant, id: parsed.topic }))
-  if (item === undefined && !context.topics.autoCreate && !isReservedTopic(parsed.topic)) {
-    faults.add("topic", `there is no topic ${parsed.topic}; create it first`)
-  }
-  return item?.value ?? newTopic(tenant, parsed.topic, now, context.topics.dedupeWindowMs)
-}
-
-/** Makes the trigger's topic where nobody has yet. */
-async function makeTopic(context: ApiContext, { tenant, topic }: Trigger): Promise<void> {
-  const parsed = parseTopic(topic)
-  if (typeof parsed === "string" || isReservedTopic(parsed.topic)) return
-  const key = topicKeys.of({ tenant, id: parsed.topic })
-  if ((await context.engine.catalog.get(key)) !== undefined) return
-  try {
-    const made = newTopic(tenant, parsed.topic, context.clock.now(), context.topics.dedupeWindowMs)
-    await context.engine.catalog.put(key, made, 0)
-  } catch (error) {
-    if (!(error instanceof ConflictError)) throw error // a publish has made it meanwhile
-  }
-}
-
-async function readStart(context: ApiContext, body: Body, draft: Draft<Trigger>): Promise<Cursor> {
-  const { log } = context.engine
-  const { previous, faults } = draft
-  if (previous !== undefined) {
-    const start = faults.clean("start") ? body.start : undefined
-    const same =
-      start === undefined || (typeof start === "object" && "cursor" in start && start.cursor === previous.from)
-    if (!same) faults.add("start", "cannot be changed; create another trigger that starts there")
-    return previous.from
-  }
-  const partition = faults.clean("topic") ? partitionOf(context, draft.tenant, body.topic) : 0
-  if (!faults.clean("start") || body.start === undefined || body.start === "now") return log.head(partition)
-  if (body.start === "oldest") return log.oldest(partition)
-  if ("time" in body.start) return readStartTime(context, body.start.time, partition, draft)
-  return readStartCursor(context, body.start.cursor, partition, draft)
-}
-
-/** A trigger's place is in one part of the log: its topic stays there. */
-function checkMove(context: ApiContext, topic: string, { previous, tenant, faults }: Draft<Trigger>): void {
-  if (previous === undefined || !faults.clean("topic")) return
-  if (partitionOf(context, tenant, topic) === partitionOf(context, tenant, previous.topic)) return
-  faults.add("topic", "is kept in another part of the log; create another trigger for it")
-}
-
-/** What part of the log the trigger reads; a topic that is none is told elsewhere. */
-function partitionOf(context: ApiContext, tenant: string, text: string): number {
-  const topic = parseTopic(text)
-  return typeof topic === "string" ? 0 : context.engine.log.partitionOf({ tenant, ...topic })
-}
-
-async function readStartTime(
-  context: ApiContext,
-  text: string,
-  partition: number,
-  { faults }: Draft<Trigger>,
-): Promise<Cursor> {
-  const time = isTimestamp(text) ? Date.parse(text) : Number.NaN
-  if (!Number.isNaN(time)) return context.engine.log.at(time, partition)
-  faults.add("start.time", "must be an RFC 3339 time, such as 2026-01-31T12:00:00Z")
-  return context.engine.log.head(partition)
-}
-
-async function readStartCursor(
-  context: ApiContext,
-  text: string,
-  partition: number,
-  { faults }: Draft<Trigger>,
-): Promise<Cursor> {
-  const { log } = context.engine
-  const head = await log.head(partition)
-  const cursor = text as Cursor
-  try {
-    if (log.compare(cursor, head) <= 0) return cursor
-    faults.add("start.cursor", 'is beyond the end of the log; "now" starts at its end')
-  } catch (error) {
-    if (!(error instanceof InvalidCursorError)) throw error
-    faults.add("start.cursor", "is no cursor of this topic; publish and read answer with cursors")
-  }
-  return head
-}
-
-function readRetry(body: Body, topic: Topic, { faults }: Draft<Trigger>): RetryPolicy {
-  const parsed = parseRetry(body.retry)
-  if (isFaulty(parsed)) {
-    for (const fault of parsed) faults.add(joinPath("retry", fault.field), fault.message)
-    return retryPresets[defaultRetry]
-  }
-  for (const fault of checkAgainstRetention(parsed, topic.retention)) {
-    faults.add(joinPath("retry", fault.field), fault.message)
-  }
-  return parsed
-}
-
-/** Whether there is such a destination; `id` may be any text. */
-export async function hasDestination({ engine }: ApiContext, tenant: string, id: string): Promise<boolean> {
-  if (!mayBeId(id)) return false
-  return (await engine.catalog.get<Destination>(destinationKeys.of({ tenant, id }))) !== undefined
-}
-
-async function checkDestination(context: ApiContext, body: Body, { tenant, faults }: Draft<Trigger>): Promise<void> {
-  if (!faults.clean("destination")) return
-  if (await hasDestination(context, tenant, body.destination)) return
-  faults.add("destination", `there is no destination ${JSON.stringify(body.destination)}; create it first`)
-}
-
-function readFilters(body: Body, { faults }: Draft<Trigger>): Trigger["filters"] {
-  const parsed = parseFilters(body.filters)
-  if (parsed.ok) return parsed.filters
-  for (const fault of parsed.faults) faults.add(fault.field, fault.message)
-  return []
-}
-
-/** Where a change says nothing of pause, what is stays: a trigger that a 410 paused is not resumed by the way. */
-function readPause(body: Body, previous: Trigger | undefined, now: number): Pause | undefined {
-  if (body.paused === undefined) return previous?.paused
-  if (!body.paused) return undefined
-  return previous?.paused ?? { since: now, reason: "paused by request" }
-}
-
-function showTrigger(trigger: Trigger): Record<string, unknown> {
-  const { description, labels, topic, filters, destination, retry, ordering, from, paused: pause } = trigger
-  const warnings = warningsOf(filters)
-  return {
-    ...(description !== undefined && { description }),
-    labels,
-    topic,
-    filters,
-    destination,
-    backlog: trigger.backlog ?? "keep",
-    retry: showRetry(retry),
-    ...(ordering !== undefined && { ordering }),
-    start: { cursor: from },
-    paused: pause !== undefined,
-    ...(pause !== undefined && { pausedSince: new Date(pause.since).toISOString(), pauseReason: pause.reason }),
-    ...(warnings.length > 0 && { warnings }),
   }
 }

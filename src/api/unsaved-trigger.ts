@@ -6,19 +6,19 @@ import { parseFilters } from "../filters/index.ts"
 import { isTimestamp } from "../formats/attributes.ts"
 import { joinPath } from "../resources/check-schema.ts"
 import type { Faults } from "../resources/faults.ts"
-import { inputFields } from "./triggers.ts"
+import { triggerFields } from "../resources/triggers.ts"
 import type { Judge } from "./verdict.ts"
 
-const { id, description, labels, retry, start, paused } = inputFields
+const { id, description, labels, retry, start, paused } = triggerFields
 
 /** The members of a trigger that is not saved. What only says where its deliveries go may be there, and decides nothing. */
 export const unsavedFields = {
   id,
   description,
   labels,
-  topic: Type.Optional(inputFields.topic),
-  filters: inputFields.filters,
-  destination: Type.Optional(inputFields.destination),
+  topic: Type.Optional(triggerFields.topic),
+  filters: triggerFields.filters,
+  destination: Type.Optional(triggerFields.destination),
   retry,
   start,
   paused,

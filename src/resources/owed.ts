@@ -1,12 +1,10 @@
-import Type, { type Static } from "typebox"
 import { triggerKeys } from "../core/catalog-keys.ts"
+import { scanFor } from "../core/catalog-scan.ts"
 import { laneOf } from "../core/delivery.ts"
 import type { Destination, Trigger } from "../core/resources.ts"
 import { tellPaused } from "../deliver/telling.ts"
-import { component } from "../resources/schemas.ts"
-import type { ApiContext } from "./context.ts"
-import { putUnlessChanged } from "./resource-store.ts"
-import { scanFor } from "./scan.ts"
+import type { ResourceContext } from "./context.ts"
+import { putUnlessChanged } from "./store.ts"
 import { names } from "./topics.ts"
 
 /** Open deliveries that are looked through for the triggers that they are of, and how many are asked for at once. */
@@ -26,26 +24,16 @@ export interface Owed {
 }
 
 /** What became of it when a destination that is needed was deleted all the same. */
-export const Forced = component(
-  "ForcedDeletion",
-  Type.Object(
-    {
-      id: Type.String({ description: "The destination that was deleted." }),
-      pausedTriggers: Type.Array(Type.String(), {
-        description: "They sent to it, and rest now: their deliveries wait with them, their events in the log.",
-      }),
-      openDeliveries: Type.Integer({
-        description:
-          "How many were open. Those of paused triggers wait; the others become dead letters (`gone`) as they come due.",
-      }),
-      openTriggers: Type.Array(Type.String(), { description: "The triggers that they are of." }),
-    },
-    { description: "With force, what became of what needed it; with validate_only, what would." },
-  ),
-)
+export interface Forced extends Readonly<Record<string, unknown>> {
+  /** The destination. */
+  readonly id: string
+  readonly pausedTriggers: readonly string[]
+  readonly openDeliveries: number
+  readonly openTriggers: readonly string[]
+}
 
 /** Who needs the destination. */
-export async function owedTo(context: ApiContext, { tenant, id }: Destination): Promise<Owed> {
+export async function owedTo(context: ResourceContext, { tenant, id }: Destination): Promise<Owed> {
   const { queue } = context.engine
   const prefix = triggerKeys.ofTenant(tenant)
   const triggers = await scanFor<Trigger>(context, prefix, ({ destination }) => destination === id)
@@ -79,11 +67,11 @@ export function refusalFor({ id }: Destination, { triggers, open, of }: Owed): s
 
 /** Pauses what sends to the destination, which is about to be deleted, unless it is a `dryRun`; answers what is to be told of it. */
 export async function force(
-  context: ApiContext,
+  context: ResourceContext,
   { id }: Destination,
   owed: Owed,
   dryRun: boolean,
-): Promise<Static<typeof Forced>> {
+): Promise<Forced> {
   for (const trigger of dryRun ? [] : owed.triggers) await pauseFor(context, trigger, id)
   const pausedTriggers = owed.triggers.map((trigger) => trigger.id)
   return { id, pausedTriggers, openDeliveries: owed.open, openTriggers: [...owed.of] }
@@ -91,7 +79,7 @@ export async function force(
 
 /** Where others keep changing it, the first delivery that finds no destination pauses it. */
 async function pauseFor(
-  { engine, clock, log }: ApiContext,
+  { engine, clock, log }: ResourceContext,
   { tenant, id }: Trigger,
   destination: string,
 ): Promise<void> {

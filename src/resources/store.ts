@@ -1,18 +1,14 @@
 import type { TSchema } from "typebox"
 import type { Catalog, Item } from "../core/catalog.ts"
 import type { CatalogKeys } from "../core/catalog-keys.ts"
+import { scan } from "../core/catalog-scan.ts"
 import { ConflictError } from "../core/errors.ts"
 import type { Labels } from "../core/resources.ts"
-import { checkRemovals, checkSchema } from "../resources/check-schema.ts"
-import { createFaults, type Faults } from "../resources/faults.ts"
-import { isObject, mergePatch } from "../resources/merge-patch.ts"
-import type { ApiContext } from "./context.ts"
-import { notFound, ProblemError } from "./errors.ts"
-import { formatEtag } from "./etag.ts"
-import { type Page, PageItems, parsePageToken } from "./paging.ts"
-import { changedMeanwhile, requireMatch, requirePreconditions } from "./preconditions.ts"
-import type { Share } from "./room.ts"
-import { scan } from "./scan.ts"
+import { checkRemovals, checkSchema } from "./check-schema.ts"
+import type { ResourceContext } from "./context.ts"
+import { createFaults, type Faults } from "./faults.ts"
+import { isObject, mergePatch } from "./merge-patch.ts"
+import { RefusedError } from "./refusal.ts"
 
 /** What every stored resource has. */
 export interface Stored {
@@ -34,37 +30,34 @@ export interface Draft<Resource extends Stored> {
   readonly faults: Faults
 }
 
-/** All that the generic handlers need to know of one type of resource. */
+/** What one type of resource is. */
 export interface ResourceType<Resource extends Stored> {
-  /** `trigger`: in ids of operations, and in messages. */
+  /** `trigger`: in messages. */
   readonly name: string
+  readonly plural: string
   /** Where the catalog has them. */
   readonly keys: CatalogKeys
-  readonly plural: string
-  readonly tag: string
   /** Before the random part of an id that the hub makes; absent: the caller has to name it. */
   readonly idPrefix?: string
-  /** A body of POST and PUT. */
+  /** What may be wanted of one. */
   readonly input: TSchema
-  readonly output: TSchema
   /** The input of a resource that is there, where that says more. */
   inputOf?(resource: Resource): TSchema
-  /** Members of an answer that the hub sets: PUT ignores them, so that what was read can be sent back. */
+  /** Members of what is shown that the hub sets: where one is replaced they are ignored, so that what was read can be sent back. */
   readonly readOnly: readonly string[]
-  /** The resource that a body asks for. Fields that `faults` already holds are of any type. */
+  /** The resource that is wanted. Fields that `faults` already holds are of any type. */
   read(body: Record<string, unknown>, draft: Draft<Resource>): Promise<Resource>
-  /** As JSON. `previous` is what was stored before a change, so that what is new can be shown the one time. */
-  show(resource: Resource, previous: Resource | undefined): Record<string, unknown>
-  /** What a read of one shows beyond that. */
-  detail?(resource: Resource): Promise<Record<string, unknown>>
-  /** How each of these fares at present, in their order: added to the `status` that a read shows. `alone`: one was asked for. */
-  statuses?(resources: readonly Resource[], alone: boolean): Promise<readonly object[]>
+  /** In the form of its input. `known` is what its reader has seen of it: what is new since is shown the one time. */
+  show(resource: Resource, known: Resource | undefined): Record<string, unknown>
   /** A resource that exists though nobody has stored it. */
   builtIn?(tenant: string, id: string): Resource | undefined
   /** Why it cannot be deleted; undefined when it can. */
   inUse?(resource: Resource): Promise<string | undefined>
-  /** How it is deleted all the same. */
-  readonly forced?: Forcing<Resource>
+  /**
+   * Right before it is deleted though it is in use, because the caller insists; what it answers is told. With `dryRun` it changes
+   * nothing, and tells what would become of it.
+   */
+  force?(resource: Resource, dryRun: boolean): Promise<Record<string, unknown>>
   /** Right before it is stored, nothing being wrong with it. */
   writing?(resource: Resource): Promise<void>
   changed?(resource: Resource, previous: Resource): Promise<void>
@@ -72,59 +65,58 @@ export interface ResourceType<Resource extends Stored> {
   removed?(resource: Resource): Promise<void>
 }
 
-/** Deleting what is in use, where the caller insists. */
-export interface Forcing<Resource> {
-  /** Of the parameter that asks for it. */
-  readonly description: string
-  readonly output: TSchema
-  /** Right before it is deleted; what it answers is told. With `dryRun` it changes nothing, and tells what would become of it. */
-  run(resource: Resource, dryRun: boolean): Promise<Record<string, unknown>>
-}
+/** Why what is at this revision is not to be changed; undefined where it is. An undefined revision: nothing is there. */
+export type Precondition = (revision: number | undefined) => string | undefined
 
 export interface ChangeOptions {
-  readonly ifMatch?: string | undefined
-  /** Of PUT alone. */
-  readonly ifNoneMatch?: string | undefined
+  readonly precondition?: Precondition | undefined
+  /** Everything is checked, and nothing stored. */
   readonly validateOnly?: boolean | undefined
-  /** See ResourceType.forced. */
+  /** See ResourceType.force. */
   readonly force?: boolean | undefined
 }
 
-/** A resource as it is answered. */
-export interface Shown {
-  readonly body: Record<string, unknown>
+/** A resource as it is now, or would be. */
+export interface Written<Resource> {
+  readonly resource: Resource
   /** Undefined for what was only validated. */
-  readonly etag: string | undefined
+  readonly revision: number | undefined
+  /** As ResourceType.show takes it. */
+  readonly known: Resource | undefined
   /** It was not there before. */
   readonly isNew?: true
 }
 
-export interface ListQuery {
-  readonly tenant: string
-  readonly pageSize: number
-  readonly pageToken?: string | undefined
-  /** All of them have to be there. */
-  readonly labels: Labels
+/** What was deleted, or would be; `forced`: what became of what needed it. */
+export interface Removed<Resource> {
+  readonly item: Item<Resource>
+  readonly forced: Record<string, unknown> | undefined
 }
 
-/** Makes of a resource what it is to be; throws ProblemError where it is not to be. */
+export interface Which {
+  /** All of them have to be there. */
+  readonly labels: Labels
+  /** Only those with ids behind this one. */
+  readonly after: string | undefined
+}
+
+/** Makes of a resource what it is to be; throws RefusedError where it is not to be. */
 export type Edit<Resource> = (resource: Resource) => Resource | Promise<Resource>
 
-/** Creates, reads, lists, replaces, patches and deletes resources of one type. Failures are thrown as ProblemError. */
+/** Creates, finds, replaces, patches and deletes resources of one type. What is refused is thrown as RefusedError. */
 export interface ResourceStore<Resource extends Stored> {
   readonly type: ResourceType<Resource>
-  create(tenant: string, body: unknown, options: ChangeOptions): Promise<Shown>
-  get(tenant: string, id: string): Promise<Shown>
-  list(query: ListQuery, share: Share): Promise<Page<Record<string, unknown>>>
-  /** Makes it where it is not there. */
-  replace(tenant: string, id: string, body: unknown, options: ChangeOptions): Promise<Shown>
-  patch(tenant: string, id: string, body: unknown, options: ChangeOptions): Promise<Shown>
-  /** A change that `edit` makes by itself; what it answers is stored as it is. */
-  edit(tenant: string, id: string, options: ChangeOptions, edit: Edit<Resource>): Promise<Shown>
-  /** Answers what was deleted, or what became of what needed it, where that was forced. */
-  remove(tenant: string, id: string, options: ChangeOptions): Promise<Shown>
-  /** The stored resource; throws ProblemError where there is none. */
+  create(tenant: string, body: unknown, options: ChangeOptions): Promise<Written<Resource>>
+  /** The stored resource, or a built-in one, whose revision is 0. */
   find(tenant: string, id: string): Promise<Item<Resource>>
+  /** Goes through a tenant's, in order of id, until `visit` answers false. */
+  each(tenant: string, which: Which, visit: (item: Item<Resource>) => boolean): Promise<void>
+  /** Makes it where it is not there. */
+  replace(tenant: string, id: string, body: unknown, options: ChangeOptions): Promise<Written<Resource>>
+  patch(tenant: string, id: string, body: unknown, options: ChangeOptions): Promise<Written<Resource>>
+  /** A change that `edit` makes by itself; what it answers is stored as it is. */
+  edit(tenant: string, id: string, options: ChangeOptions, edit: Edit<Resource>): Promise<Written<Resource>>
+  remove(tenant: string, id: string, options: ChangeOptions): Promise<Removed<Resource>>
 }
 
 /** How often a change begins anew because another came first, before it gives up. */
@@ -137,7 +129,7 @@ export function mayBeId(text: string): boolean {
 }
 
 export function createResourceStore<Resource extends Stored>(
-  context: ApiContext,
+  context: ResourceContext,
   type: ResourceType<Resource>,
 ): ResourceStore<Resource> {
   return new CatalogStore(context, type)
@@ -147,18 +139,18 @@ type Next<Resource> = (item: Item<Resource>) => Promise<Resource> | Resource
 
 class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
   readonly type: ResourceType<Resource>
-  readonly #context: ApiContext
+  readonly #context: ResourceContext
   readonly #catalog: Catalog
   readonly #readOnly: readonly string[]
 
-  constructor(context: ApiContext, type: ResourceType<Resource>) {
+  constructor(context: ResourceContext, type: ResourceType<Resource>) {
     this.type = type
     this.#context = context
     this.#catalog = context.engine.catalog
     this.#readOnly = [...commonReadOnly, ...type.readOnly]
   }
 
-  create(tenant: string, body: unknown, options: ChangeOptions): Promise<Shown> {
+  create(tenant: string, body: unknown, options: ChangeOptions): Promise<Written<Resource>> {
     const { type } = this
     return this.#context.inTurn(async () => {
       const fields = bodyObject(body)
@@ -174,43 +166,23 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
   }
 
   /** Stores what is not there yet; undefined where another write made it first. */
-  async #make(resource: Resource, options: ChangeOptions): Promise<Shown | undefined> {
+  async #make(resource: Resource, options: ChangeOptions): Promise<Written<Resource> | undefined> {
     const { type } = this
-    if (options.validateOnly) return { ...this.#show(resource, undefined, resource), isNew: true }
+    if (options.validateOnly) return { resource, revision: undefined, known: resource, isNew: true }
     await type.writing?.(resource)
-    const key = type.keys.of(resource)
-    const revision = await putUnlessChanged(this.#catalog, { key, revision: 0 }, resource)
-    return revision === undefined ? undefined : { ...this.#show(resource, revision, undefined), isNew: true }
+    const revision = await putUnlessChanged(this.#catalog, { key: type.keys.of(resource), revision: 0 }, resource)
+    return revision === undefined ? undefined : { resource, revision, known: undefined, isNew: true }
   }
 
-  async get(tenant: string, id: string): Promise<Shown> {
-    const { value, revision } = await this.find(tenant, id)
-    const shown = this.#show(value, revision, value)
-    const [status] = (await this.type.statuses?.([value], true)) ?? []
-    return { ...shown, body: { ...withStatus(shown.body, status), ...(await this.type.detail?.(value)) } }
-  }
-
-  async list({ tenant, pageSize, pageToken, labels }: ListQuery, share: Share): Promise<Page<Record<string, unknown>>> {
-    const query = [tenant, this.type.plural, labels]
+  async each(tenant: string, { labels, after }: Which, visit: (item: Item<Resource>) => boolean): Promise<void> {
     const prefix = this.type.keys.ofTenant(tenant)
     const wanted = Object.entries(labels)
-    const items = new PageItems<Record<string, unknown>>(pageSize, share)
-    const from = parsePageToken(query, pageToken)
-    const listed: Resource[] = []
-    const take = ({ value, revision }: Item<Resource>): boolean => {
-      if (!wanted.every(([name, text]) => labelOf(value.labels, name) === text)) return true
-      const isTaken = items.add(this.#show(value, revision, value).body, value.id)
-      if (isTaken) listed.push(value)
-      return isTaken
-    }
-    await scan<Resource>(this.#context, prefix, take, from === undefined ? undefined : prefix + from)
-    const page = items.page(query)
-    const statuses = (await this.type.statuses?.(listed, false)) ?? []
-    share.add(JSON.stringify(statuses).length)
-    return { ...page, items: page.items.map((item, i) => withStatus(item, statuses[i])) }
+    const take = (item: Item<Resource>) =>
+      !wanted.every(([name, text]) => labelOf(item.value.labels, name) === text) || visit(item)
+    await scan<Resource>(this.#context, prefix, take, after === undefined ? undefined : prefix + after)
   }
 
-  replace(tenant: string, id: string, body: unknown, options: ChangeOptions): Promise<Shown> {
+  replace(tenant: string, id: string, body: unknown, options: ChangeOptions): Promise<Written<Resource>> {
     const { type } = this
     const read = (previous: Resource | undefined) => {
       const fields = { id, ...bodyObject(body) }
@@ -218,13 +190,13 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
     }
     return this.#inTurns(`${type.name} ${id}`, async () => {
       const item = await this.#lookFor(tenant, id)
-      requirePreconditions(type, id, item, options)
+      requirePrecondition(item, options)
       if (item !== undefined) return this.#write(item, options, ({ value }) => read(value))
       return this.#make(await read(undefined), options)
     })
   }
 
-  patch(tenant: string, id: string, body: unknown, options: ChangeOptions): Promise<Shown> {
+  patch(tenant: string, id: string, body: unknown, options: ChangeOptions): Promise<Written<Resource>> {
     return this.#change(tenant, id, options, ({ value: previous }) => {
       const patch = bodyObject(body)
       const fields = mergePatch({ id, ...this.type.show(previous, previous) }, patch) as Record<string, unknown>
@@ -234,19 +206,19 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
     })
   }
 
-  edit(tenant: string, id: string, options: ChangeOptions, edit: Edit<Resource>): Promise<Shown> {
+  edit(tenant: string, id: string, options: ChangeOptions, edit: Edit<Resource>): Promise<Written<Resource>> {
     return this.#change(tenant, id, options, (item) => edit(item.value))
   }
 
-  remove(tenant: string, id: string, options: ChangeOptions): Promise<Shown> {
-    return this.#context.inTurn(() => this.#remove(tenant, id, options))
+  remove(tenant: string, id: string, options: ChangeOptions): Promise<Removed<Resource>> {
+    return this.#inTurns(`${this.type.name} ${id}`, () => this.#remove(tenant, id, options))
   }
 
   async find(tenant: string, id: string): Promise<Item<Resource>> {
     const { type } = this
     const item = await this.#lookFor(tenant, id)
     if (item !== undefined) return item
-    throw notFound(`there is no ${type.name} ${JSON.stringify(id)}; GET /v1/${type.plural} lists what there is`)
+    throw new RefusedError("not-found", `there is no ${type.name} ${JSON.stringify(id)}`, { about: type.plural })
   }
 
   async #lookFor(tenant: string, id: string): Promise<Item<Resource> | undefined> {
@@ -267,65 +239,61 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
     return resource
   }
 
-  #change(tenant: string, id: string, options: ChangeOptions, next: Next<Resource>): Promise<Shown> {
+  #change(tenant: string, id: string, options: ChangeOptions, next: Next<Resource>): Promise<Written<Resource>> {
     const { type } = this
     return this.#inTurns(`${type.name} ${id}`, async () => {
       const item = await this.find(tenant, id)
-      requireMatch(type, item, options.ifMatch)
+      requirePrecondition(item, options)
       return this.#write(item, options, next)
     })
   }
 
   /** Tries a write until none came before it, which it tells by answering undefined. */
-  #inTurns(what: string, write: () => Promise<Shown | undefined>): Promise<Shown> {
+  #inTurns<Result>(what: string, write: () => Promise<Result | undefined>): Promise<Result> {
     return this.#context.inTurn(async () => {
       for (let tries = 0; tries < triesMax; tries++) {
-        const shown = await write()
-        if (shown !== undefined) return shown
+        const written = await write()
+        if (written !== undefined) return written
       }
-      throw new ProblemError("conflict", `others keep changing ${what}; try again`)
+      throw new RefusedError("conflict", `others keep changing ${what}; try again`)
     })
   }
 
   /** Stores what `next` makes of an item; undefined where another write came first. */
-  async #write(item: Item<Resource>, options: ChangeOptions, next: Next<Resource>): Promise<Shown | undefined> {
+  async #write(
+    item: Item<Resource>,
+    options: ChangeOptions,
+    next: Next<Resource>,
+  ): Promise<Written<Resource> | undefined> {
     const { type } = this
     const resource = { ...(await next(item)), updatedAt: this.#context.clock.now() }
-    if (options.validateOnly) return this.#show(resource, undefined, resource)
+    if (options.validateOnly) return { resource, revision: undefined, known: resource }
     await type.writing?.(resource)
     const revision = await putUnlessChanged(this.#catalog, item, resource)
     if (revision === undefined) return undefined
     await type.changed?.(resource, item.value)
-    return this.#show(resource, revision, item.value)
+    return { resource, revision, known: item.value }
   }
 
-  async #remove(tenant: string, id: string, options: ChangeOptions): Promise<Shown> {
+  /** Undefined where another write came first. */
+  async #remove(tenant: string, id: string, options: ChangeOptions): Promise<Removed<Resource> | undefined> {
     const { type } = this
     const item = await this.find(tenant, id)
-    requireMatch(type, item, options.ifMatch)
-    const forced = options.force ? type.forced : undefined
-    const use = forced ? undefined : await type.inUse?.(item.value)
-    if (use !== undefined) throw new ProblemError("conflict", use)
-    const shown = this.#show(item.value, item.revision, item.value)
-    const isTrial = options.validateOnly === true
-    const told = await forced?.run(item.value, isTrial)
-    if (isTrial) return told === undefined ? shown : { body: told, etag: undefined }
+    requirePrecondition(item, options)
+    const isForced = options.force === true && type.force !== undefined
+    const use = isForced ? undefined : await type.inUse?.(item.value)
+    if (use !== undefined) throw new RefusedError("conflict", use)
+    const forced = isForced ? await type.force?.(item.value, options.validateOnly === true) : undefined
+    if (options.validateOnly) return { item, forced }
     await type.removing?.(item.value)
     try {
-      await this.#catalog.delete(item.key, options.ifMatch === undefined ? undefined : item.revision)
+      await this.#catalog.delete(item.key, item.revision)
     } catch (error) {
-      if (error instanceof ConflictError) throw changedMeanwhile(type.name, id)
+      if (error instanceof ConflictError) return undefined
       throw error
     }
     await type.removed?.(item.value)
-    return told === undefined ? shown : { body: told, etag: undefined }
-  }
-
-  #show(resource: Resource, revision: number | undefined, previous: Resource | undefined): Shown {
-    const { id, tenant, createdAt, updatedAt } = resource
-    const etag = revision === undefined ? undefined : formatEtag(revision)
-    const times = { createdAt: new Date(createdAt).toISOString(), updatedAt: new Date(updatedAt).toISOString() }
-    return { etag, body: { id, tenant, ...this.type.show(resource, previous), ...times, ...(etag && { etag }) } }
+    return { item, forced }
   }
 }
 
@@ -343,19 +311,17 @@ export async function putUnlessChanged(
   }
 }
 
-function withStatus(body: Record<string, unknown>, status: object | undefined): Record<string, unknown> {
-  return status === undefined ? body : { ...body, status: { ...(body.status as object | undefined), ...status } }
+function requirePrecondition(item: Item<unknown> | undefined, { precondition }: ChangeOptions): void {
+  const fault = precondition?.(item?.revision)
+  if (fault !== undefined) throw new RefusedError("precondition-failed", fault)
 }
 
-function alreadyExists(name: string, id: string): ProblemError {
-  return new ProblemError(
-    "already-exists",
-    `there is a ${name} ${JSON.stringify(id)} already; choose another id, or PUT it`,
-  )
+function alreadyExists(name: string, id: string): RefusedError {
+  return new RefusedError("exists", `there is a ${name} ${JSON.stringify(id)} already`)
 }
 
-/** The body as an object. Throws ProblemError where it is something else. */
-export function bodyObject(body: unknown): Record<string, unknown> {
+/** The body as an object. Throws RefusedError where it is something else. */
+function bodyObject(body: unknown): Record<string, unknown> {
   if (body === undefined) return {}
   if (isObject(body)) return body
   const faults = createFaults()
@@ -385,6 +351,6 @@ function labelOf(labels: Labels, name: string): string | undefined {
   return Object.hasOwn(labels, name) ? labels[name] : undefined
 }
 
-function newId<Resource extends Stored>(context: ApiContext, type: ResourceType<Resource>): string {
+function newId<Resource extends Stored>(context: ResourceContext, type: ResourceType<Resource>): string {
   return type.idPrefix === undefined ? "" : `${type.idPrefix}-${context.chance.id().toLowerCase()}`
 }

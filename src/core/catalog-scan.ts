@@ -1,13 +1,19 @@
-import type { Item } from "../core/catalog.ts"
-import { createPace } from "../core/pace.ts"
-import type { ApiContext } from "./context.ts"
+import type { Item } from "./catalog.ts"
+import type { Clock } from "./clock.ts"
+import type { Engine } from "./engine.ts"
+import { createPace } from "./pace.ts"
+
+interface Reading {
+  readonly engine: Pick<Engine, "catalog">
+  readonly clock: Clock
+}
 
 /** Items read at once: a few milliseconds' worth. */
 const scanItems = 256
 
 /** Goes through what is under a prefix, in order of key from after `after` on, until `visit` answers false. Others have their turn. */
 export async function scan<Value>(
-  { engine, clock }: Pick<ApiContext, "engine" | "clock">,
+  { engine, clock }: Reading,
   prefix: string,
   visit: (item: Item<Value>) => boolean,
   after?: string,
@@ -28,7 +34,7 @@ export async function scan<Value>(
 
 /** The values under a prefix that `wanted` says yes to. */
 export async function scanFor<Value>(
-  context: Pick<ApiContext, "engine" | "clock">,
+  context: Reading,
   prefix: string,
   wanted: (value: Value) => boolean,
 ): Promise<readonly Value[]> {

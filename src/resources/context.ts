@@ -1,0 +1,32 @@
+import type { Chance, Clock } from "../core/clock.ts"
+import type { DestinationKind } from "../core/destination.ts"
+import type { Engine } from "../core/engine.ts"
+import type { Logger } from "../core/logger.ts"
+
+/** What is needed to know, and to change, what resources there are. */
+export interface ResourceContext {
+  readonly engine: Engine
+  readonly clock: Clock
+  readonly chance: Chance
+  readonly kinds: ReadonlyMap<string, DestinationKind>
+  /** What a topic is that nobody has made: whether a trigger or a publish makes it, and how. */
+  readonly topics: { readonly autoCreate: boolean; readonly dedupeWindowMs: number }
+  /** Since when there are the hub's own topics, in Unix milliseconds. */
+  readonly startedAt: number
+  /**
+   * Runs changes of resources one after another, so that what one has checked (the destination exists, no trigger names
+   * the topic) still holds when it is written.
+   */
+  readonly inTurn: <Result>(change: () => Promise<Result>) => Promise<Result>
+  readonly log?: Logger
+}
+
+/** Runs one call after another. As many wait as there are requests in flight. */
+export function createTurns(): <Result>(run: () => Promise<Result>) => Promise<Result> {
+  let last: Promise<unknown> = Promise.resolve()
+  return (run) => {
+    const turn = last.then(run)
+    last = turn.catch(() => {})
+    return turn
+  }
+}

@@ -1,0 +1,161 @@
+import Type, { type Static, type TSchema } from "typebox"
+import { destinationKeys } from "../core/catalog-keys.ts"
+import type { DestinationKind } from "../core/destination.ts"
+import type { Destination, SigningKey } from "../core/resources.ts"
+import { issueSigningKey } from "../destinations/signing.ts"
+import { checkSchema, formatPath, joinPath } from "./check-schema.ts"
+import type { ResourceContext } from "./context.ts"
+import { force, owedTo, refusalFor } from "./owed.ts"
+import { redact, redacted, restore } from "./redaction.ts"
+import { component, Description, LabelsInput, ResourceId, strict } from "./schemas.ts"
+import type { Draft, ResourceType } from "./store.ts"
+
+const concurrencyDefault = 32
+
+/** The members of a destination as it is wanted, but for what is of its kind. */
+export const destinationFields = {
+  id: Type.Optional(ResourceId),
+  description: Type.Optional(Description),
+  labels: Type.Optional(LabelsInput),
+  concurrency: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 1024,
+      default: concurrencyDefault,
+      description: "Deliveries in flight at once.",
+    }),
+  ),
+  ratePerSecond: Type.Optional(
+    Type.Number({ exclusiveMinimum: 0, maximum: 1_000_000, description: "Deliveries begun per second at most." }),
+  ),
+}
+
+/** What a body is checked against before its kind is known. */
+const AnyDestinationInput = strict({ ...destinationFields, kind: Type.String(), config: Type.Unknown() })
+type Body = Static<typeof AnyDestinationInput>
+
+/** The destination's resource type: how it is read, checked and shown. */
+export function destinationType(context: ResourceContext): ResourceType<Destination> {
+  return {
+    name: "destination",
+    keys: destinationKeys,
+    plural: "destinations",
+    idPrefix: "dst",
+    input: component("DestinationInput", AnyDestinationInput),
+    inputOf: ({ kind }) => {
+      const config = context.kinds.get(kind)?.config as TSchema | undefined
+      return strict({ ...destinationFields, kind: Type.String(), config: config ?? Type.Unknown() })
+    },
+    readOnly: ["signingKeys", "status"],
+    read: (body, draft) => readDestination(context, body as Body, draft),
+    show: (destination, previous) => showDestination(context, destination, previous),
+    inUse: async (destination) => refusalFor(destination, await owedTo(context, destination)),
+    force: async (destination, dryRun) => force(context, destination, await owedTo(context, destination), dryRun),
+  }
+}
+
+/** A signing key as it may be seen. */
+export interface ShownKey {
+  readonly id: string
+  readonly scheme: SigningKey["scheme"]
+  readonly secret?: string
+  readonly publicKey?: string
+  readonly createdAt: string
+  readonly expiresAt?: string
+}
+
+/** One signing key as JSON; its secret only where it is `fresh`. A v1a secret never leaves. */
+export function showSigningKey(key: SigningKey, fresh: boolean): ShownKey {
+  return {
+    id: key.id,
+    scheme: key.scheme,
+    ...(fresh && key.scheme === "v1" && { secret: key.secret }),
+    ...(key.publicKey !== undefined && { publicKey: key.publicKey }),
+    createdAt: new Date(key.createdAt).toISOString(),
+    ...(key.expiresAt !== undefined && { expiresAt: new Date(key.expiresAt).toISOString() }),
+  }
+}
+
+async function readDestination(context: ResourceContext, body: Body, draft: Draft<Destination>): Promise<Destination> {
+  const { id, tenant, previous, now, faults } = draft
+  const kind = readKind(context, body, draft)
+  const config = kind === undefined ? undefined : readConfig(kind, body, draft)
+  const sound = kind !== undefined && faults.clean("config")
+  return {
+    id,
+    tenant,
+    ...(body.description !== undefined && { description: body.description }),
+    labels: body.labels ?? {},
+    kind: body.kind,
+    config,
+    concurrency: body.concurrency ?? concurrencyDefault,
+    ...(body.ratePerSecond !== undefined && { ratePerSecond: body.ratePerSecond }),
+    signingKeys: sound ? signingKeys(context, kind.signing(config), previous?.signingKeys ?? [], now) : [],
+    createdAt: previous?.createdAt ?? now,
+    updatedAt: now,
+  }
+}
+
+function readKind(
+  context: ResourceContext,
+  body: Body,
+  { previous, faults }: Draft<Destination>,
+): DestinationKind | undefined {
+  if (!faults.clean("kind")) return undefined
+  const kind = context.kinds.get(body.kind)
+  if (kind === undefined) {
+    faults.add("kind", `must be one of ${[...context.kinds.keys()].map((name) => JSON.stringify(name)).join(", ")}`)
+  } else if (previous !== undefined && previous.kind !== body.kind) {
+    faults.add("kind", `cannot be changed from ${JSON.stringify(previous.kind)}; create another destination`)
+  }
+  return kind
+}
+
+function readConfig(kind: DestinationKind, body: Body, { previous, faults }: Draft<Destination>): unknown {
+  if (faults.clean("config")) checkSchema(kind.config, body.config, faults, "config")
+  if (!faults.clean("config")) return undefined
+  const config = restore(
+    kind.config,
+    body.config,
+    previous?.kind === kind.kind ? previous.config : undefined,
+    (path) => {
+      faults.add(joinPath("config", formatPath(path)), 'is "***", which stands for a stored secret; there is none yet')
+    },
+  )
+  for (const fault of kind.check(config)) faults.add(joinPath("config", fault.field), fault.message)
+  return config
+}
+
+/** The keys for a configuration that asks for `scheme`: those there are, or a first one. Keys of another scheme go. */
+function signingKeys(
+  context: ResourceContext,
+  scheme: SigningKey["scheme"] | undefined,
+  keys: readonly SigningKey[],
+  now: number,
+): readonly SigningKey[] {
+  if (scheme === undefined) return []
+  const kept = keys.filter((key) => key.scheme === scheme)
+  return kept.length > 0 ? kept : [issueSigningKey(scheme, now, context.chance)]
+}
+
+function showDestination(
+  context: ResourceContext,
+  destination: Destination,
+  previous: Destination | undefined,
+): Record<string, unknown> {
+  const { description, labels, kind, config, concurrency, ratePerSecond } = destination
+  const known = new Set(previous?.signingKeys.map((key) => key.id))
+  const now = context.clock.now()
+  const schema = context.kinds.get(kind)?.config
+  return {
+    ...(description !== undefined && { description }),
+    labels,
+    kind,
+    config: schema === undefined ? redacted : redact(schema, config),
+    concurrency,
+    ...(ratePerSecond !== undefined && { ratePerSecond }),
+    signingKeys: destination.signingKeys
+      .filter((key) => key.expiresAt === undefined || key.expiresAt > now)
+      .map((key) => showSigningKey(key, !known.has(key.id))),
+  }
+}
