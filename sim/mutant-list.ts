@@ -363,26 +363,26 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "two of an order key at once",
-    file: `${engine}/queue/order.ts`,
+    file: `${parts}/queue/order.ts`,
     before: "if (this.#leased.has(prefix) || this.#first(prefix) !== delivery.id) return false",
     after: "if (this.#first(prefix) !== delivery.id) return false",
   },
   {
     name: "a retry lets the next of its order key go before it",
-    file: `${engine}/queue.ts`,
+    file: `${parts}/queue.ts`,
     before: "putParked(writes, row.lane.name, row.delivery, state)",
     after:
       "putParked(writes, row.lane.name, row.delivery, state)\n    removeOrder(writes, row.lane.name, row.delivery)",
   },
   {
     name: "a dead letter does not hold its order key",
-    file: `${engine}/queue.ts`,
+    file: `${parts}/queue.ts`,
     before: "if (holdsKey) putOrder(",
     after: "if (holdsKey && row.delivery.id === '') putOrder(",
   },
   {
     name: "what is behind another is forgotten by a restart",
-    file: `${engine}/queue/order.ts`,
+    file: `${parts}/queue/order.ts`,
     before: "if (first !== undefined) lane.keys.again()",
     after: "if (first?.key === '') lane.keys.again()",
   },
