@@ -19,8 +19,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "position saved before the deliveries",
     file: `${route}/router.ts`,
-    before: `persist(this.#patience, "routing", () => this.#options.engine.queue.enqueue(deliveries, position))`,
-    after: `persist(this.#patience, "routing", () => this.#options.engine.queue.enqueue([], position).then(() => this.#options.engine.queue.enqueue(deliveries)))`,
+    before: `persist(this.#retrying, "routing", () => this.#options.engine.queue.enqueue(deliveries, position))`,
+    after: `persist(this.#retrying, "routing", () => this.#options.engine.queue.enqueue([], position).then(() => this.#options.engine.queue.enqueue(deliveries)))`,
   },
   {
     name: "position not guarded",

@@ -7,7 +7,7 @@ import type { Settings } from "./config/schema.ts"
 import type { Engine } from "./core/engine.ts"
 import { StartRefusedError } from "./core/errors.ts"
 import type { Logger } from "./core/logger.ts"
-import { patientCatalog } from "./core/patience.ts"
+import { catalogAtStart } from "./core/start-retry.ts"
 import { destinationKinds } from "./destinations/index.ts"
 import { type Door, makeDoor } from "./door.ts"
 import type { RebuildStep } from "./engines/embedded/engine.ts"
@@ -80,7 +80,7 @@ function rebuildText({ phase, done, total }: RebuildStep): string {
 
 /** Throws MigrationRefusedError where a migration into this engine has not come to its end. */
 async function refuseHalfMoved({ catalog }: Engine): Promise<void> {
-  const mark = await unfinishedMigration(patientCatalog(catalog, clock))
+  const mark = await unfinishedMigration(catalogAtStart(catalog, clock))
   if (mark === undefined) return
   throw new MigrationRefusedError(`the move from ${mark.from} to here has not come to its end`, [
     "Run the same redcar migrate again: it goes on where it was.",
@@ -134,7 +134,7 @@ async function ensureAdminKey(settings: Settings, { catalog }: Engine, log: Logg
     directory: settings.data,
     ...(settings.adminKey !== "" && { given: settings.adminKey }),
     shared: natsServers(settings.engine) !== undefined,
-    catalog: patientCatalog(catalog, clock),
+    catalog: catalogAtStart(catalog, clock),
     clock,
     random: randomBytes,
   })

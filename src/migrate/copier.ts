@@ -33,7 +33,7 @@ const runBytes = 256 << 10
 const flyingEvents = 1_000
 const flyingBytes = 512 << 10
 /** How long the target may take nothing before the copying is given up. */
-const patienceMs = 120_000
+const failingMsMax = 120_000
 const pauseMs = 1_000
 
 /** Events that are on their way to the target, by one append. */
@@ -58,7 +58,7 @@ interface Flight {
 export async function copyEvents(options: CopierOptions): Promise<void> {
   let failingSince: number | undefined
   let before = -1
-  // Ends: after patienceMs without progress.
+  // Ends: after failingMsMax without progress.
   for (;;) {
     try {
       await new Pass(options).run()
@@ -68,7 +68,7 @@ export async function copyEvents(options: CopierOptions): Promise<void> {
       const { events } = options.ledger.progress
       const now = options.clock.steady()
       if (events > before || failingSince === undefined) failingSince = now
-      if (now - failingSince > patienceMs) throw error
+      if (now - failingSince > failingMsMax) throw error
       before = events
       await sleep(options.clock, error instanceof OverloadError ? error.retryAfterMs : pauseMs, options.stop)
       if (options.stop.aborted) throw new MigrationStoppedError()

@@ -17,14 +17,14 @@ it("stops where it is told to, and goes on from exactly there", async () => {
     ...{ trigger, matcher, reader: "trigger/default/t", since: 0, position: trigger.from },
     ...{ begin: async () => {}, begun: false, arrivals: 0, stopped: false },
   }
-  const patience = {
+  const retrying = {
     clock: power.clock,
     log: createMemoryLog(),
     troubles: new Troubles(createMemoryLog()),
     stop: new AbortController().signal,
   }
   const read = (until: Cursor, batchesMax: number) =>
-    rig.run(readTowards(catchUp, until, { batchMax: 4, batchesMax }, { engine, patience }))
+    rig.run(readTowards(catchUp, until, { batchMax: 4, batchesMax }, { engine, retrying }))
   const routed = () => engine.queue.depth("default/there")
 
   expect(await read(cursors[9]!, 1)).toBe(false)

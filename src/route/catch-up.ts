@@ -7,7 +7,7 @@ import type { Fence } from "../core/positions.ts"
 import type { Trigger } from "../core/resources.ts"
 import type { Matcher } from "../match/matcher.ts"
 import { Pace } from "./pace.ts"
-import { isPassing, type Patience, persist, rereadAfterMs } from "./persist.ts"
+import { isPassing, persist, type RetryContext, rereadAfterMs } from "./persist.ts"
 import { deliveriesOf } from "./record.ts"
 import type { RouterObserver } from "./router.ts"
 
@@ -38,7 +38,7 @@ export interface ReadLimits {
 /** What reading a trigger's past needs of its router. */
 export interface CatchUpContext {
   readonly engine: Engine
-  readonly patience: Patience
+  readonly retrying: RetryContext
   readonly fence?: Fence
   readonly observe?: Pick<RouterObserver, "caughtUp">
 }
@@ -51,11 +51,11 @@ export async function readTowards(
   catchUp: CatchUp,
   until: Cursor,
   limits: ReadLimits,
-  { engine, patience, fence, observe }: CatchUpContext,
+  { engine, retrying, fence, observe }: CatchUpContext,
 ): Promise<boolean> {
   const { log, queue } = engine
   if (log.compare(catchUp.position, until) >= 0) return true
-  const pace = new Pace(patience)
+  const pace = new Pace(retrying)
   let batches = 0
   const options = { where: addressOf(catchUp.trigger), from: catchUp.position, until, batchMax: limits.batchMax }
   for await (const batch of log.read(options)) {
@@ -71,7 +71,7 @@ export async function readTowards(
     if (deliveries.length > 0) {
       await begin(catchUp)
       const position = { reader: catchUp.reader, cursor, ...(fence && { fence }) }
-      await persist(patience, "routing a trigger's past", () => queue.enqueue(deliveries, position))
+      await persist(retrying, "routing a trigger's past", () => queue.enqueue(deliveries, position))
     }
     catchUp.position = cursor
     observe?.caughtUp?.({ events: batch.events.length, deliveries: deliveries.length })
@@ -142,7 +142,7 @@ export class CatchUps {
 
   /** Adds it after a while, because the log could not be read. */
   addLater(catchUp: CatchUp, error: unknown): void {
-    const { clock, troubles, stop } = this.#options.patience
+    const { clock, troubles, stop } = this.#options.retrying
     const { tenant, id } = catchUp.trigger
     const line = `the log cannot be read; the past of trigger ${tenant}/${id} waits`
     troubles.met(readingFor(catchUp), line, { err: error, tenant, trigger: id })
@@ -154,7 +154,7 @@ export class CatchUps {
   /** Resolves when nothing is read or routed for it any more. */
   async remove(catchUp: CatchUp): Promise<void> {
     catchUp.stopped = true
-    this.#options.patience.troubles.forget(readingFor(catchUp))
+    this.#options.retrying.troubles.forget(readingFor(catchUp))
     this.#waiting.delete(catchUp)
     this.#all.delete(catchUp)
     await this.#running.get(catchUp)
@@ -180,7 +180,7 @@ export class CatchUps {
       const there = await readTowards(catchUp, here(), limits, this.#options)
       this.#running.delete(catchUp)
       if (catchUp.stopped) return
-      this.#options.patience.troubles.over(readingFor(catchUp))
+      this.#options.retrying.troubles.over(readingFor(catchUp))
       if (there) arrived(catchUp)
       else this.#waiting.add(catchUp)
     } catch (error) {

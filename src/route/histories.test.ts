@@ -267,7 +267,7 @@ describe("keeping a version that others are always before", () => {
     const histories = new Histories({
       catalog,
       partition: 0,
-      patience: { clock, log, troubles: new Troubles(log), stop: stop.signal },
+      retrying: { clock, log, troubles: new Troubles(log), stop: stop.signal },
     })
     const keeping = expect(histories.keep(createTrigger("t", "a" as Cursor), "a" as Cursor)).rejects.toThrow(
       StoppedError,

@@ -6,7 +6,7 @@ import type { Cursor } from "../core/cursor.ts"
 import { ConflictError } from "../core/errors.ts"
 import type { Trigger } from "../core/resources.ts"
 import type { RoutedAs, RoutedVersion } from "../core/routing.ts"
-import { type Patience, persist } from "./persist.ts"
+import { persist, type RetryContext } from "./persist.ts"
 import { markOf } from "./record.ts"
 
 /** Versions kept of one trigger, and what they may take together as JSON: the oldest go first. */
@@ -19,7 +19,7 @@ const pageItems = 1_000
 
 export interface HistoriesOptions {
   readonly catalog: Catalog
-  readonly patience: Patience
+  readonly retrying: RetryContext
   /** Histories of triggers on other partitions are another router's. */
   readonly partition: number
 }
@@ -95,7 +95,7 @@ export class Histories {
   async end(trigger: Name, until: Cursor | undefined): Promise<void> {
     const key = routedAsKeys.of(trigger)
     if (!this.#open.has(key)) return
-    const removedAt = this.#options.patience.clock.now()
+    const removedAt = this.#options.retrying.clock.now()
     await this.#write("keeping that a trigger is gone", key, (before) => {
       // A trigger of this id on another partition has taken its place.
       if (before === undefined || !this.#isOurs(before)) return undefined
@@ -110,12 +110,12 @@ export class Histories {
 
   /** Forgets of deleted triggers what is too old or too much; of one tenant, or all. */
   async prune(tenant?: string): Promise<void> {
-    const { patience } = this.#options
+    const { retrying } = this.#options
     for (const [of, removed] of this.#removed) {
       if (tenant !== undefined && of !== tenant) continue
       for (const [key, at] of removed) {
-        if (removed.size <= removedMax && patience.clock.now() - at < removedAgeMaxMs) break
-        await persist(patience, "forgetting a deleted trigger", () => this.#forget(key))
+        if (removed.size <= removedMax && retrying.clock.now() - at < removedAgeMaxMs) break
+        await persist(retrying, "forgetting a deleted trigger", () => this.#forget(key))
         removed.delete(key)
       }
       if (removed.size === 0) this.#removed.delete(of)
@@ -136,7 +136,7 @@ export class Histories {
 
   /** Writes what `next` makes of what is there; nothing where that is undefined. */
   async #write(what: string, key: string, next: (before: RoutedAs | undefined) => RoutedAs | undefined): Promise<void> {
-    const { catalog, patience, partition } = this.#options
+    const { catalog, retrying, partition } = this.#options
     const write = async () => {
       const before = await catalog.get<RoutedAs>(key)
       const after = next(before?.value)
@@ -144,7 +144,7 @@ export class Histories {
       const value = partition === 0 ? after : { ...after, partition }
       await catalog.put(key, value, before?.revision ?? 0)
     }
-    await persist(patience, what, () => changeAgainst(patience.clock, key, write, patience.stop))
+    await persist(retrying, what, () => changeAgainst(retrying.clock, key, write, retrying.stop))
   }
 
   #isOurs({ partition = 0 }: RoutedAs): boolean {

@@ -2,7 +2,7 @@ import { sleep } from "../core/clock.ts"
 import type { StoredEvent } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
 import type { Decision, Matcher } from "../match/matcher.ts"
-import { type Patience, StoppedError } from "./persist.ts"
+import { type RetryContext, StoppedError } from "./persist.ts"
 
 /** Steps of matching between two rests: a few milliseconds. Counted, not timed, so that a simulated run is always the same. */
 export const turnSteps = 500_000
@@ -12,11 +12,11 @@ const eventSteps = 64
 
 /** Matches events, and lets others have their turn whenever it has worked for long: between events, and within one. */
 export class Pace {
-  readonly #patience: Pick<Patience, "clock" | "stop">
+  readonly #retrying: Pick<RetryContext, "clock" | "stop">
   #left = turnSteps
 
-  constructor(patience: Pick<Patience, "clock" | "stop">) {
-    this.#patience = patience
+  constructor(retrying: Pick<RetryContext, "clock" | "stop">) {
+    this.#retrying = retrying
   }
 
   /** The triggers that an event fires: at once where there is no need to rest. Rejects with StoppedError. */
@@ -27,7 +27,7 @@ export class Pace {
   }
 
   async #finish(decision: Decision): Promise<readonly Trigger[]> {
-    const { clock, stop } = this.#patience
+    const { clock, stop } = this.#retrying
     // Ends: each turn decides about something, or it is stopped.
     for (;;) {
       await sleep(clock, 0, stop)

@@ -14,29 +14,29 @@ it("tries what the engine refuses until it takes it, ever more slowly", async ()
     if (error) throw error
     return "taken"
   }
-  const patience = { clock, log, troubles: new Troubles(log), stop: new AbortController().signal }
-  expect(await runUntil(clock, persist(patience, "a write", work))).toBe("taken")
+  const retrying = { clock, log, troubles: new Troubles(log), stop: new AbortController().signal }
+  expect(await runUntil(clock, persist(retrying, "a write", work))).toBe("taken")
   expect(clock.now()).toBe(100 + 200 + 400)
   expect(log.lines).toEqual([expect.stringMatching(/^warn: a write failed; it is tried again until it works/)])
 })
 
 it("throws what is a bug at once", async () => {
   const clock = createSimulatedClock()
-  const patience = {
+  const retrying = {
     clock,
     log: createMemoryLog(),
     troubles: new Troubles(createMemoryLog()),
     stop: new AbortController().signal,
   }
   const work = () => Promise.reject(new TypeError("a bug"))
-  await expect(persist(patience, "a write", work)).rejects.toThrow(TypeError)
+  await expect(persist(retrying, "a write", work)).rejects.toThrow(TypeError)
 })
 
 it("gives up when it is to stop", async () => {
   const clock = createSimulatedClock()
   const stop = new AbortController()
-  const patience = { clock, log: createMemoryLog(), troubles: new Troubles(createMemoryLog()), stop: stop.signal }
-  const trying = persist(patience, "a write", () => Promise.reject(new StorageFullError()))
+  const retrying = { clock, log: createMemoryLog(), troubles: new Troubles(createMemoryLog()), stop: stop.signal }
+  const trying = persist(retrying, "a write", () => Promise.reject(new StorageFullError()))
   const given = expect(trying).rejects.toThrow(StoppedError)
   await quiesce()
   stop.abort()

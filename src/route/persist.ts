@@ -12,7 +12,8 @@ export class StoppedError extends Error {
   }
 }
 
-export interface Patience {
+/** What {@link persist} needs to try again: time, a log, and a signal that ends it. */
+export interface RetryContext {
   readonly clock: Clock
   readonly log: Logger
   /** Tells the log of what has to be tried again. */
@@ -29,7 +30,7 @@ const [delayMinMs, delayMaxMs] = [100, 10_000]
  * goes through here may be done twice. Throws StoppedError, and whatever is a bug.
  */
 export async function persist<T>(
-  { clock, troubles, stop }: Patience,
+  { clock, troubles, stop }: RetryContext,
   what: string,
   work: () => Promise<T>,
 ): Promise<T> {

@@ -14,7 +14,7 @@ import { mainReaderOf } from "../core/routing.ts"
 import { Troubles } from "../core/troubles.ts"
 import { createMatcher, type Matcher } from "../match/matcher.ts"
 import { Pace } from "./pace.ts"
-import { isPassing, type Patience, persist, rereadAfterMs, StoppedError } from "./persist.ts"
+import { isPassing, persist, type RetryContext, rereadAfterMs, StoppedError } from "./persist.ts"
 import { deliveriesOf } from "./record.ts"
 import type { Resting } from "./resting.ts"
 import { TriggerReaders } from "./trigger-readers.ts"
@@ -122,7 +122,7 @@ class MainReader {
   readonly #limits: RouterLimits
   readonly #matcher: Matcher
   readonly #stop = new AbortController()
-  readonly #patience: Patience
+  readonly #retrying: RetryContext
   readonly #pace: Pace
   readonly #turns = new Turns()
   readonly #readers: TriggerReaders
@@ -144,18 +144,18 @@ class MainReader {
     const { catchUpReadersMax, catchUpBatchMax, catchUpBatchesMax } = this.#limits
     this.#here = engine.log.oldest(partition)
     this.#matcher = options.matcher ?? createMatcher()
-    this.#patience = { clock, log, troubles: new Troubles(log), stop: this.#stop.signal }
-    this.#pace = new Pace(this.#patience)
+    this.#retrying = { clock, log, troubles: new Troubles(log), stop: this.#stop.signal }
+    this.#pace = new Pace(this.#retrying)
     this.#readers = new TriggerReaders({
       engine,
       partition,
       ...(fence && { fence }),
       ...(observe && { observe }),
       matcher: this.#matcher,
-      patience: this.#patience,
+      retrying: this.#retrying,
       turns: this.#turns,
       here: () => this.#here,
-      saveHere: () => persist(this.#patience, "saving the router's position", () => this.#save()),
+      saveHere: () => persist(this.#retrying, "saving the router's position", () => this.#save()),
       readersMax: catchUpReadersMax,
       limits: { batchMax: catchUpBatchMax, batchesMax: catchUpBatchesMax },
       failed: (error) => this.#fail(error),
@@ -203,8 +203,8 @@ class MainReader {
   async #takeOver(): Promise<void> {
     const { engine, fence } = this.#options
     const reader = mainReaderOf(this.#partition)
-    if (fence) await persist(this.#patience, "taking over routing", () => engine.queue.claim(fence))
-    this.#saved = await persist(this.#patience, "finding the router's position", () => engine.queue.position(reader))
+    if (fence) await persist(this.#retrying, "taking over routing", () => engine.queue.claim(fence))
+    this.#saved = await persist(this.#retrying, "finding the router's position", () => engine.queue.position(reader))
     this.#here = this.#saved ?? this.#here
   }
 
@@ -228,7 +228,7 @@ class MainReader {
 
   async #read(): Promise<void> {
     const { engine, clock } = this.#options
-    const { troubles } = this.#patience
+    const { troubles } = this.#retrying
     const stop = this.#stop.signal
     this.#savedAt = clock.steady()
     while (!stop.aborted) {
@@ -275,7 +275,7 @@ class MainReader {
 
   async #enqueue(deliveries: readonly Delivery[], cursor: Cursor): Promise<void> {
     const position = this.#position(cursor)
-    await persist(this.#patience, "routing", () => this.#options.engine.queue.enqueue(deliveries, position))
+    await persist(this.#retrying, "routing", () => this.#options.engine.queue.enqueue(deliveries, position))
     this.#here = cursor
     this.#wasSaved(cursor)
   }
@@ -285,7 +285,7 @@ class MainReader {
     this.#eventsSinceSaved += events
     const { saveAfterMs, saveAfterEvents } = this.#limits
     const due = this.#options.clock.steady() - this.#savedAt >= saveAfterMs || this.#eventsSinceSaved >= saveAfterEvents
-    if (due) await persist(this.#patience, "saving the router's position", () => this.#save())
+    if (due) await persist(this.#retrying, "saving the router's position", () => this.#save())
     else this.#saveLater()
   }
 
@@ -293,7 +293,7 @@ class MainReader {
   #saveLater(): void {
     this.#cancelSave ??= this.#options.clock.after(this.#limits.saveAfterMs, () => {
       this.#cancelSave = undefined
-      const save = () => persist(this.#patience, "saving the router's position", () => this.#save())
+      const save = () => persist(this.#retrying, "saving the router's position", () => this.#save())
       this.#turns.run(save).catch((error) => this.#fail(error))
     })
   }

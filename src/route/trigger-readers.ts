@@ -8,7 +8,7 @@ import type { Trigger } from "../core/resources.ts"
 import { createMatcher, type Matcher } from "../match/matcher.ts"
 import { type CatchUp, CatchUps, type ReadLimits, readTowards } from "./catch-up.ts"
 import { Histories } from "./histories.ts"
-import { isPassing, type Patience, persist } from "./persist.ts"
+import { isPassing, persist, type RetryContext } from "./persist.ts"
 import { incarnationIn, markOf, partitionOf, pathOf, type RoutingRecord, readerOf } from "./record.ts"
 import { type Resting, RestingTriggers } from "./resting.ts"
 import type { CatchingUp, RouterObserver } from "./router.ts"
@@ -50,7 +50,7 @@ export interface TriggerReadersOptions {
   readonly fence?: Fence
   /** The main reader's; holds the attached triggers. */
   readonly matcher: Matcher
-  readonly patience: Patience
+  readonly retrying: RetryContext
   readonly turns: Turns
   /** Where the main reader is. */
   readonly here: () => Cursor
@@ -94,7 +94,7 @@ export class TriggerReaders {
 
   constructor(options: TriggerReadersOptions) {
     this.#options = options
-    this.#resting = new RestingTriggers(options.patience.log)
+    this.#resting = new RestingTriggers(options.retrying.log)
     this.#catchUps = new CatchUps({ ...options, arrived: (catchUp) => this.#arrived(catchUp) })
     this.#histories = new Histories({ ...options, catalog: options.engine.catalog })
   }
@@ -239,7 +239,7 @@ export class TriggerReaders {
   }
 
   /** `since`: it was reading already, and goes on. */
-  #start(path: string, tracked: TrackedTrigger, matcher: Matcher, since = this.#options.patience.clock.steady()): void {
+  #start(path: string, tracked: TrackedTrigger, matcher: Matcher, since = this.#options.retrying.clock.steady()): void {
     const catchUp: CatchUp = {
       trigger: tracked.trigger,
       matcher,
@@ -283,13 +283,13 @@ export class TriggerReaders {
 
   /** The frontier of a trigger whose own reader stands still, once a crash cannot take it back any more. */
   async #durableFrontier(path: string, tracked: TrackedTrigger): Promise<Cursor> {
-    const { engine, patience, fence, saveHere } = this.#options
+    const { engine, retrying, fence, saveHere } = this.#options
     const cursor = this.#frontierOf(tracked)
     if (tracked.state.kind === "attached") await saveHere()
     else if (cursor !== tracked.trigger.from) {
       if (tracked.record === undefined) await this.#write(path, tracked, { of: tracked.mark })
       const position = { reader: readerOf(path, incarnationIn(tracked.mark)), cursor, ...(fence && { fence }) }
-      await persist(patience, "saving a trigger's position", () => engine.queue.enqueue([], position))
+      await persist(retrying, "saving a trigger's position", () => engine.queue.enqueue([], position))
     }
     return cursor
   }
@@ -317,11 +317,11 @@ export class TriggerReaders {
   }
 
   async #detach(path: string, tracked: TrackedTrigger, after: Cursor): Promise<void> {
-    const { engine, patience, fence } = this.#options
+    const { engine, retrying, fence } = this.#options
     const reader = readerOf(path, incarnationIn(tracked.mark))
     const cursor = this.#laterOfHere(after)
     const position = { reader, cursor, ...(fence && { fence }) }
-    await persist(patience, "pausing a trigger", () => engine.queue.enqueue([], position))
+    await persist(retrying, "pausing a trigger", () => engine.queue.enqueue([], position))
     await this.#write(path, tracked, { of: tracked.mark })
     this.#unmatch(path, tracked.trigger)
     tracked.position = (await this.#positionOf(path, tracked.mark)) ?? cursor
@@ -330,9 +330,9 @@ export class TriggerReaders {
 
   /** Where the own reader of the trigger with this mark is. */
   #positionOf(path: string, mark: string): Promise<Cursor | undefined> {
-    const { engine, patience } = this.#options
+    const { engine, retrying } = this.#options
     const reader = readerOf(path, incarnationIn(mark))
-    return persist(patience, "finding a trigger's position", () => engine.queue.position(reader))
+    return persist(retrying, "finding a trigger's position", () => engine.queue.position(reader))
   }
 
   #unmatch(path: string, trigger: Trigger): void {
@@ -341,9 +341,9 @@ export class TriggerReaders {
   }
 
   async #write(path: string, tracked: TrackedTrigger, written: RoutingRecord): Promise<void> {
-    const { engine, patience, partition } = this.#options
+    const { engine, retrying, partition } = this.#options
     const record = partition === 0 ? written : { ...written, partition }
-    await persist(patience, "recording a trigger", () => engine.catalog.put(routingKeys.at(path), record))
+    await persist(retrying, "recording a trigger", () => engine.catalog.put(routingKeys.at(path), record))
     tracked.record = record
   }
 
@@ -356,10 +356,10 @@ export class TriggerReaders {
 
   /** Removes what is left of the trigger with this mark; another of its id, on whatever partition, keeps what it has. */
   async #clear(path: string, mark: string): Promise<void> {
-    const { engine, patience } = this.#options
+    const { engine, retrying } = this.#options
     const [tenant, id] = path.split("/") as [string, string]
     const incarnation = incarnationIn(mark)
-    await persist(patience, "removing a trigger", async () => {
+    await persist(retrying, "removing a trigger", async () => {
       await engine.queue.drop(tenant, id, incarnation)
       await engine.queue.forget(readerOf(path, incarnation))
       await this.#forgetRecord(path, mark)

@@ -20,9 +20,9 @@ import { openJetStreamLog } from "./log/log.ts"
 import type { MembershipTimes } from "./membership.ts"
 import { createNames } from "./names.ts"
 import { agreeOnPartitions, findPartitions, refuseOtherPartitions } from "./partitions.ts"
-import { orRefused } from "./patience.ts"
 import { plannedStreams } from "./plans.ts"
 import { openJetStreamQueue } from "./queue/queue.ts"
+import { orRefused } from "./start-requests.ts"
 import { refuseOtherStreams } from "./streams.ts"
 
 export interface JetStreamOptions {

@@ -1,14 +1,14 @@
 import type { NatsConnection } from "@nats-io/nats-core"
 import type { Clock } from "../../core/clock.ts"
 import { ConflictError } from "../../core/errors.ts"
-import { patiently } from "../../core/patience.ts"
+import { retryAtStart } from "../../core/start-retry.ts"
 import type { Bucket } from "./bucket.ts"
 import { NatsRefusedError } from "./connection.ts"
 import type { Names } from "./names.ts"
-import { askPatiently } from "./patience.ts"
 import { bucketStream } from "./plans.ts"
 import { reasons } from "./reasons.ts"
 import { JetStreamError } from "./request.ts"
+import { askAtStart } from "./start-requests.ts"
 import { findStream } from "./streams.ts"
 
 const key = "partitions"
@@ -19,12 +19,7 @@ export async function findPartitions(nats: NatsConnection, clock: Clock, names: 
   if ((await findStream(nats, clock, stream)) === undefined) return undefined
   try {
     const asked = { last_by_subj: `$KV.${names.assignmentsBucket}.${key}` }
-    const { message } = await askPatiently<{ message: { data?: string } }>(
-      nats,
-      clock,
-      `STREAM.MSG.GET.${stream}`,
-      asked,
-    )
+    const { message } = await askAtStart<{ message: { data?: string } }>(nats, clock, `STREAM.MSG.GET.${stream}`, asked)
     return Number(Buffer.from(message.data ?? "", "base64").toString())
   } catch (error) {
     if (error instanceof JetStreamError && error.code === reasons.noMessage) return undefined
@@ -44,7 +39,7 @@ export function refuseOtherPartitions(made: number | undefined, partitions: numb
 /** Keeps how many there are, where nobody has. Throws NatsRefusedError where others were first, with another number. */
 export async function agreeOnPartitions(bucket: Bucket, clock: Clock, partitions: number): Promise<void> {
   try {
-    await patiently(clock, () => bucket.put(key, String(partitions), 0))
+    await retryAtStart(clock, () => bucket.put(key, String(partitions), 0))
   } catch (error) {
     if (!(error instanceof ConflictError)) throw error
     refuseOtherPartitions(Number(bucket.get(key)?.text), partitions)

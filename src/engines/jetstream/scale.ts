@@ -1,13 +1,13 @@
 import type { NatsConnection } from "@nats-io/nats-core"
 import { type Clock, sleep } from "../../core/clock.ts"
 import type { Logger } from "../../core/logger.ts"
-import { patiently } from "../../core/patience.ts"
+import { retryAtStart } from "../../core/start-retry.ts"
 import { connectNats, NatsRefusedError } from "./connection.ts"
 import { createNames, type Names } from "./names.ts"
 import { findPartitions } from "./partitions.ts"
-import { orRefused } from "./patience.ts"
 import { bucketStream, plannedStreams, type StreamPlan } from "./plans.ts"
 import { ask, JetStreamError } from "./request.ts"
+import { orRefused } from "./start-requests.ts"
 import { type Difference, differences, findStream, type StreamFound } from "./streams.ts"
 
 export interface ScaleOptions {
@@ -109,7 +109,7 @@ async function change(
   tell: (stream: string) => void,
 ): Promise<void> {
   try {
-    await patiently(clock, () => ask(nats, `STREAM.UPDATE.${plan.name}`, { ...found.config, ...plan }))
+    await retryAtStart(clock, () => ask(nats, `STREAM.UPDATE.${plan.name}`, { ...found.config, ...plan }))
   } catch (error) {
     if (!(error instanceof JetStreamError)) throw error
     throw new NatsRefusedError(

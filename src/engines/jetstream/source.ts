@@ -13,10 +13,10 @@ import { auditStream } from "./log/audit-report.ts"
 import { openJetStreamLog } from "./log/log.ts"
 import { createNames, type Names } from "./names.ts"
 import { findPartitions } from "./partitions.ts"
-import { orRefused } from "./patience.ts"
 import { plannedStreams } from "./plans.ts"
 import { QueueReading } from "./queue/reading.ts"
 import { hasLivingProcess } from "./scale.ts"
+import { orRefused } from "./start-requests.ts"
 import { findStream } from "./streams.ts"
 
 export interface SourceOptions {

@@ -2,10 +2,10 @@ import { isDeepStrictEqual } from "node:util"
 import type { NatsConnection } from "@nats-io/nats-core"
 import type { Clock } from "../../core/clock.ts"
 import { NatsRefusedError } from "./connection.ts"
-import { askPatiently } from "./patience.ts"
 import { nanosPerMs, type StreamPlan } from "./plans.ts"
 import { reasons } from "./reasons.ts"
 import { JetStreamError } from "./request.ts"
+import { askAtStart } from "./start-requests.ts"
 
 /** A stream as the servers have it. */
 export interface StreamFound {
@@ -43,7 +43,7 @@ export async function ensureStream(nats: NatsConnection, clock: Clock, plan: Str
   const found = await findStream(nats, clock, plan.name)
   if (found !== undefined) return refuseDifferences(differences(plan, found.config))
   try {
-    await askPatiently(nats, clock, `STREAM.CREATE.${plan.name}`, plan)
+    await askAtStart(nats, clock, `STREAM.CREATE.${plan.name}`, plan)
   } catch (error) {
     if (!(error instanceof JetStreamError)) throw error
     // Another process was first; or it is there after all.
@@ -66,7 +66,7 @@ export async function refuseOtherStreams(
 /** Undefined where there is none. Throws JetStreamError and NoAnswerError. */
 export async function findStream(nats: NatsConnection, clock: Clock, name: string): Promise<StreamFound | undefined> {
   try {
-    return await askPatiently<StreamFound>(nats, clock, `STREAM.INFO.${name}`)
+    return await askAtStart<StreamFound>(nats, clock, `STREAM.INFO.${name}`)
   } catch (error) {
     if (error instanceof JetStreamError && error.code === reasons.noStream) return undefined
     throw error

@@ -67,7 +67,7 @@ export interface AuditOptions {
 const findingsMax = 1_000
 const idsMax = 250_000
 const stepMessages = 2_000
-const patienceMs = 15_000
+const stalledMsMax = 15_000
 const nanosPerMs = 1_000_000
 
 interface StreamInfo {
@@ -112,8 +112,8 @@ async function readAll({ clock, progress, stop }: AuditOptions, puller: Puller, 
       progressAt = clock.steady()
       progress(position, end)
     } else if (!(puller.caughtUp && (await puller.reached(end)))) {
-      if (clock.steady() - progressAt > patienceMs) throw new UnavailableError("the stream cannot be read at present")
-      await puller.more(stop, patienceMs / 100)
+      if (clock.steady() - progressAt > stalledMsMax) throw new UnavailableError("the stream cannot be read at present")
+      await puller.more(stop, stalledMsMax / 100)
     }
   }
   return true

@@ -4,8 +4,8 @@ import type { Inbox, InboxMessage } from "../../../core/inbox.ts"
 import type { Logger } from "../../../core/logger.ts"
 import { percentEncode } from "../../../formats/percent.ts"
 import type { Names } from "../names.ts"
-import { askPatiently } from "../patience.ts"
 import { inboxPlan, nanosPerMs, refusedPlan } from "../plans.ts"
+import { askAtStart } from "../start-requests.ts"
 import { ensureStream } from "../streams.ts"
 import { answerOf } from "./answer.ts"
 import { headersOf, InboxDecoder } from "./inbox-message.ts"
@@ -39,7 +39,7 @@ export async function openInbox(options: InboxOptions): Promise<Inbox & { close(
   const { nats, clock, names } = options
   await ensureStream(nats, clock, inboxPlan(options))
   await ensureStream(nats, clock, refusedPlan(options))
-  await askPatiently(nats, clock, `CONSUMER.DURABLE.CREATE.${names.inboxStream}.${consumer}`, {
+  await askAtStart(nats, clock, `CONSUMER.DURABLE.CREATE.${names.inboxStream}.${consumer}`, {
     stream_name: names.inboxStream,
     config: {
       durable_name: consumer,

@@ -32,7 +32,7 @@ export interface IndexOptions {
 }
 
 const stepMessages = 2_000
-const patienceMs = 15_000
+const stalledMsMax = 15_000
 const recheckMs = 10
 
 /**
@@ -118,7 +118,7 @@ export class PartitionIndex {
     const begunAt = clock.steady()
     while (this.#position < last_seq) {
       if (this.#failure !== undefined) throw this.#failure
-      if (this.#closed || clock.steady() - Math.max(begunAt, this.#progressAt) > patienceMs) {
+      if (this.#closed || clock.steady() - Math.max(begunAt, this.#progressAt) > stalledMsMax) {
         throw new UnavailableError(`the stream ${stream.name} cannot be followed at present`)
       }
       const { promise } = this.#progress

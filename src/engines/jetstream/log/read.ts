@@ -32,7 +32,7 @@ export interface ReadState {
 const batchMaxDefault = 1_000
 const [pullMin, pullMax] = [64, 2_000]
 /** Reading what is there fails when nothing has come for so long. */
-const patienceMs = 10_000
+const stalledMsMax = 10_000
 const recheckMs = 20
 const pagesMax = 2
 const idleMs = 10_000
@@ -197,10 +197,10 @@ async function* readOn(reading: Reading, subjects: readonly string[], after: num
 /** Waits for more, or finds that there is none. */
 async function moreUpTo({ clock }: ReadState, puller: Puller, end: number, progressAt: number): Promise<void> {
   if (puller.caughtUp && (await puller.reached(end))) return
-  if (clock.steady() - progressAt > patienceMs) {
+  if (clock.steady() - progressAt > stalledMsMax) {
     throw new UnavailableError("NATS does not answer: the log cannot be read at present")
   }
-  await puller.more(undefined, puller.caughtUp ? recheckMs : patienceMs / 10)
+  await puller.more(undefined, puller.caughtUp ? recheckMs : stalledMsMax / 10)
 }
 
 /** Moves a reader on past what does not match, now and then. */

@@ -55,7 +55,7 @@ interface GotMessage {
 }
 
 const nothing = new Uint8Array()
-const patienceMs = 3_000
+const waitMsMax = 3_000
 const directMsMax = 1_000
 const restMs = 100
 /** How long a leader may show less than a copy. */
@@ -184,8 +184,8 @@ export class LogStream {
   }
 
   async #find<T>(subject: string, body: unknown): Promise<T | undefined> {
-    const until = this.#clock.steady() + patienceMs
-    // Ends: after patienceMs at the latest.
+    const until = this.#clock.steady() + waitMsMax
+    // Ends: after waitMsMax at the latest.
     for (;;) {
       try {
         return await ask<T>(this.#nats, subject, body)

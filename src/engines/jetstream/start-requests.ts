@@ -1,6 +1,6 @@
 import type { NatsConnection } from "@nats-io/nats-core"
 import type { Clock } from "../../core/clock.ts"
-import { isAway, patiently } from "../../core/patience.ts"
+import { isAway, retryAtStart } from "../../core/start-retry.ts"
 import { NatsRefusedError } from "./connection.ts"
 import { isPassing, reasons } from "./reasons.ts"
 import { ask, JetStreamError } from "./request.ts"
@@ -9,8 +9,8 @@ import { ask, JetStreamError } from "./request.ts"
  * Asks JetStream's API what a start needs to know or have: again and again while servers do not answer yet, as where a cluster
  * has just started and has no leader. So only what may be asked twice. Throws JetStreamError and NoAnswerError.
  */
-export function askPatiently<T>(nats: NatsConnection, clock: Clock, subject: string, body?: unknown): Promise<T> {
-  return patiently(clock, () => ask<T>(nats, subject, body), isStarting)
+export function askAtStart<T>(nats: NatsConnection, clock: Clock, subject: string, body?: unknown): Promise<T> {
+  return retryAtStart(clock, () => ask<T>(nats, subject, body), isStarting)
 }
 
 function isStarting(error: unknown): boolean {

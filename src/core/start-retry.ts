@@ -2,7 +2,7 @@ import type { Catalog } from "./catalog.ts"
 import { type Clock, sleep } from "./clock.ts"
 import { OverloadError, StartRefusedError, UnavailableError } from "./errors.ts"
 
-/** How long a start bears that nobody answers: servers that start too, or choose a leader, take so long. */
+/** A start retries for so long while nobody answers: servers that start too, or choose a leader, take as long. */
 export const startMsMax = 20_000
 const restMs = 200
 
@@ -12,10 +12,10 @@ export function isAway(error: unknown): boolean {
 }
 
 /**
- * Does what a start needs, again and again with a rest in between, while it fails in a way that `passes`; so only what may be
- * done twice. Throws on what does not pass, and what is still so after 20 s.
+ * Retries what a start needs, with a rest in between, while it fails with an error that `passes`. So `work` may be done twice.
+ * Throws an error that does not pass, and one that is still there after 20 s.
  */
-export async function patiently<T>(clock: Clock, work: () => Promise<T>, passes = isAway): Promise<T> {
+export async function retryAtStart<T>(clock: Clock, work: () => Promise<T>, passes = isAway): Promise<T> {
   const until = clock.steady() + startMsMax
   // Ends: after the 20 s at the latest.
   for (;;) {
@@ -40,17 +40,17 @@ export class StorageAwayError extends StartRefusedError {
   }
 }
 
-/** The catalog for a start, which bears that nobody answers yet. Throws StorageAwayError where it stays so. */
-export function patientCatalog(catalog: Catalog, clock: Clock): Pick<Catalog, "get" | "put"> {
-  const bear = async <T>(work: () => Promise<T>): Promise<T> => {
+/** The catalog for a start: it retries while nobody answers yet, and throws StorageAwayError where that stays so. */
+export function catalogAtStart(catalog: Catalog, clock: Clock): Pick<Catalog, "get" | "put"> {
+  const retried = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
-      return await patiently(clock, work)
+      return await retryAtStart(clock, work)
     } catch (error) {
       throw isAway(error) ? new StorageAwayError(error as Error) : error
     }
   }
   return {
-    get: (key, options) => bear(() => catalog.get(key, options)),
-    put: (key, value, expected) => bear(() => catalog.put(key, value, expected)),
+    get: (key, options) => retried(() => catalog.get(key, options)),
+    put: (key, value, expected) => retried(() => catalog.put(key, value, expected)),
   }
 }

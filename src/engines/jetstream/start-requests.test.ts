@@ -70,7 +70,7 @@ interface Stopping extends Pick<Nats, "url" | "stop"> {
 describe
   .skipIf(!there)
   .concurrent("a start while a server stands still (skipped where there is no nats-server)", () => {
-    const home = mkdtempSync(join(tmpdir(), "redcar-patience-"))
+    const home = mkdtempSync(join(tmpdir(), "redcar-start-"))
     afterAll(() => rmSync(home, { recursive: true, force: true }))
     let directories = 0
 

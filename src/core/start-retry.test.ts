@@ -2,7 +2,7 @@ import { expect, test } from "vitest"
 import { createSimulatedClock, runUntil } from "../testing/clock.ts"
 import type { Catalog } from "./catalog.ts"
 import { ConflictError, OverloadError, StartRefusedError, UnavailableError } from "./errors.ts"
-import { patientCatalog, patiently } from "./patience.ts"
+import { catalogAtStart, retryAtStart } from "./start-retry.ts"
 
 test.each([new UnavailableError("no leader"), new OverloadError(1_000, "nothing is stored")])(
   "what nobody answers yet is asked again, with a rest in between: %s",
@@ -13,7 +13,7 @@ test.each([new UnavailableError("no leader"), new OverloadError(1_000, "nothing 
       at.push(clock.now())
       return at.length < 3 ? Promise.reject(error) : Promise.resolve("there")
     }
-    expect(await runUntil(clock, patiently(clock, work))).toBe("there")
+    expect(await runUntil(clock, retryAtStart(clock, work))).toBe("there")
     expect(at).toEqual([0, 200, 400])
   },
 )
@@ -24,18 +24,18 @@ test("after 20 s it is given up, and what is wrong otherwise is thrown on at onc
   await expect(
     runUntil(
       clock,
-      patiently(clock, () => Promise.reject(away)),
+      retryAtStart(clock, () => Promise.reject(away)),
     ),
   ).rejects.toBe(away)
   expect(clock.now()).toBe(20_000)
   const conflict = new ConflictError("k", 0, 1)
-  await expect(patiently(clock, () => Promise.reject(conflict))).rejects.toBe(conflict)
+  await expect(retryAtStart(clock, () => Promise.reject(conflict))).rejects.toBe(conflict)
 })
 
 test("a catalog that stays away refuses the start, with a next step", async () => {
   const clock = createSimulatedClock(0)
   const away = () => Promise.reject(new UnavailableError("NATS cannot read migration"))
-  const catalog = patientCatalog({ get: away, put: away } as unknown as Catalog, clock)
+  const catalog = catalogAtStart({ get: away, put: away } as unknown as Catalog, clock)
   const works: readonly (() => Promise<unknown>)[] = [() => catalog.get("migration"), () => catalog.put("migration", 1)]
   for (const work of works) {
     const error = await runUntil(clock, work()).catch((error: unknown) => error)
