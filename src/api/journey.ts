@@ -2,7 +2,6 @@ import Type, { type Static } from "typebox"
 import { deliveryId } from "../core/delivery.ts"
 import type { StoredEvent } from "../core/log.ts"
 import { checkedElsewhere, choice, component, componentKeyword, strict, Timestamp } from "../resources/schemas.ts"
-import { type Considered, consideredFor } from "./considered.ts"
 import type { ApiContext } from "./context.ts"
 import { deliveriesFor, type ShownDelivery } from "./deliveries.ts"
 import { eventAt } from "./event-query.ts"
@@ -10,6 +9,7 @@ import { readQuery } from "./fields.ts"
 import { flowEvent, lineageOf } from "./lineage.ts"
 import type { Share } from "./room.ts"
 import { type App, documented, pathPart, tenantOf } from "./routes.ts"
+import { type TriggerVerdict, triggerVerdictsFor } from "./trigger-verdicts.ts"
 
 const eventsDefault = 100
 const eventsMax = 1_000
@@ -93,7 +93,7 @@ export function journeyRoutes(app: App, context: ApiContext): void {
     const query = readQuery(JourneyQuery, request.query)
     const stored = await eventAt(context, tenantOf(request), pathPart(request, "cursor"))
     const share = context.room.shareOf(request)
-    const { items, complete } = await consideredFor(context, stored)
+    const { items, complete } = await triggerVerdictsFor(context, stored)
     return {
       event: flowEvent(stored),
       triggers: await triggersOf(context, stored, items, share),
@@ -110,14 +110,14 @@ const order: readonly ShownTrigger["verdict"][] = ["fires", "waits", "unknown", 
 async function triggersOf(
   context: ApiContext,
   stored: StoredEvent,
-  considered: readonly Considered[],
+  verdicts: readonly TriggerVerdict[],
   share: Share,
 ): Promise<readonly ShownTrigger[]> {
-  const fired = considered.filter(({ verdict }) => verdict === "fires" || verdict === "unknown")
+  const fired = verdicts.filter(({ verdict }) => verdict === "fires" || verdict === "unknown")
   const deliveries = new Map(
     (await deliveriesFor(context, stored, fired, share)).map((delivery) => [delivery.id, delivery]),
   )
-  const shown = considered.map(({ asOf, incarnation, ...rest }): ShownTrigger => {
+  const shown = verdicts.map(({ asOf, incarnation, ...rest }): ShownTrigger => {
     const id = deliveryId(stored.cursor, rest.trigger, incarnation)
     const delivery = deliveries.get(id)
     deliveries.delete(id)
@@ -127,7 +127,7 @@ async function triggersOf(
       ...(delivery && { delivery }),
     }
   })
-  const known = new Set(considered.map(({ trigger }) => trigger))
+  const known = new Set(verdicts.map(({ trigger }) => trigger))
   // Those that are left were made by triggers of which nothing is kept, or that others of their id came after.
   for (const delivery of deliveries.values()) {
     const { trigger, destination } = delivery

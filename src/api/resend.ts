@@ -6,12 +6,12 @@ import type { Trigger } from "../core/resources.ts"
 import { orderKeyOf } from "../filters/order-key.ts"
 import { EventView } from "../filters/view.ts"
 import type { ResourceStore } from "../resources/store.ts"
-import { consideredFor } from "./considered.ts"
 import type { ApiContext } from "./context.ts"
 import { DeliverySchema, deliveriesFor, type ShownDelivery } from "./deliveries.ts"
 import { ProblemError } from "./errors.ts"
 import { eventAt } from "./event-query.ts"
 import { type App, documented, pathPart, tenantOf } from "./routes.ts"
+import { triggerVerdictsFor } from "./trigger-verdicts.ts"
 
 /** What was delivered once, delivered once more by hand. */
 export function resendRoutes(app: App, context: ApiContext, triggers: ResourceStore<Trigger>): void {
@@ -56,10 +56,10 @@ async function refuse(
   }
   if (before !== undefined) return
   // Its attempts may not be kept any more, so what decides is whether it was to be made.
-  const { items } = await consideredFor(context, stored)
-  const considered = items.find((each) => each.trigger === trigger && each.incarnation === incarnation)
-  if (considered?.verdict === "fires") return
-  const why = considered === undefined ? "it is not on its topic" : considered.sentence
+  const { items } = await triggerVerdictsFor(context, stored)
+  const judged = items.find((each) => each.trigger === trigger && each.incarnation === incarnation)
+  if (judged?.verdict === "fires") return
+  const why = judged === undefined ? "it is not on its topic" : judged.sentence
   throw new ProblemError("conflict", `the event was not delivered for trigger ${trigger}: ${why}`)
 }
 

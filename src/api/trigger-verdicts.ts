@@ -22,8 +22,8 @@ const scannedMax = 20_000
 const judgedMax = 1_000
 const scanItems = 500
 
-/** What a trigger made of an event, as it was when it came to it. */
-export interface Considered {
+/** Whether a trigger fires for an event, and why, as the trigger was when it judged the event. */
+export interface TriggerVerdict {
   readonly trigger: string
   /** Which trigger of that id. */
   readonly incarnation: string
@@ -38,29 +38,29 @@ export interface Considered {
   readonly removed?: true
 }
 
-/** Every trigger of the event's topic that was there, or is; not all of them where there are very many. */
-export async function consideredFor(
+/** The verdict of each trigger that the event's topic had, or has; not of all where there are very many. */
+export async function triggerVerdictsFor(
   context: ApiContext,
   stored: StoredEvent,
-): Promise<{ readonly items: readonly Considered[]; readonly complete: boolean }> {
+): Promise<{ readonly items: readonly TriggerVerdict[]; readonly complete: boolean }> {
   const { log } = context.engine
   const { tenant } = stored.address
   const partition = log.partitionOf(stored.address)
   const frontiers = createFrontiers(context, partition)
   const pace = createPace(context.clock)
-  const items: Considered[] = []
+  const items: TriggerVerdict[] = []
   const met = new Set<string>()
   const take = async (
     id: string,
     of: readonly Pick<Trigger, "topic">[],
-    judge: () => Promise<Considered | undefined>,
+    judge: () => Promise<TriggerVerdict | undefined>,
   ) => {
     await pace()
     if (met.has(id) || !of.some((each) => isOn(each, stored))) return true
     if (met.size === judgedMax) return false
     met.add(id)
-    const considered = await judge()
-    if (considered !== undefined) items.push(considered)
+    const judged = await judge()
+    if (judged !== undefined) items.push(judged)
     return true
   }
   const histories = await scan<RoutedAs>(context, routedAsKeys.ofTenant(tenant), async (id, value) => {
@@ -68,11 +68,11 @@ export async function consideredFor(
       await pace()
       return true
     }
-    return take(id, value.versions, () => consider(context, { tenant, id }, value, stored, frontiers))
+    return take(id, value.versions, () => verdictOf(context, { tenant, id }, value, stored, frontiers))
   })
   // What the router has not heard of yet.
   const triggers = await scan<Trigger>(context, triggerKeys.ofTenant(tenant), (id, trigger) =>
-    take(id, [trigger], () => considerNew(context, trigger, stored)),
+    take(id, [trigger], () => verdictOfNew(context, trigger, stored)),
   )
   return { items, complete: histories && triggers }
 }
@@ -96,7 +96,7 @@ async function scan<Value>(
   return false
 }
 
-async function considerNew(context: ApiContext, trigger: Trigger, stored: StoredEvent): Promise<Considered> {
+async function verdictOfNew(context: ApiContext, trigger: Trigger, stored: StoredEvent): Promise<TriggerVerdict> {
   const { id, incarnation = "", topic, destination, paused } = trigger
   const { event, address } = stored
   const judge = createJudge({ ...trigger, ...(paused === undefined && { behind: true }) }, context)
@@ -107,13 +107,13 @@ async function considerNew(context: ApiContext, trigger: Trigger, stored: Stored
 
 type Name = Pick<Trigger, "tenant" | "id">
 
-async function consider(
+async function verdictOf(
   context: ApiContext,
   name: Name,
   history: RoutedAs,
   stored: StoredEvent,
   frontierOf: Frontiers,
-): Promise<Considered | undefined> {
+): Promise<TriggerVerdict | undefined> {
   const { log } = context.engine
   const { event, address } = stored
   const { versions, removedAt, shortened } = history
