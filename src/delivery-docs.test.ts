@@ -15,7 +15,7 @@ import { createSigner, issueSigningKey, rotate } from "./destinations/signing.ts
 import { hopsMax } from "./destinations/topic/kind.ts"
 import { bodyKeptBytes, outcomeOf } from "./destinations/webhook/answer.ts"
 import { connectTimeoutDefaultMs, timeoutDefaultMs, type WebhookConfig } from "./destinations/webhook/config.ts"
-import { createEncode } from "./destinations/webhook/encode.ts"
+import { createEncode, headBytesMax } from "./destinations/webhook/encode.ts"
 import { retryAfterMaxMs } from "./destinations/webhook/retry-after.ts"
 import { createSimulatedChance } from "./testing/chance.ts"
 
@@ -92,6 +92,7 @@ test("the numbers in its sentences are the code's", () => {
   expect(words).toContain(`up to ${delayMaxMs / 60_000} min`)
   expect(words).toContain(`more than ${retryAfterMaxMs / 3_600_000} h count as`)
   expect(deliveryLimits.restMsMax).toBe(retryAfterMaxMs)
+  expect(words).toContain(`more than ${headBytesMax / 1024} KiB of headers`)
   expect(words).toContain(`first ${bodyKeptBytes / 1024} KiB`)
   expect(words).toContain(`\`connectTimeoutMs\` (${connectTimeoutDefaultMs / 1_000} s)`)
   expect(words).toContain(`\`timeoutMs\` (${timeoutDefaultMs / 1_000} s)`)
@@ -119,7 +120,9 @@ test.each(["binary", "structured"] as const)("a webhook in %s mode is what is sh
   const delivery = { ...of, id: "000000000ko.paid.mg1abcd0012xyz", fingerprint: 0 }
   const stored = { address: { tenant: "default", topic: "orders" }, cursor, storedAt: 0, event }
   const encode = createEncode({ url: "https://example.com/", mode } as WebhookConfig, createSigner([key]))
-  const { headers, body } = encode({ stored, delivery, attempt: 1, at: Date.parse("2026-03-01T12:00:00Z") })
+  const encoded = encode({ stored, delivery, attempt: 1, at: Date.parse("2026-03-01T12:00:00Z") })
+  if ("refused" in encoded) throw new Error(encoded.refused)
+  const { headers, body } = encoded
   const lines = headers.flatMap((name, i) => (i % 2 === 0 ? [`${name}: ${headers[i + 1]}`] : []))
   expect(block(`http ${mode}`)).toBe(`${lines.join("\n")}\n\n${new TextDecoder().decode(body!)}\n`)
 })

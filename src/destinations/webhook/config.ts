@@ -21,6 +21,14 @@ export const webhookConfig = Type.Object(
           "The CloudEvents HTTP mode: binary (attributes as ce- headers, data as the body) or structured (the whole event as JSON).",
       }),
     ),
+    largeAttributes: Type.Optional(
+      Type.Enum(["structured", "refuse"], {
+        type: "string",
+        default: "structured",
+        description:
+          "What becomes in binary mode of an event whose attributes make more than 8 KiB of headers, which many servers refuse: it is sent in structured mode, or it is refused and becomes a dead letter.",
+      }),
+    ),
     signing: Type.Optional(
       Type.Enum(["v1", "v1a", "none"], {
         type: "string",

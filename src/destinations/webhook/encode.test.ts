@@ -14,7 +14,9 @@ const attributes = { specversion: "1.0", id: "1", source: "/shop", type: "t" }
 
 /** The values that a request has under each name. */
 function headersOf(event: Event, config: Partial<WebhookConfig> = {}): Record<string, string[]> {
-  const { headers } = createEncode({ url: "http://127.0.0.1/", ...config }, createSigner([]))(dispatch(event))
+  const encoded = createEncode({ url: "http://127.0.0.1/", ...config }, createSigner([]))(dispatch(event))
+  if ("refused" in encoded) throw new Error(encoded.refused)
+  const { headers } = encoded
   const values: Record<string, string[]> = {}
   for (let i = 0; i < headers.length; i += 2) values[headers[i]!] = [...(values[headers[i]!] ?? []), headers[i + 1]!]
   return values

@@ -5,6 +5,7 @@ import { encodeEvent } from "../../formats/json-encode.ts"
 import { traceHeaders } from "../../formats/trace-context.ts"
 import type { Signer } from "../signing.ts"
 import type { WebhookConfig } from "./config.ts"
+import { headBytes, requestBegin } from "./request.ts"
 
 /** A request's headers, names and values in turn, and its body. */
 export interface EncodedRequest {
@@ -12,25 +13,58 @@ export interface EncodedRequest {
   readonly body: Uint8Array | null
 }
 
-export type Encode = (dispatch: Dispatch) => EncodedRequest
+/** An event that is not sent; `refused` says why. */
+export interface RefusedEvent {
+  readonly refused: string
+}
+
+/** Makes a request out of an attempt. */
+export type Encode = (dispatch: Dispatch) => EncodedRequest | RefusedEvent
+
+/** The head that common servers take: its first line, all headers, and the line that ends them. */
+export const headBytesMax = 8_192
 
 const noBytes = new Uint8Array()
 const structuredType = ["content-type", "application/cloudevents+json; charset=utf-8"]
 
-/** Makes requests out of attempts: the event in its mode, then what identifies and signs the delivery. */
+/**
+ * Makes requests out of attempts: the event in its mode, then what identifies and signs the delivery. An event whose
+ * attributes make a longer head than {@link headBytesMax} goes in structured mode, or is refused, as the destination wants
+ * it; not where the destination's own headers alone are as long.
+ */
 export function createEncode(config: WebhookConfig, signer: Signer): Encode {
-  const structured = config.mode === "structured"
-  const fixed = [...ownHeaders(config.headers ?? {}), ...(structured ? structuredType : [])]
-  return ({ stored: { event }, delivery, at }) => {
-    const message = structured ? { headers: [], body: encodeEvent(event) } : encodeBinary(event)
-    const id = webhookId(delivery.id)
-    const timestamp = Math.floor(at / 1000).toString()
-    const headers = fixed.concat(message.headers, traceOf(event, fixed))
-    headers.push("webhook-id", id, "webhook-timestamp", timestamp)
-    const signature = signer.sign(id, timestamp, message.body ?? noBytes, at)
-    if (signature !== "") headers.push("webhook-signature", signature)
-    return { headers, body: message.body ?? null }
+  const begin = requestBegin(new URL(config.url))
+  const own = ownHeaders(config.headers ?? {})
+  const fits = (request: EncodedRequest) => headBytes(begin, request) <= headBytesMax
+  const bounded = fits({ headers: own, body: null })
+  const binary = ({ stored: { event }, delivery, at }: Dispatch): EncodedRequest => {
+    const { headers, body = null } = encodeBinary(event)
+    return signed([...own, ...headers, ...traceOf(event, own)], body, delivery.id, at)
   }
+  const structured = ({ stored: { event }, delivery, at }: Dispatch): EncodedRequest => {
+    const [headers, body] = [[...own, ...structuredType], encodeEvent(event)]
+    const traced = signed(headers.concat(traceOf(event, own)), body, delivery.id, at)
+    return !bounded || fits(traced) ? traced : signed(headers, body, delivery.id, at)
+  }
+  const signed = (headers: string[], body: Uint8Array | null, deliveryId: string, at: number): EncodedRequest => {
+    const [id, timestamp] = [webhookId(deliveryId), Math.floor(at / 1000).toString()]
+    headers.push("webhook-id", id, "webhook-timestamp", timestamp)
+    const signature = signer.sign(id, timestamp, body ?? noBytes, at)
+    if (signature !== "") headers.push("webhook-signature", signature)
+    return { headers, body }
+  }
+  if (config.mode === "structured") return structured
+  return (dispatch) => {
+    const request = binary(dispatch)
+    if (!bounded || fits(request)) return request
+    if (config.largeAttributes !== "refuse") return structured(dispatch)
+    return { refused: tooLarge(headBytes(begin, request)) }
+  }
+}
+
+function tooLarge(bytes: number): string {
+  const sizes = `with its attributes as headers the request's head has ${bytes} bytes, and ${headBytesMax} are what servers take`
+  return `not sent: ${sizes}; in structured mode it could be sent (largeAttributes: structured)`
 }
 
 /** The trace that the event is part of goes on at the receiver, but for what the destination's own headers say. */

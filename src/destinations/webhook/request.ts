@@ -8,9 +8,22 @@ const valueFault = /[^\t\x20-\x7e\x80-\xff]/
 /** Makes a request's bytes of its headers and body. Throws RangeError for a value that no header may hold. */
 export type Frame = (request: EncodedRequest) => readonly Uint8Array[]
 
+/** What each request to `url` begins with. */
+export function requestBegin(url: URL): string {
+  return `POST ${url.pathname}${url.search} HTTP/1.1\r\nhost: ${url.host}\r\nconnection: keep-alive\r\n`
+}
+
+/** The bytes of a request's head, the empty line included. */
+export function headBytes(begin: string, { headers, body }: EncodedRequest): number {
+  const between = ": \r\n".length
+  let bytes = begin.length + `content-length: ${body?.length ?? 0}\r\n\r\n`.length + (headers.length / 2) * between
+  for (const text of headers) bytes += text.length
+  return bytes
+}
+
 /** POSTs to `url` over HTTP/1.1 on connections that are kept. */
 export function createFrame(url: URL): Frame {
-  const begin = `POST ${url.pathname}${url.search} HTTP/1.1\r\nhost: ${url.host}\r\nconnection: keep-alive\r\n`
+  const begin = requestBegin(url)
   return ({ headers, body }) => {
     let text = begin
     for (let i = 0; i < headers.length; i += 2) {

@@ -27,7 +27,9 @@ export class WebhookSender implements Sender {
 
   send(dispatch: Dispatch, signal: AbortSignal): Promise<Outcome> {
     if (this.#closed || signal.aborted) return Promise.resolve(notSent)
-    const request = this.#frame(this.#encode(dispatch))
+    const encoded = this.#encode(dispatch)
+    if ("refused" in encoded) return Promise.resolve({ kind: "failed", detail: encoded.refused, permanent: true })
+    const request = this.#frame(encoded)
     return new Promise((resolve) => {
       new Flight(this.#context, request, signal, resolve)
     })
