@@ -34,7 +34,7 @@ export const redcar: PeerKind = {
 class Client {
   readonly #port: number
   readonly #free: Socket[] = []
-  readonly #all: Socket[] = []
+  readonly #all = new Set<Socket>()
 
   constructor(port: number) {
     this.#port = port
@@ -47,12 +47,13 @@ class Client {
       const take = (bytes: Buffer) => {
         held = held === undefined ? bytes : Buffer.concat([held, bytes])
         if (!isWhole(held)) return
-        socket.off("data", take)
+        socket.off("data", take).off("close", lost)
         this.#free.push(socket)
         if (held[9] === 0x32) resolve()
         else reject(new Error(held.toString()))
       }
-      socket.on("data", take)
+      const lost = () => reject(new Error("the connection was lost before the answer"))
+      socket.on("data", take).once("close", lost)
       socket.write(request)
     })
   }
@@ -63,7 +64,14 @@ class Client {
 
   #open(): Socket {
     const socket = connect({ port: this.#port, host: "127.0.0.1", noDelay: true })
-    this.#all.push(socket)
+    this.#all.add(socket)
+    // The hub lets go of connections that are idle.
+    socket.on("error", () => undefined)
+    socket.once("close", () => {
+      this.#all.delete(socket)
+      const at = this.#free.indexOf(socket)
+      if (at >= 0) this.#free.splice(at, 1)
+    })
     return socket
   }
 }
