@@ -364,8 +364,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "two of an order key at once",
     file: `${parts}/queue/order.ts`,
-    before: "if (this.#leased.has(prefix) || this.#first(prefix) !== delivery.id) return false",
-    after: "if (this.#first(prefix) !== delivery.id) return false",
+    before: "return this.#leased.has(prefix)",
+    after: "return this.#leased.has(prefix) && prefix === ''",
   },
   {
     name: "a retry lets the next of its order key go before it",

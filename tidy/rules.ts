@@ -103,7 +103,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   match: ["filters", "formats"],
   ingest: ["formats"],
   route: ["filters", "match"],
-  deliver: ["config"],
+  deliver: ["config", "formats"],
   retention: [],
   // It moves what the router keeps, and has to know its words.
   migrate: ["route"],

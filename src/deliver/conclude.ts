@@ -5,6 +5,7 @@ import type { StoredEvent } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
 import { decide } from "./decide.ts"
 import { addressOf, eventOf } from "./event.ts"
+import { expiryOf } from "./expiry.ts"
 import type { Hub } from "./hub.ts"
 import type { Job } from "./job.ts"
 import { isLeftBehind } from "./left-behind.ts"
@@ -51,17 +52,29 @@ export async function prepare(job: Job, hub: Hub): Promise<Prepared> {
       return over(() => hold(lease, hub))
     }
     const event = await eventOf(delivery, trigger, engine)
-    if (event.kind === "there") return { kind: "ready", stored: event.stored }
-    const { reason, detail } = event
+    const stored = event.kind === "there" ? event.stored : undefined
+    const end = event.kind === "there" ? expired(event.stored, hub.clock.now()) : event
+    if (stored !== undefined && end === undefined) return { kind: "ready", stored }
+    const { reason, detail } = end!
     if (reason === "damaged") telling.damaged(delivery, detail)
     const outcome: Outcome = { kind: "failed", detail, permanent: true }
-    const address = addressOf(trigger)
+    const address = stored?.address ?? addressOf(trigger)
     const holdsKey = trigger.ordering?.deadLetter === "hold"
-    return { kind: "dead", stored: undefined, address, reason, attempts: lease.attempt - 1, outcome, holdsKey }
+    return { kind: "dead", stored, address, reason, attempts: lease.attempt - 1, outcome, holdsKey }
   } catch (error) {
     gate.trouble(error, `reading ${delivery.cursor}`)
     return over(() => gate.end(lease, { kind: "release", delayMs: unreadableDelayMs }))
   }
+}
+
+/** Why an event is not sent any more, where it has expired. */
+function expired(
+  { event }: StoredEvent,
+  now: number,
+): (Pick<Death, "reason"> & { readonly detail: string }) | undefined {
+  const at = expiryOf(event)
+  if (at === undefined || at > now) return undefined
+  return { reason: "expired", detail: `the event expired at ${new Date(at).toISOString()}, by its expirytime` }
 }
 
 function over(end: () => Promise<unknown>): Prepared {
@@ -106,7 +119,7 @@ export async function conclude(concluded: Concluded, hub: Hub): Promise<void> {
 }
 
 /** What follows, as far as the trigger and its destination go; of one that is gone, they are paused. */
-async function verdictOn({ job, attempt }: Concluded, trigger: Trigger, hub: Hub): Promise<ToldVerdict> {
+async function verdictOn({ job, stored, attempt }: Concluded, trigger: Trigger, hub: Hub): Promise<ToldVerdict> {
   const { delivery, attempt: number, attemptsForgiven, firstDueAt } = job.lease
   const { outcome } = attempt
   if (outcome.kind === "failed" && outcome.gone) {
@@ -116,7 +129,9 @@ async function verdictOn({ job, attempt }: Concluded, trigger: Trigger, hub: Hub
     const now = await hub.directory.newest(delivery)
     return !now || isLeftBehind(now, delivery) ? { kind: "held" } : { kind: "dead", reason: "gone" }
   }
-  const standing = { attempt: number, attemptsForgiven, firstDueAt, now: hub.clock.now() }
+  const expiresAt = expiryOf(stored.event)
+  const until = expiresAt === undefined ? {} : { expiresAt }
+  const standing = { attempt: number, attemptsForgiven, firstDueAt, now: hub.clock.now(), ...until }
   const verdict = decide(outcome, standing, trigger.retry, hub.chance)
   return verdict.kind === "retry" && isLeftBehind(trigger, delivery) ? { kind: "retry", delayMs: 0 } : verdict
 }

@@ -42,6 +42,17 @@ describe("decide", () => {
     expect(at(59_001)).toEqual({ kind: "dead", reason: "expired" })
   })
 
+  it("has no attempt after the event has expired", () => {
+    const at = (now: number) => decide(failed, { ...fresh, now, expiresAt: 30_000 }, policy, always(0))
+    expect(at(29_000)).toEqual({ kind: "retry", delayMs: 1_000 })
+    expect(at(29_001)).toEqual({ kind: "dead", reason: "expired" })
+    const rests = { ...failed, retryAfterMs: 86_400_000 }
+    expect(decide(rests, { ...fresh, expiresAt: 30_000 }, policy, always(0))).toEqual({
+      kind: "retry",
+      delayMs: 30_000,
+    })
+  })
+
   it("waits at least as long as the destination asks", () => {
     const outcome = { ...failed, retryAfterMs: 30_000 }
     expect(decide(outcome, fresh, policy, always(0))).toEqual({ kind: "retry", delayMs: 30_000 })

@@ -11,6 +11,8 @@ export interface Standing {
   readonly firstDueAt: number
   /** Unix milliseconds. */
   readonly now: number
+  /** When the event is of no use any more, in Unix milliseconds; absent: never. */
+  readonly expiresAt?: number
 }
 
 /**
@@ -18,7 +20,8 @@ export interface Standing {
  *
  * A delivery expires when the policy's own delay ends after its age. A `retryAfterMs` lengthens that delay and never shortens
  * it, but no further than to the age's end: what the destination asks for puts the last attempt off, and does not take it away.
- * So every attempt is due within `ageMaxMs`; a destination that rests has it when its rest is over.
+ * So every attempt is due within `ageMaxMs`; a destination that rests has it when its rest is over. After the event's own expiry
+ * there is no attempt.
  */
 export function decide(outcome: Outcome, standing: Standing, policy: RetryPolicy, chance: Chance): Verdict {
   if (outcome.kind === "delivered") return { kind: "done" }
@@ -27,7 +30,8 @@ export function decide(outcome: Outcome, standing: Standing, policy: RetryPolicy
   const base = policy.delaysMs[Math.min(counted, policy.delaysMs.length) - 1]
   if (counted >= policy.attemptsMax || base === undefined) return { kind: "dead", reason: "exhausted" }
   const delayMs = Math.round(base * (1 - policy.jitter * chance.next()))
-  const leftMs = standing.firstDueAt + policy.ageMaxMs - standing.now
+  const endsAt = Math.min(standing.firstDueAt + policy.ageMaxMs, standing.expiresAt ?? Number.POSITIVE_INFINITY)
+  const leftMs = endsAt - standing.now
   if (delayMs > leftMs) return { kind: "dead", reason: "expired" }
   return { kind: "retry", delayMs: Math.max(delayMs, Math.min(outcome.retryAfterMs ?? 0, leftMs)) }
 }

@@ -47,7 +47,7 @@ export class Order {
   begin({ lane, delivery }: Row): boolean {
     const prefix = orderPrefix(lane.name, delivery)
     if (prefix === undefined) return true
-    if (this.#leased.has(prefix) || this.#first(prefix) !== delivery.id) return false
+    if (this.#isUnderWay(prefix) || this.#first(prefix) !== delivery.id) return false
     this.#leased.set(prefix, delivery.id)
     return true
   }
@@ -96,7 +96,7 @@ export class Order {
   /** Takes the key's first delivery into memory, where it is due and not there. */
   #load(lane: Lane, prefix: string): boolean {
     const id = this.#first(prefix)
-    if (id === undefined || lane.rows.has(id) || this.#leased.has(prefix)) return false
+    if (id === undefined || lane.rows.has(id) || this.#isUnderWay(prefix)) return false
     const key = laneKey(lane.name, id)
     const parked = this.#store.get("parked", parkedPrefix + key)
     const bytes = parked ?? this.#store.get("deliveries", key)
@@ -107,6 +107,10 @@ export class Order {
     const turn = state.behind ? { ...state, firstDueAt: Math.max(state.firstDueAt, this.#parking.now()) } : state
     this.#lanes.load(lane, delivery, turn, parked !== undefined)
     return true
+  }
+
+  #isUnderWay(prefix: string): boolean {
+    return this.#leased.has(prefix)
   }
 
   #first(prefix: string): string | undefined {
