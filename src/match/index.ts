@@ -124,7 +124,7 @@ export class TriggerIndex implements Nested {
 
   /** The data, in as far as there are keys for it. */
   #read(view: EventView): Json | undefined {
-    if (!this.#postings.thrift.pays) return view.data()
+    if (!this.#postings.skimming.pays) return view.data()
     if (this.#skimIsOld) {
       const wanted = wantedOf(this.#data)
       this.#skim = wanted && ((json) => skim(json, wanted))

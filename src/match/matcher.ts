@@ -126,7 +126,7 @@ class IndexMatcher implements Matcher {
     const matching = this.#postings.matching(view)
     triggers.everyKey.collect(matching)
     keyed?.collect(matching)
-    this.#postings.thrift.learn(view)
+    this.#postings.skimming.learn(view)
     return matching
   }
 }

@@ -5,8 +5,8 @@ import { TurnOver } from "../filters/work.ts"
 import type { Cover } from "./keys.ts"
 import { type Collector, nothing, type Ref } from "./matching.ts"
 import { Runs } from "./runs.ts"
+import { SkimStatistics } from "./skim-statistics.ts"
 import { Texts } from "./texts.ts"
-import { Thrift } from "./thrift.ts"
 
 /** A trigger as an index takes it. */
 export interface Entry {
@@ -47,7 +47,7 @@ export class Postings {
   /** The texts of all keys. */
   readonly texts = new Texts()
   /** Whether an index reads no more of an event's data than it has keys for. */
-  readonly thrift = new Thrift()
+  readonly skimming = new SkimStatistics()
   readonly #triggers: (Trigger | undefined)[] = [undefined]
   readonly #checks: (Predicate | undefined)[] = [undefined]
   readonly #plans: (readonly Cover[])[] = [[]]

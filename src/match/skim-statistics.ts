@@ -7,7 +7,7 @@ const period = 1024
 const trials = 16
 
 /** Learns whether skimming data pays: it does not where most events have a candidate that needs all of it. */
-export class Thrift {
+export class SkimStatistics {
   #events = 0
   #skimmed = 0
   #inVain = 0
