@@ -1,5 +1,5 @@
 import { createApi } from "../src/api/api.ts"
-import { createRig } from "../src/testing/rig.ts"
+import { createSimulatedMachine } from "../src/testing/simulated-machine.ts"
 
 /** One route of the hub's API, as its own reference tells of it. */
 export interface Operation {
@@ -27,10 +27,10 @@ interface Document {
 }
 
 async function readDocument(): Promise<Operations> {
-  const rig = createRig()
-  const { engine, power } = await rig.boot()
+  const machine = createSimulatedMachine()
+  const { engine, power } = await machine.boot()
   const api = await createApi({
-    ...{ engine, clock: power.clock, chance: rig.chance, kinds: new Map(), version: "" },
+    ...{ engine, clock: power.clock, chance: machine.chance, kinds: new Map(), version: "" },
     authorize: () => undefined,
     stop: new AbortController().signal,
     topics: { autoCreate: true, dedupeWindowMs: 0 },

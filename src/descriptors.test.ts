@@ -9,7 +9,7 @@ import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import { expect, test, vi } from "vitest"
 import { descriptorsMax, warnOfDescriptors } from "./telemetry/descriptors.ts"
-import { createMemoryLog } from "./testing/rig.ts"
+import { createMemoryLog } from "./testing/memory-log.ts"
 
 const bin = fileURLToPath(new URL("../bin/redcar.js", import.meta.url))
 

@@ -2,34 +2,41 @@ import { expect, test } from "vitest"
 import type { Inbox } from "./core/inbox.ts"
 import { type Hub, type HubOptions, startHub } from "./hub.ts"
 import { Loops } from "./loops.ts"
-import { createEvent, createMemoryLog, createRig, createTrigger, ordersAddress } from "./testing/rig.ts"
+import { createMemoryLog } from "./testing/memory-log.ts"
+import { createEvent, createTrigger, ordersAddress } from "./testing/samples.ts"
+import { createSimulatedMachine } from "./testing/simulated-machine.ts"
 
 /** A hub on a simulated machine; `inbox`: what its engine has of one. */
 async function start({ inbox, ...options }: Partial<HubOptions> & { readonly inbox?: Inbox } = {}) {
-  const rig = createRig()
-  const { engine, power } = await rig.boot()
+  const machine = createSimulatedMachine()
+  const { engine, power } = await machine.boot()
   const log = createMemoryLog()
-  const hub = await rig.run(
+  const hub = await machine.run(
     startHub({
-      ...{ engine: inbox === undefined ? engine : { ...engine, inbox }, clock: power.clock, chance: rig.chance, log },
+      ...{
+        engine: inbox === undefined ? engine : { ...engine, inbox },
+        clock: power.clock,
+        chance: machine.chance,
+        log,
+      },
       ...{ kinds: new Map(), version: "0.0.0-test", topics: { autoCreate: true, dedupeWindowMs: 60_000 } },
       authorize: () => ({ tenant: "default", key: "admin", rights: ["operate"] }),
       ...options,
     }),
   )
-  return { hub, engine, rig, log, close: () => rig.run(hub.stop().then(() => engine.close())) }
+  return { hub, engine, machine, log, close: () => machine.run(hub.stop().then(() => engine.close())) }
 }
 
 const namesOf = ({ loops }: Hub) => loops.map(({ name }) => name)
 const ready = async (hub: Hub) => (await hub.api.inject({ url: "/readyz" })).json()
 
 test("what is published to a hub is routed, by loops that stop with it", async () => {
-  const { hub, engine, rig, close } = await start()
+  const { hub, engine, machine, close } = await start()
   expect(namesOf(hub)).toEqual(["the view of topics", "router", "retention", "delivery", "telling"])
-  await rig.run(engine.catalog.put("trigger/default/all", createTrigger("all", engine.log.oldest())))
-  const [published] = [await rig.run(hub.publisher.publish(ordersAddress, [createEvent("1")]))].flat()
+  await machine.run(engine.catalog.put("trigger/default/all", createTrigger("all", engine.log.oldest())))
+  const [published] = [await machine.run(hub.publisher.publish(ordersAddress, [createEvent("1")]))].flat()
   expect(published).toMatchObject({ duplicate: false })
-  await rig.until(async () => (await engine.queue.depth("default/there")) === 1)
+  await machine.until(async () => (await engine.queue.depth("default/there")) === 1)
   const done = Promise.all(hub.loops.map((loop) => loop.done))
   await close()
   await done

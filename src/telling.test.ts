@@ -5,7 +5,9 @@ import { type Router, type RoutingPlace, startRouter } from "./route/router.ts"
 import { createMetrics } from "./telemetry/metrics.ts"
 import { type Looked, Overloads, tellConditions } from "./telling.ts"
 import { createSimulatedClock } from "./testing/clock.ts"
-import { createEvent, createMemoryLog, createRig, ordersAddress } from "./testing/rig.ts"
+import { createMemoryLog } from "./testing/memory-log.ts"
+import { createEvent, ordersAddress } from "./testing/samples.ts"
+import { createSimulatedMachine } from "./testing/simulated-machine.ts"
 
 function createLog() {
   const lines: string[] = []
@@ -66,26 +68,26 @@ test("a router that is behind is told of once, and once when it has caught up", 
 })
 
 test("a hub to which nothing is published is not behind, nor one whose events were dropped before they were routed", async () => {
-  const rig = createRig()
-  const { engine, power } = await rig.boot()
+  const machine = createSimulatedMachine()
+  const { engine, power } = await machine.boot()
   const log = createMemoryLog()
   const router = startRouter({ engine, clock: power.clock, log })
   const telling = tellConditions({ engine, router, clock: power.clock, log })
-  await rig.run(engine.catalog.put("topic/default/orders", { id: "orders" }))
-  await rig.clock.advance(300_000)
+  await machine.run(engine.catalog.put("topic/default/orders", { id: "orders" }))
+  await machine.clock.advance(300_000)
   expect(log.lines).toEqual([])
-  await rig.run(Promise.all([telling.stop(), router.stop()]))
+  await machine.run(Promise.all([telling.stop(), router.stop()]))
   const standing = { places: () => [{ partition: 0, here: engine.log.oldest(), catching: [] }] }
   const { stop } = tellConditions({ engine, router: standing as unknown as Router, clock: power.clock, log })
-  await rig.run(engine.log.append(ordersAddress, [createEvent("a"), createEvent("b")]))
-  await rig.clock.advance(300_000)
+  await machine.run(engine.log.append(ordersAddress, [createEvent("a"), createEvent("b")]))
+  await machine.clock.advance(300_000)
   expect(log.lines).toEqual(["warn: routing is more than 30 s behind what is published"])
-  await rig.run(engine.log.trim(ordersAddress, { eventsMax: 0 }))
-  await rig.clock.advance(300_000)
+  await machine.run(engine.log.trim(ordersAddress, { eventsMax: 0 }))
+  await machine.clock.advance(300_000)
   expect(log.lines).toHaveLength(1)
   expect(log.infos).toContain("routing has caught up")
-  await rig.run(stop())
-  await rig.run(engine.close())
+  await machine.run(stop())
+  await machine.run(engine.close())
 })
 
 test("a trigger that reads its past for long is told of once, and ten of them at a time", async () => {

@@ -4,7 +4,7 @@ import { Event } from "../core/event.ts"
 import { destinationKinds } from "../destinations/index.ts"
 import { type Hub, startHub } from "../hub.ts"
 import { systemClock as clock, createSystemChance } from "../telemetry/clock.ts"
-import { createMemoryLog } from "../testing/rig.ts"
+import { createMemoryLog } from "../testing/memory-log.ts"
 import { type Answer, openTestApi, type TestApi } from "./api.fixture.ts"
 
 let api: TestApi

@@ -8,7 +8,8 @@ import type { StoredEvent } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
 import { Records } from "../deliver/records.ts"
 import { systemClock } from "../telemetry/clock.ts"
-import { createEvent, createRig, createTrigger, ordersAddress } from "../testing/rig.ts"
+import { createEvent, createTrigger, ordersAddress } from "../testing/samples.ts"
+import { createSimulatedMachine } from "../testing/simulated-machine.ts"
 import { callers, openTestApi, type TestApi } from "./api.fixture.ts"
 import { createApi } from "./api.ts"
 
@@ -134,29 +135,29 @@ test("what was never delivered is not resent", async () => {
 })
 
 test("what was made and ended a moment ago is open until that is written, and is not resent before", async () => {
-  const rig = createRig("resend", 1_000)
-  const { engine, power } = await rig.boot()
+  const machine = createSimulatedMachine("resend", 1_000)
+  const { engine, power } = await machine.boot()
   const server = await createApi({
-    ...{ engine, clock: power.clock, chance: rig.chance, kinds: new Map(), version: "" },
+    ...{ engine, clock: power.clock, chance: machine.chance, kinds: new Map(), version: "" },
     authorize: () => callers["Bearer admin"],
     stop: new AbortController().signal,
     topics: { autoCreate: true, dedupeWindowMs: 0 },
   })
   await server.ready()
-  await rig.run(engine.catalog.put("trigger/default/paid", createTrigger("paid", engine.log.oldest())))
-  const [appended] = await rig.run(engine.log.append(ordersAddress, [createEvent("1")]))
+  await machine.run(engine.catalog.put("trigger/default/paid", createTrigger("paid", engine.log.oldest())))
+  const [appended] = await machine.run(engine.log.append(ordersAddress, [createEvent("1")]))
   const { cursor } = appended!
-  const stored = (await rig.run(engine.log.get(cursor)))!
+  const stored = (await machine.run(engine.log.get(cursor)))!
   const names = { tenant: "default", trigger: "paid", incarnation: "", destination: "there", cursor }
   const delivery = { ...names, id: deliveryId(cursor, "paid", ""), fingerprint: fingerprintOf(stored) }
   const written = engine.queue.enqueue([delivery])
   const [lease] = await engine.queue.lease({ lane: "default/there", max: 1, leaseMs: 60_000 })
   const settled = engine.queue.end(lease!, { kind: "done" })
   const path = `/v1/events/${cursor}/deliveries/paid/resend`
-  const { status, detail } = (await rig.run(server.inject({ method: "POST", url: path }))).json()
+  const { status, detail } = (await machine.run(server.inject({ method: "POST", url: path }))).json()
   expect([status, detail]).toEqual([409, expect.stringMatching(/open already: it is leased/)])
-  await rig.run(Promise.all([written, settled]))
+  await machine.run(Promise.all([written, settled]))
   expect(await engine.queue.open(delivery)).toBeUndefined()
-  await rig.run(engine.close())
+  await machine.run(engine.close())
   await server.close()
 })

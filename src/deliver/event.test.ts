@@ -6,7 +6,7 @@ import { type Delivery, deliveryId } from "../core/delivery.ts"
 import { fingerprintOf } from "../core/fingerprint.ts"
 import type { RoutedAs } from "../core/routing.ts"
 import { Delivering, ok } from "../testing/delivering.ts"
-import { createEvent, ordersAddress } from "../testing/rig.ts"
+import { createEvent, ordersAddress } from "../testing/samples.ts"
 
 /** A hub with so many events on its log, all read from its disk, and a trigger `a`. */
 async function start(events: number) {
@@ -15,12 +15,12 @@ async function start(events: number) {
   const made = Array.from({ length: events }, (_, i) => createEvent(`e${i}`))
   const cursors: Cursor[] = []
   for (const event of made) {
-    const [appended] = await hub.rig.run(hub.engine.log.append(ordersAddress, [event]))
+    const [appended] = await hub.machine.run(hub.engine.log.append(ordersAddress, [event]))
     cursors.push(appended!.cursor)
   }
   const prints = made.map((event) => fingerprintOf({ address: ordersAddress, event }))
-  await hub.rig.run(hub.worker.stop())
-  await hub.rig.run(hub.engine.close())
+  await hub.machine.run(hub.worker.stop())
+  await hub.machine.run(hub.engine.close())
   hub.power.cut()
   await hub.boot()
   return { hub, cursors, prints }
@@ -32,7 +32,7 @@ function delivery(cursor: Cursor, rest: Partial<Delivery> = {}): Delivery {
 }
 
 async function owe(hub: Delivering, ...deliveries: readonly Delivery[]): Promise<void> {
-  await hub.rig.run(hub.engine.queue.enqueue(deliveries))
+  await hub.machine.run(hub.engine.queue.enqueue(deliveries))
   await hub.empty("a")
 }
 
@@ -48,9 +48,9 @@ describe("the event of a delivery", () => {
 
   it("is never sent when its bytes do not check: a dead letter names the place, and dies again when it is redriven", async () => {
     const { hub, cursors, prints } = await start(3)
-    const [segment] = hub.rig.disk.files().filter(({ name }) => name.endsWith(".segment"))
+    const [segment] = hub.machine.disk.files().filter(({ name }) => name.endsWith(".segment"))
     const at = Number.parseInt(cursors[1]!, 36)
-    hub.rig.disk.flipBit(segment!.name, at + 60, 2)
+    hub.machine.disk.flipBit(segment!.name, at + 60, 2)
     await owe(hub, ...cursors.map((cursor, i) => delivery(cursor, { fingerprint: prints[i]! })))
     expect(hub.sent.map(({ id }) => id)).toEqual([`${cursors[0]}.a`, `${cursors[2]}.a`])
     const [letter] = await hub.letters()
@@ -60,12 +60,12 @@ describe("the event of a delivery", () => {
       address: ordersAddress,
     })
     expect(await hub.records(deadLettersTopic)).toMatchObject([{ data: letter! }])
-    expect(await hub.rig.run(hub.engine.queue.redrive("default", letter!.id))).toBe(true)
+    expect(await hub.machine.run(hub.engine.queue.redrive("default", letter!.id))).toBe(true)
     await hub.empty("a")
     expect(hub.sentTo("a")).toBe(2)
     expect(await hub.letters()).toMatchObject([{ id: letter!.id, reason: "damaged" }])
     expect(hub.log.lines).toEqual(["error: a delivery's event is damaged"])
-    await hub.rig.run(hub.worker.stop())
+    await hub.machine.run(hub.worker.stop())
     expect(hub.log.lines.slice(1)).toEqual(["error: more deliveries of damaged events since: 1"])
   })
 
@@ -80,7 +80,7 @@ describe("the event of a delivery", () => {
   it("is not another tenant's, also where nothing more is known of it", async () => {
     const { hub } = await start(0)
     const address = { tenant: "other", topic: "orders" }
-    const [appended] = await hub.rig.run(hub.engine.log.append(address, [createEvent("secret")]))
+    const [appended] = await hub.machine.run(hub.engine.log.append(address, [createEvent("secret")]))
     await owe(hub, delivery(appended!.cursor))
     expect(hub.sent).toEqual([])
     expect(await hub.letters()).toMatchObject([{ reason: "damaged" }])
@@ -103,12 +103,12 @@ describe("the event of a delivery", () => {
 
   it("was dropped by the retention of the topic that it was on, whatever its trigger listens to now", async () => {
     const { hub, cursors } = await start(2)
-    await hub.rig.run(hub.engine.log.trim(ordersAddress, { eventsMax: 1 }))
+    await hub.machine.run(hub.engine.log.trim(ordersAddress, { eventsMax: 1 }))
     const after = hub.engine.log.oldest()
     const version = { topic: "orders", filters: [], destination: "a", updatedAt: 0 }
     const changed = { ...version, after: cursors[1]!, topic: "others" }
     const kept: RoutedAs = { of: "x", versions: [{ ...version, after }, changed] }
-    await hub.rig.run(hub.engine.catalog.put(routedAsKeys.of({ tenant: "default", id: "a" }), kept))
+    await hub.machine.run(hub.engine.catalog.put(routedAsKeys.of({ tenant: "default", id: "a" }), kept))
     await hub.trigger("a", { topic: "others" })
     await owe(hub, delivery(cursors[0]!))
     expect(await hub.letters()).toMatchObject([

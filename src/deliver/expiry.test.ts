@@ -1,7 +1,7 @@
 import { expect, it } from "vitest"
 import { deliveryId } from "../core/delivery.ts"
 import { Delivering, failed, ok } from "../testing/delivering.ts"
-import { createEvent, ordersAddress } from "../testing/rig.ts"
+import { createEvent, ordersAddress } from "../testing/samples.ts"
 
 const patient = { delaysMs: [1_000], jitter: 0, attemptsMax: 1_000, ageMaxMs: 86_400_000 }
 
@@ -10,7 +10,7 @@ async function owing(expirytime: (now: number) => string) {
   const hub = await Delivering.start()
   await hub.connect("a", () => failed, { retry: patient })
   const event = createEvent("e", { expirytime: expirytime(hub.power.clock.now()) })
-  const [stored] = await hub.rig.run(hub.engine.log.append(ordersAddress, [event]))
+  const [stored] = await hub.machine.run(hub.engine.log.append(ordersAddress, [event]))
   await hub.oweAt([stored!.cursor], "a")
   return { hub, id: deliveryId(stored!.cursor, "a", "") }
 }

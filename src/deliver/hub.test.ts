@@ -3,7 +3,7 @@ import type { Cursor } from "../core/cursor.ts"
 import type { Deliveries, Lease } from "../core/deliveries.ts"
 import { ClosedError, LeaseLostError, StorageFullError } from "../core/errors.ts"
 import { createSimulatedClock, runUntil } from "../testing/clock.ts"
-import { createMemoryLog } from "../testing/rig.ts"
+import { createMemoryLog } from "../testing/memory-log.ts"
 import { Gate } from "./hub.ts"
 
 const names = { tenant: "default", trigger: "t", incarnation: "", destination: "d" }

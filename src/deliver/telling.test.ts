@@ -3,7 +3,7 @@ import type { Cursor } from "../core/cursor.ts"
 import type { DeadLetter } from "../core/delivery.ts"
 import { createSimulatedClock } from "../testing/clock.ts"
 import { Delivering, failed, ok } from "../testing/delivering.ts"
-import { createMemoryLog } from "../testing/rig.ts"
+import { createMemoryLog } from "../testing/memory-log.ts"
 import { Telling } from "./telling.ts"
 
 function deliveryOf(trigger: string) {
@@ -64,7 +64,7 @@ it("says once that a destination is down, and why, however often it is probed, a
   const retry = { delaysMs: [1_000], jitter: 0, attemptsMax: 50, ageMaxMs: 86_400_000 }
   await hub.connect("a", () => ({ ...failed, detail: "503 Service Unavailable" }), { retry })
   await hub.owe(40, "a")
-  await hub.rig.clock.advance(120_000)
+  await hub.machine.clock.advance(120_000)
   hub.behaviours.set("a", () => ok)
   await hub.empty("a")
   expect(hub.log.lines).toEqual([
@@ -79,12 +79,12 @@ it("says once that a trigger is paused, and that a destination that is down was 
   const gone = { ...failed, permanent: true, gone: true, detail: "410 Gone" } as const
   await hub.connect("a", () => gone)
   await hub.owe(20, "a")
-  await hub.rig.clock.advance(5_000)
+  await hub.machine.clock.advance(5_000)
   const resumed = "what it owes waits until it is resumed"
   expect(hub.log.lines.splice(0)).toEqual([`warn: trigger a is paused, for a is gone: 410 Gone; ${resumed}`])
   await hub.connect("b", () => failed)
   await hub.owe(20, "b")
-  await hub.rig.until(() => hub.log.lines.length > 0)
+  await hub.machine.until(() => hub.log.lines.length > 0)
   hub.behaviours.set("b", () => ok)
   await hub.destination("b", { config: { to: "b", changed: true } })
   await hub.empty("b")
@@ -100,7 +100,7 @@ it("says anew that a destination is down after its lane was let go", async () =>
   await hub.owe(20, "a")
   await hub.empty("a")
   expect(downs()).toBe(1)
-  await hub.rig.clock.advance(900_000)
+  await hub.machine.clock.advance(900_000)
   expect(hub.log.infos).toEqual(["destination a, which was down, is asked no more: nothing waits for it"])
   await hub.owe(20, "a")
   await hub.empty("a")
@@ -112,13 +112,13 @@ it("says of a destination that was down and is deleted just that; one that comes
   const status = async () => (await hub.engine.queue.statusOf(["default/a"])).get("default/a")!.report!
   await hub.connect("a", () => failed)
   await hub.owe(20, "a")
-  await hub.rig.until(() => hub.log.lines.length > 0)
-  await hub.rig.run(hub.engine.catalog.delete("destination/default/a"))
-  await hub.rig.clock.advance(600_000)
+  await hub.machine.until(() => hub.log.lines.length > 0)
+  await hub.machine.run(hub.engine.catalog.delete("destination/default/a"))
+  await hub.machine.clock.advance(600_000)
   expect(hub.log.infos).toEqual(["destination a, which was down, was deleted"])
   hub.behaviours.set("a", () => ok)
   await hub.destination("a")
-  await hub.rig.clock.advance(1_000)
+  await hub.machine.clock.advance(1_000)
   expect(await status()).toMatchObject({ breaker: "closed", attempts: 0 })
   expect((await status()).lastError).toBeUndefined()
 })

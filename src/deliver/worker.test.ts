@@ -2,13 +2,14 @@ import { describe, expect, it } from "vitest"
 import { attemptsTopic, deadLettersTopic } from "../core/address.ts"
 import type { Outcome } from "../core/delivery.ts"
 import { type Behave, Delivering, failed, never, ok } from "../testing/delivering.ts"
-import { createEvent, createRig, ordersAddress } from "../testing/rig.ts"
+import { createEvent, ordersAddress } from "../testing/samples.ts"
+import { createSimulatedMachine } from "../testing/simulated-machine.ts"
 
 const once = { delaysMs: [], jitter: 0, attemptsMax: 1, ageMaxMs: 60_000 }
 
 describe("delivery", () => {
   it("sends what is due, tells of the attempt, and is done", async () => {
-    const hub = await Delivering.start({}, {}, createRig(1, 5))
+    const hub = await Delivering.start({}, {}, createSimulatedMachine(1, 5))
     await hub.connect("a", () => ({ kind: "delivered", detail: "204" }))
     const [cursor] = await hub.owe(1, "a")
     await hub.empty("a")
@@ -27,7 +28,7 @@ describe("delivery", () => {
     ])
     expect(attempt!.data).toEqual({
       ...{ delivery: `${cursor}.a`, trigger: "a", destination: "a", topic: "orders", cursor },
-      ...{ event: { id: "e0", source: "/rig", type: "order.created" } },
+      ...{ event: { id: "e0", source: "/shop", type: "order.created" } },
       ...{ number: 1, startedAt: expect.any(Number), durationMs: expect.any(Number) },
       ...{ outcome: { kind: "delivered", detail: "204" }, verdict: { kind: "done" } },
     })
@@ -39,10 +40,10 @@ describe("delivery", () => {
     const answer = Promise.withResolvers<Outcome>()
     await hub.connect("a", () => answer.promise, {}, { concurrency: 8 })
     await hub.owe(8, "a")
-    await hub.rig.until(() => hub.sentTo("a") === 8)
+    await hub.machine.until(() => hub.sentTo("a") === 8)
     await hub.destination("a", { concurrency: 1 })
     await hub.owe(8, "a")
-    await hub.rig.clock.advance(1_000)
+    await hub.machine.clock.advance(1_000)
     hub.behaviours.set("a", () => ok)
     answer.resolve(ok)
     await hub.empty("a")
@@ -64,7 +65,7 @@ describe("delivery", () => {
     const [letter] = await hub.letters()
     expect(letter).toMatchObject({ id: `${cursor}.a`, reason: "exhausted", attempts: 3, lastOutcome: failed })
     const [told] = await hub.records(deadLettersTopic)
-    expect(told!.data).toEqual({ ...letter, event: { id: "e0", source: "/rig", type: "order.created" } })
+    expect(told!.data).toEqual({ ...letter, event: { id: "e0", source: "/shop", type: "order.created" } })
     expect((await hub.records(attemptsTopic)).map(({ data }) => data.verdict)).toEqual([
       { kind: "retry", delayMs: 1_000 },
       { kind: "retry", delayMs: 5_000 },
@@ -72,7 +73,7 @@ describe("delivery", () => {
     ])
 
     hub.behaviours.set("a", () => ok)
-    expect(await hub.rig.run(hub.engine.queue.redrive("default", `${cursor}.a`))).toBe(true)
+    expect(await hub.machine.run(hub.engine.queue.redrive("default", `${cursor}.a`))).toBe(true)
     await hub.empty("a")
     expect(hub.sent.at(-1)).toMatchObject({ attempt: 4 })
     expect(await hub.letters()).toEqual([])
@@ -106,20 +107,20 @@ describe("delivery", () => {
     const slow: Behave = () => new Promise((resolve) => hub.power.clock.after(100, () => resolve(ok)))
     await hub.connect("a", slow, {}, { concurrency: 7 })
     await hub.owe(70, "a")
-    const start = hub.rig.clock.now()
+    const start = hub.machine.clock.now()
     await hub.empty("a")
     expect(hub.flying.get("a")!.max).toBe(7)
-    expect(hub.rig.clock.now() - start).toBeLessThan(1_100)
+    expect(hub.machine.clock.now() - start).toBeLessThan(1_100)
   })
 
   it("keeps to the destination's rate", async () => {
     const hub = await Delivering.start()
     await hub.connect("a", () => ok, {}, { ratePerSecond: 20 })
     await hub.owe(100, "a")
-    const start = hub.rig.clock.now()
+    const start = hub.machine.clock.now()
     await hub.empty("a")
-    expect(hub.rig.clock.now() - start).toBeGreaterThanOrEqual(4_800)
-    expect(hub.rig.clock.now() - start).toBeLessThan(5_500)
+    expect(hub.machine.clock.now() - start).toBeGreaterThanOrEqual(4_800)
+    expect(hub.machine.clock.now() - start).toBeLessThan(5_500)
   })
 
   it("keeps the lease of an attempt that takes longer than a lease", async () => {
@@ -142,8 +143,8 @@ describe("delivery", () => {
   it("says of an event that is gone that it is gone", async () => {
     const hub = await Delivering.start()
     await hub.connect("a", () => ok)
-    const cursors = await hub.rig.run(hub.engine.log.append(ordersAddress, [createEvent("1"), createEvent("2")]))
-    await hub.rig.run(hub.engine.log.trim(ordersAddress, { eventsMax: 0 }))
+    const cursors = await hub.machine.run(hub.engine.log.append(ordersAddress, [createEvent("1"), createEvent("2")]))
+    await hub.machine.run(hub.engine.log.trim(ordersAddress, { eventsMax: 0 }))
     await hub.oweAt([cursors[0]!.cursor], "a")
     await hub.empty("a")
     expect(hub.sent).toEqual([])
@@ -158,10 +159,10 @@ describe("delivery", () => {
     const hub = await Delivering.start({}, { recordLost: () => lost++ })
     // Once what it owes is written: the next write is the attempt's.
     const answer = (resolve: (outcome: Outcome) => void) => {
-      if (lost === 0) hub.rig.disk.failWrites(1)
+      if (lost === 0) hub.machine.disk.failWrites(1)
       resolve(ok)
     }
-    await hub.connect("a", () => new Promise<Outcome>((resolve) => hub.rig.clock.after(50, () => answer(resolve))))
+    await hub.connect("a", () => new Promise<Outcome>((resolve) => hub.machine.clock.after(50, () => answer(resolve))))
     await hub.owe(1, "a")
     await hub.empty("a")
     expect([hub.sentTo("a"), lost]).toEqual([1, 1])
@@ -175,7 +176,7 @@ describe("delivery", () => {
     const hub = await Delivering.start()
     await hub.connect("a", ({ delivery }) => ({ ...failed, permanent: delivery.trigger === "a" }), { retry: once })
     const address = { tenant: "default", topic: attemptsTopic, key: "1" }
-    const [appended] = await hub.rig.run(hub.engine.log.append(address, [createEvent("1")]))
+    const [appended] = await hub.machine.run(hub.engine.log.append(address, [createEvent("1")]))
     await hub.oweAt([appended!.cursor], "a")
     await hub.empty("a")
     expect(await hub.letters()).toHaveLength(1)
@@ -190,8 +191,8 @@ describe("stopping", () => {
     const slow: Behave = () => new Promise((resolve) => hub.power.clock.after(500, () => resolve(ok)))
     await hub.connect("a", slow, {}, { concurrency: 2 })
     await hub.owe(10, "a")
-    await hub.rig.until(() => hub.sentTo("a") === 2)
-    await hub.rig.run(hub.worker.stop())
+    await hub.machine.until(() => hub.sentTo("a") === 2)
+    await hub.machine.run(hub.worker.stop())
     expect(hub.sentTo("a")).toBe(2)
     expect(await hub.depth("a")).toBe(8)
     expect(hub.closed).toEqual(["a"])
@@ -204,10 +205,10 @@ describe("stopping", () => {
     await hub.connect("polite", (_, signal) => never(signal))
     await hub.connect("stubborn", () => new Promise<Outcome>(() => {}))
     await hub.owe(1, "polite", "stubborn")
-    await hub.rig.until(() => hub.sent.length === 2)
-    const start = hub.rig.clock.now()
-    await hub.rig.run(hub.worker.stop())
-    expect(hub.rig.clock.now() - start).toBeLessThan(5_000)
+    await hub.machine.until(() => hub.sent.length === 2)
+    const start = hub.machine.clock.now()
+    await hub.machine.run(hub.worker.stop())
+    expect(hub.machine.clock.now() - start).toBeLessThan(5_000)
     expect(await hub.records(attemptsTopic)).toEqual([])
     for (const lane of ["default/polite", "default/stubborn"]) {
       expect(await hub.engine.queue.lease({ lane, max: 1, leaseMs: 1_000 })).toMatchObject([{ attempt: 1 }])
@@ -218,7 +219,7 @@ describe("stopping", () => {
     const hub = await Delivering.start()
     await hub.connect("a", () => ok, {}, { concurrency: 3 })
     await hub.owe(50, "a")
-    await hub.rig.until(() => hub.sentTo("a") >= 20)
+    await hub.machine.until(() => hub.sentTo("a") >= 20)
     hub.power.cut()
     await hub.boot()
     await hub.empty("a")

@@ -2,7 +2,7 @@ import { expect, test } from "vitest"
 import type { Cursor } from "../core/cursor.ts"
 import { Event } from "../core/event.ts"
 import { compareWritten, numberFilters, numberTexts } from "../filters/numbers.fixture.ts"
-import { createTrigger } from "../testing/rig.ts"
+import { createTrigger } from "../testing/samples.ts"
 import { createMatcher } from "./matcher.ts"
 
 const triggers = numberFilters.map(({ filters }, at) => {

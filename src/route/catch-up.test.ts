@@ -2,14 +2,16 @@ import { expect, it } from "vitest"
 import type { Cursor } from "../core/cursor.ts"
 import { Troubles } from "../core/troubles.ts"
 import { createMatcher } from "../match/matcher.ts"
-import { createEvent, createMemoryLog, createRig, createTrigger, ordersAddress } from "../testing/rig.ts"
+import { createMemoryLog } from "../testing/memory-log.ts"
+import { createEvent, createTrigger, ordersAddress } from "../testing/samples.ts"
+import { createSimulatedMachine } from "../testing/simulated-machine.ts"
 import { type CatchUp, readTowards } from "./catch-up.ts"
 
 it("stops where it is told to, and goes on from exactly there", async () => {
-  const rig = createRig()
-  const { engine, power } = await rig.boot()
+  const machine = createSimulatedMachine()
+  const { engine, power } = await machine.boot()
   const events = Array.from({ length: 40 }, (_, n) => createEvent(String(n)))
-  const cursors = (await rig.run(engine.log.append(ordersAddress, events))).map(({ cursor }) => cursor)
+  const cursors = (await machine.run(engine.log.append(ordersAddress, events))).map(({ cursor }) => cursor)
   const trigger = createTrigger("t", engine.log.oldest())
   const matcher = createMatcher()
   matcher.set(trigger)
@@ -24,7 +26,7 @@ it("stops where it is told to, and goes on from exactly there", async () => {
     stop: new AbortController().signal,
   }
   const read = (until: Cursor, batchesMax: number) =>
-    rig.run(readTowards(catchUp, until, { batchMax: 4, batchesMax }, { engine, retrying }))
+    machine.run(readTowards(catchUp, until, { batchMax: 4, batchesMax }, { engine, retrying }))
   const routed = () => engine.queue.depth("default/there")
 
   expect(await read(cursors[9]!, 1)).toBe(false)

@@ -9,8 +9,10 @@ import type { Filter, Trigger } from "../core/resources.ts"
 import { type RoutedAs, type RoutedVersion, versionFor } from "../core/routing.ts"
 import { Troubles } from "../core/troubles.ts"
 import { createSimulatedClock } from "../testing/clock.ts"
+import { createMemoryLog } from "../testing/memory-log.ts"
 import type { Power } from "../testing/power.ts"
-import { createEvent, createMemoryLog, createRig, createTrigger, ordersAddress, type Rig } from "../testing/rig.ts"
+import { createEvent, createTrigger, ordersAddress } from "../testing/samples.ts"
+import { createSimulatedMachine, type SimulatedMachine } from "../testing/simulated-machine.ts"
 import { Histories } from "./histories.ts"
 import { StoppedError } from "./persist.ts"
 import { type Router, startRouter } from "./router.ts"
@@ -19,7 +21,7 @@ const only = (type: string): Filter[] => [{ exact: { type } }]
 
 /** A hub that only routes one trigger, `t`. */
 class Hub {
-  readonly rig: Rig = createRig()
+  readonly machine: SimulatedMachine = createSimulatedMachine()
   engine!: Engine
   power!: Power
   router!: Router
@@ -32,7 +34,7 @@ class Hub {
   }
 
   async boot(): Promise<void> {
-    const { power, engine } = await this.rig.boot()
+    const { power, engine } = await this.machine.boot()
     this.power = power
     this.engine = engine
     // So small that a past of a few events takes many steps.
@@ -43,22 +45,22 @@ class Hub {
 
   async publish(type: string): Promise<Cursor> {
     const event = createEvent(`e${this.#events++}`, { type })
-    const [appended] = await this.rig.run(this.engine.log.append(ordersAddress, [event]))
+    const [appended] = await this.machine.run(this.engine.log.append(ordersAddress, [event]))
     return appended!.cursor
   }
 
   async put(trigger: Trigger): Promise<void> {
-    await this.rig.run(this.engine.catalog.put("trigger/default/t", trigger))
+    await this.machine.run(this.engine.catalog.put("trigger/default/t", trigger))
   }
 
   async delete(): Promise<void> {
-    await this.rig.run(this.engine.catalog.delete("trigger/default/t"))
+    await this.machine.run(this.engine.catalog.delete("trigger/default/t"))
   }
 
   async settle(): Promise<void> {
-    await this.rig.clock.advance(3_000)
-    await this.rig.until(() => this.router.catching() === 0)
-    await this.rig.clock.advance(3_000)
+    await this.machine.clock.advance(3_000)
+    await this.machine.until(() => this.router.catching() === 0)
+    await this.machine.clock.advance(3_000)
   }
 
   async kept(): Promise<RoutedAs | undefined> {
@@ -80,7 +82,7 @@ class Hub {
   /** Takes so many steps of time, then dies and begins anew. */
   async crashAfter(steps: number): Promise<void> {
     for (let n = 0; n < steps; n++) {
-      this.rig.clock.step()
+      this.machine.clock.step()
       await new Promise((resolve) => setImmediate(resolve))
     }
     this.power.cut()
@@ -142,7 +144,7 @@ describe("how a trigger was", () => {
     const between = await hub.publish("a")
     await hub.settle()
     expect(await hub.kept()).toMatchObject({ removedAt: expect.any(Number), versions: [{ until: expect.any(String) }] })
-    const again = { ...trigger, createdAt: hub.rig.clock.now(), from: await hub.engine.log.head() }
+    const again = { ...trigger, createdAt: hub.machine.clock.now(), from: await hub.engine.log.head() }
     await hub.put(again)
     const late = await hub.publish("a")
     await hub.settle()
@@ -152,17 +154,17 @@ describe("how a trigger was", () => {
       undefined,
       expect.objectContaining({ after: again.from }),
     ])
-    await hub.rig.run(hub.router.stop())
+    await hub.machine.run(hub.router.stop())
     await hub.delete()
-    await hub.rig.run(hub.engine.close())
+    await hub.machine.run(hub.engine.close())
     await hub.boot()
     await hub.settle()
     const afterIts = await hub.publish("a")
     expect(await hub.version(late)).toMatchObject({ after: again.from, until: expect.any(String) })
     expect(await hub.version(afterIts)).toBeUndefined()
-    await hub.rig.run(hub.router.stop())
+    await hub.machine.run(hub.router.stop())
     await hub.put({ ...again, createdAt: again.createdAt + 1, from: hub.engine.log.oldest() })
-    await hub.rig.run(hub.engine.close())
+    await hub.machine.run(hub.engine.close())
     await hub.boot()
     await hub.settle()
     expect(await hub.version(judged)).toMatchObject({ after: hub.engine.log.oldest() })
@@ -175,15 +177,15 @@ describe("how a trigger was", () => {
     await hub.settle()
     await hub.delete()
     await hub.settle()
-    await hub.rig.run(hub.router.stop())
-    await hub.rig.run(hub.engine.close())
-    await hub.rig.clock.advance(6 * 86_400_000)
+    await hub.machine.run(hub.router.stop())
+    await hub.machine.run(hub.engine.close())
+    await hub.machine.clock.advance(6 * 86_400_000)
     await hub.boot()
     await hub.settle()
     expect(await hub.kept()).toBeDefined()
-    await hub.rig.run(hub.router.stop())
-    await hub.rig.run(hub.engine.close())
-    await hub.rig.clock.advance(86_400_000)
+    await hub.machine.run(hub.router.stop())
+    await hub.machine.run(hub.engine.close())
+    await hub.machine.clock.advance(86_400_000)
     await hub.boot()
     await hub.settle()
     expect(await hub.kept()).toBeUndefined()
@@ -215,7 +217,7 @@ describe("how a trigger was", () => {
       await hub.settle()
       const passed = [await hub.publish("b"), await hub.publish("b")]
       // Less than it takes until the position is saved by itself.
-      await hub.rig.clock.advance(100)
+      await hub.machine.clock.advance(100)
       await hub.put({ ...trigger, filters: only("b") })
       await hub.crashAfter(steps)
       await hub.settle()
@@ -232,7 +234,7 @@ describe("how a trigger was", () => {
       const trigger = createTrigger("t", hub.engine.log.oldest(), { filters: only("a") })
       const put = (change: Partial<Trigger>) => hub.engine.catalog.put("trigger/default/t", { ...trigger, ...change })
       // The second is there when the router has only just begun to read for the first.
-      await hub.rig.run(put({}).then(() => put({ filters: only("b") })))
+      await hub.machine.run(put({}).then(() => put({ filters: only("b") })))
       await hub.crashAfter(steps)
       await hub.settle()
       await expectRight(hub, past)

@@ -3,7 +3,7 @@ import type { Clock } from "../core/clock.ts"
 import type { Cursor } from "../core/cursor.ts"
 import { Event } from "../core/event.ts"
 import { createMatcher } from "../match/matcher.ts"
-import { createTrigger, ordersAddress } from "../testing/rig.ts"
+import { createTrigger, ordersAddress } from "../testing/samples.ts"
 import { Pace, turnSteps } from "./pace.ts"
 import { StoppedError } from "./persist.ts"
 

@@ -2,7 +2,7 @@ import { expect, it } from "vitest"
 import { StorageError, StorageFullError } from "../core/errors.ts"
 import { Troubles } from "../core/troubles.ts"
 import { createSimulatedClock, quiesce, runUntil } from "../testing/clock.ts"
-import { createMemoryLog } from "../testing/rig.ts"
+import { createMemoryLog } from "../testing/memory-log.ts"
 import { persist, StoppedError } from "./persist.ts"
 
 it("tries what the engine refuses until it takes it, ever more slowly", async () => {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
 import type { Cursor } from "../core/cursor.ts"
-import { createTrigger } from "../testing/rig.ts"
+import { createTrigger } from "../testing/samples.ts"
 import { RestingTriggers } from "./resting.ts"
 
 test("the log has one line when a trigger begins to rest, another where the reason is another, and one when it goes on", () => {

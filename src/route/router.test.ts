@@ -4,31 +4,33 @@ import { deliveryId } from "../core/delivery.ts"
 import type { Engine } from "../core/engine.ts"
 import { fingerprintOf } from "../core/fingerprint.ts"
 import type { Trigger } from "../core/resources.ts"
+import { createMemoryLog } from "../testing/memory-log.ts"
 import type { Power } from "../testing/power.ts"
-import { createEvent, createMemoryLog, createRig, createTrigger, ordersAddress, type Rig } from "../testing/rig.ts"
+import { createEvent, createTrigger, ordersAddress } from "../testing/samples.ts"
+import { createSimulatedMachine, type SimulatedMachine } from "../testing/simulated-machine.ts"
 import { type Router, startRouter } from "./router.ts"
 
 /** A hub that only routes, and what it has routed. */
 class Routing {
-  readonly rig: Rig
+  readonly machine: SimulatedMachine
   readonly log = createMemoryLog()
   engine!: Engine
   power!: Power
   router!: Router
   #events = 0
 
-  private constructor(rig: Rig) {
-    this.rig = rig
+  private constructor(machine: SimulatedMachine) {
+    this.machine = machine
   }
 
   static async start(): Promise<Routing> {
-    const routing = new Routing(createRig())
+    const routing = new Routing(createSimulatedMachine())
     await routing.boot()
     return routing
   }
 
   async boot(): Promise<void> {
-    const { power, engine } = await this.rig.boot()
+    const { power, engine } = await this.machine.boot()
     this.power = power
     this.engine = engine
     this.router = startRouter({ engine, clock: power.clock, log: this.log })
@@ -37,8 +39,8 @@ class Routing {
 
   /** Ends the process in good order, and starts another. */
   async restart(): Promise<void> {
-    await this.rig.run(this.router.stop())
-    await this.rig.run(this.engine.close())
+    await this.machine.run(this.router.stop())
+    await this.machine.run(this.engine.close())
     this.power.cut()
     await this.boot()
   }
@@ -50,16 +52,16 @@ class Routing {
 
   async publish(count: number, type = "order.created", topic = "orders"): Promise<Cursor[]> {
     const events = Array.from({ length: count }, () => createEvent(`e${this.#events++}`, { type }))
-    const appended = await this.rig.run(this.engine.log.append({ ...ordersAddress, topic }, events))
+    const appended = await this.machine.run(this.engine.log.append({ ...ordersAddress, topic }, events))
     return appended.map(({ cursor }) => cursor)
   }
 
   async put(trigger: Trigger): Promise<void> {
-    await this.rig.run(this.engine.catalog.put(`trigger/${trigger.tenant}/${trigger.id}`, trigger))
+    await this.machine.run(this.engine.catalog.put(`trigger/${trigger.tenant}/${trigger.id}`, trigger))
   }
 
   async delete(id: string): Promise<void> {
-    await this.rig.run(this.engine.catalog.delete(`trigger/default/${id}`))
+    await this.machine.run(this.engine.catalog.delete(`trigger/default/${id}`))
   }
 
   /** Waits until nothing more is routed, then answers what was: delivery ids, and takes them as done. */
@@ -68,11 +70,11 @@ class Routing {
     const ids: string[] = []
     for (const lane of ["default/there", "default/elsewhere"]) {
       for (;;) {
-        const leases = await this.rig.run(this.engine.queue.lease({ lane, max: 100, leaseMs: 60_000 }))
+        const leases = await this.machine.run(this.engine.queue.lease({ lane, max: 100, leaseMs: 60_000 }))
         if (leases.length === 0) break
         for (const lease of leases) {
           ids.push(lease.delivery.id)
-          await this.rig.run(this.engine.queue.end(lease, { kind: "done" }))
+          await this.machine.run(this.engine.queue.end(lease, { kind: "done" }))
         }
       }
     }
@@ -80,9 +82,9 @@ class Routing {
   }
 
   async settle(): Promise<void> {
-    await this.rig.clock.advance(2_000)
-    await this.rig.until(() => this.router.catching() === 0)
-    await this.rig.clock.advance(2_000)
+    await this.machine.clock.advance(2_000)
+    await this.machine.until(() => this.router.catching() === 0)
+    await this.machine.clock.advance(2_000)
   }
 }
 
@@ -108,8 +110,8 @@ describe("the router", () => {
   it("starts a trigger anywhere in the past, and goes on from there", async () => {
     const hub = await Routing.start()
     const early = await hub.publish(3)
-    await hub.rig.clock.advance(10_000)
-    const time = hub.rig.clock.now()
+    await hub.machine.clock.advance(10_000)
+    const time = hub.machine.clock.now()
     const late = await hub.publish(3)
     await hub.settle()
     await hub.put(createTrigger("oldest", hub.engine.log.oldest()))
@@ -194,7 +196,7 @@ describe("the router", () => {
     await hub.delete("one")
     await hub.settle()
     expect(await hub.engine.queue.depth("default/there")).toBe(3)
-    await hub.rig.run(hub.router.stop())
+    await hub.machine.run(hub.router.stop())
     await hub.delete("two")
     await hub.restart()
     expect(await hub.routed()).toEqual([])
@@ -208,9 +210,9 @@ describe("the router", () => {
     await hub.settle()
     await hub.put(createTrigger("t", hub.engine.log.oldest()))
     await hub.settle()
-    await hub.rig.run(hub.router.stop())
+    await hub.machine.run(hub.router.stop())
     await hub.delete("t")
-    const again = createTrigger("t", await hub.engine.log.head(), { createdAt: hub.rig.clock.now() })
+    const again = createTrigger("t", await hub.engine.log.head(), { createdAt: hub.machine.clock.now() })
     await hub.put(again)
     await hub.restart()
     const after = await hub.publish(1)
@@ -228,15 +230,15 @@ describe("the router", () => {
     const make = (incarnation: string) => hub.put(createTrigger("t", log.oldest(), { incarnation }))
     await make("i1")
     await hub.settle()
-    const [first, second] = await hub.rig.run(queue.lease({ lane: "default/there", max: 9, leaseMs: 60_000 }))
+    const [first, second] = await hub.machine.run(queue.lease({ lane: "default/there", max: 9, leaseMs: 60_000 }))
     const fingerprint = fingerprintOf((await hub.engine.log.get(dead!))!)
     expect(first!.delivery).toMatchObject({ incarnation: "i1", cursor: dead, fingerprint })
     const lastOutcome = { kind: "failed", detail: "404", permanent: true } as const
     const death = { reason: "permanent", attempts: 1, diedAt: 0, lastOutcome } as const
-    await hub.rig.run(
+    await hub.machine.run(
       queue.end(first!, { kind: "dead", letter: { ...first!.delivery, ...death, address: ordersAddress } }),
     )
-    await hub.rig.run(queue.end(second!, { kind: "done" }))
+    await hub.machine.run(queue.end(second!, { kind: "done" }))
     await hub.delete("t")
     await make("i2")
     expect(await hub.routed()).toEqual([deliveryId(dead!, "t", "i2"), deliveryId(done!, "t", "i2")])
@@ -253,7 +255,7 @@ describe("the router", () => {
     const partitionOf = log.partitionOf.bind(log)
     log.partitionOf = (address) => (address.topic === "others" ? 1 : partitionOf(address))
     const anothers = { of: "i2", partition: 1 }
-    await hub.rig.run(hub.engine.catalog.put("routing/default/t", anothers))
+    await hub.machine.run(hub.engine.catalog.put("routing/default/t", anothers))
     // As it comes by where the deletion between was not seen.
     await hub.put(createTrigger("t", await log.head(), { topic: "others", incarnation: "i2" }))
     await hub.settle()
@@ -280,18 +282,18 @@ describe("the router", () => {
     const hub = await Routing.start()
     await hub.settle()
     await hub.publish(1, "x", "unmatched")
-    await hub.rig.clock.advance(10)
+    await hub.machine.clock.advance(10)
     const saved = await hub.engine.queue.position("router")
     expect(saved).toBe(await hub.engine.log.head())
     await hub.publish(1, "x", "unmatched")
-    await hub.rig.clock.advance(50)
+    await hub.machine.clock.advance(50)
     expect(await hub.engine.queue.position("router")).toBe(saved)
     // When nothing more comes it is saved all the same, for others to know what has been judged.
-    await hub.rig.clock.advance(1_010)
+    await hub.machine.clock.advance(1_010)
     expect(await hub.engine.queue.position("router")).toBe(await hub.engine.log.head())
     await hub.publish(1, "x", "unmatched")
-    await hub.rig.clock.advance(50)
-    await hub.rig.run(hub.router.stop())
+    await hub.machine.clock.advance(50)
+    await hub.machine.run(hub.router.stop())
     expect(await hub.engine.queue.position("router")).toBe(await hub.engine.log.head())
   })
 

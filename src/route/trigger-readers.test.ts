@@ -9,8 +9,10 @@ import { LeaseLostError } from "../core/errors.ts"
 import type { Trigger } from "../core/resources.ts"
 import { type RoutedAs, versionFor } from "../core/routing.ts"
 import { compileFilters } from "../filters/index.ts"
+import { createMemoryLog } from "../testing/memory-log.ts"
 import type { Power } from "../testing/power.ts"
-import { createEvent, createMemoryLog, createRig, createTrigger, ordersAddress, type Rig } from "../testing/rig.ts"
+import { createEvent, createTrigger, ordersAddress } from "../testing/samples.ts"
+import { createSimulatedMachine, type SimulatedMachine } from "../testing/simulated-machine.ts"
 import { type Router, startRouter } from "./router.ts"
 
 /*
@@ -33,7 +35,7 @@ interface Life {
 }
 
 interface World {
-  readonly rig: Rig
+  readonly machine: SimulatedMachine
   engine: Engine
   power: Power
   router: Router
@@ -51,7 +53,7 @@ interface World {
 type Command = (world: World) => Promise<void>
 
 async function boot(world: World): Promise<void> {
-  const { power, engine } = await world.rig.boot()
+  const { power, engine } = await world.machine.boot()
   // So small that a few events take many steps.
   const limits = { enqueueMax: 2, catchUpReadersMax: 1, catchUpBatchMax: 2, catchUpBatchesMax: 1 }
   const router = startRouter({ engine, clock: power.clock, log: createMemoryLog(), limits })
@@ -63,7 +65,7 @@ async function publish(world: World, count: number): Promise<void> {
   for (let n = 0; n < count; n++) {
     const type = types[world.events.length % 2]!
     const event = createEvent(`e${world.events.length}`, { type })
-    const [appended] = await world.rig.run(world.engine.log.append(ordersAddress, [event]))
+    const [appended] = await world.machine.run(world.engine.log.append(ordersAddress, [event]))
     world.events.push({ cursor: appended!.cursor, type })
   }
 }
@@ -71,18 +73,20 @@ async function publish(world: World, count: number): Promise<void> {
 /** Half of what is due is over, for good; what was dropped meanwhile is nobody's any more. */
 async function deliver(world: World, how: "done" | "dead"): Promise<void> {
   const { queue } = world.engine
-  const leases: readonly Lease[] = await world.rig.run(queue.lease({ lane: "default/there", max: 50, leaseMs: 1_000 }))
+  const leases: readonly Lease[] = await world.machine.run(
+    queue.lease({ lane: "default/there", max: 50, leaseMs: 1_000 }),
+  )
   const half = Math.ceil(leases.length / 2)
   for (const lease of leases) check(world, lease.delivery.id)
   const end = (lease: Lease) =>
     how === "done"
       ? queue.end(lease, { kind: "done" })
       : queue.end(lease, { kind: "dead", letter: { ...lease.delivery, ...death } })
-  const ended = await world.rig.run(Promise.all(leases.slice(0, half).map((lease) => kept(lease, end(lease)))))
+  const ended = await world.machine.run(Promise.all(leases.slice(0, half).map((lease) => kept(lease, end(lease)))))
   // The catalog's writes are durable, and come after.
-  await world.rig.run(world.engine.catalog.put("mark", 0))
+  await world.machine.run(world.engine.catalog.put("mark", 0))
   for (const id of ended) if (id !== undefined) world[how === "done" ? "over" : "dead"].add(id)
-  await world.rig.run(
+  await world.machine.run(
     Promise.all(leases.slice(half).map((lease) => kept(lease, queue.end(lease, { kind: "release", delayMs: 0 })))),
   )
 }
@@ -98,10 +102,10 @@ const death = {
 /** Puts back the dead letters of the triggers that are there. */
 async function redrive(world: World): Promise<void> {
   for (const id of [...world.dead].filter((id) => lifeOf(world, id))) {
-    if (!(await world.rig.run(world.engine.queue.redrive("default", id)))) world.failures.push(`${id} is no letter`)
+    if (!(await world.machine.run(world.engine.queue.redrive("default", id)))) world.failures.push(`${id} is no letter`)
     world.dead.delete(id)
   }
-  await world.rig.run(world.engine.catalog.put("mark", 0))
+  await world.machine.run(world.engine.catalog.put("mark", 0))
 }
 
 async function kept(lease: Lease, end: Promise<void>): Promise<string | undefined> {
@@ -137,7 +141,7 @@ async function resume(world: World, life: Life): Promise<void> {
 async function put(world: World, life: Life, change: Partial<Trigger>): Promise<void> {
   life.trigger = { ...life.trigger, ...change }
   const key = `trigger/default/${life.trigger.id}`
-  await world.rig.run(world.engine.catalog.put(key, life.trigger))
+  await world.machine.run(world.engine.catalog.put(key, life.trigger))
 }
 
 const filtersOf = (type: string | undefined) => (type === undefined ? [] : [{ exact: { type } }])
@@ -180,7 +184,7 @@ const commands = {
       const life = world.lives.get(id)
       if (!life) return
       world.lives.delete(id)
-      await world.rig.run(world.engine.catalog.delete(`trigger/default/${life.trigger.id}`))
+      await world.machine.run(world.engine.catalog.delete(`trigger/default/${life.trigger.id}`))
     }
   },
   publish: (count: number): Command => {
@@ -191,12 +195,12 @@ const commands = {
   },
   redrive: (): Command => redrive,
   pass: (ms: number): Command => {
-    return (world) => world.rig.clock.advance(ms)
+    return (world) => world.machine.clock.advance(ms)
   },
   crash: (steps: number): Command => {
     return async (world) => {
       for (let n = 0; n < steps; n++) {
-        world.rig.clock.step()
+        world.machine.clock.step()
         await new Promise((resolve) => setImmediate(resolve))
       }
       world.power.cut()
@@ -205,8 +209,8 @@ const commands = {
   },
   restart: (): Command => {
     return async (world) => {
-      await world.rig.run(world.router.stop())
-      await world.rig.run(world.engine.close())
+      await world.machine.run(world.router.stop())
+      await world.machine.run(world.engine.close())
       world.power.cut()
       await boot(world)
     }
@@ -253,12 +257,12 @@ function named(name: keyof typeof commands, args: fc.Arbitrary<unknown[]>): fc.A
 async function finish(world: World): Promise<void> {
   for (const life of world.lives.values()) await resume(world, life)
   await publish(world, 2)
-  await world.rig.clock.advance(3_000)
-  await world.rig.until(() => world.router.catching() === 0)
-  await world.rig.clock.advance(3_000)
+  await world.machine.clock.advance(3_000)
+  await world.machine.until(() => world.router.catching() === 0)
+  await world.machine.clock.advance(3_000)
   const open = new Set<string>()
   for (;;) {
-    const leases = await world.rig.run(
+    const leases = await world.machine.run(
       world.engine.queue.lease({ lane: "default/there", max: 1_000, leaseMs: 100_000_000 }),
     )
     if (leases.length === 0) break
@@ -284,7 +288,7 @@ it("routes each event exactly once, whatever happens to triggers and processes",
   await fc.assert(
     fc.asyncProperty(fc.integer(), fc.array(command, { minLength: 5, maxLength: 40 }), async (seed, commands) => {
       const world: World = {
-        rig: createRig(seed),
+        machine: createSimulatedMachine(seed),
         events: [],
         lives: new Map(),
         made: 0,

@@ -7,16 +7,10 @@ import type { StoredEvent } from "../core/log.ts"
 import type { Destination, Trigger } from "../core/resources.ts"
 import type { DeliveryLimits, DeliveryObserver } from "../deliver/hub.ts"
 import { type DeliveryWorker, startDelivery } from "../deliver/worker.ts"
+import { createMemoryLog } from "./memory-log.ts"
 import type { Power } from "./power.ts"
-import {
-  createDestination,
-  createEvent,
-  createMemoryLog,
-  createRig,
-  createTrigger,
-  ordersAddress,
-  type Rig,
-} from "./rig.ts"
+import { createDestination, createEvent, createTrigger, ordersAddress } from "./samples.ts"
+import { createSimulatedMachine, type SimulatedMachine } from "./simulated-machine.ts"
 
 /** What a destination that lives in a test does. */
 export type Behave = (dispatch: Dispatch, signal: AbortSignal) => Outcome | Promise<Outcome>
@@ -31,7 +25,7 @@ export const never = (signal: AbortSignal) =>
 
 /** A hub that only delivers, to destinations that live in the test. */
 export class Delivering {
-  readonly rig: Rig
+  readonly machine: SimulatedMachine
   readonly log = createMemoryLog()
   readonly behaviours = new Map<string, Behave>()
   readonly sent: { readonly to: string; readonly id: string; readonly attempt: number; readonly at: number }[] = []
@@ -45,27 +39,27 @@ export class Delivering {
   readonly flying = new Map<string, { now: number; max: number }>()
   #events = 0
 
-  private constructor(rig: Rig) {
-    this.rig = rig
+  private constructor(machine: SimulatedMachine) {
+    this.machine = machine
   }
 
   static async start(
     limits: Partial<DeliveryLimits> = {},
     observe: DeliveryObserver = {},
-    rig = createRig(),
+    machine = createSimulatedMachine(),
   ): Promise<Delivering> {
-    const hub = new Delivering(rig)
+    const hub = new Delivering(machine)
     hub.observe = observe
     await hub.boot(limits)
     return hub
   }
 
   async boot(limits: Partial<DeliveryLimits> = {}): Promise<void> {
-    const { engine, power } = await this.rig.boot()
+    const { engine, power } = await this.machine.boot()
     this.engine = engine
     this.power = power
     this.worker = startDelivery({
-      ...{ engine, clock: power.clock, chance: this.rig.chance, log: this.log, observe: this.observe, limits },
+      ...{ engine, clock: power.clock, chance: this.machine.chance, log: this.log, observe: this.observe, limits },
       kinds: new Map([["test", this.#kind()]]),
       publish: async () => {},
     })
@@ -112,18 +106,18 @@ export class Delivering {
 
   async destination(name: string, rest: Partial<Destination> = {}): Promise<void> {
     const value = createDestination(name, { config: { to: name }, ...rest })
-    await this.rig.run(this.engine.catalog.put(destinationKeys.of({ tenant: "default", id: name }), value))
+    await this.machine.run(this.engine.catalog.put(destinationKeys.of({ tenant: "default", id: name }), value))
   }
 
   async trigger(name: string, rest: Partial<Trigger> = {}): Promise<void> {
     const value = createTrigger(name, this.engine.log.oldest(), { destination: name, ...rest })
-    await this.rig.run(this.engine.catalog.put(triggerKeys.of({ tenant: "default", id: name }), value))
+    await this.machine.run(this.engine.catalog.put(triggerKeys.of({ tenant: "default", id: name }), value))
   }
 
   /** Publishes events and owes each to these triggers. */
   async owe(count: number, ...names: string[]): Promise<Cursor[]> {
     const events = Array.from({ length: count }, () => createEvent(`e${this.#events++}`))
-    const cursors = (await this.rig.run(this.engine.log.append(ordersAddress, events))).map(({ cursor }) => cursor)
+    const cursors = (await this.machine.run(this.engine.log.append(ordersAddress, events))).map(({ cursor }) => cursor)
     await this.oweAt(cursors, ...names)
     return cursors
   }
@@ -135,7 +129,7 @@ export class Delivering {
         return { id, tenant: "default", trigger: name, incarnation: "", destination: name, cursor, fingerprint: 0 }
       }),
     )
-    await this.rig.run(this.engine.queue.enqueue(deliveries))
+    await this.machine.run(this.engine.queue.enqueue(deliveries))
   }
 
   sentTo(name: string): number {
@@ -148,7 +142,7 @@ export class Delivering {
 
   /** Moves time on until nothing is owed to it any more. */
   empty(name: string): Promise<void> {
-    return this.rig.until(async () => (await this.depth(name)) === 0)
+    return this.machine.until(async () => (await this.depth(name)) === 0)
   }
 
   async records(topic: string): Promise<{ readonly stored: StoredEvent; readonly data: Record<string, unknown> }[]> {
@@ -160,7 +154,7 @@ export class Delivering {
         }
       }
     }
-    await this.rig.run(read())
+    await this.machine.run(read())
     return records
   }
 

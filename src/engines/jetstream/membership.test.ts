@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
 import { createSimulatedClock } from "../../testing/clock.ts"
-import { createMemoryLog } from "../../testing/rig.ts"
+import { createMemoryLog } from "../../testing/memory-log.ts"
 import type { Bucket } from "./bucket.ts"
 import { Membership, membershipTimes } from "./membership.ts"
 
