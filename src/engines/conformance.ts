@@ -5,7 +5,7 @@ import { catalogConformance } from "./conformance/catalog.ts"
 import type { Exemptions, Harness } from "./conformance/harness.ts"
 import { logConformance } from "./conformance/log.ts"
 import { queueConformance } from "./conformance/queue.ts"
-import type { QueueBed } from "./conformance/queue-fixture.ts"
+import type { QueueUnderTest } from "./conformance/queue-fixture.ts"
 
 export type EngineHarness = Harness<Engine>
 
@@ -17,10 +17,10 @@ export function engineConformance(name: string, make: () => Promise<EngineHarnes
 }
 
 /** A queue's places in the log are those of events that the same engine stores. */
-function queueHarness(harness: EngineHarness): Harness<QueueBed> {
+function queueHarness(harness: EngineHarness): Harness<QueueUnderTest> {
   let engine: Engine
   let named = 0
-  const bed = (opened: Engine): QueueBed => {
+  const tested = (opened: Engine): QueueUnderTest => {
     engine = opened
     return { queue: opened.queue, cursors }
   }
@@ -32,9 +32,9 @@ function queueHarness(harness: EngineHarness): Harness<QueueBed> {
     return appended.map((one) => one.cursor)
   }
   return {
-    open: async () => bed(await harness.open()),
+    open: async () => tested(await harness.open()),
     elapse: (ms) => harness.elapse(ms),
-    crash: async () => bed(await harness.crash(engine)),
+    crash: async () => tested(await harness.crash(engine)),
     dispose: () => harness.dispose(),
   }
 }

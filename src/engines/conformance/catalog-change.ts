@@ -1,11 +1,11 @@
 import { expect } from "vitest"
 import type { Catalog } from "../../core/catalog.ts"
 import { ConflictError } from "../../core/errors.ts"
-import type { CatalogBed } from "./catalog.ts"
+import type { CatalogUnderTest } from "./catalog.ts"
 import type { Declare } from "./harness.ts"
 
 /** Several writes as one step. */
-export function changing(it: Declare<CatalogBed>): void {
+export function changing(it: Declare<CatalogUnderTest>): void {
   it("writes and deletes several as one, and answers their revisions", async ({ catalog }) => {
     const first = await catalog.put("a", "old")
     const revisions = await catalog.change([
@@ -108,16 +108,16 @@ export function changing(it: Declare<CatalogBed>): void {
     stop.abort()
   })
 
-  it("is kept whole through a crash", async (bed, harness) => {
-    await bed.catalog.put("a", 1)
-    await bed.catalog.change(
+  it("is kept whole through a crash", async (tested, harness) => {
+    await tested.catalog.put("a", 1)
+    await tested.catalog.change(
       [
         { key: "b", value: 1 },
         { key: "a", value: undefined },
       ],
       [{ key: "c", expected: 0 }],
     )
-    const { catalog } = await harness.crash(bed)
+    const { catalog } = await harness.crash(tested)
     expect(await catalog.list("")).toMatchObject([{ key: "b", value: 1 }])
   })
 }

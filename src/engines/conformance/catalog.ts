@@ -6,14 +6,14 @@ import { changing } from "./catalog-change.ts"
 import { type Declare, type Exemptions, type Harness, suite } from "./harness.ts"
 
 /** What has a catalog. */
-export interface CatalogBed {
+export interface CatalogUnderTest {
   readonly catalog: Catalog
 }
 
 /** Every catalog passes all of it. */
 export function catalogConformance(
   name: string,
-  make: () => Promise<Harness<CatalogBed>>,
+  make: () => Promise<Harness<CatalogUnderTest>>,
   exempt: Exemptions = {},
 ): void {
   suite(`${name}: catalog`, make, exempt, items)
@@ -30,7 +30,7 @@ async function conflict(refused: Promise<unknown>, key: string, expected: number
   expect(error).toMatchObject({ key, expected, actual })
 }
 
-function items(it: Declare<CatalogBed>): void {
+function items(it: Declare<CatalogUnderTest>): void {
   it("gives back what was put, with its revision", async ({ catalog }) => {
     expect(await catalog.get("topic/acme/orders")).toBeUndefined()
     const value = { id: "orders", labels: { team: "é\u0000" }, nested: [1, null, { on: true }] }
@@ -91,11 +91,15 @@ function items(it: Declare<CatalogBed>): void {
     expect(creations.filter((result) => result.status === "fulfilled")).toHaveLength(1)
   })
 
-  it("never gives a revision twice, over all keys, deletions and crashes", async (bed, harness) => {
-    const revisions = [await bed.catalog.put("a", 1), await bed.catalog.put("b", 1), await bed.catalog.put("a", 2)]
-    await bed.catalog.delete("a")
-    await bed.catalog.delete("b")
-    const { catalog } = await harness.crash(bed)
+  it("never gives a revision twice, over all keys, deletions and crashes", async (tested, harness) => {
+    const revisions = [
+      await tested.catalog.put("a", 1),
+      await tested.catalog.put("b", 1),
+      await tested.catalog.put("a", 2),
+    ]
+    await tested.catalog.delete("a")
+    await tested.catalog.delete("b")
+    const { catalog } = await harness.crash(tested)
     revisions.push(await catalog.put("a", 3), ...(await Promise.all([catalog.put("b", 1), catalog.put("c", 1)])))
     expect(revisions).toEqual(revisions.toSorted((a, b) => a - b))
     expect(new Set(revisions).size).toBe(revisions.length)
@@ -127,11 +131,11 @@ function items(it: Declare<CatalogBed>): void {
     expect(await catalog.list("nothing/")).toEqual([])
   })
 
-  it("keeps what it acknowledged through a crash", async (bed, harness) => {
-    const revision = await bed.catalog.put("a", { on: 1 })
-    await bed.catalog.put("b", 2)
-    await bed.catalog.delete("b")
-    const { catalog } = await harness.crash(bed)
+  it("keeps what it acknowledged through a crash", async (tested, harness) => {
+    const revision = await tested.catalog.put("a", { on: 1 })
+    await tested.catalog.put("b", 2)
+    await tested.catalog.delete("b")
+    const { catalog } = await harness.crash(tested)
     expect(await catalog.list("")).toEqual([{ key: "a", value: { on: 1 }, revision }])
   })
 }
@@ -155,7 +159,7 @@ function watch(catalog: Catalog, prefix: string) {
   }
 }
 
-function watching(it: Declare<CatalogBed>): void {
+function watching(it: Declare<CatalogUnderTest>): void {
   it("begins with what is there, closed by `current`, and goes on with each change in order", async ({ catalog }) => {
     const revision = await catalog.put("trigger/b", 1)
     await catalog.put("trigger/a", 1)
@@ -287,9 +291,9 @@ function watching(it: Declare<CatalogBed>): void {
     )
   })
 
-  it("watches on after a crash, from what is there", async (bed, harness) => {
-    await bed.catalog.put("a", 1)
-    const { catalog } = await harness.crash(bed)
+  it("watches on after a crash, from what is there", async (tested, harness) => {
+    await tested.catalog.put("a", 1)
+    const { catalog } = await harness.crash(tested)
     const watcher = watch(catalog, "")
     expect(await watcher.toCurrent()).toMatchObject([{ item: { key: "a", value: 1 } }])
     await catalog.put("b", 2)

@@ -3,7 +3,7 @@ import { type Delivery, laneOf } from "../../core/delivery.ts"
 import type { DeliveryQueue } from "../../core/queue.ts"
 import type { Carried, CarriedDelivery } from "../../core/transfer.ts"
 import type { Declare } from "./harness.ts"
-import { delivery, ids, lane, letter, type QueueBed, take, takeOne } from "./queue-fixture.ts"
+import { delivery, ids, lane, letter, type QueueUnderTest, take, takeOne } from "./queue-fixture.ts"
 
 async function carriedOf(queue: DeliveryQueue): Promise<readonly Carried[]> {
   const all: Carried[] = []
@@ -24,7 +24,7 @@ function fresh(d: Delivery, parts: Partial<CarriedDelivery> = {}): CarriedDelive
 }
 
 /** What a queue holds, carried to another one. */
-export function queueCarry(it: Declare<QueueBed>): void {
+export function queueCarry(it: Declare<QueueUnderTest>): void {
   it("says what it holds: due, leased, parked, held and dead", async ({ queue, cursors }) => {
     const all = (await cursors(6)).map((cursor) => delivery(cursor))
     await queue.enqueue(all)
@@ -47,24 +47,24 @@ export function queueCarry(it: Declare<QueueBed>): void {
     expect(await carriedOf(queue)).toHaveLength(4)
   })
 
-  it("takes over what another held, as it was, through a crash", async (bed, harness) => {
-    const [due, parked, held, dead, other] = (await bed.cursors(5)).map((cursor) => delivery(cursor)) as [
+  it("takes over what another held, as it was, through a crash", async (tested, harness) => {
+    const [due, parked, held, dead, other] = (await tested.cursors(5)).map((cursor) => delivery(cursor)) as [
       Delivery,
       Delivery,
       Delivery,
       Delivery,
       Delivery,
     ]
-    const soon = (await dueAtNow(bed, other)) + 2_000
+    const soon = (await dueAtNow(tested, other)) + 2_000
     const items: Carried[] = [
       fresh(due, { attempts: 4, attemptsForgiven: 3 }),
       fresh(parked, { attempts: 2, dueAt: soon }),
       fresh(held, { held: true }),
       { kind: "dead", letter: letter(dead), attempts: 7 },
     ]
-    await bed.queue.carry(items)
-    await bed.queue.carry(items)
-    const { queue } = await harness.crash(bed)
+    await tested.queue.carry(items)
+    await tested.queue.carry(items)
+    const { queue } = await harness.crash(tested)
     expect(await carriedOf(queue)).toEqual(items)
     expect(await queue.depth(lane)).toBe(3)
     expect(await queue.open(parked)).toMatchObject({ state: "parked", attempts: 2, dueAt: soon })
@@ -114,12 +114,12 @@ export function queueCarry(it: Declare<QueueBed>): void {
     stop.abort()
   })
 
-  it("carries very many, of many lanes, and gives them in the order of their events", async (bed) => {
-    const { queue } = bed
-    const all = (await bed.cursors(3_000)).map((cursor, i) =>
+  it("carries very many, of many lanes, and gives them in the order of their events", async (tested) => {
+    const { queue } = tested
+    const all = (await tested.cursors(3_000)).map((cursor, i) =>
       delivery(cursor, { destination: i % 3 === 0 ? "d2" : "d1" }),
     )
-    const later = (await dueAtNow(bed, all[0]!, false)) + 3_600_000
+    const later = (await dueAtNow(tested, all[0]!, false)) + 3_600_000
     const items = all.slice(1).map((d, i) => fresh(d, i % 7 === 0 ? { dueAt: later } : {}))
     for (let i = 0; i < items.length; i += 500) await queue.carry(items.slice(i, i + 500))
     const found = (await carriedOf(queue)).filter((item) => idOf(item) !== all[0]!.id)
@@ -131,7 +131,7 @@ export function queueCarry(it: Declare<QueueBed>): void {
 }
 
 /** What the queue takes for now, by a delivery that is done at once, or stays. */
-async function dueAtNow({ queue }: QueueBed, d: Delivery, done = true): Promise<number> {
+async function dueAtNow({ queue }: QueueUnderTest, d: Delivery, done = true): Promise<number> {
   await queue.enqueue([d])
   const { dueAt } = (await queue.open(d))!
   if (done) await queue.end(await takeOne(queue), { kind: "done" })

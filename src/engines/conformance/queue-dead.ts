@@ -2,7 +2,7 @@ import { expect } from "vitest"
 import type { DeadReason, Delivery } from "../../core/delivery.ts"
 import type { DeliveryQueue } from "../../core/queue.ts"
 import type { Declare } from "./harness.ts"
-import { delivery, lane, letter, type QueueBed, take, takeOne } from "./queue-fixture.ts"
+import { delivery, lane, letter, type QueueUnderTest, take, takeOne } from "./queue-fixture.ts"
 
 async function buryAll(queue: DeliveryQueue, from: string, reason: DeadReason): Promise<void> {
   for (const lease of await take(queue, 100, from))
@@ -10,7 +10,7 @@ async function buryAll(queue: DeliveryQueue, from: string, reason: DeadReason): 
 }
 
 /** Deliveries that were given up: listed, found, put back. */
-export function queueDead(it: Declare<QueueBed>): void {
+export function queueDead(it: Declare<QueueUnderTest>): void {
   it("keeps what is said of a dead delivery", async ({ queue, cursors }) => {
     const d = delivery((await cursors(1))[0]!)
     await queue.enqueue([d])
@@ -82,17 +82,17 @@ export function queueDead(it: Declare<QueueBed>): void {
     expect(await takeOne(queue)).toMatchObject({ attempt: 4, attemptsForgiven: 3 })
   })
 
-  it("forgets what is discarded, once, through a crash", async (bed, harness) => {
-    const [a, b] = (await bed.cursors(2)).map((cursor) => delivery(cursor))
-    await bed.queue.enqueue([a!, b!])
-    for (const lease of await take(bed.queue))
-      await bed.queue.end(lease, { kind: "dead", letter: letter(lease.delivery) })
-    expect(await bed.queue.discard("acme", "other")).toBe(false)
-    expect(await bed.queue.discard("globex", a!.id)).toBe(false)
-    const ends = await Promise.all([bed.queue.discard("acme", a!.id), bed.queue.discard("acme", a!.id)])
+  it("forgets what is discarded, once, through a crash", async (tested, harness) => {
+    const [a, b] = (await tested.cursors(2)).map((cursor) => delivery(cursor))
+    await tested.queue.enqueue([a!, b!])
+    for (const lease of await take(tested.queue))
+      await tested.queue.end(lease, { kind: "dead", letter: letter(lease.delivery) })
+    expect(await tested.queue.discard("acme", "other")).toBe(false)
+    expect(await tested.queue.discard("globex", a!.id)).toBe(false)
+    const ends = await Promise.all([tested.queue.discard("acme", a!.id), tested.queue.discard("acme", a!.id)])
     expect(ends).toEqual([true, false])
-    expect(await bed.queue.redrive("acme", a!.id)).toBe(false)
-    const { queue } = await harness.crash(bed)
+    expect(await tested.queue.redrive("acme", a!.id)).toBe(false)
+    const { queue } = await harness.crash(tested)
     expect(await queue.deadLetters({ tenant: "acme", limit: 10 })).toEqual([letter(b!)])
     expect(await queue.open(a!)).toBeUndefined()
     expect(await queue.depth(lane)).toBe(0)
@@ -108,13 +108,13 @@ export function queueDead(it: Declare<QueueBed>): void {
     expect(await queue.deadLetter("acme", d.id)).toBeUndefined()
   })
 
-  it("keeps burial and redrive through a crash", async (bed, harness) => {
-    const [a, b] = (await bed.cursors(2)).map((cursor) => delivery(cursor))
-    await bed.queue.enqueue([a!, b!])
-    for (const lease of await take(bed.queue))
-      await bed.queue.end(lease, { kind: "dead", letter: letter(lease.delivery) })
-    await bed.queue.redrive("acme", a!.id)
-    const { queue } = await harness.crash(bed)
+  it("keeps burial and redrive through a crash", async (tested, harness) => {
+    const [a, b] = (await tested.cursors(2)).map((cursor) => delivery(cursor))
+    await tested.queue.enqueue([a!, b!])
+    for (const lease of await take(tested.queue))
+      await tested.queue.end(lease, { kind: "dead", letter: letter(lease.delivery) })
+    await tested.queue.redrive("acme", a!.id)
+    const { queue } = await harness.crash(tested)
     expect(await queue.deadLetters({ tenant: "acme", limit: 10 })).toEqual([letter(b!)])
     await queue.enqueue([a!, b!])
     expect(await takeOne(queue)).toMatchObject({ delivery: a, attempt: 2, attemptsForgiven: 1 })

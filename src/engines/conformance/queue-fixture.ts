@@ -5,7 +5,7 @@ import { type DeadLetter, type DeadReason, type Delivery, deliveryId } from "../
 import type { DeliveryQueue } from "../../core/queue.ts"
 
 /** A queue, and a log of which it can name places. */
-export interface QueueBed {
+export interface QueueUnderTest {
   readonly queue: DeliveryQueue
   /** So many cursors, each beyond the one before, also beyond those of earlier calls. */
   cursors(count: number): Promise<readonly Cursor[]>

@@ -4,7 +4,7 @@ import type { Lease } from "../../core/deliveries.ts"
 import type { Delivery } from "../../core/delivery.ts"
 import type { DeliveryQueue } from "../../core/queue.ts"
 import type { Declare, Harness } from "./harness.ts"
-import { delivery, leaseMs, letter, type QueueBed } from "./queue-fixture.ts"
+import { delivery, leaseMs, letter, type QueueUnderTest } from "./queue-fixture.ts"
 
 const size = 6
 /** Steps of time never meet the ends of delays and leases. */
@@ -78,31 +78,31 @@ const nothing = (): Expected => ({
 
 /** A trigger's two lanes and their model; each run of the property has its own, by the run's number. */
 class History {
-  readonly #harness: Harness<QueueBed>
+  readonly #harness: Harness<QueueUnderTest>
   readonly #all: readonly Delivery[]
   readonly #trigger: string
   readonly #destinations: readonly [string, string]
   readonly #expected = Array.from({ length: size }, nothing)
   readonly #leases = new Map<number, Lease>()
-  #bed: QueueBed
+  #tested: QueueUnderTest
   #now = 0
   /** Where the trigger sends now. */
   #to: 0 | 1 = 0
 
-  constructor(harness: Harness<QueueBed>, bed: QueueBed, all: readonly Delivery[]) {
+  constructor(harness: Harness<QueueUnderTest>, tested: QueueUnderTest, all: readonly Delivery[]) {
     this.#harness = harness
-    this.#bed = bed
+    this.#tested = tested
     this.#all = all
     this.#trigger = all[0]!.trigger
     this.#destinations = [all[0]!.destination, `${all[0]!.destination}-b`]
   }
 
-  get bed(): QueueBed {
-    return this.#bed
+  get tested(): QueueUnderTest {
+    return this.#tested
   }
 
   get #queue(): DeliveryQueue {
-    return this.#bed.queue
+    return this.#tested.queue
   }
 
   async take(step: Step): Promise<void> {
@@ -145,7 +145,7 @@ class History {
         break
       case "crash":
         for (const i of [...this.#leases.keys()]) await this.#end(i, "release")
-        this.#bed = await this.#harness.crash(this.#bed)
+        this.#tested = await this.#harness.crash(this.#tested)
         break
       default: {
         const leased = [...this.#leases.keys()]
@@ -346,21 +346,21 @@ function orderOf(run: number, i: number): Pick<Delivery, "orderKey"> {
 }
 
 /** Any order of calls, held against a model that is the contract in forty lines. */
-export function queueHistory(it: Declare<QueueBed>): void {
+export function queueHistory(it: Declare<QueueUnderTest>): void {
   it("agrees with its contract after any history", async (first, harness) => {
-    let bed = first
+    let tested = first
     let run = 0
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 40, size: "max" }), async (steps) => {
         run++
         const parts = { trigger: `t${run}`, destination: `d${run}` }
-        const all = (await bed.cursors(size)).map((cursor, i) => delivery(cursor, { ...parts, ...orderOf(run, i) }))
-        const history = new History(harness, bed, all)
+        const all = (await tested.cursors(size)).map((cursor, i) => delivery(cursor, { ...parts, ...orderOf(run, i) }))
+        const history = new History(harness, tested, all)
         try {
           for (const step of steps) await history.take(step)
           await history.finish()
         } finally {
-          bed = history.bed
+          tested = history.tested
         }
       }),
       { numRuns: Number(process.env.QUEUE_RUNS ?? 25) },

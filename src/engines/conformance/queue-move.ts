@@ -1,16 +1,16 @@
 import { expect } from "vitest"
 import type { Delivery } from "../../core/delivery.ts"
 import type { Declare } from "./harness.ts"
-import { delivery, ids, lane, leaseMs, letter, type QueueBed, take, takeOne } from "./queue-fixture.ts"
+import { delivery, ids, lane, leaseMs, letter, type QueueUnderTest, take, takeOne } from "./queue-fixture.ts"
 
 const of = { tenant: "acme", trigger: "t1", incarnation: "i1" }
 const at = (d: Delivery, destination: string): Delivery => ({ ...d, destination })
 const names = Array.from({ length: 8 }, (_, i) => `to-${i}`)
 
 /** A trigger's open deliveries, brought to another destination. */
-export function queueMove(it: Declare<QueueBed>): void {
-  it("moves what is due, parked and held of a trigger: due at once, with no attempts made", async (bed, harness) => {
-    const { queue, cursors } = bed
+export function queueMove(it: Declare<QueueUnderTest>): void {
+  it("moves what is due, parked and held of a trigger: due at once, with no attempts made", async (tested, harness) => {
+    const { queue, cursors } = tested
     const all = (await cursors(6)).map((cursor) => delivery(cursor))
     const others = [{ trigger: "t2" }, { incarnation: "i2" }, { tenant: "globex" }].map((parts) =>
       delivery(all[0]!.cursor, parts),
@@ -40,29 +40,29 @@ export function queueMove(it: Declare<QueueBed>): void {
     }
     expect(await queue.resume("acme", "t1", "i1")).toBe(0)
     expect(await queue.depth("acme/d2")).toBe(0)
-    const again = await harness.crash(bed)
+    const again = await harness.crash(tested)
     await harness.elapse(leaseMs * 2)
     expect(ids(await take(again.queue, 20)).sort()).toEqual([others[0]!.id, others[1]!.id].sort())
     expect((await takeOne(again.queue, "globex/d1")).delivery).toEqual(others[2])
   })
 
-  it("moves to whatever lane, keeps what it moved through a crash, and wakes the lane", async (bed, harness) => {
-    const all = (await bed.cursors(names.length)).map((cursor, i) => delivery(cursor, { trigger: `t${i}` }))
-    await bed.queue.enqueue(all)
+  it("moves to whatever lane, keeps what it moved through a crash, and wakes the lane", async (tested, harness) => {
+    const all = (await tested.cursors(names.length)).map((cursor, i) => delivery(cursor, { trigger: `t${i}` }))
+    await tested.queue.enqueue(all)
     const stop = new AbortController()
     const woken = new Set<string>()
     const listening = (async () => {
-      for await (const lane of bed.queue.lanes(stop.signal)) {
+      for await (const lane of tested.queue.lanes(stop.signal)) {
         woken.add(lane)
         if (names.every((name) => woken.has(`acme/${name}`))) return
       }
     })()
-    const moving = all.map((d, i) => bed.queue.move({ ...of, trigger: d.trigger }, names[i]!))
+    const moving = all.map((d, i) => tested.queue.move({ ...of, trigger: d.trigger }, names[i]!))
     expect(await Promise.all(moving)).toEqual(names.map(() => 1))
     await listening
     stop.abort()
-    expect(await bed.queue.depth(lane)).toBe(0)
-    const { queue } = await harness.crash(bed)
+    expect(await tested.queue.depth(lane)).toBe(0)
+    const { queue } = await harness.crash(tested)
     expect(await queue.depth(lane)).toBe(0)
     for (const [i, name] of names.entries()) {
       expect((await takeOne(queue, `acme/${name}`)).delivery).toEqual(at(all[i]!, name))
@@ -78,13 +78,13 @@ export function queueMove(it: Declare<QueueBed>): void {
     expect(ids(await take(queue, 50, "acme/to-1"))).toEqual(back.map(({ id }) => id))
   })
 
-  it("moves very many", async (bed, harness) => {
-    const cursors = await bed.cursors(3_000)
-    await bed.queue.enqueue(cursors.map((cursor) => delivery(cursor)))
-    await bed.queue.enqueue(cursors.map((cursor) => delivery(cursor, { trigger: "t2" })))
-    expect(await bed.queue.move(of, "d2")).toBe(3_000)
-    expect([await bed.queue.depth(lane), await bed.queue.depth("acme/d2")]).toEqual([3_000, 3_000])
-    const { queue } = await harness.crash(bed)
+  it("moves very many", async (tested, harness) => {
+    const cursors = await tested.cursors(3_000)
+    await tested.queue.enqueue(cursors.map((cursor) => delivery(cursor)))
+    await tested.queue.enqueue(cursors.map((cursor) => delivery(cursor, { trigger: "t2" })))
+    expect(await tested.queue.move(of, "d2")).toBe(3_000)
+    expect([await tested.queue.depth(lane), await tested.queue.depth("acme/d2")]).toEqual([3_000, 3_000])
+    const { queue } = await harness.crash(tested)
     expect([await queue.depth(lane), await queue.depth("acme/d2")]).toEqual([3_000, 3_000])
     expect(ids(await take(queue, 5_000, "acme/d2"))).toEqual(cursors.map((cursor) => delivery(cursor).id))
   })

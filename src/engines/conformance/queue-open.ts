@@ -4,7 +4,7 @@ import { type Delivery, laneOf } from "../../core/delivery.ts"
 import { type OpenDelivery, type OpenDeliveryQuery, type OpenState, openStates } from "../../core/open-delivery.ts"
 import type { DeliveryQueue } from "../../core/queue.ts"
 import type { Declare } from "./harness.ts"
-import { delivery, leaseMs, letter, type QueueBed, take, takeOne } from "./queue-fixture.ts"
+import { delivery, leaseMs, letter, type QueueUnderTest, take, takeOne } from "./queue-fixture.ts"
 
 /** Every page, to the end. */
 async function pagesOf(queue: DeliveryQueue, query: OpenDeliveryQuery): Promise<readonly (readonly OpenDelivery[])[]> {
@@ -44,7 +44,7 @@ async function bring(queue: DeliveryQueue, made: readonly Made[]): Promise<void>
 const maybe = <T>(values: readonly T[]) => fc.option(fc.constantFrom(...values), { nil: undefined })
 
 /** Open deliveries: listed in order, by page, by what they are. */
-export function queueOpen(it: Declare<QueueBed>): void {
+export function queueOpen(it: Declare<QueueUnderTest>): void {
   it("lists what is open as a naive list of it would, whatever is asked", async ({ queue, cursors }) => {
     const states = [...openStates, "done", "dead"] as const
     const places = await cursors(40)
@@ -138,8 +138,8 @@ export function queueOpen(it: Declare<QueueBed>): void {
     expect(rest.next).toBeUndefined()
   })
 
-  it("tells where lanes stand: what they are owed, since when, and what is told of how they fare", async (bed, harness) => {
-    const { queue, cursors } = bed
+  it("tells where lanes stand: what they are owed, since when, and what is told of how they fare", async (tested, harness) => {
+    const { queue, cursors } = tested
     const [a, b, c] = (await cursors(3)).map((cursor, i) => delivery(cursor, { destination: i < 2 ? "d1" : "d2" }))
     await queue.enqueue([a!])
     await harness.elapse(500)
@@ -164,12 +164,12 @@ export function queueOpen(it: Declare<QueueBed>): void {
     expect([...(await queue.statusOf(many)).keys()].sort()).toEqual(many.sort())
   })
 
-  it("keeps what it lists through a crash", async (bed, harness) => {
-    const [a, b] = (await bed.cursors(2)).map((cursor) => delivery(cursor))
-    await bed.queue.enqueue([a!])
-    await bed.queue.end(await takeOne(bed.queue), { kind: "retry", delayMs: 60_000 })
-    await bed.queue.enqueue([b!])
-    const { queue } = await harness.crash(bed)
+  it("keeps what it lists through a crash", async (tested, harness) => {
+    const [a, b] = (await tested.cursors(2)).map((cursor) => delivery(cursor))
+    await tested.queue.enqueue([a!])
+    await tested.queue.end(await takeOne(tested.queue), { kind: "retry", delayMs: 60_000 })
+    await tested.queue.enqueue([b!])
+    const { queue } = await harness.crash(tested)
     const { deliveries } = await queue.openDeliveries({ tenant: "acme", limit: 10 })
     expect(deliveries.map(({ delivery: { id }, state }) => [id, state])).toEqual([
       [a!.id, "parked"],

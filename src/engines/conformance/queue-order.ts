@@ -3,7 +3,7 @@ import type { Cursor } from "../../core/cursor.ts"
 import type { Delivery } from "../../core/delivery.ts"
 import type { DeliveryQueue } from "../../core/queue.ts"
 import type { Declare } from "./harness.ts"
-import { delivery, ids, letter, type QueueBed, take, takeOne } from "./queue-fixture.ts"
+import { delivery, ids, letter, type QueueUnderTest, take, takeOne } from "./queue-fixture.ts"
 
 /** So many deliveries of each of these order keys, in turn: a, b, a, b. */
 async function ordered(
@@ -30,21 +30,21 @@ async function deliverAll(queue: DeliveryQueue, max = 100): Promise<{ taken: str
 }
 
 /** Deliveries of one order key: one at a time, in the order of their events, whatever becomes of one. */
-export function queueOrder(it: Declare<QueueBed>): void {
-  it("leases one of an order key at a time, oldest event first, and other keys beside it", async (bed) => {
-    const all = await ordered(bed, ["a", "b", "c"], 5)
-    const loose = (await bed.cursors(2)).map((cursor) => delivery(cursor))
-    await bed.queue.enqueue([...all, ...loose])
-    const first = await take(bed.queue)
+export function queueOrder(it: Declare<QueueUnderTest>): void {
+  it("leases one of an order key at a time, oldest event first, and other keys beside it", async (tested) => {
+    const all = await ordered(tested, ["a", "b", "c"], 5)
+    const loose = (await tested.cursors(2)).map((cursor) => delivery(cursor))
+    await tested.queue.enqueue([...all, ...loose])
+    const first = await take(tested.queue)
     expect(new Set(ids(first))).toEqual(new Set([...all.slice(0, 3), ...loose].map(({ id }) => id)))
-    expect(await take(bed.queue)).toEqual([])
-    await bed.queue.end(first.find(({ delivery }) => delivery.orderKey === "b")!, { kind: "done" })
-    expect(ids([await takeOne(bed.queue)])).toEqual([of(all, "b")[1]])
+    expect(await take(tested.queue)).toEqual([])
+    await tested.queue.end(first.find(({ delivery }) => delivery.orderKey === "b")!, { kind: "done" })
+    expect(ids([await takeOne(tested.queue)])).toEqual([of(all, "b")[1]])
   })
 
-  it("keeps a key behind one that waits for its retry, and no other", async (bed, { elapse }) => {
-    const { queue } = bed
-    const all = await ordered(bed, ["a", "b"], 3)
+  it("keeps a key behind one that waits for its retry, and no other", async (tested, { elapse }) => {
+    const { queue } = tested
+    const all = await ordered(tested, ["a", "b"], 3)
     await queue.enqueue(all)
     const [a, b] = await take(queue)
     await queue.end(a!, { kind: "retry", delayMs: 2_000 })
@@ -54,9 +54,9 @@ export function queueOrder(it: Declare<QueueBed>): void {
     expect(await deliverAll(queue)).toEqual({ taken: of(all, "a"), most: 1 })
   })
 
-  it("keeps a key behind a lease that lapsed, and one that was given back or held", async (bed, { elapse }) => {
-    const { queue } = bed
-    const all = await ordered(bed, ["a"], 2)
+  it("keeps a key behind a lease that lapsed, and one that was given back or held", async (tested, { elapse }) => {
+    const { queue } = tested
+    const all = await ordered(tested, ["a"], 2)
     await queue.enqueue(all)
     await takeOne(queue)
     await elapse(2_500)
@@ -67,9 +67,9 @@ export function queueOrder(it: Declare<QueueBed>): void {
     expect((await deliverAll(queue)).taken).toEqual(of(all, "a"))
   })
 
-  it("goes on behind a dead letter, and takes it first when it is redriven", async (bed) => {
-    const { queue } = bed
-    const all = await ordered(bed, ["a"], 3)
+  it("goes on behind a dead letter, and takes it first when it is redriven", async (tested) => {
+    const { queue } = tested
+    const all = await ordered(tested, ["a"], 3)
     await queue.enqueue(all)
     await queue.end(await takeOne(queue), { kind: "dead", letter: letter(all[0]!) })
     const second = await takeOne(queue)
@@ -80,9 +80,9 @@ export function queueOrder(it: Declare<QueueBed>): void {
     expect((await deliverAll(queue)).taken).toEqual([all[0]!.id, all[2]!.id])
   })
 
-  it("waits behind a dead letter that holds its key, until it is redriven or discarded", async (bed, { elapse }) => {
-    const { queue } = bed
-    const all = await ordered(bed, ["a", "b"], 3)
+  it("waits behind a dead letter that holds its key, until it is redriven or discarded", async (tested, { elapse }) => {
+    const { queue } = tested
+    const all = await ordered(tested, ["a", "b"], 3)
     await queue.enqueue(all.slice(0, 4))
     for (const lease of await take(queue)) {
       await queue.end(lease, { kind: "dead", letter: letter(lease.delivery), holdsKey: true })
@@ -96,9 +96,9 @@ export function queueOrder(it: Declare<QueueBed>): void {
     expect((await deliverAll(queue)).taken).toEqual(of(all, "b").slice(1))
   })
 
-  it("redrives many of one key in the order of their events", async (bed) => {
-    const { queue } = bed
-    const all = await ordered(bed, ["a"], 6)
+  it("redrives many of one key in the order of their events", async (tested) => {
+    const { queue } = tested
+    const all = await ordered(tested, ["a"], 6)
     await queue.enqueue(all)
     for (const one of all) await queue.end(await takeOne(queue), { kind: "dead", letter: letter(one) })
     for (const one of [3, 1, 5, 0, 4, 2]) expect(await queue.redrive("acme", all[one]!.id)).toBe(true)
@@ -108,13 +108,13 @@ export function queueOrder(it: Declare<QueueBed>): void {
     expect(most).toBe(1)
   })
 
-  it("keeps the order through a crash", async (bed, { crash, elapse }) => {
-    const all = await ordered(bed, ["a", "b", "c"], 3)
-    await bed.queue.enqueue(all)
-    const [a, b] = await take(bed.queue)
-    await bed.queue.end(a!, { kind: "retry", delayMs: 1_000 })
-    await bed.queue.end(b!, { kind: "dead", letter: letter(all[1]!), holdsKey: true })
-    const again = (await crash(bed)).queue
+  it("keeps the order through a crash", async (tested, { crash, elapse }) => {
+    const all = await ordered(tested, ["a", "b", "c"], 3)
+    await tested.queue.enqueue(all)
+    const [a, b] = await take(tested.queue)
+    await tested.queue.end(a!, { kind: "retry", delayMs: 1_000 })
+    await tested.queue.end(b!, { kind: "dead", letter: letter(all[1]!), holdsKey: true })
+    const again = (await crash(tested)).queue
     await elapse(3_000)
     const { taken } = await deliverAll(again)
     expect(of(all, "a").every((id, i, own) => i === 0 || taken.indexOf(own[i - 1]!) < taken.indexOf(id))).toBe(true)
@@ -124,11 +124,11 @@ export function queueOrder(it: Declare<QueueBed>): void {
     expect((await deliverAll(again)).taken).toEqual(of(all, "b"))
   })
 
-  it("has a turn for each of more keys than it holds in memory", async (bed) => {
+  it("has a turn for each of more keys than it holds in memory", async (tested) => {
     const keys = Array.from({ length: 1_500 }, (_, i) => `key-${i}`)
-    const all = await ordered(bed, keys, 3)
-    for (let i = 0; i < all.length; i += 500) await bed.queue.enqueue(all.slice(i, i + 500))
-    const { taken } = await deliverAll(bed.queue, 200)
+    const all = await ordered(tested, keys, 3)
+    for (let i = 0; i < all.length; i += 500) await tested.queue.enqueue(all.slice(i, i + 500))
+    const { taken } = await deliverAll(tested.queue, 200)
     expect(taken).toHaveLength(all.length)
     const place = new Map(taken.map((id, i) => [id, i]))
     for (const [i, { id }] of all.entries()) {
@@ -136,8 +136,8 @@ export function queueOrder(it: Declare<QueueBed>): void {
     }
   })
 
-  it("lets those behind it go when a delivery is dropped with its trigger, and orders none of another one", async (bed) => {
-    const { queue, cursors } = bed
+  it("lets those behind it go when a delivery is dropped with its trigger, and orders none of another one", async (tested) => {
+    const { queue, cursors } = tested
     const places = await cursors(4)
     const old = places.slice(0, 2).map((cursor) => delivery(cursor, { incarnation: "i0", orderKey: "a" }))
     const now = places.slice(2).map((cursor) => delivery(cursor, { orderKey: "a" }))
@@ -147,12 +147,12 @@ export function queueOrder(it: Declare<QueueBed>): void {
     expect(await take(queue)).toEqual([])
   })
 
-  it("tells of one that is behind another that it waits", async (bed) => {
-    const all = await ordered(bed, ["a"], 2)
-    await bed.queue.enqueue(all)
-    expect((await bed.queue.open(all[0]!))?.state).toBe("due")
-    expect((await bed.queue.open(all[1]!))?.state).toBe("waiting")
-    const { deliveries } = await bed.queue.openDeliveries({ tenant: "acme", limit: 10, state: "waiting" })
+  it("tells of one that is behind another that it waits", async (tested) => {
+    const all = await ordered(tested, ["a"], 2)
+    await tested.queue.enqueue(all)
+    expect((await tested.queue.open(all[0]!))?.state).toBe("due")
+    expect((await tested.queue.open(all[1]!))?.state).toBe("waiting")
+    const { deliveries } = await tested.queue.openDeliveries({ tenant: "acme", limit: 10, state: "waiting" })
     expect(deliveries.map(({ delivery }) => delivery)).toEqual([all[1]])
   })
 }

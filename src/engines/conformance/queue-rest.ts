@@ -1,9 +1,9 @@
 import { expect } from "vitest"
 import type { Declare } from "./harness.ts"
-import { delivery, ids, lane, leaseMs, type QueueBed, take, takeOne } from "./queue-fixture.ts"
+import { delivery, ids, lane, leaseMs, type QueueUnderTest, take, takeOne } from "./queue-fixture.ts"
 
 /** Deliveries that wait: parked until a time, given back, held for a trigger, dropped with it. */
-export function queueRest(it: Declare<QueueBed>): void {
+export function queueRest(it: Declare<QueueUnderTest>): void {
   it("parks a retry until it is due, and counts attempts", async ({ queue, cursors }, { elapse }) => {
     await queue.enqueue([delivery((await cursors(1))[0]!)])
     const first = await takeOne(queue)
@@ -49,11 +49,11 @@ export function queueRest(it: Declare<QueueBed>): void {
     expect(await queue.depth(lane)).toBe(1_501)
   })
 
-  it("makes very many due that were parked until one moment, without holding up another lane", async (bed, {
+  it("makes very many due that were parked until one moment, without holding up another lane", async (tested, {
     elapse,
   }) => {
-    const { queue } = bed
-    const all = (await bed.cursors(2_500)).map((cursor) => delivery(cursor))
+    const { queue } = tested
+    const all = (await tested.cursors(2_500)).map((cursor) => delivery(cursor))
     await queue.enqueue([...all, delivery(all[0]!.cursor, { trigger: "t2", destination: "d2" })])
     for (const from of [lane, "acme/d2"]) {
       const leases = await take(queue, 5_000, from)
@@ -75,19 +75,19 @@ export function queueRest(it: Declare<QueueBed>): void {
     expect(await queue.depth(lane)).toBe(0)
   })
 
-  it("keeps parked deliveries, their times and attempts through a crash", async (bed, harness) => {
-    const [a, b] = (await bed.cursors(2)).map((cursor) => delivery(cursor))
-    await bed.queue.enqueue([a!, b!])
-    const [first, second] = await take(bed.queue)
-    await bed.queue.end(first!, { kind: "retry", delayMs: 1_000 })
-    await bed.queue.end(second!, { kind: "retry", delayMs: 10_000 })
-    let { queue } = await harness.crash(bed)
+  it("keeps parked deliveries, their times and attempts through a crash", async (tested, harness) => {
+    const [a, b] = (await tested.cursors(2)).map((cursor) => delivery(cursor))
+    await tested.queue.enqueue([a!, b!])
+    const [first, second] = await take(tested.queue)
+    await tested.queue.end(first!, { kind: "retry", delayMs: 1_000 })
+    await tested.queue.end(second!, { kind: "retry", delayMs: 10_000 })
+    let { queue } = await harness.crash(tested)
     expect(await queue.depth(lane)).toBe(2)
     expect(await take(queue)).toEqual([])
     await harness.elapse(1_100)
     const again = await takeOne(queue)
     expect(again).toMatchObject({ delivery: a, attempt: 2, firstDueAt: first!.firstDueAt })
-    queue = (await harness.crash({ ...bed, queue })).queue
+    queue = (await harness.crash({ ...tested, queue })).queue
     await harness.elapse(10_000)
     expect(ids(await take(queue))).toEqual([a!.id, b!.id])
   })
@@ -114,9 +114,9 @@ export function queueRest(it: Declare<QueueBed>): void {
     expect(ids(await take(queue))).toEqual([all[1]!.id, all[2]!.id, all[3]!.id])
   })
 
-  it("holds deliveries until their trigger is resumed, uncounted and without ageing", async (bed, { elapse }) => {
-    const { queue } = bed
-    const [a, b, c] = await bed.cursors(3)
+  it("holds deliveries until their trigger is resumed, uncounted and without ageing", async (tested, { elapse }) => {
+    const { queue } = tested
+    const [a, b, c] = await tested.cursors(3)
     const other = delivery(c!, { trigger: "t2" })
     await queue.enqueue([delivery(a!), delivery(b!), other])
     const leases = await take(queue)
@@ -138,10 +138,10 @@ export function queueRest(it: Declare<QueueBed>): void {
     expect(await queue.open(other)).toMatchObject({ state: "held" })
   })
 
-  it("names the triggers that something is held for, through a crash, until they are resumed", async (bed, harness) => {
-    const { queue } = bed
+  it("names the triggers that something is held for, through a crash, until they are resumed", async (tested, harness) => {
+    const { queue } = tested
     expect(await queue.held()).toEqual([])
-    const [a, b, c, d] = await bed.cursors(4)
+    const [a, b, c, d] = await tested.cursors(4)
     const of = (trigger: string, incarnation: string) => ({ tenant: "acme", trigger, incarnation })
     const all = [
       delivery(a!),
@@ -154,7 +154,7 @@ export function queueRest(it: Declare<QueueBed>): void {
     const names = (found: readonly object[]) => found.map((each) => JSON.stringify(each)).sort()
     const everyone = names([of("t1", "i1"), of("t1", "i2"), of("t2", "i1")])
     expect(names(await queue.held())).toEqual(everyone)
-    const again = await harness.crash(bed)
+    const again = await harness.crash(tested)
     expect(names(await again.queue.held())).toEqual(everyone)
     await again.queue.resume("acme", "t1", "i1")
     expect(names(await again.queue.held())).toEqual(names([of("t1", "i2"), of("t2", "i1")]))
@@ -168,11 +168,11 @@ export function queueRest(it: Declare<QueueBed>): void {
     await takeOne(queue)
   })
 
-  it("keeps what is held, and whose it is, through a crash", async (bed, harness) => {
-    const [a] = await bed.cursors(1)
-    await bed.queue.enqueue([delivery(a!)])
-    await bed.queue.end(await takeOne(bed.queue), { kind: "hold" })
-    const { queue } = await harness.crash(bed)
+  it("keeps what is held, and whose it is, through a crash", async (tested, harness) => {
+    const [a] = await tested.cursors(1)
+    await tested.queue.enqueue([delivery(a!)])
+    await tested.queue.end(await takeOne(tested.queue), { kind: "hold" })
+    const { queue } = await harness.crash(tested)
     await harness.elapse(leaseMs * 2)
     expect(await take(queue)).toEqual([])
     await queue.enqueue([delivery(a!)])
@@ -181,9 +181,9 @@ export function queueRest(it: Declare<QueueBed>): void {
     expect((await takeOne(queue)).attempt).toBe(1)
   })
 
-  it("drops all that is open of a trigger: due, leased, parked and held", async (bed, { elapse }) => {
-    const { queue } = bed
-    const all = (await bed.cursors(6)).map((cursor) => delivery(cursor))
+  it("drops all that is open of a trigger: due, leased, parked and held", async (tested, { elapse }) => {
+    const { queue } = tested
+    const all = (await tested.cursors(6)).map((cursor) => delivery(cursor))
     const others = [delivery(all[0]!.cursor, { trigger: "t2" }), delivery(all[0]!.cursor, { tenant: "globex" })]
     await queue.enqueue(all.slice(0, 4))
     const [first, second, third] = await take(queue, 3)
@@ -200,9 +200,9 @@ export function queueRest(it: Declare<QueueBed>): void {
     expect(await queue.drop("acme", "t1", "i1")).toBe(0)
   })
 
-  it("resumes and drops what is of one trigger, and nothing of another that had its id before", async (bed, harness) => {
-    const { queue } = bed
-    const cursors = await bed.cursors(3)
+  it("resumes and drops what is of one trigger, and nothing of another that had its id before", async (tested, harness) => {
+    const { queue } = tested
+    const cursors = await tested.cursors(3)
     const of = (incarnation: string) => cursors.map((cursor) => delivery(cursor, { incarnation }))
     await queue.enqueue([...of("i1"), ...of(""), ...of("i2")])
     for (const lease of await take(queue, 20))
@@ -215,21 +215,21 @@ export function queueRest(it: Declare<QueueBed>): void {
     for (const [i, one] of of("i2").entries()) {
       expect(await queue.open(one)).toMatchObject({ delivery: one, state: i === 2 ? "leased" : "held" })
     }
-    const again = await harness.crash(bed)
+    const again = await harness.crash(tested)
     expect(await again.queue.resume("acme", "t1", "i2")).toBe(2)
     await harness.elapse(leaseMs * 2)
     expect((await take(again.queue, 20)).map((lease) => lease.delivery)).toEqual(of("i2"))
   })
 
-  it("drops very many, of many lanes, and keeps them dropped through a crash", async (bed, harness) => {
-    const cursors = await bed.cursors(2_000)
+  it("drops very many, of many lanes, and keeps them dropped through a crash", async (tested, harness) => {
+    const cursors = await tested.cursors(2_000)
     const of = (trigger: string) =>
       cursors.map((cursor, i) => delivery(cursor, { trigger, destination: i % 4 === 0 ? "d2" : "d1" }))
-    await bed.queue.enqueue(of("t1"))
-    await bed.queue.enqueue(of("t2"))
-    expect(await bed.queue.drop("acme", "t1", "i1")).toBe(2_000)
-    expect([await bed.queue.depth(lane), await bed.queue.depth("acme/d2")]).toEqual([1_500, 500])
-    const { queue } = await harness.crash(bed)
+    await tested.queue.enqueue(of("t1"))
+    await tested.queue.enqueue(of("t2"))
+    expect(await tested.queue.drop("acme", "t1", "i1")).toBe(2_000)
+    expect([await tested.queue.depth(lane), await tested.queue.depth("acme/d2")]).toEqual([1_500, 500])
+    const { queue } = await harness.crash(tested)
     expect([await queue.depth(lane), await queue.depth("acme/d2")]).toEqual([1_500, 500])
     expect(new Set((await take(queue, 5_000)).map((lease) => lease.delivery.trigger))).toEqual(new Set(["t2"]))
   })

@@ -6,7 +6,7 @@ import type { DeliveryQueue } from "../../core/queue.ts"
 import { type Declare, type Exemptions, type Harness, suite } from "./harness.ts"
 import { queueCarry } from "./queue-carry.ts"
 import { queueDead } from "./queue-dead.ts"
-import { delivery, ids, lane, leaseMs, letter, type QueueBed, take, takeOne } from "./queue-fixture.ts"
+import { delivery, ids, lane, leaseMs, letter, type QueueUnderTest, take, takeOne } from "./queue-fixture.ts"
 import { queueHistory } from "./queue-history.ts"
 import { queueMove } from "./queue-move.ts"
 import { queueOpen } from "./queue-open.ts"
@@ -14,7 +14,11 @@ import { queueOrder } from "./queue-order.ts"
 import { queueRest } from "./queue-rest.ts"
 
 /** Every queue passes all of it. */
-export function queueConformance(name: string, make: () => Promise<Harness<QueueBed>>, exempt: Exemptions = {}): void {
+export function queueConformance(
+  name: string,
+  make: () => Promise<Harness<QueueUnderTest>>,
+  exempt: Exemptions = {},
+): void {
   suite(`${name}: queue, adding`, make, exempt, adding)
   suite(`${name}: queue, leases`, make, exempt, leases)
   suite(`${name}: queue, lanes`, make, exempt, lanes)
@@ -27,7 +31,7 @@ export function queueConformance(name: string, make: () => Promise<Harness<Queue
   suite(`${name}: queue, any history`, make, exempt, queueHistory)
 }
 
-function adding(it: Declare<QueueBed>): void {
+function adding(it: Declare<QueueUnderTest>): void {
   it("adds a delivery once, however often it is given", async ({ queue, cursors }) => {
     const d = delivery((await cursors(1))[0]!)
     await Promise.all([queue.enqueue([d, d]), queue.enqueue([d])])
@@ -98,10 +102,10 @@ function adding(it: Declare<QueueBed>): void {
     expect(await queue.depth(lane)).toBe(1)
   })
 
-  it("keeps deliveries and position together through a crash", async (bed, harness) => {
-    const [a, b] = await bed.cursors(2)
-    await bed.queue.enqueue([delivery(a!), delivery(a!, { destination: "d2" })], { reader: "router", cursor: a! })
-    const { queue } = await harness.crash(bed)
+  it("keeps deliveries and position together through a crash", async (tested, harness) => {
+    const [a, b] = await tested.cursors(2)
+    await tested.queue.enqueue([delivery(a!), delivery(a!, { destination: "d2" })], { reader: "router", cursor: a! })
+    const { queue } = await harness.crash(tested)
     expect(await queue.position("router")).toBe(a)
     expect(await queue.depth(lane)).toBe(1)
     expect(ids(await take(queue))).toEqual([delivery(a!).id])
@@ -132,7 +136,7 @@ function adding(it: Declare<QueueBed>): void {
   })
 }
 
-function leases(it: Declare<QueueBed>): void {
+function leases(it: Declare<QueueUnderTest>): void {
   it("leases the oldest events first, up to `max`", async ({ queue, cursors }) => {
     const [a, b, c, d, e] = await cursors(5)
     await queue.enqueue([delivery(c!), delivery(d!)])
@@ -204,22 +208,22 @@ function leases(it: Declare<QueueBed>): void {
     expect(await queue.depth(lane)).toBe(0)
   })
 
-  it("refuses a lease from before a crash", async (bed, harness) => {
-    await bed.queue.enqueue([delivery((await bed.cursors(1))[0]!)])
-    const old = await takeOne(bed.queue)
-    const { queue } = await harness.crash(bed)
+  it("refuses a lease from before a crash", async (tested, harness) => {
+    await tested.queue.enqueue([delivery((await tested.cursors(1))[0]!)])
+    const old = await takeOne(tested.queue)
+    const { queue } = await harness.crash(tested)
     await harness.elapse(leaseMs * 1.5)
     const current = await takeOne(queue)
     await expect(queue.end(old, { kind: "done" })).rejects.toThrow(LeaseLostError)
     await queue.end(current, { kind: "done" })
   })
 
-  it("does not give again what was done, not after a crash either", async (bed, harness) => {
-    const [a, b] = await bed.cursors(2)
-    await bed.queue.enqueue([delivery(a!), delivery(b!)])
-    const [first] = await take(bed.queue, 1)
-    await bed.queue.end(first!, { kind: "done" })
-    const { queue } = await harness.crash(bed)
+  it("does not give again what was done, not after a crash either", async (tested, harness) => {
+    const [a, b] = await tested.cursors(2)
+    await tested.queue.enqueue([delivery(a!), delivery(b!)])
+    const [first] = await take(tested.queue, 1)
+    await tested.queue.end(first!, { kind: "done" })
+    const { queue } = await harness.crash(tested)
     await harness.elapse(leaseMs * 1.5)
     expect(ids(await take(queue))).toEqual([delivery(b!).id])
   })
@@ -247,7 +251,7 @@ function listen(queue: DeliveryQueue) {
   }
 }
 
-function lanes(it: Declare<QueueBed>): void {
+function lanes(it: Declare<QueueUnderTest>): void {
   it("counts and leases each lane for itself, tenants too", async ({ queue, cursors }) => {
     const [a, b] = await cursors(2)
     const all = [
@@ -304,13 +308,13 @@ function lanes(it: Declare<QueueBed>): void {
     await listener.stop()
   })
 
-  it("announces a lane whose parked delivery comes due, whose lease lapses, and that gets one back", async (bed, {
+  it("announces a lane whose parked delivery comes due, whose lease lapses, and that gets one back", async (tested, {
     elapse,
   }) => {
-    const { queue } = bed
+    const { queue } = tested
     const listener = listen(queue)
     const first = listener.next()
-    await queue.enqueue([delivery((await bed.cursors(1))[0]!)])
+    await queue.enqueue([delivery((await tested.cursors(1))[0]!)])
     expect(await first).toBe(lane)
     await queue.end(await takeOne(queue), { kind: "retry", delayMs: 1_000 })
     await elapse(1_100)
@@ -326,10 +330,10 @@ function lanes(it: Declare<QueueBed>): void {
     await listener.stop()
   })
 
-  it("announces lanes after a crash", async (bed, harness) => {
-    const [a] = await bed.cursors(1)
-    await bed.queue.enqueue([delivery(a!), delivery(a!, { trigger: "t2", destination: "d2" })])
-    const { queue } = await harness.crash(bed)
+  it("announces lanes after a crash", async (tested, harness) => {
+    const [a] = await tested.cursors(1)
+    await tested.queue.enqueue([delivery(a!), delivery(a!, { trigger: "t2", destination: "d2" })])
+    const { queue } = await harness.crash(tested)
     const listener = listen(queue)
     expect([await listener.next(), await listener.next()].toSorted()).toEqual([lane, "acme/d2"])
     await listener.stop()

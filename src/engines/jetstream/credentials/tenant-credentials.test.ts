@@ -6,9 +6,9 @@ import { systemClock } from "../../../telemetry/clock.ts"
 import { natsAvailable, startNats } from "../../../testing/nats.ts"
 import { createNames } from "../names.ts"
 import { announceAccount } from "./announce.ts"
-import { type Bed, openBed } from "./bed.fixture.ts"
 import { createNatsFiles } from "./init.ts"
 import { formatIssuer, IssuerFileError, parseIssuer } from "./issuer.ts"
+import { type NatsSetup, openNatsSetup } from "./nats-setup.fixture.ts"
 import { consumersMax, createTenantCredentials } from "./tenant-credentials.ts"
 
 const hourMs = 3_600_000
@@ -24,15 +24,15 @@ const title =
   program === undefined ? "credentials of tenants: SKIPPED, there is no nats-server" : "credentials of tenants"
 
 describe.skipIf(program === undefined)(title, () => {
-  let bed: Bed
+  let setup: NatsSetup
   beforeAll(async () => {
-    bed = await openBed()
+    setup = await openNatsSetup()
   })
-  afterAll(() => bed?.close())
+  afterAll(() => setup?.close())
 
   test("say what they are for, and are good until they said", async () => {
     const at = Date.UTC(2050, 0, 1)
-    const issued = expectIssued(await bed.credentialsAt({ now: () => at }).issue("acme", { expiresInMs: hourMs }))
+    const issued = expectIssued(await setup.credentialsAt({ now: () => at }).issue("acme", { expiresInMs: hourMs }))
     expect(issued).toMatchObject({
       expiresAt: at + hourMs,
       subject: "redcar.acme.>",
@@ -43,15 +43,15 @@ describe.skipIf(program === undefined)(title, () => {
   })
 
   test("of consumers that two processes issue at once all work", async () => {
-    const other = bed.credentialsAt(systemClock)
+    const other = setup.credentialsAt(systemClock)
     const issued = await Promise.all(
       ["a", "b", "c", "d"].map((consumer, i) =>
-        (i % 2 === 0 ? bed.credentials : other).issue("many", { consumer, expiresInMs: hourMs }),
+        (i % 2 === 0 ? setup.credentials : other).issue("many", { consumer, expiresInMs: hourMs }),
       ),
     )
-    await bed.store(0, "many.orders", "one")
+    await setup.store(0, "many.orders", "one")
     for (const each of issued.map(expectIssued)) {
-      const client = await bed.connect(each.text)
+      const client = await setup.connect(each.text)
       const consumer = await jetstream(client, { domain: "redcar" }).consumers.get("REDCAR_LOG_0", each.consumer)
       expect((await consumer.next({ expires: 2_000 }))?.string()).toBe("one")
       await client.close()
@@ -59,11 +59,11 @@ describe.skipIf(program === undefined)(title, () => {
   })
 
   test("issued again leave the consumer where it was", async () => {
-    await bed.store(0, "twice.orders", "first")
-    await bed.store(0, "twice.orders", "second")
+    await setup.store(0, "twice.orders", "first")
+    await setup.store(0, "twice.orders", "second")
     const read = async () => {
-      const issued = expectIssued(await bed.credentials.issue("twice", { expiresInMs: hourMs }))
-      const client = await bed.connect(issued.text)
+      const issued = expectIssued(await setup.credentials.issue("twice", { expiresInMs: hourMs }))
+      const client = await setup.connect(issued.text)
       const consumer = await jetstream(client, { domain: "redcar" }).consumers.get("REDCAR_LOG_0", issued.consumer)
       const message = (await consumer.next({ expires: 2_000 }))!
       await message.ackAck()
@@ -75,24 +75,24 @@ describe.skipIf(program === undefined)(title, () => {
 
   test("a tenant has no more consumers than there may be", async () => {
     const consumers = Array.from({ length: consumersMax }, (_, i) => `tenant_full_${i}`)
-    const account = expectIssued(await bed.credentials.issue("full", { expiresInMs: hourMs }))
-    const { value, revision } = (await bed.catalog.get<object>("nats-account/full"))!
-    await bed.catalog.put("nats-account/full", { ...value, consumers }, revision)
+    const account = expectIssued(await setup.credentials.issue("full", { expiresInMs: hourMs }))
+    const { value, revision } = (await setup.catalog.get<object>("nats-account/full"))!
+    await setup.catalog.put("nats-account/full", { ...value, consumers }, revision)
     expect(account.consumer).toBe("tenant_full")
-    const answer = await bed.credentials.issue("full", { consumer: "more", expiresInMs: hourMs })
+    const answer = await setup.credentials.issue("full", { consumer: "more", expiresInMs: hourMs })
     expect(answer).toEqual({ kind: "refused", reason: "full has 32 consumers already" })
   })
 
   test.each(["", "a.b", "a_b", "*", ">", "A", "a b", "-a", "a".repeat(64)])("no tenant is called %j", async (name) => {
-    await expect(bed.credentials.issue(name, { expiresInMs: hourMs })).rejects.toThrow(TypeError)
-    await expect(bed.credentials.issue("acme", { consumer: name, expiresInMs: hourMs })).rejects.toThrow(TypeError)
+    await expect(setup.credentials.issue(name, { expiresInMs: hourMs })).rejects.toThrow(TypeError)
+    await expect(setup.credentials.issue("acme", { consumer: name, expiresInMs: hourMs })).rejects.toThrow(TypeError)
   })
 
   test("an issuer of other servers is refused", async () => {
-    const files = await createNatsFiles({ names: bed.names, servers: [server] })
+    const files = await createNatsFiles({ names: setup.names, servers: [server] })
     const issuer = parseIssuer(files.get("issuer.json")!)
-    const { hub: nats, names, partitions, catalog } = bed
-    const servers = bed.nats.url.split(",")
+    const { hub: nats, names, partitions, catalog } = setup
+    const servers = setup.nats.url.split(",")
     const stranger = createTenantCredentials({ nats, servers, names, partitions, catalog, issuer, clock: systemClock })
     const issuing = stranger.issue("acme", { expiresInMs: hourMs })
     await expect(issuing).rejects.toThrow(OverloadError)
@@ -101,17 +101,17 @@ describe.skipIf(program === undefined)(title, () => {
 })
 
 describe.skipIf(program === undefined)(`${title}, in a cluster of three`, () => {
-  let bed: Bed
+  let setup: NatsSetup
   beforeAll(async () => {
-    bed = await openBed(3)
+    setup = await openNatsSetup(3)
   }, 60_000)
-  afterAll(() => bed?.close())
+  afterAll(() => setup?.close())
 
   test("work at each server, whichever leads", async () => {
-    const issued = expectIssued(await bed.credentials.issue("acme", { expiresInMs: hourMs }))
-    for (const [i, { url }] of bed.nats.servers.entries()) {
-      await bed.store(0, "acme.orders", `event ${i}`)
-      const client = await bed.connect(issued.text, url)
+    const issued = expectIssued(await setup.credentials.issue("acme", { expiresInMs: hourMs }))
+    for (const [i, { url }] of setup.nats.servers.entries()) {
+      await setup.store(0, "acme.orders", `event ${i}`)
+      const client = await setup.connect(issued.text, url)
       expect((await jetstream(client).publish("redcar.acme.orders", "hello")).stream).toBe("REDCAR_INBOX")
       const consumer = await jetstream(client, { domain: "redcar" }).consumers.get("REDCAR_LOG_0", issued.consumer)
       const message = (await consumer.next({ expires: 5_000 }))!

@@ -6,7 +6,7 @@ import { createUser, fromPublic } from "@nats-io/nkeys"
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import type { IssuedCredentials } from "../../../core/credentials.ts"
 import { natsAvailable } from "../../../testing/nats.ts"
-import { type Bed, openBed } from "./bed.fixture.ts"
+import { type NatsSetup, openNatsSetup } from "./nats-setup.fixture.ts"
 import type { TenantAccount } from "./tenant-account.ts"
 
 const hourMs = 3_600_000
@@ -15,7 +15,7 @@ type Issued = Extract<IssuedCredentials, { kind: "issued" }>
 /** What only the other tenant may ever see. */
 const secret = "what beta alone may see"
 
-let bed: Bed
+let setup: NatsSetup
 /** Two clients of one tenant: as they are issued, and one whose rights within the tenant's account nothing limits. */
 let acme: NatsConnection
 let unbound: NatsConnection
@@ -23,7 +23,7 @@ let beta: NatsConnection
 let issued: { readonly acme: Issued; readonly beta: Issued }
 
 async function issue(tenant: string, consumer?: string): Promise<Issued> {
-  const answer = await bed.credentials.issue(tenant, {
+  const answer = await setup.credentials.issue(tenant, {
     expiresInMs: hourMs,
     ...(consumer !== undefined && { consumer }),
   })
@@ -33,9 +33,9 @@ async function issue(tenant: string, consumer?: string): Promise<Issued> {
 
 /** Credentials that no issuer of ours makes: any right that the account itself has. */
 async function issueUnbound(tenant: string): Promise<string> {
-  const { value } = (await bed.catalog.get<TenantAccount>(`nats-account/${tenant}`))!
+  const { value } = (await setup.catalog.get<TenantAccount>(`nats-account/${tenant}`))!
   const user = createUser()
-  const jwt = await encodeUser("unbound", user, fromPublic(value.account), {}, { signer: bed.issuer.signer })
+  const jwt = await encodeUser("unbound", user, fromPublic(value.account), {}, { signer: setup.issuer.signer })
   return new TextDecoder().decode(fmtCreds(jwt, user))
 }
 
@@ -52,9 +52,9 @@ async function ask(client: NatsConnection, subject: string, body = ""): Promise<
 /** Everything in the servers that a client could have changed. */
 async function state(): Promise<unknown> {
   const streams = []
-  for await (const { config, state } of bed.manager.streams.list()) {
+  for await (const { config, state } of setup.manager.streams.list()) {
     const consumers = []
-    for await (const { name, config: own, delivered, ack_floor, num_ack_pending } of bed.manager.consumers.list(
+    for await (const { name, config: own, delivered, ack_floor, num_ack_pending } of setup.manager.consumers.list(
       config.name,
     ))
       consumers.push([name, own, delivered.stream_seq, ack_floor.stream_seq, num_ack_pending])
@@ -154,20 +154,20 @@ const title = program === undefined ? "tenant streams: SKIPPED, there is no nats
 
 describe.skipIf(program === undefined)(title, () => {
   beforeAll(async () => {
-    bed = await openBed()
+    setup = await openNatsSetup()
     issued = { acme: await issue("acme"), beta: await issue("beta") }
-    acme = await bed.connect(issued.acme.text)
-    unbound = await bed.connect(await issueUnbound("acme"))
-    beta = await bed.connect(issued.beta.text)
-    await bed.store(0, "acme.orders", "acme 1")
-    await bed.store(0, "beta.orders", secret)
-    await bed.store(1, "acme.users.k1", "acme 2")
-    await bed.store(1, "beta.orders.k1", secret)
-    await (await new Kvm(bed.hub).open("redcar_catalog")).put("key.admin", secret)
+    acme = await setup.connect(issued.acme.text)
+    unbound = await setup.connect(await issueUnbound("acme"))
+    beta = await setup.connect(issued.beta.text)
+    await setup.store(0, "acme.orders", "acme 1")
+    await setup.store(0, "beta.orders", secret)
+    await setup.store(1, "acme.users.k1", "acme 2")
+    await setup.store(1, "beta.orders.k1", secret)
+    await (await new Kvm(setup.hub).open("redcar_catalog")).put("key.admin", secret)
   })
   afterAll(async () => {
     await Promise.all([acme, unbound, beta].map((client) => client?.close()))
-    await bed?.close()
+    await setup?.close()
   })
 
   /** Each way of trespassing, as credentials are issued, and past the limits of the user. */
@@ -177,17 +177,17 @@ describe.skipIf(program === undefined)(title, () => {
   ] as const
 
   test("a tenant publishes on its subjects, and is told that it is stored", async () => {
-    const before = (await bed.manager.streams.info("REDCAR_INBOX")).state.messages
+    const before = (await setup.manager.streams.info("REDCAR_INBOX")).state.messages
     const answer = await jetstream(acme).publish("redcar.acme.orders.k7", "hello", { msgID: "acme-7" })
     expect(answer.stream).toBe("REDCAR_INBOX")
-    const { subject, data } = (await bed.manager.streams.getMessage("REDCAR_INBOX", { seq: answer.seq }))!
+    const { subject, data } = (await setup.manager.streams.getMessage("REDCAR_INBOX", { seq: answer.seq }))!
     expect([subject, new TextDecoder().decode(data)]).toEqual(["redcar.acme.orders.k7", "hello"])
-    expect((await bed.manager.streams.info("REDCAR_INBOX")).state.messages).toBe(before + 1)
+    expect((await setup.manager.streams.info("REDCAR_INBOX")).state.messages).toBe(before + 1)
   })
 
   test("a tenant reads its events on every stream, settles them, and reads the last of a subject", async () => {
     const reader = await issue("acme", "reader")
-    const client = await bed.connect(reader.text)
+    const client = await setup.connect(reader.text)
     const js = jetstream(client, { domain: "redcar" })
     const read: string[] = []
     for (const stream of reader.streams) {
@@ -241,12 +241,12 @@ describe.skipIf(program === undefined)(title, () => {
       })
     }
     await unbound.flush()
-    await bed.store(0, "beta.orders", secret)
+    await setup.store(0, "beta.orders", secret)
     await jetstream(beta).publish("redcar.beta.orders", secret)
     expect(await ask(beta, `$JS.redcar.API.DIRECT.GET.${log}.redcar.beta.orders`)).toBe(secret)
-    await (await new Kvm(bed.hub).open("redcar_catalog")).put("key.admin", secret)
-    bed.hub.publish("_redcar.rpc.queue.0", secret)
-    await bed.hub.flush()
+    await (await new Kvm(setup.hub).open("redcar_catalog")).put("key.admin", secret)
+    setup.hub.publish("_redcar.rpc.queue.0", secret)
+    await setup.hub.flush()
     await beta.flush()
     // Of its own account it hears everything, so the silence above is not of deaf ears.
     unbound.publish("redcar.acme.heard", "own")
@@ -255,18 +255,18 @@ describe.skipIf(program === undefined)(title, () => {
     expect(heard.filter((each) => each.includes(secret))).toEqual([])
     expect(heard.filter((each) => /redcar\.beta|_redcar|\$KV/.test(each))).toEqual([])
     await unbound.close()
-    unbound = await bed.connect(await issueUnbound("acme"))
+    unbound = await setup.connect(await issueUnbound("acme"))
   })
 
   test.each(clients)("a client %s publishes nowhere else", async (_, client) => {
     const spied: string[] = []
-    const spy = bed.hub.subscribe("_redcar.>", { callback: (_, message) => void spied.push(message.subject) })
-    await bed.hub.flush()
+    const spy = setup.hub.subscribe("_redcar.>", { callback: (_, message) => void spied.push(message.subject) })
+    await setup.hub.flush()
     const before = await state()
     for (const subject of forbidden) client().publish(subject, "forged")
     await client().flush()
     expect(await state()).toBe(before)
-    await bed.hub.flush()
+    await setup.hub.flush()
     expect(spied).toEqual([])
     spy.unsubscribe()
   })
@@ -275,19 +275,19 @@ describe.skipIf(program === undefined)(title, () => {
     // What the servers send in answer is not held to the rights of who asked: an account of one's own holds it.
     const spied: string[] = []
     const spies = ["_redcar.>", "$KV.>", "redcar.beta.>"].map((subject) =>
-      bed.hub.subscribe(subject, { callback: (_, message) => void spied.push(message.subject) }),
+      setup.hub.subscribe(subject, { callback: (_, message) => void spied.push(message.subject) }),
     )
-    await bed.hub.flush()
+    await setup.hub.flush()
     const held = async () => {
       const [inbox, catalog, queue] = await Promise.all(
         ["REDCAR_INBOX", "KV_redcar_catalog", "REDCAR_QUEUE_0"].map((name) =>
-          bed.manager.streams.info(name, { subjects_filter: ">" }),
+          setup.manager.streams.info(name, { subjects_filter: ">" }),
         ),
       )
       return [inbox!.state.subjects?.["redcar.beta.orders"], catalog!.state.last_seq, queue!.state.last_seq]
     }
     const before = await held()
-    const { last_seq } = (await bed.manager.streams.info(log)).state
+    const { last_seq } = (await setup.manager.streams.info(log)).state
     const api = "$JS.redcar.API"
     for (const reply of forbidden) {
       client().publish("redcar.acme.orders", "forged", { reply })
@@ -301,12 +301,12 @@ describe.skipIf(program === undefined)(title, () => {
     const late = kind === "as issued" ? acme : unbound
     await jetstream(late).publish("redcar.acme.orders", "last")
     await ask(late, `${api}.CONSUMER.INFO.${log}.tenant_acme`)
-    await bed.hub.flush()
+    await setup.hub.flush()
     expect(await held()).toEqual(before)
-    expect((await bed.manager.streams.info(log)).state.last_seq).toBe(last_seq)
+    expect((await setup.manager.streams.info(log)).state.last_seq).toBe(last_seq)
     expect(spied).toEqual([])
     // In the hub's account the same does come through, and these ears hear it.
-    bed.hub.publish("redcar.acme.orders", "one", { reply: "redcar.beta.heard" })
+    setup.hub.publish("redcar.acme.orders", "one", { reply: "redcar.beta.heard" })
     await expect.poll(() => spied).toEqual(["redcar.beta.heard"])
     for (const spy of spies) spy.unsubscribe()
   })
@@ -315,42 +315,42 @@ describe.skipIf(program === undefined)(title, () => {
     const next = `$JS.redcar.API.CONSUMER.MSG.NEXT.${log}.${issued.beta.consumer}`
     const message = await beta.request(next, '{"batch":1,"expires":2000000000}', { timeout: 2_500, noMux: true })
     expect([message.string(), message.reply]).toEqual([secret, expect.stringMatching(/^\$JS\.ACK\./)])
-    const pending = async () => (await bed.manager.consumers.info(log, issued.beta.consumer)).num_ack_pending
+    const pending = async () => (await setup.manager.consumers.info(log, issued.beta.consumer)).num_ack_pending
     for (const settlement of ["+ACK", "-NAK", "+TERM", "+WPI", "+NXT"]) client().publish(message.reply!, settlement)
     await client().flush()
     expect(await pending()).toBe(1)
     await beta.request(message.reply!, "+ACK")
     expect(await pending()).toBe(0)
-    await bed.store(0, "beta.orders", secret)
+    await setup.store(0, "beta.orders", secret)
   })
 
   test("credentials past their time are refused, and those in use end with it", async () => {
-    const past = await bed
+    const past = await setup
       .credentialsAt({ now: () => Date.now() - hourMs })
       .issue("acme", { expiresInMs: hourMs - 10_000 })
     if (past.kind !== "issued") throw new Error(past.reason)
-    await expect(bed.connect(past.text)).rejects.toThrow(/authorization|expired/i)
+    await expect(setup.connect(past.text)).rejects.toThrow(/authorization|expired/i)
 
-    const brief = await bed.credentials.issue("acme", { expiresInMs: 1_500 })
+    const brief = await setup.credentials.issue("acme", { expiresInMs: 1_500 })
     if (brief.kind !== "issued") throw new Error(brief.reason)
-    const client = await bed.connect(brief.text)
+    const client = await setup.connect(brief.text)
     expect(String(await client.closed())).toMatch(/expired/i)
     expect(Date.now()).toBeGreaterThanOrEqual(brief.expiresAt - 1_000)
   })
 
   test("credentials that are revoked end at once, and new ones go on where they ended", async () => {
-    expect(await bed.credentials.revoke("nobody")).toEqual({ kind: "unknown" })
+    expect(await setup.credentials.revoke("nobody")).toEqual({ kind: "unknown" })
     const old = await issue("gone")
-    const client = await bed.connect(old.text)
+    const client = await setup.connect(old.text)
     const closed = client.closed()
-    expect(await bed.credentials.revoke("gone")).toEqual({ kind: "revoked" })
+    expect(await setup.credentials.revoke("gone")).toEqual({ kind: "revoked" })
     expect(await closed).toBeInstanceOf(Error)
-    await expect(bed.connect(old.text)).rejects.toThrow(/authorization/i)
+    await expect(setup.connect(old.text)).rejects.toThrow(/authorization/i)
     expect(acme.isClosed()).toBe(false)
 
-    const renewed = await bed.connect((await issue("gone")).text)
+    const renewed = await setup.connect((await issue("gone")).text)
     expect((await jetstream(renewed).publish("redcar.gone.orders", "back")).stream).toBe("REDCAR_INBOX")
-    await expect(bed.connect(old.text)).rejects.toThrow(/authorization/i)
+    await expect(setup.connect(old.text)).rejects.toThrow(/authorization/i)
     await renewed.close()
   })
 })

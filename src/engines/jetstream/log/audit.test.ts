@@ -8,8 +8,8 @@ import { silentLog } from "../log.fixture.ts"
 import { createNames } from "../names.ts"
 import { auditPartition } from "./audit.ts"
 import { type MissingNumbers, WriterNumbers } from "./audit-writers.ts"
-import { type OpenLog, openLog } from "./bed.fixture.ts"
 import { formatCursor } from "./cursor.ts"
+import { type OpenLog, openLog } from "./log-harness.fixture.ts"
 
 describe.skipIf(natsAvailable() === undefined)("audits of a partition", () => {
   let nats: Nats

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, vi } from "vitest"
 import { type Nats, natsAvailable, startNats } from "../../../testing/nats.ts"
 import type { Exemptions } from "../../conformance/harness.ts"
 import { logConformance } from "../../conformance/log.ts"
-import { logHarness } from "./bed.fixture.ts"
+import { logHarness } from "./log-harness.fixture.ts"
 
 // Three servers on one machine are slow when much is asked of them at once.
 vi.setConfig({ testTimeout: 60_000, maxConcurrency: 8 })

@@ -7,7 +7,7 @@ import { event } from "../../conformance/log-fixture.ts"
 import { silentLog } from "../log.fixture.ts"
 import { createNames } from "../names.ts"
 import { auditPartition } from "./audit.ts"
-import { type OpenLog, openLog } from "./bed.fixture.ts"
+import { type OpenLog, openLog } from "./log-harness.fixture.ts"
 
 vi.setConfig({ testTimeout: 60_000 })
 

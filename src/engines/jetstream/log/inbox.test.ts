@@ -7,8 +7,8 @@ import { type Nats, natsAvailable, startNats } from "../../../testing/nats.ts"
 import { connectNats } from "../connection.ts"
 import { silentLog } from "../log.fixture.ts"
 import { createNames } from "../names.ts"
-import { openLog } from "./bed.fixture.ts"
 import { openInbox } from "./inbox.ts"
+import { openLog } from "./log-harness.fixture.ts"
 
 describe.skipIf(natsAvailable() === undefined)("what others publish in NATS", () => {
   let nats: Nats

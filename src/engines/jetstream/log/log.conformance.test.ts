@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, vi } from "vitest"
 import { type Nats, natsAvailable, startNats } from "../../../testing/nats.ts"
 import { logConformance } from "../../conformance/log.ts"
-import { logHarness } from "./bed.fixture.ts"
+import { logHarness } from "./log-harness.fixture.ts"
 
 // A server's time cannot be moved: tests that let it pass do so together.
 vi.setConfig({ testTimeout: 60_000, maxConcurrency: 64 })

@@ -6,7 +6,7 @@ import { type Outgoing, PublishPipeline, type TopicOrder, type Wire } from "./pi
 import { Voids } from "./voids.ts"
 
 /** A server of one stream that loses what it is told to, and forgets to answer; it knows messages again. */
-function bed() {
+function pipelineUnderTest() {
   const clock = createSimulatedClock(1_000_000)
   const stored: number[] = []
   const faults = { lose: false, mute: false, refuse: false, up: true, answering: true }
@@ -57,7 +57,7 @@ function bed() {
 
 describe("a pipeline", () => {
   test("sends again what is not answered, and stores it once", async () => {
-    const { clock, stored, faults, put, answers } = bed()
+    const { clock, stored, faults, put, answers } = pipelineUnderTest()
     put(0)
     faults.mute = true
     put(0)
@@ -75,7 +75,7 @@ describe("a pipeline", () => {
   })
 
   test("gives up what a later message of its topic has overtaken, and tells that it is void", async () => {
-    const { clock, stored, faults, pipeline, put, answers } = bed()
+    const { clock, stored, faults, pipeline, put, answers } = pipelineUnderTest()
     faults.lose = true
     put(0)
     put(1)
@@ -88,7 +88,7 @@ describe("a pipeline", () => {
   })
 
   test("takes nothing while nobody answers, and again when somebody does", async () => {
-    const { clock, faults, pipeline, put, answers } = bed()
+    const { clock, faults, pipeline, put, answers } = pipelineUnderTest()
     faults.lose = true
     faults.answering = false
     put(0)
@@ -107,7 +107,7 @@ describe("a pipeline", () => {
   })
 
   test("holds everything back while someone has it alone", async () => {
-    const { clock, stored, put, pipeline } = bed()
+    const { clock, stored, put, pipeline } = pipelineUnderTest()
     put(0)
     const work = Promise.withResolvers<void>()
     const alone = pipeline.alone(() => work.promise)
@@ -138,7 +138,7 @@ describe("a pipeline", () => {
     )
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60, size: "max" }), async (steps) => {
-        const { clock, stored, faults, pipeline, put, answers } = bed()
+        const { clock, stored, faults, pipeline, put, answers } = pipelineUnderTest()
         const topics = new Map<number, number>()
         const set = (name: "lose" | "mute" | "refuse" | "cut", on: boolean) => {
           if (name !== "cut") faults[name] = on

@@ -6,7 +6,7 @@ import { attemptsTopic } from "../../../core/address.ts"
 import { ExpectedLastError, InvalidCursorError, OverloadError } from "../../../core/errors.ts"
 import { type Nats, natsAvailable, startNats } from "../../../testing/nats.ts"
 import { all, append, event, events, ids, key, orders, read, users } from "../../conformance/log-fixture.ts"
-import { type LogSettings, openLog } from "./bed.fixture.ts"
+import { type LogSettings, openLog } from "./log-harness.fixture.ts"
 
 const dedupe = { dedupeWindowMs: 60_000 }
 

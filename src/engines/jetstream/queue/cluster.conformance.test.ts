@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, test } from "vitest"
 import { type Nats, natsAvailable, startNats } from "../../../testing/nats.ts"
 import { queueConformance } from "../../conformance/queue.ts"
-import { shardedHarness } from "./bed.fixture.ts"
+import { shardedHarness } from "./queue-harness.fixture.ts"
 
 if (natsAvailable() === undefined) {
   test.skip("the queue's conformance on three servers: there is no nats-server here; NATS_SERVER names its program", () => {})

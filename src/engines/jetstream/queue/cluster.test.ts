@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { systemClock } from "../../../telemetry/clock.ts"
 import { type Nats, natsAvailable, startNats } from "../../../testing/nats.ts"
 import { delivery, ids } from "../../conformance/queue-fixture.ts"
-import { cursorAt, TestHub } from "./bed.fixture.ts"
+import { cursorAt, TestHub } from "./queue-harness.fixture.ts"
 
 if (natsAvailable() === undefined) {
   test.skip("the queue on three servers: there is no nats-server here; NATS_SERVER names its program", () => {})

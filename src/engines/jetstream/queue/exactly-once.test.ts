@@ -6,7 +6,7 @@ import { StorageError } from "../../../core/errors.ts"
 import { systemClock } from "../../../telemetry/clock.ts"
 import { type Nats, natsAvailable, startNats } from "../../../testing/nats.ts"
 import { delivery } from "../../conformance/queue-fixture.ts"
-import { cursorAt, TestHub, type TestProcess } from "./bed.fixture.ts"
+import { cursorAt, TestHub, type TestProcess } from "./queue-harness.fixture.ts"
 
 const shards = 4
 const events = 24

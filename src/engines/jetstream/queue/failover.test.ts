@@ -7,7 +7,7 @@ import { systemClock } from "../../../telemetry/clock.ts"
 import { type Nats, natsAvailable, startNats } from "../../../testing/nats.ts"
 import { delivery, ids, lane, letter, take, takeOne } from "../../conformance/queue-fixture.ts"
 import { stableHash } from "../names.ts"
-import { cursorAt, TestHub, type TestProcess } from "./bed.fixture.ts"
+import { cursorAt, TestHub, type TestProcess } from "./queue-harness.fixture.ts"
 
 const shards = 4
 const numberOf = (name: string) => stableHash(name) % shards

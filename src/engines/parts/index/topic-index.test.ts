@@ -45,7 +45,7 @@ function counted(store: Store) {
   return { counting, read }
 }
 
-function bed() {
+function indexUnderTest() {
   const clock = createSimulatedClock()
   const store = createSimulatedStore({ chance: createSimulatedChance("index"), latencyMs: () => 0.1 })
   const { counting, read } = counted(store.mount(createPower({ clock })))
@@ -62,7 +62,7 @@ function bed() {
 
 /** As a hub fills it, and starts anew then. */
 async function filled(events: number) {
-  const { open, flush, ...rest } = bed()
+  const { open, flush, ...rest } = indexUnderTest()
   const index = open()
   for (let n = 0; n < events; n++) {
     index.add(entry(n, avalanche(n) || 1))
@@ -177,7 +177,7 @@ test("finds every event by key and by id, whatever is flushed, trimmed, taken ba
   )
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 8, maxLength: 24 }), fc.nat(), async (steps, seed) => {
-      const { open, flush, trim } = bed()
+      const { open, flush, trim } = indexUnderTest()
       let index = open()
       let kept: IndexEntry[] = []
       let durable = 0

@@ -16,7 +16,7 @@ import { type Issuer, parseIssuer } from "./issuer.ts"
 import { createTenantCredentials } from "./tenant-credentials.ts"
 
 /** Servers as `redcar nats init` sets them up, with the hub's streams in its account. */
-export interface Bed {
+export interface NatsSetup {
   readonly nats: Nats
   readonly names: Names
   readonly partitions: number
@@ -34,7 +34,7 @@ export interface Bed {
   close(): Promise<void>
 }
 
-export async function openBed(servers: 1 | 3 = 1, partitions = 2): Promise<Bed> {
+export async function openNatsSetup(servers: 1 | 3 = 1, partitions = 2): Promise<NatsSetup> {
   const names = createNames("redcar")
   const directory = await mkdtemp(join(tmpdir(), "redcar-credentials-"))
   const server = { name: "nats", host: "127.0.0.1", listen: "127.0.0.1:4222", directory }

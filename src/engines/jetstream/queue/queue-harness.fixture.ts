@@ -10,7 +10,7 @@ import type { DeliveryQueue } from "../../../core/queue.ts"
 import { systemClock } from "../../../telemetry/clock.ts"
 import { createSimulatedClock, mortalClock, quiesce } from "../../../testing/clock.ts"
 import type { Harness } from "../../conformance/harness.ts"
-import type { QueueBed } from "../../conformance/queue-fixture.ts"
+import type { QueueUnderTest } from "../../conformance/queue-fixture.ts"
 import { createNames, type Names } from "../names.ts"
 import { Member, TestAssignments } from "./assignments.fixture.ts"
 import { type JetStreamQueue, type JetStreamQueueOptions, openJetStreamQueue } from "./queue.ts"
@@ -122,7 +122,7 @@ export async function shardedHarness(
   prefix: string,
   shards: number,
   { remote = false, replicas = 1 }: { readonly remote?: boolean; readonly replicas?: number } = {},
-): Promise<Harness<QueueBed>> {
+): Promise<Harness<QueueUnderTest>> {
   const hub = new TestHub(url, prefix, shards)
   const clock = createSimulatedClock(1_700_000_000_000)
   let life = mortalClock(clock)
