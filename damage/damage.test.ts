@@ -2,20 +2,20 @@ import { chmodSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
-import { type OpenBed, openBed } from "./bed.ts"
 import { kinds } from "./kinds.ts"
 import { runTrial } from "./trial.ts"
+import { type OpenTrialHubs, openTrialHubs } from "./trial-hubs.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "redcar-damage-"))
 chmodSync(folder, 0o755)
-let bed: OpenBed | undefined
+let prepared: OpenTrialHubs | undefined
 
 beforeAll(async () => {
-  bed = await openBed(folder, 0)
+  prepared = await openTrialHubs(folder, 0)
 }, 90_000)
 
 afterAll(async () => {
-  await bed?.close()
+  await prepared?.close()
   rmSync(folder, { recursive: true })
 })
 
@@ -34,18 +34,21 @@ const seed = 1
 test("after damage nothing else is lost, wrong or unnamed", { timeout: 180_000 }, async () => {
   for (const [i, name] of sample.entries()) {
     const kind = kinds.find((one) => one.name === name)!
-    const { faults, damage, variant } = await runTrial(bed!, { seed: seed + i, kind })
+    const { faults, damage, variant } = await runTrial(prepared!, { seed: seed + i, kind })
     expect(faults, `--seed ${seed + i} --only ${name} --variant ${variant}: ${damage.what.join("; and ")}`).toEqual([])
   }
 })
 
 test("a hub that is not what was promised is found out", { timeout: 30_000 }, async () => {
   const kind = kinds.find(({ name }) => name === "none")!
-  const snapshots = { ...bed!.oracle.snapshots, clean: { ...bed!.oracle.snapshots.clean, dead: ["00000000000.dead"] } }
+  const snapshots = {
+    ...prepared!.oracle.snapshots,
+    clean: { ...prepared!.oracle.snapshots.clean, dead: ["00000000000.dead"] },
+  }
   const number = 9_997
-  const acknowledged = [...bed!.oracle.acknowledged, { number, cursor: "00000000010", at: 0 }]
-  const oracle = { ...bed!.oracle, snapshots, acknowledged }
-  const { faults } = await runTrial({ ...bed!, oracle }, { seed: 1, kind, variant: "clean" })
+  const acknowledged = [...prepared!.oracle.acknowledged, { number, cursor: "00000000010", at: 0 }]
+  const oracle = { ...prepared!.oracle, snapshots, acknowledged }
+  const { faults } = await runTrial({ ...prepared!, oracle }, { seed: 1, kind, variant: "clean" })
   expect(faults).toContainEqual("1 dead letters are gone (00000000000.dead)")
   expect(faults).toContainEqual("1 events that were not damaged cannot be read (invoices d9997 at 00000000010)")
 })

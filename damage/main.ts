@@ -2,11 +2,11 @@ import { chmodSync, mkdtempSync, renameSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
-import { openBed } from "./bed.ts"
 import { type Kind, kinds } from "./kinds.ts"
 import { type Variant, variants } from "./oracle.ts"
 import { Summary } from "./summary.ts"
 import { runTrial, type TrialResult } from "./trial.ts"
+import { openTrialHubs } from "./trial-hubs.ts"
 
 const usage = `Damages the folder of a hub at random, starts a hub on it, and holds what that one does against what was promised.
 
@@ -101,21 +101,21 @@ async function runLane(folder: string, lane: number, lanes: number, options: Opt
   const { seed: first, trials, only, variant } = options
   const seeds = Array.from({ length: trials }, (_, i) => first + i).filter((seed) => seed % lanes === lane)
   if (seeds.length === 0) return
-  const bed = await openBed(join(folder, `lane-${lane}`), lane)
+  const prepared = await openTrialHubs(join(folder, `lane-${lane}`), lane)
   try {
     for (const seed of seeds) {
       const kind = only.length === 0 ? undefined : only[Math.floor(seed / lanes) % only.length]
-      const result = await runTrial(bed, { seed, kind, variant })
+      const result = await runTrial(prepared, { seed, kind, variant })
       summary.add(result)
       tell(result)
       if (options.keep && result.faults.length > 0) {
         rmSync(join(folder, `failed-${seed}`), { recursive: true, force: true })
-        renameSync(bed.work, join(folder, `failed-${seed}`))
+        renameSync(prepared.work, join(folder, `failed-${seed}`))
       }
     }
   } finally {
-    await bed.close()
-    rmSync(bed.work, { recursive: true, force: true })
+    await prepared.close()
+    rmSync(prepared.work, { recursive: true, force: true })
   }
 }
 

@@ -3,13 +3,13 @@ import { join } from "node:path"
 import { createSimulatedChance, type SimulatedChance } from "../src/testing/chance.ts"
 import { HubProcess, HubStartError } from "../src/testing/hub-process.ts"
 import { type Account, cursorAt, type Damage, type Fresh, positionOf, type SecondStart, type Shown } from "./account.ts"
-import { type Bed, nobody } from "./bed.ts"
 import { differences } from "./bytes.ts"
 import { publish, readAlone, readHealth, readLetters, readResources, readTopic } from "./client.ts"
 import { allRoles, hubFlags } from "./generate.ts"
 import { judge, judgeElsewhere, missingEvents, owed } from "./judge.ts"
 import { type Kind, kinds } from "./kinds.ts"
 import { type Oracle, type Promised, promisedBy, type Resources, type Variant, variants } from "./oracle.ts"
+import { nobody, type TrialHubs } from "./trial-hubs.ts"
 import { eventOf, eventOfId, freshFrom, type Read, topics } from "./workload.ts"
 
 export interface TrialOptions {
@@ -45,15 +45,15 @@ const secondStart = 0.2
 const aloneCount = 6
 
 /** Copies a folder, damages it, starts a hub on it, and holds what it does against what was promised. */
-export async function runTrial(bed: Bed, options: TrialOptions): Promise<TrialResult> {
+export async function runTrial(prepared: TrialHubs, options: TrialOptions): Promise<TrialResult> {
   const startedAt = performance.now()
   const chance = createSimulatedChance(`damage ${options.seed}`)
   const variant = options.variant ?? chance.pick(variants)
-  const source = join(bed.hubs, variant)
-  const promised = promisedBy(bed.oracle, variant)
-  const folder = join(bed.work, "hub")
-  const inflicted = inflict(bed, { source, folder, promised, chance, kind: options.kind })
-  const trial = new Trial(bed, promised, chance, inflicted)
+  const source = join(prepared.hubs, variant)
+  const promised = promisedBy(prepared.oracle, variant)
+  const folder = join(prepared.work, "hub")
+  const inflicted = inflict(prepared, { source, folder, promised, chance, kind: options.kind })
+  const trial = new Trial(prepared, promised, chance, inflicted)
   const outcome = await trial.run()
   const { seed } = options
   const fixed = { seed, variant, kinds: inflicted.kinds, damage: inflicted.damage, crashes: trial.crashes }
@@ -64,7 +64,7 @@ export async function runTrial(bed: Bed, options: TrialOptions): Promise<TrialRe
   }
   const account: Account = {
     promised,
-    own: ownByDelivery(bed.oracle),
+    own: ownByDelivery(prepared.oracle),
     clean: variant === "clean",
     damage: inflicted.damage,
     shown: outcome,
@@ -110,14 +110,14 @@ interface Inflicted {
   readonly readOnly: boolean
 }
 
-function inflict(bed: Bed, { source, folder, promised, chance, kind }: Inflicting): Inflicted {
-  rmSync(bed.work, { recursive: true, force: true })
-  mkdirSync(bed.work, { recursive: true })
+function inflict(prepared: TrialHubs, { source, folder, promised, chance, kind }: Inflicting): Inflicted {
+  rmSync(prepared.work, { recursive: true, force: true })
+  mkdirSync(prepared.work, { recursive: true })
   cpSync(source, folder, { recursive: true })
-  const known = [...promised.events.keys(), ...bed.oracle.own.map(({ cursor }) => cursor)].map(positionOf)
+  const known = [...promised.events.keys(), ...prepared.oracle.own.map(({ cursor }) => cursor)].map(positionOf)
   const positions = known.sort((a, b) => a - b)
-  const place = { folder, early: join(bed.hubs, "early"), foreign: bed.foreign, positions, chance }
-  const mayBe = kinds.filter(({ readOnly }) => readOnly === undefined || bed.othersMayRun)
+  const place = { folder, early: join(prepared.hubs, "early"), foreign: prepared.foreign, positions, chance }
+  const mayBe = kinds.filter(({ readOnly }) => readOnly === undefined || prepared.othersMayRun)
   const done: { kind: Kind; what: string }[] = []
   const count = kind === undefined && chance.happens(secondDamage) ? 2 : 1
   while (done.length < count) {
@@ -173,24 +173,24 @@ class Trial {
   crashes = 0
   /** Ends of the hub by itself that are dealt with. */
   #endsSeen = 0
-  readonly #bed: Bed
+  readonly #prepared: TrialHubs
   readonly #promised: Promised
   readonly #chance: SimulatedChance
   readonly #touched: ReadonlySet<string>
   readonly #hub: HubProcess
 
-  constructor(bed: Bed, promised: Promised, chance: SimulatedChance, { readOnly, damage }: Inflicted) {
-    this.#bed = bed
+  constructor(prepared: TrialHubs, promised: Promised, chance: SimulatedChance, { readOnly, damage }: Inflicted) {
+    this.#prepared = prepared
     this.#touched = damage.touched
     this.#promised = promised
     this.#chance = chance
-    if (readOnly) protect(bed.work)
+    if (readOnly) protect(prepared.work)
     this.#hub = new HubProcess({
       name: "hub",
       roles: allRoles,
-      directory: bed.work,
-      logDirectory: `${bed.work}/..`,
-      key: bed.oracle.key,
+      directory: prepared.work,
+      logDirectory: `${prepared.work}/..`,
+      key: prepared.oracle.key,
       flags: hubFlags,
       startMsMax,
       ...(readOnly && { uid: nobody }),
@@ -199,7 +199,7 @@ class Trial {
 
   async run(): Promise<Shown | { readonly refusal: readonly string[] }> {
     try {
-      this.#bed.receiver.begin(() => "takes", this.#bed.oracle.secrets)
+      this.#prepared.receiver.begin(() => "takes", this.#prepared.oracle.secrets)
       const refusal = await this.#start()
       if (refusal !== undefined) return { refusal }
       const shown = await this.#look()
@@ -258,7 +258,7 @@ class Trial {
     const readAtEnd = await this.#readAll()
     const healthAtEnd = await this.#asked("its health at the end", [], readHealth(hub))
     const end = await hub.kill("SIGTERM")
-    const arrivals = [...this.#bed.receiver.arrivals]
+    const arrivals = [...this.#prepared.receiver.arrivals]
     const second = this.#chance.happens(secondStart) ? await this.#startAgain() : undefined
     this.faults.push(...hub.faults.slice(this.#endsSeen))
     const all = [...new Set([...health, ...healthAtEnd])]
@@ -280,7 +280,7 @@ class Trial {
   }
 
   async #startAgain(): Promise<SecondStart | undefined> {
-    const [hub, { receiver, oracle }] = [this.#hub, this.#bed]
+    const [hub, { receiver, oracle }] = [this.#hub, this.#prepared]
     receiver.begin(() => "takes", oracle.secrets)
     const started = await hub.start().then(
       () => true,
@@ -301,7 +301,7 @@ class Trial {
     const read = new Map<string, Read | undefined>()
     for (let i = 0; i < aloneCount; i++) {
       const cursor = this.#chance.pick(i % 2 === 0 && damaged.length > 0 ? damaged : cursors)
-      const answer = readAlone(this.#hub, this.#bed.oracle.key, cursor)
+      const answer = readAlone(this.#hub, this.#prepared.oracle.key, cursor)
       read.set(cursor, await this.#asked(`the event at ${cursor}`, undefined, answer))
     }
     return read
@@ -349,7 +349,7 @@ class Trial {
   }
 
   async #publish(number: number): Promise<Fresh | undefined> {
-    const published = publish(this.#hub, this.#bed.oracle.key, [eventOf(number)])
+    const published = publish(this.#hub, this.#prepared.oracle.key, [eventOf(number)])
     const [stored] = await this.#asked(`the place of event d${number}`, [], published)
     return stored && { ...stored, number }
   }
@@ -369,7 +369,7 @@ class Trial {
 
   /** Resolves when all that is owed has come, or nothing comes any more. */
   async #untilDelivered(read: Shown["read"], fresh: readonly Fresh[]): Promise<void> {
-    const { receiver } = this.#bed
+    const { receiver } = this.#prepared
     const shown = { read, fresh, arrivals: [] } as unknown as Shown
     const account = { promised: this.#promised, shown } as Account
     const open = new Set(owed(account).filter((name) => !this.#mayBeDead(name)))

@@ -7,7 +7,7 @@ import { type Oracle, readOracle } from "./oracle.ts"
 import { type Receiver, startReceiver } from "./receiver.ts"
 
 /** What trials are done on: generated folders, what is known of them, and the receiver that they deliver to. */
-export interface Bed {
+export interface TrialHubs {
   /** Holds a folder for each variant, and `early`. */
   readonly hubs: string
   /** Another hub's folder. */
@@ -23,7 +23,7 @@ export interface Bed {
 /** A user who owns nothing. */
 export const nobody = 65_534
 
-export interface OpenBed extends Bed {
+export interface OpenTrialHubs extends TrialHubs {
   close(): Promise<void>
 }
 
@@ -31,7 +31,7 @@ export interface OpenBed extends Bed {
  * What the trials of one lane begin from, in a folder of its own: generated, or what an earlier run has left there. Lanes
  * have hubs of their own, since a hub's destinations name one receiver.
  */
-export async function openBed(folder: string, seed: number): Promise<OpenBed> {
+export async function openTrialHubs(folder: string, seed: number): Promise<OpenTrialHubs> {
   await mkdir(folder, { recursive: true })
   const [hubs, foreign] = [join(folder, "hubs"), join(folder, "foreign")]
   const known = await readOracle(hubs)
