@@ -7,9 +7,9 @@ import type { Engine } from "../core/engine.ts"
 import type { StoredEvent } from "../core/log.ts"
 import { createSimulatedChance } from "../testing/chance.ts"
 import { natsAvailable, startNats } from "../testing/nats.ts"
-import { furnish, openHouse, openServers, temporary } from "./house.fixture.ts"
+import { fillHub, openServers, openSmallEngine, temporary } from "./hub-to-migrate.fixture.ts"
 
-const fixture = new URL("./house.fixture.ts", import.meta.url).href
+const fixture = new URL("./hub-to-migrate.fixture.ts", import.meta.url).href
 
 /** Runs a process that moves, and kills it after `ms` of copying; answers what it said last, "killed" where it was. */
 async function moveAndKill(places: readonly [from: string, to: string, work: string], ms: number): Promise<string> {
@@ -59,8 +59,8 @@ interface Kills {
 async function moveByMany(home: string, to: string, { events, firstMs, factor }: Kills): Promise<readonly object[]> {
   const places = [join(home, "from"), to, join(home, "work")] as const
   const chance = createSimulatedChance("kills")
-  const source = await openHouse(places[0])
-  await furnish(source, "killed", events)
+  const source = await openSmallEngine(places[0])
+  await fillHub(source, "killed", events)
   await source.close()
   let kills = 0
   let last = "killed"
@@ -70,7 +70,7 @@ async function moveByMany(home: string, to: string, { events, firstMs, factor }:
   }
   expect(last).toBe("same")
   expect(kills).toBeGreaterThan(2)
-  const before = await eventsIn(await openHouse(places[0]))
+  const before = await eventsIn(await openSmallEngine(places[0]))
   expect(before.length).toBeGreaterThan(events * 0.7)
   return before
 }
@@ -85,7 +85,7 @@ afterEach(() => rmSync(home, { recursive: true, force: true }))
 test("a move that is killed again and again comes to its end, and doubles nothing", async () => {
   const to = join(home, "to")
   const before = await moveByMany(home, to, { events: 5_000, firstMs: 100, factor: 1.7 })
-  expect(await eventsIn(await openHouse(to))).toEqual(before)
+  expect(await eventsIn(await openSmallEngine(to))).toEqual(before)
 }, 120_000)
 
 test.skipIf(natsAvailable() === undefined)(

@@ -12,7 +12,7 @@ import { mainReaderOf, pathOf, type RoutedAs, type RoutingRecord, readerOf, vers
 import type { Carried } from "../core/transfer.ts"
 import { markOf } from "../route/record.ts"
 import { type Nats, natsAvailable, startNats } from "../testing/nats.ts"
-import { furnish, type House, move, openHouse, openServers, temporary } from "./house.fixture.ts"
+import { fillHub, type HubToMigrate, move, openServers, openSmallEngine, temporary } from "./hub-to-migrate.fixture.ts"
 import { unfinishedMigration } from "./mark.ts"
 import { MigrationRefusedError, MigrationStoppedError } from "./refusal.ts"
 
@@ -26,7 +26,7 @@ function directory(): string {
 }
 
 async function open(path = directory()): Promise<Engine> {
-  const engine = await openHouse(path)
+  const engine = await openSmallEngine(path)
   engines.push(engine)
   return engine
 }
@@ -58,13 +58,13 @@ const shown = ({ address, event, storedAt }: StoredEvent) => ({
   data: event.data && Buffer.from(event.data).toString("base64"),
 })
 
-/** A furnished house, moved into another engine. */
+/** A hub with a history, migrated to another engine. */
 async function moved(openTarget: () => Promise<Engine>, count = 2_000) {
   const source = await open()
-  const house = await furnish(source, "moved", count)
+  const hub = await fillHub(source, "moved", count)
   const target = await openTarget()
   const report = await move(source, target, directory())
-  return { source, target, house, report }
+  return { source, target, hub, report }
 }
 
 const topicOf = ({ address }: StoredEvent) => `${address.tenant}/${address.topic}`
@@ -150,7 +150,7 @@ async function expectSameDebts(source: Engine, target: Engine): Promise<void> {
 }
 
 /** Each trigger has before it what it had before it. */
-async function expectSameRouting(source: Engine, target: Engine, { triggers }: House): Promise<void> {
+async function expectSameRouting(source: Engine, target: Engine, { triggers }: HubToMigrate): Promise<void> {
   const places = await placesOf(source, target)
   for (const trigger of triggers) {
     const [before, after] = [await leftOf(source, trigger), await leftOf(target, trigger)]
@@ -171,22 +171,22 @@ const topicName = ({ tenant, topic }: Trigger) => `${tenant}/${topic.split(":")[
 
 function keepsAll(name: string, openTarget: () => Promise<Engine>): void {
   test(`keeps all there is: ${name}`, async () => {
-    const { source, target, house, report } = await moved(openTarget)
+    const { source, target, hub, report } = await moved(openTarget)
     expect(report.comparisons.filter(({ same }) => !same)).toEqual([])
     expect(report).toMatchObject({ same: true, notes: [] })
     await expectSameEvents(source, target)
     await expectSameHistories(source, target)
     await expectSameDebts(source, target)
-    await expectSameRouting(source, target, house)
+    await expectSameRouting(source, target, hub)
   }, 60_000)
 }
 
-describe("moving a house", () => {
+describe("migrating a hub", () => {
   keepsAll("embedded to embedded", () => open())
 
   test("tells a moved engine from one that has been moved to in part", async () => {
     const source = await open()
-    await furnish(source, "refused", 300)
+    await fillHub(source, "refused", 300)
     const [target, other, work] = [await open(), await open(), directory()]
     await other.catalog.put("topic/default/x", {})
     await expect(move(source, other, directory())).rejects.toThrow(/holds something already/)
@@ -200,7 +200,7 @@ describe("moving a house", () => {
 
   test("refuses to go on once the source has been written to, or the target", async () => {
     const source = await open()
-    const { events } = await furnish(source, "written", 300)
+    const { events } = await fillHub(source, "written", 300)
     const [target, work] = [await open(), directory()]
     await expect(move(source, target, work, { stop: AbortSignal.abort() })).rejects.toThrow(MigrationStoppedError)
     await target.log.append({ tenant: "acme", topic: "orders" }, [events[0]!.event])
@@ -211,7 +211,7 @@ describe("moving a house", () => {
 
   test("finds what differs", async () => {
     const source = await open()
-    await furnish(source, "differs", 300)
+    await fillHub(source, "differs", 300)
     const [target, work] = [await open(), directory()]
     // A target that takes one event for another.
     const wrong = appending(target, spoiling(target.log))
@@ -224,7 +224,7 @@ describe("moving a house", () => {
 
   test("copies all the same where the target takes nothing now and then", async () => {
     const source = await open()
-    await furnish(source, "overloaded", 3_000)
+    await fillHub(source, "overloaded", 3_000)
     const target = await open()
     let calls = 0
     let refusing = false
@@ -246,7 +246,7 @@ describe("moving a house", () => {
 
   test("refuses to go on where the target has lost something in between", async () => {
     const source = await open()
-    await furnish(source, "between", 1_000)
+    await fillHub(source, "between", 1_000)
     const target = await open()
     let calls = 0
     const append: EventLog["append"] = (address, events, options) =>
@@ -255,33 +255,36 @@ describe("moving a house", () => {
   })
 })
 
-describe.skipIf(natsAvailable() === undefined)("moving a house to NATS (skipped where there is no nats-server)", () => {
-  let nats: Nats
-  let prefixes = 0
+describe.skipIf(natsAvailable() === undefined)(
+  "migrating a hub to NATS (skipped where there is no nats-server)",
+  () => {
+    let nats: Nats
+    let prefixes = 0
 
-  beforeAll(async () => {
-    nats = await startNats()
-  }, 30_000)
-  afterAll(() => nats.stop())
+    beforeAll(async () => {
+      nats = await startNats()
+    }, 30_000)
+    afterAll(() => nats.stop())
 
-  async function openNew(): Promise<Engine> {
-    const engine = await openServers(nats.url, `moved${prefixes++}`, directory())
-    engines.push(engine)
-    return engine
-  }
+    async function openNew(): Promise<Engine> {
+      const engine = await openServers(nats.url, `moved${prefixes++}`, directory())
+      engines.push(engine)
+      return engine
+    }
 
-  keepsAll("embedded to JetStream", openNew)
+    keepsAll("embedded to JetStream", openNew)
 
-  test("and back: one partition out of many", async () => {
-    const { source, target, house } = await moved(openNew)
-    const back = await open()
-    expect(await move(target, back, directory())).toMatchObject({ same: true, notes: [] })
-    await expectSameEvents(source, back)
-    await expectSameHistories(source, back)
-    await expectSameDebts(source, back)
-    await expectSameRouting(source, back, house)
-  }, 60_000)
-})
+    test("and back: one partition out of many", async () => {
+      const { source, target, hub } = await moved(openNew)
+      const back = await open()
+      expect(await move(target, back, directory())).toMatchObject({ same: true, notes: [] })
+      await expectSameEvents(source, back)
+      await expectSameHistories(source, back)
+      await expectSameDebts(source, back)
+      await expectSameRouting(source, back, hub)
+    }, 60_000)
+  },
+)
 
 /** The engine, but for how it appends, and reads. */
 function appending(engine: Engine, append: EventLog["append"], read?: EventLog["read"]): Engine {

@@ -30,7 +30,7 @@ export const topics: readonly Address[] = [
 export const temporary = () => mkdtempSync(join(tmpdir(), "redcar-migrate-"))
 
 /** An engine in a directory; a small one, so that the log has many files. */
-export function openHouse(directory: string): Promise<Engine> {
+export function openSmallEngine(directory: string): Promise<Engine> {
   return openEmbeddedDirectory(directory, { clock: systemClock, segmentBytes: 1 << 20, reserveBytes: 0 })
 }
 
@@ -52,21 +52,21 @@ export function openServers(url: string, prefix: string, directory: string): Pro
 }
 
 /** What a hub might have left behind when it was stopped. */
-export interface House {
+export interface HubToMigrate {
   readonly events: readonly StoredEvent[]
   readonly triggers: readonly Trigger[]
 }
 
 /** Fills an engine with a history of so many events: made, tried, delivered, parked, held, dead, forgotten. */
-export async function furnish(engine: Engine, seed: string, count: number): Promise<House> {
-  const furnisher = new Furnisher(engine, createSimulatedChance(seed))
-  await furnisher.publish(count)
-  await furnisher.route()
-  await furnisher.forget()
-  return furnisher
+export async function fillHub(engine: Engine, seed: string, count: number): Promise<HubToMigrate> {
+  const filler = new HubFiller(engine, createSimulatedChance(seed))
+  await filler.publish(count)
+  await filler.route()
+  await filler.forget()
+  return filler
 }
 
-class Furnisher implements House {
+class HubFiller implements HubToMigrate {
   readonly #engine: Engine
   readonly #chance: SimulatedChance
   readonly events: StoredEvent[] = []
@@ -104,7 +104,7 @@ class Furnisher implements House {
     const kind = this.#chance.pick(["none", "json", "text", "binary"] as const)
     const data = kind === "none" ? undefined : Buffer.from(kind === "json" ? `{"n":${n}}` : "x".repeat(n % 700))
     const extras = { n, flag: n % 2 === 0, subject: `é${n}` }
-    return Event.of({ specversion: "1.0", id, source: "/house", type: "made", ...extras }, data, kind)
+    return Event.of({ specversion: "1.0", id, source: "/shop", type: "made", ...extras }, data, kind)
   }
 
   async #tellOf({ address, cursor, event }: StoredEvent): Promise<void> {
@@ -249,8 +249,8 @@ export async function move(
 
 /** Moves from a directory to another or to NATS servers, as a process that may be killed at any time. */
 export async function moveDirectories(from: string, to: string, work: string): Promise<void> {
-  const source = await openHouse(from)
-  const target = await (to.startsWith("nats://") ? openServers(to, "killed", join(work, "nats")) : openHouse(to))
+  const source = await openSmallEngine(from)
+  const target = await (to.startsWith("nats://") ? openServers(to, "killed", join(work, "nats")) : openSmallEngine(to))
   process.stdout.write("begins\n")
   const { same } = await move(source, target, work)
   await target.close()
