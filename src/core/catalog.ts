@@ -1,20 +1,26 @@
 /** Small, named, versioned state: topics, triggers, destinations, keys. Values are JSON. */
 export interface Catalog {
-  /** `newest`: as it is stored now, also where this process has not heard of that yet. Throws UnavailableError then. */
+  /**
+   * Answers what this process knows of the key. With `newest` it asks where the value is stored, and throws UnavailableError
+   * where nobody answers.
+   */
   get<T>(key: string, options?: { readonly newest?: boolean }): Promise<Item<T> | undefined>
-  /** In key order, from after `after`. */
+  /** Answers the items under `prefix` in the order of their keys, from the first one after `after`. */
   list<T>(prefix: string, options?: { readonly after?: string; readonly limit?: number }): Promise<readonly Item<T>[]>
-  /** Durable when it resolves; answers the new revision. `expected`: the revision this replaces, 0 for none. Throws ConflictError, once what came first can be read. */
+  /**
+   * Stores the value and answers its revision; the value is durable when the call resolves. With `expected` it replaces that
+   * revision only, 0 meaning that the key must not be there; else it throws ConflictError, once the other write can be read.
+   */
   put(key: string, value: unknown, expected?: number): Promise<number>
-  /** Durable when it resolves; false where nothing was there. Throws ConflictError. */
+  /** Deletes the key, durably when it resolves; answers false where it was not there. `expected` is as of {@link Catalog.put}. */
   delete(key: string, expected?: number): Promise<boolean>
   /**
-   * Several writes as one step, however it is cut off: all of them, or none where one of them or of `conditions` expects what
-   * is not so. No key is named twice. Durable when it resolves; answers the new revisions in the order of the writes, 0 for
-   * what is deleted. Throws ConflictError for one that expects what is not so, once what came first can be read.
+   * Does several writes in one step: all of them or, however it is cut off, none. The writes name no key twice. They are
+   * durable when the call resolves; it answers their revisions in order, 0 for a deletion. Where a write or a condition expects
+   * another revision than there is, it writes nothing and throws ConflictError, once the other write can be read.
    */
   change(writes: readonly CatalogWrite[], conditions?: readonly Expectation[]): Promise<readonly number[]>
-  /** What is there now, and then each change, in order; ends when `stop` aborts. */
+  /** Yields the items that are there, then `current`, then each change in order, until `stop` aborts. */
   watch<T>(prefix: string, stop: AbortSignal): AsyncIterable<Change<T>>
 }
 
@@ -27,7 +33,7 @@ export interface CatalogWrite {
   readonly expected?: number
 }
 
-/** What has to be there, and stays as it is: the revision of a key, 0 for none. */
+/** The revision that a key must have for a change to be done, 0 for none. The change leaves the key as it is. */
 export interface Expectation {
   readonly key: string
   readonly expected: number

@@ -5,8 +5,9 @@ const triesMax = 20
 const [restMinMs, restMaxMs] = [5, 500]
 
 /**
- * Does `change`, which reads something and writes what becomes of it, anew each time that another write came first; with a rest
- * in between, so that the other one comes by, and no more than 20 times, some seven seconds, nor once `stop` aborts: throws OverloadError then.
+ * Does `change`, which reads something and writes what becomes of it, again each time that another write came first. It rests
+ * in between, so that the other writer gets past, and throws OverloadError after 20 times, some seven seconds, or once `stop`
+ * aborts.
  */
 export async function changeAgainst<T>(
   clock: Clock,

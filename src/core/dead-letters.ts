@@ -1,12 +1,14 @@
 import type { DeadLetter, DeadReason } from "./delivery.ts"
 
-/** Deliveries that were given up. */
+/** Keeps the deliveries that the hub gave up. */
 export interface DeadLetters {
+  /** Answers a page of dead letters in the order of their ids. */
   deadLetters(options: DeadLetterQuery): Promise<readonly DeadLetter[]>
+  /** Answers the dead letter of this id; undefined where there is none. */
   deadLetter(tenant: string, id: string): Promise<DeadLetter | undefined>
-  /** Makes a dead letter a due delivery again; false where there is none of this id. Its attempts so far are forgiven. */
+  /** Makes a dead letter a due delivery again and forgives its attempts; answers false where there is none of this id. */
   redrive(tenant: string, id: string): Promise<boolean>
-  /** Forgets a dead letter for good; false where there is none of this id. */
+  /** Forgets a dead letter for good; answers false where there is none of this id. */
   discard(tenant: string, id: string): Promise<boolean>
 }
 

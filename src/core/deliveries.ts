@@ -15,45 +15,45 @@ export type Ending =
   /** Held until its trigger is resumed, as if it had not been leased. */
   | { readonly kind: "hold" }
 
-/** Deliveries that are neither done nor dead: added, leased, ended, held, moved and looked at. */
+/** Keeps the open deliveries: those that are neither done nor dead. */
 export interface Deliveries {
   /**
-   * Adds deliveries and moves the reader's position in one step. Idempotent: a delivery that is open or dead stays as it
-   * is, and a call whose position is not beyond the saved one changes nothing, so that nothing done comes back.
+   * Adds deliveries and moves the reader's position in one step. It leaves as it is a delivery that is open or dead already.
+   * A call whose position is not beyond the saved one changes nothing, so that no delivery that is done comes back.
    */
   enqueue(deliveries: readonly Delivery[], position?: Position): Promise<void>
-  /** Yields a lane of this process's whenever it has come to have due work; ends when `stop` aborts. */
+  /** Yields a lane of this process's each time that it comes to have due work, until `stop` aborts. */
   lanes(stop: AbortSignal): AsyncIterable<string>
   /**
-   * Up to `max` due deliveries, oldest event first, each hidden from others for `leaseMs`. Empty: none is due now. Of those with
-   * one order key only the first is due, whatever keeps it; redriven and carried ones are in their events' places again. Where
-   * there are more keys than are held in memory, all of them have their turn, in no order among each other.
+   * Leases up to `max` due deliveries, oldest event first, and hides each from others for `leaseMs`; answers none where none is
+   * due. Of the deliveries with one order key only the first is due, whatever keeps it; redriven and carried ones take their
+   * events' places again. Where there are more order keys than fit in memory, each of them has its turn, in no order among them.
    */
   lease(options: { readonly lane: string; readonly max: number; readonly leaseMs: number }): Promise<readonly Lease[]>
-  /** Begins the lease's time anew. Throws LeaseLostError. */
+  /** Begins the lease's time anew. Throws LeaseLostError where the lease is over. */
   extend(lease: Lease, leaseMs: number): Promise<void>
-  /** Throws LeaseLostError; then nothing was changed. */
+  /** Ends the lease. Throws LeaseLostError where it is over already, and changes nothing then. */
   end(lease: Lease, ending: Ending): Promise<void>
-  /** Makes due what was held for this trigger, of this incarnation alone; answers how many. */
+  /** Makes due the deliveries that are held for this incarnation of the trigger; answers how many. */
   resume(tenant: string, trigger: string, incarnation: string): Promise<number>
-  /** Every trigger that something is held for, once each. */
+  /** Answers the triggers that deliveries are held for, each once. */
   held(): Promise<readonly TriggerName[]>
-  /** Drops the open deliveries of this trigger (it was deleted), of this incarnation alone; answers how many. */
+  /** Drops the open deliveries of this incarnation of a trigger, which was deleted; answers how many. */
   drop(tenant: string, trigger: string, incarnation: string): Promise<number>
   /**
-   * Brings the open deliveries of this trigger to another destination: there they are due, with no attempts made, as they would
-   * be had they just been enqueued. Those that are leased stay where they are. Answers how many. Idempotent.
+   * Moves the open deliveries of this trigger to another destination, and makes them due there as if they had just been
+   * enqueued. It leaves leased deliveries where they are. Answers how many it moved; may be called twice.
    */
   move(of: TriggerName, destination: string): Promise<number>
-  /** The open delivery, if it is one. */
+  /** Answers how the delivery stands; undefined where it is not open. */
   open(delivery: Delivery): Promise<OpenDelivery | undefined>
-  /** Looks at a bounded number of rows: a page may hold few that match, or none, and there be more. */
+  /** Answers a page of open deliveries. It looks at a bounded number of rows: a page may hold few, or none, and more follow. */
   openDeliveries(query: OpenDeliveryQuery): Promise<OpenDeliveryPage>
-  /** Open deliveries of a lane. */
+  /** Counts the open deliveries of a lane. */
   depth(lane: string): Promise<number>
-  /** Whoever delivers in this process tells how its lanes fare. */
+  /** Has `report` tell how the lanes fare that this process delivers to. */
   reportBy(report: (lane: string) => LaneReport): void
-  /** Where lanes stand, by name, each as the process tells that has it. Those of which nobody can be asked are missing. */
+  /** Answers where lanes stand, by name: it asks the process that has each, and leaves out those whose process does not answer. */
   statusOf(lanes: readonly string[]): Promise<ReadonlyMap<string, LaneStatus>>
 }
 

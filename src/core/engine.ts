@@ -8,34 +8,34 @@ import type { EventLog } from "./log.ts"
 import type { DeliveryQueue } from "./queue.ts"
 import type { Condition } from "./troubles.ts"
 
-/** Everything durable. The rest of the hub keeps nothing that it cannot rebuild from here. */
+/** Keeps everything durable. The rest of the hub keeps nothing that it cannot rebuild from here. */
 export interface Engine {
   readonly log: EventLog
   readonly queue: DeliveryQueue
   readonly catalog: Catalog
   readonly assignments: Assignments
-  /** What others publish past the hub, into the engine itself; undefined where that cannot be. */
+  /** Hands over what others publish past the hub, into the engine itself; undefined where nobody can. */
   readonly inbox?: Inbox
-  /** Lets others into the engine itself; undefined where that cannot be, or where it was not set up. */
+  /** Lets others into the engine itself; undefined where nobody can, or where it was not set up. */
   readonly credentials?: TenantCredentials
-  /** Why nothing can be stored or read at present, where that is so. */
+  /** Says why the engine can store or read nothing at present; undefined where it can. */
   outage(): string | undefined
-  /** What an operator should know: empty when all is well. */
+  /** Says what an operator should know: nothing when all is well. */
   health(): readonly string[]
-  /** What of these two comes and goes, and it does not tell the log of by itself. */
+  /** Answers what of `outage` and `health` comes and goes, and the engine itself does not tell the log of. */
   troubles(): readonly Condition[]
-  /** What this engine, as it is set up, promises less of than it could: said at the start, no reason not to be ready. */
+  /** Says what this engine, as it is set up, promises less of than it could. The hub says it at its start, and is ready. */
   warnings(): readonly string[]
-  /** Reads a whole partition of the log and checks what it can, each event and that none is missing or there twice. */
+  /** Reads a whole partition of the log, and checks each event, and that none is missing or there twice. */
   audit(partition: number, options: AuditOptions): Promise<AuditReport>
-  /** The longest dedupe window that it can keep; undefined: any. */
+  /** The longest dedupe window that the engine can keep; undefined: any. */
   readonly dedupeWindowMsMax?: number
-  /** Who has its directory open, as the lock there says it; undefined where no directory is one process's alone. */
+  /** Who has the engine's directory open, as the lock there says it; undefined where processes share the engine. */
   readonly holder?: string
-  /** For the metrics page. */
+  /** Answers figures for the metrics page. */
   figures(): Figures
-  /** What the lanes are owed whose queue this process holds. */
+  /** Answers what is owed to each lane whose queue this process holds. */
   backlog(): readonly LaneBacklog[]
-  /** Stops accepting, makes durable what was accepted, closes. */
+  /** Refuses new work, makes durable what it took before, and closes. */
   close(): Promise<void>
 }

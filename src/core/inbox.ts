@@ -1,9 +1,9 @@
 import type { Address } from "./address.ts"
 import type { Event } from "./event.ts"
 
-/** Events that others put into the engine past the hub: not checked, wrapped or recognised as duplicates yet. */
+/** Hands over events that others put into the engine past the hub. Nobody has checked, wrapped or deduplicated them yet. */
 export interface Inbox {
-  /** Each is given until it is settled: by this process, or another one if this one dies. Ends when `stop` aborts. */
+  /** Yields messages, until `stop` aborts. The engine gives a message again, to this process or another, until one settles it. */
   receive(stop: AbortSignal): AsyncIterable<readonly InboxMessage[]>
 }
 
@@ -11,9 +11,9 @@ export interface InboxMessage {
   readonly address: Address
   /** The event, where the message is one; else its bytes, and what they are said to be. */
   readonly content: Event | RawContent
-  /** It is in the log, or never can be; `refusal` says why, and is kept with it. */
+  /** Says that the event is in the log or, with a `refusal` that the engine keeps with it, why it never will be. */
   settle(refusal?: string): Promise<void>
-  /** It is given again later. */
+  /** Has the engine give the message again later. */
   giveBack(): Promise<void>
 }
 

@@ -4,37 +4,40 @@ import type { Event } from "./event.ts"
 import type { Retention } from "./resources.ts"
 
 /**
- * Events in order of their being stored. The log may be in several partitions, numbered from 0: a topic is in one of them,
- * order holds within one, and a cursor is a place in one, which only cursors of the same one are compared with.
+ * Keeps events in the order in which they were stored. The log has one partition or several, numbered from 0. A topic is in one
+ * partition; events have an order within one; a cursor is a place in one, and compares with cursors of the same one only.
  */
 export interface EventLog {
   readonly partitions: number
   partitionOf(address: { readonly tenant: string; readonly topic: string }): number
   /**
-   * Durable when it resolves; in the order given, on one topic in the order of calls. A duplicate keeps its first cursor.
-   * Rejects with OverloadError, StorageFullError, StorageError, ExpectedLastError or ClosedError: then none is acknowledged.
+   * Stores events in the order given, and on one topic in the order of calls; they are durable when it resolves. A duplicate
+   * keeps its first cursor. Rejects with OverloadError, StorageFullError, StorageError, ExpectedLastError or ClosedError, and
+   * then acknowledges no event of the call.
    */
   append(address: Address, events: readonly Event[], options?: AppendOptions): Promise<readonly Appended[]>
+  /** Yields the events that `options` ask for, in log order. */
   read(options: ReadOptions): AsyncIterable<Batch>
   /**
-   * Undefined where no event is (any more). `of`: the topic whose event was at this cursor; then it is undefined only where
-   * retention has dropped that, or at {@link EventLog.oldest}. Throws DamagedError, also where it should be there; and
-   * InvalidCursorError. Throws UnavailableError where the log does not show so much yet as was read of it before.
+   * Answers the event at the cursor; undefined where none is there, or none any more. `of` names the topic whose event was at
+   * this cursor: then it answers undefined only where retention has dropped the event, or at {@link EventLog.oldest}, and throws
+   * DamagedError where the event is missing. Throws DamagedError for an event that does not check, InvalidCursorError, and
+   * UnavailableError where the log does not show yet what was read of it before.
    */
   get(cursor: Cursor, options?: GetOptions): Promise<StoredEvent | undefined>
-  /** The newest event of a tenant's topic with this `source` and `id`. */
+  /** Answers the newest event of a tenant's topic with this `source` and `id`. */
   find(address: Address, identity: { readonly source: string; readonly id: string }): Promise<StoredEvent | undefined>
-  /** The end of a partition (default: the first): reading from here sees what is appended from now on. */
+  /** Answers the end of a partition (default: the first): a read from there sees what is appended from now on. */
   head(partition?: number): Promise<Cursor>
-  /** Before the first event: reading from here sees all that is kept. */
+  /** Answers the place before the first event: a read from there sees all that is kept. */
   oldest(partition?: number): Cursor
-  /** Before the first event stored at or after `time` (Unix milliseconds); the head where there is none yet. */
+  /** Answers the place before the first event stored at or after `time` (Unix milliseconds); the head where there is none. */
   at(time: number, partition?: number): Promise<Cursor>
-  /** The address's newest event; undefined where it has none. */
+  /** Answers the cursor of the address's newest event; undefined where it has none. */
   last(address: Address): Promise<Cursor | undefined>
-  /** Negative, zero or positive, as `a` is before, at or after `b`. Throws InvalidCursorError, also for two partitions. */
+  /** Answers a negative number, zero or a positive one, as `a` is before, at or after `b`. Throws InvalidCursorError, also for two partitions. */
   compare(a: Cursor, b: Cursor): number
-  /** Names what the address's topic holds. */
+  /** Counts what the address's topic holds. */
   stats(address: Address): Promise<TopicStats>
   /** Drops the topic's events that `keep` no longer covers; answers how many. */
   trim(address: Address, keep: Retention): Promise<number>

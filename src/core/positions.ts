@@ -1,9 +1,10 @@
 import type { Cursor } from "./cursor.ts"
 
-/** How far readers of the log have come, and on whose behalf they read. */
+/** Remembers how far each reader of the log has come, and lets only the holder of its assignment move it. */
 export interface Positions {
+  /** Answers how far a reader has come; undefined where none of this name was saved. */
   position(reader: string): Promise<Cursor | undefined>
-  /** From now on nothing is taken of earlier holders of this assignment; what they were told was stored, is there. */
+  /** Refuses earlier holders of this assignment from now on. What was stored for them before stays stored. */
   claim(fence: Fence): Promise<void>
   /** Forgets a reader. */
   forget(reader: string): Promise<void>
@@ -13,11 +14,14 @@ export interface Positions {
 export interface Position {
   readonly reader: string
   readonly cursor: Cursor
-  /** On whose behalf: refused with AssignmentLostError once a later holder of that assignment has called {@link Positions.claim}. */
+  /**
+   * The holder on whose behalf the reader reads. Once a later holder has called {@link Positions.claim}, the queue refuses this
+   * position with AssignmentLostError.
+   */
   readonly fence?: Fence
 }
 
-/** Which holding of an assignment this is: later ones have greater epochs. */
+/** Names one holder of an assignment. A later holder has a greater epoch. */
 export interface Fence {
   readonly name: string
   readonly epoch: number

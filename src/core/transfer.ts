@@ -3,13 +3,14 @@ import type { DeadLetter, Delivery } from "./delivery.ts"
 /** Moves all that a queue holds into another one. */
 export interface Transfer {
   /**
-   * Every open delivery and dead letter, for another queue to carry on with; at most 512 at once. Each comes once while nothing
-   * is added, leased or redriven; what is leased comes as if it were not, and what comes due meanwhile waits for the end.
+   * Yields every open delivery and dead letter, for another queue to carry on with; at most 512 at once. Each comes once,
+   * provided that nothing is added, leased or redriven meanwhile. A leased delivery comes as if it were not leased. What comes
+   * due meanwhile waits for the end.
    */
   carried(): AsyncIterable<readonly Carried[]>
   /**
-   * Takes over what another queue held, in any order; durable when it resolves. Idempotent: what is open or dead here stays as
-   * it is. No reader's position is asked or moved.
+   * Adds what another queue held, in any order, durably when it resolves. It leaves as it is what is open or dead here already,
+   * so that it may be called twice. It neither asks nor moves a reader's position.
    */
   carry(items: readonly Carried[]): Promise<void>
 }
