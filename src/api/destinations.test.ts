@@ -98,6 +98,28 @@ test("secrets in config read as ***, and *** sent back keeps them", async () => 
   ])
 })
 
+test("credentials are kept by what was read, whichever part of them changes, and one kind of them takes another's place", async () => {
+  const oauth2 = { tokenUrl: `${url}token`, clientId: "hub", clientSecret: "s3cret" }
+  const made = await create("oauth", { auth: { oauth2 } })
+  expect(made.body.config.auth).toEqual({ oauth2: { ...oauth2, clientSecret: "***" } })
+  const { body } = await api.call("GET", "/v1/destinations/oauth")
+  await api.call("PUT", "/v1/destinations/oauth", body)
+  await api.call("PATCH", "/v1/destinations/oauth", { config: { auth: { oauth2: { scope: "events" } } } })
+  expect((await stored("oauth")).config).toEqual({ url, auth: { oauth2: { ...oauth2, scope: "events" } } })
+  const both = { config: { auth: { bearer: { token: "t0ken" } } } }
+  expect(fields(await api.call("PATCH", "/v1/destinations/oauth", both))).toEqual(["config.auth"])
+  const instead = { config: { auth: { oauth2: null, bearer: { token: "t0ken" } } } }
+  const changed = await api.call("PATCH", "/v1/destinations/oauth", instead)
+  expect(changed.body.config.auth).toEqual({ bearer: { token: "***" } })
+  expect((await stored("oauth")).config).toEqual({ url, auth: { bearer: { token: "t0ken" } } })
+  const basic = await create("basic", { auth: { basic: { username: "hub", password: "s3cret" } } })
+  expect(basic.body.config.auth).toEqual({ basic: { username: "hub", password: "***" } })
+  const tls = { clientCertificate: "x", clientKey: "s3cret" }
+  const wrong = await create("mtls", { url: "https://example.com/", tls })
+  expect(fields(wrong)).toEqual(["config.tls.clientCertificate", "config.tls.clientKey"])
+  for (const answer of [made, changed, basic, wrong]) expect(answer.text).not.toMatch(/s3cret|t0ken/)
+})
+
 test("config is checked by its kind, with its paths", async () => {
   const wrong = await create(
     "wrong",

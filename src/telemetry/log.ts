@@ -24,11 +24,9 @@ export interface LogOptions {
 }
 
 /** What never appears in a log line, wherever it hangs. */
-const secrets = ["authorization", "secret", "apiKey", "signingKeys"].flatMap((name) => [
-  name,
-  `*.${name}`,
-  `*.*.${name}`,
-])
+const secrets = ["authorization", "secret", "apiKey", "signingKeys", "auth", "clientSecret", "clientKey"].flatMap(
+  (name) => [name, `*.${name}`, `*.*.${name}`],
+)
 
 /** Opens the log. Each line is written before the call that made it returns, so that a crash loses none. */
 export async function openLog(options: LogOptions): Promise<Log> {

@@ -1,5 +1,9 @@
 import Type, { type Static } from "typebox"
+import { authConfig, checkAuth } from "./auth.ts"
+import type { Fault } from "./fault.ts"
 import type { AddressGuard } from "./guard.ts"
+import { checkTls, tlsConfig } from "./tls.ts"
+import { faultOfUrl } from "./url.ts"
 
 export const connectTimeoutDefaultMs = 5_000
 export const timeoutDefaultMs = 20_000
@@ -39,9 +43,11 @@ export const webhookConfig = Type.Object(
     headers: Type.Optional(
       Type.Record(Type.String(), Type.String({ maxLength: 4096, writeOnly: true }), {
         maxProperties: 32,
-        description: "Headers added to every delivery, for example authorization.",
+        description: "Headers added to every delivery, but for those that the hub sets itself.",
       }),
     ),
+    auth: Type.Optional(authConfig),
+    tls: Type.Optional(tlsConfig),
     connectTimeoutMs: Type.Optional(
       Type.Integer({
         minimum: 100,
@@ -64,11 +70,6 @@ export const webhookConfig = Type.Object(
 
 export type WebhookConfig = Static<typeof webhookConfig>
 
-interface Fault {
-  readonly field: string
-  readonly message: string
-}
-
 /** Headers that say how the request is framed, or that carry the event or its signature. */
 const reservedHeaders = new Set([
   "connection",
@@ -86,8 +87,6 @@ const reservedHeaders = new Set([
 ])
 const reservedPrefixes = ["ce-", "webhook-"]
 const headerName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$/
-/** What URL.parse takes away. */
-const oddInUrl = /^ | $|\p{Cc}/u
 const headerValue = /^[\t\x20-\x7e\x80-\xff]*$/
 
 /** What the schema cannot say of a config; a literal address that the guard refuses is said here already. */
@@ -100,6 +99,8 @@ export function checkWebhookConfig(config: WebhookConfig, guard: AddressGuard): 
     const message = faultOfHeader(name, value, seen)
     if (message !== undefined) faults.push({ field: headerField(name), message })
   }
+  if (config.auth) faults.push(...checkAuth(config.auth, Object.keys(config.headers ?? {}), guard))
+  if (config.tls) faults.push(...checkTls(config.tls, /^https:/i.test(config.url)))
   if (config.connectTimeoutMs !== undefined && config.connectTimeoutMs > (config.timeoutMs ?? timeoutDefaultMs))
     faults.push({ field: "connectTimeoutMs", message: "must not be longer than timeoutMs, which includes it" })
   return faults
@@ -107,19 +108,6 @@ export function checkWebhookConfig(config: WebhookConfig, guard: AddressGuard): 
 
 function headerField(name: string): string {
   return /^[A-Za-z_$][\w$-]*$/.test(name) ? `headers.${name}` : `headers[${JSON.stringify(name)}]`
-}
-
-function faultOfUrl(text: string, guard: AddressGuard): string | undefined {
-  if (oddInUrl.test(text))
-    return "must not hold line breaks or other control characters, nor begin or end with a space; take them out"
-  const url = URL.parse(text)
-  if (url === null) return "is no absolute URL; an example: https://example.com/hook"
-  if (url.protocol !== "http:" && url.protocol !== "https:") return "must begin with http:// or https://"
-  if (url.username !== "" || url.password !== "")
-    return "must not hold a user name or password; put credentials into headers.authorization"
-  if (text.includes("#")) return "must not hold a fragment (#…); it would never be sent"
-  const host = url.hostname.replace(/^\[|\]$/g, "")
-  return /^[\d.]+$|:/.test(host) ? guard.refusal(host) : undefined
 }
 
 function faultOfHeader(name: string, value: string, seen: Set<string>): string | undefined {

@@ -1,5 +1,5 @@
 import { connect as connectTcp, isIP, type LookupFunction, Socket } from "node:net"
-import { connect as connectTls } from "node:tls"
+import { connect as connectTls, type SecureContext } from "node:tls"
 import type { Clock } from "../../core/clock.ts"
 import type { AddressGuard } from "./guard.ts"
 
@@ -31,6 +31,8 @@ export interface ConnectOptions {
   readonly guard: AddressGuard
   readonly resolve: Resolve
   readonly clock: Clock
+  /** Certificates of its own; undefined: none, and whom Node.js trusts. */
+  readonly secureContext?: SecureContext | undefined
 }
 
 /**
@@ -38,7 +40,7 @@ export interface ConnectOptions {
  * the checked addresses are what is connected to. The URL's own parsing has brought `127.1` and the like to one form.
  */
 export function createConnect(options: ConnectOptions): Connect {
-  const { url, clock, connectTimeoutMs } = options
+  const { url, clock, connectTimeoutMs, secureContext } = options
   const secure = url.protocol === "https:"
   const host = url.hostname.replace(/^\[|\]$/g, "")
   const literal = isIP(host) !== 0
@@ -50,7 +52,7 @@ export function createConnect(options: ConnectOptions): Connect {
     if (refusal !== undefined) return new Socket().destroy(new AddressRefusedError(refusal))
     if (!secure) return connectTcp(target)
     const session = sessions.last && { session: sessions.last }
-    const socket = connectTls({ ...target, servername, ALPNProtocols: ["http/1.1"], ...session })
+    const socket = connectTls({ ...target, servername, ALPNProtocols: ["http/1.1"], secureContext, ...session })
     return socket.on("session", (last: Buffer) => {
       sessions.last = last
     })

@@ -4,6 +4,7 @@ import { encodeBinary } from "../../formats/http-binding.ts"
 import { encodeEvent } from "../../formats/json-encode.ts"
 import { traceHeaders } from "../../formats/trace-context.ts"
 import type { Signer } from "../signing.ts"
+import { fixedAuthorization } from "./auth.ts"
 import type { WebhookConfig } from "./config.ts"
 import { headBytes, requestBegin } from "./request.ts"
 
@@ -18,8 +19,8 @@ export interface RefusedEvent {
   readonly refused: string
 }
 
-/** Makes a request out of an attempt. */
-export type Encode = (dispatch: Dispatch) => EncodedRequest | RefusedEvent
+/** Makes a request out of an attempt; `authorization` is the header's value where that is not always the same. */
+export type Encode = (dispatch: Dispatch, authorization?: string) => EncodedRequest | RefusedEvent
 
 /** The head that common servers take: its first line, all headers, and the line that ends them. */
 export const headBytesMax = 8_192
@@ -34,14 +35,14 @@ const structuredType = ["content-type", "application/cloudevents+json; charset=u
  */
 export function createEncode(config: WebhookConfig, signer: Signer): Encode {
   const begin = requestBegin(new URL(config.url))
-  const own = ownHeaders(config.headers ?? {})
+  const fixed = ownHeaders(config)
   const fits = (request: EncodedRequest) => headBytes(begin, request) <= headBytesMax
-  const bounded = fits({ headers: own, body: null })
-  const binary = ({ stored: { event }, delivery, at }: Dispatch): EncodedRequest => {
+  const bounded = fits({ headers: fixed, body: null })
+  const binary = ({ stored: { event }, delivery, at }: Dispatch, own: readonly string[]): EncodedRequest => {
     const { headers, body = null } = encodeBinary(event)
     return signed([...own, ...headers, ...traceOf(event, own)], body, delivery.id, at)
   }
-  const structured = ({ stored: { event }, delivery, at }: Dispatch): EncodedRequest => {
+  const structured = ({ stored: { event }, delivery, at }: Dispatch, own: readonly string[]): EncodedRequest => {
     const [headers, body] = [[...own, ...structuredType], encodeEvent(event)]
     const traced = signed(headers.concat(traceOf(event, own)), body, delivery.id, at)
     return !bounded || fits(traced) ? traced : signed(headers, body, delivery.id, at)
@@ -53,11 +54,12 @@ export function createEncode(config: WebhookConfig, signer: Signer): Encode {
     if (signature !== "") headers.push("webhook-signature", signature)
     return { headers, body }
   }
-  if (config.mode === "structured") return structured
-  return (dispatch) => {
-    const request = binary(dispatch)
+  return (dispatch, authorization) => {
+    const own = authorization === undefined ? fixed : [...fixed, "authorization", authorization]
+    if (config.mode === "structured") return structured(dispatch, own)
+    const request = binary(dispatch, own)
     if (!bounded || fits(request)) return request
-    if (config.largeAttributes !== "refuse") return structured(dispatch)
+    if (config.largeAttributes !== "refuse") return structured(dispatch, own)
     return { refused: tooLarge(headBytes(begin, request)) }
   }
 }
@@ -79,8 +81,10 @@ export function webhookId(deliveryId: string): string {
   return dot < 0 ? deliveryId : `${deliveryId.slice(0, dot)}_${webhookId(deliveryId.slice(dot + 1))}`
 }
 
-function ownHeaders(own: Readonly<Record<string, string>>): string[] {
+function ownHeaders({ headers: own = {}, auth = {} }: WebhookConfig): string[] {
   const headers = Object.entries(own).flatMap(([name, value]) => [name.toLowerCase(), value])
+  const authorization = fixedAuthorization(auth)
+  if (authorization !== undefined) headers.push("authorization", authorization)
   return headers.some((name, i) => i % 2 === 0 && name === "user-agent")
     ? headers
     : ["user-agent", "Redcar", ...headers]

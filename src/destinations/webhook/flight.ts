@@ -1,6 +1,4 @@
-import type { Clock } from "../../core/clock.ts"
-import type { Outcome } from "../../core/delivery.ts"
-import { type Answer, bodyKeptBytes, oneLine, outcomeOf } from "./answer.ts"
+import { type Answer, oneLine } from "./answer.ts"
 import type { Carried, Connection } from "./connection.ts"
 import type { Connections } from "./connections.ts"
 import type { AnswerHead } from "./http1/head.ts"
@@ -11,13 +9,19 @@ const bodyDrainedBytes = 65_536
 /** What all requests of a sender share. */
 export interface FlightContext {
   readonly connections: Connections
-  readonly clock: Clock
   /** From the start to the end of the answer, the connection included; kept by the connections. */
   readonly timeoutMs: number
+  /** What is kept of an answer's body. */
+  readonly bodyKeptBytes: number
+}
+
+/** No status came; `detail` says why. */
+export interface NoAnswer {
+  readonly detail: string
 }
 
 /**
- * One request from its start to its outcome.
+ * One request from its start to its answer, or to where it is clear that none comes.
  *
  * It is over once, by what comes first: the answer's end, an error, the deadline or the signal. Where a status had come
  * by then it decides, whatever became of the body. A connection that was used before and breaks before any answer may
@@ -28,7 +32,7 @@ export class Flight implements Carried {
   readonly #context: FlightContext
   readonly #request: readonly Uint8Array[]
   readonly signal: AbortSignal
-  readonly #done: (outcome: Outcome) => void
+  readonly #done: (end: Answer | NoAnswer) => void
   #connection: Connection
   #over = false
   #head: AnswerHead | undefined
@@ -39,7 +43,7 @@ export class Flight implements Carried {
     context: FlightContext,
     request: readonly Uint8Array[],
     signal: AbortSignal,
-    done: (outcome: Outcome) => void,
+    done: (end: Answer | NoAnswer) => void,
   ) {
     this.#context = context
     this.#request = request
@@ -63,6 +67,7 @@ export class Flight implements Carried {
 
   data(bytes: Buffer): void {
     if (this.#over) return
+    const { bodyKeptBytes } = this.#context
     if (this.#bytes < bodyKeptBytes) this.#kept.push(bytes.subarray(0, bodyKeptBytes - this.#bytes))
     this.#bytes += bytes.length
     if (this.#bytes > bodyDrainedBytes) this.#giveUp("")
@@ -73,7 +78,7 @@ export class Flight implements Carried {
     this.#over = true
     const head = this.#head!
     this.#context.connections.giveBack(this.#connection, head, reusable)
-    this.#done(this.#outcome(head, this.#bytes > bodyKeptBytes))
+    this.#done(this.#answer(head, this.#bytes > this.#context.bodyKeptBytes))
   }
 
   fault(detail: string): void {
@@ -96,13 +101,12 @@ export class Flight implements Carried {
     if (this.#over) return
     this.#over = true
     this.#context.connections.drop(this.#connection)
-    this.#done(this.#head ? this.#outcome(this.#head, true) : { kind: "failed", detail, permanent: false })
+    this.#done(this.#head ? this.#answer(this.#head, true) : { detail })
   }
 
-  #outcome({ status, reason, headers }: AnswerHead, bodyTruncated: boolean): Outcome {
+  #answer({ status, reason, headers }: AnswerHead, bodyTruncated: boolean): Answer {
     const body = this.#kept.length === 0 ? noBody : Buffer.concat(this.#kept)
-    const answer: Answer = { status, reason, headers, body, bodyTruncated }
-    return outcomeOf(answer, this.#context.clock.now())
+    return { status, reason, headers, body, bodyTruncated }
   }
 }
 

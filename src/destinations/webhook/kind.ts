@@ -8,9 +8,13 @@ import {
   type WebhookConfig,
   webhookConfig,
 } from "./config.ts"
-import { createConnect, type Resolve } from "./connect.ts"
+import { type ConnectOptions, createConnect, type Resolve } from "./connect.ts"
 import { createAddressGuard, type GuardSettings } from "./guard.ts"
+import type { ClientCredentialsConfig } from "./oauth2/config.ts"
+import { openEndpoint } from "./oauth2/endpoint.ts"
+import { Tokens } from "./oauth2/tokens.ts"
 import { WebhookSender } from "./sender.ts"
+import { endpointContext, receiverContext } from "./tls.ts"
 
 export interface WebhookOptions {
   readonly clock: Clock
@@ -32,14 +36,23 @@ export function webhookKind(options: WebhookOptions): DestinationKind<WebhookCon
     async open(config, context) {
       const timeoutMs = config.timeoutMs ?? timeoutDefaultMs
       const connectTimeoutMs = Math.min(config.connectTimeoutMs ?? connectTimeoutDefaultMs, timeoutMs)
-      const connect = createConnect({
-        url: new URL(config.url),
-        connectTimeoutMs,
-        guard,
-        resolve,
-        clock: options.clock,
-      })
-      return new WebhookSender(config, context, connect, options.clock)
+      const { clock } = options
+      const ways = { connectTimeoutMs, guard, resolve, clock }
+      const { tls = {}, auth } = config
+      const connect = createConnect({ ...ways, url: new URL(config.url), secureContext: receiverContext(tls) })
+      const tokens =
+        auth?.oauth2 && openTokens(auth.oauth2, { ...ways, secureContext: endpointContext(tls) }, timeoutMs)
+      return new WebhookSender({ config, context, connect, clock, tokens })
     },
   }
+}
+
+/** A token is to be there within this, or within the time for a delivery where that is shorter. */
+const tokenTimeoutMs = 10_000
+
+function openTokens(config: ClientCredentialsConfig, ways: Omit<ConnectOptions, "url">, timeoutMs: number): Tokens {
+  const { clock } = ways
+  const connect = createConnect({ ...ways, url: new URL(config.tokenUrl) })
+  const endpoint = openEndpoint({ config, connect, clock, timeoutMs: Math.min(timeoutMs, tokenTimeoutMs) })
+  return new Tokens({ endpoint, clock })
 }

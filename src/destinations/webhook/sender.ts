@@ -1,45 +1,89 @@
 import type { Clock } from "../../core/clock.ts"
-import type { Outcome } from "../../core/delivery.ts"
+import type { Failed, Outcome } from "../../core/delivery.ts"
 import type { Dispatch, Sender, SenderContext } from "../../core/destination.ts"
 import { createSigner } from "../signing.ts"
+import { bodyKeptBytes, outcomeOf } from "./answer.ts"
 import { timeoutDefaultMs, type WebhookConfig } from "./config.ts"
 import type { Connect } from "./connect.ts"
 import { Connections } from "./connections.ts"
 import { createEncode, type Encode } from "./encode.ts"
 import { Flight, type FlightContext } from "./flight.ts"
+import type { Tokens } from "./oauth2/tokens.ts"
 import { createFrame, type Frame } from "./request.ts"
+
+export interface WebhookSenderOptions {
+  readonly config: WebhookConfig
+  readonly context: SenderContext
+  readonly connect: Connect
+  readonly clock: Clock
+  /** Where the receiver wants tokens. */
+  readonly tokens: Tokens | undefined
+}
 
 /** POSTs events to one URL over keep-alive connections, each event signed. */
 export class WebhookSender implements Sender {
   readonly #encode: Encode
   readonly #frame: Frame
   readonly #context: FlightContext
+  readonly #clock: Clock
+  readonly #tokens: Tokens | undefined
+  /** What is being sent with a token, or waits for one. */
+  readonly #withToken = new Set<Promise<Outcome>>()
   #closed = false
 
-  constructor(config: WebhookConfig, context: SenderContext, connect: Connect, clock: Clock) {
+  constructor({ config, context, connect, clock, tokens }: WebhookSenderOptions) {
     const keys = (config.signing ?? "v1") === "none" ? [] : context.signingKeys
     this.#encode = createEncode(config, createSigner(keys))
     this.#frame = createFrame(new URL(config.url))
     const timeoutMs = config.timeoutMs ?? timeoutDefaultMs
     const connections = new Connections({ connect, clock, timeoutMs })
-    this.#context = { connections, clock, timeoutMs }
+    this.#context = { connections, timeoutMs, bodyKeptBytes }
+    this.#clock = clock
+    this.#tokens = tokens
   }
 
   send(dispatch: Dispatch, signal: AbortSignal): Promise<Outcome> {
     if (this.#closed || signal.aborted) return Promise.resolve(notSent)
-    const encoded = this.#encode(dispatch)
-    if ("refused" in encoded) return Promise.resolve({ kind: "failed", detail: encoded.refused, permanent: true })
-    const request = this.#frame(encoded)
-    return new Promise((resolve) => {
-      new Flight(this.#context, request, signal, resolve)
-    })
+    if (this.#tokens === undefined) return this.#fly(dispatch, signal, undefined)
+    const sending = this.#flyWithToken(this.#tokens, dispatch, signal).finally(() => this.#withToken.delete(sending))
+    this.#withToken.add(sending)
+    return sending
   }
 
   /** Waits for what is being sent, which {@link WebhookConfig.timeoutMs} bounds; abort its signals to end it sooner. */
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#closed = true
-    return this.#context.connections.close()
+    await Promise.allSettled(this.#withToken)
+    await Promise.all([this.#context.connections.close(), this.#tokens?.close()])
+  }
+
+  #fly(dispatch: Dispatch, signal: AbortSignal, authorization: string | undefined): Promise<Outcome> {
+    const encoded = this.#encode(dispatch, authorization)
+    if ("refused" in encoded) return Promise.resolve({ kind: "failed", detail: encoded.refused, permanent: true })
+    const request = this.#frame(encoded)
+    return new Promise((resolve) => {
+      new Flight(this.#context, request, signal, (end) => {
+        resolve("detail" in end ? failed(end.detail) : outcomeOf(end, this.#clock.now()))
+      })
+    })
+  }
+
+  /** A token that the receiver refuses with a 401 may have been withdrawn: the event is sent once more with another. */
+  async #flyWithToken(tokens: Tokens, dispatch: Dispatch, signal: AbortSignal): Promise<Outcome> {
+    const token = await tokens.token(signal)
+    if (token === undefined || signal.aborted) return notSent
+    if (typeof token !== "string") return failed(token.detail)
+    const outcome = await this.#fly(dispatch, signal, `Bearer ${token}`)
+    if (outcome.response?.status !== 401 || signal.aborted) return outcome
+    const another = await tokens.instead(token, signal)
+    if (another === undefined || signal.aborted) return outcome
+    if (typeof another !== "string") return failed(`${outcome.detail}, and ${another.detail}`)
+    return this.#fly(dispatch, signal, `Bearer ${another}`)
   }
 }
 
-const notSent: Outcome = { kind: "failed", detail: "stopped before it was sent", permanent: false }
+function failed(detail: string): Failed {
+  return { kind: "failed", detail, permanent: false }
+}
+
+const notSent = failed("stopped before it was sent")
