@@ -89,7 +89,7 @@ async function openParts(options: EmbeddedOptions): Promise<Engine> {
   try {
     const queue = await openQueue({ store: tables, clock, isTorn: log.isTorn })
     const catalog = await openCatalog({ store: tables, defer })
-    if (log.isBeginningLost) await makeTopicsAgain(log, catalog, options)
+    if (log.isBeginningLost || log.isTorn) await makeTopicsAgain(log, catalog, options)
     await log.opened()
     return engineOf({ log, queue, catalog, store })
   } catch (error) {

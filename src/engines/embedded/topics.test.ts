@@ -31,3 +31,23 @@ test("topics that have events are made again, where the catalog is lost with the
   for (const id of ["empty", "gone", "redcar.attempts"]) expect(await topic(id), id).toBeUndefined()
   await host.run(engine.close())
 })
+
+test("a topic that has events is made again, where the segment that told of it is lost with the state", async () => {
+  const host = machine({ segmentBytes })
+  const open = () => host.run(openEmbeddedEngine({ ...host.logOptions(), defer: queueMicrotask }))
+  let engine = await open()
+  const append = (topic: string, id: string) => host.run(engine.log.append({ tenant: "acme", topic }, [event(id, 900)]))
+  await host.run(engine.catalog.put("topic/acme/orders", { id: "orders", description: "kept" }))
+  for (let i = 0; i < 30; i++) await append("orders", `before${i}`)
+  await host.run(engine.catalog.put("topic/acme/side", { id: "side" }))
+  const told = host.segments().at(-1)!
+  for (let i = 0; i < 30; i++) await append("orders", `after${i}`)
+  await append("side", "one")
+  await host.run(engine.close())
+  await host.run(host.hand().remove(told))
+  host.store.lose()
+  engine = await open()
+  expect((await engine.catalog.get<Topic>("topic/acme/side"))?.value).toMatchObject({ id: "side", retention: {} })
+  expect((await engine.catalog.get<Topic>("topic/acme/orders"))?.value).toEqual({ id: "orders", description: "kept" })
+  await host.run(engine.close())
+})
