@@ -183,8 +183,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "a trial is stored",
     file: `${resources}/store.ts`,
-    before: "if (options.validateOnly) return { resource, revision: undefined, known: resource }\n    await",
-    after: "await",
+    before: "if (options.validateOnly) return { resource, revision: undefined, known: resource }\n    const",
+    after: "const",
   },
   {
     name: "a PUT makes what is not there, whatever its If-Match",

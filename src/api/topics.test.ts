@@ -7,12 +7,12 @@ test.each([true, false])(
   async (autoCreate) => {
     const api = await openTestApi({ topics: { autoCreate, dedupeWindowMs: 5_000 } })
     const address = { tenant: "default", topic: "orders" }
-    const remove = api.engine.catalog.delete.bind(api.engine.catalog)
+    const remove = api.engine.catalog.change.bind(api.engine.catalog)
     await api.append("orders", ["a", "b"])
     await api.call("PATCH", "/v1/topics/orders", { description: "the old one" })
-    vi.spyOn(api.engine.catalog, "delete").mockImplementationOnce(async (key, revision) => {
+    vi.spyOn(api.engine.catalog, "change").mockImplementationOnce(async (writes, conditions) => {
       await api.engine.log.append(address, [testEvent("late")])
-      return remove(key, revision)
+      return remove(writes, conditions)
     })
     expect((await api.call("DELETE", "/v1/topics/orders")).status).toBe(204)
     const { status, body } = await api.call("GET", "/v1/topics/orders")
@@ -28,14 +28,14 @@ test("a deletion is noted before the topic is gone, and not where it is only tri
   const api = await openTestApi()
   const { catalog } = api.engine
   const noted = async () => (await catalog.get(deletedTopicKeys.of({ tenant: "default", id: "orders" }))) !== undefined
-  const remove = catalog.delete.bind(catalog)
+  const remove = catalog.change.bind(catalog)
   await api.append("orders", ["a"])
   await api.call("DELETE", "/v1/topics/orders?validate_only=true")
   expect(await noted()).toBe(false)
   const before: boolean[] = []
-  vi.spyOn(catalog, "delete").mockImplementationOnce(async (key, revision) => {
+  vi.spyOn(catalog, "change").mockImplementationOnce(async (writes, conditions) => {
     before.push(await noted())
-    return remove(key, revision)
+    return remove(writes, conditions)
   })
   expect((await api.call("DELETE", "/v1/topics/orders")).status).toBe(204)
   expect(before).toEqual([true])

@@ -30,6 +30,9 @@ export const triggerKeys = keysOf("trigger")
 export const destinationKeys = keysOf("destination")
 /** Topics that were, or are being, deleted: until what was published meanwhile is seen to. */
 export const deletedTopicKeys = keysOf("deleted-topic")
+/** Topics and destinations that somebody is about to delete. */
+export const topicDeletionKeys = keysOf("topic-deletion")
+export const destinationDeletionKeys = keysOf("destination-deletion")
 /** What the router keeps of a trigger. */
 export const routingKeys = keysOf("routing")
 /** How a trigger was. */

@@ -3,10 +3,12 @@ import {
   accessKeys,
   type CatalogKeys,
   deletedTopicKeys,
+  destinationDeletionKeys,
   destinationKeys,
   partsOfKey,
   routedAsKeys,
   routingKeys,
+  topicDeletionKeys,
   topicKeys,
   triggerKeys,
 } from "../core/catalog-keys.ts"
@@ -19,7 +21,14 @@ import { Routing } from "./routing.ts"
 import { Translator } from "./translator.ts"
 
 /** Kinds of catalog items that hold no place in the log. */
-const placeless: readonly CatalogKeys[] = [topicKeys, deletedTopicKeys, destinationKeys, accessKeys]
+const placeless: readonly CatalogKeys[] = [
+  topicKeys,
+  deletedTopicKeys,
+  topicDeletionKeys,
+  destinationKeys,
+  destinationDeletionKeys,
+  accessKeys,
+]
 
 /** The source as it is to be in the target, item by item. Begins once all events are copied. */
 export class Moving {

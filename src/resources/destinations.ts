@@ -1,14 +1,15 @@
 import Type, { type Static, type TSchema } from "typebox"
-import { destinationKeys } from "../core/catalog-keys.ts"
+import { destinationDeletionKeys, destinationKeys } from "../core/catalog-keys.ts"
 import type { DestinationKind } from "../core/destination.ts"
 import type { Destination, SigningKey } from "../core/resources.ts"
 import { issueSigningKey } from "../destinations/signing.ts"
 import { checkSchema, formatPath, joinPath } from "./check-schema.ts"
 import type { ResourceContext } from "./context.ts"
+import type { Needed } from "./needs.ts"
 import { force, owedTo, refusalFor } from "./owed.ts"
 import { redact, redacted, restore } from "./redaction.ts"
+import type { Draft, ResourceType } from "./resource-type.ts"
 import { component, Description, LabelsInput, ResourceId, strict } from "./schemas.ts"
-import type { Draft, ResourceType } from "./store.ts"
 
 const concurrencyDefault = 32
 
@@ -34,11 +35,14 @@ export const destinationFields = {
 const AnyDestinationInput = strict({ ...destinationFields, kind: Type.String(), config: Type.Unknown() })
 type Body = Static<typeof AnyDestinationInput>
 
+/** A destination as triggers need it. */
+export const neededDestination: Needed = { keys: destinationKeys, deletions: destinationDeletionKeys }
+
 /** The destination's resource type: how it is read, checked and shown. */
 export function destinationType(context: ResourceContext): ResourceType<Destination> {
   return {
     name: "destination",
-    keys: destinationKeys,
+    ...neededDestination,
     plural: "destinations",
     idPrefix: "dst",
     input: component("DestinationInput", AnyDestinationInput),

@@ -1,6 +1,4 @@
-import type { TSchema } from "typebox"
 import type { Catalog, Item } from "../core/catalog.ts"
-import type { CatalogKeys } from "../core/catalog-keys.ts"
 import { scan } from "../core/catalog-scan.ts"
 import { ConflictError } from "../core/errors.ts"
 import type { Labels } from "../core/resources.ts"
@@ -8,62 +6,9 @@ import { checkRemovals, checkSchema } from "./check-schema.ts"
 import type { ResourceContext } from "./context.ts"
 import { createFaults, type Faults } from "./faults.ts"
 import { isObject, mergePatch } from "./merge-patch.ts"
+import { beginDeletion, nothingAlong } from "./needs.ts"
 import { RefusedError } from "./refusal.ts"
-
-/** What every stored resource has. */
-export interface Stored {
-  readonly id: string
-  readonly tenant: string
-  readonly createdAt: number
-  readonly updatedAt: number
-  readonly labels: Labels
-}
-
-/** One resource being written. */
-export interface Draft<Resource extends Stored> {
-  readonly tenant: string
-  readonly id: string
-  /** What is stored; undefined while it is being created. */
-  readonly previous: Resource | undefined
-  readonly now: number
-  /** Where the reader notes what is wrong. What it answers is thrown away where there is anything. */
-  readonly faults: Faults
-}
-
-/** What one type of resource is. */
-export interface ResourceType<Resource extends Stored> {
-  /** `trigger`: in messages. */
-  readonly name: string
-  readonly plural: string
-  /** Where the catalog has them. */
-  readonly keys: CatalogKeys
-  /** Before the random part of an id that the hub makes; absent: the caller has to name it. */
-  readonly idPrefix?: string
-  /** What may be wanted of one. */
-  readonly input: TSchema
-  /** The input of a resource that is there, where that says more. */
-  inputOf?(resource: Resource): TSchema
-  /** Members of what is shown that the hub sets: where one is replaced they are ignored, so that what was read can be sent back. */
-  readonly readOnly: readonly string[]
-  /** The resource that is wanted. Fields that `faults` already holds are of any type. */
-  read(body: Record<string, unknown>, draft: Draft<Resource>): Promise<Resource>
-  /** In the form of its input. `known` is what its reader has seen of it: what is new since is shown the one time. */
-  show(resource: Resource, known: Resource | undefined): Record<string, unknown>
-  /** A resource that exists though nobody has stored it. */
-  builtIn?(tenant: string, id: string): Resource | undefined
-  /** Why it cannot be deleted; undefined when it can. */
-  inUse?(resource: Resource): Promise<string | undefined>
-  /**
-   * Right before it is deleted though it is in use, because the caller insists; what it answers is told. With `dryRun` it changes
-   * nothing, and tells what would become of it.
-   */
-  force?(resource: Resource, dryRun: boolean): Promise<Record<string, unknown>>
-  /** Right before it is stored, nothing being wrong with it. */
-  writing?(resource: Resource): Promise<void>
-  changed?(resource: Resource, previous: Resource): Promise<void>
-  removing?(resource: Resource): Promise<void>
-  removed?(resource: Resource): Promise<void>
-}
+import type { Draft, ResourceType, Stored } from "./resource-type.ts"
 
 /** Why what is at this revision is not to be changed; undefined where it is. An undefined revision: nothing is there. */
 export type Precondition = (revision: number | undefined) => string | undefined
@@ -152,25 +97,21 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
 
   create(tenant: string, body: unknown, options: ChangeOptions): Promise<Written<Resource>> {
     const { type } = this
-    return this.#context.inTurn(async () => {
-      const fields = bodyObject(body)
-      const id = typeof fields.id === "string" ? fields.id : newId(this.#context, type)
+    const fields = isObject(body) ? body : {}
+    const id = typeof fields.id === "string" ? fields.id : newId(this.#context, type)
+    return this.#inTurns(`${type.name} ${id}`, async () => {
       const faults = readOnlyFaults(fields, this.#readOnly)
-      const resource = await this.#read(fields, { tenant, id, previous: undefined, faults })
+      const resource = await this.#read(bodyObject(body), { tenant, id, previous: undefined, faults })
       const key = type.keys.of({ tenant, id })
       if ((await this.#catalog.get(key)) !== undefined) throw alreadyExists(type.name, id)
-      const made = await this.#make(resource, options)
-      if (made === undefined) throw alreadyExists(type.name, id)
-      return made
+      return this.#make(resource, options)
     })
   }
 
   /** Stores what is not there yet; undefined where another write made it first. */
   async #make(resource: Resource, options: ChangeOptions): Promise<Written<Resource> | undefined> {
-    const { type } = this
     if (options.validateOnly) return { resource, revision: undefined, known: resource, isNew: true }
-    await type.writing?.(resource)
-    const revision = await putUnlessChanged(this.#catalog, { key: type.keys.of(resource), revision: 0 }, resource)
+    const revision = await this.#put({ key: this.type.keys.of(resource), revision: 0 }, resource, undefined)
     return revision === undefined ? undefined : { resource, revision, known: undefined, isNew: true }
   }
 
@@ -268,11 +209,30 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
     const { type } = this
     const resource = { ...(await next(item)), updatedAt: this.#context.clock.now() }
     if (options.validateOnly) return { resource, revision: undefined, known: resource }
-    await type.writing?.(resource)
-    const revision = await putUnlessChanged(this.#catalog, item, resource)
+    const revision = await this.#put(item, resource, item.value)
     if (revision === undefined) return undefined
     await type.changed?.(resource, item.value)
     return { resource, revision, known: item.value }
+  }
+
+  /** The new revision; undefined where another write came first, of it or of what it needs. */
+  async #put(
+    { key, revision }: Pick<Item<Resource>, "key" | "revision">,
+    resource: Resource,
+    previous: Resource | undefined,
+  ): Promise<number | undefined> {
+    const { writes, conditions } = (await this.type.needs?.(resource, previous)) ?? nothingAlong
+    if (writes.length + conditions.length === 0) return putUnlessChanged(this.#catalog, { key, revision }, resource)
+    try {
+      const revisions = await this.#catalog.change(
+        [{ key, value: resource, expected: revision }, ...writes],
+        conditions,
+      )
+      return revisions[0]
+    } catch (error) {
+      if (error instanceof ConflictError) return undefined
+      throw error
+    }
   }
 
   /** Undefined where another write came first. */
@@ -281,19 +241,49 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
     const item = await this.find(tenant, id)
     requirePrecondition(item, options)
     const isForced = options.force === true && type.force !== undefined
-    const use = isForced ? undefined : await type.inUse?.(item.value)
-    if (use !== undefined) throw new RefusedError("conflict", use)
-    const forced = isForced ? await type.force?.(item.value, options.validateOnly === true) : undefined
-    if (options.validateOnly) return { item, forced }
-    await type.removing?.(item.value)
+    if (!isForced) await this.#refuseUsed(item.value)
+    if (options.validateOnly) return { item, forced: isForced ? await type.force?.(item.value, true) : undefined }
+    const { keys, deletions } = type
+    if (deletions === undefined) return this.#finish(item, undefined, () => this.#delete(item))
+    const place = { catalog: this.#catalog, clock: this.#context.clock }
+    const deletion = await beginDeletion(place, { keys, deletions }, item)
+    const giveUp = () => deletion.giveUp().catch(() => {}) // then it is as if this process had died
     try {
-      await this.#catalog.delete(item.key, item.revision)
+      if (!isForced) await this.#refuseUsed(item.value)
+      const forced = isForced ? await type.force?.(item.value, false) : undefined
+      const removed = await this.#finish(item, forced, deletion.finish)
+      if (removed === undefined) await giveUp()
+      return removed
     } catch (error) {
-      if (error instanceof ConflictError) return undefined
+      await giveUp()
       throw error
     }
-    await type.removed?.(item.value)
+  }
+
+  async #refuseUsed(resource: Resource): Promise<void> {
+    const use = await this.type.inUse?.(resource)
+    if (use !== undefined) throw new RefusedError("conflict", use)
+  }
+
+  async #finish(
+    item: Item<Resource>,
+    forced: Record<string, unknown> | undefined,
+    remove: () => Promise<boolean>,
+  ): Promise<Removed<Resource> | undefined> {
+    await this.type.removing?.(item.value)
+    if (!(await remove())) return undefined
+    await this.type.removed?.(item.value)
     return { item, forced }
+  }
+
+  async #delete({ key, revision }: Item<Resource>): Promise<boolean> {
+    try {
+      await this.#catalog.delete(key, revision)
+      return true
+    } catch (error) {
+      if (error instanceof ConflictError) return false
+      throw error
+    }
   }
 }
 

@@ -1,14 +1,16 @@
 import Type, { type Static } from "typebox"
 import { isReservedTopic, parseTopic } from "../core/address.ts"
-import { deletedTopicKeys, topicKeys, triggerKeys } from "../core/catalog-keys.ts"
+import { deletedTopicKeys, topicDeletionKeys, topicKeys, triggerKeys } from "../core/catalog-keys.ts"
 import { scanFor } from "../core/catalog-scan.ts"
 import { newTopic, type Retention, type Topic, type Trigger } from "../core/resources.ts"
 import { checkAgainstRetention } from "../deliver/policies.ts"
 import type { ResourceContext } from "./context.ts"
 import { formatDuration, readDuration } from "./durations.ts"
 import { isObject } from "./merge-patch.ts"
+import type { Needed } from "./needs.ts"
+import type { Draft, ResourceType } from "./resource-type.ts"
 import { component, Description, Duration, LabelsInput, strict, TopicId } from "./schemas.ts"
-import { type Draft, putUnlessChanged, type ResourceType } from "./store.ts"
+import { putUnlessChanged } from "./store.ts"
 
 const wholeNumber = { minimum: 1, maximum: Number.MAX_SAFE_INTEGER }
 
@@ -54,12 +56,15 @@ export function triggersOn(context: ResourceContext, tenant: string, topic: stri
   return scanFor<Trigger>(context, triggerKeys.ofTenant(tenant), (trigger) => topicOf(trigger.topic) === topic)
 }
 
+/** A topic as triggers need it. */
+export const neededTopic: Needed = { keys: topicKeys, deletions: topicDeletionKeys }
+
 /** The topic's resource type: how it is read, checked and shown. */
 export function topicType(context: ResourceContext): ResourceType<Topic> {
   const { engine } = context
   return {
     name: "topic",
-    keys: topicKeys,
+    ...neededTopic,
     plural: "topics",
     input: TopicInput,
     readOnly: ["stats"],

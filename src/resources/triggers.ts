@@ -3,16 +3,20 @@ import { isReservedTopic, parseTopic } from "../core/address.ts"
 import { destinationKeys, topicKeys, triggerKeys } from "../core/catalog-keys.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { RetryPolicy, TriggerName } from "../core/delivery.ts"
-import { ConflictError, InvalidCursorError } from "../core/errors.ts"
+import { InvalidCursorError } from "../core/errors.ts"
 import { type Destination, newIncarnation, newTopic, type Pause, type Topic, type Trigger } from "../core/resources.ts"
 import { checkAgainstRetention, defaultRetry, isFaulty, parseRetry, retryPresets } from "../deliver/policies.ts"
 import { parseFilters, warningsOf } from "../filters/index.ts"
 import { isTimestamp } from "../formats/attributes.ts"
 import { joinPath } from "./check-schema.ts"
 import type { ResourceContext } from "./context.ts"
+import { neededDestination } from "./destinations.ts"
 import { formatDuration } from "./durations.ts"
+import { type Along, both, needOf, nothingAlong } from "./needs.ts"
 import { OrderingSchema, readOrdering } from "./ordering.ts"
 import { patchKeyword, patchSchemaOf } from "./patch-schema.ts"
+import { RefusedError } from "./refusal.ts"
+import type { Draft, ResourceType } from "./resource-type.ts"
 import {
   checkedElsewhere,
   choice,
@@ -23,7 +27,8 @@ import {
   ResourceId,
   strict,
 } from "./schemas.ts"
-import { type Draft, mayBeId, type ResourceType } from "./store.ts"
+import { mayBeId } from "./store.ts"
+import { neededTopic } from "./topics.ts"
 
 /** What the `retry` of a trigger may be; parseRetry checks it. */
 export const RetryInput = component(
@@ -111,7 +116,7 @@ export function triggerType(context: ResourceContext): ResourceType<Trigger> {
     readOnly: ["pausedSince", "pauseReason", "warnings", "status"],
     read: (body, draft) => readTrigger(context, body as Static<typeof TriggerInput>, draft),
     show: showTrigger,
-    writing: (trigger) => makeTopic(context, trigger),
+    needs: (trigger, previous) => needsOf(context, trigger, previous),
     async changed(trigger, previous) {
       // Whatever was changed: where moving failed half-way, the same change once more brings the rest along.
       if (trigger.backlog === "move") await queue.move(nameOf(trigger), trigger.destination)
@@ -207,18 +212,29 @@ async function findTopic(
   return item?.value ?? newTopic(tenant, parsed.topic, now, context.topics.dedupeWindowMs)
 }
 
-/** Makes the trigger's topic where nobody has yet. */
-async function makeTopic(context: ResourceContext, { tenant, topic }: Trigger): Promise<void> {
+/** What a trigger needs that was not there for it before: its topic, which is made where nobody has yet, and its destination. */
+async function needsOf(context: ResourceContext, trigger: Trigger, previous: Trigger | undefined): Promise<Along> {
+  const goesOn = trigger.paused !== undefined || previous?.paused === undefined
+  if (goesOn && previous?.topic === trigger.topic && previous.destination === trigger.destination) return nothingAlong
+  return both(await topicFor(context, trigger), await destinationFor(context, trigger))
+}
+
+async function topicFor(context: ResourceContext, { tenant, topic }: Trigger): Promise<Along> {
+  const { engine, clock, topics } = context
   const parsed = parseTopic(topic)
-  if (typeof parsed === "string" || isReservedTopic(parsed.topic)) return
-  const key = topicKeys.of({ tenant, id: parsed.topic })
-  if ((await context.engine.catalog.get(key)) !== undefined) return
-  try {
-    const made = newTopic(tenant, parsed.topic, context.clock.now(), context.topics.dedupeWindowMs)
-    await context.engine.catalog.put(key, made, 0)
-  } catch (error) {
-    if (!(error instanceof ConflictError)) throw error // a publish has made it meanwhile
-  }
+  if (typeof parsed === "string" || isReservedTopic(parsed.topic)) return nothingAlong
+  const named = { tenant, id: parsed.topic }
+  const found = await needOf({ catalog: engine.catalog, clock }, neededTopic, named)
+  if (found !== undefined) return found
+  if (!topics.autoCreate) throw new RefusedError("conflict", `there is no topic ${parsed.topic}; create it first`)
+  const made = newTopic(tenant, parsed.topic, clock.now(), topics.dedupeWindowMs)
+  return { writes: [{ key: topicKeys.of(named), value: made, expected: 0 }], conditions: [] }
+}
+
+async function destinationFor({ engine, clock }: ResourceContext, { tenant, destination }: Trigger): Promise<Along> {
+  const found = await needOf({ catalog: engine.catalog, clock }, neededDestination, { tenant, id: destination })
+  if (found !== undefined) return found
+  throw new RefusedError("conflict", `there is no destination ${JSON.stringify(destination)}; create it first`)
 }
 
 async function readStart(context: ResourceContext, body: Body, draft: Draft<Trigger>): Promise<Cursor> {
