@@ -1,7 +1,7 @@
 import Type from "typebox"
 import type { Trigger } from "../core/resources.ts"
 import { checkedElsewhere, choice, component, LabelsInput, ResourceId } from "../resources/schemas.ts"
-import { hasDestination, triggerFields } from "../resources/triggers.ts"
+import { hasDestination, RetryRuleSchema, triggerFields } from "../resources/triggers.ts"
 import type { ApiContext } from "./context.ts"
 import { statusesOf } from "./lane-status.ts"
 import type { ResourceView } from "./resource-views.ts"
@@ -16,6 +16,7 @@ const RetryOutput = component(
       jitter: Type.Number({ description: "Each delay is shortened by up to this part of it." }),
       attemptsMax: Type.Integer(),
       ageMax: Type.String(),
+      rules: Type.Optional(Type.Array(RetryRuleSchema)),
     },
     { examples: [{ delays: ["10s", "1m", "1h"], jitter: 0.1, attemptsMax: 10, ageMax: "1d" }] },
   ),

@@ -1,17 +1,8 @@
 import { type Command, Option } from "commander"
 import { type ApiWarning, warningLines } from "./clauses.ts"
-import {
-  type CommonOptions,
-  type Context,
-  durationText,
-  examples,
-  subcommand,
-  wholeNumber,
-  withHub,
-} from "./command.ts"
+import { type CommonOptions, type Context, examples, subcommand, withHub } from "./command.ts"
 import { addDryRun } from "./dry-run.ts"
 import { addExplain, addMatch } from "./explain.ts"
-import { UsageError } from "./failures.ts"
 import { type FilterOptions, filtersOf, saysNone, withFilters } from "./filter-flags.ts"
 import { type Hub, nearTopic } from "./hub.ts"
 import { asTyped } from "./invocation.ts"
@@ -30,18 +21,12 @@ import {
   type ResourceKind,
   withBody,
 } from "./resource.ts"
+import { orderingOf, type PolicyOptions, retryOf, withPolicy } from "./trigger-policy.ts"
 
-interface TriggerOptions extends BodyOptions, FilterOptions {
+interface TriggerOptions extends BodyOptions, FilterOptions, PolicyOptions {
   readonly topic?: string
   readonly destination?: string
   readonly backlog?: string
-  readonly retry?: string
-  readonly retryDelays?: string
-  readonly retryJitter?: number
-  readonly retryAttemptsMax?: number
-  readonly retryAgeMax?: string
-  readonly orderBy?: string
-  readonly deadLetter?: "continue" | "hold"
   readonly start?: Place
   readonly paused?: boolean
 }
@@ -234,7 +219,7 @@ function addPauseAndResume(command: Command, context: Context): void {
 }
 
 function withTrigger(command: Command): Command {
-  return command
+  return withPolicy(command)
     .option("--topic <topic>", "the topic, or one key of it: orders, orders:123")
     .option("--destination <id>", "where its events go")
     .addOption(
@@ -243,51 +228,10 @@ function withTrigger(command: Command): Command {
         "where open deliveries go when the destination changes: where they went (keep), or to the new one (move)",
       ).choices(["keep", "move"]),
     )
-    .addOption(
-      new Option("--retry <preset>", "the retry policy").choices(["standard-webhooks", "relay", "eventarc", "none"]),
-    )
-    .option("--retry-delays <durations>", "own delays, with commas: 1s,10s,5m (the last one repeats)")
-    .option("--retry-jitter <share>", "shorten each delay by up to this share (0 to 1)", Number)
-    .option("--retry-attempts-max <count>", "attempts at most", wholeNumber(1))
-    .option("--retry-age-max <duration>", "no attempt after this long", durationText)
-    .option(
-      "--order-by <key>",
-      "one at a time of each key: partitionkey, subject, data.customer.id, …; none: in no order",
-    )
-    .addOption(
-      new Option(
-        "--dead-letter <what>",
-        "with --order-by: whether those behind a dead letter go on (continue), or wait until it is redriven or discarded (hold)",
-      ).choices(["continue", "hold"]),
-    )
 }
 
 function fieldsOf(options: TriggerOptions): Readonly<Record<string, unknown>> {
   const filters = saysNone(options) ? [] : filtersOf(options)
   const { topic, destination, backlog } = options
   return { topic, destination, backlog, filters, retry: retryOf(options), ordering: orderingOf(options) }
-}
-
-function orderingOf({ orderBy, deadLetter }: TriggerOptions): unknown {
-  if (orderBy === "none") {
-    if (deadLetter === undefined) return null
-    throw new UsageError("--dead-letter is for triggers that are ordered", ["Leave it out with --order-by none."])
-  }
-  return orderBy === undefined && deadLetter === undefined ? undefined : { by: orderBy, deadLetter }
-}
-
-function retryOf(options: TriggerOptions): unknown {
-  const { retry, retryDelays, retryJitter, retryAttemptsMax, retryAgeMax } = options
-  const own = {
-    delays: retryDelays?.split(",").map((each) => each.trim()),
-    jitter: retryJitter,
-    attemptsMax: retryAttemptsMax,
-    ageMax: retryAgeMax,
-  }
-  const said = Object.entries(own).filter(([, value]) => value !== undefined)
-  if (said.length === 0) return retry
-  if (retry !== undefined) return { preset: retry, ...Object.fromEntries(said) }
-  if (retryDelays === undefined)
-    throw new UsageError("a retry policy needs delays, or a preset", ["Add --retry-delays 1s,10s,5m or --retry relay."])
-  return Object.fromEntries(said)
 }

@@ -64,8 +64,17 @@ export interface Failed {
   readonly retryAfterMs?: number
   /** The destination is gone for good: triggers that send to it are paused. */
   readonly gone?: boolean
+  /** Why there is no answer; absent where there is one, and where it is something else. */
+  readonly cause?: FailureCause
   readonly response?: ResponseRecord
 }
+
+/**
+ * Why no answer came: no connection could be made (the name, the address, TLS included); none in time; the connection broke before
+ * one; what came is none.
+ */
+export const failureCauses = ["connect", "timeout", "broken", "protocol"] as const
+export type FailureCause = (typeof failureCauses)[number]
 
 /** What is kept of an answer: at most the first 4 KiB of its body, as UTF-8 or base64. */
 export interface ResponseRecord {
@@ -109,6 +118,20 @@ export interface RetryPolicy {
   readonly jitter: number
   readonly attemptsMax: number
   readonly ageMaxMs: number
+  /** What follows from failures of certain causes, in their order; absent: nothing but what the hub does by itself. */
+  readonly rules?: readonly RetryRule[]
+}
+
+/**
+ * What follows from a failure: it is tried again by the policy, also where the hub would not; it is dead at once; its trigger is
+ * paused, and it waits; it is tried again, and until then nothing else is sent to its destination.
+ */
+export const ruleActions = ["retry", "dead", "pause", "rest"] as const
+
+/** What follows from failures of these causes: statuses (`408`), classes of them (`4xx`), {@link failureCauses}, `any`. */
+export interface RetryRule {
+  readonly on: readonly string[]
+  readonly do: (typeof ruleActions)[number]
 }
 
 /** A delivery given up. Its id is the delivery's. */

@@ -10,6 +10,7 @@ import type { Hub } from "./hub.ts"
 import type { Job } from "./job.ts"
 import { isLeftBehind } from "./left-behind.ts"
 import type { ToldVerdict } from "./records.ts"
+import { ruleFor } from "./rules.ts"
 
 /** A delivery to be given up. */
 export interface Death {
@@ -92,6 +93,8 @@ export interface Concluded {
   readonly stored: StoredEvent
   readonly attempt: Attempt
   readonly lane: string
+  /** Nothing else is sent to the destination for so long. */
+  rest(ms: number): void
 }
 
 /**
@@ -119,11 +122,13 @@ export async function conclude(concluded: Concluded, hub: Hub): Promise<void> {
 }
 
 /** What follows, as far as the trigger and its destination go; of one that is gone, they are paused. */
-async function verdictOn({ job, stored, attempt }: Concluded, trigger: Trigger, hub: Hub): Promise<ToldVerdict> {
+async function verdictOn({ job, stored, attempt, rest }: Concluded, trigger: Trigger, hub: Hub): Promise<ToldVerdict> {
   const { delivery, attempt: number, attemptsForgiven, firstDueAt } = job.lease
   const { outcome } = attempt
-  if (outcome.kind === "failed" && outcome.gone) {
-    const reason = `${delivery.destination} is gone: ${outcome.detail}`
+  const action = outcome.kind === "failed" ? ruleFor(outcome, trigger.retry.rules)?.do : undefined
+  const isGone = outcome.kind === "failed" && outcome.gone && action === undefined
+  if (isGone || (action === "pause" && trigger.destination === delivery.destination)) {
+    const reason = `${delivery.destination} ${isGone ? "is gone" : "failed, and a retry rule pauses it"}: ${outcome.detail}`
     if (trigger.destination === delivery.destination && (await hub.directory.pause(delivery, reason)))
       return { kind: "held" }
     const now = await hub.directory.newest(delivery)
@@ -133,6 +138,8 @@ async function verdictOn({ job, stored, attempt }: Concluded, trigger: Trigger, 
   const until = expiresAt === undefined ? {} : { expiresAt }
   const standing = { attempt: number, attemptsForgiven, firstDueAt, now: hub.clock.now(), ...until }
   const verdict = decide(outcome, standing, trigger.retry, hub.chance)
+  if (action === "rest" && verdict.kind === "retry" && trigger.destination === delivery.destination)
+    rest(verdict.delayMs)
   return verdict.kind === "retry" && isLeftBehind(trigger, delivery) ? { kind: "retry", delayMs: 0 } : verdict
 }
 

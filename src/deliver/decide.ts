@@ -1,5 +1,6 @@
 import type { Chance } from "../core/clock.ts"
 import type { Outcome, RetryPolicy, Verdict } from "../core/delivery.ts"
+import { ruleFor } from "./rules.ts"
 
 /** Where a delivery stands when its attempt has ended. */
 export interface Standing {
@@ -25,7 +26,8 @@ export interface Standing {
  */
 export function decide(outcome: Outcome, standing: Standing, policy: RetryPolicy, chance: Chance): Verdict {
   if (outcome.kind === "delivered") return { kind: "done" }
-  if (outcome.permanent) return { kind: "dead", reason: "permanent" }
+  const action = ruleFor(outcome, policy.rules)?.do ?? (outcome.permanent ? "dead" : "retry")
+  if (action === "dead") return { kind: "dead", reason: "permanent" }
   const counted = Math.max(1, standing.attempt - standing.attemptsForgiven)
   const base = policy.delaysMs[Math.min(counted, policy.delaysMs.length) - 1]
   if (counted >= policy.attemptsMax || base === undefined) return { kind: "dead", reason: "exhausted" }

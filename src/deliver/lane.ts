@@ -283,7 +283,8 @@ export class Lane {
     const durationMs = Math.round(now - begunAt)
     const attempt = { number: job.lease.attempt, startedAt, durationMs, outcome: sent.outcome }
     // Begun before the next is sent: a trigger whose destination is gone is paused from here on.
-    const ending = this.#end(job, () => conclude({ ...ready, attempt, lane: this.name }, this.#hub))
+    const rest = (ms: number) => this.#rest(Math.min(ms, limits.restMsMax))
+    const ending = this.#end(job, () => conclude({ ...ready, attempt, lane: this.name, rest }, this.#hub))
     this.#go()
     await ending
   }
@@ -291,10 +292,14 @@ export class Lane {
   /** What an attempt tells of the destination. */
   #learn(job: Job, { outcome, sign }: Sent, now: number, restMsMax: number): void {
     if (outcome.kind === "failed" && outcome.retryAfterMs !== undefined) {
-      this.#restUntil = Math.max(this.#restUntil, now + Math.min(outcome.retryAfterMs, restMsMax))
+      this.#rest(Math.min(outcome.retryAfterMs, restMsMax), now)
     }
     const seen = { sign, probe: job.probe, now }
     this.#setBreaker(breakerAfter(breakerAt(this.#breaker, now), seen, this.#hub.chance), outcome.detail)
+  }
+
+  #rest(ms: number, now = this.#hub.clock.steady()): void {
+    this.#restUntil = Math.max(this.#restUntil, now + ms)
   }
 
   #setBreaker(breaker: Breaker, why: string): void {

@@ -1,6 +1,7 @@
 import { formatDuration, parseDuration } from "../config/quantities.ts"
 import type { RetryPolicy } from "../core/delivery.ts"
 import type { Retention } from "../core/resources.ts"
+import { parseRules } from "./rules.ts"
 
 /** What is wrong with one field of an input: `delays[2]`, or the empty name for all of it. */
 export interface Fault {
@@ -52,7 +53,7 @@ export const defaultRetry: RetryPreset = "standard-webhooks"
 const retryLimits = { delays: 50, delayMs: 7 * day, attempts: 1_000, ageMs: 30 * day } as const
 
 /**
- * A policy from what a person wrote: a preset's name, `{ preset }`, or `{ delays, jitter?, attemptsMax?, ageMax? }`, where
+ * A policy from what a person wrote: a preset's name, `{ preset }`, or `{ delays, jitter?, attemptsMax?, ageMax?, rules? }`, where
  * members beside `preset` replace the preset's. Durations are texts (`10s`) or whole milliseconds. Without `attemptsMax`
  * each delay is used once; without `ageMax` there is room for twice the delays and an hour. Answers every fault at once,
  * with fields relative to the policy.
@@ -82,7 +83,7 @@ export function checkAgainstRetention(policy: RetryPolicy, retention: Retention)
 }
 
 const presetNames = Object.keys(retryPresets).join(", ")
-const members: readonly string[] = ["preset", "delays", "jitter", "attemptsMax", "ageMax"]
+const members: readonly string[] = ["preset", "delays", "jitter", "attemptsMax", "ageMax", "rules"]
 
 function presetOf(name: unknown, field: string): RetryPolicy | readonly Fault[] {
   if (typeof name === "string" && Object.hasOwn(retryPresets, name)) return retryPresets[name as RetryPreset]
@@ -94,7 +95,10 @@ function parseObject(input: Readonly<Record<string, unknown>>): RetryPolicy | re
   for (const name of Object.keys(input)) {
     if (!members.includes(name)) faults.push({ field: name, message: `is unknown; known are ${members.join(", ")}` })
   }
-  const preset = input.preset === undefined ? undefined : presetOf(input.preset, "preset")
+  // Who says nothing but rules has all else as who says nothing.
+  const isRulesOnly = Object.keys(input).join() === "rules"
+  const named = isRulesOnly ? defaultRetry : input.preset
+  const preset = named === undefined ? undefined : presetOf(named, "preset")
   if (preset !== undefined && isFaulty(preset)) faults.push(...preset)
   const base = preset === undefined || isFaulty(preset) ? undefined : preset
   const delaysMs = input.delays === undefined ? base?.delaysMs : parseDelays(input.delays, faults)
@@ -113,8 +117,9 @@ function parseObject(input: Readonly<Record<string, unknown>>): RetryPolicy | re
   if (delaysMs?.length === 0 && attemptsMax > 1 && faults.length === 0) {
     faults.push({ field: "delays", message: "must name at least one delay where there is more than one attempt" })
   }
+  const rules = input.rules === undefined ? [] : parseRules(input.rules, faults)
   if (faults.length > 0 || delaysMs === undefined) return faults
-  return { delaysMs, jitter, attemptsMax, ageMaxMs }
+  return { delaysMs, jitter, attemptsMax, ageMaxMs, ...(rules.length > 0 && { rules }) }
 }
 
 function ageFor(delaysMs: readonly number[], attemptsMax: number): number {

@@ -2,7 +2,7 @@ import Type, { type Static } from "typebox"
 import { isReservedTopic, parseTopic } from "../core/address.ts"
 import { destinationKeys, topicKeys, triggerKeys } from "../core/catalog-keys.ts"
 import type { Cursor } from "../core/cursor.ts"
-import type { RetryPolicy, TriggerName } from "../core/delivery.ts"
+import { failureCauses, type RetryPolicy, type RetryRule, ruleActions, type TriggerName } from "../core/delivery.ts"
 import { InvalidCursorError } from "../core/errors.ts"
 import { type Destination, newIncarnation, newTopic, type Pause, type Topic, type Trigger } from "../core/resources.ts"
 import { checkAgainstRetention, defaultRetry, isFaulty, parseRetry, retryPresets } from "../deliver/policies.ts"
@@ -30,6 +30,21 @@ import {
 import { mayBeId } from "./store.ts"
 import { neededTopic } from "./topics.ts"
 
+/** What follows from failures of some causes. */
+export const RetryRuleSchema = strict(
+  {
+    on: Type.Array(Type.String(), {
+      description: `Causes: statuses (408), classes of them (4xx), ${failureCauses.join(", ")}, any.`,
+    }),
+    do: choice(ruleActions, {
+      description:
+        "retry: by the policy, also where the hub would give up; dead: at once; pause: the trigger, and the delivery waits; " +
+        "rest: tried again, and until then nothing is sent to the destination.",
+    }),
+  },
+  { examples: [{ on: ["4xx", "protocol"], do: "dead" }] },
+)
+
 /** What the `retry` of a trigger may be; parseRetry checks it. */
 export const RetryInput = component(
   "RetryInput",
@@ -41,6 +56,7 @@ export const RetryInput = component(
       jitter: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
       attemptsMax: Type.Optional(Type.Integer({ minimum: 1 })),
       ageMax: Type.Optional(Duration),
+      rules: Type.Optional(Type.Array(RetryRuleSchema)),
     }),
   ]),
 )
@@ -150,6 +166,7 @@ export interface ShownRetry {
   readonly jitter: number
   readonly attemptsMax: number
   readonly ageMax: string
+  readonly rules?: readonly RetryRule[]
 }
 
 /** The retry policy in full, with its durations as text. */
@@ -159,6 +176,7 @@ export function showRetry(retry: RetryPolicy): ShownRetry {
     jitter: retry.jitter,
     attemptsMax: retry.attemptsMax,
     ageMax: formatDuration(retry.ageMaxMs),
+    ...(retry.rules && { rules: retry.rules }),
   }
 }
 

@@ -60,6 +60,7 @@ describe("names", () => {
       expect(await attempt({ guard: closed, config: named(), resolve: names(address) })).toEqual({
         kind: "failed",
         permanent: false,
+        cause: "connect",
         detail: expect.stringMatching(
           /^receiver\.example: .* is refused: .* in the setting destinations\.allow, would allow it$/,
         ),
@@ -112,6 +113,7 @@ describe("names", () => {
     expect(await sending).toEqual({
       kind: "failed",
       permanent: false,
+      cause: "connect",
       detail: `no connection to receiver.example:${receiver.port} within 3 s`,
     })
   })
@@ -152,7 +154,12 @@ describe("addresses in the URL", () => {
     const resolve: Resolve = () => Promise.reject(new Error("looked up"))
     const config = { url: `http://${host}:${receiver.port}/` }
     const outcome = await attempt({ guard: closed, config, resolve })
-    expect(outcome).toMatchObject({ kind: "failed", permanent: false, detail: expect.stringContaining("is refused") })
+    expect(outcome).toMatchObject({
+      kind: "failed",
+      permanent: false,
+      cause: "connect",
+      detail: expect.stringContaining("is refused"),
+    })
     expect(receiver.arrivals).toEqual([])
   })
 
@@ -185,6 +192,7 @@ describe("over TLS", () => {
     expect(await attempt({ guard: loopback, config: secure("receiver.example"), resolve })).toEqual({
       kind: "failed",
       permanent: false,
+      cause: "connect",
       detail: expect.stringMatching(/self-signed certificate/),
     })
   })

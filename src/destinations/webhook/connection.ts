@@ -24,6 +24,8 @@ export interface Carried extends AnswerSink {
 export class Connection {
   /** It has carried an answer, so the other side may have closed it since: an error may tell nothing of the request. */
   reused = false
+  /** There is one to the other side, or was. */
+  connected = false
   /** The tick in which its request began. */
   since = 0
   readonly #connect: Connect
@@ -78,10 +80,14 @@ export class Connection {
 
   #open(request: readonly Uint8Array[]): void {
     this.reused = false
+    this.connected = false
     const socket = this.#connect((error) => {
       if (this.#socket !== socket) return
       if (error !== undefined) this.#lost(error)
-      else write(socket, request)
+      else {
+        this.connected = true
+        write(socket, request)
+      }
     })
     this.#socket = socket
     this.#keptMs = 0

@@ -1,3 +1,4 @@
+import type { FailureCause } from "../../core/delivery.ts"
 import { type Answer, oneLine } from "./answer.ts"
 import type { Carried, Connection } from "./connection.ts"
 import type { Connections } from "./connections.ts"
@@ -18,6 +19,7 @@ export interface FlightContext {
 /** No status came; `detail` says why. */
 export interface NoAnswer {
   readonly detail: string
+  readonly cause?: FailureCause
 }
 
 /**
@@ -58,7 +60,7 @@ export class Flight implements Carried {
   }
 
   expire(): void {
-    this.#giveUp(`no answer within ${this.#context.timeoutMs / 1000} s`)
+    this.#giveUp(`no answer within ${this.#context.timeoutMs / 1000} s`, "timeout")
   }
 
   head(head: AnswerHead): void {
@@ -82,14 +84,14 @@ export class Flight implements Carried {
   }
 
   fault(detail: string): void {
-    this.#giveUp(detail)
+    this.#giveUp(detail, "protocol")
   }
 
   broken(error: Error | undefined): void {
     if (this.#over) return
     const stale = this.#connection.reused && this.#head === undefined && isDisconnect(error)
     if (!stale) {
-      this.#giveUp(describe(error))
+      this.#giveUp(describe(error), this.#connection.connected ? "broken" : "connect")
       return
     }
     this.#connection = this.#context.connections.replace(this.#connection)
@@ -97,11 +99,11 @@ export class Flight implements Carried {
   }
 
   /** Ends without waiting for the answer's end; `detail` says why, should there be no status. */
-  #giveUp(detail: string): void {
+  #giveUp(detail: string, cause?: FailureCause): void {
     if (this.#over) return
     this.#over = true
     this.#context.connections.drop(this.#connection)
-    this.#done(this.#head ? this.#answer(this.#head, true) : { detail })
+    this.#done(this.#head ? this.#answer(this.#head, true) : { detail, ...(cause && { cause }) })
   }
 
   #answer({ status, reason, headers }: AnswerHead, bodyTruncated: boolean): Answer {

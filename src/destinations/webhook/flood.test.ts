@@ -52,7 +52,7 @@ function forever(socket: Socket, text: string): void {
 test("interim answers without end are given up after a few", async () => {
   const { outcome } = await sendTo((socket) => forever(socket, "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"))
   const detail = `more than ${interimMax} interim answers came before an answer`
-  expect(outcome).toEqual({ kind: "failed", detail, permanent: false })
+  expect(outcome).toEqual({ kind: "failed", detail, permanent: false, cause: "protocol" })
 })
 
 test("interim answers before the answer are passed over", async () => {

@@ -1,7 +1,7 @@
 import { createServer, type Socket } from "node:net"
 import { Webhook } from "standardwebhooks"
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
-import type { Outcome } from "../../core/delivery.ts"
+import type { FailureCause, Outcome } from "../../core/delivery.ts"
 import type { Sender } from "../../core/destination.ts"
 import { Event } from "../../core/event.ts"
 import type { SigningKey } from "../../core/resources.ts"
@@ -213,8 +213,9 @@ describe("an answer", () => {
 })
 
 describe("what is no answer", () => {
-  const failure = (detail: string | RegExp) => ({
+  const failure = (cause: FailureCause, detail: string | RegExp) => ({
     kind: "failed",
+    cause,
     permanent: false,
     detail: typeof detail === "string" ? detail : expect.stringMatching(detail),
   })
@@ -222,7 +223,7 @@ describe("what is no answer", () => {
   test("nobody listens", async () => {
     const sender = await open()
     await receiver.close()
-    expect(await send(sender)).toEqual(failure(`connect ECONNREFUSED 127.0.0.1:${receiver.port}`))
+    expect(await send(sender)).toEqual(failure("connect", `connect ECONNREFUSED 127.0.0.1:${receiver.port}`))
     receiver = await openReceiver()
   })
 
@@ -230,17 +231,20 @@ describe("what is no answer", () => {
     [
       "closes at once",
       (socket: Socket) => void socket.end(),
+      "broken",
       /the connection was closed before an answer came|ECONNRESET|EPIPE/,
     ],
-    ["resets", (socket: Socket) => void socket.once("data", () => socket.resetAndDestroy()), /ECONNRESET/],
+    ["resets", (socket: Socket) => void socket.once("data", () => socket.resetAndDestroy()), "broken", /ECONNRESET/],
     [
       "does not speak HTTP",
       (socket: Socket) => void socket.end("hello there\r\n\r\n"),
+      "protocol",
       /its first line is no status line/,
     ],
     [
       "answers with 100 KiB of headers",
       (socket: Socket) => void socket.end(`HTTP/1.1 200 OK\r\nx: ${"x".repeat(100 << 10)}\r\n\r\n`),
+      "protocol",
       /head of its answer is longer than 16 KiB/,
     ],
     [
@@ -249,11 +253,15 @@ describe("what is no answer", () => {
         void socket.once("data", () =>
           socket.end("HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"),
         ),
+      "protocol",
       /switches protocols/,
     ],
-  ])("a receiver that %s", async (_, serve, detail) => {
-    expect(await send(await open({ url: await openRaw(serve) }))).toEqual(failure(detail))
-  })
+  ] satisfies readonly (readonly [string, (socket: Socket) => void, FailureCause, RegExp])[])(
+    "a receiver that %s",
+    async (_, serve, cause, detail) => {
+      expect(await send(await open({ url: await openRaw(serve) }))).toEqual(failure(cause, detail))
+    },
+  )
 
   test("silence ends after the time for an answer, not before and not much after", async () => {
     receiver.answer = () => {}
@@ -268,7 +276,7 @@ describe("what is no answer", () => {
     await clock.advance(2_000)
     expect(over).toBe(false)
     await clock.advance(200)
-    expect(await sending).toEqual(failure("no answer within 2 s"))
+    expect(await sending).toEqual(failure("timeout", "no answer within 2 s"))
     receiver.answer = answering(204)
     expect(await send(sender)).toHaveProperty("kind", "delivered")
   })
@@ -280,7 +288,7 @@ describe("what is no answer", () => {
     const sending = send(sender)
     await arrived
     for (let s = 0; s < 21; s++) await clock.advance(1_000)
-    expect(await sending).toEqual(failure("no answer within 20 s"))
+    expect(await sending).toEqual(failure("timeout", "no answer within 20 s"))
   })
 
   test("a body that stalls after its status ends too, and the status counts", async () => {

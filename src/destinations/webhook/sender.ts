@@ -1,5 +1,5 @@
 import type { Clock } from "../../core/clock.ts"
-import type { Failed, Outcome } from "../../core/delivery.ts"
+import type { Failed, FailureCause, Outcome } from "../../core/delivery.ts"
 import type { Dispatch, Sender, SenderContext } from "../../core/destination.ts"
 import { createSigner } from "../signing.ts"
 import { bodyKeptBytes, outcomeOf } from "./answer.ts"
@@ -63,7 +63,7 @@ export class WebhookSender implements Sender {
     const request = this.#frame(encoded)
     return new Promise((resolve) => {
       new Flight(this.#context, request, signal, (end) => {
-        resolve("detail" in end ? failed(end.detail) : outcomeOf(end, this.#clock.now()))
+        resolve("detail" in end ? failed(end.detail, end.cause) : outcomeOf(end, this.#clock.now()))
       })
     })
   }
@@ -82,8 +82,8 @@ export class WebhookSender implements Sender {
   }
 }
 
-function failed(detail: string): Failed {
-  return { kind: "failed", detail, permanent: false }
+function failed(detail: string, cause?: FailureCause): Failed {
+  return { kind: "failed", detail, permanent: false, ...(cause && { cause }) }
 }
 
 const notSent = failed("stopped before it was sent")
