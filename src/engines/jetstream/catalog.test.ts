@@ -102,6 +102,29 @@ describe.skipIf(!there).each([1, 3] as const)(
       await Promise.all(connections.map((each) => each.close()))
     })
 
+    test("who has written something sees all that another process wrote on the condition that it is not there", async () => {
+      const connect = () => connectNats({ servers: nats.url.split(","), log: silentLog })
+      const connections = [await connect(), await connect()] as const
+      const [one, two] = [
+        await openCatalog(options(connections[0], "condition", servers)),
+        await openCatalog(options(connections[1], "condition", servers)),
+      ]
+      for (let n = 0; n < 20; n++) {
+        const [sign, use] = [`sign/${n}`, `use/${n}`]
+        const used = two.change([{ key: use, value: n, expected: 0 }], [{ key: sign, expected: 0 }]).then(
+          () => true,
+          (error: unknown) => {
+            expect(error).toMatchObject({ name: "ConflictError", key: sign })
+            return false
+          },
+        )
+        const seen = one.put(sign, n).then(() => one.list(use))
+        expect(await seen).toHaveLength((await used) ? 1 : 0)
+      }
+      await Promise.all([one.close(), two.close()])
+      await Promise.all(connections.map((each) => each.close()))
+    })
+
     test("a write that is refused for ever, by what nobody can read, is given up", async () => {
       const connection = await connectNats({ servers: nats.url.split(","), log: silentLog })
       const bucket = await Bucket.open({
