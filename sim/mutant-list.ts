@@ -284,7 +284,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "an issued key does not sign",
-    file: `${api}/destination-routes.ts`,
+    file: `${api}/destinations/destination-routes.ts`,
     before: "signingKeys: rotate(destination.signingKeys, issued.key, overlapMs, now)",
     after: "signingKeys: destination.signingKeys",
   },
@@ -320,7 +320,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "what is resent is only said to be",
-    file: `${api}/resend.ts`,
+    file: `${api}/deliveries/resend.ts`,
     before: "await engine.queue.carry([{",
     after: "void engine\n  void ([{",
   },
@@ -332,13 +332,13 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "discarding is not told",
-    file: `${api}/discards.ts`,
+    file: `${api}/dead-letters/discards.ts`,
     before: "  await recordDiscard(engine.log, stored, letter, discarding)",
     after: "  if (letter.attempts < 0) await recordDiscard(engine.log, stored, letter, discarding)",
   },
   {
     name: "many letters are said to be put back",
-    file: `${api}/dead-letters.ts`,
+    file: `${api}/dead-letters/dead-letters.ts`,
     before: "(await refusal(letter)) === undefined && queue.redrive(letter.tenant, letter.id)",
     after: "(await refusal(letter)) === undefined",
   },
@@ -350,7 +350,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "an event of another tenant is shown",
-    file: `${api}/event-query.ts`,
+    file: `${api}/events/event-query.ts`,
     before: "if (stored?.address.tenant !== tenant) throw absent",
     after: "if (stored === undefined) throw absent",
   },

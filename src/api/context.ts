@@ -7,7 +7,7 @@ import type { Logger } from "../core/logger.ts"
 import type { ResourceContext } from "../resources/context.ts"
 import type { Places } from "./places.ts"
 import type { AnswerRoom } from "./room.ts"
-import type { Streams } from "./streams.ts"
+import type { Streams } from "./streams/streams.ts"
 import type { Turns } from "./turns.ts"
 
 /** What clients cost at present, by name, with what each means; `/metrics` shows them as `redcar_<name>`. */

@@ -3,7 +3,7 @@ import type { Cursor } from "../core/cursor.ts"
 import { EventWriter } from "../formats/json-encode.ts"
 import type { ApiContext } from "./context.ts"
 import { withinTime } from "./deadline.ts"
-import type { Selection } from "./event-query.ts"
+import type { Selection } from "./events/event-query.ts"
 import { bufferBytes, flushBytes, write } from "./outflow.ts"
 
 /** Exports at a time, half of them of one tenant at most: each holds a buffer, and a batch of events, for as long as its client wants. */

@@ -4,9 +4,9 @@ import type { Clock } from "../core/clock.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { EventLog } from "../core/log.ts"
 import { EventWriter } from "../formats/json-encode.ts"
-import { type Audience, type LiveFeed, partBytes, type Reader, writeFrame } from "./live-feed.ts"
+import { type Audience, type LiveFeed, partBytes, type Reader, writeFrame } from "./streams/live-feed.ts"
+import { Part, type Unsent } from "./streams/unsent.ts"
 import type { Slots, Turns } from "./turns.ts"
-import { Part, type Unsent } from "./unsent.ts"
 
 /** A line goes out this often at least, so that proxies and clients see that the stream lives. */
 export const heartbeatMs = 15_000
