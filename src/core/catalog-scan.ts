@@ -1,17 +1,36 @@
-import type { Item } from "./catalog.ts"
+import type { Catalog, Item } from "./catalog.ts"
 import type { Clock } from "./clock.ts"
 import type { Engine } from "./engine.ts"
 import { createPace } from "./pace.ts"
+
+/** Items read at once: a few milliseconds' worth. */
+const itemsAtOnce = 256
+
+/**
+ * What is under a prefix, in order of key, from after `after` on. It is read in parts: what is changed meanwhile is in it as it
+ * was or as it is.
+ */
+export async function* itemsUnder<Value>(
+  catalog: Pick<Catalog, "list">,
+  prefix: string,
+  after?: string,
+): AsyncGenerator<Item<Value>> {
+  let page: readonly Item<Value>[]
+  let last = after
+  // Ends: at the last key under the prefix, which the next page always comes nearer to.
+  do {
+    page = await catalog.list<Value>(prefix, { limit: itemsAtOnce, ...(last !== undefined && { after: last }) })
+    yield* page
+    last = page.at(-1)?.key
+  } while (page.length === itemsAtOnce)
+}
 
 interface Reading {
   readonly engine: Pick<Engine, "catalog">
   readonly clock: Clock
 }
 
-/** Items read at once: a few milliseconds' worth. */
-const scanItems = 256
-
-/** Goes through what is under a prefix, in order of key from after `after` on, until `visit` answers false. Others have their turn. */
+/** Goes through what is under a prefix, as {@link itemsUnder}, until `visit` answers false. Others have their turn. */
 export async function scan<Value>(
   { engine, clock }: Reading,
   prefix: string,
@@ -19,17 +38,10 @@ export async function scan<Value>(
   after?: string,
 ): Promise<void> {
   const pace = createPace(clock)
-  let page: readonly Item<Value>[]
-  let last = after
-  // Ends: at the last key under the prefix, which the next page always comes nearer to.
-  do {
-    page = await engine.catalog.list<Value>(prefix, { limit: scanItems, ...(last !== undefined && { after: last }) })
-    for (const item of page) {
-      if (!visit(item)) return
-      await pace()
-    }
-    last = page.at(-1)?.key
-  } while (page.length === scanItems)
+  for await (const item of itemsUnder<Value>(engine.catalog, prefix, after)) {
+    if (!visit(item)) return
+    await pace()
+  }
 }
 
 /** The values under a prefix that `wanted` says yes to. */

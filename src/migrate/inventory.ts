@@ -1,6 +1,7 @@
 import { attemptsTopic, deadLettersTopic } from "../core/address.ts"
 import type { Catalog, Item } from "../core/catalog.ts"
 import { migrationKey, partsOfKey, topicKeys } from "../core/catalog-keys.ts"
+import { itemsUnder } from "../core/catalog-scan.ts"
 import type { Engine } from "../core/engine.ts"
 
 /** Catalog items of one kind: the first part of their keys. */
@@ -28,20 +29,9 @@ export interface Inventory {
   readonly deadLetters: number
 }
 
-const pageSize = 500
-
 /** Everything that is moved, in key order. */
 export async function* catalogItems(catalog: Catalog): AsyncIterable<Item<unknown>> {
-  // Ends: with the items: each page begins behind the last one.
-  for (let after: string | undefined; ; ) {
-    const page: readonly Item<unknown>[] = await catalog.list("", {
-      limit: pageSize,
-      ...(after === undefined ? {} : { after }),
-    })
-    for (const item of page) if (item.key !== migrationKey) yield item
-    after = page.at(-1)?.key
-    if (after === undefined) return
-  }
+  for await (const item of itemsUnder(catalog, "")) if (item.key !== migrationKey) yield item
 }
 
 /** Counts what is there, by indexes; only the queue is read through. */

@@ -1,9 +1,11 @@
 import type { Catalog, Item } from "../core/catalog.ts"
 import { deletedTopicKeys, topicKeys } from "../core/catalog-keys.ts"
+import { itemsUnder } from "../core/catalog-scan.ts"
 import { type Clock, sleep } from "../core/clock.ts"
 import type { Engine } from "../core/engine.ts"
 import { ClosedError, ConflictError } from "../core/errors.ts"
 import type { Logger } from "../core/logger.ts"
+import { createPace } from "../core/pace.ts"
 import { newTopic, type Topic } from "../core/resources.ts"
 import { Troubles } from "../core/troubles.ts"
 
@@ -18,8 +20,6 @@ export interface RetentionOptions {
 }
 
 const listing = "retention: listing the topics"
-/** Topics read in one turn: a few milliseconds' worth. */
-const listedAtOnce = 256
 /** In so many rounds a topic that was deleted is looked at: whoever published may have learned of it late. */
 const roundsAfter = 2
 
@@ -49,18 +49,17 @@ async function run(options: RetentionOptions, stop: AbortSignal): Promise<void> 
   const troubles = new Troubles(log)
   while (!stop.aborted) {
     await sleep(clock, everyMs, stop)
-    const topics = await topicsOf(options, troubles, stop, topicKeys.prefix)
-    if (topics === undefined) continue
     let [events, trimmed] = [0, 0]
-    for (const { value } of topics) {
-      if (stop.aborted) break
+    const isListed = await eachTopic(options, troubles, stop, topicKeys.prefix, async ({ value }) => {
       const dropped = await trim(engine, troubles, value)
       events += dropped
       if (dropped > 0) trimmed++
-    }
+    })
     if (events > 0) log.info({ events, topics: trimmed }, "retention dropped events")
-    const deleted = stop.aborted ? undefined : await topicsOf(options, troubles, stop, deletedTopicKeys.prefix)
-    if (deleted !== undefined) await deletions.look(deleted)
+    if (!isListed) continue
+    const deleted: Item<Topic>[] = []
+    const isKnown = await eachTopic(options, troubles, stop, deletedTopicKeys.prefix, (item) => void deleted.push(item))
+    if (isKnown) await deletions.look(deleted)
   }
 }
 
@@ -125,29 +124,28 @@ async function makeAgain(catalog: Catalog, topic: Topic): Promise<void> {
   }
 }
 
-async function topicsOf(
+/** Others have their turn. Answers whether it came to all of them. */
+async function eachTopic(
   { engine, clock }: RetentionOptions,
   troubles: Troubles,
   stop: AbortSignal,
   prefix: string,
-): Promise<readonly Item<Topic>[] | undefined> {
-  const topics: Item<Topic>[] = []
-  let page: readonly Item<Topic>[]
+  visit: (item: Item<Topic>) => void | Promise<void>,
+): Promise<boolean> {
+  const pace = createPace(clock)
   try {
-    // Ends: at the last topic, which the next page always comes nearer to.
-    do {
-      const after = topics.at(-1)?.key
-      page = await engine.catalog.list<Topic>(prefix, { limit: listedAtOnce, ...(after !== undefined && { after }) })
-      topics.push(...page)
-      if (page.length === listedAtOnce) await sleep(clock, 0, stop)
-    } while (page.length === listedAtOnce && !stop.aborted)
+    for await (const item of itemsUnder<Topic>(engine.catalog, prefix)) {
+      if (stop.aborted) return false
+      await visit(item)
+      await pace()
+    }
     troubles.over(listing)
-    return topics
+    return !stop.aborted
   } catch (error) {
     if (!(error instanceof ClosedError)) {
       troubles.met(listing, "retention could not list the topics; it tries again", { err: error })
     }
-    return undefined
+    return false
   }
 }
 

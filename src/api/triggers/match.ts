@@ -1,7 +1,7 @@
 import Type, { type Static } from "typebox"
 import { parseTopic } from "../../core/address.ts"
-import type { Item } from "../../core/catalog.ts"
 import { triggerKeys } from "../../core/catalog-keys.ts"
+import { itemsUnder } from "../../core/catalog-scan.ts"
 import { createPace } from "../../core/pace.ts"
 import type { Trigger } from "../../core/resources.ts"
 import { component, strict } from "../../resources/schemas.ts"
@@ -15,7 +15,6 @@ import { createJudge, VerdictSchema } from "./verdict.ts"
 /** Triggers looked at for one page: those of other topics cost little, those of the event's are compiled. */
 const scannedMax = 20_000
 const judgedMax = 1_000
-const scanItems = 500
 
 const MatchInput = component(
   "MatchInput",
@@ -77,29 +76,24 @@ async function matchPage(context: ApiContext, tenant: string, subject: Subject, 
   const query = [tenant, "match", body.cursor, body.event, body.topic, explain]
   const prefix = triggerKeys.ofTenant(tenant)
   const items: Static<typeof Matched>[] = []
-  let after = parsePageToken(query, body.pageToken)
+  const after = parsePageToken(query, body.pageToken)
   const pace = createPace(context.clock)
-  // Ends: with the triggers, or at scannedMax of them.
-  for (let [scanned, judged] = [0, 0]; ; ) {
-    const page: readonly Item<Trigger>[] = await context.engine.catalog.list<Trigger>(prefix, {
-      limit: scanItems,
-      ...(after !== undefined && { after: prefix + after }),
-    })
-    for (const { value: trigger } of page) {
-      await pace()
-      after = trigger.id
-      scanned++
-      if (!isOn(trigger, subject)) continue
+  let [scanned, judged] = [0, 0]
+  const from = after === undefined ? undefined : prefix + after
+  for await (const { value: trigger } of itemsUnder<Trigger>(context.engine.catalog, prefix, from)) {
+    await pace()
+    scanned++
+    const { id, destination } = trigger
+    if (isOn(trigger, subject)) {
       judged++
       const { verdict, sentence, explanation } = await createJudge(trigger, context)(subject)
-      if (!explain && verdict === "rejects") continue
-      const { id, destination } = trigger
-      items.push({ id, destination, verdict, sentence, ...(explanation && { clause: explanation.clause }) })
-      if (items.length === pageSize || judged === judgedMax) return { items, nextPageToken: formatPageToken(query, id) }
+      if (explain || verdict !== "rejects")
+        items.push({ id, destination, verdict, sentence, ...(explanation && { clause: explanation.clause }) })
     }
-    if (page.length < scanItems) return { items }
-    if (scanned >= scannedMax) return { items, nextPageToken: formatPageToken(query, after!) }
+    if (items.length === pageSize || judged === judgedMax || scanned === scannedMax)
+      return { items, nextPageToken: formatPageToken(query, id) }
   }
+  return { items }
 }
 
 function isOn({ topic }: Trigger, { address }: Subject): boolean {

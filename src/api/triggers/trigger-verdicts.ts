@@ -1,6 +1,6 @@
 import { parseTopic } from "../../core/address.ts"
-import type { Item } from "../../core/catalog.ts"
 import { routedAsKeys, routingKeys, triggerKeys } from "../../core/catalog-keys.ts"
+import { itemsUnder } from "../../core/catalog-scan.ts"
 import type { Cursor } from "../../core/cursor.ts"
 import type { StoredEvent } from "../../core/log.ts"
 import { createPace } from "../../core/pace.ts"
@@ -20,7 +20,6 @@ import { createJudge, type Judge } from "./verdict.ts"
 /** Triggers looked at for one event: those of other topics cost little, those of its topic are compiled. */
 const scannedMax = 20_000
 const judgedMax = 1_000
-const scanItems = 500
 
 /** Whether a trigger fires for an event, and why, as the trigger was when it judged the event. */
 export interface TriggerVerdict {
@@ -83,17 +82,11 @@ async function scan<Value>(
   prefix: string,
   visit: (name: string, value: Value) => Promise<boolean>,
 ): Promise<boolean> {
-  let after: string | undefined
-  for (let scanned = 0; scanned < scannedMax; scanned += scanItems) {
-    const page: readonly Item<Value>[] = await engine.catalog.list<Value>(prefix, {
-      limit: scanItems,
-      ...(after !== undefined && { after }),
-    })
-    for (const { key, value } of page) if (!(await visit(key.slice(prefix.length), value))) return false
-    after = page.at(-1)?.key
-    if (page.length < scanItems) return true
+  let scanned = 0
+  for await (const { key, value } of itemsUnder<Value>(engine.catalog, prefix)) {
+    if (scanned++ === scannedMax || !(await visit(key.slice(prefix.length), value))) return false
   }
-  return false
+  return true
 }
 
 async function verdictOfNew(context: ApiContext, trigger: Trigger, stored: StoredEvent): Promise<TriggerVerdict> {
