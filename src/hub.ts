@@ -23,7 +23,7 @@ import type { Router, RouterObserver } from "./route/router.ts"
 import { startRouting } from "./route/routing.ts"
 import { Overloads, tellConditions } from "./telling.ts"
 
-type OfApi = "engine" | "clock" | "chance" | "kinds" | "version" | "topics" | "metrics" | "watch"
+type OfApi = "engine" | "clock" | "chance" | "kinds" | "version" | "topics" | "metrics" | "watch" | "secrets"
 
 /** What a hub is made of. */
 export interface HubOptions extends Pick<ApiOptions, OfApi> {
@@ -151,8 +151,10 @@ function startRoutes({ engine, clock, log, topics, retentionEveryMs: everyMs, ob
 }
 
 function startDeliveries({ engine, clock, chance, kinds, log, ...base }: Base, publisher: Publisher): DeliveryWorker {
+  const { secrets } = base
   const worker = startDelivery({
     ...{ engine, clock, chance, kinds, log },
+    ...(secrets && { secrets }),
     publish: (address, event) => publishOne(publisher, address, event),
     observe: base.observe?.deliver ?? {},
     limits: base.limits?.delivery ?? {},

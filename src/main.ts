@@ -7,7 +7,7 @@ import type { Settings } from "./config/schema.ts"
 import type { Engine } from "./core/engine.ts"
 import { StartRefusedError } from "./core/errors.ts"
 import type { Logger } from "./core/logger.ts"
-import { catalogAtStart } from "./core/start-retry.ts"
+import { catalogAtStart, retryAtStart } from "./core/start-retry.ts"
 import { destinationKinds } from "./destinations/index.ts"
 import { type Door, makeDoor } from "./door.ts"
 import type { RebuildStep } from "./engines/embedded/engine.ts"
@@ -15,6 +15,7 @@ import { type Hub, type HubOptions, startHub } from "./hub.ts"
 import { unfinishedMigration } from "./migrate/mark.ts"
 import { MigrationRefusedError } from "./migrate/refusal.ts"
 import { openEngine } from "./opening.ts"
+import { openSecrets, tellSecrets } from "./secrets.ts"
 import { systemClock as clock, createSystemChance } from "./telemetry/clock.ts"
 import { descriptorsUsedUp, warnOfDescriptors } from "./telemetry/descriptors.ts"
 import { openLog } from "./telemetry/log.ts"
@@ -40,6 +41,7 @@ export async function serveHub(settings: Settings, aborting?: AbortSignal): Prom
     for (const close of closing.splice(0).reverse()) await close()
   }
   try {
+    const set = asSet(settings)
     const log = await openLog({ level: settings.logLevel, format: settings.logFormat })
     warnOfDescriptors(log)
     const door = makeDoor()
@@ -59,7 +61,8 @@ export async function serveHub(settings: Settings, aborting?: AbortSignal): Prom
     const metrics = openMetrics(settings)
     closing.push(watchLoop(settings, metrics))
     await ensureAdminKey(settings, engine, log)
-    const hub = await startHub({ ...told(settings, metrics), ...asSet(settings), engine, log, server: door.server })
+    await retryAtStart(clock, () => tellSecrets({ ...set, engine, log }))
+    const hub = await startHub({ ...told(settings, metrics), ...set, engine, log, server: door.server })
     closing.push(() => hub.stop())
     watchEngine(metrics, { engine, router: hub.router, worker: hub.worker, clock })
     closing.push(() => leave(door, hub, settings.delivery.shutdownGraceMs))
@@ -116,11 +119,21 @@ function told({ metricsOpen }: Settings, metrics: Metrics) {
   } satisfies Partial<HubOptions>
 }
 
-/** What the settings say of the hub. */
-function asSet({ limits, delivery, destinations, roles, hold, topicsAutoCreate, dedupeWindowMs }: Settings) {
+/** What the settings say of the hub. Throws SecretsKeyError. */
+function asSet({
+  secretsKey,
+  limits,
+  delivery,
+  destinations,
+  roles,
+  hold,
+  topicsAutoCreate,
+  dedupeWindowMs,
+}: Settings) {
   return {
     ...{ clock, chance: createSystemChance(clock), version, roles, held: hold },
     kinds: destinationKinds({ clock, guard: destinations }),
+    secrets: openSecrets({ secretsKey }),
     topics: { autoCreate: topicsAutoCreate, dedupeWindowMs },
     limits: {
       ingest: { ...limits, bulk: { eventsMax: limits.bulkEventsMax, bodyBytesMax: limits.bulkBytesMax } },

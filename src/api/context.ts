@@ -4,6 +4,7 @@ import type { Chance, Clock } from "../core/clock.ts"
 import type { DestinationKind } from "../core/destination.ts"
 import type { Engine } from "../core/engine.ts"
 import type { Logger } from "../core/logger.ts"
+import type { Secrets } from "../core/secrets.ts"
 import type { ResourceContext } from "../resources/context.ts"
 import type { Places } from "./places.ts"
 import type { AnswerRoom } from "./room.ts"
@@ -40,6 +41,8 @@ export interface ApiOptions {
   }
   /** What this process does; without `api` it answers for its own state alone. Default: all. */
   readonly roles?: readonly string[]
+  /** Default: secrets are stored as they are. */
+  readonly secrets?: Secrets
   /** It was started for looking only: nothing is routed, delivered or published. Default: no. */
   readonly held?: boolean
   /** Why the hub cannot work at present, besides what the engine says; empty when it can. */

@@ -153,7 +153,7 @@ function listenFailure(
 function commandLine(flags: Readonly<Record<string, string>>): string {
   const words = Object.entries(flags).map(([name, value]) => {
     const flag = settingsList.find((setting) => setting.name === name)?.flag ?? `--${name}`
-    return `${flag} ${name === "adminKey" ? "<key>" : shellWord(value)}`
+    return `${flag} ${name === "adminKey" || name === "secretsKey" ? "<key>" : shellWord(value)}`
   })
   return ["redcar serve", ...words].join(" ")
 }

@@ -84,6 +84,9 @@ export const settingsSchema = group({
     "",
     "The admin key, `rck_` and 43 characters, where several processes are to take the same one. As a variable, others do not see it. Default: the one in `<data>/admin.key`, which the first start makes.",
   ),
+  secretsKey: list(
+    "The keys that encrypt the secrets of destinations before they are stored: each 32 bytes in base64, or the name of a file that holds some, one a line. The first encrypts, all decrypt. As a variable or a file, others do not see them. Default: secrets are stored as they are.",
+  ),
   logLevel: choice(
     ["trace", "debug", "info", "warn", "error", "silent"],
     "info",

@@ -121,6 +121,8 @@ export interface Destination extends Resource {
   readonly ratePerSecond?: number
   /** Newest first; those past `expiresAt` no longer sign. */
   readonly signingKeys: readonly SigningKey[]
+  /** As it is stored: `config` and `signingKeys` encrypted, and their secrets are not in them. */
+  readonly sealed?: string
 }
 
 /** A key that signs deliveries. `secret` never leaves the hub but once, when it is issued (`v1`). */

@@ -4,10 +4,12 @@ import type { DestinationKind, Dispatch, Sender } from "../core/destination.ts"
 import type { Event } from "../core/event.ts"
 import type { Logger } from "../core/logger.ts"
 import type { Destination } from "../core/resources.ts"
+import { openDestination, type Secrets } from "../core/secrets.ts"
 import { type Sign, signOf } from "./breaker.ts"
 
 export interface SenderContext {
   readonly kinds: ReadonlyMap<string, DestinationKind>
+  readonly secrets: Secrets
   publish(address: Address, event: Event): Promise<void>
   readonly log: Logger
 }
@@ -110,8 +112,9 @@ export class SenderSlot {
     return opening
   }
 
-  async #openSender({ kind: name, config, tenant, signingKeys }: Destination): Promise<Opened> {
-    const { kinds, publish } = this.#context
+  async #openSender(stored: Destination): Promise<Opened> {
+    const { kinds, publish, secrets } = this.#context
+    const { kind: name, config, tenant, signingKeys } = openDestination(secrets, stored)
     const kind = kinds.get(name)
     if (!kind) throw new Error(`this hub has no destination kind ${name}`)
     return { sender: await kind.open(config, { tenant, signingKeys, publish }), users: 0, retired: false }
@@ -134,8 +137,8 @@ export class SenderSlot {
 }
 
 /** Equal for destinations that one sender can serve. */
-function waysOf({ kind, config, signingKeys }: Destination): string {
-  return JSON.stringify([kind, config, signingKeys])
+function waysOf({ kind, config, signingKeys, sealed }: Destination): string {
+  return JSON.stringify([kind, config, signingKeys, sealed])
 }
 
 /** One that does not exist is as gone as one that says so. */

@@ -10,6 +10,7 @@ import type { LaneWork } from "../core/figures.ts"
 import type { LaneReport } from "../core/lane-status.ts"
 import type { Logger } from "../core/logger.ts"
 import type { Destination, Trigger } from "../core/resources.ts"
+import { noSecrets, type Secrets } from "../core/secrets.ts"
 import { Backlog } from "./backlog.ts"
 import { Directory, type DirectoryListener } from "./directory.ts"
 import { type DeliveryLimits, type DeliveryObserver, deliveryLimits, Gate, type Hub } from "./hub.ts"
@@ -25,6 +26,8 @@ export interface DeliveryOptions {
   readonly chance: Chance
   /** Every kind of destination by its name. */
   readonly kinds: ReadonlyMap<string, DestinationKind>
+  /** Default: secrets are stored as they are. */
+  readonly secrets?: Secrets
   /** What kinds publish by; see SenderContext. */
   publish(address: Address, event: Event): Promise<void>
   readonly log: Logger
@@ -70,7 +73,7 @@ class Worker {
   #sweeping = false
 
   constructor(options: DeliveryOptions) {
-    const { engine, clock, chance, log, kinds, observe = {} } = options
+    const { engine, clock, chance, log, kinds, secrets = noSecrets, observe = {} } = options
     const limits = { ...deliveryLimits, ...options.limits }
     const telling = new Telling(clock, log, engine.queue)
     const listener: DirectoryListener = {
@@ -93,7 +96,7 @@ class Worker {
       directory,
       backlog: new Backlog(engine.queue, directory),
       records: new Records({ log: engine.log, clock, logger: log, lost: () => observe.recordLost?.() }),
-      senders: { kinds, publish: (address, event) => options.publish(address, event), log },
+      senders: { kinds, secrets, publish: (address, event) => options.publish(address, event), log },
       gate: new Gate(engine.queue, clock, log),
       telling,
     }

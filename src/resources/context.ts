@@ -2,6 +2,7 @@ import type { Chance, Clock } from "../core/clock.ts"
 import type { DestinationKind } from "../core/destination.ts"
 import type { Engine } from "../core/engine.ts"
 import type { Logger } from "../core/logger.ts"
+import type { Secrets } from "../core/secrets.ts"
 
 /** What is needed to know, and to change, what resources there are. */
 export interface ResourceContext {
@@ -18,6 +19,8 @@ export interface ResourceContext {
    * the topic) still holds when it is written.
    */
   readonly inTurn: <Result>(change: () => Promise<Result>) => Promise<Result>
+  /** Default: secrets are stored as they are. */
+  readonly secrets?: Secrets
   readonly log?: Logger
 }
 

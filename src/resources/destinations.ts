@@ -2,6 +2,7 @@ import Type, { type Static, type TSchema } from "typebox"
 import { destinationDeletionKeys, destinationKeys } from "../core/catalog-keys.ts"
 import type { DestinationKind } from "../core/destination.ts"
 import type { Destination, SigningKey } from "../core/resources.ts"
+import { noSecrets } from "../core/secrets.ts"
 import { issueSigningKey } from "../destinations/signing.ts"
 import { checkSchema, formatPath, joinPath } from "./check-schema.ts"
 import type { ResourceContext } from "./context.ts"
@@ -10,6 +11,7 @@ import { force, owedTo, refusalFor } from "./owed.ts"
 import { redact, redacted, restore } from "./redaction.ts"
 import type { Draft, ResourceType } from "./resource-type.ts"
 import { component, Description, LabelsInput, ResourceId, strict } from "./schemas.ts"
+import { openedDestination, sealDestination } from "./sealing.ts"
 
 const concurrencyDefault = 32
 
@@ -40,6 +42,7 @@ export const neededDestination: Needed = { keys: destinationKeys, deletions: des
 
 /** The destination's resource type: how it is read, checked and shown. */
 export function destinationType(context: ResourceContext): ResourceType<Destination> {
+  const { secrets = noSecrets } = context
   return {
     name: "destination",
     ...neededDestination,
@@ -53,6 +56,9 @@ export function destinationType(context: ResourceContext): ResourceType<Destinat
     readOnly: ["signingKeys", "status"],
     read: (body, draft) => readDestination(context, body as Body, draft),
     show: (destination, previous) => showDestination(context, destination, previous),
+    opened: (stored) => openedDestination(secrets, stored),
+    sealed: (destination, previous) =>
+      sealDestination(secrets, context.kinds.get(destination.kind)?.config, destination, previous),
     inUse: async (destination) => refusalFor(destination, await owedTo(context, destination)),
     force: async (destination, dryRun) => force(context, destination, await owedTo(context, destination), dryRun),
   }

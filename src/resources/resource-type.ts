@@ -54,6 +54,10 @@ export interface ResourceType<Resource extends Stored> {
   force?(resource: Resource, dryRun: boolean): Promise<Record<string, unknown>>
   /** Where the catalog says that one is being deleted; absent: nothing needs one. */
   readonly deletions?: CatalogKeys
+  /** What is stored, as it is changed and shown to who changes it. Throws RefusedError. */
+  opened?(stored: Resource): Resource
+  /** What is to be stored of it, where `previous` is. */
+  sealed?(resource: Resource, previous: Resource | undefined): Resource
   /** What it needs to be stored, nothing being wrong with it. */
   needs?(resource: Resource, previous: Resource | undefined): Promise<Along>
   changed?(resource: Resource, previous: Resource): Promise<void>

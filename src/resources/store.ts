@@ -207,7 +207,8 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
     next: Next<Resource>,
   ): Promise<Written<Resource> | undefined> {
     const { type } = this
-    const resource = { ...(await next(item)), updatedAt: this.#context.clock.now() }
+    const value = type.opened?.(item.value) ?? item.value
+    const resource = { ...(await next({ ...item, value })), updatedAt: this.#context.clock.now() }
     if (options.validateOnly) return { resource, revision: undefined, known: resource }
     const revision = await this.#put(item, resource, item.value)
     if (revision === undefined) return undefined
@@ -222,12 +223,10 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
     previous: Resource | undefined,
   ): Promise<number | undefined> {
     const { writes, conditions } = (await this.type.needs?.(resource, previous)) ?? nothingAlong
-    if (writes.length + conditions.length === 0) return putUnlessChanged(this.#catalog, { key, revision }, resource)
+    const value = this.type.sealed?.(resource, previous) ?? resource
+    if (writes.length + conditions.length === 0) return putUnlessChanged(this.#catalog, { key, revision }, value)
     try {
-      const revisions = await this.#catalog.change(
-        [{ key, value: resource, expected: revision }, ...writes],
-        conditions,
-      )
+      const revisions = await this.#catalog.change([{ key, value, expected: revision }, ...writes], conditions)
       return revisions[0]
     } catch (error) {
       if (error instanceof ConflictError) return undefined

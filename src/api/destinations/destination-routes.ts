@@ -4,11 +4,13 @@ import type { Outcome } from "../../core/delivery.ts"
 import type { Dispatch, Sender } from "../../core/destination.ts"
 import { Event } from "../../core/event.ts"
 import type { Destination } from "../../core/resources.ts"
+import { noSecrets } from "../../core/secrets.ts"
 import { issueSigningKey, rotate } from "../../destinations/signing.ts"
 import { showSigningKey } from "../../resources/destinations.ts"
 import { readDuration } from "../../resources/durations.ts"
 import { RefusedError } from "../../resources/refusal.ts"
 import { component, Duration, strict } from "../../resources/schemas.ts"
+import { openedDestination } from "../../resources/sealing.ts"
 import type { ResourceStore } from "../../resources/store.ts"
 import type { ApiContext } from "../context.ts"
 import { OutcomeSchema, showOutcome } from "../deliveries/deliveries.ts"
@@ -109,8 +111,9 @@ async function rotateSecret(context: ApiContext, store: ResourceStore<Destinatio
 }
 
 /** One event that says it is a test, sent as a delivery would be, and stored nowhere. */
-async function testDestination(context: ApiContext, destination: Destination) {
-  const { clock, kinds } = context
+async function testDestination(context: ApiContext, stored: Destination) {
+  const { clock, kinds, secrets = noSecrets } = context
+  const destination = openedDestination(secrets, stored)
   const kind = kinds.get(destination.kind)
   if (kind === undefined)
     throw new ProblemError("conflict", `this hub knows no destinations of kind ${destination.kind}`)
