@@ -152,6 +152,20 @@ const engineInsides: Rule = (sources) =>
     }),
   )
 
+const keysFile = "src/core/catalog-keys.ts"
+/** A reader's name begins as a trigger's key does, and is none. */
+const readersFile = "src/core/routing.ts"
+
+/** Where the catalog has what, one file says. */
+const catalogKeys: Rule = (sources) => {
+  const kinds = [...read(keysFile).matchAll(/keysOf\("([^"]+)"\)/g)].map(([, kind]) => kind)
+  const spelt = new RegExp(`["\`](${kinds.join("|")})/`)
+  return sources
+    .filter(({ path, isTest }) => path.startsWith("src/") && !isTest && ![keysFile, readersFile].includes(path))
+    .filter(({ text }) => spelt.test(text))
+    .map(({ path }) => ({ where: path, what: `a key of the catalog, which ${keysFile} spells` }))
+}
+
 const entryPoints =
   /^(src\/(main|cli\/main)\.ts|(sim|bench|faults|damage)\/main\.ts|bench\/baseline\/.*|.*\.config\.ts|examples\/.*|tidy\/.*)$/
 
@@ -199,6 +213,7 @@ export const rules: Readonly<Record<string, Rule>> = {
   unfinished,
   cycles,
   directions,
+  catalogKeys,
   engineInsides,
   unused,
   machinePaths,

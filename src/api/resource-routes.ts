@@ -152,7 +152,7 @@ function resourceDocs(type: Described): Docs {
       query: ValidateOnlyQuery,
       body: input,
       answers: { 201: output, 200: validated(output) },
-      problems: ["already-exists"],
+      problems: ["already-exists", "conflict"],
     },
     list: {
       operationId: `list${capital(plural)}`,

@@ -113,7 +113,7 @@ const rules: readonly Rule[] = [
     "Make it first: redcar topic create <topic>. Or let the hub: redcar serve --topics-auto-create",
   ],
   [/; make it again with POST \/v1\/topics first$/, "", "Make it again: redcar topic create <topic>"],
-  [/; PUT or PATCH it to change it$/, "", "Change it: redcar topic update <topic>"],
+  [/; change it instead$/, "", "Change it: redcar topic update <topic>"],
   [
     /; one that starts before the event, at .*, delivers it again \(it is at (\S+)\)$/,
     "",

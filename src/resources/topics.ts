@@ -109,7 +109,7 @@ async function readTopic(
   draft: Draft<Topic>,
 ): Promise<Topic> {
   const { tenant, id, previous, now, faults } = draft
-  if (previous === undefined && isReservedTopic(id)) faults.add("id", "is the hub's own; PUT or PATCH it to change it")
+  if (previous === undefined && isReservedTopic(id)) faults.add("id", "is the hub's own; change it instead")
   const fresh = newTopic(tenant, id, now, context.topics.dedupeWindowMs)
   const retention = readRetention(body, draft)
   const dedupeWindowMs = readDuration(body.dedupeWindow, "dedupeWindow", faults) ?? fresh.dedupeWindowMs

@@ -107,7 +107,9 @@ export const triggerFields = {
   ordering: Type.Optional(OrderingSchema),
   start: Type.Optional({ ...StartInput, [patchKeyword]: StartPatch } as typeof StartInput),
   paused: Type.Optional(
-    Type.Boolean({ description: "A paused trigger loses nothing: its events wait. Absent in a PUT: as it was." }),
+    Type.Boolean({
+      description: "A paused trigger loses nothing: its events wait. Absent where one is replaced: as it was.",
+    }),
   ),
 }
 

@@ -1,7 +1,7 @@
 import { Ajv2020 } from "ajv/dist/2020.js"
 import addFormats from "ajv-formats"
 import { afterAll, beforeAll, expect, test } from "vitest"
-import { openTestApi, type TestApi } from "../api/api.fixture.ts"
+import { openTestApi, type TestApi } from "./api.fixture.ts"
 
 let api: TestApi
 let ajv: Ajv2020
