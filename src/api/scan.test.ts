@@ -43,7 +43,7 @@ function counting(catalog: Catalog): Catalog {
       const member: unknown = Reflect.get(target, name)
       if (typeof member !== "function") return member
       if (name !== "list") return member.bind(target)
-      return async (prefix: string, options: object) => {
+      return async (prefix: string, options: Parameters<Catalog["list"]>[1]) => {
         const rows = await target.list(prefix, options)
         lists.push({ prefix, rows: rows.length })
         return rows

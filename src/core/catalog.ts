@@ -5,8 +5,11 @@ export interface Catalog {
    * where nobody answers.
    */
   get<T>(key: string, options?: { readonly newest?: boolean }): Promise<Item<T> | undefined>
-  /** Answers the items under `prefix` in the order of their keys, from the first one after `after`. */
-  list<T>(prefix: string, options?: { readonly after?: string; readonly limit?: number }): Promise<readonly Item<T>[]>
+  /**
+   * Answers the items under `prefix` in the order of their keys, from the first one after `after`, and `limit` at most:
+   * `itemsUnder` goes through all of them.
+   */
+  list<T>(prefix: string, options: { readonly after?: string; readonly limit: number }): Promise<readonly Item<T>[]>
   /**
    * Stores the value and answers its revision; the value is durable when the call resolves. With `expected` it replaces that
    * revision only, 0 meaning that the key must not be there; else it throws ConflictError, once the other write can be read.

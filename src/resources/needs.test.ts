@@ -88,7 +88,7 @@ describe("what one process deletes while another one begins to use it", () => {
     await machine.run(process().destinations.remove(tenant, "shop", {}))
     late.goOn()
     expect(await machine.run(made)).toMatch(/^invalid: destination there is no destination "shop"/)
-    expect(await engine.catalog.list(triggerKeys.prefix)).toEqual([])
+    expect(await engine.catalog.list(triggerKeys.prefix, { limit: 1_000 })).toEqual([])
   })
 
   it("is waited for, and the trigger refused where it is gone then", async () => {
@@ -100,7 +100,7 @@ describe("what one process deletes while another one begins to use it", () => {
     late.goOn()
     await machine.run(deleted)
     expect(await machine.run(made)).toBe("conflict: there is no topic orders; create it first")
-    expect(await engine.catalog.list(triggerKeys.prefix)).toEqual([])
+    expect(await engine.catalog.list(triggerKeys.prefix, { limit: 1_000 })).toEqual([])
   })
 
   it("is used after a moment where the process that was about to delete it has died", async () => {

@@ -200,7 +200,7 @@ describe("the router", () => {
     await hub.delete("two")
     await hub.restart()
     expect(await hub.routed()).toEqual([])
-    expect(await hub.engine.catalog.list("routing/")).toEqual([])
+    expect(await hub.engine.catalog.list("routing/", { limit: 1_000 })).toEqual([])
     expect(await hub.engine.queue.position("trigger/default/one")).toBeUndefined()
   })
 
@@ -261,7 +261,7 @@ describe("the router", () => {
     await hub.settle()
     await hub.publish(1)
     expect(await hub.routed()).toEqual([])
-    expect(await hub.engine.catalog.list("routing/")).toMatchObject([{ value: anothers }])
+    expect(await hub.engine.catalog.list("routing/", { limit: 1_000 })).toMatchObject([{ value: anothers }])
   })
 
   it("lets a trigger rest that cannot be matched, until it is put right", async () => {

@@ -74,7 +74,7 @@ class StoreCatalog implements EmbeddedCatalog {
 
   async list<T>(
     prefix: string,
-    options: { readonly after?: string; readonly limit?: number } = {},
+    options: { readonly after?: string; readonly limit: number },
   ): Promise<readonly Item<T>[]> {
     const { after, limit } = options
     return this.#read<T>(prefix, after === undefined || after < prefix ? prefix : `${after}\0`, limit)
@@ -149,8 +149,8 @@ class StoreCatalog implements EmbeddedCatalog {
     await this.#store.flushed()
   }
 
-  #read<T>(prefix: string, start: string, limit?: number): readonly Item<T>[] {
-    const range = { start, end: prefix + last, ...(limit !== undefined && { limit }) }
+  #read<T>(prefix: string, start: string, limit: number): readonly Item<T>[] {
+    const range = { start, end: prefix + last, limit }
     return Array.from(this.#store.range("catalog", range), ({ key, value }) => decode<T>(key, value))
   }
 

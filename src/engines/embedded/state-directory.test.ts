@@ -98,7 +98,7 @@ async function look({ log, catalog, queue }: Engine): Promise<object> {
     for (const { cursor, event } of batch.events) events.push(`${cursor} ${event.id}`)
   return {
     events,
-    resources: await catalog.list("topic/"),
+    resources: await catalog.list("topic/", { limit: 1_000 }),
     position: await queue.position("router"),
     stats: await log.stats(orders),
   }

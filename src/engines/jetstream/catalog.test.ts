@@ -118,7 +118,7 @@ describe.skipIf(!there).each([1, 3] as const)(
             return false
           },
         )
-        const seen = one.put(sign, n).then(() => one.list(use))
+        const seen = one.put(sign, n).then(() => one.list(use, { limit: 1_000 }))
         expect(await seen).toHaveLength((await used) ? 1 : 0)
       }
       await Promise.all([one.close(), two.close()])

@@ -39,7 +39,7 @@ class BucketCatalog implements JetStreamCatalog {
 
   async list<T>(
     prefix: string,
-    { after, limit = Number.POSITIVE_INFINITY }: { readonly after?: string; readonly limit?: number } = {},
+    { after, limit }: { readonly after?: string; readonly limit: number },
   ): Promise<readonly Item<T>[]> {
     const items: Item<T>[] = []
     const start = after === undefined || after < prefix ? prefix : `${after}\0`
