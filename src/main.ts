@@ -132,7 +132,7 @@ function asSet({
 }: Settings) {
   return {
     ...{ clock, chance: createSystemChance(clock), version, roles, held: hold },
-    kinds: destinationKinds({ clock, guard: destinations }),
+    kinds: destinationKinds({ clock, guard: destinations, origin: destinations.origin }),
     secrets: openSecrets({ secretsKey }),
     topics: { autoCreate: topicsAutoCreate, dedupeWindowMs },
     limits: {

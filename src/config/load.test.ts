@@ -161,6 +161,7 @@ describe("what is refused", () => {
     ["an empty host", { flags: { host: "" } }, /needs a text$/],
     ["a list of numbers", file("destinations:\n  allow: [10]"), /has to be a list of texts/],
     ["a range that is none", { flags: { "destinations.allow": "10.0.0.0/33" } }, /no address range/],
+    ["an origin that is a URL", { flags: { "destinations.origin": "https://hub.example.com" } }, /no DNS name/],
   ]
 
   test.each(wrong)("%s", (_, sources, message) => {

@@ -37,6 +37,7 @@ export function contradictions(settings: Settings): readonly Contradiction[] {
   return [
     ...limitsOutOfOrder(settings.limits),
     ...rangesThatAreNone(settings.destinations.allow),
+    ...wrongOrigin(settings.destinations.origin),
     ...wrongEngine(settings),
     ...wrongRoles(settings),
     ...wrongKey(settings),
@@ -88,6 +89,13 @@ function wrongRoles({ engine, roles: asked }: Settings): readonly Contradiction[
     found.push({ settings: ["roles", "engine"], message })
   }
   return found
+}
+
+function wrongOrigin(origin: string): readonly Contradiction[] {
+  if (origin === "" || /^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/.test(origin)) return []
+  return [
+    { settings: ["destinations.origin"], message: `${JSON.stringify(origin)} is no DNS name: say hub.example.com` },
+  ]
 }
 
 function wrongKey({ adminKey }: Settings): readonly Contradiction[] {

@@ -153,6 +153,10 @@ export const settingsSchema = group({
       "Whether destinations may be in private address ranges (RFC 1918, fc00::/7). Link-local ones need `allow`.",
     ),
     allow: list("Address ranges (CIDR) that destinations may be in whatever the two settings above say."),
+    origin: text(
+      "",
+      "The DNS name in which the hub asks receivers whether they agree, where a destination has a handshake. Default: the machine's host name.",
+    ),
   }),
   nats: group({
     prefix: text("redcar", "Before the names of streams, subjects and buckets: several hubs may share the servers."),

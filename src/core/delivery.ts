@@ -64,6 +64,8 @@ export interface Failed {
   readonly retryAfterMs?: number
   /** The destination is gone for good: triggers that send to it are paused. */
   readonly gone?: boolean
+  /** Nothing was sent, and nothing is to be before `retryAfterMs` is over: it counts as no attempt. */
+  readonly unsent?: true
   /** Why there is no answer; absent where there is one, and where it is something else. */
   readonly cause?: FailureCause
   readonly response?: ResponseRecord

@@ -18,6 +18,8 @@ export interface Dispatch {
 export interface Sender {
   /** Never throws for what a destination does; ends soon after `signal` aborts. */
   send(dispatch: Dispatch, signal: AbortSignal): Promise<Outcome>
+  /** What the receiver lets through, where it says so itself; may be another after each send. */
+  readonly ratePerSecond?: number | undefined
   close(): Promise<void>
 }
 
@@ -25,6 +27,8 @@ export interface Sender {
 export interface SenderContext {
   readonly tenant: string
   readonly signingKeys: readonly SigningKey[]
+  /** The destination's own limit; absent: it has none. */
+  readonly ratePerSecond?: number | undefined
   /**
    * Publishes into the hub; durable when it resolves. An event that is there already is not stored again. Throws
    * PublishRefusedError, OverloadError, StorageFullError, StorageError, ClosedError.

@@ -1,4 +1,4 @@
-import type { Outcome } from "../core/delivery.ts"
+import type { Failed, Outcome } from "../core/delivery.ts"
 import type { LaneError } from "../core/lane-status.ts"
 
 /** What is counted is of the last {@link slices} times {@link sliceMs}: five minutes. */
@@ -29,6 +29,11 @@ export class Faring {
       this.#delivered[i]!++
       return
     }
+    this.note(outcome, at)
+  }
+
+  /** A failure, whether it was an attempt or not. */
+  note(outcome: Failed, at: number): void {
     const status = outcome.response?.status
     const detail = outcome.detail.slice(0, detailCharactersMax)
     this.#lastError = { at, detail, ...(status !== undefined && { status }) }

@@ -1,5 +1,5 @@
 import type { Lease } from "../core/deliveries.ts"
-import { partsOfLane } from "../core/delivery.ts"
+import { type Failed, partsOfLane } from "../core/delivery.ts"
 import { LeaseLostError } from "../core/errors.ts"
 import type { LaneWork } from "../core/figures.ts"
 import type { LaneReport } from "../core/lane-status.ts"
@@ -10,7 +10,7 @@ import { Faring } from "./faring.ts"
 import type { Hub } from "./hub.ts"
 import type { Job, ReadyJob } from "./job.ts"
 import { Rate } from "./rate.ts"
-import { SenderSlot, type Sent } from "./sender-slot.ts"
+import { ofAnother, SenderSlot, type Sent } from "./sender-slot.ts"
 
 /** For a destination that is not there: its deliveries are held, moved or given up, some at a time. */
 const concurrencyWithout = 4
@@ -106,8 +106,8 @@ export class Lane {
   change(destination: Destination | undefined): void {
     if (destination === undefined) this.#hub.telling.deleted(this.name)
     if (!destination || !this.#destination) this.#faring = new Faring()
-    this.#setDestination(destination)
     this.#sender.change(destination)
+    this.#setDestination(destination)
     this.#restUntil = Number.NEGATIVE_INFINITY
     this.#setBreaker(closedBreaker, "it was changed")
     this.#go()
@@ -140,8 +140,12 @@ export class Lane {
   }
 
   #setDestination(destination: Destination | undefined): void {
-    const { ratePerSecond } = destination ?? {}
     this.#destination = destination
+    this.#setRate()
+  }
+
+  #setRate(): void {
+    const { ratePerSecond } = this.#sender
     if (ratePerSecond !== this.#rate?.perSecond) {
       this.#rate = ratePerSecond === undefined ? undefined : new Rate(ratePerSecond, this.#hub.clock.steady())
     }
@@ -277,6 +281,8 @@ export class Lane {
     this.#sending--
     this.#lastActiveAt = now
     if (sent.outcome.kind === "failed" && aborted) return this.#end(job, () => this.#giveBack(job, 0))
+    this.#setRate()
+    if (sent.outcome.kind === "failed" && sent.outcome.unsent) return this.#holdBack(job, sent.outcome, version)
     if (version !== this.#sender.version) sent = ofAnother(sent)
     faring.take(sent.outcome, now, clock.now())
     this.#learn(job, sent, now, limits.restMsMax)
@@ -287,6 +293,16 @@ export class Lane {
     const ending = this.#end(job, () => conclude({ ...ready, attempt, lane: this.name, rest }, this.#hub))
     this.#go()
     await ending
+  }
+
+  /** Its destination does not take it yet: it counts as no attempt, and all of them wait. */
+  async #holdBack(job: Job, outcome: Failed, version: number): Promise<void> {
+    const { clock, limits } = this.#hub
+    if (version === this.#sender.version && outcome.retryAfterMs) {
+      this.#faring.note(outcome, clock.now())
+      this.#rest(Math.min(outcome.retryAfterMs, limits.restMsMax))
+    }
+    await this.#end(job, () => this.#giveBack(job, 0))
   }
 
   /** What an attempt tells of the destination. */
@@ -379,12 +395,4 @@ export class Lane {
     const detail = `no end of the attempt within ${limits.attemptMsMax} ms`
     if (overMs >= abortMs) abandon({ kind: "failed", detail, permanent: false })
   }
-}
-
-/** What an attempt came to whose destination was changed meanwhile: what it says of that holds for what was, and no more. */
-function ofAnother({ outcome }: Sent): Sent {
-  if (outcome.kind === "delivered") return { outcome, sign: "unclear" }
-  const { response } = outcome
-  const detail = `${outcome.detail} (the destination was changed meanwhile)`
-  return { outcome: { kind: "failed", detail, permanent: false, ...(response && { response }) }, sign: "unclear" }
 }

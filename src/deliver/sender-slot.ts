@@ -46,6 +46,12 @@ export class SenderSlot {
     return this.#version
   }
 
+  /** Deliveries a second at most: what the destination is to have, or less where its receiver has said so. */
+  get ratePerSecond(): number | undefined {
+    const [own, agreed] = [this.#destination?.ratePerSecond, this.#opened?.sender.ratePerSecond]
+    return own === undefined || agreed === undefined ? (own ?? agreed) : Math.min(own, agreed)
+  }
+
   /** From the next send on. What is being sent ends on the sender that it began with. */
   change(destination: Destination | undefined): void {
     const before = this.#destination
@@ -114,10 +120,14 @@ export class SenderSlot {
 
   async #openSender(stored: Destination): Promise<Opened> {
     const { kinds, publish, secrets } = this.#context
-    const { kind: name, config, tenant, signingKeys } = openDestination(secrets, stored)
+    const { kind: name, config, tenant, signingKeys, ratePerSecond } = openDestination(secrets, stored)
     const kind = kinds.get(name)
     if (!kind) throw new Error(`this hub has no destination kind ${name}`)
-    return { sender: await kind.open(config, { tenant, signingKeys, publish }), users: 0, retired: false }
+    return {
+      sender: await kind.open(config, { tenant, signingKeys, ratePerSecond, publish }),
+      users: 0,
+      retired: false,
+    }
   }
 
   #closeUnused(opened: Opened): void {
@@ -154,4 +164,12 @@ function unopened(error: unknown): Sent {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
+}
+
+/** What an attempt came to whose destination was changed meanwhile: what it says of that holds for what was, and no more. */
+export function ofAnother({ outcome }: Sent): Sent {
+  if (outcome.kind === "delivered") return { outcome, sign: "unclear" }
+  const { response } = outcome
+  const detail = `${outcome.detail} (the destination was changed meanwhile)`
+  return { outcome: { kind: "failed", detail, permanent: false, ...(response && { response }) }, sign: "unclear" }
 }

@@ -9,6 +9,8 @@ export interface DestinationKindsOptions {
   readonly clock: Clock
   /** Which addresses webhooks may reach. */
   readonly guard: GuardSettings
+  /** The DNS name in which webhooks' receivers are asked whether they agree; default: the machine's. */
+  readonly origin?: string | undefined
   /** Finds the addresses of a name. Default: the system's resolver. */
   readonly resolve?: Resolve
 }

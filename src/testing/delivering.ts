@@ -28,6 +28,8 @@ export class Delivering {
   readonly machine: SimulatedMachine
   readonly log = createMemoryLog()
   readonly behaviours = new Map<string, Behave>()
+  /** What receivers let through, where they say so. */
+  readonly ratesPerSecond = new Map<string, number>()
   readonly sent: { readonly to: string; readonly id: string; readonly attempt: number; readonly at: number }[] = []
   readonly opened: string[] = []
   readonly closed: string[] = []
@@ -79,6 +81,7 @@ export class Delivering {
         this.opened.push(to)
         return {
           send: (dispatch, signal) => this.#send(to, dispatch, signal),
+          ratePerSecond: this.ratesPerSecond.get(to),
           close: async () => void this.closed.push(to),
         }
       },

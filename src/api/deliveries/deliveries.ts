@@ -34,6 +34,9 @@ export const OutcomeSchema = component(
     permanent: Type.Optional(Type.Boolean({ description: "No later attempt can succeed." })),
     retryAfterMs: Type.Optional(Type.Integer()),
     gone: Type.Optional(Type.Boolean()),
+    unsent: Type.Optional(
+      Type.Boolean({ description: "Nothing was sent: the receiver has not agreed to the handshake yet." }),
+    ),
     response: Type.Optional(
       Type.Object({
         status: Type.Integer(),

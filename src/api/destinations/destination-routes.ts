@@ -117,8 +117,8 @@ async function testDestination(context: ApiContext, stored: Destination) {
   const kind = kinds.get(destination.kind)
   if (kind === undefined)
     throw new ProblemError("conflict", `this hub knows no destinations of kind ${destination.kind}`)
-  const { tenant, signingKeys } = destination
-  const sender = await kind.open(destination.config, { tenant, signingKeys, publish: async () => {} })
+  const { tenant, signingKeys, ratePerSecond } = destination
+  const sender = await kind.open(destination.config, { tenant, signingKeys, ratePerSecond, publish: async () => {} })
   const tooLate = new AbortController()
   const cancel = clock.after(testMs, () => tooLate.abort())
   const begunAt = clock.steady()

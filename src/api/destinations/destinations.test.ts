@@ -157,6 +157,12 @@ test("a test sends one signed event and answers the outcome; nothing is stored",
     kind: "failed",
     permanent: false,
   })
+  await create("asking", { handshake: true })
+  expect((await api.call("POST", "/v1/destinations/asking/test")).body).toMatchObject({
+    kind: "failed",
+    unsent: true,
+    detail: expect.stringMatching(/^held back: the receiver does not agree to be sent to \(asked as .+\): 204 without/),
+  })
   await api.call("POST", "/v1/destinations", { id: "forward", kind: "topic", config: { topic: "orders" } })
   expect((await api.call("POST", "/v1/destinations/forward/test")).body.kind).toBe("delivered")
   expect(await api.engine.log.head()).toBe(head)

@@ -48,6 +48,13 @@ export const webhookConfig = Type.Object(
     ),
     auth: Type.Optional(authConfig),
     tls: Type.Optional(tlsConfig),
+    handshake: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description:
+          "Whether the receiver is asked, by OPTIONS, before the first event is sent to it (CloudEvents HTTP 1.1 Web Hooks, 4).",
+      }),
+    ),
     connectTimeoutMs: Type.Optional(
       Type.Integer({
         minimum: 100,

@@ -31,11 +31,11 @@ const structuredType = ["content-type", "application/cloudevents+json; charset=u
 /**
  * Makes requests out of attempts: the event in its mode, then what identifies and signs the delivery. An event whose
  * attributes make a longer head than {@link headBytesMax} goes in structured mode, or is refused, as the destination wants
- * it; not where the destination's own headers alone are as long.
+ * it; not where the destination's own headers alone are as long. `origin`: in whose name the receiver agreed to it.
  */
-export function createEncode(config: WebhookConfig, signer: Signer): Encode {
+export function createEncode(config: WebhookConfig, signer: Signer, origin?: string): Encode {
   const begin = requestBegin(new URL(config.url))
-  const fixed = ownHeaders(config)
+  const fixed = origin === undefined ? ownHeaders(config) : [...ownHeaders(config), "webhook-request-origin", origin]
   const fits = (request: EncodedRequest) => headBytes(begin, request) <= headBytesMax
   const bounded = fits({ headers: fixed, body: null })
   const binary = ({ stored: { event }, delivery, at }: Dispatch, own: readonly string[]): EncodedRequest => {

@@ -1,4 +1,5 @@
 import { lookup } from "node:dns/promises"
+import { hostname } from "node:os"
 import type { Clock } from "../../core/clock.ts"
 import type { DestinationKind } from "../../core/destination.ts"
 import {
@@ -10,6 +11,7 @@ import {
 } from "./config.ts"
 import { type ConnectOptions, createConnect, type Resolve } from "./connect.ts"
 import { createAddressGuard, type GuardSettings } from "./guard.ts"
+import { Consents } from "./handshake/consents.ts"
 import type { ClientCredentialsConfig } from "./oauth2/config.ts"
 import { openEndpoint } from "./oauth2/endpoint.ts"
 import { Tokens } from "./oauth2/tokens.ts"
@@ -19,6 +21,8 @@ import { endpointContext, receiverContext } from "./tls.ts"
 export interface WebhookOptions {
   readonly clock: Clock
   readonly guard: GuardSettings
+  /** The DNS name in which receivers are asked whether they agree; default: the machine's. */
+  readonly origin?: string | undefined
   /** Default: the system's resolver. */
   readonly resolve?: Resolve
 }
@@ -26,6 +30,8 @@ export interface WebhookOptions {
 /** POSTs events over HTTP in CloudEvents' binary or structured mode, signed as Standard Webhooks says. */
 export function webhookKind(options: WebhookOptions): DestinationKind<WebhookConfig> {
   const guard = createAddressGuard(options.guard)
+  const consents = new Consents()
+  const origin = options.origin || hostname()
   const resolve = options.resolve ?? ((hostname) => lookup(hostname, { all: true }))
   return {
     kind: "webhook",
@@ -42,7 +48,8 @@ export function webhookKind(options: WebhookOptions): DestinationKind<WebhookCon
       const connect = createConnect({ ...ways, url: new URL(config.url), secureContext: receiverContext(tls) })
       const tokens =
         auth?.oauth2 && openTokens(auth.oauth2, { ...ways, secureContext: endpointContext(tls) }, timeoutMs)
-      return new WebhookSender({ config, context, connect, clock, tokens })
+      const asking = config.handshake === true ? { origin, consents } : undefined
+      return new WebhookSender({ config, context, connect, clock, tokens, asking })
     },
   }
 }

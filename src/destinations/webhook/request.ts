@@ -1,5 +1,7 @@
 import type { EncodedRequest } from "./encode.ts"
 
+type Method = "POST" | "OPTIONS"
+
 /** A body up to this size is copied beside its head, so that both are one write. */
 const copiedBytesMax = 16_384
 /** What must not be in a value, or it would end its line. */
@@ -9,8 +11,8 @@ const valueFault = /[^\t\x20-\x7e\x80-\xff]/
 export type Frame = (request: EncodedRequest) => readonly Uint8Array[]
 
 /** What each request to `url` begins with. */
-export function requestBegin(url: URL): string {
-  return `POST ${url.pathname}${url.search} HTTP/1.1\r\nhost: ${url.host}\r\nconnection: keep-alive\r\n`
+export function requestBegin(url: URL, method: Method = "POST"): string {
+  return `${method} ${url.pathname}${url.search} HTTP/1.1\r\nhost: ${url.host}\r\nconnection: keep-alive\r\n`
 }
 
 /** The bytes of a request's head, the empty line included. */
@@ -21,9 +23,9 @@ export function headBytes(begin: string, { headers, body }: EncodedRequest): num
   return bytes
 }
 
-/** POSTs to `url` over HTTP/1.1 on connections that are kept. */
-export function createFrame(url: URL): Frame {
-  const begin = requestBegin(url)
+/** POSTs to `url`, or asks it for its options, over HTTP/1.1 on connections that are kept. */
+export function createFrame(url: URL, method?: Method): Frame {
+  const begin = requestBegin(url, method)
   return ({ headers, body }) => {
     let text = begin
     for (let i = 0; i < headers.length; i += 2) {

@@ -8,6 +8,7 @@ import type { Connect } from "./connect.ts"
 import { Connections } from "./connections.ts"
 import { createEncode, type Encode } from "./encode.ts"
 import { Flight, type FlightContext } from "./flight.ts"
+import { Handshake, type HandshakeOptions } from "./handshake/handshake.ts"
 import type { Tokens } from "./oauth2/tokens.ts"
 import { createFrame, type Frame } from "./request.ts"
 
@@ -18,6 +19,8 @@ export interface WebhookSenderOptions {
   readonly clock: Clock
   /** Where the receiver wants tokens. */
   readonly tokens: Tokens | undefined
+  /** Where the receiver is to agree first: in whose name it is asked, and who has agreed. */
+  readonly asking: Pick<HandshakeOptions, "origin" | "consents"> | undefined
 }
 
 /** POSTs events to one URL over keep-alive connections, each event signed. */
@@ -27,33 +30,44 @@ export class WebhookSender implements Sender {
   readonly #context: FlightContext
   readonly #clock: Clock
   readonly #tokens: Tokens | undefined
-  /** What is being sent with a token, or waits for one. */
-  readonly #withToken = new Set<Promise<Outcome>>()
+  readonly #handshake: Handshake | undefined
+  /** What is sent after something else was waited for: a token, or that the receiver agrees. */
+  readonly #prepared = new Set<Promise<Outcome>>()
   #closed = false
 
-  constructor({ config, context, connect, clock, tokens }: WebhookSenderOptions) {
+  constructor({ config, context, connect, clock, tokens, asking }: WebhookSenderOptions) {
     const keys = (config.signing ?? "v1") === "none" ? [] : context.signingKeys
-    this.#encode = createEncode(config, createSigner(keys))
+    this.#encode = createEncode(config, createSigner(keys), asking?.origin)
     this.#frame = createFrame(new URL(config.url))
     const timeoutMs = config.timeoutMs ?? timeoutDefaultMs
     const connections = new Connections({ connect, clock, timeoutMs })
     this.#context = { connections, timeoutMs, bodyKeptBytes }
     this.#clock = clock
     this.#tokens = tokens
+    const { tenant, ratePerSecond } = context
+    const perMinute = ratePerSecond && Math.max(1, Math.floor(ratePerSecond * 60))
+    const ask = askOf(new URL(config.url), this.#context)
+    this.#handshake = asking && new Handshake({ ...asking, tenant, url: config.url, perMinute, clock, ask })
+  }
+
+  get ratePerSecond(): number | undefined {
+    const perMinute = this.#handshake?.consent?.perMinute
+    return perMinute && perMinute / 60
   }
 
   send(dispatch: Dispatch, signal: AbortSignal): Promise<Outcome> {
     if (this.#closed || signal.aborted) return Promise.resolve(notSent)
-    if (this.#tokens === undefined) return this.#fly(dispatch, signal, undefined)
-    const sending = this.#flyWithToken(this.#tokens, dispatch, signal).finally(() => this.#withToken.delete(sending))
-    this.#withToken.add(sending)
+    if (this.#tokens === undefined && this.#handshake === undefined) return this.#fly(dispatch, signal, undefined)
+    const sending = this.#prepare(dispatch, signal).finally(() => this.#prepared.delete(sending))
+    this.#prepared.add(sending)
     return sending
   }
 
   /** Waits for what is being sent, which {@link WebhookConfig.timeoutMs} bounds; abort its signals to end it sooner. */
   async close(): Promise<void> {
     this.#closed = true
-    await Promise.allSettled(this.#withToken)
+    this.#handshake?.close()
+    await Promise.allSettled(this.#prepared)
     await Promise.all([this.#context.connections.close(), this.#tokens?.close()])
   }
 
@@ -68,6 +82,15 @@ export class WebhookSender implements Sender {
     })
   }
 
+  async #prepare(dispatch: Dispatch, signal: AbortSignal): Promise<Outcome> {
+    const refusal = await this.#handshake?.refusal(signal)
+    if (signal.aborted) return notSent
+    if (refusal !== undefined) return refusal
+    return this.#tokens === undefined
+      ? this.#fly(dispatch, signal, undefined)
+      : this.#flyWithToken(this.#tokens, dispatch, signal)
+  }
+
   /** A token that the receiver refuses with a 401 may have been withdrawn: the event is sent once more with another. */
   async #flyWithToken(tokens: Tokens, dispatch: Dispatch, signal: AbortSignal): Promise<Outcome> {
     const token = await tokens.token(signal)
@@ -80,6 +103,15 @@ export class WebhookSender implements Sender {
     if (typeof another !== "string") return failed(`${outcome.detail}, and ${another.detail}`)
     return this.#fly(dispatch, signal, `Bearer ${another}`)
   }
+}
+
+/** Asks the receiver for its options, with nothing that is secret. */
+function askOf(url: URL, context: FlightContext): HandshakeOptions["ask"] {
+  const frame = createFrame(url, "OPTIONS")
+  return (headers, signal) =>
+    new Promise((resolve) => {
+      new Flight(context, frame({ headers: ["user-agent", "Redcar", ...headers], body: null }), signal, resolve)
+    })
 }
 
 function failed(detail: string, cause?: FailureCause): Failed {

@@ -1,4 +1,5 @@
 import type { Clock } from "../../../core/clock.ts"
+import { unlessAborted } from "../unless-aborted.ts"
 import type { NoToken, Token, TokenEndpoint } from "./endpoint.ts"
 
 /** A token is used no longer than to so much before its end, or to a tenth of its time where that is sooner. */
@@ -64,15 +65,4 @@ export class Tokens {
     const usableMs = lifetimeMs - Math.min(marginMs, lifetimeMs / 10)
     this.#held = { token, until: this.#options.clock.steady() + usableMs }
   }
-}
-
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
-  return new Promise((resolve) => {
-    const abort = () => resolve(undefined)
-    signal.addEventListener("abort", abort, { once: true })
-    void work.then((value) => {
-      signal.removeEventListener("abort", abort)
-      resolve(value)
-    })
-  })
 }
