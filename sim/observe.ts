@@ -1,5 +1,5 @@
 import type { Clock } from "../src/core/clock.ts"
-import type { Ending, Lease } from "../src/core/deliveries.ts"
+import type { Ending, Lease, Leasing } from "../src/core/deliveries.ts"
 import type { TriggerName } from "../src/core/delivery.ts"
 import { LeaseLostError } from "../src/core/errors.ts"
 import type { DeliveryQueue } from "../src/core/queue.ts"
@@ -23,6 +23,8 @@ export function observeQueue(options: ObserverOptions): DeliveryQueue {
   const { queue } = options
   return {
     ...forward(queue),
+    ...observeLeasing(options, queue),
+    anywhere: { ...queue.anywhere, ...observeLeasing(options, queue.anywhere) },
     async enqueue(deliveries, position) {
       try {
         await queue.enqueue(deliveries, position)
@@ -37,21 +39,6 @@ export function observeQueue(options: ObserverOptions): DeliveryQueue {
         throw error
       }
     },
-    async lease(request) {
-      const at = options.clock.now()
-      const leases = await queue.lease(request)
-      if (options.alive()) for (const lease of leases) leased(options, lease, at + request.leaseMs)
-      return leases
-    },
-    async extend(lease, leaseMs) {
-      const at = options.clock.now()
-      await queue.extend(lease, leaseMs)
-      if (!options.alive()) return
-      const { live } = options.record.delivery(lease.delivery.id)
-      if (live?.token === lease.token) live.untilMs = at + leaseMs
-      else options.onViolation(new InvariantError(4, `a lost lease on ${lease.delivery.id} was extended`))
-    },
-    end: (lease, how) => ending(options, lease, how, () => queue.end(lease, how)),
     move: (of, destination) => move(options, of, destination),
     async redrive(tenant, id) {
       putBack(options, id, "redrive")
@@ -62,6 +49,26 @@ export function observeQueue(options: ObserverOptions): DeliveryQueue {
       return queue.carry(items)
     },
     discard: (tenant, id) => discarding(options, tenant, id),
+  }
+}
+
+function observeLeasing(options: ObserverOptions, leasing: Leasing): Leasing {
+  return {
+    async lease(request) {
+      const at = options.clock.now()
+      const leases = await leasing.lease(request)
+      if (options.alive()) for (const lease of leases) leased(options, lease, at + request.leaseMs)
+      return leases
+    },
+    async extend(lease, leaseMs) {
+      const at = options.clock.now()
+      await leasing.extend(lease, leaseMs)
+      if (!options.alive()) return
+      const { live } = options.record.delivery(lease.delivery.id)
+      if (live?.token === lease.token) live.untilMs = at + leaseMs
+      else options.onViolation(new InvariantError(4, `a lost lease on ${lease.delivery.id} was extended`))
+    },
+    end: (lease, how) => ending(options, lease, how, () => leasing.end(lease, how)),
   }
 }
 
@@ -113,6 +120,7 @@ function forward(queue: DeliveryQueue): DeliveryQueue {
     lease: (options) => queue.lease(options),
     extend: (lease, leaseMs) => queue.extend(lease, leaseMs),
     end: (lease, how) => queue.end(lease, how),
+    anywhere: queue.anywhere,
     held: () => queue.held(),
     resume: (tenant, trigger, incarnation) => queue.resume(tenant, trigger, incarnation),
     drop: (tenant, trigger, incarnation) => queue.drop(tenant, trigger, incarnation),

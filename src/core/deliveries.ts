@@ -15,8 +15,43 @@ export type Ending =
   /** Held until its trigger is resumed, as if it had not been leased. */
   | { readonly kind: "hold" }
 
-/** Keeps the open deliveries: those that are neither done nor dead. */
-export interface Deliveries {
+/** Gives deliveries to whoever works on them, and hears how that ended. */
+export interface Leasing {
+  /**
+   * Leases up to `max` due deliveries, oldest event first, and hides each from others for `leaseMs`; answers none where none is
+   * due. Of the deliveries with one order key only the first is due, whatever keeps it; redriven and carried ones take their
+   * events' places again. Where there are more order keys than fit in memory, each of them has its turn, in no order among them.
+   */
+  lease(options: LeaseRequest): Promise<readonly Lease[]>
+  /** Begins the lease's time anew. Throws LeaseLostError where the lease is over. */
+  extend(lease: Lease, leaseMs: number): Promise<void>
+  /** Ends the lease. Throws LeaseLostError where it is over already, and changes nothing then. */
+  end(lease: Lease, ending: Ending): Promise<void>
+}
+
+export interface LeaseRequest {
+  readonly lane: string
+  readonly max: number
+  readonly leaseMs: number
+}
+
+/**
+ * Leasing of any lane, whichever process keeps it, for workers that are no loop of the hub. Throws StorageError where that
+ * process cannot be asked.
+ */
+export interface LeasingAnywhere extends Leasing {
+  /** The leases of a lane by their tokens, in their order; undefined: it is over, or of another lane. */
+  leased(lane: string, tokens: readonly number[]): Promise<readonly (LiveLease | undefined)[]>
+  /**
+   * Resolves when the lane has come to have due work since somebody leased less than they asked for, or when `stop` aborts. It
+   * may resolve where there is none.
+   */
+  due(lane: string, stop: AbortSignal): Promise<void>
+}
+
+/** Keeps the open deliveries: those that are neither done nor dead. Of lanes that another process keeps it leases nothing. */
+export interface Deliveries extends Leasing {
+  readonly anywhere: LeasingAnywhere
   /**
    * Adds deliveries and moves the reader's position in one step. It leaves as it is a delivery that is open or dead already.
    * A call whose position is not beyond the saved one changes nothing, so that no delivery that is done comes back.
@@ -24,16 +59,6 @@ export interface Deliveries {
   enqueue(deliveries: readonly Delivery[], position?: Position): Promise<void>
   /** Yields a lane of this process's each time that it comes to have due work, until `stop` aborts. */
   lanes(stop: AbortSignal): AsyncIterable<string>
-  /**
-   * Leases up to `max` due deliveries, oldest event first, and hides each from others for `leaseMs`; answers none where none is
-   * due. Of the deliveries with one order key only the first is due, whatever keeps it; redriven and carried ones take their
-   * events' places again. Where there are more order keys than fit in memory, each of them has its turn, in no order among them.
-   */
-  lease(options: { readonly lane: string; readonly max: number; readonly leaseMs: number }): Promise<readonly Lease[]>
-  /** Begins the lease's time anew. Throws LeaseLostError where the lease is over. */
-  extend(lease: Lease, leaseMs: number): Promise<void>
-  /** Ends the lease. Throws LeaseLostError where it is over already, and changes nothing then. */
-  end(lease: Lease, ending: Ending): Promise<void>
   /** Makes due the deliveries that are held for this incarnation of the trigger; answers how many. */
   resume(tenant: string, trigger: string, incarnation: string): Promise<number>
   /** Answers the triggers that deliveries are held for, each once. */
@@ -67,4 +92,10 @@ export interface Lease {
   /** When the delivery first became due; what its policy's age counts from. Holding it back by pause moves it. */
   readonly firstDueAt: number
   readonly token: number
+}
+
+/** A lease that is not over. */
+export interface LiveLease extends Lease {
+  /** Since when, in milliseconds. */
+  readonly heldMs: number
 }

@@ -4,6 +4,7 @@ import { laneOf } from "../../core/delivery.ts"
 import { LeaseLostError } from "../../core/errors.ts"
 import type { DeliveryQueue } from "../../core/queue.ts"
 import { type Declare, type Exemptions, type Harness, suite } from "./harness.ts"
+import { queueAnywhere } from "./queue-anywhere.ts"
 import { queueCarry } from "./queue-carry.ts"
 import { queueDead } from "./queue-dead.ts"
 import { delivery, ids, lane, leaseMs, letter, type QueueUnderTest, take, takeOne } from "./queue-fixture.ts"
@@ -21,6 +22,7 @@ export function queueConformance(
 ): void {
   suite(`${name}: queue, adding`, make, exempt, adding)
   suite(`${name}: queue, leases`, make, exempt, leases)
+  suite(`${name}: queue, leases from anywhere`, make, exempt, queueAnywhere)
   suite(`${name}: queue, lanes`, make, exempt, lanes)
   suite(`${name}: queue, rest`, make, exempt, queueRest)
   suite(`${name}: queue, order`, make, exempt, queueOrder)

@@ -1,8 +1,8 @@
 import type { Clock } from "../../core/clock.ts"
 import type { Cursor } from "../../core/cursor.ts"
 import type { DeadLetterQuery } from "../../core/dead-letters.ts"
-import type { Ending, Lease } from "../../core/deliveries.ts"
-import type { DeadLetter, Delivery, TriggerName } from "../../core/delivery.ts"
+import type { Ending, Lease, LeaseRequest, LeasingAnywhere } from "../../core/deliveries.ts"
+import { type DeadLetter, type Delivery, laneOf, type TriggerName } from "../../core/delivery.ts"
 import { ClosedError, LeaseLostError } from "../../core/errors.ts"
 import type { FigureName, LaneBacklog } from "../../core/figures.ts"
 import type { LaneReport, LaneStatus } from "../../core/lane-status.ts"
@@ -18,7 +18,7 @@ import { Enqueuing } from "./queue/enqueue.ts"
 import { heldTriggers, resumeHeld } from "./queue/held.ts"
 import type { Row } from "./queue/lane.ts"
 import { type LaneLimits, Lanes } from "./queue/lanes.ts"
-import { leaseRows } from "./queue/lease-rows.ts"
+import { leaseRows, liveLeases } from "./queue/lease-rows.ts"
 import { Leases } from "./queue/leases.ts"
 import { mendRows } from "./queue/mend.ts"
 import { type EnqueueElsewhere, moveOpen } from "./queue/move.ts"
@@ -100,6 +100,14 @@ class QueueOfRows implements StoredQueue {
   readonly #enqueuing: Enqueuing
   readonly #turns = new Turns()
   readonly #deadRows: DeadRows
+  /** All of it is here. */
+  readonly anywhere: LeasingAnywhere = {
+    lease: (options) => this.lease(options),
+    extend: (lease, leaseMs) => this.extend(lease, leaseMs),
+    end: (lease, ending) => this.end(lease, ending),
+    leased: async (lane, tokens) => liveLeases({ leases: this.#leases, clock: this.#clock }, lane, tokens),
+    due: (lane, stop) => this.#lanes.due(lane, stop),
+  }
   #report: ((lane: string) => LaneReport | undefined) | undefined
   #closed = false
 
@@ -150,7 +158,7 @@ class QueueOfRows implements StoredQueue {
     return this.#lanes.listen(stop)
   }
 
-  async lease(options: { lane: string; max: number; leaseMs: number }): Promise<readonly Lease[]> {
+  async lease(options: LeaseRequest): Promise<readonly Lease[]> {
     const lane = this.#lanes.find(options.lane)
     if (lane === undefined || this.#closed) return []
     return leaseRows(
@@ -309,7 +317,8 @@ class QueueOfRows implements StoredQueue {
   #leased(lease: Lease): Row {
     if (this.#closed) throw new ClosedError()
     const row = this.#leases.find(lease.token)
-    if (row === undefined || row.delivery.id !== lease.delivery.id) throw new LeaseLostError(lease.delivery.id)
+    const isIts = row?.delivery.id === lease.delivery.id && row.lane.name === laneOf(lease.delivery)
+    if (row === undefined || !isIts) throw new LeaseLostError(lease.delivery.id)
     return row
   }
 

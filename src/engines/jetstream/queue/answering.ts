@@ -1,13 +1,14 @@
 import { type Msg, type NatsConnection, nuid } from "@nats-io/nats-core"
 import type { Clock } from "../../../core/clock.ts"
 import type { DeadLetterQuery } from "../../../core/dead-letters.ts"
+import type { Ending, Lease, LeaseRequest } from "../../../core/deliveries.ts"
 import type { DeadLetter, Delivery, TriggerName } from "../../../core/delivery.ts"
 import { OverloadError, UnavailableError } from "../../../core/errors.ts"
 import type { Logger } from "../../../core/logger.ts"
 import type { OpenDeliveryPage, OpenDeliveryQuery } from "../../../core/open-delivery.ts"
 import type { Fence } from "../../../core/positions.ts"
 import type { Carried } from "../../../core/transfer.ts"
-import type { ReaderStep, Shard } from "./shard.ts"
+import type { EnqueueCall, ReaderStep, Shard } from "./shard.ts"
 import { cut, type PackedDelivery, packError, unpack } from "./wire.ts"
 
 export interface AnsweringOptions {
@@ -32,7 +33,10 @@ export interface CarriedPage {
   readonly session?: string
 }
 
+type LeasingOperation = "lease" | "leased" | "extend" | "end" | "due"
+
 export type Operation =
+  | LeasingOperation
   | "ping"
   | "enqueue"
   | "position"
@@ -54,6 +58,11 @@ export type Operation =
   | "carry"
 
 const requestsMax = 512
+/** Those that wait until a lane is due, and for how long. */
+const duesMax = 4_096
+export const dueMsMax = 10_000
+/** A lease as JSON takes less. */
+const leaseBytes = 1_024
 /** Of one answer. */
 const itemsMax = 1_000
 const sessionsMax = 4
@@ -72,6 +81,8 @@ export class Answering {
   readonly #subscription: { unsubscribe(): void }
   readonly #sessions = new Map<string, Session>()
   #requests = 0
+  #dues = 0
+  readonly #closed = new AbortController()
 
   constructor(options: AnsweringOptions) {
     this.#options = options
@@ -85,6 +96,7 @@ export class Answering {
   close(): void {
     if (!this.#options.nats.isClosed()) this.#subscription.unsubscribe()
     for (const id of [...this.#sessions.keys()]) this.#end(id)
+    this.#closed.abort()
   }
 
   async #answer(message: Msg): Promise<void> {
@@ -124,13 +136,8 @@ export class Answering {
     switch (operation) {
       case "ping":
         return true
-      case "enqueue": {
-        const [packed, reader] = args as readonly unknown[] as [
-          readonly PackedDelivery[],
-          ReaderStep | null | undefined,
-        ]
-        return shard.enqueue({ deliveries: packed.map(unpack), ...(reader && { reader }) })
-      }
+      case "enqueue":
+        return shard.enqueue(enqueueCall(args))
       case "position":
         return shard.position(first)
       case "claim":
@@ -165,6 +172,48 @@ export class Answering {
         return this.#carried(first as string | null)
       case "carry":
         return shard.carry(args[0] as unknown as readonly Carried[])
+      default:
+        return this.#doLeasing(operation, args)
+    }
+  }
+
+  async #doLeasing(operation: LeasingOperation, args: readonly never[]): Promise<unknown> {
+    const { shard } = this.#options
+    const [first, second] = args as readonly unknown[] as readonly [string, unknown]
+    switch (operation) {
+      case "lease":
+        return this.#lease(args[0] as unknown as LeaseRequest)
+      case "leased":
+        return shard.leased(first, second as readonly number[])
+      case "extend":
+        return shard.extend(args[0] as unknown as Lease, second as number)
+      case "end":
+        return shard.end(args[0] as unknown as Lease, second as Ending)
+      case "due":
+        return this.#due(first)
+    }
+  }
+
+  #lease(options: LeaseRequest): Promise<readonly Lease[]> {
+    const max = Math.min(options.max, Math.floor(this.#options.answerBytesMax / leaseBytes))
+    return this.#options.shard.lease({ ...options, max })
+  }
+
+  /** Answers whether the lane has come to be due meanwhile. While it waits, it takes no place of other requests. */
+  async #due(lane: string): Promise<boolean> {
+    const { shard, clock } = this.#options
+    if (this.#dues >= duesMax) throw new OverloadError(1_000, "too many wait for work at once")
+    const over = new AbortController()
+    const cancel = clock.after(dueMsMax, () => over.abort())
+    this.#dues++
+    this.#requests--
+    try {
+      await shard.due(lane, AbortSignal.any([over.signal, this.#closed.signal]))
+      return !over.signal.aborted
+    } finally {
+      this.#requests++
+      this.#dues--
+      cancel()
     }
   }
 
@@ -213,4 +262,9 @@ export class Answering {
     // Where it is being read from at the moment it ends after that.
     session?.pages.return?.().catch(() => undefined)
   }
+}
+
+function enqueueCall(args: readonly unknown[]): EnqueueCall {
+  const [packed, reader] = args as [readonly PackedDelivery[], ReaderStep | null | undefined]
+  return { deliveries: packed.map(unpack), ...(reader && { reader }) }
 }

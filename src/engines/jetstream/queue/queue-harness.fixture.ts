@@ -103,10 +103,11 @@ export class TestHub {
 
 /** A queue whose shards are all in one process, and which asks them from another one for all that can be asked from there. */
 export function splitQueue(holder: JetStreamQueue, asker: JetStreamQueue): DeliveryQueue {
-  const here = ["lanes", "lease", "extend", "end", "reportBy"]
+  const here = ["lanes", "reportBy"]
+  const anywhere = ["lease", "extend", "end"]
   return new Proxy(asker, {
     get(_, name) {
-      const queue = here.includes(String(name)) ? holder : asker
+      const queue = here.includes(String(name)) ? holder : anywhere.includes(String(name)) ? asker.anywhere : asker
       const member: unknown = Reflect.get(queue, name)
       return typeof member === "function" ? member.bind(queue) : member
     },

@@ -5,7 +5,7 @@ import type { Assignments } from "../../../core/assignments.ts"
 import type { Clock } from "../../../core/clock.ts"
 import type { Cursor } from "../../../core/cursor.ts"
 import type { DeadLetterQuery } from "../../../core/dead-letters.ts"
-import type { Ending, Lease } from "../../../core/deliveries.ts"
+import type { Ending, Lease, LeaseRequest, LeasingAnywhere } from "../../../core/deliveries.ts"
 import { type DeadLetter, type Delivery, laneOf, type TriggerName } from "../../../core/delivery.ts"
 import { ClosedError, LeaseLostError, OverloadError, StorageError } from "../../../core/errors.ts"
 import type { Figures, LaneBacklog } from "../../../core/figures.ts"
@@ -16,6 +16,7 @@ import type { Fence, Position } from "../../../core/positions.ts"
 import type { DeliveryQueue } from "../../../core/queue.ts"
 import type { Carried } from "../../../core/transfer.ts"
 import { type Names, stableHash } from "../names.ts"
+import { leasingAnywhere } from "./anywhere.ts"
 import { ensureJournal } from "./journal.ts"
 import { KeyedTurns } from "./keyed-turns.ts"
 import { Listeners } from "./listeners.ts"
@@ -62,7 +63,7 @@ const numbersMax = 16_384
  * Opens the queue that the journals of NATS hold, as one of the processes that use it.
  *
  * A lane belongs to a shard, and a shard to one process at a time, which has all of it at hand; the others ask that one.
- * Leases are only given where the shard is. Every call throws StorageError while nobody holds a shard that it needs:
+ * Loops lease where the shard is, and nowhere else. Every call throws StorageError while nobody holds a shard that it needs:
  * nothing is lost then, and a moment later somebody will.
  */
 export async function openJetStreamQueue(options: JetStreamQueueOptions): Promise<JetStreamQueue> {
@@ -88,6 +89,10 @@ class ShardedQueue implements JetStreamQueue {
   readonly #numbers = new Map<string, number>()
   /** Saved positions, as far as this process has seen them. */
   readonly #positions = new Map<string, Cursor>()
+  readonly anywhere: LeasingAnywhere = leasingAnywhere((lane) => {
+    this.#check()
+    return this.#at(this.#numberOf(lane))
+  })
   #report: ((lane: string) => LaneReport) | undefined
   #closed = false
 
@@ -134,7 +139,7 @@ class ShardedQueue implements JetStreamQueue {
     return this.#listeners.listen(stop)
   }
 
-  async lease(options: { lane: string; max: number; leaseMs: number }): Promise<readonly Lease[]> {
+  async lease(options: LeaseRequest): Promise<readonly Lease[]> {
     const shard = this.#shardDirectory.leasing(this.#numberOf(options.lane))
     return shard === undefined ? [] : shard.queue.lease(options)
   }

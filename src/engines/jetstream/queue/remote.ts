@@ -1,13 +1,15 @@
 import { type NatsConnection, RequestError } from "@nats-io/nats-core"
 import type { Cursor } from "../../../core/cursor.ts"
 import type { DeadLetterQuery } from "../../../core/dead-letters.ts"
+import type { Ending, Lease, LeaseRequest, LiveLease } from "../../../core/deliveries.ts"
 import type { DeadLetter, Delivery, TriggerName } from "../../../core/delivery.ts"
 import { UnavailableError } from "../../../core/errors.ts"
 import type { LaneStatus } from "../../../core/lane-status.ts"
 import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "../../../core/open-delivery.ts"
 import type { Fence } from "../../../core/positions.ts"
 import type { Carried } from "../../../core/transfer.ts"
-import type { CarriedPage, LetterPage, Operation } from "./answering.ts"
+import { type CarriedPage, dueMsMax, type LetterPage, type Operation } from "./answering.ts"
+import { AtOnce } from "./at-once.ts"
 import type { EnqueueCall, ShardCalls } from "./shard.ts"
 import { cut, type PackedDelivery, type PackedError, pack, unpackError } from "./wire.ts"
 
@@ -23,6 +25,10 @@ export interface RemoteOptions {
 
 /** Lanes in one request: their answer fits into a message. */
 const lanesAtOnce = 256
+/** As above. */
+const leasesAtOnce = 500
+/** Requests that end or extend a lease, at a time: they are many, and others are to have their turn. */
+const endingsMax = 64
 const answerMsMax = 5_000
 /** For what goes through all that a shard holds. */
 const longAnswerMsMax = 30_000
@@ -30,6 +36,9 @@ const longAnswerMsMax = 30_000
 /** A shard of the queue in whatever process holds it. Every call throws StorageError while none does, or none answers. */
 export class RemoteShard implements ShardCalls {
   readonly #options: RemoteOptions
+  readonly #endings = new AtOnce(endingsMax)
+  /** What is being asked, by lane: however many wait here, the holder has one that does. */
+  readonly #dues = new Map<string, Promise<boolean>>()
 
   constructor(options: RemoteOptions) {
     this.#options = options
@@ -75,6 +84,47 @@ export class RemoteShard implements ShardCalls {
 
   async drop(tenant: string, trigger: string, incarnation: string): Promise<number> {
     return (await this.#ask("drop", [tenant, trigger, incarnation], longAnswerMsMax)) as number
+  }
+
+  async lease(options: LeaseRequest): Promise<readonly Lease[]> {
+    const leases: Lease[] = []
+    // Ends: with what was asked for, or when the holder has no more.
+    for (let isMore = options.max > 0; isMore; ) {
+      const max = Math.min(options.max - leases.length, leasesAtOnce)
+      const given = (await this.#ask("lease", [{ ...options, max }])) as readonly Lease[]
+      leases.push(...given)
+      isMore = given.length === max && leases.length < options.max
+    }
+    return leases
+  }
+
+  async leased(lane: string, tokens: readonly number[]): Promise<readonly (LiveLease | undefined)[]> {
+    const found = (await this.#ask("leased", [lane, tokens])) as readonly (LiveLease | null)[]
+    return found.map((lease) => lease ?? undefined)
+  }
+
+  async extend(lease: Lease, leaseMs: number): Promise<void> {
+    await this.#endings.run(() => this.#ask("extend", [lease, leaseMs]))
+  }
+
+  async end(lease: Lease, ending: Ending): Promise<void> {
+    await this.#endings.run(() => this.#ask("end", [lease, ending]))
+  }
+
+  async due(lane: string, stop: AbortSignal): Promise<void> {
+    const stopped = new Promise<boolean>((resolve) => {
+      stop.addEventListener("abort", () => resolve(true), { once: true })
+    })
+    // Ends: with `stop`, or when it is due; each question has a limit of time.
+    for (let isOver = stop.aborted; !isOver; ) isOver = await Promise.race([this.#isDue(lane), stopped])
+  }
+
+  #isDue(lane: string): Promise<boolean> {
+    const known = this.#dues.get(lane)
+    if (known !== undefined) return known
+    const asked = this.#ask("due", [lane], dueMsMax + answerMsMax).finally(() => this.#dues.delete(lane))
+    this.#dues.set(lane, asked as Promise<boolean>)
+    return asked as Promise<boolean>
   }
 
   async move(of: TriggerName, destination: string): Promise<number> {

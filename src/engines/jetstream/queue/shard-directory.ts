@@ -164,6 +164,7 @@ export class ShardDirectory {
       leaving: (number) => {
         const held = this.#held.get(number)
         if (held) held.leasing = false
+        held?.shard.leave()
       },
       left: (number, shard) => {
         listeners.remove(shard)

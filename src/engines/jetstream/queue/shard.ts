@@ -1,6 +1,7 @@
 import type { Clock } from "../../../core/clock.ts"
 import type { Cursor } from "../../../core/cursor.ts"
 import type { DeadLetterQuery } from "../../../core/dead-letters.ts"
+import type { Ending, Lease, LeaseRequest, LeasingAnywhere, LiveLease } from "../../../core/deliveries.ts"
 import { type DeadLetter, type Delivery, laneOf, type TriggerName } from "../../../core/delivery.ts"
 import { AssignmentLostError, ClosedError, UnavailableError } from "../../../core/errors.ts"
 import type { LaneStatus } from "../../../core/lane-status.ts"
@@ -16,7 +17,7 @@ import { findRecent, putRecent, recentKey } from "./recent.ts"
 import type { Takeover } from "./takeover.ts"
 
 /** What anybody may ask of a shard, be it here or in another process. */
-export interface ShardCalls {
+export interface ShardCalls extends LeasingAnywhere {
   enqueue(call: EnqueueCall): Promise<void>
   position(reader: string): Promise<Cursor | undefined>
   claim(fence: Fence): Promise<void>
@@ -76,6 +77,7 @@ export class Shard implements ShardCalls {
   readonly #epochs = new Map<string, number>()
   readonly #lost: AbortController
   readonly #shardOf: ShardOptions["shardOf"]
+  #leaving = false
 
   private constructor(options: ShardOptions, store: JournalStore, queue: StoredQueue, lost: AbortController) {
     this.number = options.number
@@ -100,7 +102,7 @@ export class Shard implements ShardCalls {
     }
   }
 
-  /** Its leases and lanes are only to be had here. */
+  /** Its lanes are only to be had here. */
   get queue(): StoredQueue {
     return this.#queue
   }
@@ -108,6 +110,11 @@ export class Shard implements ShardCalls {
   /** Aborts when somebody else writes to the journal, or when nobody can. */
   get lost(): AbortSignal {
     return this.#lost.signal
+  }
+
+  /** Gives no more leases to workers: it is about to go to another process. */
+  leave(): void {
+    this.#leaving = true
   }
 
   figures(): ShardFigures {
@@ -153,6 +160,29 @@ export class Shard implements ShardCalls {
 
   drop(tenant: string, trigger: string, incarnation: string): Promise<number> {
     return this.#do(() => this.#queue.drop(tenant, trigger, incarnation))
+  }
+
+  lease(options: LeaseRequest): Promise<readonly Lease[]> {
+    return this.#do(async () => {
+      if (this.#leaving) throw new ClosedError()
+      return this.#queue.lease(options)
+    })
+  }
+
+  leased(lane: string, tokens: readonly number[]): Promise<readonly (LiveLease | undefined)[]> {
+    return this.#do(() => this.#queue.anywhere.leased(lane, tokens))
+  }
+
+  extend(lease: Lease, leaseMs: number): Promise<void> {
+    return this.#do(() => this.#queue.extend(lease, leaseMs))
+  }
+
+  end(lease: Lease, ending: Ending): Promise<void> {
+    return this.#do(() => this.#queue.end(lease, ending))
+  }
+
+  due(lane: string, stop: AbortSignal): Promise<void> {
+    return this.#do(() => this.#queue.anywhere.due(lane, AbortSignal.any([stop, this.lost])))
   }
 
   move(of: TriggerName, destination: string): Promise<number> {

@@ -2,6 +2,7 @@ import type { Cursor } from "../../../core/cursor.ts"
 import { type Delivery, deliveryId } from "../../../core/delivery.ts"
 import {
   AssignmentLostError,
+  LeaseLostError,
   OverloadError,
   StorageError,
   StorageFullError,
@@ -42,6 +43,7 @@ export interface PackedError {
   readonly name: string
   readonly message: string
   readonly share?: string
+  readonly delivery?: string
   readonly retryAfterMs?: number
 }
 
@@ -53,15 +55,18 @@ export function packError(error: unknown): PackedError {
   const { message } = error
   const name = error instanceof UnavailableError ? "UnavailableError" : error.name
   if (error instanceof AssignmentLostError) return { name: assignmentLost, message, share: error.assignment }
+  if (error instanceof LeaseLostError) return { name, message, delivery: error.delivery }
   if (error instanceof OverloadError) return { name, message, retryAfterMs: error.retryAfterMs }
   return { name, message }
 }
 
 /** The inverse of {@link packError}. */
-export function unpackError({ name, message, share, retryAfterMs }: PackedError): Error {
+export function unpackError({ name, message, share, delivery, retryAfterMs }: PackedError): Error {
   switch (name) {
     case assignmentLost:
       return new AssignmentLostError(share ?? "")
+    case "LeaseLostError":
+      return new LeaseLostError(delivery ?? "")
     case "OverloadError":
       return new OverloadError(retryAfterMs ?? 1_000, message)
     case "StorageFullError":

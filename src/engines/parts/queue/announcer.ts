@@ -4,6 +4,7 @@
  */
 export class Announcer {
   readonly #listeners = new Set<Listener>()
+  readonly #waiting = new Map<string, Set<() => void>>()
   #closed = false
 
   tell(lane: string): void {
@@ -11,6 +12,24 @@ export class Announcer {
       listener.lanes.add(lane)
       listener.wake()
     }
+    for (const resolve of this.#waiting.get(lane) ?? []) resolve()
+  }
+
+  /** Resolves when this lane is told, when `stop` aborts, or with `close`. */
+  next(lane: string, stop: AbortSignal): Promise<void> {
+    if (stop.aborted || this.#closed) return Promise.resolve()
+    const waiting = this.#waiting.get(lane) ?? new Set()
+    this.#waiting.set(lane, waiting)
+    return new Promise((resolve) => {
+      const done = () => {
+        stop.removeEventListener("abort", done)
+        waiting.delete(done)
+        if (waiting.size === 0 && this.#waiting.get(lane) === waiting) this.#waiting.delete(lane)
+        resolve()
+      }
+      waiting.add(done)
+      stop.addEventListener("abort", done)
+    })
   }
 
   /** Yields the lanes of `first`, then each that is told; ends when `stop` aborts, or with `close`. */
@@ -40,6 +59,7 @@ export class Announcer {
   close(): void {
     this.#closed = true
     for (const listener of this.#listeners) listener.wake()
+    for (const waiting of this.#waiting.values()) for (const resolve of waiting) resolve()
   }
 }
 

@@ -23,6 +23,7 @@ export class Row implements RowState {
   state: "ready" | "leased" | "leaving" | "gone" = "ready"
   token = 0
   leaseMs = 0
+  leasedAt = 0
   deadline = 0
 
   constructor(delivery: Delivery, lane: Lane, state: RowState, parked: boolean) {

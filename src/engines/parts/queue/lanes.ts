@@ -187,6 +187,11 @@ export class Lanes {
     return this.#announcer.listen(due, stop)
   }
 
+  /** Resolves once the lane's due work is news, or when `stop` aborts, or with `close`. */
+  due(name: string, stop: AbortSignal): Promise<void> {
+    return this.#lanes.get(name)?.told ? Promise.resolve() : this.#announcer.next(name, stop)
+  }
+
   close(): void {
     this.#announcer.close()
   }

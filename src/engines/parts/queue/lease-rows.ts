@@ -1,6 +1,6 @@
 import type { Clock } from "../../../core/clock.ts"
-import type { Lease } from "../../../core/deliveries.ts"
-import type { Lane } from "./lane.ts"
+import type { Lease, LiveLease } from "../../../core/deliveries.ts"
+import type { Lane, Row } from "./lane.ts"
 import type { Lanes } from "./lanes.ts"
 import type { Leases } from "./leases.ts"
 import type { Order } from "./order.ts"
@@ -50,8 +50,24 @@ function leaseSome({ lanes, order, leases, clock }: LeasePlace, lane: Lane, want
       continue
     }
     leases.begin(row, now, leaseMs)
-    const { delivery, attempts, forgiven: attemptsForgiven, firstDueAt, token } = row
-    given.push({ delivery, attempt: attempts + 1, attemptsForgiven, firstDueAt, token })
+    given.push(leaseOf(row))
   }
   return false
+}
+
+function leaseOf({ delivery, attempts, forgiven: attemptsForgiven, firstDueAt, token }: Row): Lease {
+  return { delivery, attempt: attempts + 1, attemptsForgiven, firstDueAt, token }
+}
+
+/** See LeasingAnywhere.leased. */
+export function liveLeases(
+  { leases, clock }: Pick<LeasePlace, "leases" | "clock">,
+  lane: string,
+  tokens: readonly number[],
+): readonly (LiveLease | undefined)[] {
+  const now = clock.steady()
+  return tokens.map((token) => {
+    const row = leases.find(token)
+    return row?.lane.name === lane ? { ...leaseOf(row), heldMs: Math.max(0, now - row.leasedAt) } : undefined
+  })
 }

@@ -31,6 +31,7 @@ export class Leases {
   begin(row: Row, now: number, leaseMs: number): void {
     row.state = "leased"
     row.token = ++this.#lastToken
+    row.leasedAt = now
     this.#byToken.set(row.token, row)
     this.#time(row, now, leaseMs)
   }
