@@ -62,7 +62,7 @@ export class Handshake {
 
   #refused(): Failed {
     const waitMs = this.#againAt - this.#options.clock.steady()
-    return heldBack(this.#why || "the handshake was cut off", Math.max(0, waitMs))
+    return heldBack(this.#why || "the handshake was cut off", Math.max(0, Math.ceil(waitMs)))
   }
 
   async #ask(): Promise<void> {
