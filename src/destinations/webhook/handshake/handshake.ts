@@ -76,7 +76,10 @@ export class Handshake {
       consents.add(this.#key, consent)
       return
     }
-    this.#why = `the receiver does not agree to be sent to (asked as ${origin}): ${consent}`
+    this.#why =
+      "detail" in answer
+        ? `nobody says whether the receiver agrees to be sent to: ${consent}`
+        : `the receiver does not agree to be sent to (asked as ${origin}): ${consent}`
     this.#againAt = clock.steady() + Math.min(againMaxMs, againMinMs * 2 ** this.#refusals++)
   }
 }
