@@ -19,6 +19,7 @@ import { Refusal } from "./ingest/refusal.ts"
 import { openTopics } from "./ingest/topics.ts"
 import { type Loop, Loops } from "./loops.ts"
 import { startRetention } from "./retention/retention.ts"
+import { startReplays } from "./route/replay/replays.ts"
 import type { Router, RouterObserver } from "./route/router.ts"
 import { startRouting } from "./route/routing.ts"
 import { Overloads, tellConditions } from "./telling.ts"
@@ -146,6 +147,7 @@ function startRoutes({ engine, clock, log, topics, retentionEveryMs: everyMs, ob
     "router",
     startRouting({ engine, clock, log, ...(observe?.route && { observe: observe.route }) }),
   )
+  loops.add("replays", startReplays({ engine, clock, log }))
   loops.add("retention", startRetention({ engine, clock, log, topics, ...(everyMs !== undefined && { everyMs }) }))
   return router
 }

@@ -28,6 +28,7 @@ import { journeyRoutes } from "./events/journey.ts"
 import { exportsMax } from "./export.ts"
 import { natsCredentialsRoutes } from "./nats-credentials.ts"
 import { Places } from "./places.ts"
+import { replayRoutes } from "./replays/replays.ts"
 import { bodyBytesMax, letBodiesCome, parseJson, refuseIdempotencyKeys, refuseUnasked } from "./requests.ts"
 import { resourceRoutes } from "./resource-routes.ts"
 import { Resources } from "./resource-views.ts"
@@ -121,7 +122,8 @@ function registerRoutes(app: App, context: ApiContext): void {
   triggerRoutes(app, context, triggers)
   explainRoutes(app, context, triggers.store)
   matchRoutes(app, context)
-  dryRunRoutes(app, context, triggers.store)
+  const answerDryRun = dryRunRoutes(app, context, triggers.store)
+  replayRoutes(app, context, triggers.store, answerDryRun)
   filterRoutes(app)
   resourceRoutes(app, context, destinations)
   destinationRoutes(app, context, destinations.store)

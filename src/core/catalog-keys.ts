@@ -33,6 +33,7 @@ export const deletedTopicKeys = keysOf("deleted-topic")
 /** Topics and destinations that somebody is about to delete. */
 export const topicDeletionKeys = keysOf("topic-deletion")
 export const destinationDeletionKeys = keysOf("destination-deletion")
+export const replayKeys = keysOf("replay")
 /** What the router keeps of a trigger. */
 export const routingKeys = keysOf("routing")
 /** How a trigger was. */

@@ -18,6 +18,8 @@ export interface Delivery {
    * order of their events. At most {@link orderKeyMax} characters of the printable ASCII ones, no spaces. Absent: in no order.
    */
   readonly orderKey?: string
+  /** The id of the replay that it was made by; absent: it was made when its event came. */
+  readonly replay?: string
 }
 
 /** Characters of an order key at most. */
@@ -34,15 +36,42 @@ export function deliveryId(cursor: Cursor, trigger: string, incarnation: string)
   return incarnation === "" ? `${cursor}.${trigger}` : `${cursor}.${trigger}.${incarnation}`
 }
 
-/** The lane of a destination: lanes never wait for each other. */
-export function laneOf(delivery: { readonly tenant: string; readonly destination: string }): string {
-  return `${delivery.tenant}/${delivery.destination}`
+/** The id of the delivery of the event at `cursor` that a replay makes for this trigger: it is no delivery that was made before. */
+export function replayedId(cursor: Cursor, { trigger, incarnation }: TriggerName, replay: string): string {
+  return `${deliveryId(cursor, trigger, incarnation)}.${replay}`
 }
 
-/** The inverse of {@link laneOf}. */
+/** No name of a resource holds it. */
+const replayMark = "~replay"
+
+/** The lane of a destination, or of what is replayed to it: lanes never wait for each other. */
+export function laneOf(delivery: Pick<Delivery, "tenant" | "destination" | "replay">): string {
+  const { tenant, destination, replay } = delivery
+  return replay === undefined ? `${tenant}/${destination}` : `${tenant}/${destination}${replayMark}`
+}
+
+/** The lanes of a destination. */
+export function lanesOf(of: { readonly tenant: string; readonly destination: string }): readonly string[] {
+  return [laneOf(of), laneOf({ ...of, replay: "" })]
+}
+
+/** Whose lane it is. */
 export function partsOfLane(lane: string): { readonly tenant: string; readonly destination: string } {
   const slash = lane.indexOf("/")
-  return { tenant: lane.slice(0, slash), destination: lane.slice(slash + 1) }
+  return {
+    tenant: lane.slice(0, slash),
+    destination: lane.slice(slash + 1, isReplayLane(lane) ? -replayMark.length : undefined),
+  }
+}
+
+/** The path of its destination: `<tenant>/<id>`. */
+export function pathOfLane(lane: string): string {
+  return isReplayLane(lane) ? lane.slice(0, -replayMark.length) : lane
+}
+
+/** Whether a lane is of what is replayed. */
+export function isReplayLane(lane: string): boolean {
+  return lane.endsWith(replayMark)
 }
 
 /** What a destination answered. Expected failures are values; a throw is a bug. */

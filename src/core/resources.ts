@@ -87,6 +87,40 @@ export interface Trigger extends Resource {
   readonly paused?: Pause
 }
 
+/** Events of the past that a trigger is to deliver once more. It has its trigger's filters, and its own. */
+export interface Replay extends Resource {
+  readonly trigger: string
+  /** Which trigger of that id. */
+  readonly incarnation: string
+  readonly topic: string
+  readonly filters: readonly Filter[]
+  /** Where they are to go. */
+  readonly destination: string
+  /** Events after `from`, up to `until`. */
+  readonly from: Cursor
+  readonly until: Cursor
+  /** Deliveries made per second at most; absent: as many as its destination takes. */
+  readonly ratePerSecond?: number
+  readonly state: ReplayState
+  /** Why it came to its end, where that was not reached. */
+  readonly reason?: string
+  readonly progress: ReplayProgress
+}
+
+export const replayStates = ["counting", "running", "paused", "done", "cancelled"] as const
+export type ReplayState = (typeof replayStates)[number]
+
+/** How far a replay is, as it was noted last. */
+export interface ReplayProgress {
+  /** Events that it has; absent: they have not been counted yet. */
+  readonly total?: number
+  /** Deliveries that it has made. */
+  readonly done: number
+  /** Deliveries made per second, of late. */
+  readonly perSecond?: number
+  readonly notedAt: number
+}
+
 /** Events of one key are delivered one after the other, in the order in which they were stored. */
 export interface Ordering {
   /** What the key is: an attribute (`partitionkey`), or a member of the data (`data.customer.id`). */

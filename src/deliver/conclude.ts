@@ -1,6 +1,7 @@
 import type { Address } from "../core/address.ts"
 import type { Lease } from "../core/deliveries.ts"
-import type { Attempt, DeadLetter, DeadReason, Outcome } from "../core/delivery.ts"
+import type { Attempt, DeadLetter, DeadReason, Delivery, Outcome } from "../core/delivery.ts"
+import { Event } from "../core/event.ts"
 import type { StoredEvent } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
 import { decide } from "./decide.ts"
@@ -47,6 +48,10 @@ export async function prepare(job: Job, hub: Hub): Promise<Prepared> {
       telling.unsent(delivery, "its trigger was deleted")
       return over(() => gate.end(lease, { kind: "done" }))
     }
+    if (delivery.replay !== undefined && (await isCancelled(delivery, hub))) {
+      telling.unsent(delivery, `the replay ${delivery.replay} was cancelled`)
+      return over(() => gate.end(lease, { kind: "done" }))
+    }
     if (trigger.paused || isLeftBehind(trigger, delivery) || directory.keepsBack(delivery)) {
       const sends = `sends to ${trigger.destination} by now, and takes it along`
       telling.unsent(delivery, `its trigger ${isLeftBehind(trigger, delivery) ? sends : "is paused"}`)
@@ -55,7 +60,7 @@ export async function prepare(job: Job, hub: Hub): Promise<Prepared> {
     const event = await eventOf(delivery, trigger, engine)
     const stored = event.kind === "there" ? event.stored : undefined
     const end = event.kind === "there" ? expired(event.stored, hub.clock.now()) : event
-    if (stored !== undefined && end === undefined) return { kind: "ready", stored }
+    if (stored !== undefined && end === undefined) return { kind: "ready", stored: marked(stored, delivery) }
     const { reason, detail } = end!
     if (reason === "damaged") telling.damaged(delivery, detail)
     const outcome: Outcome = { kind: "failed", detail, permanent: true }
@@ -76,6 +81,19 @@ function expired(
   const at = expiryOf(event)
   if (at === undefined || at > now) return undefined
   return { reason: "expired", detail: `the event expired at ${new Date(at).toISOString()}, by its expirytime` }
+}
+
+/** The event as it is sent: one that is replayed says so. */
+function marked(stored: StoredEvent, { replay }: Delivery): StoredEvent {
+  if (replay === undefined) return stored
+  const { attributes, data, dataKind } = stored.event
+  return { ...stored, event: Event.of({ ...attributes, redcarreplay: replay }, data, dataKind) }
+}
+
+/** A replay that is not there any more was cancelled, too. */
+async function isCancelled(delivery: Delivery, { directory }: Hub): Promise<boolean> {
+  const replay = await directory.replay(delivery)
+  return replay === undefined || replay.state === "cancelled"
 }
 
 function over(end: () => Promise<unknown>): Prepared {

@@ -1,9 +1,9 @@
 import type { Catalog, Change } from "../core/catalog.ts"
-import { destinationKeys, triggerKeys } from "../core/catalog-keys.ts"
+import { destinationKeys, replayKeys, triggerKeys } from "../core/catalog-keys.ts"
 import type { Clock } from "../core/clock.ts"
 import { changeAgainst } from "../core/conflicts.ts"
-import type { Delivery, TriggerName } from "../core/delivery.ts"
-import type { Destination, Trigger } from "../core/resources.ts"
+import { type Delivery, lanesOf, partsOfLane, pathOfLane, type TriggerName } from "../core/delivery.ts"
+import type { Destination, Replay, Trigger } from "../core/resources.ts"
 import { isLeftBehind } from "./left-behind.ts"
 
 export interface DirectoryListener {
@@ -63,10 +63,16 @@ export class Directory {
 
   /** As {@link Directory.trigger}; a destination's lane has its tenant and id. */
   destination(lane: string): Destination | Promise<Destination | undefined> {
-    const known = this.#destinations.get(lane)
+    const path = pathOfLane(lane)
+    const known = this.#destinations.get(path)
     return (
-      known ?? this.#catalog.get<Destination>(destinationKeys.at(lane), { newest: true }).then((item) => item?.value)
+      known ?? this.#catalog.get<Destination>(destinationKeys.at(path), { newest: true }).then((item) => item?.value)
     )
+  }
+
+  /** The replay that a delivery is of, as it is now. Throws UnavailableError. */
+  async replay({ tenant, replay = "" }: Delivery): Promise<Replay | undefined> {
+    return (await this.#catalog.get<Replay>(replayKeys.of({ tenant, id: replay })))?.value
   }
 
   /** Whether the trigger is known to be paused, or is being paused from here. */
@@ -167,10 +173,10 @@ export class Directory {
   }
 
   #destinationChanged(key: string, destination: Destination | undefined): void {
-    const lane = destinationKeys.pathIn(key)
-    if (destination) this.#destinations.set(lane, destination)
-    else this.#destinations.delete(lane)
-    this.#listener.destination(lane, destination)
+    const path = destinationKeys.pathIn(key)
+    if (destination) this.#destinations.set(path, destination)
+    else this.#destinations.delete(path)
+    for (const lane of lanesOf(partsOfLane(path))) this.#listener.destination(lane, destination)
   }
 }
 

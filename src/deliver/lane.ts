@@ -1,5 +1,5 @@
 import type { Lease } from "../core/deliveries.ts"
-import { type Failed, partsOfLane } from "../core/delivery.ts"
+import { type Failed, isReplayLane, partsOfLane, pathOfLane } from "../core/delivery.ts"
 import { LeaseLostError } from "../core/errors.ts"
 import type { LaneWork } from "../core/figures.ts"
 import type { LaneReport } from "../core/lane-status.ts"
@@ -9,7 +9,7 @@ import { bury, conclude, hold, prepare } from "./conclude.ts"
 import { Faring } from "./faring.ts"
 import type { Hub } from "./hub.ts"
 import type { Job, ReadyJob } from "./job.ts"
-import { Rate } from "./rate.ts"
+import type { Rate, SpareRate } from "./rate.ts"
 import { ofAnother, SenderSlot, type Sent } from "./sender-slot.ts"
 
 /** For a destination that is not there: its deliveries are held, moved or given up, some at a time. */
@@ -34,7 +34,7 @@ export class Lane {
   #destination: Destination | undefined
   readonly #sender: SenderSlot
   #faring: Faring
-  #rate: Rate | undefined
+  #rate: Rate | SpareRate | undefined
   #breaker: Breaker = closedBreaker
   /** As all its times, of the clock's steady ones. */
   #restUntil = Number.NEGATIVE_INFINITY
@@ -147,12 +147,14 @@ export class Lane {
   #setRate(): void {
     const { ratePerSecond } = this.#sender
     if (ratePerSecond !== this.#rate?.perSecond) {
-      this.#rate = ratePerSecond === undefined ? undefined : new Rate(ratePerSecond, this.#hub.clock.steady())
+      this.#rate = this.#hub.rates.of(pathOfLane(this.name), ratePerSecond, isReplayLane(this.name))
     }
   }
 
+  /** What is replayed has a quarter of what the destination takes at once, beside what is new. */
   get #concurrency(): number {
-    return this.#destination?.concurrency ?? concurrencyWithout
+    const whole = this.#destination?.concurrency ?? concurrencyWithout
+    return isReplayLane(this.name) ? Math.max(1, whole >> 2) : whole
   }
 
   #go(): void {

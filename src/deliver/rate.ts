@@ -1,3 +1,5 @@
+import type { Clock } from "../core/clock.ts"
+
 /**
  * A token bucket: at most `perSecond` a second, started no more than a tenth of a second's worth (at least one) at once.
  * Time is passed in; a clock that goes back gives nothing.
@@ -13,6 +15,11 @@ export class Rate {
     this.#capacity = Math.max(1, perSecond / 10)
     this.#tokens = this.#capacity
     this.#at = now
+  }
+
+  /** Tokens that it can hold. */
+  get capacity(): number {
+    return this.#capacity
   }
 
   /** Whole tokens there are now. */
@@ -33,6 +40,63 @@ export class Rate {
   waitMs(now: number): number {
     if (this.available(now) >= 1) return 0
     return Math.ceil(((1 - this.#tokens) * 1_000) / this.perSecond)
+  }
+}
+
+/** What a rate has left beside those that come first: its tokens beyond half of those that it can hold. */
+export class SpareRate {
+  readonly #rate: Rate
+
+  constructor(rate: Rate) {
+    this.#rate = rate
+  }
+
+  get perSecond(): number {
+    return this.#rate.perSecond
+  }
+
+  available(now: number): number {
+    return Math.max(0, this.#rate.available(now) - this.#kept)
+  }
+
+  take(count: number): void {
+    this.#rate.take(count)
+  }
+
+  waitMs(now: number): number {
+    if (this.available(now) >= 1) return 0
+    return Math.ceil((1_000 * (this.#kept + 1 - this.#rate.available(now))) / this.#rate.perSecond)
+  }
+
+  get #kept(): number {
+    return Math.floor(this.#rate.capacity / 2)
+  }
+}
+
+/** The rates of destinations, by their paths: what all lanes of one destination share. */
+export class Rates {
+  readonly #clock: Pick<Clock, "steady">
+  readonly #rates = new Map<string, Rate>()
+
+  constructor(clock: Pick<Clock, "steady">) {
+    this.#clock = clock
+  }
+
+  /** Undefined: it has none. `spare`: others come first. */
+  of(path: string, perSecond: number | undefined, spare: boolean): Rate | SpareRate | undefined {
+    if (perSecond === undefined) {
+      this.#rates.delete(path)
+      return undefined
+    }
+    const known = this.#rates.get(path)
+    const rate = known?.perSecond === perSecond ? known : new Rate(perSecond, this.#clock.steady())
+    this.#rates.set(path, rate)
+    return spare ? new SpareRate(rate) : rate
+  }
+
+  /** Nobody sends there any more. */
+  forget(path: string): void {
+    this.#rates.delete(path)
   }
 }
 

@@ -140,6 +140,7 @@ function attemptEvent(
     delivery: delivery.id,
     trigger: delivery.trigger,
     ...(delivery.incarnation !== "" && { incarnation: delivery.incarnation }),
+    ...(delivery.replay !== undefined && { replay: delivery.replay }),
     destination: delivery.destination,
     topic: stored.address.topic,
     cursor: delivery.cursor,

@@ -15,6 +15,7 @@ import { Backlog } from "./backlog.ts"
 import { Directory, type DirectoryListener } from "./directory.ts"
 import { type DeliveryLimits, type DeliveryObserver, deliveryLimits, Gate, type Hub } from "./hub.ts"
 import { Lane } from "./lane.ts"
+import { Rates } from "./rate.ts"
 import { Records } from "./records.ts"
 import { RestingLanes } from "./resting.ts"
 import { Slots } from "./slots.ts"
@@ -93,6 +94,7 @@ class Worker {
       observe,
       limits,
       slots: new Slots(limits.inFlightMax),
+      rates: new Rates(clock),
       directory,
       backlog: new Backlog(engine.queue, directory),
       records: new Records({ log: engine.log, clock, logger: log, lost: () => observe.recordLost?.() }),

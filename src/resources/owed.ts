@@ -1,6 +1,6 @@
 import { triggerKeys } from "../core/catalog-keys.ts"
 import { scanFor } from "../core/catalog-scan.ts"
-import { laneOf } from "../core/delivery.ts"
+import { lanesOf } from "../core/delivery.ts"
 import type { Destination, Trigger } from "../core/resources.ts"
 import { tellPaused } from "../deliver/telling.ts"
 import type { ResourceContext } from "./context.ts"
@@ -37,7 +37,8 @@ export async function owedTo(context: ResourceContext, { tenant, id }: Destinati
   const { queue } = context.engine
   const prefix = triggerKeys.ofTenant(tenant)
   const triggers = await scanFor<Trigger>(context, prefix, ({ destination }) => destination === id)
-  const open = await queue.depth(laneOf({ tenant, destination: id }))
+  const depths = await Promise.all(lanesOf({ tenant, destination: id }).map((lane) => queue.depth(lane)))
+  const open = depths.reduce((sum, depth) => sum + depth, 0)
   const of = new Set<string>()
   let [seen, after] = [0, undefined as string | undefined]
   while (seen < Math.min(open, lookedThrough)) {

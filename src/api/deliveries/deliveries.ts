@@ -70,6 +70,9 @@ export const DeliverySchema = component(
     destination: Type.String({
       description: "Where it is to go, or where it went last; a trigger's own may be another one by now.",
     }),
+    replay: Type.Optional(
+      Type.String({ description: "The replay that made it; absent of one that was made when its event came." }),
+    ),
     state: choice(["due", "leased", "parked", "held", "waiting", "done", "dead", "discarded", "dropped"], {
       description:
         "due: waits for its turn; leased: being sent; parked: waits for its retry; held: its trigger is paused; " +
@@ -92,6 +95,7 @@ interface AttemptData extends Attempt {
   readonly delivery: string
   readonly trigger: string
   readonly incarnation?: string
+  readonly replay?: string
   readonly destination: string
   /** Also held, and lost: the attempt came to its end when somebody else had the delivery. */
   readonly verdict?: { readonly kind: Verdict["kind"] | "held" | "lost" }
@@ -102,6 +106,7 @@ export interface Fired {
   readonly trigger: string
   readonly incarnation: string
   readonly destination: string
+  readonly replay?: string | undefined
 }
 
 interface Tried extends Fired {
@@ -147,8 +152,9 @@ export async function deliveriesFor(
   for (const [id, { delivery }] of open) candidates.set(id, delivery)
   const shown: ShownDelivery[] = []
   const fingerprint = fingerprintOf(stored)
-  const all = Array.from(candidates, ([id, { trigger, incarnation, destination }]): Delivery => {
-    return { id, tenant, trigger, incarnation, destination, cursor, fingerprint }
+  const all = Array.from(candidates, ([id, { trigger, incarnation, destination, replay }]): Delivery => {
+    const delivery = { id, tenant, trigger, incarnation, destination, cursor, fingerprint }
+    return replay === undefined ? delivery : { ...delivery, replay }
   })
   for (let i = 0; i < all.length; i += atOnce) {
     const some = all.slice(i, i + atOnce).map((delivery) =>
@@ -183,8 +189,9 @@ export async function attemptsOf(
     for (const { event } of events) {
       const data = attemptData(event)
       if (data === undefined || ++count > attemptsMax) continue
-      const { delivery, trigger, incarnation = "", destination } = data
-      const before = tried.get(delivery) ?? { trigger, incarnation, destination, attempts: [], verdict: undefined }
+      const { delivery, trigger, incarnation = "", destination, replay } = data
+      const fired = { trigger, incarnation, destination, replay }
+      const before = tried.get(delivery) ?? { ...fired, attempts: [], verdict: undefined }
       const { response, ...outcome } = data.outcome
       const bytes = response === undefined ? 0 : (event.data?.length ?? 0)
       responses += bytes
@@ -238,6 +245,7 @@ async function showDelivery(context: ApiContext, delivery: Delivery, told: Told)
     trigger: delivery.trigger,
     // A trigger's destination can change: what counts is where the delivery is, or was last.
     destination: (open?.delivery ?? dead ?? tried ?? discard ?? delivery).destination,
+    ...(delivery.replay !== undefined && { replay: delivery.replay }),
     state,
     attempts: tried?.attempts ?? [],
     ...(open !== undefined && { dueAt: new Date(open.dueAt).toISOString() }),

@@ -1,21 +1,20 @@
 import type { FastifyReply } from "fastify"
 import Type, { type Static } from "typebox"
-import { type Address, parseTopic } from "../../core/address.ts"
+import type { Address } from "../../core/address.ts"
 import type { Cursor } from "../../core/cursor.ts"
-import type { From, StoredEvent } from "../../core/log.ts"
+import type { StoredEvent } from "../../core/log.ts"
 import { createPace } from "../../core/pace.ts"
 import type { Trigger } from "../../core/resources.ts"
-import { isTimestamp } from "../../formats/attributes.ts"
 import type { Faults } from "../../resources/faults.ts"
 import { component, strict, Timestamp } from "../../resources/schemas.ts"
 import type { ResourceStore } from "../../resources/store.ts"
 import type { ApiContext } from "../context.ts"
 import { ProblemError } from "../errors.ts"
-import { parseFrom } from "../events/event-query.ts"
 import { readBody } from "../fields.ts"
 import { answerLines, linesType } from "../lines.ts"
 import { idParams } from "../resource-routes.ts"
 import { type App, documented, pathPart, tenantOf } from "../routes.ts"
+import { addressOf, type Range, rangeFields, readRange } from "./range.ts"
 import { readUnsaved, unsavedFields } from "./unsaved-trigger.ts"
 import { createJudge, type Judge } from "./verdict.ts"
 
@@ -30,19 +29,8 @@ const runsMax = 4
 const batchMax = 256
 const progressMs = 250
 
-const rangeFields = {
-  from: Type.Optional(
-    Type.String({
-      default: "oldest",
-      description: "`oldest`, a cursor (events after it), or an RFC 3339 time (events since).",
-    }),
-  ),
-  until: Type.Optional(
-    Type.String({
-      default: "newest",
-      description: "`newest` (the present end), a cursor (its event is the last), or an RFC 3339 time.",
-    }),
-  ),
+const dryRunFields = {
+  ...rangeFields,
   eventsMax: Type.Optional(
     Type.Integer({ minimum: 1, maximum: eventsMax, default: eventsDefault, description: "Events read at most." }),
   ),
@@ -51,12 +39,12 @@ const rangeFields = {
   ),
 }
 
-const DryRunInput = component("DryRunInput", strict(rangeFields, { examples: [{ from: "2026-01-31T00:00:00Z" }] }))
+const DryRunInput = component("DryRunInput", strict(dryRunFields, { examples: [{ from: "2026-01-31T00:00:00Z" }] }))
 
 const DryRunUnsavedInput = component(
   "DryRunUnsavedInput",
   strict(
-    { ...unsavedFields, ...rangeFields, topic: unsavedFields.topic },
+    { ...unsavedFields, ...dryRunFields, topic: unsavedFields.topic },
     { examples: [{ topic: "orders", filters: [{ exact: { type: "order.paid" } }], from: "oldest" }] },
   ),
 )
@@ -102,13 +90,16 @@ const DryRunFailed = component(
   Type.Object({ kind: Type.Literal("failed"), detail: Type.String() }, { description: "It broke off." }),
 )
 
+/** Answers a dry run, whoever was asked for it. */
+export type AnswerDryRun = (reply: FastifyReply, asked: DryRun) => Promise<void>
+
 /** What a trigger would have made of stored events. */
-export function dryRunRoutes(app: App, context: ApiContext, store: ResourceStore<Trigger>): void {
+export function dryRunRoutes(app: App, context: ApiContext, store: ResourceStore<Trigger>): AnswerDryRun {
   const runs = { now: 0 }
   app.post("/v1/triggers/:id/dry-run", documented(docs.dryRun), async (request, reply) => {
     const { value: trigger } = await store.find(tenantOf(request), pathPart(request, "id"))
     const address = addressOf(trigger.tenant, trigger.topic)
-    const range = readBody(DryRunInput, request.body, (body, faults) => readRange(context, address, body, faults))
+    const range = readBody(DryRunInput, request.body, (body, faults) => readDryRun(context, address, body, faults))
     return run(context, reply, { judge: { filters: trigger.filters }, address, ...range }, runs)
   })
   app.post("/v1/triggers::dry-run", documented(docs.dryRunUnsaved), async (request, reply) => {
@@ -117,48 +108,30 @@ export function dryRunRoutes(app: App, context: ApiContext, store: ResourceStore
       if (topic === undefined && faults.clean("topic")) faults.add("topic", "is required")
       if (topic === undefined || !faults.clean("topic")) return undefined
       const address = addressOf(tenantOf(request), topic)
-      return { judge: { filters }, address, ...readRange(context, address, body, faults) }
+      return { judge: { filters }, address, ...readDryRun(context, address, body, faults) }
     })
     return run(context, reply, asked!, runs)
   })
+  return (reply, asked) => run(context, reply, asked, runs)
 }
 
 /** What is to be read, and by what it is judged. */
-interface DryRun extends Range {
+export interface DryRun extends Range {
   readonly judge: Judge
   readonly address: Address
-}
-
-interface Range {
-  readonly from: From
-  readonly until: Cursor | { readonly time: number } | undefined
   readonly eventsMax: number
   readonly sampleMax: number
 }
 
-function addressOf(tenant: string, topic: string): Address {
-  const parsed = parseTopic(topic)
-  if (typeof parsed === "string") throw new TypeError(parsed)
-  return { tenant, ...parsed }
+function readDryRun(
+  context: ApiContext,
+  address: Address,
+  body: Static<typeof DryRunInput>,
+  faults: Faults,
+): Range & Pick<DryRun, "eventsMax" | "sampleMax"> {
+  const range = readRange(context, address, body, faults)
+  return { ...range, eventsMax: body.eventsMax ?? eventsDefault, sampleMax: body.sampleMax ?? sampleDefault }
 }
-
-function readRange(context: ApiContext, address: Address, body: Static<typeof DryRunInput>, faults: Faults): Range {
-  const { log } = context.engine
-  const partition = log.partitionOf(address)
-  const from = parseFrom(context, partition, typeof body.from === "string" ? body.from : "oldest", faults)
-  if (from === "newest") faults.add("from", "newest leaves nothing to read; give oldest, a cursor or a time")
-  const until = typeof body.until === "string" ? readUntil(context, partition, body.until, faults) : undefined
-  return { from, until, eventsMax: body.eventsMax ?? eventsDefault, sampleMax: body.sampleMax ?? sampleDefault }
-}
-
-function readUntil(context: ApiContext, partition: number, text: string, faults: Faults): Range["until"] {
-  if (isTimestamp(text)) return { time: Date.parse(text) }
-  const place = parseFrom(context, partition, text, { add: () => faults.add("until", untilForm) })
-  if (place === "oldest") faults.add("until", "oldest leaves nothing to read; give newest, a cursor or a time")
-  return place === "oldest" || place === "newest" ? undefined : (place as Cursor)
-}
-
-const untilForm = "must be newest, a cursor of this topic, or an RFC 3339 time"
 
 /** Answers with lines of progress and, last, the result. */
 async function run(context: ApiContext, reply: FastifyReply, asked: DryRun, runs: { now: number }): Promise<void> {

@@ -6,7 +6,7 @@ import type { Clock } from "../../../core/clock.ts"
 import type { Cursor } from "../../../core/cursor.ts"
 import type { DeadLetterQuery } from "../../../core/dead-letters.ts"
 import type { Ending, Lease, LeaseRequest, LeasingAnywhere } from "../../../core/deliveries.ts"
-import { type DeadLetter, type Delivery, laneOf, type TriggerName } from "../../../core/delivery.ts"
+import { type DeadLetter, type Delivery, laneOf, lanesOf, type TriggerName } from "../../../core/delivery.ts"
 import { ClosedError, LeaseLostError, OverloadError, StorageError } from "../../../core/errors.ts"
 import type { Figures, LaneBacklog } from "../../../core/figures.ts"
 import type { LaneReport, LaneStatus } from "../../../core/lane-status.ts"
@@ -179,7 +179,9 @@ class ShardedQueue implements JetStreamQueue {
     const { tenant, destination } = query
     if (destination === undefined) return inOrder(await this.#everywhere((shard) => shard.openDeliveries(query)), query)
     this.#check()
-    return this.#at(this.#numberOf(laneOf({ tenant, destination }))).openDeliveries(query)
+    const numbers = new Set(lanesOf({ tenant, destination }).map((lane) => this.#numberOf(lane)))
+    const pages = await all([...numbers].map((number) => this.#at(number).openDeliveries(query)))
+    return pages.length === 1 ? pages[0]! : inOrder(pages, query)
   }
 
   async depth(lane: string): Promise<number> {

@@ -9,7 +9,7 @@ import {
   UnavailableError,
 } from "../../../core/errors.ts"
 
-/** A delivery in a request; the id only where it does not follow from the rest, `null` where an order key comes after it. */
+/** A delivery in a request; the id only where it does not follow from the rest, `null` where more comes after it; so is the order key. */
 export type PackedDelivery = readonly [
   tenant: string,
   trigger: string,
@@ -18,24 +18,29 @@ export type PackedDelivery = readonly [
   cursor: string,
   fingerprint: number,
   id?: string | null,
-  orderKey?: string,
+  orderKey?: string | null,
+  replay?: string,
 ]
 
 export function pack(delivery: Delivery): PackedDelivery {
-  const { id, tenant, trigger, incarnation, destination, cursor, fingerprint, orderKey } = delivery
+  const { id, tenant, trigger, incarnation, destination, cursor, fingerprint, orderKey, replay } = delivery
   const packed = [tenant, trigger, incarnation, destination, cursor, fingerprint] as const
   const named = id === deliveryId(cursor, trigger, incarnation) ? undefined : id
+  if (replay !== undefined) return [...packed, named ?? null, orderKey ?? null, replay]
   if (orderKey !== undefined) return [...packed, named ?? null, orderKey]
   return named === undefined ? packed : [...packed, named]
 }
 
 /** The inverse of {@link pack}. */
 export function unpack(packed: PackedDelivery): Delivery {
-  const [tenant, trigger, incarnation, destination, text, fingerprint, named, orderKey] = packed
+  const [tenant, trigger, incarnation, destination, text, fingerprint, named, orderKey, replay] = packed
   const cursor = text as Cursor
   const id = named ?? deliveryId(cursor, trigger, incarnation)
-  const delivery = { id, tenant, trigger, incarnation, destination, cursor, fingerprint }
-  return orderKey === undefined ? delivery : { ...delivery, orderKey }
+  return {
+    ...{ id, tenant, trigger, incarnation, destination, cursor, fingerprint },
+    ...(typeof orderKey === "string" && { orderKey }),
+    ...(replay !== undefined && { replay }),
+  }
 }
 
 /** An error in an answer: errors are told apart by class, so the class goes along by its name. */

@@ -79,7 +79,10 @@ export class DeadRows {
 }
 
 function deliveryOf(letter: DeadLetter): Delivery {
-  const { id, tenant, trigger, incarnation, destination, cursor, fingerprint, orderKey } = letter
-  const delivery = { id, tenant, trigger, incarnation, destination, cursor, fingerprint }
-  return orderKey === undefined ? delivery : { ...delivery, orderKey }
+  const { id, tenant, trigger, incarnation, destination, cursor, fingerprint, orderKey, replay } = letter
+  return {
+    ...{ id, tenant, trigger, incarnation, destination, cursor, fingerprint },
+    ...(orderKey !== undefined && { orderKey }),
+    ...(replay !== undefined && { replay }),
+  }
 }

@@ -28,7 +28,7 @@ export async function moveOpen(
   const to = laneOf({ tenant: of.tenant, destination })
   let moved = 0
   await eachOpen(place.store, of, async (found, isParked) => {
-    const away = found.filter(({ lane }) => lane !== to)
+    const away = found.filter(({ lane, delivery }) => lane !== to && delivery.replay === undefined)
     const state = ({ lane, delivery }: Found) => place.lanes.find(lane)?.rows.get(delivery.id)?.state
     const free = away.filter((each) => !["leaving", "leased"].includes(state(each) ?? ""))
     const leaving = away.some((each) => state(each) === "leaving")

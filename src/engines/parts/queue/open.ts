@@ -1,4 +1,4 @@
-import { type Delivery, laneOf } from "../../../core/delivery.ts"
+import { type Delivery, laneOf, lanesOf } from "../../../core/delivery.ts"
 import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery, OpenState } from "../../../core/open-delivery.ts"
 import type { Entry, Store } from "../store.ts"
 import type { Row } from "./lane.ts"
@@ -63,7 +63,7 @@ const readRowsMax = 256
 /** See DeliveryQueue.openDeliveries: the lanes of the tenant, each in order of id, put together. */
 export async function listOpen(place: OpenPlace, query: OpenDeliveryQuery): Promise<OpenDeliveryPage> {
   const { tenant, destination, after, limit } = query
-  const names = destination === undefined ? lanesOf(place.lanes, tenant) : [laneOf({ tenant, destination })]
+  const names = destination === undefined ? allLanes(place.lanes, tenant) : lanesOf({ tenant, destination })
   const readMin = Math.max(1, Math.min(readRowsMax, Math.ceil(limit / names.length)))
   const pace = new Pace()
   const lanes: LaneRows[] = []
@@ -88,7 +88,7 @@ export async function listOpen(place: OpenPlace, query: OpenDeliveryQuery): Prom
   return { deliveries: found }
 }
 
-function lanesOf(lanes: Lanes, tenant: string): readonly string[] {
+function allLanes(lanes: Lanes, tenant: string): readonly string[] {
   return Array.from(lanes.all(), ({ name }) => name).filter((name) => name.startsWith(`${tenant}/`))
 }
 

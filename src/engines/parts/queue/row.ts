@@ -168,7 +168,8 @@ export function indexOf(delivery: Delivery, state: RowState): string | undefined
  *   1  nothing
  *   4  the event's fingerprint; not in rows without fingerprintFlag
  *   …  with orderFlag: the order key, its length in 1 byte before it
- *   …  with namedFlag: cursor, trigger and incarnation, which do not follow from the id, as a JSON list
+ *   …  with namedFlag: cursor, trigger and incarnation, which do not follow from the id, and of what is replayed its replay,
+ *      as a JSON list
  */
 const oldRowBytes = 26
 const rowBytes = 30
@@ -185,7 +186,8 @@ const decoder = new TextDecoder()
 export function encodeRow(delivery: Delivery, state: RowState): Uint8Array {
   const { cursor, trigger, incarnation } = delivery
   if (isDerived(delivery)) return encodeHead(delivery, state, incarnation === "" ? 0 : incarnationFlag)
-  const names = Buffer.from(JSON.stringify([cursor, trigger, incarnation]))
+  const said = [cursor, trigger, incarnation]
+  const names = Buffer.from(JSON.stringify(delivery.replay === undefined ? said : [...said, delivery.replay]))
   return Buffer.concat([encodeHead(delivery, state, namedFlag), names])
 }
 
@@ -223,7 +225,7 @@ export function decodeRow(lane: string, id: string, bytes: Uint8Array): { delive
     (flags & namedFlag) === 0
       ? namesIn(id, (flags & incarnationFlag) !== 0)
       : (JSON.parse(decoder.decode(row.subarray(hasFingerprint ? orderEnd : oldRowBytes))) as Names)
-  const [cursor, trigger, incarnation = ""] = names
+  const [cursor, trigger, incarnation = "", replay] = names
   return {
     delivery: {
       id,
@@ -234,6 +236,7 @@ export function decodeRow(lane: string, id: string, bytes: Uint8Array): { delive
       cursor: cursor as Cursor,
       fingerprint: hasFingerprint ? row.readUInt32LE(26) : 0,
       ...(orderEnd > rowBytes && { orderKey: row.toString("latin1", rowBytes + 1, orderEnd) }),
+      ...(replay !== undefined && { replay }),
     },
     state: {
       attempts: row.readUInt32LE(17),
@@ -246,7 +249,7 @@ export function decodeRow(lane: string, id: string, bytes: Uint8Array): { delive
   }
 }
 
-type Names = readonly [cursor: string, trigger: string, incarnation?: string]
+type Names = readonly [cursor: string, trigger: string, incarnation?: string, replay?: string]
 
 function namesIn(id: string, hasIncarnation: boolean): Names {
   const [start, end] = [id.indexOf("."), hasIncarnation ? id.lastIndexOf(".") : id.length]
