@@ -22,7 +22,8 @@ interface Figures {
   readonly matched: number
 }
 
-interface Result extends Figures {
+/** What a dry run came to. */
+export interface DryRunResult extends Figures {
   readonly kind: "result"
   readonly complete: boolean
   readonly next: string
@@ -41,7 +42,7 @@ interface Result extends Figures {
 
 type Line =
   | (Figures & { readonly kind: "progress"; readonly share: number; readonly storedAt?: string })
-  | Result
+  | DryRunResult
   | { readonly kind: "failed"; readonly detail: string }
 
 /** Adds `redcar trigger dry-run`. */
@@ -74,13 +75,21 @@ async function run(context: Context, id: string | undefined, options: DryRunOpti
   const { eventsMax, sampleMax } = options
   const range = { from: placeText(options.from), until: placeText(options.until), eventsMax, sampleMax }
   const path = id === undefined ? "/v1/triggers:dry-run" : `/v1/triggers/${encodeURIComponent(id)}/dry-run`
-  const result = await follow(context, options, path, { ...unsaved, ...range })
-  if (options.json) return context.terminal.out(`${JSON.stringify(result, null, 2)}\n`)
-  return context.terminal.out(report(context, result))
+  printDryRun(context, options, await followDryRun(context, options, path, { ...unsaved, ...range }))
+}
+
+/** Prints what a dry run came to. */
+export function printDryRun(context: Context, { json }: CommonOptions, result: DryRunResult): void {
+  context.terminal.out(json ? `${JSON.stringify(result, null, 2)}\n` : report(context, result))
 }
 
 /** Shows progress until the result is there. Ctrl-C breaks off, and with it the hub's reading. */
-async function follow(context: Context, options: DryRunOptions, path: string, json: object): Promise<Result> {
+export async function followDryRun(
+  context: Context,
+  options: CommonOptions,
+  path: string,
+  json: object,
+): Promise<DryRunResult> {
   const { terminal } = context
   const signal = terminal.interrupted()
   const progress = startProgress(terminal, 1_000)
@@ -102,7 +111,7 @@ async function follow(context: Context, options: DryRunOptions, path: string, js
   throw new FailedError("the hub broke off before the end", ["Try again; its log says more."])
 }
 
-function report({ terminal }: Context, result: Result): string {
+function report({ terminal }: Context, result: DryRunResult): string {
   const colours = coloursFor(terminal, "stdout")
   const { events, matched, complete, next, firstAt, lastAt, perMinute, perMinuteMax, sample, clauses } = result
   const share = events === 0 ? "" : ` (${Math.round((matched / events) * 1_000) / 10} %)`

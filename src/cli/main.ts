@@ -47,6 +47,12 @@ const entries: readonly Entry[] = [
     load: () => import("./delivery.ts"),
   },
   {
+    name: "replay",
+    summary: "deliver events of the past once more",
+    group: resources,
+    load: () => import("./replay.ts"),
+  },
+  {
     name: "dead-letter",
     summary: "read, redrive and discard dead letters",
     group: resources,

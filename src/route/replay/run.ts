@@ -35,15 +35,19 @@ export function readerOf(key: string): string {
  */
 export async function runReplay(replay: Replay, context: ReplayContext): Promise<void> {
   const { engine, retrying } = context
-  const item = await engine.catalog.get<Trigger>(triggerKeys.of({ tenant: replay.tenant, id: replay.trigger }))
-  const trigger = item?.value
-  if (trigger === undefined || (trigger.incarnation ?? "") !== replay.incarnation) {
-    return end(replay, context, { state: "cancelled", reason: "its trigger was deleted" })
-  }
-  const run = new Run(replay, trigger, context)
-  await run.count()
-  await run.make()
-  if (!retrying.stop.aborted) await end(replay, context, { state: "done", progress: run.progress() })
+  const trigger = await triggerOf(replay, engine)
+  const run = trigger && new Run(replay, trigger, context)
+  await run?.count()
+  const isWhole = await run?.make()
+  if (retrying.stop.aborted) return
+  if (run && isWhole) return end(replay, context, { state: "done", progress: run.progress() })
+  return end(replay, context, { state: "cancelled", reason: "its trigger was deleted" })
+}
+
+/** Undefined: it was deleted, and one that has its id now is another one. */
+async function triggerOf({ tenant, trigger, incarnation }: Replay, { catalog }: Engine): Promise<Trigger | undefined> {
+  const found = (await catalog.get<Trigger>(triggerKeys.of({ tenant, id: trigger })))?.value
+  return (found?.incarnation ?? "") === incarnation ? found : undefined
 }
 
 class Run {
@@ -95,12 +99,13 @@ class Run {
     await this.#note()
   }
 
-  async make(): Promise<void> {
+  /** Answers whether it came to its end: its trigger may have been deleted, or it was stopped. */
+  async make(): Promise<boolean> {
     const { engine, retrying, fence } = this.#context
     for await (const { deliveries, next } of this.#batches(this.#position)) {
       if (deliveries.length === 0) continue
       await this.#room(deliveries.length)
-      if (retrying.stop.aborted) return
+      if (retrying.stop.aborted) return false
       const position = { reader: this.#reader, cursor: next, fence }
       await persist(retrying, this.#what("enqueueing"), () => engine.queue.enqueue(deliveries, position))
       this.#done += deliveries.length
@@ -109,8 +114,10 @@ class Run {
       if (elapsed < notedEveryMs) continue
       this.#perSecond = Math.round((1_000 * (this.#done - done)) / elapsed)
       this.#noted = { at: retrying.clock.steady(), done: this.#done }
+      if ((await triggerOf(this.#replay, engine)) === undefined) return false
       await this.#note()
     }
+    return !retrying.stop.aborted
   }
 
   async *#batches(from: Cursor): AsyncIterable<{ readonly deliveries: readonly Delivery[]; readonly next: Cursor }> {
