@@ -38,7 +38,7 @@ export class Lane {
   #breaker: Breaker = closedBreaker
   /** As all its times, of the clock's steady ones. */
   #restUntil = Number.NEGATIVE_INFINITY
-  /** Whether the queue may have due work, and how often it said so. */
+  /** Whether the queue may have due work; how often it said so. */
   #due = false
   #wakes = 0
   #leasing = false
@@ -56,7 +56,8 @@ export class Lane {
     this.#hub = hub
     this.#lastActiveAt = hub.clock.steady()
     this.#sender = new SenderSlot(destination, hub.senders)
-    this.#setDestination(destination)
+    this.#destination = destination
+    this.#setRate()
   }
 
   get work(): LaneWork {
@@ -91,8 +92,7 @@ export class Lane {
   /** Whether it has had nothing to do for so long that it may be let go. */
   isIdle(now: number): boolean {
     if (this.#jobs.size > 0 || this.#leasing || this.#due || now < this.#restUntil) return false
-    if (breakerAt(this.#breaker, now).kind === "open") return false
-    return now - this.#lastActiveAt >= this.#hub.limits.idleMs
+    return breakerAt(this.#breaker, now).kind !== "open" && now - this.#lastActiveAt >= this.#hub.limits.idleMs
   }
 
   /** The queue has due work for this lane. */
@@ -104,10 +104,14 @@ export class Lane {
 
   /** The destination was changed: what is known of how it fares no longer counts. */
   change(destination: Destination | undefined): void {
-    if (destination === undefined) this.#hub.telling.deleted(this.name)
+    if (destination === undefined) {
+      this.#hub.telling.deleted(this.name)
+      this.#hub.rates.forget(pathOfLane(this.name))
+    }
     if (!destination || !this.#destination) this.#faring = new Faring()
     this.#sender.change(destination)
-    this.#setDestination(destination)
+    this.#destination = destination
+    this.#setRate()
     this.#restUntil = Number.NEGATIVE_INFINITY
     this.#setBreaker(closedBreaker, "it was changed")
     this.#go()
@@ -137,11 +141,6 @@ export class Lane {
 
   async close(): Promise<void> {
     await this.#sender.close()
-  }
-
-  #setDestination(destination: Destination | undefined): void {
-    this.#destination = destination
-    this.#setRate()
   }
 
   #setRate(): void {

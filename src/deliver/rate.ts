@@ -84,17 +84,14 @@ export class Rates {
 
   /** Undefined: it has none. `spare`: others come first. */
   of(path: string, perSecond: number | undefined, spare: boolean): Rate | SpareRate | undefined {
-    if (perSecond === undefined) {
-      this.#rates.delete(path)
-      return undefined
-    }
+    if (perSecond === undefined) return undefined
     const known = this.#rates.get(path)
     const rate = known?.perSecond === perSecond ? known : new Rate(perSecond, this.#clock.steady())
     this.#rates.set(path, rate)
     return spare ? new SpareRate(rate) : rate
   }
 
-  /** Nobody sends there any more. */
+  /** It was deleted. */
   forget(path: string): void {
     this.#rates.delete(path)
   }

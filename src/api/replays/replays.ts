@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify"
 import Type, { type Static } from "typebox"
 import { replayKeys } from "../../core/catalog-keys.ts"
+import { itemsUnder, scanFor } from "../../core/catalog-scan.ts"
 import { changeAgainst } from "../../core/conflicts.ts"
 import { newIncarnation, type Replay, type ReplayState, replayStates, type Trigger } from "../../core/resources.ts"
 import { parseFilters } from "../../filters/index.ts"
@@ -21,7 +22,6 @@ import { ReplayInput, ReplaySchema, showReplay } from "./replay-schema.ts"
 
 /** Replays of a tenant that have not come to their end, and of those that have. */
 const [openMax, endedMax] = [100, 100]
-const readAtOnce = 256
 
 const ListQuery = strict({
   trigger: Type.Optional(Type.String({ description: "Only those of this trigger." })),
@@ -114,13 +114,14 @@ async function create(
 }
 
 /** Of those that have ended the oldest go. Throws ProblemError where too many are open. */
-async function makeRoom({ engine: { catalog } }: ApiContext, tenant: string): Promise<void> {
-  const all = await catalog.list<Replay>(replayKeys.ofTenant(tenant))
-  const ended = all.filter(({ value }) => isEnded(value.state))
+async function makeRoom(context: ApiContext, tenant: string): Promise<void> {
+  const all = await scanFor<Replay>(context, replayKeys.ofTenant(tenant), () => true)
+  const ended = all.filter(({ state }) => isEnded(state))
   if (all.length - ended.length >= openMax) {
     throw new ProblemError("conflict", `${openMax} replays are under way; wait until one is over, or cancel one`)
   }
-  for (const { key } of ended.slice(0, Math.max(0, ended.length - endedMax + 1))) await catalog.delete(key)
+  const over = ended.slice(0, Math.max(0, ended.length - endedMax + 1))
+  for (const replay of over) await context.engine.catalog.delete(replayKeys.of(replay))
 }
 
 function isEnded(state: ReplayState): boolean {
@@ -131,25 +132,20 @@ async function list(context: ApiContext, request: FastifyRequest): Promise<objec
   const { pageSize = pageSizeDefault, pageToken, trigger, state } = readQuery(ListQuery, request.query)
   const tenant = tenantOf(request)
   const query = [tenant, "replays", trigger, state]
-  const prefix = replayKeys.ofTenant(tenant)
   const items: object[] = []
-  let after = parsePageToken(query, pageToken)
-  // Ends: with the tenant's replays, of which there are hundreds at most.
-  for (;;) {
-    const found = await context.engine.catalog.list<Replay>(prefix, {
-      limit: readAtOnce,
-      ...(after !== undefined && { after }),
-    })
-    for (const { key, value } of found) {
-      if (trigger !== undefined && value.trigger !== trigger) continue
-      if (state !== undefined && value.state !== state) continue
-      if (items.length === pageSize) return { items, nextPageToken: formatPageToken(query, after!) }
-      items.push(showReplay(value))
-      after = key
-    }
-    if (found.length < readAtOnce) return { items }
-    after = found.at(-1)!.key
+  let last = ""
+  for await (const { key, value } of itemsUnder<Replay>(
+    context.engine.catalog,
+    replayKeys.ofTenant(tenant),
+    parsePageToken(query, pageToken),
+  )) {
+    if (trigger !== undefined && value.trigger !== trigger) continue
+    if (state !== undefined && value.state !== state) continue
+    if (items.length === pageSize) return { items, nextPageToken: formatPageToken(query, last) }
+    items.push(showReplay(value))
+    last = key
   }
+  return { items }
 }
 
 async function find({ engine }: ApiContext, request: FastifyRequest): Promise<Replay> {
