@@ -10,6 +10,7 @@ import type { Operation } from "./operations.ts"
 import { race } from "./race.ts"
 import { readingDoings } from "./reading.ts"
 import { InvariantError } from "./record.ts"
+import { replayDoings } from "./replays.ts"
 import { sideTopics, type Tenant, topics } from "./scenario.ts"
 import { publishSomething } from "./workload.ts"
 import type { Workplace } from "./workplace.ts"
@@ -56,6 +57,7 @@ export const doings: Readonly<Record<string, Doing | Exemption>> = {
   ...letterDoings,
   ...openDoings,
   ...readingDoings,
+  ...replayDoings,
   issueNatsCredentials: { exempt: "the embedded engine, which runs here, has none" },
   revokeNatsCredentials: { exempt: "the embedded engine, which runs here, has none" },
 }

@@ -1,5 +1,5 @@
 import { sleep } from "../src/core/clock.ts"
-import { laneOf } from "../src/core/delivery.ts"
+import { lanesOf } from "../src/core/delivery.ts"
 import { Event } from "../src/core/event.ts"
 import { quiesce } from "../src/testing/clock.ts"
 import { endpointOf } from "./bodies.ts"
@@ -12,6 +12,7 @@ import { releaseKeys } from "./letters.ts"
 import { listOperations, type Operations } from "./operations.ts"
 import { Processes } from "./process.ts"
 import { type Invariant, InvariantError } from "./record.ts"
+import { endReplays } from "./replays.ts"
 import { createMissing, createPlanned, createTrigger } from "./resources.ts"
 import { behave, planScenario, tenants, topics } from "./scenario.ts"
 import { filler, publish, publisher, redriver, sleeper } from "./workload.ts"
@@ -126,11 +127,16 @@ async function settle(place: Workplace): Promise<void> {
   for (let quietMs = 0; quietMs < quietForMs; quietMs += 1_000) {
     await sleep(world.clock, 1_000)
     if (world.clock.now() > endMs) {
-      world.violate(new InvariantError(3, `${(await openLanes(place)).join(", ")} never came to an end`))
+      world.violate(
+        new InvariantError(
+          3,
+          `${[...(await openLanes(place)), ...(await endReplays(place, tenants))].join(", ")} never came to an end`,
+        ),
+      )
       return
     }
     await resumeAll(place)
-    const lanes = await openLanes(place)
+    const lanes = [...(await openLanes(place)), ...(await endReplays(place, tenants))]
     if (lanes.length === 0) continue
     quietMs = 0
     await releaseKeys(place, lanes, redriven)
@@ -151,8 +157,7 @@ async function openLanes({ processes, scenario }: Workplace): Promise<readonly s
   const asked = await processes.ask("depths", async (hub: Hub) => {
     const open: string[] = []
     for (const { tenant, id } of scenario.destinations) {
-      const lane = laneOf({ tenant, destination: id })
-      if ((await hub.queue.depth(lane)) > 0) open.push(lane)
+      for (const lane of lanesOf({ tenant, destination: id })) if ((await hub.queue.depth(lane)) > 0) open.push(lane)
     }
     return open
   })

@@ -28,7 +28,8 @@ async function furnish() {
   const { cursor } = (await hub.call("POST", "/v1/topics/orders/events", event, headers)).body
   await hub.call("POST", "/v1/topics/letters/events", event, headers)
   await firstOf(deadLettersTopic)
-  return { cursor: String(cursor), letter: await letterId() }
+  const replay = (await hub.call("POST", "/v1/triggers/ship/replays", { ratePerSecond: 0.01 })).body.id
+  return { cursor: String(cursor), letter: await letterId(), replay }
 }
 
 /** The letter is put down right after its event. */
@@ -59,6 +60,7 @@ function pathOf(path: string, replaced: Readonly<Record<string, string>> = {}): 
     "/v1/triggers/{id}": "ship",
     "/v1/destinations/{id}": "warehouse",
     "/v1/dead-letters/{id}": given.letter,
+    "/v1/replays/{id}": given.replay,
   }
   const values: Readonly<Record<string, string | undefined>> = {
     topic: "orders",

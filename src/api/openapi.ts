@@ -34,6 +34,7 @@ const tags = [
   { name: "Triggers", description: "Which events of a topic go to which destination, and how often that is tried." },
   { name: "Destinations", description: "Where events go." },
   { name: "Deliveries", description: "What is still to be brought to its destination." },
+  { name: "Replays", description: "Events of the past, delivered once more." },
   { name: "Dead letters", description: "Deliveries that were given up; they can be put back." },
   { name: "Tenants", description: "Whose events they are." },
   { name: "Operation", description: "How the hub is." },

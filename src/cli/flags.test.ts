@@ -94,6 +94,7 @@ const meanings: Readonly<Record<string, readonly [value: string, means: string]>
   work: ["<directory>", "where notes are kept"],
   "wrap-source": ["<uri>", "the source of events made of raw input"],
   "wrap-type": ["<type>", "the type of events made of raw input"],
+  wait: ["", "until it is over"],
   yes: ["", "do not ask"],
 }
 

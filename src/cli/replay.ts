@@ -66,7 +66,10 @@ export function configure(command: Command, context: Context): void {
     async (id: string, options: CommonOptions) =>
       printOne(context, options, await context.hub(options).json("GET", pathOf(id))),
   )
-  examples(withHub(get), [["redcar replay get rp-0mjuohs0kksdsh --json", "For programs"]])
+  examples(withHub(get), [
+    ["redcar replay get rp-0mjuohs0kksdsh", "What it covers, and how far it is"],
+    ["redcar replay get rp-0mjuohs0kksdsh --json", "For programs"],
+  ])
   const wait = subcommand(command, "wait <id>", "Show how far a replay is until all its deliveries are made.").action(
     async (id: string, options: CommonOptions) => {
       const replay = await waitFor(context, options, id)
@@ -78,7 +81,10 @@ export function configure(command: Command, context: Context): void {
       )
     },
   )
-  examples(withHub(wait), [["redcar replay wait rp-0mjuohs0kksdsh", "Ctrl-C ends the waiting, not the replay"]])
+  examples(withHub(wait), [
+    ["redcar replay wait rp-0mjuohs0kksdsh", "Ctrl-C ends the waiting, not the replay"],
+    ["redcar replay wait rp-0mjuohs0kksdsh --json", "For programs: prints it when it is over"],
+  ])
   addAction(command, context, "pause", "Make no more deliveries until it is resumed.", "paused")
   addAction(command, context, "resume", "Go on where it was.", "resumed")
   addAction(command, context, "cancel", "Make no more deliveries, and drop those that are open.", "cancelled")
@@ -143,7 +149,10 @@ function addAction(command: Command, context: Context, action: string, descripti
       `${done} replay ${id}`,
     ),
   )
-  examples(withHub(added), [[`redcar replay ${action} rp-0mjuohs0kksdsh`, description]])
+  examples(withHub(added), [
+    [`redcar replay ${action} rp-0mjuohs0kksdsh`, description.replace(/\.$/, "")],
+    [`redcar replay ${action} rp-0mjuohs0kksdsh --json`, "For programs"],
+  ])
 }
 
 /** Asks until it is over. Throws FailedError where it ends otherwise than done, or is interrupted. */

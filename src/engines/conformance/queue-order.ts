@@ -1,6 +1,6 @@
 import { expect } from "vitest"
 import type { Cursor } from "../../core/cursor.ts"
-import type { Delivery } from "../../core/delivery.ts"
+import { type Delivery, lanesOf, replayedId } from "../../core/delivery.ts"
 import type { DeliveryQueue } from "../../core/queue.ts"
 import type { Declare } from "./harness.ts"
 import { delivery, ids, letter, type QueueUnderTest, take, takeOne } from "./queue-fixture.ts"
@@ -154,5 +154,22 @@ export function queueOrder(it: Declare<QueueUnderTest>): void {
     expect((await tested.queue.open(all[1]!))?.state).toBe("waiting")
     const { deliveries } = await tested.queue.openDeliveries({ tenant: "acme", limit: 10, state: "waiting" })
     expect(deliveries.map(({ delivery }) => delivery)).toEqual([all[1]])
+  })
+
+  it("keeps what is replayed in a lane of its own, which moving leaves alone", async ({ queue, cursors }) => {
+    const [cursor] = await cursors(1)
+    const fresh = delivery(cursor!, { orderKey: "a" })
+    const again = { ...fresh, id: replayedId(cursor!, fresh, "rp-1"), replay: "rp-1" }
+    await queue.enqueue([fresh, again])
+    const lanes = lanesOf(fresh)
+    expect(await Promise.all(lanes.map((lane) => queue.depth(lane)))).toEqual([1, 1])
+    const listed = await queue.openDeliveries({ tenant: "acme", destination: "d1", limit: 10 })
+    expect(listed.deliveries.map(({ delivery }) => delivery)).toEqual([fresh, again])
+    expect(await queue.move({ tenant: "acme", trigger: "t1", incarnation: "i1" }, "d2")).toBe(1)
+    const lease = await takeOne(queue, lanes[1])
+    expect(lease.delivery).toEqual(again)
+    await queue.end(lease, { kind: "dead", letter: letter(again) })
+    expect(await queue.redrive("acme", again.id)).toBe(true)
+    expect((await takeOne(queue, lanes[1])).delivery).toEqual(again)
   })
 }

@@ -29,6 +29,7 @@ describe("a row", () => {
     ["incarnation has dots", delivery({ incarnation: "i.1" })],
     ["deliveries are in an order", delivery({ orderKey: "customer~7" })],
     ["names do not follow and deliveries are in an order", delivery({ incarnation: "i.1", orderKey: "k".repeat(64) })],
+    ["deliveries are replayed", delivery({ id: `${cursor}.t-1.i1.rp-7`, replay: "rp-7", orderKey: "k" })],
     ["id says something else", delivery({ id: `${cursor}.t-1.00000000abc` })],
   ])("is what was put, where the %s", (_, one) => {
     expect(decodeRow(lane, one.id, encodeRow(one, state))).toEqual({ delivery: one, state })
