@@ -57,7 +57,7 @@ export class Enqueuing {
     let before: Delivery | undefined
     this.#writing.add(call)
     for (const delivery of deliveries) {
-      if (lane === undefined || delivery.destination !== before?.destination || delivery.tenant !== before.tenant) {
+      if (lane === undefined || before === undefined || !isOfLane(delivery, before)) {
         if (lane) this.#lanes.dropIfIdle(lane)
         lane = this.#lanes.ensure(laneOf(delivery))
       }
@@ -151,4 +151,10 @@ export class Enqueuing {
     if (row.state !== "ready") this.#leases.end(row)
     this.#lanes.remove(row, true)
   }
+}
+
+/** Whether two deliveries are of one lane: most that come together are, and its name is not made anew for each. */
+function isOfLane(one: Delivery, other: Delivery): boolean {
+  if (one.destination !== other.destination || one.tenant !== other.tenant) return false
+  return (one.replay === undefined) === (other.replay === undefined)
 }
