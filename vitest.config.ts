@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config"
 
 /** Their tests leave nothing behind in a process, which so serves many files: a new one for each costs a third of a second. */
 const shared = [
-  "src/{access,api,cli,config,core,deliver,destinations,filters,formats,ingest,match,resources,retention,route,telemetry,testing}/**/*.test.ts",
+  "src/{access,api,cli,config,core,deliver,destinations,filters,formats,ingest,match,resources,retention,route,sources,telemetry,testing}/**/*.test.ts",
   "tidy/**/*.test.ts",
 ]
 

@@ -105,6 +105,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   route: ["filters", "match"],
   deliver: ["config", "formats"],
   retention: [],
+  sources: ["formats"],
   // It moves what the router keeps, and has to know its words.
   migrate: ["route"],
   destinations: ["formats"],
@@ -113,8 +114,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   config: [],
   telemetry: [],
   // Of no protocol: what it refuses, each door says in its own words.
-  resources: ["config", "deliver", "destinations", "filters", "formats"],
-  api: ["access", "config", "deliver", "destinations", "filters", "formats", "resources"],
+  resources: ["config", "deliver", "destinations", "filters", "formats", "sources"],
+  api: ["access", "config", "deliver", "destinations", "filters", "formats", "resources", "sources"],
   cli: ["config", "filters", "formats", "migrate"],
   testing: ["engines"],
 }
