@@ -1,12 +1,15 @@
 import type { RetryPolicy } from "../src/core/delivery.ts"
+import { misseds, twices } from "../src/core/schedules.ts"
 import { formatDuration } from "../src/resources/durations.ts"
 import type { SimulatedChance } from "../src/testing/chance.ts"
 import type { Fields, ResourceModel, ResourceName } from "./model.ts"
 import {
+  clockTopic,
   type DestinationPlan,
   planFilters,
   planOrdering,
   planRetry,
+  type SchedulePlan,
   sideTopics,
   type TriggerPlan,
   topics,
@@ -58,6 +61,24 @@ export const bodies: Readonly<Record<ResourceName, (place: Workplace, model: Res
     const plan = scenario.destinations.find((plan) => plan.tenant === tenant && plan.id === id)!
     return { ...destinationBody(chance, plan), labels: labels(chance) }
   },
+  schedule: ({ chance }, { id }) => ({
+    labels: labels(chance),
+    topic: `${clockTopic}:${chance.pick(["a", "b"])}`,
+    event: { type: chance.pick(["tick", "tock"]) },
+    ...(id === "side-cron"
+      ? {
+          cron: chance.pick(["* * * * * *", "*/7 * * * * *", "0 3 * * *"]),
+          timeZone: chance.pick(["UTC", "Europe/Berlin"]),
+        }
+      : { interval: chance.pick(["1s", "4s", "1m"]) }),
+    missed: chance.pick(misseds),
+    twice: chance.pick(twices),
+  }),
+}
+
+export function scheduleBody({ cron, everyMs, missed }: SchedulePlan): Fields {
+  const timing = cron === undefined ? { interval: formatDuration(everyMs) } : { cron }
+  return { labels: {}, topic: clockTopic, event: { type: "tick" }, ...timing, missed }
 }
 
 /** What the topics of triggers that stay keep is not to change. */

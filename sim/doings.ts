@@ -11,7 +11,7 @@ import { race } from "./race.ts"
 import { readingDoings } from "./reading.ts"
 import { InvariantError } from "./record.ts"
 import { replayDoings } from "./replays.ts"
-import { sideTopics, type Tenant, topics } from "./scenario.ts"
+import { sideSchedules, sideTopics, type Tenant, topics } from "./scenario.ts"
 import { publishSomething } from "./workload.ts"
 import type { Workplace } from "./workplace.ts"
 
@@ -25,6 +25,7 @@ export interface Place {
 export interface Subject extends Place {
   /** May be changed; those that stay are no subject. */ readonly trigger: string
   readonly destination: string
+  readonly schedule: string
 }
 
 /** How an operation of the API is done now and then, and what is expected of it. */
@@ -45,6 +46,24 @@ export const doings: Readonly<Record<string, Doing | Exemption>> = {
   ...resourceDoings("topic", "Topic", "Topics", [3, 3, 4, 3]),
   ...resourceDoings("trigger", "Trigger", "Triggers", [5, 2, 5, 3]),
   ...resourceDoings("destination", "Destination", "Destinations", [3, 2, 3, 2]),
+  ...resourceDoings("schedule", "Schedule", "Schedules", [3, 1, 2, 1]),
+  pauseSchedule: { weight: 1, run: (place, subject, operation) => pause(place, subject, operation, true, "schedule") },
+  resumeSchedule: {
+    weight: 1,
+    run: (place, subject, operation) => pause(place, subject, operation, false, "schedule"),
+  },
+  listNextRuns: {
+    weight: 1,
+    async run(place, { tenant, schedule: id }, operation) {
+      await call(place, { operation, tenant, parameters: { id }, query: { count: "3" } })
+    },
+  },
+  previewRuns: {
+    weight: 1,
+    async run(place, { tenant }, operation) {
+      await call(place, { operation, tenant, body: { cron: "30 2 * * *", timeZone: "Europe/Berlin" } })
+    },
+  },
   pauseTrigger: { weight: 4, run: (place, subject, operation) => pause(place, subject, operation, true) },
   resumeTrigger: { weight: 5, run: (place, subject, operation) => pause(place, subject, operation, false) },
   rotateSecret: { weight: 1, run: rotate },
@@ -156,11 +175,17 @@ function manner({ chance }: Workplace): Pick<Change, "query" | "headers" | "isWr
   return chance.happens(0.05) ? { headers: { "if-match": '"none"' }, isWrong: true } : {}
 }
 
-function pause(place: Workplace, { tenant, trigger }: Subject, operation: Operation, paused: boolean): Promise<void> {
-  return pauseOrResume(place, modelOf(place.world, "trigger", tenant, trigger), operation, paused)
+function pause(
+  place: Workplace,
+  subject: Subject,
+  operation: Operation,
+  paused: boolean,
+  name: "trigger" | "schedule" = "trigger",
+): Promise<void> {
+  return pauseOrResume(place, modelOf(place.world, name, subject.tenant, subject[name]), operation, paused)
 }
 
-/** Pauses a trigger, or lets it go on. */
+/** Pauses a trigger or a schedule, or lets it go on. */
 export async function pauseOrResume(place: Workplace, model: ResourceModel, operation: Operation, paused: boolean) {
   const parameters = { id: model.id }
   const next = (fields: Fields) => ({ ...fields, paused })
@@ -192,5 +217,6 @@ export function someSubject({ chance, scenario }: Workplace, tenant: Tenant): Su
     topic: chance.pick([...sideTopics, ...sideTopics, ...topics]),
     trigger: chance.pick([...changing.map(({ id }) => id), "extra-0", "extra-1"]),
     destination: chance.pick(chance.happens(0.5) ? spare : troubled).id,
+    schedule: chance.pick(sideSchedules),
   }
 }

@@ -11,7 +11,8 @@ import type { Hub } from "./hub.ts"
 import { Keeping } from "./keeping.ts"
 import { checkOpen } from "./open.ts"
 import { type Acknowledged, InvariantError, identityOf, isSame, type RunRecord, type TriggerRecord } from "./record.ts"
-import { keys, type Scenario, sideTopics, tenants, topics } from "./scenario.ts"
+import { clockTopic, keys, type Scenario, sideTopics, tenants, topics } from "./scenario.ts"
+import { checkSchedules } from "./schedules.ts"
 import { firesSurely } from "./triggers.ts"
 import type { World } from "./world.ts"
 
@@ -34,6 +35,7 @@ export async function checkInvariants(world: World, hub: Hub, scenario: Scenario
     () => checkConditions(world, events),
     () => checkNamed(world, events),
     () => checkTopics(hub.engine.log, events),
+    () => checkSchedules(world, hub, scenario, events),
     () => checkDeliveries(world, hub, events, letters),
     () => checkOpen(hub.queue, scenario),
     () => checkLetters(world, letters, events),
@@ -94,7 +96,7 @@ function checkLog(world: World, events: readonly StoredEvent[], keeping: Keeping
     if (before && (cursor <= before.cursor || storedAt < before.storedAt)) {
       throw new InvariantError(1, `the log is out of order at ${cursor}`)
     }
-    if (isReservedTopic(address.topic)) continue
+    if (isReservedTopic(address.topic) || address.topic === clockTopic) continue
     const identity = identityOf(address, event)
     const published = record.published.get(identity)
     if (!published) throw new InvariantError(1, `nobody published the event at ${cursor}`)
@@ -225,7 +227,7 @@ async function checkKeepers({ engine }: Hub, events: readonly StoredEvent[]): Pr
 /** 1, 5: reading one topic, or one key of it, finds what reading everything finds there. */
 async function checkTopics(log: EventLog, events: readonly StoredEvent[]): Promise<void> {
   for (const tenant of tenants) {
-    for (const topic of [...topics, ...sideTopics, attemptsTopic]) {
+    for (const topic of [...topics, ...sideTopics, clockTopic, attemptsTopic]) {
       for (const key of keys) {
         const where = { tenant, topic, ...(key === undefined ? {} : { key }) }
         const read = (await readAll(log, where)).map(({ cursor }) => cursor)

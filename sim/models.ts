@@ -23,6 +23,7 @@ const lists = [
   ["topic", "listTopics"],
   ["trigger", "listTriggers"],
   ["destination", "listDestinations"],
+  ["schedule", "listSchedules"],
 ] as const
 
 /** 7: every resource is as it was last acknowledged to be, or as it was asked to be since; and there are no others. */

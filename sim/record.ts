@@ -10,7 +10,7 @@ import type { Fields, ResourceModel } from "./model.ts"
 import { OrderRecord } from "./order.ts"
 
 /** The numbers of ARCHITECTURE.md. */
-export type Invariant = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8
+export type Invariant = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9
 
 /** The hub broke a promise. Caught by the run, which prints it with its seed. */
 export class InvariantError extends Error {

@@ -1,8 +1,9 @@
-import { destinationBody, triggerBody } from "./bodies.ts"
+import { destinationBody, scheduleBody, triggerBody } from "./bodies.ts"
 import { change } from "./change.ts"
 import type { Fields, ResourceModel } from "./model.ts"
 import { modelOf } from "./models.ts"
 import {
+  clockTopic,
   type DestinationPlan,
   sideTopics,
   type TriggerPlan,
@@ -17,11 +18,14 @@ import type { Workplace } from "./workplace.ts"
 export async function createPlanned(place: Workplace): Promise<void> {
   // The first publish, and the first trigger, make a topic by themselves.
   for (const tenant of tenants)
-    for (const topic of [...topics, ...sideTopics]) modelOf(place.world, "topic", tenant, topic)
+    for (const topic of [...topics, ...sideTopics, clockTopic]) modelOf(place.world, "topic", tenant, topic)
   for (const plan of place.scenario.destinations) if (!plan.comesAndGoes) await createDestination(place, plan)
   for (const tenant of tenants) {
     const body = { labels: {}, retention: { eventsMax: trimmedEventsMax }, dedupeWindow: "1m" }
     await create(place, modelOf(place.world, "topic", tenant, trimmedTopic), "createTopic", body)
+  }
+  for (const plan of place.scenario.schedules) {
+    await create(place, modelOf(place.world, "schedule", plan.tenant, plan.id), "createSchedule", scheduleBody(plan))
   }
 }
 

@@ -1,5 +1,6 @@
 import type { RetryPolicy } from "../src/core/delivery.ts"
 import type { Filter, Ordering } from "../src/core/resources.ts"
+import { type Missed, misseds } from "../src/core/schedules.ts"
 import type { SimulatedChance } from "../src/testing/chance.ts"
 import type { Behaviour, Endpoint } from "../src/testing/destinations.ts"
 import type { World } from "./world.ts"
@@ -12,6 +13,10 @@ export const sideTopics = ["noise", "side"] as const
 /** The one of them that keeps its newest events only, at first. */
 export const trimmedTopic = "noise"
 export const trimmedEventsMax = 10
+/** What schedules alone publish to. */
+export const clockTopic = "clockwork"
+/** Schedules that come and go. */
+export const sideSchedules = ["side-interval", "side-cron"] as const
 export const keys = ["a", "b", undefined] as const
 export const eventTypes = ["order.made", "order.paid", "stock.low"] as const
 
@@ -64,9 +69,20 @@ export interface TriggerPlan {
   readonly stable: boolean
 }
 
+/** A schedule that stays as it is: its runs are known exactly. */
+export interface SchedulePlan {
+  readonly tenant: string
+  readonly id: string
+  /** Between two runs, whether it is an interval or a cron expression that says so. */
+  readonly everyMs: number
+  readonly cron?: string
+  readonly missed: Missed
+}
+
 export interface Scenario {
   readonly destinations: readonly DestinationPlan[]
   readonly triggers: readonly TriggerPlan[]
+  readonly schedules: readonly SchedulePlan[]
   /** When faults stop, in milliseconds from the start. */
   readonly faultsMs: number
   readonly crashes: number
@@ -98,7 +114,18 @@ export function planScenario(chance: SimulatedChance): Scenario {
       destinations.push({ tenant, id, character: "steady", comesAndGoes: true, signed: id === "spare-1" })
     }
   }
-  return { destinations, triggers, faultsMs: chance.between(8_000, 18_000), crashes: chance.between(0, 5) }
+  const schedules = planSchedules(chance.fork("schedules"))
+  return { destinations, triggers, schedules, faultsMs: chance.between(8_000, 18_000), crashes: chance.between(0, 5) }
+}
+
+function planSchedules(chance: SimulatedChance): readonly SchedulePlan[] {
+  return tenants.flatMap((tenant) =>
+    misseds.map((missed) => {
+      const seconds = chance.pick([2, 3, 5, 10])
+      const cron = chance.happens(0.5) ? { cron: `*/${seconds} * * * * *` } : {}
+      return { tenant, id: `stays-${missed}`, everyMs: seconds * 1_000, ...cron, missed }
+    }),
+  )
 }
 
 export function planFilters(chance: SimulatedChance): readonly Filter[] {

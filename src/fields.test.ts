@@ -23,6 +23,8 @@ async function furnish() {
   await hub.call("POST", "/v1/destinations", { id: "warehouse", kind: "webhook", config })
   await hub.call("POST", "/v1/triggers", { id: "ship", topic: "orders", destination: "warehouse", paused: true })
   await hub.call("POST", "/v1/triggers", { id: "dying", topic: "letters", destination: "warehouse", retry: "none" })
+  const morning = { id: "morning", topic: "orders", event: { type: "day.begun" }, cron: "0 9 * * *", paused: true }
+  await hub.call("POST", "/v1/schedules", morning)
   const event = { specversion: "1.0", id: "1", source: "/shop", type: "order.paid" }
   const headers = { "content-type": "application/cloudevents+json" }
   const { cursor } = (await hub.call("POST", "/v1/topics/orders/events", event, headers)).body
@@ -59,6 +61,7 @@ function pathOf(path: string, replaced: Readonly<Record<string, string>> = {}): 
     "/v1/topics/{topic}/events/{id}": "1",
     "/v1/triggers/{id}": "ship",
     "/v1/destinations/{id}": "warehouse",
+    "/v1/schedules/{id}": "morning",
     "/v1/dead-letters/{id}": given.letter,
     "/v1/replays/{id}": given.replay,
   }
@@ -92,7 +95,7 @@ function isChecking({ parameters }: Operation): boolean {
 /** Whether a request that is in order changes nothing. */
 function isHarmless(operation: Operation): boolean {
   const { method, path } = operation
-  return method === "GET" || isChecking(operation) || /[:/](check|match|explain|dry-run)$/.test(path)
+  return method === "GET" || isChecking(operation) || /[:/](check|match|explain|dry-run|next)$/.test(path)
 }
 
 function queryOf(operation: Operation, more: string): string {
@@ -160,7 +163,7 @@ function isWithin(field: string, outer: string): boolean {
 
 /** Everything that a request could have changed; how destinations fare changes by itself. */
 async function snapshot(): Promise<unknown> {
-  const lists = ["topics", "triggers", "destinations", "dead-letters"].map(async (name) => [
+  const lists = ["topics", "triggers", "destinations", "schedules", "dead-letters"].map(async (name) => [
     name,
     (await hub.call("GET", `/v1/${name}?pageSize=1000`)).body.items.map((item: object) => ({
       ...item,

@@ -22,6 +22,7 @@ import { startRetention } from "./retention/retention.ts"
 import { startReplays } from "./route/replay/replays.ts"
 import type { Router, RouterObserver } from "./route/router.ts"
 import { startRouting } from "./route/routing.ts"
+import { type Schedules, startSchedules } from "./sources/schedule/loop.ts"
 import { Overloads, tellConditions } from "./telling.ts"
 
 type OfApi = "engine" | "clock" | "chance" | "kinds" | "version" | "topics" | "metrics" | "watch" | "secrets"
@@ -86,9 +87,9 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     const does = (role: Role) => doesIn(options, role) && options.held !== true
     const router = does("route") ? startRoutes(base) : undefined
     const worker = does("deliver") ? startDeliveries(base, publisher) : undefined
-    if (does("ingest")) startTakingIn(base, publisher)
+    const schedules = does("ingest") ? startTakingIn(base, publisher) : undefined
     loops.add("telling", tellConditions({ ...options, router }))
-    const front = await createFront({ ...base, authorize, publisher, router, stop: streams.signal })
+    const front = await createFront({ ...base, authorize, publisher, router, schedules, stop: streams.signal })
     return { publisher, router, worker, ...front, loops: loops.running, endStreams: () => streams.abort(), stop }
   } catch (error) {
     await stop()
@@ -171,8 +172,11 @@ async function publishOne(publisher: Publisher, address: Address, event: Event):
 }
 
 /** What comes past HTTP. */
-function startTakingIn({ engine: { inbox }, clock, log, loops }: Base, publisher: Publisher): void {
+function startTakingIn({ engine, clock, log, loops }: Base, publisher: Publisher): Schedules {
+  const { inbox } = engine
   if (inbox !== undefined) loops.add("inbox", startInbox({ inbox, publisher, clock, log }))
+  const publish = (address: Address, event: Event) => publishOne(publisher, address, event)
+  return loops.add("schedules", startSchedules({ engine, clock, log, publish }))
 }
 
 /** What stands in front of the loops. */
@@ -180,11 +184,12 @@ interface Behind extends Base {
   readonly authorize: Authorize
   readonly publisher: Publisher
   readonly router: Router | undefined
+  readonly schedules: Schedules | undefined
   readonly stop: AbortSignal
 }
 
 async function createFront(behind: Behind): Promise<Pick<Hub, "api" | "ingest" | "listener">> {
-  const { loops, overloads, router, server = createServer() } = behind
+  const { loops, overloads, router, schedules, server = createServer() } = behind
   const ingest = doesIn(behind, "ingest") ? openIngest(behind) : undefined
   let listener: RequestListener | undefined
   const api = await createApi({
@@ -192,6 +197,8 @@ async function createFront(behind: Behind): Promise<Pick<Hub, "api" | "ingest" |
     readiness: () => loops.failures,
     overloaded: (detail) => overloads.met("the API", detail),
     resting: () => router?.resting().length ?? 0,
+    eventBytesMax: { ...defaultLimits, ...behind.limits?.ingest }.eventBytesMax,
+    scheduleFailure: (schedule) => schedules?.failureOf(schedule),
     serverFactory(handler) {
       const first: RequestListener = (request, response) => {
         if (ingest?.handles(request)) ingest.handle(request, response)

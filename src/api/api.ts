@@ -8,6 +8,7 @@ import fastify, {
 } from "fastify"
 import { createTurns } from "../resources/context.ts"
 import { destinationType } from "../resources/destinations.ts"
+import { scheduleType } from "../resources/schedules.ts"
 import { createResourceStore } from "../resources/store.ts"
 import { topicType } from "../resources/topics.ts"
 import { triggerType } from "../resources/triggers.ts"
@@ -34,6 +35,8 @@ import { resourceRoutes } from "./resource-routes.ts"
 import { Resources } from "./resource-views.ts"
 import { AnswerRoom, boundAnswers } from "./room.ts"
 import { type App, noCompilers, type RouteDoc } from "./routes.ts"
+import { scheduleRoutes } from "./schedules/schedule-routes.ts"
+import { scheduleView } from "./schedules/schedules.ts"
 import { statusRoutes } from "./status.ts"
 import { streamRoutes } from "./streams/stream.ts"
 import { Streams } from "./streams/streams.ts"
@@ -110,6 +113,7 @@ function registerRoutes(app: App, context: ApiContext): void {
   const topics = new Resources(createResourceStore(context, topicType(context)), topicView(context))
   const triggers = new Resources(createResourceStore(context, triggerType(context)), triggerView(context))
   const destinations = new Resources(createResourceStore(context, destinationType(context)), destinationView(context))
+  const schedules = new Resources(createResourceStore(context, scheduleType(context)), scheduleView(context))
   statusRoutes(app, context)
   auditRoutes(app, context)
   if (context.roles?.includes("api") === false) return
@@ -127,6 +131,8 @@ function registerRoutes(app: App, context: ApiContext): void {
   filterRoutes(app)
   resourceRoutes(app, context, destinations)
   destinationRoutes(app, context, destinations.store)
+  resourceRoutes(app, context, schedules)
+  scheduleRoutes(app, context, schedules)
   openDeliveryRoutes(app, context)
   resendRoutes(app, context, triggers.store)
   deadLetterRoutes(app, context)

@@ -5,6 +5,7 @@ import type { DestinationKind } from "../core/destination.ts"
 import type { Engine } from "../core/engine.ts"
 import type { Logger } from "../core/logger.ts"
 import type { Secrets } from "../core/secrets.ts"
+import type { Schedule, ScheduleFailure } from "../core/schedules.ts"
 import type { ResourceContext } from "../resources/context.ts"
 import type { Places } from "./places.ts"
 import type { AnswerRoom } from "./room.ts"
@@ -49,6 +50,10 @@ export interface ApiOptions {
   readonly readiness?: () => readonly string[]
   /** How many triggers this process should match and cannot. */
   readonly resting?: () => number
+  /** The largest event that may be published; default: as settings have it. */
+  readonly eventBytesMax?: number
+  /** Why a schedule's run could not be published, where this process tries. */
+  readonly scheduleFailure?: (schedule: Schedule) => ScheduleFailure | undefined
   /** Makes or takes the server whose requests `handler` answers; absent: fastify makes its own. */
   readonly serverFactory?: (handler: (request: IncomingMessage, response: ServerResponse) => void) => Server
   /** Is given what reads what clients cost at present. */

@@ -7,11 +7,11 @@ import { formatPath } from "../resources/check-schema.ts"
 import { createFaults } from "../resources/faults.ts"
 import { isObject } from "../resources/merge-patch.ts"
 import { invalidFields, type RefusedError } from "../resources/refusal.ts"
-import { strict } from "../resources/schemas.ts"
+import { componentKeyword, strict } from "../resources/schemas.ts"
 import { fieldOf, keepEvent, keepLosses, messageOf } from "./as-written.ts"
 import { bodyTooLarge, ProblemError, unsupportedType } from "./errors.ts"
 import { readBody, readQuery } from "./fields.ts"
-import type { App } from "./routes.ts"
+import type { App, RouteDoc } from "./routes.ts"
 
 /** Levels that a body may nest: an event's, and room for what it stands in. */
 export const bodyDepthMax = jsonDepthMax + 8
@@ -33,8 +33,9 @@ export function parseJson(app: App): void {
       if (text.trim() === "") return done(null, undefined)
       const { value, losses } = parseWithLosses(text)
       refuseDeep(value)
-      if (request.routeOptions.config.doc?.answersLosses) keepLosses(value, losses)
-      else refuseLosses(losses)
+      const { doc } = request.routeOptions.config
+      if (doc?.answersLosses) keepLosses(value, losses)
+      else refuseLosses(losses, asksOfEvent(doc))
       keepEvent(value, text)
       done(null, value)
     } catch (error) {
@@ -75,11 +76,17 @@ function notJson({ message }: SyntaxError): ProblemError {
   return new ProblemError("invalid-argument", `the body is not JSON: ${message}`)
 }
 
+/** Whether the body's `event` is one that is asked about. */
+function asksOfEvent(doc: RouteDoc | undefined): boolean {
+  const { properties } = (doc?.body ?? {}) as { readonly properties?: Readonly<Record<string, object>> }
+  return (properties?.event as Readonly<Record<string, unknown>> | undefined)?.[componentKeyword] === "Event"
+}
+
 /** An event that came with a question loses nothing, for it is not saved. */
-function refuseLosses(losses: readonly Loss[]): void {
+function refuseLosses(losses: readonly Loss[], isQuestion: boolean): void {
   const faults = createFaults()
   for (const loss of losses) {
-    const isInEvent = loss.path[0] === "event" && loss.path.length > 1
+    const isInEvent = isQuestion && loss.path[0] === "event" && loss.path.length > 1
     if (!isInEvent) faults.add(fieldOf(loss), messageOf(loss))
   }
   faults.refuse()

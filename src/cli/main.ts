@@ -41,6 +41,12 @@ const entries: readonly Entry[] = [
   { name: "trigger", summary: "manage triggers", group: resources, load: () => import("./trigger.ts") },
   { name: "destination", summary: "manage destinations", group: resources, load: () => import("./destination.ts") },
   {
+    name: "schedule",
+    summary: "publish events when it is time",
+    group: resources,
+    load: () => import("./schedule.ts"),
+  },
+  {
     name: "delivery",
     summary: "see what is still to be delivered",
     group: resources,

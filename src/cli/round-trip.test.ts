@@ -84,6 +84,37 @@ const destination = fc.record({
   ratePerSecond: fc.option(fc.constantFrom(0.5, 10), { nil: undefined }),
 })
 
+const schedule = fc
+  .record({
+    ...common,
+    id: fc.constant("s"),
+    topic: fc.constantFrom("orders", "orders:1"),
+    event: fc.record(
+      {
+        type: fc.constantFrom("null", "day.begun"),
+        data: fc.jsonValue({ maxDepth: 2 }).filter((value) => !holdsZero(value)),
+        subject: fc.constant("1e3"),
+        extensions: fc.constant({ a: 1, b: true, c: "1" }),
+      },
+      { requiredKeys: ["type"] },
+    ),
+    missed: fc.constantFrom("skip", "once", "all"),
+    twice: fc.constantFrom(undefined, "both"),
+    end: fc.constantFrom(undefined, "2999-12-31T00:00:00+02:00"),
+    paused: fc.constantFrom(undefined, true, false),
+  })
+  .chain((body) =>
+    fc
+      .constantFrom<object>({ cron: "*/5 9 * * 1-5", timeZone: "Europe/Berlin" }, { interval: "90m" })
+      .map((timing) => ({ ...body, ...timing })),
+  )
+
+/** JSON has no negative zero that lasts. */
+function holdsZero(value: unknown): boolean {
+  if (typeof value === "object" && value !== null) return Object.values(value).some(holdsZero)
+  return Object.is(value, -0)
+}
+
 /** What a person has said of it. */
 function meant(body: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const { createdAt, updatedAt, etag, status, stats, signingKeys, pausedSince, pauseReason, ...rest } = body
@@ -94,6 +125,7 @@ const kinds: readonly (readonly [string, fc.Arbitrary<{ readonly id: string }>])
   ["topic", topic],
   ["trigger", trigger],
   ["destination", destination],
+  ["schedule", schedule],
 ]
 
 test.each(kinds)(

@@ -53,7 +53,17 @@ const flagOf: Readonly<Record<string, string>> = {
   expiresIn: "expires",
   "redcar-expected-last": "expected-last",
   datacontenttype: "content-type",
+  "event.type": "type",
+  "event.source": "source",
+  "event.subject": "subject",
+  "event.data": "event-data",
+  "event.dataContentType": "content-type",
+  "event.extensions": "extension",
+  end: "not-after",
 }
+
+/** Flags of fields that have another one elsewhere. */
+const otherFlagOf: Readonly<Record<string, string>> = { start: "not-before" }
 
 /** What on the command line said a field: a flag, an argument; the field itself where nothing did. */
 function nameOf(field: string, command: Command | undefined): string {
@@ -62,8 +72,10 @@ function nameOf(field: string, command: Command | undefined): string {
   if (filter !== null) return filterName(Number(filter[1]), filter[2]!, command) ?? field
   // Ends: with the path, of which each turn takes a step off.
   for (let path = field; path !== ""; path = path.replace(/(^|[.[])[^.[]*$/, "")) {
-    const name = flagOf[path] ?? kebab(path.replaceAll(/\[.*?\]/g, "").replace(/^config\./, ""))
-    const option = command.options.find(({ long }) => long === `--${name}`)
+    const usual = flagOf[path] ?? kebab(path.replaceAll(/\[.*?\]/g, "").replace(/^config\./, ""))
+    const has = (flag: string | undefined) => command.options.find(({ long }) => long === `--${flag}`)
+    const name = has(usual) === undefined && has(otherFlagOf[path]) !== undefined ? otherFlagOf[path]! : usual
+    const option = has(name)
     const isOfKind = path.startsWith("config.")
     const set = command.getOptionValue("set") as Readonly<Record<string, string>> | undefined
     if (isOfKind && set !== undefined && Object.hasOwn(set, path.slice("config.".length)))

@@ -28,6 +28,9 @@ function keysOf(kind: string): CatalogKeys {
 export const topicKeys = keysOf("topic")
 export const triggerKeys = keysOf("trigger")
 export const destinationKeys = keysOf("destination")
+export const scheduleKeys = keysOf("schedule")
+/** How far a schedule has come. */
+export const scheduleProgressKeys = keysOf("schedule-progress")
 /** Topics that were, or are being, deleted: until what was published meanwhile is seen to. */
 export const deletedTopicKeys = keysOf("deleted-topic")
 /** Topics and destinations that somebody is about to delete. */

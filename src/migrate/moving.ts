@@ -8,6 +8,8 @@ import {
   partsOfKey,
   routedAsKeys,
   routingKeys,
+  scheduleKeys,
+  scheduleProgressKeys,
   topicDeletionKeys,
   topicKeys,
   triggerKeys,
@@ -28,6 +30,8 @@ const placeless: readonly CatalogKeys[] = [
   destinationKeys,
   destinationDeletionKeys,
   accessKeys,
+  scheduleKeys,
+  scheduleProgressKeys,
 ]
 
 /** The source as it is to be in the target, item by item. Begins once all events are copied. */

@@ -12,6 +12,8 @@ export interface ResourceContext {
   readonly kinds: ReadonlyMap<string, DestinationKind>
   /** What a topic is that nobody has made: whether a trigger or a publish makes it, and how. */
   readonly topics: { readonly autoCreate: boolean; readonly dedupeWindowMs: number }
+  /** The largest event that may be published. */
+  readonly eventBytesMax?: number
   /** Since when there are the hub's own topics, in Unix milliseconds. */
   readonly startedAt: number
   /**

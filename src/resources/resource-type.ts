@@ -39,6 +39,8 @@ export interface ResourceType<Resource extends Stored> {
   inputOf?(resource: Resource): TSchema
   /** Members of what is shown that the hub sets: where one is replaced they are ignored, so that what was read can be sent back. */
   readonly readOnly: readonly string[]
+  /** What a JSON merge patch has made of one, where a member of it is to be replaced as a whole. */
+  patched?(fields: Record<string, unknown>, patch: Record<string, unknown>): Record<string, unknown>
   /** The resource that is wanted. Fields that `faults` already holds are of any type. */
   read(body: Record<string, unknown>, draft: Draft<Resource>): Promise<Resource>
   /** In the form of its input. `known` is what its reader has seen of it: what is new since is shown the one time. */

@@ -140,7 +140,8 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
   patch(tenant: string, id: string, body: unknown, options: ChangeOptions): Promise<Written<Resource>> {
     return this.#change(tenant, id, options, ({ value: previous }) => {
       const patch = bodyObject(body)
-      const fields = mergePatch({ id, ...this.type.show(previous, previous) }, patch) as Record<string, unknown>
+      const merged = mergePatch({ id, ...this.type.show(previous, previous) }, patch) as Record<string, unknown>
+      const fields = this.type.patched?.(merged, patch) ?? merged
       const faults = idFaults(fields, id, readOnlyFaults(patch, this.#readOnly))
       checkRemovals(this.type.inputOf?.(previous) ?? this.type.input, without(patch, this.#readOnly), faults)
       return this.#read(fields, { tenant, id, previous, faults })

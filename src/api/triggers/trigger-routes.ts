@@ -12,7 +12,8 @@ import type { Resources } from "../resource-views.ts"
 import { type App, documented, pathPart, tenantOf } from "../routes.ts"
 import { ValidateOnlyQuery } from "../schemas.ts"
 
-const PauseInput = component(
+/** Why something is paused. */
+export const PauseInput = component(
   "PauseInput",
   strict(
     {
