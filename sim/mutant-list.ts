@@ -386,4 +386,10 @@ export const mutants: readonly Mutant[] = [
     before: "if (first !== undefined) lane.keys.again()",
     after: "if (first?.key === '') lane.keys.again()",
   },
+  {
+    name: "a run is passed before it is published",
+    file: "src/sources/schedule/run.ts",
+    before: "      await this.#publish(tick)",
+    after: "      this.#reach(tick, tick)\n      await this.#save()\n      await this.#publish(tick)",
+  },
 ]

@@ -32,7 +32,7 @@ const ready = async (hub: Hub) => (await hub.api.inject({ url: "/readyz" })).jso
 
 test("what is published to a hub is routed, by loops that stop with it", async () => {
   const { hub, engine, machine, close } = await start()
-  expect(namesOf(hub)).toEqual(["the view of topics", "router", "retention", "delivery", "telling"])
+  expect(namesOf(hub)).toEqual(["the view of topics", "router", "retention", "delivery", "schedules", "telling"])
   await machine.run(engine.catalog.put("trigger/default/all", createTrigger("all", engine.log.oldest())))
   const [published] = [await machine.run(hub.publisher.publish(ordersAddress, [createEvent("1")]))].flat()
   expect(published).toMatchObject({ duplicate: false })
