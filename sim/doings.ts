@@ -7,6 +7,7 @@ import type { Fields, ResourceModel, ResourceName } from "./model.ts"
 import { modelOf } from "./models.ts"
 import { openDoings } from "./open.ts"
 import type { Operation } from "./operations.ts"
+import { queueDoings } from "./queues.ts"
 import { race } from "./race.ts"
 import { readingDoings } from "./reading.ts"
 import { InvariantError } from "./record.ts"
@@ -77,6 +78,7 @@ export const doings: Readonly<Record<string, Doing | Exemption>> = {
   ...openDoings,
   ...readingDoings,
   ...replayDoings,
+  ...queueDoings,
   issueNatsCredentials: { exempt: "the embedded engine, which runs here, has none" },
   revokeNatsCredentials: { exempt: "the embedded engine, which runs here, has none" },
 }

@@ -21,6 +21,7 @@ async function furnish() {
   await hub.call("POST", "/v1/topics", { id: "letters" })
   const config = { url: "http://127.0.0.1:9/hook", connectTimeoutMs: 500 }
   await hub.call("POST", "/v1/destinations", { id: "warehouse", kind: "webhook", config })
+  await hub.call("POST", "/v1/destinations", { id: "jobs", kind: "queue", config: {} })
   await hub.call("POST", "/v1/triggers", { id: "ship", topic: "orders", destination: "warehouse", paused: true })
   await hub.call("POST", "/v1/triggers", { id: "dying", topic: "letters", destination: "warehouse", retry: "none" })
   const morning = { id: "morning", topic: "orders", event: { type: "day.begun" }, cron: "0 9 * * *", paused: true }
@@ -70,6 +71,7 @@ function pathOf(path: string, replaced: Readonly<Record<string, string>> = {}): 
     cursor: given.cursor,
     tenant: "default",
     trigger: "ship",
+    queue: "jobs",
     id: Object.entries(ids).find(([prefix]) => path === prefix || path.startsWith(`${prefix}/`))?.[1],
     ...replaced,
   }

@@ -199,6 +199,7 @@ async function createFront(behind: Behind): Promise<Pick<Hub, "api" | "ingest" |
     resting: () => router?.resting().length ?? 0,
     eventBytesMax: { ...defaultLimits, ...behind.limits?.ingest }.eventBytesMax,
     scheduleFailure: (schedule) => schedules?.failureOf(schedule),
+    ...(behind.observe?.deliver && { deliveries: behind.observe.deliver }),
     serverFactory(handler) {
       const first: RequestListener = (request, response) => {
         if (ingest?.handles(request)) ingest.handle(request, response)

@@ -108,14 +108,15 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   sources: ["formats"],
   // It moves what the router keeps, and has to know its words.
   migrate: ["route"],
-  destinations: ["formats"],
+  destinations: ["config", "formats"],
   engines: ["formats"],
   access: [],
   config: [],
   telemetry: [],
+  queues: ["deliver"],
   // Of no protocol: what it refuses, each door says in its own words.
   resources: ["config", "deliver", "destinations", "filters", "formats", "sources"],
-  api: ["access", "config", "deliver", "destinations", "filters", "formats", "resources", "sources"],
+  api: ["access", "config", "deliver", "destinations", "filters", "formats", "queues", "resources", "sources"],
   cli: ["config", "filters", "formats", "migrate"],
   testing: ["engines"],
 }

@@ -6,6 +6,8 @@ import fastify, {
   type FastifyReply,
   type FastifyRequest,
 } from "fastify"
+import type { Logger } from "../core/logger.ts"
+import { WorkQueues } from "../queues/work-queues.ts"
 import { createTurns } from "../resources/context.ts"
 import { destinationType } from "../resources/destinations.ts"
 import { scheduleType } from "../resources/schedules.ts"
@@ -29,6 +31,7 @@ import { journeyRoutes } from "./events/journey.ts"
 import { exportsMax } from "./export.ts"
 import { natsCredentialsRoutes } from "./nats-credentials.ts"
 import { Places } from "./places.ts"
+import { queueRoutes } from "./queues/queue-routes.ts"
 import { replayRoutes } from "./replays/replays.ts"
 import { bodyBytesMax, letBodiesCome, parseJson, refuseIdempotencyKeys, refuseUnasked } from "./requests.ts"
 import { resourceRoutes } from "./resource-routes.ts"
@@ -53,6 +56,8 @@ export { type ApiOptions, apiFigures } from "./context.ts"
 
 /** Room for an event's id and a topic's key, percent-encoded. */
 const pathPartCharactersMax = 4096
+/** Requests that wait for work at a time. */
+const pollsMax = 2_000
 
 /**
  * The hub's HTTP API: everything but publishing. Ready to answer when it resolves; it does not listen by itself, give
@@ -88,20 +93,27 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   return app
 }
 
+const quiet: Logger = { info() {}, warn() {}, error() {} }
+
 function createContext(options: ApiOptions): ApiContext {
   const { engine, clock, stop, log: logger } = options
   const turns = new Turns()
   const streams = new Streams({ log: engine.log, clock, stop, turns, logger })
   const room = new AnswerRoom()
   const exports = new Places(exportsMax, "exports", "try again later, or read by page")
-  return { ...options, room, turns, streams, exports, startedAt: clock.now(), inTurn: createTurns() }
+  const polls = new Places(pollsMax, "requests for work", "let one end, or try again later")
+  const { chance, deliveries: observe = {} } = options
+  const queues = new WorkQueues({ engine, clock, chance, log: logger ?? quiet, observe, stop })
+  const shared = { room, turns, streams, exports, polls, queues }
+  return { ...options, ...shared, startedAt: clock.now(), inTurn: createTurns() }
 }
 
-function figuresOf({ room, streams, exports }: ApiContext): ApiFigures {
+function figuresOf({ room, streams, exports, polls }: ApiContext): ApiFigures {
   const { open, unsentBytes, cut } = streams.figures()
   return {
     api_answer_bytes: room.taken,
     api_exports_open: exports.open,
+    api_polls_open: polls.open,
     api_streams_open: open,
     api_streams_unsent_bytes: unsentBytes,
     api_streams_cut_total: cut,
@@ -133,6 +145,7 @@ function registerRoutes(app: App, context: ApiContext): void {
   destinationRoutes(app, context, destinations.store)
   resourceRoutes(app, context, schedules)
   scheduleRoutes(app, context, schedules)
+  queueRoutes(app, context, destinations.store)
   openDeliveryRoutes(app, context)
   resendRoutes(app, context, triggers.store)
   deadLetterRoutes(app, context)

@@ -6,6 +6,8 @@ import type { Engine } from "../core/engine.ts"
 import type { Logger } from "../core/logger.ts"
 import type { Schedule, ScheduleFailure } from "../core/schedules.ts"
 import type { Secrets } from "../core/secrets.ts"
+import type { DeliveryObserver } from "../deliver/hub.ts"
+import type { WorkQueues } from "../queues/work-queues.ts"
 import type { ResourceContext } from "../resources/context.ts"
 import type { Places } from "./places.ts"
 import type { AnswerRoom } from "./room.ts"
@@ -16,6 +18,7 @@ import type { Turns } from "./turns.ts"
 export const apiFigures = {
   api_answer_bytes: "Bytes of answers that are being made, or wait for their clients.",
   api_exports_open: "Exports that are under way.",
+  api_polls_open: "Requests that wait for work of a queue.",
   api_streams_open: "Live streams that are open.",
   api_streams_unsent_bytes: "Bytes that wait for the clients of live streams.",
   api_streams_cut_total: "Clients of live streams that were cut off because they did not take what waited for them.",
@@ -60,6 +63,8 @@ export interface ApiOptions {
   readonly watch?: (read: () => ApiFigures) => void
   /** Told of each request that is answered 503 because there is too much to do. */
   readonly overloaded?: (detail: string) => void
+  /** Told of what workers of queues do, as of other deliveries. */
+  readonly deliveries?: DeliveryObserver
   /** Where errors that nobody expected are written. */
   readonly log?: Logger
 }
@@ -72,4 +77,7 @@ export interface ApiContext extends ApiOptions, ResourceContext {
   readonly turns: Turns
   readonly streams: Streams
   readonly exports: Places
+  readonly queues: WorkQueues
+  /** Requests that wait for work. */
+  readonly polls: Places
 }

@@ -36,6 +36,7 @@ const tags = [
   { name: "Schedules", description: "Events that the hub publishes when it is time." },
   { name: "Deliveries", description: "What is still to be brought to its destination." },
   { name: "Replays", description: "Events of the past, delivered once more." },
+  { name: "Queues", description: "Deliveries that workers lease, instead of being sent them." },
   { name: "Dead letters", description: "Deliveries that were given up; they can be put back." },
   { name: "Tenants", description: "Whose events they are." },
   { name: "Operation", description: "How the hub is." },

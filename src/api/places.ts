@@ -35,6 +35,11 @@ export class Places {
     return this.#open
   }
 
+  /** How many this tenant has. */
+  of(tenant: string): number {
+    return this.#held.of(tenant)
+  }
+
   /** What it answers gives the place back, and is to be called once. Throws ProblemError where there is none. */
   take(tenant: string): () => void {
     const half = this.#max / 2

@@ -48,6 +48,8 @@ export interface DestinationKind<Config = unknown> {
    * it is never returned.
    */
   readonly config: ConfigSchema
+  /** Nothing is sent there: workers lease what it is owed. */
+  readonly isPulled?: boolean
   /** What the schema cannot say; each fault names its field (`url`), none means valid. */
   check(config: Config): readonly { readonly field: string; readonly message: string }[]
   /** The signing scheme that this configuration asks for; undefined where nothing is signed. */

@@ -5,11 +5,11 @@ import type { Directory } from "./directory.ts"
 /** Moves what was left behind by triggers that moved with their backlog: of one trigger once, however many ask meanwhile. */
 export class Backlog {
   readonly #queue: Pick<DeliveryQueue, "move">
-  readonly #directory: Directory
+  readonly #directory: Pick<Directory, "trigger">
   readonly #running = new Map<string, Promise<void>>()
   readonly #waiting = new Map<string, Promise<void>>()
 
-  constructor(queue: Pick<DeliveryQueue, "move">, directory: Directory) {
+  constructor(queue: Pick<DeliveryQueue, "move">, directory: Pick<Directory, "trigger">) {
     this.#queue = queue
     this.#directory = directory
   }

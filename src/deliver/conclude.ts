@@ -31,13 +31,26 @@ export type Prepared =
   /** Nothing is to be sent. */
   | { readonly kind: "over"; end(): Promise<void> }
 
+/** What it takes to find out what becomes of a lease without an attempt, and to have it so. */
+export interface Preparing extends Pick<Hub, "clock" | "observe"> {
+  readonly engine: Hub["engine"]
+  readonly directory: Pick<Hub["directory"], "trigger" | "replay" | "keepsBack" | "isPaused">
+  readonly backlog: Pick<Hub["backlog"], "move">
+  readonly records: Pick<Hub["records"], "deadLetter">
+  readonly gate: Pick<Hub["gate"], "end" | "persist" | "trouble">
+  readonly telling: Pick<Hub["telling"], "unsent" | "damaged" | "dead">
+}
+
+/** What is leased. */
+type Leased = Pick<Job, "lease">
+
 const unreadableDelayMs = 5_000
 
 /**
  * Fetches what sending needs. A delivery whose trigger was deleted is done, one whose trigger is paused is held, one that its
  * trigger has left behind is moved, and one whose event is gone or damaged is dead. Never throws.
  */
-export async function prepare(job: Job, hub: Hub): Promise<Prepared> {
+export async function prepare(job: Leased, hub: Preparing): Promise<Prepared> {
   const { engine, directory, gate, telling } = hub
   const { lease } = job
   const { delivery } = lease
@@ -91,7 +104,7 @@ function marked(stored: StoredEvent, { replay }: Delivery): StoredEvent {
 }
 
 /** A replay that is not there any more was cancelled, too. */
-async function isCancelled(delivery: Delivery, { directory }: Hub): Promise<boolean> {
+async function isCancelled(delivery: Delivery, { directory }: Preparing): Promise<boolean> {
   const replay = await directory.replay(delivery)
   return replay === undefined || replay.state === "cancelled"
 }
@@ -193,7 +206,7 @@ function waitedMs({ stored, attempt }: Concluded, trigger: Trigger): number | un
  * Holds until the trigger is resumed, where it sends now if it is to take its backlog along; if the resuming came first, or the
  * trigger's end, it is resumed again.
  */
-export async function hold(lease: Lease, { engine, directory, backlog, gate }: Hub): Promise<void> {
+export async function hold(lease: Lease, { engine, directory, backlog, gate }: Preparing): Promise<void> {
   const { delivery } = lease
   await gate.end(lease, { kind: "hold" })
   await gate.persist("resuming a trigger", async () => {
@@ -204,14 +217,18 @@ export async function hold(lease: Lease, { engine, directory, backlog, gate }: H
   })
 }
 
-/** Tells of the dead letter, then makes it one: a crash in between tells twice, under one id. */
-export async function bury(job: Job, death: Death, hub: Hub): Promise<void> {
+/**
+ * Tells of the dead letter, then makes it one: a crash in between tells twice, under one id. Answers false where somebody else has
+ * the delivery.
+ */
+export async function bury(job: Leased, death: Death, hub: Preparing): Promise<boolean> {
   const { address, stored, reason, attempts, outcome, holdsKey } = death
   const { delivery } = job.lease
   const diedAt = hub.clock.now()
   const letter: DeadLetter = { ...delivery, address, reason, attempts, diedAt, lastOutcome: outcome }
   await hub.records.deadLetter(stored, letter)
-  if (!(await hub.gate.end(job.lease, { kind: "dead", letter, holdsKey }))) return
+  if (!(await hub.gate.end(job.lease, { kind: "dead", letter, holdsKey }))) return false
   hub.telling.dead(letter)
   hub.observe.dead?.(letter)
+  return true
 }

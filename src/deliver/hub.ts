@@ -1,6 +1,6 @@
 import type { Chance, Clock } from "../core/clock.ts"
 import { sleep } from "../core/clock.ts"
-import type { Deliveries, Ending, Lease } from "../core/deliveries.ts"
+import type { Ending, Lease, Leasing } from "../core/deliveries.ts"
 import type { Attempt, DeadLetter, Delivery } from "../core/delivery.ts"
 import type { Engine } from "../core/engine.ts"
 import { ClosedError, LeaseLostError } from "../core/errors.ts"
@@ -82,7 +82,7 @@ const [writeDelayMinMs, writeDelayMaxMs] = [100, 5_000]
 
 /** While the engine fails nothing is leased. */
 export class Gate {
-  readonly #queue: Deliveries
+  readonly #queue: Pick<Leasing, "extend" | "end">
   readonly #clock: Clock
   readonly #log: Logger
   /** By the clock's steady time. */
@@ -90,7 +90,7 @@ export class Gate {
   /** Set at the end: what cannot be written then is left as it is. */
   stopped = false
 
-  constructor(queue: Deliveries, clock: Clock, log: Logger) {
+  constructor(queue: Pick<Leasing, "extend" | "end">, clock: Clock, log: Logger) {
     this.#queue = queue
     this.#clock = clock
     this.#log = log

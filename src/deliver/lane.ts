@@ -328,7 +328,7 @@ export class Lane {
   }
 
   /** The last of a job: `how` ends its lease. */
-  async #end(job: Job, how: () => Promise<void>): Promise<void> {
+  async #end(job: Job, how: () => Promise<unknown>): Promise<void> {
     try {
       await how()
     } catch (error) {

@@ -67,6 +67,8 @@ class Worker {
   readonly #hub: Hub
   readonly #lanes = new Map<string, Lane>()
   readonly #resting = new RestingLanes()
+  /** Lanes that have due work which workers lease. */
+  readonly #pulled = new Set<string>()
   readonly #stop = new AbortController()
   readonly #resuming = new Map<string, TriggerName>()
   #findingHeld = false
@@ -80,10 +82,7 @@ class Worker {
     const listener: DirectoryListener = {
       paused: (of, reason) => telling.paused(of, reason),
       active: ({ tenant, id, incarnation = "" }: Trigger) => this.#resume({ tenant, trigger: id, incarnation }),
-      destination: (lane: string, destination: Destination | undefined) => {
-        if (destination === undefined) this.#resting.forget(lane)
-        this.#lanes.get(lane)?.change(destination)
-      },
+      destination: (lane, destination) => this.#changed(lane, destination),
     }
     const directory = new Directory({ catalog: engine.catalog, clock, listener })
     this.#hub = {
@@ -156,9 +155,30 @@ class Worker {
 
   #opened(name: string, destination: Destination | undefined): void {
     if (this.#stop.signal.aborted) return
+    if (this.#isPulled(destination)) {
+      this.#pulled.add(name)
+      return
+    }
     const lane = this.#lanes.get(name) ?? new Lane(name, destination, this.#hub, this.#resting.take(name))
     this.#lanes.set(name, lane)
     lane.wake()
+  }
+
+  #isPulled(destination: Destination | undefined): boolean {
+    return destination !== undefined && this.#hub.senders.kinds.get(destination.kind)?.isPulled === true
+  }
+
+  /** What workers leased may have another destination by now, or none; and the other way round. */
+  #changed(name: string, destination: Destination | undefined): void {
+    if (destination === undefined) this.#resting.forget(name)
+    const lane = this.#lanes.get(name)
+    if (lane === undefined) {
+      if (!this.#isPulled(destination) && this.#pulled.delete(name)) this.#opened(name, destination)
+    } else if (this.#isPulled(destination)) {
+      this.#lanes.delete(name)
+      this.#pulled.add(name)
+      void lane.drain().then(() => lane.close())
+    } else lane.change(destination)
   }
 
   #openLater(name: string, error: unknown): void {

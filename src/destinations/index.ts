@@ -1,5 +1,6 @@
 import type { Clock } from "../core/clock.ts"
 import type { DestinationKind } from "../core/destination.ts"
+import { queueKind } from "./queue/kind.ts"
 import { topicKind } from "./topic/kind.ts"
 import type { Resolve } from "./webhook/connect.ts"
 import type { GuardSettings } from "./webhook/guard.ts"
@@ -17,6 +18,6 @@ export interface DestinationKindsOptions {
 
 /** Every kind of destination by its name. Throws RangeError for a guard range that is none. */
 export function destinationKinds(options: DestinationKindsOptions): ReadonlyMap<string, DestinationKind> {
-  const kinds: readonly DestinationKind[] = [webhookKind(options) as DestinationKind, topicKind as DestinationKind]
+  const kinds = [webhookKind(options), topicKind, queueKind] as readonly DestinationKind[]
   return new Map(kinds.map((kind) => [kind.kind, kind]))
 }

@@ -117,6 +117,10 @@ async function testDestination(context: ApiContext, stored: Destination) {
   const kind = kinds.get(destination.kind)
   if (kind === undefined)
     throw new ProblemError("conflict", `this hub knows no destinations of kind ${destination.kind}`)
+  if (kind.isPulled) {
+    const detail = `destination ${destination.id} is a ${kind.kind}: nothing is sent there, so there is nothing to test`
+    throw new ProblemError("conflict", detail)
+  }
   const { tenant, signingKeys, ratePerSecond } = destination
   const sender = await kind.open(destination.config, { tenant, signingKeys, ratePerSecond, publish: async () => {} })
   const tooLate = new AbortController()

@@ -106,7 +106,10 @@ class QueueOfRows implements StoredQueue {
     extend: (lease, leaseMs) => this.extend(lease, leaseMs),
     end: (lease, ending) => this.end(lease, ending),
     leased: async (lane, tokens) => liveLeases({ leases: this.#leases, clock: this.#clock }, lane, tokens),
-    due: (lane, stop) => this.#lanes.due(lane, stop),
+    due: async (lane, stop) => {
+      if (this.#closed) throw new ClosedError()
+      await this.#lanes.due(lane, stop)
+    },
   }
   #report: ((lane: string) => LaneReport | undefined) | undefined
   #closed = false

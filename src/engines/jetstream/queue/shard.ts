@@ -164,7 +164,7 @@ export class Shard implements ShardCalls {
 
   lease(options: LeaseRequest): Promise<readonly Lease[]> {
     return this.#do(async () => {
-      if (this.#leaving) throw new ClosedError()
+      if (this.#leaving || this.lost.aborted) throw new ClosedError()
       return this.#queue.lease(options)
     })
   }
@@ -182,7 +182,10 @@ export class Shard implements ShardCalls {
   }
 
   due(lane: string, stop: AbortSignal): Promise<void> {
-    return this.#do(() => this.#queue.anywhere.due(lane, AbortSignal.any([stop, this.lost])))
+    return this.#do(async () => {
+      if (this.lost.aborted) throw new ClosedError()
+      await this.#queue.anywhere.due(lane, AbortSignal.any([stop, this.lost]))
+    })
   }
 
   move(of: TriggerName, destination: string): Promise<number> {

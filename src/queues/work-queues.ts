@@ -1,0 +1,235 @@
+import type { Lease, LiveLease } from "../core/deliveries.ts"
+import type { RetryPolicy } from "../core/delivery.ts"
+import { lanesOf } from "../core/delivery.ts"
+import { ClosedError, OverloadError, StorageError, StorageFullError } from "../core/errors.ts"
+import type { StoredEvent } from "../core/log.ts"
+import { bury, prepare } from "../deliver/conclude.ts"
+import { Lines, type Wish } from "./line.ts"
+import { createDesk, type Desk, type WorkQueuesOptions } from "./preparing.ts"
+import { type Result, settle } from "./settle.ts"
+import { type LeaseToken, parseLease } from "./token.ts"
+
+export type { WorkQueuesOptions } from "./preparing.ts"
+export type { Result } from "./settle.ts"
+
+/** A destination whose deliveries workers lease. */
+export interface WorkQueue {
+  readonly tenant: string
+  readonly destination: string
+  /** Instead of what the triggers' policies say. */
+  readonly attemptsMax?: number
+}
+
+/** A delivery in a worker's hands. */
+export interface Leased {
+  readonly lease: Lease
+  readonly stored: StoredEvent
+  /** Unix milliseconds. */
+  readonly expiresAt: number
+}
+
+/** What became of what was asked for a lease; failed: nothing, so that it may be asked again. */
+export type LeaseState = "settled" | "extended" | "lost" | "failed"
+
+export interface Settlement {
+  readonly lease: string
+  readonly result: Result
+}
+
+/** Deliveries of which the events are read at once. */
+const readAtOnce = 16
+/** No more events are given at once than come to so much; a first one is, whatever its size. */
+const givenBytesMax = 4 * 1024 * 1024
+const settleAtOnce = 64
+
+/** Work queues: deliveries that workers lease, and settle. */
+export class WorkQueues {
+  readonly #desk: Desk
+  readonly #options: WorkQueuesOptions
+  readonly #lines: Lines
+  /** By token and delivery: what is being settled is settled once. */
+  readonly #settling = new Set<string>()
+
+  constructor(options: WorkQueuesOptions) {
+    this.#options = options
+    this.#desk = createDesk(options)
+    this.#lines = new Lines(options.engine.queue.anywhere, options.clock)
+  }
+
+  /**
+   * Leases what is due, or waits for it. What comes to nothing on the way, as a delivery whose event is gone, ends as it would
+   * elsewhere. Throws StorageError, OverloadError, ClosedError.
+   */
+  async lease(queue: WorkQueue, wish: Wish): Promise<readonly Leased[]> {
+    const { clock } = this.#options
+    const until = clock.steady() + wish.waitMs
+    // Ends: with the first that are worth it, or with the time.
+    for (;;) {
+      const waitMs = Math.max(0, until - clock.steady())
+      const { leases, expiresAt } = await this.#lines.take(lanesOf(queue), { ...wish, waitMs })
+      const ready = await this.#ready(queue, leases, expiresAt)
+      if (wish.gone.aborted) {
+        await this.giveBack(ready)
+        return []
+      }
+      if (ready.length > 0 || leases.length === 0) return ready
+    }
+  }
+
+  /** As if they had not been leased; nobody is told where that fails, for they lapse. */
+  async giveBack(leased: readonly Leased[]): Promise<void> {
+    await Promise.all(leased.map(({ lease }) => this.#release(lease)))
+  }
+
+  /** Answers in their order; `by`: from now on. */
+  async extend(queue: WorkQueue, leases: readonly string[], byMs: number): Promise<readonly LeaseState[]> {
+    const live = await this.#live(queue, leases)
+    return inParts(live, (lease) => this.#try(async () => (await this.#desk.extend(lease, byMs)) && "extended"))
+  }
+
+  /** Answers in their order. */
+  async settle(queue: WorkQueue, settlements: readonly Settlement[]): Promise<readonly LeaseState[]> {
+    const live = await this.#live(
+      queue,
+      settlements.map(({ lease }) => lease),
+    )
+    return inParts(live, (lease, i) => this.#settleOnce(queue, lease, settlements[i]!.result))
+  }
+
+  async #settleOnce(queue: WorkQueue, lease: LiveLease, result: Result): Promise<LeaseState> {
+    const name = `${lease.token} ${lease.delivery.id}`
+    if (this.#settling.has(name)) return "lost"
+    this.#settling.add(name)
+    const { chance } = this.#options
+    const state = await this.#try(
+      async () => (await settle({ lease, result, chance, policyOf: policyOf(queue) }, this.#desk)) && "settled",
+    )
+    this.#settling.delete(name)
+    return state
+  }
+
+  async #try(work: () => Promise<LeaseState | false>): Promise<LeaseState> {
+    try {
+      return (await work()) || "lost"
+    } catch (error) {
+      if (!isPassing(error)) throw error
+      return "failed"
+    }
+  }
+
+  /** The leases that live, of those that are of this queue. */
+  async #live(queue: WorkQueue, texts: readonly string[]): Promise<readonly (LiveLease | undefined)[]> {
+    const asked = texts.map((text) => parseLease(text))
+    const [fresh, replayed] = await Promise.all(
+      lanesOf(queue).map((lane, i) =>
+        this.#find(
+          lane,
+          asked.map((each) => (each?.isReplayed === (i === 1) ? each : undefined)),
+        ),
+      ),
+    )
+    return asked.map((_, i) => fresh![i] ?? replayed![i])
+  }
+
+  /** The leases of a lane, in their places. */
+  async #find(lane: string, asked: readonly (LeaseToken | undefined)[]): Promise<readonly (LiveLease | undefined)[]> {
+    if (asked.every((each) => each === undefined)) return []
+    const { anywhere } = this.#options.engine.queue
+    const found = await anywhere.leased(
+      lane,
+      asked.map((each) => each?.token ?? 0),
+    )
+    return found.map((lease, i) => (lease !== undefined && lease.delivery.id === asked[i]?.id ? lease : undefined))
+  }
+
+  /** What is to be worked on; once that is enough the rest is given back. */
+  async #ready(queue: WorkQueue, leases: readonly Lease[], expiresAt: number): Promise<readonly Leased[]> {
+    const ready: Leased[] = []
+    let bytes = 0
+    for (let i = 0; i < leases.length; i += readAtOnce) {
+      const part = leases.slice(i, i + readAtOnce)
+      if (bytes >= givenBytesMax) {
+        await Promise.all(part.map((lease) => this.#release(lease)))
+        continue
+      }
+      for (const each of await Promise.all(part.map((lease) => this.#prepare(queue, lease)))) {
+        if (each === undefined) continue
+        ready.push({ ...each, expiresAt })
+        bytes += each.stored.event.data?.length ?? 0
+      }
+    }
+    return ready
+  }
+
+  async #prepare(queue: WorkQueue, lease: Lease): Promise<Pick<Leased, "lease" | "stored"> | undefined> {
+    const desk = this.#desk
+    try {
+      const prepared = await prepare({ lease }, desk)
+      if (prepared.kind === "over") await prepared.end()
+      else if (prepared.kind === "dead") await bury({ lease }, prepared, desk)
+      else if (!(await this.#exhausted(queue, lease, prepared.stored))) {
+        desk.telling.leased(lease)
+        return { lease, stored: prepared.stored }
+      }
+    } catch (error) {
+      if (!isPassing(error)) throw error
+      // It lapses, and comes again.
+      desk.gate.trouble(error, "leasing to a worker")
+    }
+    return undefined
+  }
+
+  /** Whether all of its attempts are used up, by leases that lapsed; then it is a dead letter. */
+  async #exhausted(queue: WorkQueue, lease: Lease, stored: StoredEvent): Promise<boolean> {
+    const trigger = await this.#desk.directory.trigger(lease.delivery)
+    if (trigger === undefined) return false
+    const before = lease.attempt - 1 - lease.attemptsForgiven
+    if (before < policyOf(queue)(trigger.retry).attemptsMax) return false
+    const detail = "no worker settled it: its last lease lapsed"
+    const outcome = { kind: "failed", detail, permanent: false } as const
+    const holdsKey = trigger.ordering?.deadLetter === "hold"
+    const { address } = stored
+    await bury(
+      { lease },
+      { address, stored, reason: "exhausted", attempts: lease.attempt - 1, outcome, holdsKey },
+      this.#desk,
+    )
+    return true
+  }
+
+  async #release(lease: Lease): Promise<void> {
+    const { anywhere } = this.#options.engine.queue
+    await anywhere.end(lease, { kind: "release", delayMs: 0 }).catch(() => undefined)
+  }
+}
+
+/** A trigger's policy, as the queue has it. */
+function policyOf({ attemptsMax }: WorkQueue): (policy: RetryPolicy) => RetryPolicy {
+  return (policy) => {
+    if (attemptsMax === undefined) return policy
+    const delaysMs = policy.delaysMs.length > 0 ? policy.delaysMs : [0]
+    return { ...policy, delaysMs, attemptsMax }
+  }
+}
+
+function isPassing(error: unknown): boolean {
+  return (
+    error instanceof StorageError ||
+    error instanceof StorageFullError ||
+    error instanceof OverloadError ||
+    error instanceof ClosedError
+  )
+}
+
+/** So many at a time; of what is not there the lease is lost. */
+async function inParts(
+  live: readonly (LiveLease | undefined)[],
+  work: (lease: LiveLease, i: number) => Promise<LeaseState>,
+): Promise<readonly LeaseState[]> {
+  const states: LeaseState[] = []
+  for (let from = 0; from < live.length; from += settleAtOnce) {
+    const part = live.slice(from, from + settleAtOnce)
+    states.push(...(await Promise.all(part.map((lease, i) => (lease ? work(lease, from + i) : ("lost" as const))))))
+  }
+  return states
+}
