@@ -162,7 +162,8 @@ function whyNot({ live, ended, rest }: DeliveryRecord, now: number): { invariant
   if (live && !live.ending && !live.voided && live.untilMs > now)
     return { invariant: 4, why: "while another lease on it is alive" }
   if (ended) return { invariant: 2, why: `though it was ${ended.kind}` }
-  if (rest && rest.untilMs > now) return { invariant: 3, why: `${rest.untilMs - now} ms too early` }
+  // Within a millisecond whole ones may be rounded either way.
+  if (rest && rest.untilMs > now + 1) return { invariant: 3, why: `${rest.untilMs - now} ms too early` }
   return undefined
 }
 
@@ -198,12 +199,16 @@ async function ending(options: ObserverOptions, lease: Lease, how: Ending, call:
   if (delivery.redrives === redrives) ended(options, lease, how, at)
 }
 
+function isCancelled({ record }: ObserverOptions, { delivery: { replay } }: Lease): boolean {
+  return replay !== undefined && record.cancelled.has(replay)
+}
+
 function ended(options: ObserverOptions, lease: Lease, how: Ending, at: number): void {
   const delivery = options.record.delivery(lease.delivery.id)
   switch (how.kind) {
     case "done":
       // What a deleted trigger owed is owed no more.
-      delivery.deleted = options.record.isDeleted(lease.delivery)
+      delivery.deleted = options.record.isDeleted(lease.delivery) || isCancelled(options, lease)
       if (delivery.taken === 0 && !delivery.deleted) {
         options.onViolation(new InvariantError(3, `${delivery.id} is done, and no destination took it`))
       }

@@ -1,4 +1,4 @@
-import type { Delivery, TriggerName } from "../src/core/delivery.ts"
+import { type Delivery, laneOf, type TriggerName } from "../src/core/delivery.ts"
 import type { DeliveryRecord } from "./record.ts"
 
 /** Deliveries that were enqueued with an order key, as far as it is sure that they are, or were, in the queue. */
@@ -60,6 +60,7 @@ export class OrderRecord {
   }
 }
 
-function nameOf({ tenant, trigger, incarnation, destination, orderKey }: Delivery): string | undefined {
-  return orderKey === undefined ? undefined : `${tenant}/${trigger}.${incarnation} ${destination} ${orderKey}`
+function nameOf(delivery: Delivery): string | undefined {
+  const { tenant, trigger, incarnation, orderKey } = delivery
+  return orderKey === undefined ? undefined : `${tenant}/${trigger}.${incarnation} ${laneOf(delivery)} ${orderKey}`
 }

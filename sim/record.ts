@@ -139,6 +139,8 @@ export class RunRecord {
   readonly damage = new NamedDamage()
   readonly deliveries = new Map<string, DeliveryRecord>()
   readonly order = new OrderRecord()
+  /** Ids of replays that were asked to be cancelled: what they made is owed no more. */
+  readonly cancelled = new Set<string>()
   readonly disturbances: Disturbance[] = []
   readonly jumps: { readonly at: number; readonly ms: number }[] = []
   /** By endpoint, the rest that it asked for and the hub has heard of. */

@@ -27,14 +27,24 @@ export const replayDoings: Readonly<Record<string, Doing>> = {
   },
   pauseReplay: { weight: 1, run: (place, subject, operation) => each(place, subject, operation) },
   resumeReplay: { weight: 1.5, run: (place, subject, operation) => each(place, subject, operation) },
-  cancelReplay: { weight: 0.5, run: (place, subject, operation) => each(place, subject, operation) },
+  cancelReplay: {
+    weight: 0.5,
+    run: (place, subject, operation) => each(place, subject, operation, (id) => place.world.record.cancelled.add(id)),
+  },
 }
 
 /** One of the tenant's replays, by chance. */
-async function each(place: Workplace, subject: Subject, operation: Operation): Promise<void> {
+async function each(
+  place: Workplace,
+  subject: Subject,
+  operation: Operation,
+  before: (id: string) => unknown = () => undefined,
+): Promise<void> {
   const ids = await replaysOf(place, subject)
   if (ids.length === 0) return
-  const asked = await call(place, { operation, tenant: subject.tenant, parameters: { id: place.chance.pick(ids) } })
+  const id = place.chance.pick(ids)
+  before(id)
+  const asked = await call(place, { operation, tenant: subject.tenant, parameters: { id } })
   if (asked.kind === "answered" && asked.value.status === 200) place.world.record.count(operation.id)
 }
 

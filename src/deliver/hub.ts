@@ -8,9 +8,9 @@ import type { Logger } from "../core/logger.ts"
 import type { Backlog } from "./backlog.ts"
 import type { Breaker } from "./breaker.ts"
 import type { Directory } from "./directory.ts"
-import type { Rates } from "./rate.ts"
 import type { Records, ToldVerdict } from "./records.ts"
 import type { SenderContext } from "./sender-slot.ts"
+import type { SharedOfDestinations } from "./shared.ts"
 import type { Slots } from "./slots.ts"
 import type { Telling } from "./telling.ts"
 
@@ -68,7 +68,7 @@ export interface Hub {
   readonly observe: DeliveryObserver
   readonly limits: DeliveryLimits
   readonly slots: Slots
-  readonly rates: Rates
+  readonly shared: SharedOfDestinations
   readonly directory: Directory
   readonly backlog: Backlog
   readonly records: Records

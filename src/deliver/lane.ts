@@ -11,6 +11,7 @@ import type { Hub } from "./hub.ts"
 import type { Job, ReadyJob } from "./job.ts"
 import type { Rate, SpareRate } from "./rate.ts"
 import { ofAnother, SenderSlot, type Sent } from "./sender-slot.ts"
+import type { Shared } from "./shared.ts"
 
 /** For a destination that is not there: its deliveries are held, moved or given up, some at a time. */
 const concurrencyWithout = 4
@@ -36,8 +37,7 @@ export class Lane {
   #faring: Faring
   #rate: Rate | SpareRate | undefined
   #breaker: Breaker = closedBreaker
-  /** As all its times, of the clock's steady ones. */
-  #restUntil = Number.NEGATIVE_INFINITY
+  readonly #shared: Shared
   /** Whether the queue may have due work; how often it said so. */
   #due = false
   #wakes = 0
@@ -54,6 +54,7 @@ export class Lane {
     this.name = name
     this.#faring = faring
     this.#hub = hub
+    this.#shared = hub.shared.take(pathOfLane(name))
     this.#lastActiveAt = hub.clock.steady()
     this.#sender = new SenderSlot(destination, hub.senders)
     this.#destination = destination
@@ -78,7 +79,7 @@ export class Lane {
     const { clock } = this.#hub
     const now = clock.steady()
     const breaker = breakerAt(this.#breaker, now)
-    const restsMs = Math.max(this.#restUntil, breaker.kind === "open" ? breaker.until : now) - now
+    const restsMs = Math.max(this.#shared.restUntil, breaker.kind === "open" ? breaker.until : now) - now
     const { lastError } = this.#faring
     return {
       breaker: breaker.kind,
@@ -91,7 +92,7 @@ export class Lane {
 
   /** Whether it has had nothing to do for so long that it may be let go. */
   isIdle(now: number): boolean {
-    if (this.#jobs.size > 0 || this.#leasing || this.#due || now < this.#restUntil) return false
+    if (this.#jobs.size > 0 || this.#leasing || this.#due || now < this.#shared.restUntil) return false
     return breakerAt(this.#breaker, now).kind !== "open" && now - this.#lastActiveAt >= this.#hub.limits.idleMs
   }
 
@@ -104,15 +105,12 @@ export class Lane {
 
   /** The destination was changed: what is known of how it fares no longer counts. */
   change(destination: Destination | undefined): void {
-    if (destination === undefined) {
-      this.#hub.telling.deleted(this.name)
-      this.#hub.rates.forget(pathOfLane(this.name))
-    }
+    if (destination === undefined) this.#hub.telling.deleted(this.name)
     if (!destination || !this.#destination) this.#faring = new Faring()
     this.#sender.change(destination)
     this.#destination = destination
     this.#setRate()
-    this.#restUntil = Number.NEGATIVE_INFINITY
+    this.#shared.restUntil = Number.NEGATIVE_INFINITY
     this.#setBreaker(closedBreaker, "it was changed")
     this.#go()
   }
@@ -140,13 +138,14 @@ export class Lane {
   }
 
   async close(): Promise<void> {
+    this.#hub.shared.release(pathOfLane(this.name))
     await this.#sender.close()
   }
 
   #setRate(): void {
     const { ratePerSecond } = this.#sender
     if (ratePerSecond !== this.#rate?.perSecond) {
-      this.#rate = this.#hub.rates.of(pathOfLane(this.name), ratePerSecond, isReplayLane(this.name))
+      this.#rate = this.#shared.rate(ratePerSecond, isReplayLane(this.name), this.#hub.clock.steady())
     }
   }
 
@@ -184,7 +183,7 @@ export class Lane {
   }
 
   #isOpenTo(job: Job, now: number): boolean {
-    if (this.#stopping || now < this.#restUntil) return false
+    if (this.#stopping || now < this.#shared.restUntil) return false
     return this.#breaker.kind === "closed" || (job.probe && breakerAt(this.#breaker, now).kind === "half-open")
   }
 
@@ -216,7 +215,7 @@ export class Lane {
   #room(): number {
     const { clock, gate, slots, limits } = this.#hub
     const now = clock.steady()
-    const restUntil = Math.max(this.#restUntil, gate.closedUntil)
+    const restUntil = Math.max(this.#shared.restUntil, gate.closedUntil)
     if (gate.stopped) return 0
     if (now < restUntil) return this.#wakeAt(restUntil)
     this.#setBreaker(breakerAt(this.#breaker, now), "its rest is over")
@@ -316,7 +315,7 @@ export class Lane {
   }
 
   #rest(ms: number, now = this.#hub.clock.steady()): void {
-    this.#restUntil = Math.max(this.#restUntil, now + ms)
+    this.#shared.restUntil = Math.max(this.#shared.restUntil, now + ms)
   }
 
   #setBreaker(breaker: Breaker, why: string): void {

@@ -1,5 +1,3 @@
-import type { Clock } from "../core/clock.ts"
-
 /**
  * A token bucket: at most `perSecond` a second, started no more than a tenth of a second's worth (at least one) at once.
  * Time is passed in; a clock that goes back gives nothing.
@@ -70,30 +68,6 @@ export class SpareRate {
 
   get #kept(): number {
     return Math.floor(this.#rate.capacity / 2)
-  }
-}
-
-/** The rates of destinations, by their paths: what all lanes of one destination share. */
-export class Rates {
-  readonly #clock: Pick<Clock, "steady">
-  readonly #rates = new Map<string, Rate>()
-
-  constructor(clock: Pick<Clock, "steady">) {
-    this.#clock = clock
-  }
-
-  /** Undefined: it has none. `spare`: others come first. */
-  of(path: string, perSecond: number | undefined, spare: boolean): Rate | SpareRate | undefined {
-    if (perSecond === undefined) return undefined
-    const known = this.#rates.get(path)
-    const rate = known?.perSecond === perSecond ? known : new Rate(perSecond, this.#clock.steady())
-    this.#rates.set(path, rate)
-    return spare ? new SpareRate(rate) : rate
-  }
-
-  /** It was deleted. */
-  forget(path: string): void {
-    this.#rates.delete(path)
   }
 }
 

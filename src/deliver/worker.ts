@@ -15,9 +15,9 @@ import { Backlog } from "./backlog.ts"
 import { Directory, type DirectoryListener } from "./directory.ts"
 import { type DeliveryLimits, type DeliveryObserver, deliveryLimits, Gate, type Hub } from "./hub.ts"
 import { Lane } from "./lane.ts"
-import { Rates } from "./rate.ts"
 import { Records } from "./records.ts"
 import { RestingLanes } from "./resting.ts"
+import { SharedOfDestinations } from "./shared.ts"
 import { Slots } from "./slots.ts"
 import { Telling } from "./telling.ts"
 
@@ -93,7 +93,7 @@ class Worker {
       observe,
       limits,
       slots: new Slots(limits.inFlightMax),
-      rates: new Rates(clock),
+      shared: new SharedOfDestinations(),
       directory,
       backlog: new Backlog(engine.queue, directory),
       records: new Records({ log: engine.log, clock, logger: log, lost: () => observe.recordLost?.() }),
