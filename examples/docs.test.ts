@@ -6,11 +6,11 @@ import { runCli } from "../src/cli/terminal.fixture.ts"
 import { refusalStatus } from "../src/ingest/refusal.ts"
 import { agrees, Machine, pageText, shownIn } from "./page.fixture.ts"
 
-describe.each(["publishing.md", "keys.md", "backup.md", "operate.md"])("docs/%s", (name) => {
+describe.each(["publishing.md", "keys.md", "backup.md", "operate.md", "schedules.md"])("docs/%s", (name) => {
   const page = pageText(name)
   let machine: Machine
   beforeAll(async () => {
-    machine = await Machine.start()
+    machine = await Machine.start([], page.includes("export REDCAR_KEY="))
   }, 60_000)
   afterAll(() => machine.stop())
 

@@ -55,10 +55,12 @@ export class Machine {
   readonly #work = join(this.home, "work")
   readonly #control: Server
   readonly #flags: readonly string[]
+  readonly #isKeyed: boolean
   readonly #ports: readonly string[]
   #hub: ChildProcess | undefined
 
-  private constructor(control: Server, ports: readonly string[], flags: readonly string[]) {
+  private constructor(control: Server, ports: readonly string[], flags: readonly string[], isKeyed: boolean) {
+    this.#isKeyed = isKeyed
     this.#control = control
     this.#ports = ports
     this.#flags = flags
@@ -68,8 +70,8 @@ export class Machine {
     this.#program("systemctl", `exec curl -sS --fail http://127.0.0.1:${port}/$1/$2`)
   }
 
-  /** With a hub that runs; `flags`: more of its settings. */
-  static async start(flags: readonly string[] = []): Promise<Machine> {
+  /** With a hub that runs; `flags`: more of its settings; `isKeyed`: its key is in the environment, for `redcar` too. */
+  static async start(flags: readonly string[] = [], isKeyed = false): Promise<Machine> {
     const control = createServer((request, response) => {
       const [, verb, unit] = request.url!.split("/")
       const done = unit !== "redcar" ? undefined : verb === "stop" ? machine.#stop() : machine.#start()
@@ -81,7 +83,7 @@ export class Machine {
         )
     }).listen(0, "127.0.0.1")
     await once(control, "listening")
-    const machine = new Machine(control, [await freePort(), await freePort()], flags)
+    const machine = new Machine(control, [await freePort(), await freePort()], flags, isKeyed)
     await machine.#start()
     return machine
   }
@@ -105,7 +107,8 @@ export class Machine {
   /** Runs a command as the documents have it; answers what it printed, as if it were of the machine that they suppose. */
   async run(command: string): Promise<string> {
     const env = { ...process.env, PATH: `${this.home}/bin:${process.env.PATH}`, KEY: this.key, NO_COLOR: "1" }
-    const options = { cwd: this.#work, env: { ...env, REDCAR_URL: this.url }, timeout: 60_000 }
+    const keyed = this.#isKeyed ? { REDCAR_KEY: this.key } : {}
+    const options = { cwd: this.#work, env: { ...env, REDCAR_URL: this.url, ...keyed }, timeout: 60_000 }
     const text = await new Promise<string>((resolve) => {
       execFile("bash", ["-c", this.#here(command)], options, (_, stdout, stderr) => resolve(stdout + stderr))
     })
