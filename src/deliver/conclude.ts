@@ -61,7 +61,9 @@ export async function prepare(job: Leased, hub: Preparing): Promise<Prepared> {
       telling.unsent(delivery, "its trigger was deleted")
       return over(() => gate.end(lease, { kind: "done" }))
     }
-    if (delivery.replay !== undefined && (await isCancelled(delivery, hub))) {
+    const replay = delivery.replay === undefined ? undefined : await directory.replay(delivery)
+    // One that is not there any more was cancelled, too.
+    if (delivery.replay !== undefined && (replay === undefined || replay.state === "cancelled")) {
       telling.unsent(delivery, `the replay ${delivery.replay} was cancelled`)
       return over(() => gate.end(lease, { kind: "done" }))
     }
@@ -70,7 +72,7 @@ export async function prepare(job: Leased, hub: Preparing): Promise<Prepared> {
       telling.unsent(delivery, `its trigger ${isLeftBehind(trigger, delivery) ? sends : "is paused"}`)
       return over(() => hold(lease, hub))
     }
-    const event = await eventOf(delivery, trigger, engine)
+    const event = await eventOf(delivery, { trigger, replay }, engine)
     const stored = event.kind === "there" ? event.stored : undefined
     const end = event.kind === "there" ? expired(event.stored, hub.clock.now()) : event
     if (stored !== undefined && end === undefined) return { kind: "ready", stored: marked(stored, delivery) }
@@ -101,12 +103,6 @@ function marked(stored: StoredEvent, { replay }: Delivery): StoredEvent {
   if (replay === undefined) return stored
   const { attributes, data, dataKind } = stored.event
   return { ...stored, event: Event.of({ ...attributes, redcarreplay: replay }, data, dataKind) }
-}
-
-/** A replay that is not there any more was cancelled, too. */
-async function isCancelled(delivery: Delivery, { directory }: Preparing): Promise<boolean> {
-  const replay = await directory.replay(delivery)
-  return replay === undefined || replay.state === "cancelled"
 }
 
 function over(end: () => Promise<unknown>): Prepared {

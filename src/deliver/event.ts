@@ -5,7 +5,7 @@ import type { Engine } from "../core/engine.ts"
 import { DamagedError, InvalidCursorError } from "../core/errors.ts"
 import { isEventOf } from "../core/fingerprint.ts"
 import type { EventLog, StoredEvent } from "../core/log.ts"
-import type { Trigger } from "../core/resources.ts"
+import type { Replay, Trigger } from "../core/resources.ts"
 import { type RoutedAs, versionFor } from "../core/routing.ts"
 
 export type Fetched =
@@ -13,12 +13,21 @@ export type Fetched =
   /** It never will be. */
   | { readonly kind: "gone"; readonly reason: DeadReason; readonly detail: string }
 
-/** The event that a delivery is of, or why there is none. Throws UnavailableError, StorageError: what may pass. */
-export async function eventOf(delivery: Delivery, trigger: Trigger, engine: Engine): Promise<Fetched> {
+/**
+ * The event that a delivery is of, or why there is none; `replay` is the one that made it, if any did. Throws UnavailableError,
+ * StorageError: what may pass.
+ */
+export async function eventOf(
+  delivery: Delivery,
+  { trigger, replay }: { readonly trigger: Trigger; readonly replay?: Replay | undefined },
+  engine: Engine,
+): Promise<Fetched> {
   const { log } = engine
   const { cursor } = delivery
   try {
-    const stored = (await log.get(cursor, { recent: true })) ?? (await keptEvent(delivery, trigger, engine))
+    const stored =
+      (await log.get(cursor, { recent: true })) ??
+      (await keptEvent(delivery, () => topicOf(delivery, trigger, replay, engine), engine))
     if (stored === undefined) return gone("permanent", "is no longer stored: its topic's retention has dropped it")
     if (isEventOf(stored, delivery)) return { kind: "there", stored }
     return gone("damaged", `cannot be sent: the log has another one at ${cursor}, and nothing of that was sent`)
@@ -33,14 +42,28 @@ function gone(reason: DeadReason, why: string): Fetched {
 }
 
 /** Throws DamagedError where it should be there. */
-async function keptEvent(delivery: Delivery, trigger: Trigger, engine: Engine): Promise<StoredEvent | undefined> {
+async function keptEvent(
+  delivery: Delivery,
+  topic: () => Promise<Address> | Address,
+  engine: Engine,
+): Promise<StoredEvent | undefined> {
   if (isNowhere(delivery, engine.log)) return undefined
-  return engine.log.get(delivery.cursor, { of: await judgedOn(delivery, trigger, engine) })
+  return engine.log.get(delivery.cursor, { of: await topic() })
 }
 
 /** Before all events: so are deliveries that came from another engine when their event was gone already. */
 function isNowhere({ cursor }: Delivery, log: EventLog): boolean {
   return Array.from({ length: log.partitions }, (_, partition) => log.oldest(partition)).includes(cursor)
+}
+
+/** The topic that the event is on. A replay says it. */
+function topicOf(
+  delivery: Delivery,
+  trigger: Trigger,
+  replay: Replay | undefined,
+  engine: Engine,
+): Promise<Address> | Address {
+  return replay === undefined ? judgedOn(delivery, trigger, engine) : addressOf(replay)
 }
 
 /** The topic that the event is on: the trigger listened to it then, and may listen to another one now. */

@@ -38,7 +38,7 @@ export async function settle(settling: Settling, desk: Desk): Promise<boolean> {
   const durationMs = Math.round(lease.heldMs)
   const trigger = await desk.directory.trigger(delivery)
   if (trigger === undefined) return desk.gate.end(lease, { kind: "done" })
-  const found = await eventOf(delivery, trigger, desk.engine)
+  const found = await eventOf(delivery, { trigger }, desk.engine)
   const stored = found.kind === "there" ? found.stored : undefined
   const outcome = outcomeOf(result)
   const attempt = { number: lease.attempt, startedAt: now - durationMs, durationMs, outcome }
