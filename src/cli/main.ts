@@ -58,6 +58,7 @@ const entries: readonly Entry[] = [
     group: resources,
     load: () => import("./replay.ts"),
   },
+  { name: "queue", summary: "work on a queue", group: resources, load: () => import("./queue.ts") },
   {
     name: "dead-letter",
     summary: "read, redrive and discard dead letters",
