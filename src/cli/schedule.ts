@@ -167,7 +167,7 @@ function addPauseAndResume(command: Command, context: Context): void {
 function addNext(command: Command, context: Context): void {
   const next = subcommand(command, "next [id]", "Show when a schedule runs next, or when one would.")
   withTiming(next)
-    .option("--count <count>", "so many", wholeNumber(1, 100), 5)
+    .option("--count <count>", "so many", wholeNumber(1, 50), 5)
     .action(async (id: string | undefined, options: NextOptions) => {
       const { items } = await nextRuns(context, id, options)
       const columns = [

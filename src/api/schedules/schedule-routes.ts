@@ -15,7 +15,7 @@ import { type App, documented, pathPart, tenantOf } from "../routes.ts"
 import { ValidateOnlyQuery } from "../schemas.ts"
 import { PauseInput } from "../triggers/trigger-routes.ts"
 
-const countMax = 100
+const countMax = 50
 
 const NextQuery = strict({
   count: Type.Optional(Type.Integer({ minimum: 1, maximum: countMax, default: 5, description: "Runs at most." })),

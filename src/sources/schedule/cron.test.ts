@@ -43,6 +43,11 @@ test("from 2096 to 2104 there is no 29 February", () => {
   expect(runs("59 23 29 2 *", "2097-01-01T00:00:00Z", 1)).toEqual(["2104-02-29T23:59:00"])
 })
 
+test("a 29 February that is a Sunday comes each 28 years, or after forty", () => {
+  const sundays = ["2032-02-29T00:00:00", "2060-02-29T00:00:00", "2088-02-29T00:00:00", "2128-02-29T00:00:00"]
+  expect(runs("0 0 29 2 */7", "2026-01-01T00:00:00Z", 4)).toEqual(sundays)
+})
+
 test.each([
   ["", "five fields"],
   ["* * * *", "five fields"],

@@ -33,8 +33,8 @@ const fields: readonly Field[] = [
 /** A text that is longer is no cron expression. */
 export const cronCharactersMax = 1_000
 const dayMs = 86_400_000
-/** From one 29 February to the next there are eight years at most. */
-const daysMax = 8 * 366 + 1
+/** From one 29 February that is a certain day of the week to the next there are forty years at most. */
+const daysMax = 40 * 366 + 1
 /** A 29 February is among the days that follow. */
 const someLeapYear = Date.UTC(2000, 0, 1)
 

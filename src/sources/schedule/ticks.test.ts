@@ -84,6 +84,8 @@ test("there is no run before the start and none after the end", () => {
 })
 
 test("what comes seldom is found soon", () => {
+  const sundays = ticksOf({ ...usual, cron: "0 0 29 2 */7", timeZone: "Pacific/Apia" })
+  expect(new Date(sundays.after(Date.parse("2088-03-01T00:00Z"))!).toISOString()).toBe("2128-02-28T11:00:00.000Z")
   const ticks = ticksOf({ ...usual, cron: "0 0 29 2 *", timeZone: "America/New_York" })
   const at = Date.parse("2097-03-01T00:00Z")
   expect(new Date(ticks.after(at)!).toISOString()).toBe("2104-02-29T05:00:00.000Z")

@@ -13,7 +13,7 @@ export interface Ticks {
 /** No clock of the world is further from UTC than this, and no change of clocks larger. */
 const reachMs = 26 * 3_600_000
 /** An expression that comes at all comes within this. */
-const yearsMs = 9 * 366 * 86_400_000
+const yearsMs = 41 * 366 * 86_400_000
 /** Later times have no date of four digits of year. */
 const latest = Date.UTC(9999, 11, 31)
 
