@@ -32,7 +32,15 @@ const ready = async (hub: Hub) => (await hub.api.inject({ url: "/readyz" })).jso
 
 test("what is published to a hub is routed, by loops that stop with it", async () => {
   const { hub, engine, machine, close } = await start()
-  expect(namesOf(hub)).toEqual(["the view of topics", "router", "retention", "delivery", "schedules", "telling"])
+  expect(namesOf(hub)).toEqual([
+    "the view of topics",
+    "router",
+    "replays",
+    "retention",
+    "delivery",
+    "schedules",
+    "telling",
+  ])
   await machine.run(engine.catalog.put("trigger/default/all", createTrigger("all", engine.log.oldest())))
   const [published] = [await machine.run(hub.publisher.publish(ordersAddress, [createEvent("1")]))].flat()
   expect(published).toMatchObject({ duplicate: false })
@@ -44,7 +52,7 @@ test("what is published to a hub is routed, by loops that stop with it", async (
 
 test("a hub does what its roles are, and one that is held nothing", async () => {
   const router = await start({ roles: ["route"] })
-  expect(namesOf(router.hub)).toEqual(["the view of topics", "router", "retention", "telling"])
+  expect(namesOf(router.hub)).toEqual(["the view of topics", "router", "replays", "retention", "telling"])
   expect([router.hub.ingest, router.hub.worker]).toEqual([undefined, undefined])
   await router.close()
   const held = await start({ held: true })
