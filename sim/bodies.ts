@@ -9,6 +9,7 @@ import {
   planFilters,
   planOrdering,
   planRetry,
+  queueLeaseMs,
   type SchedulePlan,
   sideTopics,
   type TriggerPlan,
@@ -29,6 +30,7 @@ export function endpointOf({ tenant, id }: { readonly tenant: string; readonly i
 }
 
 export function destinationBody(chance: SimulatedChance, plan: DestinationPlan): Fields {
+  if (plan.isQueue) return { labels: {}, kind: "queue", config: { lease: `${queueLeaseMs / 1_000}s` }, concurrency: 1 }
   return {
     labels: {},
     kind: "simulated",

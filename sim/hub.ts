@@ -1,9 +1,11 @@
 import type { Address } from "../src/core/address.ts"
 import type { Cursor } from "../src/core/cursor.ts"
+import type { DestinationKind } from "../src/core/destination.ts"
 import type { Engine } from "../src/core/engine.ts"
 import type { Event } from "../src/core/event.ts"
 import type { Logger } from "../src/core/logger.ts"
 import type { DeliveryQueue } from "../src/core/queue.ts"
+import { queueKind } from "../src/destinations/queue/kind.ts"
 import { openEmbeddedEngine } from "../src/engines/embedded/engine.ts"
 import { startHub } from "../src/hub.ts"
 import type { Published } from "../src/ingest/publish.ts"
@@ -55,7 +57,7 @@ export async function openHub(world: World, power: Power, incarnation: number): 
   const hub = await startHub({
     ...{ engine, clock, log: logger(world), chance: world.chance.fork(`hub ${incarnation}`) },
     ...{ limits, retentionEveryMs, version: "simulated" },
-    kinds: new Map([[kind.kind, kind]]),
+    kinds: new Map([kind, queueKind].map((each) => [each.kind, each as DestinationKind])),
     authorize: callerOf,
     topics: { autoCreate: true, dedupeWindowMs },
     metrics: { open: true, render: async () => ({ contentType: "text/plain", body: "" }) },

@@ -11,6 +11,7 @@ import { checkInvariants } from "./invariants.ts"
 import { releaseKeys } from "./letters.ts"
 import { listOperations, type Operations } from "./operations.ts"
 import { Processes } from "./process.ts"
+import { worker } from "./queues.ts"
 import { type Invariant, InvariantError } from "./record.ts"
 import { endReplays } from "./replays.ts"
 import { createMissing, createPlanned, createTrigger } from "./resources.ts"
@@ -93,6 +94,10 @@ async function live(world: World, operations: Operations): Promise<void> {
   )
   await createPlanned(setup)
   const early = publisher(place("early"), "early")
+  const workers = { over: false }
+  for (const tenant of tenants)
+    for (const name of ["worker", "other worker"])
+      worker(place(`${name} of ${tenant}`), tenant, () => workers.over).catch(world.fail)
   for (const plan of scenario.triggers) await createTrigger(setup, plan)
   await Promise.all([
     early,
@@ -111,6 +116,7 @@ async function live(world: World, operations: Operations): Promise<void> {
   world.disk.bytesMax = diskBytes
   for (const heal of heals) heal()
   await settle(place("end"))
+  workers.over = true
   const checked = await processes.ask("check", (hub) => checkInvariants(world, hub, scenario))
   if (checked.kind === "refused") throw checked.error
   processes.end()

@@ -23,6 +23,10 @@ export const eventTypes = ["order.made", "order.paid", "stock.low"] as const
 /** A repeated event within this time is a duplicate, on every topic. */
 export const dedupeWindowMs = 60_000
 
+/** The work queue that each tenant has, and how long its leases are. */
+export const queueId = "queue-0"
+export const queueLeaseMs = 3_000
+
 /** What an endpoint is like while faults last. */
 export type Character =
   | "steady"
@@ -53,6 +57,8 @@ export interface DestinationPlan {
   readonly character: Character
   /** It is made and deleted, by and by. */
   readonly comesAndGoes?: boolean
+  /** Workers lease what it is owed. */
+  readonly isQueue?: boolean
   /** What goes there is signed. */
   readonly signed?: boolean
 }
@@ -99,23 +105,32 @@ export function planScenario(chance: SimulatedChance): Scenario {
       destinations.push({ tenant, id, character })
       for (let i = 0; i < (character === "steady" ? 1 : chance.between(1, 2)); i++) {
         triggers.push({
-          tenant,
-          id: `to-${id}-${i}`,
-          destination: id,
-          topic: chance.pick(["orders", "orders", "orders:a", "ticks", "ticks:b"]),
-          filters: planFilters(chance),
-          retry: planRetry(chance),
-          ...planOrdering(chance),
+          ...planTrigger(chance, { tenant, id: `to-${id}-${i}`, destination: id }),
           stable: character === "steady" || chance.happens(0.5),
         })
       }
     })
+    destinations.push({ tenant, id: queueId, character: "steady", isQueue: true })
+    triggers.push({ ...planTrigger(chance, { tenant, id: `to-${queueId}`, destination: queueId }), stable: true })
     for (const id of ["spare-0", "spare-1"]) {
       destinations.push({ tenant, id, character: "steady", comesAndGoes: true, signed: id === "spare-1" })
     }
   }
   const schedules = planSchedules(chance.fork("schedules"))
   return { destinations, triggers, schedules, faultsMs: chance.between(8_000, 18_000), crashes: chance.between(0, 5) }
+}
+
+function planTrigger(
+  chance: SimulatedChance,
+  names: Pick<TriggerPlan, "tenant" | "id" | "destination">,
+): Omit<TriggerPlan, "stable"> {
+  return {
+    ...names,
+    topic: chance.pick(["orders", "orders", "orders:a", "ticks", "ticks:b"]),
+    filters: planFilters(chance),
+    retry: planRetry(chance),
+    ...planOrdering(chance),
+  }
 }
 
 function planSchedules(chance: SimulatedChance): readonly SchedulePlan[] {

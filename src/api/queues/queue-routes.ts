@@ -151,9 +151,12 @@ async function lease(
     await queues.giveBack(items)
     throw refusal
   }
-  const giveBack = () => void (raw.writableFinished || queues.giveBack(items))
+  const giveBack = () => void queues.giveBack(items)
   if (left.signal.aborted) giveBack()
-  else raw.once("close", giveBack)
+  else {
+    raw.once("close", giveBack)
+    raw.once("finish", () => raw.off("close", giveBack))
+  }
   return reply.type("application/json; charset=utf-8").send(body)
 }
 
