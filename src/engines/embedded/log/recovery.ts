@@ -98,10 +98,11 @@ class Recovery {
     return isTold ? { from: end, to: end + last.bytes, isUnsure: true } : undefined
   }
 
-  /** Ends the last segment where its records end, for all that follows is in another one. */
+  /** Ends the last segment where its records end, for all that follows is in another one; one that has none goes. */
   async #endLast(at: number): Promise<void> {
     const segment = this.#segments.at(at)
-    if (segment === undefined || this.#endsInDamage || at === segment.base) return
+    if (segment === undefined || this.#endsInDamage) return
+    if (at === segment.base) return this.#segments.drop(segment)
     const bytes = segment.base + segment.bytes - at
     if (bytes >= headerBytes) await fill(this.#segments, segment, at, at + bytes)
   }
