@@ -76,6 +76,18 @@ describe("what is wrong is named:", () => {
   })
 })
 
+test("one whose time zone this process does not know is shown, with what is wrong", async () => {
+  await create({ id: "odd", cron, paused: true })
+  const odd = { ...(await stored("odd")), timeZone: "Mars/Base" }
+  await api.engine.catalog.put(scheduleKeys.of(odd), odd)
+  const { status, body } = await api.call("GET", "/v1/schedules")
+  expect(status).toBe(200)
+  expect(body.items.find(({ id }: { id: string }) => id === "odd").status).toMatchObject({
+    lastError: { detail: "timeZone: this process knows no Mars/Base" },
+  })
+  expect((await api.call("GET", "/v1/schedules/odd/next")).body.items).toEqual([])
+})
+
 test("where publishing makes no topics, a schedule needs one that is there", async () => {
   const strict = await openTestApi({ topics: { autoCreate: false, dedupeWindowMs: 0 } })
   const body = { topic: "nowhere", event, cron }

@@ -3,7 +3,7 @@ import { scheduleProgressKeys } from "../../core/catalog-keys.ts"
 import { absents, misseds, type Schedule, type ScheduleProgress, twices } from "../../core/schedules.ts"
 import { scheduleFields } from "../../resources/schedules.ts"
 import { choice, component, LabelsInput, ResourceId, Timestamp } from "../../resources/schemas.ts"
-import { ticksOf } from "../../sources/schedule/ticks.ts"
+import { ticksOf, timingFault } from "../../sources/schedule/ticks.ts"
 import type { ApiContext } from "../context.ts"
 import type { ResourceView } from "../resource-views.ts"
 import { resourceFields } from "../schemas.ts"
@@ -61,7 +61,9 @@ async function statusOf(
   const progress = item?.value.incarnation === schedule.incarnation ? item.value : undefined
   const passed = progress?.since === schedule.since ? progress.passed : undefined
   const next = ticksOf(schedule).after(Math.max(clock.now(), passed ?? schedule.since))
-  const failure = scheduleFailure?.(schedule) ?? progress?.failure
+  const fault = timingFault(schedule)
+  const wrong = fault === undefined ? undefined : { at: schedule.updatedAt, detail: fault }
+  const failure = wrong ?? scheduleFailure?.(schedule) ?? progress?.failure
   const state = schedule.paused !== undefined ? "paused" : next === undefined && !failure ? "ended" : "active"
   return {
     state,

@@ -214,6 +214,16 @@ test("what a schedule left that is gone is swept away", async () => {
   expect(await engine.catalog.get(scheduleProgressKeys.of(schedule))).toBeUndefined()
 })
 
+test("one that this process cannot read rests, and the others go on", async () => {
+  const { intervalMs, ...plain } = await put({ id: "odd", paused: { since: 0, reason: "" } })
+  const odd = { ...plain, cron: "0 * * * *", timeZone: "Mars/Base" }
+  await machine.run(engine.catalog.put(scheduleKeys.of(odd), odd))
+  const { anchor } = await put()
+  await machine.clock.advance(20_500)
+  expect(await seconds(anchor)).toEqual([10, 20])
+  expect(loop.failureOf(odd)).toMatchObject({ detail: "timeZone: this process knows no Mars/Base" })
+})
+
 test("a paused schedule has no runs", async () => {
   const { anchor } = await put({ paused: { since: 0, reason: "" } })
   await machine.clock.advance(30_500)

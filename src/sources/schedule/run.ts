@@ -16,7 +16,7 @@ import type { Schedule, ScheduleFailure, ScheduleProgress } from "../../core/sch
 import type { Troubles } from "../../core/troubles.ts"
 import { dueRuns } from "./due.ts"
 import { eventOf } from "./event.ts"
-import { type Ticks, ticksOf } from "./ticks.ts"
+import { type Ticks, ticksOf, timingFault } from "./ticks.ts"
 
 /** What the runs of all schedules share. */
 export interface Running {
@@ -65,6 +65,8 @@ export class ScheduleRun {
     this.#running = running
     this.#ticks = ticksOf(schedule)
     this.#beyond = schedule.since
+    const fault = timingFault(schedule)
+    if (fault !== undefined) this.#failure = { at: schedule.updatedAt, detail: fault }
     // One that has not begun yet knows less than the one before it.
     const isBegun = earlier === undefined || earlier.isWorking || earlier.#revision !== undefined
     this.#earlier = isBegun ? earlier : earlier.#earlier
@@ -134,7 +136,7 @@ export class ScheduleRun {
   #take(progress: ScheduleProgress | undefined): void {
     if (progress === undefined || !isSame(progress, this.schedule)) return
     this.#reach(progress.passed ?? this.schedule.since, progress.tick)
-    this.#failure = progress.failure
+    this.#failure ??= progress.failure
   }
 
   #reach(passed: number, published: number | undefined): void {

@@ -17,16 +17,24 @@ const yearsMs = 41 * 366 * 86_400_000
 /** Later times have no date of four digits of year. */
 const latest = Date.UTC(9999, 11, 31)
 
-/** The instants of a timing whose expression and time zone are in order. */
+const none: Ticks = { after: () => undefined, upTo: () => undefined }
+
+/** The instants of a timing; none where something is wrong with it. */
 export function ticksOf(timing: Timing): Ticks {
-  return new Bounded(timing.intervalMs === undefined ? cronTicks(timing) : new IntervalTicks(timing), timing)
+  const ticks = timing.intervalMs === undefined ? cronTicks(timing) : new IntervalTicks(timing)
+  return typeof ticks === "string" ? none : new Bounded(ticks, timing)
 }
 
-function cronTicks({ cron: text = "", timeZone, ...rules }: Timing): Ticks {
+/** What is wrong with a timing that was saved elsewhere: not every process knows the same time zones. */
+export function timingFault(timing: Timing): string | undefined {
+  const ticks = timing.intervalMs === undefined ? cronTicks(timing) : undefined
+  return typeof ticks === "string" ? ticks : undefined
+}
+
+function cronTicks({ cron: text = "", timeZone, ...rules }: Timing): Ticks | string {
   const [cron, zone] = [parseCron(text), zoneOf(timeZone)]
-  if (typeof cron === "string") throw new RangeError(`cron ${cron}`)
-  if (zone === undefined) throw new RangeError(`there is no time zone ${timeZone}`)
-  return new CronTicks(cron, zone, rules)
+  if (typeof cron === "string") return `cron ${cron}`
+  return zone === undefined ? `timeZone: this process knows no ${timeZone}` : new CronTicks(cron, zone, rules)
 }
 
 class Bounded implements Ticks {
