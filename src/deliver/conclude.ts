@@ -62,8 +62,7 @@ export async function prepare(job: Leased, hub: Preparing): Promise<Prepared> {
       return over(() => gate.end(lease, { kind: "done" }))
     }
     const replay = delivery.replay === undefined ? undefined : await directory.replay(delivery)
-    // One that is not there any more was cancelled, too.
-    if (delivery.replay !== undefined && (replay === undefined || replay.state === "cancelled")) {
+    if (replay?.state === "cancelled") {
       telling.unsent(delivery, `the replay ${delivery.replay} was cancelled`)
       return over(() => gate.end(lease, { kind: "done" }))
     }

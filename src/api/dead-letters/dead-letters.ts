@@ -71,6 +71,10 @@ const letterFields = {
   destination: Type.String(),
   cursor: Type.String({ description: "The event's." }),
   topic: Type.String({ description: "The event's, with its key." }),
+  replay: Type.Optional(
+    Type.String({ description: "The replay that made it; absent of one that was made when its event came." }),
+  ),
+  orderKey: Type.Optional(Type.String({ description: "Of an ordered trigger's: what makes its order." })),
   reason: choice(deadReasons, {
     description:
       "permanent: refused for good, or retention has dropped the event; exhausted: no attempts are left; expired: too old; " +
@@ -205,6 +209,7 @@ export async function findLetter(context: ApiContext, tenant: string, id: string
 
 function showLetter(letter: DeadLetter): Static<typeof DeadLetterSchema> {
   const { id, tenant, trigger, destination, cursor, address, reason, attempts, diedAt, lastOutcome } = letter
+  const { replay, orderKey } = letter
   return {
     id,
     tenant,
@@ -212,6 +217,8 @@ function showLetter(letter: DeadLetter): Static<typeof DeadLetterSchema> {
     destination,
     cursor,
     topic: formatTopic(address),
+    ...(replay !== undefined && { replay }),
+    ...(orderKey !== undefined && { orderKey }),
     reason,
     attempts,
     diedAt: new Date(diedAt).toISOString(),

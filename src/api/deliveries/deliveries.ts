@@ -75,7 +75,8 @@ export const DeliverySchema = component(
     ),
     state: choice(["due", "leased", "parked", "held", "waiting", "done", "dead", "discarded", "dropped"], {
       description:
-        "due: waits for its turn; leased: being sent; parked: waits for its retry; held: its trigger is paused; " +
+        "due: waits for its turn; leased: being sent; parked: waits for its retry; held: its trigger is paused; waiting: for another one of " +
+        "its order key; " +
         "done: delivered; dead: given up; discarded: given up, and discarded since; dropped: its trigger was deleted before it was done.",
     }),
     attempts: Type.Array(AttemptSchema),

@@ -37,8 +37,13 @@ const OpenDeliverySchema = component(
       destination: Type.String(),
       state: choice(openStates, {
         description:
-          "due: waits for its turn; leased: being sent; parked: waits for its retry; held: its trigger is paused.",
+          "due: waits for its turn; leased: being sent; parked: waits for its retry; held: its trigger is paused; waiting: for " +
+          "another one of its order key.",
       }),
+      replay: Type.Optional(
+        Type.String({ description: "The replay that made it; absent of one that was made when its event came." }),
+      ),
+      orderKey: Type.Optional(Type.String({ description: "Of an ordered trigger's: what makes its order." })),
       attempts: Type.Integer({ description: "How many there were." }),
       dueAt: Type.String({
         format: "date-time",
@@ -87,7 +92,7 @@ export function openDeliveryRoutes(app: App, context: ApiContext): void {
 function shower(context: ApiContext): (open: OpenDelivery) => Promise<Static<typeof OpenDeliverySchema>> {
   let last: { readonly cursor: Cursor; readonly topic: string | undefined } | undefined
   return async ({ delivery, state, attempts, dueAt, firstDueAt }) => {
-    const { id, cursor, trigger, destination } = delivery
+    const { id, cursor, trigger, destination, replay, orderKey } = delivery
     if (last?.cursor !== cursor) {
       const stored = await eventOf(context, delivery)
       last = { cursor, topic: stored && formatTopic(stored.address) }
@@ -99,6 +104,8 @@ function shower(context: ApiContext): (open: OpenDelivery) => Promise<Static<typ
       trigger,
       destination,
       state,
+      ...(replay !== undefined && { replay }),
+      ...(orderKey !== undefined && { orderKey }),
       attempts,
       dueAt: new Date(dueAt).toISOString(),
       firstDueAt: new Date(firstDueAt).toISOString(),
