@@ -111,7 +111,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "rest that was asked for is not given",
     file: `${deliver}/lane.ts`,
-    before: "if (this.#stopping || now < this.#restUntil) return false",
+    before: "if (this.#stopping || now < this.#shared.restUntil) return false",
     after: "if (this.#stopping) return false",
   },
   {
