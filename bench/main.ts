@@ -5,9 +5,10 @@ import { run as match } from "./match.ts"
 import type { Scenario } from "./measure.ts"
 import { peers } from "./peers.ts"
 import { batch, publish } from "./publish.ts"
+import { queue } from "./queue.ts"
 import { read } from "./read.ts"
 
-const scenarios: Readonly<Record<string, Scenario>> = { publish, batch, deliver, read, match, engines, peers }
+const scenarios: Readonly<Record<string, Scenario>> = { publish, batch, deliver, queue, read, match, engines, peers }
 
 const usage = `npm run bench -- <scenario>… [--quick]
 
