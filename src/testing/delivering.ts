@@ -62,7 +62,9 @@ export class Delivering {
     this.power = power
     this.worker = startDelivery({
       ...{ engine, clock: power.clock, chance: this.machine.chance, log: this.log, observe: this.observe, limits },
-      kinds: new Map([["test", this.#kind()]]),
+      kinds: new Map(
+        [this.#kind(), { ...this.#kind(), kind: "pulled", isPulled: true }].map((kind) => [kind.kind, kind]),
+      ),
       publish: async () => {},
     })
     this.worker.done.catch((error) => this.log.lines.push(`bug: ${error}`))
