@@ -1,3 +1,4 @@
+import { isDnsName } from "../core/dns-name.ts"
 import { serversIn, shownServer } from "../core/servers.ts"
 import { isAddressRange } from "./addresses.ts"
 import { formatBytes } from "./quantities.ts"
@@ -92,7 +93,7 @@ function wrongRoles({ engine, roles: asked }: Settings): readonly Contradiction[
 }
 
 function wrongOrigin(origin: string): readonly Contradiction[] {
-  if (origin === "" || /^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/.test(origin)) return []
+  if (origin === "" || isDnsName(origin)) return []
   return [
     { settings: ["destinations.origin"], message: `${JSON.stringify(origin)} is no DNS name: say hub.example.com` },
   ]

@@ -2,6 +2,7 @@ import { lookup } from "node:dns/promises"
 import { hostname } from "node:os"
 import type { Clock } from "../../core/clock.ts"
 import type { DestinationKind } from "../../core/destination.ts"
+import { isDnsName } from "../../core/dns-name.ts"
 import {
   checkWebhookConfig,
   connectTimeoutDefaultMs,
@@ -10,6 +11,7 @@ import {
   webhookConfig,
 } from "./config.ts"
 import { type ConnectOptions, createConnect, type Resolve } from "./connect.ts"
+import type { Fault } from "./fault.ts"
 import { createAddressGuard, type GuardSettings } from "./guard.ts"
 import { Consents } from "./handshake/consents.ts"
 import type { ClientCredentialsConfig } from "./oauth2/config.ts"
@@ -32,14 +34,17 @@ export function webhookKind(options: WebhookOptions): DestinationKind<WebhookCon
   const guard = createAddressGuard(options.guard)
   const consents = new Consents()
   const origin = options.origin || hostname()
+  const faultsOfOrigin = ({ handshake = false }: WebhookConfig): readonly Fault[] =>
+    handshake && !isDnsName(origin) ? [{ field: "handshake", message: noOrigin(origin) }] : []
   const resolve = options.resolve ?? ((hostname) => lookup(hostname, { all: true }))
   return {
     kind: "webhook",
     description: "POSTs events to a URL as CloudEvents over HTTP, signed by Standard Webhooks.",
     config: webhookConfig,
-    check: (config) => checkWebhookConfig(config, guard),
+    check: (config) => [...checkWebhookConfig(config, guard), ...faultsOfOrigin(config)],
     signing: (config) => (config.signing === "none" ? undefined : (config.signing ?? "v1")),
     async open(config, context) {
+      for (const { message } of faultsOfOrigin(config)) throw new Error(`handshake ${message}`)
       const timeoutMs = config.timeoutMs ?? timeoutDefaultMs
       const connectTimeoutMs = Math.min(config.connectTimeoutMs ?? connectTimeoutDefaultMs, timeoutMs)
       const { clock } = options
@@ -52,6 +57,10 @@ export function webhookKind(options: WebhookOptions): DestinationKind<WebhookCon
       return new WebhookSender({ config, context, connect, clock, tokens, asking })
     },
   }
+}
+
+function noOrigin(name: string): string {
+  return `needs a name to ask in, and this machine's, ${JSON.stringify(name)}, is no DNS name: give one in the setting destinations.origin`
 }
 
 /** A token is to be there within this, or within the time for a delivery where that is shorter. */

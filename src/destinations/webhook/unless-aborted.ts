@@ -1,11 +1,12 @@
-/** What work comes to, for who does not wait for it any longer than to the signal: undefined then. The work goes on for others. */
+/**
+ * What work comes to, for who does not wait for it any longer than to the signal: undefined then. The work goes on for others;
+ * where it fails, so does this, unless nobody waits any more.
+ */
 export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
-  return new Promise((resolve) => {
+  return new Promise<T | undefined>((resolve, reject) => {
     const abort = () => resolve(undefined)
+    const over = () => signal.removeEventListener("abort", abort)
     signal.addEventListener("abort", abort, { once: true })
-    void work.then((value) => {
-      signal.removeEventListener("abort", abort)
-      resolve(value)
-    })
+    work.finally(over).then(resolve, reject)
   })
 }

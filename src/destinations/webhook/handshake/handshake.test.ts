@@ -8,6 +8,8 @@ import { issueSigningKey } from "../../signing.ts"
 import type { WebhookConfig } from "../config.ts"
 import { webhookKind } from "../kind.ts"
 import { type Arrival, answering, openReceiver, type Receiver } from "../receiver.fixture.ts"
+import { Consents } from "./consents.ts"
+import { Handshake } from "./handshake.ts"
 
 const event = sampleEvents()["an event"]!
 const origin = "hub.example.com"
@@ -170,6 +172,34 @@ test("who waits for the answer ends with its signal, and with the sender", async
   await sender.close()
   expect(await second).toMatchObject({ kind: "failed", unsent: true })
   expect(delivered()).toEqual([])
+})
+
+test("a question that cannot be asked fails for all who wait, and is asked anew", async () => {
+  const asked: string[] = []
+  const ask = async () => {
+    asked.push(origin)
+    throw new RangeError("the header holds a character that none may hold")
+  }
+  const consents = new Consents()
+  const handshake = new Handshake({ tenant: "default", url: receiver.url, origin, perMinute: 1, consents, clock, ask })
+  const refusal = () => handshake.refusal(new AbortController().signal)
+  const ends = await Promise.allSettled([refusal(), refusal()])
+  expect(ends.map(({ status }) => status)).toEqual(["rejected", "rejected"])
+  await expect(refusal()).rejects.toThrow("that none may hold")
+  expect(asked).toHaveLength(2)
+})
+
+test.each(["my_host", "münchen", "a\r\nb", "-"])("nobody is asked in the name %j, which is none", async (name) => {
+  const unnamed = webhookKind({ clock, origin: name, guard: { allowLoopback: true, allowPrivate: false, allow: [] } })
+  const [config, context] = [
+    { url: receiver.url, handshake: true },
+    { tenant: "default", signingKeys: [] },
+  ]
+  const message = expect.stringMatching(/is no DNS name: give one in the setting destinations\.origin/)
+  expect(unnamed.check(config)).toEqual([{ field: "handshake", message }])
+  expect(unnamed.check({ url: receiver.url })).toEqual([])
+  const opening = unnamed.open(config, { ...context, publish: async () => {} })
+  await expect(opening).rejects.toThrow("is no DNS name")
 })
 
 test("a destination without a handshake asks nobody", async () => {

@@ -50,7 +50,9 @@ export class Handshake {
     const { clock } = this.#options
     const isFirst = this.#asking === undefined
     if (isFirst && clock.steady() < this.#againAt) return this.#refused()
-    this.#asking ??= this.#ask()
+    this.#asking ??= this.#ask().finally(() => {
+      this.#asking = undefined
+    })
     await unlessAborted(this.#asking, signal)
     if (this.consent === undefined) return this.#refused()
     return isFirst ? undefined : heldBack("the receiver has just agreed", 0)
@@ -70,7 +72,6 @@ export class Handshake {
     const headers = ["webhook-request-origin", origin]
     if (perMinute !== undefined) headers.push("webhook-request-rate", String(perMinute))
     const answer = await ask(headers, this.#stop.signal)
-    this.#asking = undefined
     const consent = consentOf(answer, this.#options)
     if (typeof consent !== "string") {
       consents.add(this.#key, consent)

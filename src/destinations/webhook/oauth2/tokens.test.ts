@@ -7,6 +7,7 @@ import type { GuardSettings } from "../guard.ts"
 import { webhookKind } from "../kind.ts"
 import { type Answerer, answering, openReceiver, type Receiver } from "../receiver.fixture.ts"
 import type { ClientCredentialsConfig } from "./config.ts"
+import { Tokens } from "./tokens.ts"
 
 const loopback: GuardSettings = { allowLoopback: true, allowPrivate: false, allow: [] }
 const event = sampleEvents()["an event"]!
@@ -104,6 +105,16 @@ describe("a token", () => {
     await clock.advance(1)
     await send(sender)
     expect(login.arrivals).toHaveLength(2)
+  })
+
+  test("that could not be asked for fails for who waits, and is asked for anew", async () => {
+    let asked = 0
+    const fetch = (): Promise<never> => {
+      throw new RangeError(`${++asked}`)
+    }
+    const held = new Tokens({ clock, endpoint: { fetch, close: async () => {} } })
+    for (const message of ["1", "2"])
+      await expect(held.token(new AbortController().signal)).rejects.toThrow(new RangeError(message))
   })
 
   test("that is over at once is used by who waited for it", async () => {

@@ -53,12 +53,16 @@ export class Tokens {
   }
 
   #fetch(): Promise<Token | NoToken> {
-    this.#fetching ??= this.#options.endpoint.fetch(this.#stop.signal).then((fetched) => {
+    this.#fetching ??= this.#fetchAndHold().finally(() => {
       this.#fetching = undefined
-      if ("token" in fetched) this.#hold(fetched)
-      return fetched
     })
     return this.#fetching
+  }
+
+  async #fetchAndHold(): Promise<Token | NoToken> {
+    const fetched = await this.#options.endpoint.fetch(this.#stop.signal)
+    if ("token" in fetched) this.#hold(fetched)
+    return fetched
   }
 
   #hold({ token, lifetimeMs }: Token): void {
