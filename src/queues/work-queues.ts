@@ -84,7 +84,7 @@ export class WorkQueues {
   /** Answers in their order; `by`: from now on. */
   async extend(queue: WorkQueue, leases: readonly string[], byMs: number): Promise<readonly LeaseState[]> {
     const live = await this.#live(queue, leases)
-    return inParts(live, (lease) => this.#try(async () => (await this.#desk.extend(lease, byMs)) && "extended"))
+    return inParts(live, (lease) => this.#try(lease, async () => (await this.#desk.extend(lease, byMs)) && "extended"))
   }
 
   /** Answers in their order. */
@@ -101,18 +101,20 @@ export class WorkQueues {
     if (this.#settling.has(name)) return "lost"
     this.#settling.add(name)
     const { chance } = this.#options
-    const state = await this.#try(
-      async () => (await settle({ lease, result, chance, policyOf: policyOf(queue) }, this.#desk)) && "settled",
+    const settling = { lease, result, chance, policyOf: policyOf(queue) }
+    return this.#try(lease, async () => (await settle(settling, this.#desk)) && "settled").finally(() =>
+      this.#settling.delete(name),
     )
-    this.#settling.delete(name)
-    return state
   }
 
-  async #try(work: () => Promise<LeaseState | false>): Promise<LeaseState> {
+  /** What fails does so for this lease alone. */
+  async #try({ delivery }: LiveLease, work: () => Promise<LeaseState | false>): Promise<LeaseState> {
     try {
       return (await work()) || "lost"
     } catch (error) {
-      if (!isPassing(error)) throw error
+      const { id, tenant } = delivery
+      if (!isPassing(error))
+        this.#options.log.error({ err: error, delivery: id, tenant }, "what a worker asked for a lease failed")
       return "failed"
     }
   }
