@@ -168,6 +168,7 @@ export class Lane {
       if (!this.#isOpenTo(next.job, now)) this.#giveBackReady()
       if (this.#ready.length === 0 || this.#sending >= this.#concurrency) return
       const waitMs = this.#rate?.waitMs(now) ?? 0
+      if (!isReplayLane(this.name)) this.#shared.isWanted = waitMs > 0
       if (waitMs > 0) {
         this.#wakeAt(now + waitMs)
         return

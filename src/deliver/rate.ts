@@ -41,12 +41,14 @@ export class Rate {
   }
 }
 
-/** What a rate has left beside those that come first: its tokens beyond half of those that it can hold. */
+/** What a rate has left beside those that come first: half of the tokens that it can hold, and none while those wait for one. */
 export class SpareRate {
   readonly #rate: Rate
+  readonly #isWanted: () => boolean
 
-  constructor(rate: Rate) {
+  constructor(rate: Rate, isWanted: () => boolean) {
     this.#rate = rate
+    this.#isWanted = isWanted
   }
 
   get perSecond(): number {
@@ -54,7 +56,7 @@ export class SpareRate {
   }
 
   available(now: number): number {
-    return Math.max(0, this.#rate.available(now) - this.#kept)
+    return this.#isWanted() ? 0 : Math.max(0, this.#rate.available(now) - this.#kept)
   }
 
   take(count: number): void {
@@ -63,7 +65,7 @@ export class SpareRate {
 
   waitMs(now: number): number {
     if (this.available(now) >= 1) return 0
-    return Math.ceil((1_000 * (this.#kept + 1 - this.#rate.available(now))) / this.#rate.perSecond)
+    return Math.ceil((1_000 * Math.max(1, this.#kept + 1 - this.#rate.available(now))) / this.#rate.perSecond)
   }
 
   get #kept(): number {

@@ -5,12 +5,14 @@ export class Shared {
   #rate: Rate | undefined
   /** Nothing is sent before this, by the clock's steady time. */
   restUntil = Number.NEGATIVE_INFINITY
+  /** Whether what is new waits for the rate: then it has what comes of it. */
+  isWanted = false
 
   /** Undefined: it has none. `spare`: what is left beside the other lane. */
   rate(perSecond: number | undefined, spare: boolean, now: number): Rate | SpareRate | undefined {
     if (perSecond === undefined) return undefined
     if (this.#rate?.perSecond !== perSecond) this.#rate = new Rate(perSecond, now)
-    return spare ? new SpareRate(this.#rate) : this.#rate
+    return spare ? new SpareRate(this.#rate, () => this.isWanted) : this.#rate
   }
 }
 

@@ -1,19 +1,19 @@
 import type { Assignment } from "../../core/assignments.ts"
 import { replayKeys } from "../../core/catalog-keys.ts"
-import type { Clock } from "../../core/clock.ts"
+import { type Clock, sleep } from "../../core/clock.ts"
 import type { Engine } from "../../core/engine.ts"
 import { AssignmentLostError, ClosedError } from "../../core/errors.ts"
 import type { Logger } from "../../core/logger.ts"
 import type { Fence } from "../../core/positions.ts"
 import type { Replay } from "../../core/resources.ts"
 import { Troubles } from "../../core/troubles.ts"
-import { persist, StoppedError } from "../persist.ts"
-import { readerOf, runReplay } from "./run.ts"
+import { isPassing, persist, type RetryContext, rereadAfterMs, StoppedError } from "../persist.ts"
+import { giveUp, readerOf, runReplay } from "./run.ts"
 
 /** The kind of assignment that lets a process make replays. */
 const assignmentKind = "replay"
-/** Replays that are made at a time; others wait. */
-const runningMax = 4
+/** Replays that are made at a time, of all tenants and of one; others wait. One that waits for its destination is one of them. */
+const [runningMax, runningOfTenantMax] = [256, 16]
 
 export interface ReplaysOptions {
   readonly engine: Engine
@@ -43,6 +43,12 @@ async function take(options: ReplaysOptions, stop: AbortController): Promise<voi
   }
 }
 
+interface Running {
+  readonly tenant: string
+  readonly stop: AbortController
+  readonly over: Promise<void>
+}
+
 /** The replays, while they are this process's. */
 class Replays {
   readonly #options: ReplaysOptions
@@ -51,7 +57,7 @@ class Replays {
   readonly #lost: AbortSignal
   readonly #troubles: Troubles
   readonly #waiting = new Map<string, Replay>()
-  readonly #running = new Map<string, { readonly stop: AbortController; readonly over: Promise<void> }>()
+  readonly #running = new Map<string, Running>()
   failure: { readonly error: unknown } | undefined
 
   constructor(options: ReplaysOptions, assignment: Assignment, stop: AbortController) {
@@ -107,6 +113,8 @@ class Replays {
   #start(): void {
     for (const [key, replay] of this.#waiting) {
       if (this.#running.size >= runningMax || this.#lost.aborted) return
+      const ofTenant = [...this.#running.values()].filter(({ tenant }) => tenant === replay.tenant)
+      if (ofTenant.length >= runningOfTenantMax) continue
       this.#waiting.delete(key)
       const stop = new AbortController()
       const over = this.#make(replay, stop).finally(() => {
@@ -114,28 +122,57 @@ class Replays {
         void this.#lookAgain(key)
         this.#start()
       })
-      this.#running.set(key, { stop, over })
+      this.#running.set(key, { tenant: replay.tenant, stop, over })
     }
   }
 
   async #make(replay: Replay, stop: AbortController): Promise<void> {
     const { engine, clock, log } = this.#options
     const retrying = { clock, log, troubles: this.#troubles, stop: AbortSignal.any([this.#lost, stop.signal]) }
+    const context = { engine, retrying, fence: this.#fence }
     try {
-      await runReplay(replay, { engine, retrying, fence: this.#fence })
+      await againWhilePassing(retrying, `making the replay ${replay.tenant}/${replay.id}`, () =>
+        runReplay(replay, context),
+      )
     } catch (error) {
       if (retrying.stop.aborted || isOfTheEnd(error)) return
-      this.failure ??= { error }
-      this.#stopAll.abort()
+      log.error({ err: error, replay: `${replay.tenant}/${replay.id}` }, "a replay cannot go on, and is cancelled")
+      await giveUp(replay, context, error).catch((failure: unknown) => {
+        if (retrying.stop.aborted || isOfTheEnd(failure)) return
+        this.failure ??= { error: failure }
+        this.#stopAll.abort()
+      })
     }
   }
 
   /** One that was paused and resumed while it was just ending goes on. */
   async #lookAgain(key: string): Promise<void> {
-    if (this.#lost.aborted) return
-    const item = await this.#options.engine.catalog.get<Replay>(key).catch(() => undefined)
-    if (item && !this.#running.has(key)) this.#changed(key, item.value)
-    if (item === undefined) this.#forget(key)
+    const { engine, clock, log } = this.#options
+    const retrying = { clock, log, troubles: this.#troubles, stop: this.#lost }
+    try {
+      const item = await persist(retrying, "looking at a replay", () =>
+        engine.catalog.get<Replay>(key, { newest: true }),
+      )
+      if (item && !this.#running.has(key)) this.#changed(key, item.value)
+      if (item === undefined) this.#forget(key)
+    } catch (error) {
+      if (!isOfTheEnd(error)) log.error({ err: error }, "a replay could not be looked at")
+    }
+  }
+}
+
+/** What cannot be read now may be later: then it goes on from its saved place. */
+async function againWhilePassing(retrying: RetryContext, what: string, work: () => Promise<void>): Promise<void> {
+  // Ends: it is done, stopped, or fails for good; meanwhile it rests.
+  for (;;) {
+    try {
+      await work()
+      return retrying.troubles.over(what)
+    } catch (error) {
+      if (!isPassing(error) || retrying.stop.aborted) throw error
+      retrying.troubles.met(what, `${what} failed; it is tried again until it works`, { err: error })
+      await sleep(retrying.clock, rereadAfterMs, retrying.stop)
+    }
   }
 }
 

@@ -40,8 +40,14 @@ export async function runReplay(replay: Replay, context: ReplayContext): Promise
   await run?.count()
   const isWhole = await run?.make()
   if (retrying.stop.aborted) return
-  if (run && isWhole) return end(replay, context, { state: "done", progress: run.progress() })
+  const isThere = (await triggerOf(replay, engine)) !== undefined
+  if (run && isWhole && isThere) return end(replay, context, { state: "done", progress: run.progress() })
   return end(replay, context, { state: "cancelled", reason: "its trigger was deleted" })
+}
+
+/** It can never go on. */
+export function giveUp(replay: Replay, context: ReplayContext, error: unknown): Promise<void> {
+  return end(replay, context, { state: "cancelled", reason: `it cannot go on: ${(error as Error).message}` })
 }
 
 /** Undefined: it was deleted, and one that has its id now is another one. */
@@ -161,8 +167,8 @@ class Run {
     this.#notBefore = Math.max(now, this.#notBefore) + (1_000 * count) / ratePerSecond
   }
 
-  #note(): Promise<void> {
-    return change(this.#replay, this.#context, { state: "running", progress: this.progress() })
+  async #note(): Promise<void> {
+    await change(this.#replay, this.#context, { state: "running", progress: this.progress() })
   }
 
   #what(doing: string): string {
@@ -175,18 +181,22 @@ async function end(
   context: ReplayContext,
   to: Pick<Replay, "state"> & Partial<Pick<Replay, "reason" | "progress">>,
 ): Promise<void> {
-  await change(replay, context, to)
+  // One that was paused meanwhile has not come to its end, and goes on from its place.
+  if (!(await change(replay, context, to))) return
   const reader = readerOf(replayKeys.of(replay))
   await persist(context.retrying, "forgetting a replay's place", () => context.engine.queue.forget(reader))
 }
 
-/** Notes how a replay is, unless somebody has paused, cancelled or deleted it meanwhile. */
-async function change(replay: Replay, { engine, retrying }: ReplayContext, to: Partial<Replay>): Promise<void> {
+/** Notes how a replay is. Answers false where somebody has paused, cancelled or deleted it meanwhile. */
+async function change(replay: Replay, { engine, retrying }: ReplayContext, to: Partial<Replay>): Promise<boolean> {
   const key = replayKeys.of(replay)
   const put = async () => {
     const item = await engine.catalog.get<Replay>(key, { newest: true })
-    if (item === undefined || !["counting", "running"].includes(item.value.state)) return
+    if (item === undefined || !["counting", "running"].includes(item.value.state)) return false
     await engine.catalog.put(key, { ...item.value, ...to, updatedAt: retrying.clock.now() }, item.revision)
+    return true
   }
-  await persist(retrying, "noting how a replay is", () => changeAgainst(retrying.clock, "a replay", put, retrying.stop))
+  return persist(retrying, "noting how a replay is", () =>
+    changeAgainst(retrying.clock, "a replay", put, retrying.stop),
+  )
 }

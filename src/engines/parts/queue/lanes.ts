@@ -82,6 +82,11 @@ export class Lanes {
     return size < laneReadyMin || this.#ready < this.#limits.readyMax
   }
 
+  /** Whether it may have some more rows in memory than it is to have. */
+  hasSlack(lane: Lane): boolean {
+    return lane.ready.size < 2 * this.#limits.laneReadyMax
+  }
+
   /** Takes a due delivery into memory. */
   load(lane: Lane, delivery: Delivery, state: RowState, parked: boolean): Row {
     const row = new Row(delivery, lane, state, parked)

@@ -38,7 +38,9 @@ export function leaseRows(place: LeasePlace, lane: Lane, wanted: Wanted): readon
 function leaseSome({ lanes, order, leases, clock }: LeasePlace, lane: Lane, wanted: Wanted, given: Lease[]): boolean {
   const { max, leaseMs } = wanted
   lanes.prepare(lane, max - given.length)
-  order.fill(lane, max - given.length - lane.ready.size)
+  // Ordered ones have their share also where more of the others are due than memory holds.
+  const share = lanes.hasSlack(lane) ? (max + 1) >> 1 : 0
+  order.fill(lane, Math.max(share, max - given.length - lane.ready.size))
   const now = clock.steady()
   let wasSetAside = false
   while (given.length < max) {

@@ -18,11 +18,11 @@ const stepKeys = 1_000
 export class Order {
   readonly #store: Store
   readonly #lanes: Lanes
-  readonly #parking: Pick<Parking, "now">
+  readonly #parking: Pick<Parking, "now" | "isMoving">
   /** By key, the id of the delivery that is leased, or whose end is being written. */
   readonly #leased = new Map<string, string>()
 
-  constructor(store: Store, lanes: Lanes, parking: Pick<Parking, "now">) {
+  constructor(store: Store, lanes: Lanes, parking: Pick<Parking, "now" | "isMoving">) {
     this.#store = store
     this.#lanes = lanes
     this.#parking = parking
@@ -98,6 +98,7 @@ export class Order {
     const id = this.#first(prefix)
     if (id === undefined || lane.rows.has(id) || this.#isUnderWay(prefix)) return false
     const key = laneKey(lane.name, id)
+    if (this.#parking.isMoving(key)) return false
     const parked = this.#store.get("parked", parkedPrefix + key)
     const bytes = parked ?? this.#store.get("deliveries", key)
     if (bytes === undefined) return false

@@ -2,7 +2,17 @@ import { type Clock, forwardTime } from "../../../core/clock.ts"
 import type { Store, Write } from "../store.ts"
 import type { Lanes } from "./lanes.ts"
 import { isRefusal } from "./refusal.ts"
-import { decodeRow, parkedPrefix, putDue, removeParked, splitKey, splitTimeKey, timeKey, timePrefix } from "./row.ts"
+import {
+  decodeRow,
+  laneKey,
+  parkedPrefix,
+  putDue,
+  removeParked,
+  splitKey,
+  splitTimeKey,
+  timeKey,
+  timePrefix,
+} from "./row.ts"
 import type { Turns } from "./turns.ts"
 
 /** Parked rows that are looked at in one step. */
@@ -30,6 +40,7 @@ export class Parking {
   #unseen = timePrefix
   #timerAt = Number.POSITIVE_INFINITY
   #cancel: (() => void) | undefined
+  readonly #moving = new Set<string>()
   #looking = false
   #resting = 0
   #closed = false
@@ -59,6 +70,11 @@ export class Parking {
     const time = timeKey(dueAt) + key
     if (time < this.#unseen) this.#unseen = time
     this.#arm(dueAt)
+  }
+
+  /** Whether the row of this key is on its way to the due ones: what is parked of it is about to be gone. */
+  isMoving(key: string): boolean {
+    return this.#moving.has(key)
   }
 
   /** From now on nothing is moved, until what is answered is called. What is being moved now is not waited for. */
@@ -123,11 +139,15 @@ export class Parking {
       this.#comeDue(splitTimeKey(key).key, moves, moved)
     }
     if (moves.length === 0) return seen === stepRows
+    const keys = moved.map(({ lane, id }) => laneKey(lane, id))
+    for (const key of keys) this.#moving.add(key)
     try {
       await this.#store.write(moves)
     } catch (error) {
       if (start < this.#unseen) this.#unseen = start
       throw error
+    } finally {
+      for (const key of keys) this.#moving.delete(key)
     }
     for (const { lane: name, id } of moved) {
       const lane = this.#lanes.ensure(name)
