@@ -349,8 +349,9 @@ function checkTold({ record }: World, events: readonly StoredEvent[], letters: R
 /** 6: whatever the other lanes do, a destination that answers has its events soon. */
 function checkSpeed(world: World, { triggers }: Scenario, events: readonly StoredEvent[]): void {
   const { record } = world
-  for (const { tenant, id, destination } of triggers) {
-    if (!destination.startsWith("steady")) continue
+  for (const { tenant, id, destination, ordering } of triggers) {
+    // What goes one at a time waits for its turn.
+    if (!destination.startsWith("steady") || ordering !== undefined) continue
     const trigger = record.triggersOf({ tenant, id })[0]
     const since = trigger?.versions[0]?.acknowledgedAt
     if (!trigger || since === undefined) continue

@@ -77,6 +77,22 @@ test("a loop that ends though nobody stopped it makes the hub unready, and the l
   await close()
 })
 
+test("loops are stopped whatever becomes of one", async () => {
+  const loops = new Loops(createMemoryLog())
+  const stopped: string[] = []
+  for (const name of ["first", "second", "third"]) {
+    loops.add(name, {
+      done: Promise.resolve(),
+      async stop() {
+        stopped.push(name)
+        if (name === "second") throw new Error("it does not stop")
+      },
+    })
+  }
+  await expect(loops.stop()).rejects.toThrow("it does not stop")
+  expect(stopped).toEqual(["third", "second", "first"])
+})
+
 test("loops are stopped one after another, the last one first", async () => {
   const loops = new Loops(createMemoryLog())
   const said: string[] = []

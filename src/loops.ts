@@ -38,8 +38,10 @@ export class Loops {
     return [...this.#failures]
   }
 
-  /** Stops them one after another, the last one first. */
+  /** Stops them one after another, the last one first; one that fails keeps none of the others from it. Rejects with what did. */
   async stop(): Promise<void> {
-    for (const loop of this.#running.splice(0).reverse()) await loop.stop()
+    const failures: unknown[] = []
+    for (const loop of this.#running.splice(0).reverse()) await loop.stop().catch((error) => failures.push(error))
+    if (failures.length > 0) throw failures[0]
   }
 }

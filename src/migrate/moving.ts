@@ -6,6 +6,7 @@ import {
   destinationDeletionKeys,
   destinationKeys,
   partsOfKey,
+  replayKeys,
   routedAsKeys,
   routingKeys,
   scheduleKeys,
@@ -15,7 +16,7 @@ import {
   triggerKeys,
 } from "../core/catalog-keys.ts"
 import type { Engine } from "../core/engine.ts"
-import type { Topic, Trigger } from "../core/resources.ts"
+import type { Replay, Topic, Trigger } from "../core/resources.ts"
 import type { RoutedAs, RoutingRecord } from "../core/routing.ts"
 import type { CursorMap } from "./cursor-map.ts"
 import { catalogItems } from "./inventory.ts"
@@ -32,6 +33,7 @@ const placeless: readonly CatalogKeys[] = [
   accessKeys,
   scheduleKeys,
   scheduleProgressKeys,
+  replayKeys,
 ]
 
 /** The source as it is to be in the target, item by item. Begins once all events are copied. */
@@ -119,6 +121,7 @@ export class Moving {
       const topic = value as Topic
       return { ...topic, dedupeWindowMs: Math.min(topic.dedupeWindowMs, this.#windowMsMax) }
     }
+    if (replayKeys.has(key)) return moved(value as Replay)
     if (!routedAsKeys.has(key)) return value
     const path = routedAsKeys.pathIn(key)
     return this.#routing.history(value as RoutedAs, path.split("/", 1)[0]!, this.#triggers.get(path))
@@ -127,4 +130,10 @@ export class Moving {
   #record({ key, value }: Item<unknown>): Promise<RoutingRecord> {
     return this.#routing.record(value as RoutingRecord, this.#triggers.get(routingKeys.pathIn(key)))
   }
+}
+
+/** A replay's places are those of the log that it was made for: one that is under way goes no further. */
+function moved(replay: Replay): Replay {
+  if (replay.state === "done" || replay.state === "cancelled") return replay
+  return { ...replay, state: "cancelled", reason: "the hub was moved; make another one for what is left" }
 }

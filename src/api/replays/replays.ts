@@ -6,6 +6,7 @@ import { changeAgainst } from "../../core/conflicts.ts"
 import { newIncarnation, type Replay, type ReplayState, replayStates, type Trigger } from "../../core/resources.ts"
 import { parseFilters } from "../../filters/index.ts"
 import type { Faults } from "../../resources/faults.ts"
+import { invalidFields } from "../../resources/refusal.ts"
 import { choice, component, strict } from "../../resources/schemas.ts"
 import { mayBeId, type ResourceStore } from "../../resources/store.ts"
 import { hasDestination } from "../../resources/triggers.ts"
@@ -47,6 +48,9 @@ export function replayRoutes(
       return answerDryRun(reply, { judge, address, ...asked.range, eventsMax: dryRunMax, sampleMax: 10 })
     }
     const ends = await endsOf(context.engine.log, address, asked.range)
+    if (context.engine.log.compare(ends.from, ends.until) > 0) {
+      throw invalidFields([{ field: "until", message: "is before from: nothing is between them" }])
+    }
     return created(reply, await create(context, trigger, { ...asked, ...ends }))
   })
   app.get("/v1/replays", documented(docs.list), async (request) => list(context, request))

@@ -172,4 +172,19 @@ export function queueOrder(it: Declare<QueueUnderTest>): void {
     expect(await queue.redrive("acme", again.id)).toBe(true)
     expect((await takeOne(queue, lanes[1])).delivery).toEqual(again)
   })
+
+  it("gives ordered keys their turns beside more that is in no order than it holds in memory", async (bed) => {
+    const all = await ordered(bed, ["a", "b"], 4)
+    const loose = (await bed.cursors(1_500)).map((cursor) => delivery(cursor))
+    await bed.queue.enqueue(all)
+    for (let i = 0; i < loose.length; i += 500) await bed.queue.enqueue(loose.slice(i, i + 500))
+    const taken: string[] = []
+    for (let round = 0; round < 30; round++) {
+      for (const lease of await take(bed.queue, 16)) {
+        taken.push(lease.delivery.id)
+        await bed.queue.end(lease, { kind: "done" })
+      }
+    }
+    expect(taken).toEqual(expect.arrayContaining(all.map(({ id }) => id)))
+  })
 }

@@ -82,9 +82,9 @@ export class Lanes {
     return size < laneReadyMin || this.#ready < this.#limits.readyMax
   }
 
-  /** Whether it may have some more rows in memory than it is to have. */
-  hasSlack(lane: Lane): boolean {
-    return lane.ready.size < 2 * this.#limits.laneReadyMax
+  /** Whether it may have some more rows in memory than it is to have, where `wanted` are to be taken. */
+  hasSlack(lane: Lane, wanted: number): boolean {
+    return lane.ready.size < 2 * Math.max(this.#limits.laneReadyMax, wanted)
   }
 
   /** Takes a due delivery into memory. */

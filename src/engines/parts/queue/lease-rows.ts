@@ -39,7 +39,7 @@ function leaseSome({ lanes, order, leases, clock }: LeasePlace, lane: Lane, want
   const { max, leaseMs } = wanted
   lanes.prepare(lane, max - given.length)
   // Ordered ones have their share also where more of the others are due than memory holds.
-  const share = lanes.hasSlack(lane) ? (max + 1) >> 1 : 0
+  const share = lanes.hasSlack(lane, max) ? (max + 1) >> 1 : 0
   order.fill(lane, Math.max(share, max - given.length - lane.ready.size))
   const now = clock.steady()
   let wasSetAside = false
