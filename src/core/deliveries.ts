@@ -98,4 +98,8 @@ export interface Lease {
 export interface LiveLease extends Lease {
   /** Since when, in milliseconds. */
   readonly heldMs: number
+  /** For how long it lives if nobody extends it, in milliseconds. */
+  readonly leftMs: number
+  /** When it began, Unix milliseconds: the same whenever it is asked for. */
+  readonly begunAt: number
 }

@@ -37,11 +37,20 @@ export class Records {
     this.#lost = options.lost
   }
 
-  /** Durable when it resolves, or lost and said so: what is owed goes before what is told. */
-  async attempt(stored: StoredEvent, delivery: Delivery, attempt: Attempt, verdict: ToldVerdict): Promise<void> {
+  /**
+   * Durable when it resolves, or lost and said so: what is owed goes before what is told. One that is told again within
+   * `windowMs`, of the same beginning, is told once.
+   */
+  async attempt(
+    stored: StoredEvent,
+    delivery: Delivery,
+    attempt: Attempt,
+    verdict: ToldVerdict,
+    windowMs = 0,
+  ): Promise<void> {
     if (isReservedTopic(stored.address.topic)) return
     const event = attemptEvent(stored, delivery, attempt, verdict, this.#time(attempt.startedAt + attempt.durationMs))
-    await this.#append(keyed(delivery, attemptsTopic), event, 0)
+    await this.#append(keyed(delivery, attemptsTopic), event, windowMs)
   }
 
   /** As {@link Records.attempt}; `stored` is undefined where the event itself is gone. */

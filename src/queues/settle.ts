@@ -26,6 +26,8 @@ export interface Settling {
 
 /** Telling the log must not outlast the lease. */
 const tellingMs = 60_000
+/** What could not be settled is asked for again soon; the attempt is told once then. */
+const toldWindowMs = 3_600_000
 
 /**
  * Decides what follows by the trigger as it is now, tells the log, and only then ends the lease, as the delivery of what is pushed
@@ -41,10 +43,10 @@ export async function settle(settling: Settling, desk: Desk): Promise<boolean> {
   const found = await eventOf(delivery, { trigger }, desk.engine)
   const stored = found.kind === "there" ? found.stored : undefined
   const outcome = outcomeOf(result)
-  const attempt = { number: lease.attempt, startedAt: now - durationMs, durationMs, outcome }
+  const attempt = { number: lease.attempt, startedAt: lease.begunAt, durationMs, outcome }
   const verdict = verdictOn(settling, trigger, outcome, now)
-  if (!(await desk.extend(lease, tellingMs))) return false
-  if (stored !== undefined) await desk.records.attempt(stored, delivery, attempt, verdict)
+  if (lease.leftMs < tellingMs && !(await desk.extend(lease, tellingMs))) return false
+  if (stored !== undefined) await desk.records.attempt(stored, delivery, attempt, verdict, toldWindowMs)
   if (!(await carryOut({ lease, trigger, stored, attempt, verdict }, desk))) {
     desk.observe.leaseLost?.(laneOf(delivery))
     return false

@@ -1,5 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest"
+import { attemptsTopic } from "../../core/address.ts"
 import { deliveryId } from "../../core/delivery.ts"
+import { UnavailableError } from "../../core/errors.ts"
 import type { Trigger } from "../../core/resources.ts"
 import { createSimulatedClock } from "../../testing/clock.ts"
 import { openTestApi, type TestApi } from "../api.fixture.ts"
@@ -51,4 +53,19 @@ test("what fails unexpectedly fails for its lease alone, is logged, and may be a
   expect(await settle(settlements)).toEqual(["failed", "settled"])
   expect(logged).toEqual(["what a worker asked for a lease failed"])
   expect(await settle(settlements)).toEqual(["settled", "lost"])
+})
+
+test("a settlement that fails leaves the lease its time, and the attempt is told once, from the lease's beginning", async () => {
+  const { queue, items, settle } = await leases(1, "10m")
+  const begunAt = clock.now()
+  await clock.advance(1_500)
+  const { anywhere } = api.engine.queue
+  vi.spyOn(anywhere, "end").mockRejectedValueOnce(new UnavailableError("nobody holds the shard"))
+  const settlements = items.map(({ lease }) => ({ lease, result: "done" }))
+  expect(await settle(settlements)).toEqual(["failed"])
+  await clock.advance(120_000)
+  expect(await settle(settlements)).toEqual(["settled"])
+  const told = (await api.call("GET", `/v1/topics/${attemptsTopic}:${items[0]!.cursor}/events`)).body
+  const attempts = told.filter((event: { source: string }) => event.source === `/redcar/triggers/${queue}`)
+  expect(attempts.map(({ data }: { data: object }) => data)).toMatchObject([{ number: 1, startedAt: begunAt }])
 })

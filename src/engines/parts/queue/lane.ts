@@ -23,7 +23,10 @@ export class Row implements RowState {
   state: "ready" | "leased" | "leaving" | "gone" = "ready"
   token = 0
   leaseMs = 0
+  /** By the clock's steady time. */
   leasedAt = 0
+  /** Unix milliseconds. */
+  begunAt = 0
   deadline = 0
 
   constructor(delivery: Delivery, lane: Lane, state: RowState, parked: boolean) {

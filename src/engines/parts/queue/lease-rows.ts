@@ -70,6 +70,11 @@ export function liveLeases(
   const now = clock.steady()
   return tokens.map((token) => {
     const row = leases.find(token)
-    return row?.lane.name === lane ? { ...leaseOf(row), heldMs: Math.max(0, now - row.leasedAt) } : undefined
+    return row?.lane.name === lane ? liveLeaseOf(row, now) : undefined
   })
+}
+
+function liveLeaseOf(row: Row, now: number): LiveLease {
+  const { leasedAt, deadline, begunAt } = row
+  return { ...leaseOf(row), heldMs: Math.max(0, now - leasedAt), leftMs: Math.max(0, deadline - now), begunAt }
 }

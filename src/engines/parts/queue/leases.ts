@@ -32,6 +32,7 @@ export class Leases {
     row.state = "leased"
     row.token = ++this.#lastToken
     row.leasedAt = now
+    row.begunAt = this.#clock.now()
     this.#byToken.set(row.token, row)
     this.#time(row, now, leaseMs)
   }
