@@ -36,6 +36,12 @@ export interface SenderContext {
   publish(address: Address, event: Event): Promise<void>
 }
 
+/** An origin that a field (`url`) of a configuration names; undefined where it names none. */
+export interface SentTo {
+  readonly field: string
+  readonly origin: string | undefined
+}
+
 /** A JSON Schema (2020-12) that declares a kind's configuration; TypeBox's schemas are such. */
 export type ConfigSchema = object
 
@@ -52,6 +58,11 @@ export interface DestinationKind<Config = unknown> {
   readonly isPulled?: boolean
   /** What the schema cannot say; each fault names its field (`url`), none means valid. */
   check(config: Config): readonly { readonly field: string; readonly message: string }[]
+  /**
+   * Where the secret at this path of a configuration is sent, or what is got by it: which field says so, and the origin (scheme,
+   * host, port) that it says. Absent, or none: nowhere. A stored secret is not kept for another origin.
+   */
+  sentTo?(config: Config, path: readonly string[]): readonly SentTo[]
   /** The signing scheme that this configuration asks for; undefined where nothing is signed. */
   signing(config: Config): SigningKey["scheme"] | undefined
   open(config: Config, context: SenderContext): Promise<Sender>

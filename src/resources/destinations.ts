@@ -1,6 +1,6 @@
 import Type, { type Static, type TSchema } from "typebox"
 import { destinationDeletionKeys, destinationKeys } from "../core/catalog-keys.ts"
-import type { DestinationKind } from "../core/destination.ts"
+import type { DestinationKind, SentTo } from "../core/destination.ts"
 import type { Destination, SigningKey } from "../core/resources.ts"
 import { noSecrets } from "../core/secrets.ts"
 import { issueSigningKey } from "../destinations/signing.ts"
@@ -124,16 +124,30 @@ function readKind(
 function readConfig(kind: DestinationKind, body: Body, { previous, faults }: Draft<Destination>): unknown {
   if (faults.clean("config")) checkSchema(kind.config, body.config, faults, "config")
   if (!faults.clean("config")) return undefined
+  const before = previous?.kind === kind.kind ? previous.config : undefined
+  const add = (path: readonly string[], message: string) => faults.add(joinPath("config", formatPath(path)), message)
   const config = restore(
     kind.config,
     body.config,
-    previous?.kind === kind.kind ? previous.config : undefined,
+    before,
+    (path) => add(path, 'is "***", which stands for a stored secret; there is none yet'),
     (path) => {
-      faults.add(joinPath("config", formatPath(path)), 'is "***", which stands for a stored secret; there is none yet')
+      const message = sentElsewhere(kind.sentTo?.(before, path) ?? [], kind.sentTo?.(body.config, path) ?? [])
+      if (message !== undefined) add(path, message)
     },
   )
   for (const fault of kind.check(config)) faults.add(joinPath("config", fault.field), fault.message)
   return config
+}
+
+/** Why a secret that was sent `before` is not kept for where it would be sent now; undefined where it is. */
+function sentElsewhere(before: readonly SentTo[], now: readonly SentTo[]): string | undefined {
+  for (const { field, origin } of now) {
+    const old = before.find((each) => each.field === field)?.origin
+    if (origin !== undefined && origin !== old)
+      return `must be given again: ${joinPath("config", field)} goes to another host now, ${origin} instead of ${old}`
+  }
+  return undefined
 }
 
 /** The keys for a configuration that asks for `scheme`: those there are, or a first one. Keys of another scheme go. */

@@ -39,10 +39,14 @@ test("*** sent back keeps what is stored, and another value replaces it", () => 
   expect(missing).toEqual([])
 })
 
-test("*** for a secret that nobody has stored is told", () => {
-  const missing: string[] = []
-  restore(schema, { headers: { authorization: "***", other: "***" } }, { headers: { other: "b" } }, (path) => {
-    missing.push(path.join("."))
-  })
-  expect(missing).toEqual(["headers.authorization"])
+test("*** for a secret that nobody has stored is told, and one that is kept", () => {
+  const [missing, kept]: [string[], string[]] = [[], []]
+  restore(
+    schema,
+    { headers: { authorization: "***", other: "***", third: "c" } },
+    { headers: { other: "b", third: "d" } },
+    (path) => missing.push(path.join(".")),
+    (path) => kept.push(path.join(".")),
+  )
+  expect({ missing, kept }).toEqual({ missing: ["headers.authorization"], kept: ["headers.other"] })
 })

@@ -37,19 +37,21 @@ export function redact(schema: unknown, value: unknown): unknown {
 
 /**
  * `value` with each {@link redacted} secret put back from `previous`. `missing` is told the path of those that
- * `previous` does not have.
+ * `previous` does not have, and `kept` that of the others.
  */
 export function restore(
   schema: unknown,
   value: unknown,
   previous: unknown,
   missing: (path: readonly string[]) => void,
+  kept: (path: readonly string[]) => void = () => {},
 ): unknown {
   return replaceSecrets(schema, value, (secret, path) => {
     if (secret !== redacted) return secret
-    const kept = path.reduce<unknown>((at, name) => memberOf(at, name), previous)
-    if (kept === undefined) missing(path)
-    return kept ?? secret
+    const stored = path.reduce<unknown>((at, name) => memberOf(at, name), previous)
+    if (stored === undefined) missing(path)
+    else kept(path)
+    return stored ?? secret
   })
 }
 

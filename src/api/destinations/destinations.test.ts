@@ -120,6 +120,42 @@ test("credentials are kept by what was read, whichever part of them changes, and
   for (const answer of [made, changed, basic, wrong]) expect(answer.text).not.toMatch(/s3cret|t0ken/)
 })
 
+test("a secret is not kept for another host: it has to be given again", async () => {
+  const at = (origin: string) => `${origin}/hook`
+  const oauth2 = { tokenUrl: at("https://login.example"), clientId: "hub", clientSecret: "s3cret" }
+  const [first, headers] = [at("https://a.example"), { "x-key": "s3cret" }]
+  await create("moving", { url: first, headers, auth: { oauth2 } })
+  const patch = (config: object) => api.call("PATCH", "/v1/destinations/moving", { config })
+  const [header, clientSecret] = ["config.headers.x-key", "config.auth.oauth2.clientSecret"]
+  for (const origin of ["https://b.example", "http://a.example", "https://a.example:8443"]) {
+    const refused = await patch({ url: at(origin) })
+    expect(fields(refused).sort()).toEqual([clientSecret, header])
+    expect(refused.text).toContain(
+      `must be given again: config.url goes to another host now, ${origin} instead of https://a.example`,
+    )
+    const { body } = await api.call("GET", "/v1/destinations/moving")
+    const put = await api.call("PUT", "/v1/destinations/moving", {
+      ...body,
+      config: { ...body.config, url: at(origin) },
+    })
+    expect(fields(put).sort()).toEqual([clientSecret, header])
+    expect(fields(await patch({ auth: { oauth2: { tokenUrl: at(origin) } } }))).toEqual([clientSecret])
+  }
+  expect((await stored("moving")).config).toEqual({ url: first, headers, auth: { oauth2 } })
+  const id = (await stored("moving")).signingKeys[0]!.id
+
+  expect((await patch({ url: "https://A.example:443/other" })).status).toBe(200)
+  const again = { url: at("https://b.example"), headers: { "x-key": null }, auth: { oauth2: { clientSecret: "new" } } }
+  expect((await patch(again)).status).toBe(200)
+  expect(await stored("moving")).toMatchObject({
+    config: { url: at("https://b.example"), headers: {}, auth: { oauth2: { ...oauth2, clientSecret: "new" } } },
+    signingKeys: [{ id }],
+  })
+  await patch({ auth: { oauth2: null, basic: { username: "hub", password: "s3cret" } } })
+  expect(fields(await patch({ url: first }))).toEqual(["config.auth.basic.password"])
+  expect(fields(await patch({ url: "nowhere" }))).toEqual(["config.url"])
+})
+
 test("config is checked by its kind, with its paths", async () => {
   const wrong = await create(
     "wrong",

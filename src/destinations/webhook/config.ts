@@ -1,4 +1,5 @@
 import Type, { type Static } from "typebox"
+import type { SentTo } from "../../core/destination.ts"
 import { authConfig, checkAuth } from "./auth.ts"
 import type { Fault } from "./fault.ts"
 import type { AddressGuard } from "./guard.ts"
@@ -111,6 +112,14 @@ export function checkWebhookConfig(config: WebhookConfig, guard: AddressGuard): 
   if (config.connectTimeoutMs !== undefined && config.connectTimeoutMs > (config.timeoutMs ?? timeoutDefaultMs))
     faults.push({ field: "connectTimeoutMs", message: "must not be longer than timeoutMs, which includes it" })
   return faults
+}
+
+/** As DestinationKind.sentTo. The key of a certificate signs, and is not sent. */
+export function secretSentTo({ url, auth }: WebhookConfig, [part, scheme]: readonly string[]): readonly SentTo[] {
+  if (part !== "headers" && part !== "auth") return []
+  const receiver = { field: "url", origin: URL.parse(url)?.origin }
+  if (scheme !== "oauth2" || part !== "auth") return [receiver]
+  return [receiver, { field: "auth.oauth2.tokenUrl", origin: URL.parse(auth?.oauth2?.tokenUrl ?? "")?.origin }]
 }
 
 function headerField(name: string): string {

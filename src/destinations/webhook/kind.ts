@@ -6,6 +6,7 @@ import { isDnsName } from "../../core/dns-name.ts"
 import {
   checkWebhookConfig,
   connectTimeoutDefaultMs,
+  secretSentTo,
   timeoutDefaultMs,
   type WebhookConfig,
   webhookConfig,
@@ -42,6 +43,7 @@ export function webhookKind(options: WebhookOptions): DestinationKind<WebhookCon
     description: "POSTs events to a URL as CloudEvents over HTTP, signed by Standard Webhooks.",
     config: webhookConfig,
     check: (config) => [...checkWebhookConfig(config, guard), ...faultsOfOrigin(config)],
+    sentTo: secretSentTo,
     signing: (config) => (config.signing === "none" ? undefined : (config.signing ?? "v1")),
     async open(config, context) {
       for (const { message } of faultsOfOrigin(config)) throw new Error(`handshake ${message}`)
