@@ -10,23 +10,31 @@ import { printable, type Terminal } from "./terminal.ts"
 /** A command exits with it for what may work later (EX_TEMPFAIL of sysexits). */
 const tryLater = 75
 const restMs = 2_000
+const restMinMs = 100
 
 interface Working {
   readonly hub: Hub
   readonly queue: string
   readonly work: Work
   readonly terminal: Terminal
+  /** Aborts when nothing more is to be begun. */
   readonly stop: AbortSignal
   left: number
 }
 
-/** Runs the command for each delivery, until it is told to stop. What is under way then comes to its end. */
+/**
+ * Runs the command for each delivery, until it is told to stop or cannot go on. What is under way then comes to its end. Throws
+ * why it could not go on.
+ */
 export async function workOn(context: Context, queue: string, options: CommonOptions & Work): Promise<void> {
   const { terminal } = context
-  const stop = terminal.interrupted()
+  const failed = new AbortController()
+  const stop = AbortSignal.any([terminal.interrupted(), failed.signal])
   const hub = context.hub(options)
   const working: Working = { hub, queue, work: options, terminal, stop, left: options.limit ?? Number.MAX_SAFE_INTEGER }
-  await Promise.all(Array.from({ length: options.concurrency }, () => workUntilOver(working)))
+  const workers = Array.from({ length: options.concurrency }, () => workUntilOver(working))
+  await Promise.all(workers.map((worker) => worker.catch((error: unknown) => failed.abort(error))))
+  if (failed.signal.aborted) throw failed.signal.reason
 }
 
 async function workUntilOver(working: Working): Promise<void> {
@@ -55,24 +63,77 @@ async function nextOf({ hub, queue, work, stop, terminal }: Working): Promise<Wo
 }
 
 function mayPass(error: unknown): boolean {
-  return error instanceof UnreachableError || (error instanceof ProblemError && error.problem.status === 503)
+  if (error instanceof UnreachableError) return true
+  return error instanceof ProblemError && (error.problem.status >= 500 || error.problem.status === 429)
 }
 
 async function workOnOne(working: Working, item: WorkItem): Promise<void> {
-  const { hub, queue, work, terminal } = working
-  const path = queuePath(queue)
-  const everyMs = Math.max(50, (parseDuration(work.lease) as number) / 2)
-  const extending = setInterval(() => {
-    const json = { leases: [item.lease], by: work.lease }
-    hub.json("POST", `${path}/extend`, { json }).catch(() => undefined)
-  }, everyMs)
-  const code = await run(work.exec, item, terminal).finally(() => clearInterval(extending))
-  const json = { settlements: [{ lease: item.lease, ...resultOf(code, work) }] }
-  const { items } = await hub.json<{ items: readonly { state: string }[] }>("POST", `${path}/settle`, { json })
-  const { state } = items[0]!
-  const outcome = code === 0 ? "done" : `exit ${code}`
-  const heard = state === "settled" ? "" : `, which the hub did not take: its lease is ${state}`
-  terminal.err(`${printable(`${item.event.type} ${item.event.id}`)}, attempt ${item.attempt}: ${outcome}${heard}\n`)
+  const { work, terminal } = working
+  const { event, attempt } = item
+  const held = hold(working, item)
+  try {
+    const code = await run(work.exec, item, terminal)
+    const outcome = code === 0 ? "done" : `exit ${code}`
+    const tell = (heard: string) =>
+      terminal.err(`${printable(`${event.type} ${event.id}`)}, attempt ${attempt}: ${outcome}${heard}\n`)
+    try {
+      tell(await settle(working, { lease: item.lease, ...resultOf(code, work) }, held))
+    } catch (error) {
+      tell(`, which could not be settled: ${(error as Error).message}`)
+      if (!mayPass(error)) throw error
+    }
+  } finally {
+    held.letGo()
+  }
+}
+
+/** A lease that is made longer until it is let go. */
+interface Held {
+  /** Whether it does, as far as is known here. */
+  lives(): boolean
+  letGo(): void
+}
+
+function hold({ hub, queue, work }: Working, { lease }: WorkItem): Held {
+  const leaseMs = parseDuration(work.lease) as number
+  const json = { leases: [lease], by: work.lease }
+  let until = performance.now() + leaseMs
+  const extend = async () => {
+    const asked = performance.now()
+    const { items } = await hub.json<Answers>("POST", `${queuePath(queue)}/extend`, { json })
+    if (items[0]?.state === "extended") until = asked + leaseMs
+  }
+  const extending = setInterval(() => void extend().catch(() => undefined), Math.max(50, leaseMs / 3))
+  return { lives: () => performance.now() < until, letGo: () => clearInterval(extending) }
+}
+
+interface Answers {
+  readonly items: readonly { readonly state: string }[]
+}
+
+/**
+ * Asks again while the lease lives, where that may help. Answers what to say of it: nothing where the hub has taken it. Throws
+ * what the hub answers at last, or that it does not.
+ */
+async function settle({ hub, queue, terminal }: Working, settlement: object, held: Held): Promise<string> {
+  const request = { json: { settlements: [settlement] } }
+  let isUnheard = false
+  // Ends: with an answer that asking again does not change, or with the lease.
+  for (let delayMs = restMinMs; ; delayMs = Math.min(2 * delayMs, restMs)) {
+    let why = "the hub failed to settle it"
+    try {
+      const state = (await hub.json<Answers>("POST", `${queuePath(queue)}/settle`, request)).items[0]?.state
+      if (state === "settled") return ""
+      const taken = isUnheard ? "may have taken without its answer being heard" : "did not take"
+      if (state !== "failed" || !held.lives()) return `, which the hub ${taken}: its lease is ${state}`
+    } catch (error) {
+      if (!mayPass(error) || !held.lives()) throw error
+      isUnheard ||= error instanceof UnreachableError
+      why = (error as Error).message
+    }
+    if (delayMs === restMinMs) terminal.err(`${why}; asking again\n`)
+    await wait(delayMs)
+  }
 }
 
 function resultOf(code: number, { retryAfter }: Work): object {
