@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, test } from "vitest"
 import { scheduleKeys, scheduleProgressKeys } from "../../core/catalog-keys.ts"
+import type { Clock } from "../../core/clock.ts"
 import type { Engine } from "../../core/engine.ts"
-import { PublishRefusedError } from "../../core/errors.ts"
+import { DamagedError, PublishRefusedError } from "../../core/errors.ts"
 import type { StoredEvent } from "../../core/log.ts"
 import type { Schedule } from "../../core/schedules.ts"
 import type { Power } from "../../testing/power.ts"
@@ -16,13 +17,28 @@ let loop: Schedules
 let refusal: string | undefined
 let published = 0
 
-async function boot(): Promise<void> {
+/** What the log was told of that went wrong. */
+let lines: string[] = []
+/** How often the loop has asked what time it is. */
+let reads = 0
+
+function counted(clock: Clock): Clock {
+  const read = (time: () => number) => {
+    reads++
+    return time()
+  }
+  return { ...clock, now: () => read(clock.now), steady: () => read(clock.steady) }
+}
+
+/** `seen`: the engine as the loop has it. */
+async function boot(seen: (engine: Engine) => Engine = (whole) => whole): Promise<void> {
   const booted = await machine.boot()
   ;[engine, power] = [booted.engine, booted.power]
+  const tell = (_: object, line: string) => void lines.push(line)
   loop = startSchedules({
-    engine,
-    clock: power.clock,
-    log: { info() {}, warn() {}, error() {} },
+    engine: seen(engine),
+    clock: counted(power.clock),
+    log: { info() {}, warn: tell, error: tell },
     async publish(address, event) {
       if (refusal !== undefined) throw new PublishRefusedError(refusal)
       published++
@@ -37,6 +53,7 @@ beforeEach(async () => {
   machine = createSimulatedMachine()
   refusal = undefined
   published = 0
+  lines = []
   await boot()
 })
 
@@ -70,10 +87,10 @@ async function seconds(from: number): Promise<readonly number[]> {
   return (await stored()).map(({ event }) => (Date.parse(String(event.attribute("time"))) - from) / 1_000)
 }
 
-async function crash(downMs: number): Promise<void> {
+async function crash(downMs: number, seen?: (engine: Engine) => Engine): Promise<void> {
   power.cut()
   await machine.clock.advance(downMs)
-  await boot()
+  await boot(seen)
 }
 
 test("an event says what made it, and when that was due", async () => {
@@ -212,6 +229,51 @@ test("what a schedule left that is gone is swept away", async () => {
   await crash(1_000)
   await machine.clock.advance(1_000)
   expect(await engine.catalog.get(scheduleProgressKeys.of(schedule))).toBeUndefined()
+})
+
+test.each([
+  ["damage", () => new DamagedError("a row")],
+  ["a bug", () => new TypeError("x is not a function")],
+])("sweeping that fails, by %s, is told and holds up no schedule", async (_, fault) => {
+  const { anchor } = await put()
+  const list = async () => {
+    throw fault()
+  }
+  await crash(1_000, (whole) => {
+    const { catalog } = whole
+    return {
+      ...whole,
+      catalog: {
+        ...{ list, get: catalog.get.bind(catalog), put: catalog.put.bind(catalog) },
+        ...{ delete: catalog.delete.bind(catalog), change: catalog.change.bind(catalog) },
+        watch: catalog.watch.bind(catalog),
+      },
+    }
+  })
+  await machine.clock.advance(21_000)
+  expect(await seconds(anchor)).toEqual([10, 20])
+  expect(lines).toEqual(["what deleted schedules left is not swept away; a later start tries it again"])
+})
+
+test("twice as many schedules that are due at once cost about twice as much", async () => {
+  const cost = async (count: number) => {
+    machine = createSimulatedMachine()
+    await boot()
+    await machine.run(loop.stop())
+    const { id, tenant, ...rest } = await put({ missed: "all" })
+    await machine.run(engine.catalog.delete(scheduleKeys.of({ id, tenant })))
+    for (let i = 0; i < count; i += 500) {
+      const named = Array.from({ length: 500 }, (_, j) => ({ ...rest, tenant, id: `s${i + j}` }))
+      await machine.run(engine.catalog.change(named.map((value) => ({ key: scheduleKeys.of(value), value }))))
+    }
+    await crash(10_000)
+    ;[reads, published] = [0, 0]
+    await machine.until(() => published === count)
+    return reads
+  }
+  const [half, whole] = [await cost(1_000), await cost(2_000)]
+  expect(whole).toBeLessThan(half * 2.2)
+  expect(whole).toBeLessThan(2_000 * 20)
 })
 
 test("one that this process cannot read rests, and the others go on", async () => {

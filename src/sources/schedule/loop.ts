@@ -1,12 +1,14 @@
+import type { Item } from "../../core/catalog.ts"
 import { scheduleKeys, scheduleProgressKeys } from "../../core/catalog-keys.ts"
 import { scan } from "../../core/catalog-scan.ts"
 import { type Clock, sleep } from "../../core/clock.ts"
 import type { Engine } from "../../core/engine.ts"
-import { ClosedError, ConflictError, OverloadError, StorageError, StorageFullError } from "../../core/errors.ts"
 import type { Logger } from "../../core/logger.ts"
+import { createPace } from "../../core/pace.ts"
 import type { Schedule, ScheduleFailure } from "../../core/schedules.ts"
 import { Troubles } from "../../core/troubles.ts"
-import { type Running, ScheduleRun } from "./run.ts"
+import { Agenda } from "./agenda.ts"
+import { isPassing, type Running, ScheduleRun } from "./run.ts"
 
 export interface SchedulesOptions extends Pick<Running, "publish"> {
   readonly engine: Engine
@@ -57,7 +59,11 @@ class Turn {
   readonly #running: Running
   readonly #runs: Runs
   readonly #stop: AbortSignal
+  /** Runs that are not at work. */
+  readonly #agenda: Agenda<ScheduleRun>
   readonly #working = new Set<Promise<void>>()
+  /** All schedules that there were in the beginning are known. Nothing is begun before. */
+  #isCurrent = false
   #nap = new AbortController()
   #bug: { readonly error: unknown } | undefined
 
@@ -66,6 +72,7 @@ class Turn {
     this.#options = options
     this.#running = { engine, clock, publish, troubles: new Troubles(log) }
     this.#runs = runs
+    this.#agenda = new Agenda(clock)
     this.#stop = stop
   }
 
@@ -89,37 +96,32 @@ class Turn {
   async #tend(): Promise<void> {
     while (!this.#stop.aborted && this.#bug === undefined) {
       this.#nap = new AbortController()
-      const waitMs = this.#begin()
+      if (this.#isCurrent) await this.#begin()
+      const waitMs = this.#isCurrent ? Math.min(lookMs, this.#agenda.waitMs()) : lookMs
       await sleep(this.#options.clock, waitMs, AbortSignal.any([this.#stop, this.#nap.signal]))
     }
   }
 
-  /** Begins what is due; answers when there is more to do. */
-  #begin(): number {
-    let next = lookMs
-    for (const run of this.#runs.values()) {
-      if (run.isWorking) continue
-      const waitMs = run.waitMs()
-      if (waitMs > 0) next = Math.min(next, waitMs)
-      else if (this.#working.size < workingMax) this.#work(run)
+  /** Begins what is due, as far as there is room. */
+  async #begin(): Promise<void> {
+    await this.#agenda.look()
+    while (this.#working.size < workingMax && !this.#stop.aborted) {
+      const run = this.#agenda.take()
+      if (run === undefined) return
+      this.#work(run)
     }
-    return next
   }
 
   #work(run: ScheduleRun): void {
-    const working: Promise<void> = run.work().then(
-      () => this.#worked(working),
-      (error: unknown) => {
-        this.#failed(error)
-        this.#worked(working)
-      },
-    )
+    const working: Promise<void> = run
+      .work()
+      .catch((error: unknown) => this.#failed(error))
+      .then(() => {
+        this.#working.delete(working)
+        if (this.#runs.get(scheduleKeys.of(run.schedule)) === run) this.#agenda.put(run, run.wanted)
+        this.#wake()
+      })
     this.#working.add(working)
-  }
-
-  #worked(working: Promise<void>): void {
-    this.#working.delete(working)
-    this.#nap.abort()
   }
 
   #failed(error: unknown): void {
@@ -127,41 +129,64 @@ class Turn {
     this.#nap.abort()
   }
 
+  #wake(): void {
+    if (this.#isCurrent) this.#nap.abort()
+  }
+
   async #watch(stop: AbortSignal): Promise<void> {
+    const pace = createPace(this.#options.clock)
     for await (const change of this.#options.engine.catalog.watch<Schedule>(scheduleKeys.prefix, stop)) {
-      if (change.kind === "current") await this.#sweep()
+      if (change.kind === "current") await this.#allKnown(stop)
       else if (change.kind === "delete") this.#forget(change.key)
-      else {
-        const { key, value } = change.item
-        this.#runs.set(key, new ScheduleRun(this.#running, value, this.#runs.get(key)))
-      }
-      this.#nap.abort()
+      else this.#take(change.item)
+      this.#wake()
+      await pace()
     }
+  }
+
+  async #allKnown(stop: AbortSignal): Promise<void> {
+    this.#isCurrent = true
+    this.#wake()
+    await this.#sweep(stop)
+  }
+
+  #take({ key, value }: Item<Schedule>): void {
+    const earlier = this.#runs.get(key)
+    if (earlier !== undefined) this.#agenda.remove(earlier)
+    const run = new ScheduleRun(this.#running, value, earlier)
+    this.#runs.set(key, run)
+    this.#agenda.put(run, run.wanted)
   }
 
   #forget(key: string): void {
     const run = this.#runs.get(key)
     if (run === undefined) return
     run.end()
+    this.#agenda.remove(run)
     this.#runs.delete(key)
     this.#running.troubles.forget(`schedule ${run.schedule.tenant}/${run.schedule.id}`)
   }
 
-  /** What a schedule left that is not there any more: it was deleted in the middle of a run, or the process died over it. */
-  async #sweep(): Promise<void> {
-    const { engine, clock } = this.#options
+  /**
+   * What a schedule left that is not there any more: it was deleted in the middle of a run, or the process died over it. What
+   * cannot be swept stays for the next time: it is in nobody's way.
+   */
+  async #sweep(stop: AbortSignal): Promise<void> {
+    const { engine, clock, log } = this.#options
     const keys: string[] = []
     try {
       await scan<unknown>({ engine, clock }, scheduleProgressKeys.prefix, ({ key }) => {
         if (!this.#runs.has(scheduleKeys.at(scheduleProgressKeys.pathIn(key)))) keys.push(key)
-        return true
+        return !stop.aborted
       })
-      for (const key of keys) await engine.catalog.delete(key)
+      for (const key of keys) {
+        if (stop.aborted) return
+        await engine.catalog.delete(key)
+      }
     } catch (error) {
-      const isPassing = [StorageError, StorageFullError, OverloadError, ClosedError, ConflictError].some(
-        (kind) => error instanceof kind,
-      )
-      if (!isPassing) throw error
+      if (stop.aborted) return
+      const level = isPassing(error) ? "warn" : "error"
+      log[level]({ err: error }, "what deleted schedules left is not swept away; a later start tries it again")
     }
   }
 }

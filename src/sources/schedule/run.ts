@@ -14,6 +14,7 @@ import {
 import { Event } from "../../core/event.ts"
 import type { Schedule, ScheduleFailure, ScheduleProgress } from "../../core/schedules.ts"
 import type { Troubles } from "../../core/troubles.ts"
+import type { Wanted } from "./agenda.ts"
 import { dueRuns } from "./due.ts"
 import { eventOf } from "./event.ts"
 import { type Ticks, ticksOf, timingFault } from "./ticks.ts"
@@ -28,7 +29,16 @@ export interface Running {
 }
 
 /** What may go wrong with those who store; all else is a bug. */
-const passing = [PublishRefusedError, StorageError, StorageFullError, OverloadError, ClosedError, DamagedError]
+const passing = [
+  ...[PublishRefusedError, StorageError, StorageFullError, OverloadError, ClosedError],
+  ...[DamagedError, ConflictError],
+]
+
+/** Whether what was tried may be tried again. */
+export function isPassing(error: unknown): boolean {
+  return passing.some((kind) => error instanceof kind)
+}
+
 const [retryMs, retryMsMax] = [1_000, 10_000]
 /** So many runs that were missed are made before it is noted how far that is. */
 const unsavedMax = 64
@@ -82,13 +92,11 @@ export class ScheduleRun {
     return this.#working !== undefined
   }
 
-  /** In how many milliseconds there is something to do; none or less: now. */
-  waitMs(): number {
-    const { clock } = this.#running
-    const retryMs = this.#retryAt - clock.steady()
-    if (this.#revision === undefined || this.#owed.length > 0) return retryMs
-    const nextMs = this.#next === undefined ? Number.POSITIVE_INFINITY : this.#next - clock.now()
-    return this.#isUnsaved ? Math.min(retryMs, nextMs) : nextMs
+  /** When there is something to do. Another time only once it has worked. */
+  get wanted(): Wanted {
+    const steady = this.#retryAt
+    if (this.#revision === undefined || this.#owed.length > 0) return { steady }
+    return { ...(this.#next !== undefined && { now: this.#next }), ...(this.#isUnsaved && { steady }) }
   }
 
   /** Does what there is to do. To be called again only when it has resolved; rejects for bugs. */
@@ -111,7 +119,7 @@ export class ScheduleRun {
       if (this.#isUnsaved && !this.#isOver) await this.#save()
       this.#retries = 0
     } catch (error) {
-      if (!passing.some((kind) => error instanceof kind)) throw error
+      if (!isPassing(error)) throw error
       await this.#failed(error as Error)
     }
     const isWaiting = this.schedule.paused === undefined && !this.#isOver
