@@ -29,6 +29,9 @@ export const misseds = ["skip", "once", "all"] as const
 /** Missed runs that are made up for at most; the newest ones. */
 export const missedMax = 1_000
 
+/** Schedules of one tenant at most. */
+export const schedulesMax = 10_000
+
 /** What each event of a schedule has. */
 export interface EventTemplate {
   readonly type: string

@@ -33,6 +33,8 @@ export interface ResourceType<Resource extends Stored> {
   readonly keys: CatalogKeys
   /** Before the random part of an id that the hub makes; absent: the caller has to name it. */
   readonly idPrefix?: string
+  /** A tenant has about so many at most; absent: as many as it likes. */
+  readonly countMax?: number
   /** What may be wanted of one. */
   readonly input: TSchema
   /** The input of a resource that is there, where that says more. */

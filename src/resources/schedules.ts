@@ -2,7 +2,7 @@ import Type, { type Static } from "typebox"
 import { isReservedTopic, parseTopic } from "../core/address.ts"
 import { scheduleKeys, scheduleProgressKeys, topicKeys } from "../core/catalog-keys.ts"
 import { newIncarnation, type Pause, type Topic } from "../core/resources.ts"
-import { missedMax, misseds, type Schedule } from "../core/schedules.ts"
+import { missedMax, misseds, type Schedule, schedulesMax } from "../core/schedules.ts"
 import type { ResourceContext } from "./context.ts"
 import { formatDuration } from "./durations.ts"
 import { isObject } from "./merge-patch.ts"
@@ -50,6 +50,7 @@ export function scheduleType(context: ResourceContext): ResourceType<Schedule> {
     keys: scheduleKeys,
     plural: "schedules",
     idPrefix: "sch",
+    countMax: schedulesMax,
     input: ScheduleInput,
     readOnly: ["pausedSince", "pauseReason", "status"],
     patched: withWholeData,

@@ -4,6 +4,7 @@ import { ConflictError } from "../core/errors.ts"
 import type { Labels } from "../core/resources.ts"
 import { checkRemovals, checkSchema } from "./check-schema.ts"
 import type { ResourceContext } from "./context.ts"
+import { Counts } from "./counts.ts"
 import { createFaults, type Faults } from "./faults.ts"
 import { isObject, mergePatch } from "./merge-patch.ts"
 import { beginDeletion, nothingAlong } from "./needs.ts"
@@ -87,12 +88,14 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
   readonly #context: ResourceContext
   readonly #catalog: Catalog
   readonly #readOnly: readonly string[]
+  readonly #counts: Counts
 
   constructor(context: ResourceContext, type: ResourceType<Resource>) {
     this.type = type
     this.#context = context
     this.#catalog = context.engine.catalog
     this.#readOnly = [...commonReadOnly, ...type.readOnly]
+    this.#counts = new Counts(context, type)
   }
 
   create(tenant: string, body: unknown, options: ChangeOptions): Promise<Written<Resource>> {
@@ -110,8 +113,10 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
 
   /** Stores what is not there yet; undefined where another write made it first. */
   async #make(resource: Resource, options: ChangeOptions): Promise<Written<Resource> | undefined> {
+    await this.#counts.refuseMore(resource.tenant)
     if (options.validateOnly) return { resource, revision: undefined, known: resource, isNew: true }
     const revision = await this.#put({ key: this.type.keys.of(resource), revision: 0 }, resource, undefined)
+    if (revision !== undefined) this.#counts.made(resource.tenant)
     return revision === undefined ? undefined : { resource, revision, known: undefined, isNew: true }
   }
 
