@@ -31,18 +31,23 @@ const structuredType = ["content-type", "application/cloudevents+json; charset=u
 /**
  * Makes requests out of attempts: the event in its mode, then what identifies and signs the delivery. An event whose
  * attributes make a longer head than {@link headBytesMax} goes in structured mode, or is refused, as the destination wants
- * it; not where the destination's own headers alone are as long. `origin`: in whose name the receiver agreed to it.
+ * it; not where the destination's own headers alone are as long, a token among them. `origin`: in whose name the receiver agreed to it.
  */
 export function createEncode(config: WebhookConfig, signer: Signer, origin?: string): Encode {
   const begin = requestBegin(new URL(config.url))
   const fixed = origin === undefined ? ownHeaders(config) : [...ownHeaders(config), "webhook-request-origin", origin]
   const fits = (request: EncodedRequest) => headBytes(begin, request) <= headBytesMax
-  const bounded = fits({ headers: fixed, body: null })
+  const leavesRoom = (own: string[]) => fits({ headers: own, body: null })
+  const fixedLeavesRoom = leavesRoom(fixed)
   const binary = ({ stored: { event }, delivery, at }: Dispatch, own: readonly string[]): EncodedRequest => {
     const { headers, body = null } = encodeBinary(event)
     return signed([...own, ...headers, ...traceOf(event, own)], body, delivery.id, at)
   }
-  const structured = ({ stored: { event }, delivery, at }: Dispatch, own: readonly string[]): EncodedRequest => {
+  const structured = (
+    { stored: { event }, delivery, at }: Dispatch,
+    own: readonly string[],
+    bounded: boolean,
+  ): EncodedRequest => {
     const [headers, body] = [[...own, ...structuredType], encodeEvent(event)]
     const traced = signed(headers.concat(traceOf(event, own)), body, delivery.id, at)
     return !bounded || fits(traced) ? traced : signed(headers, body, delivery.id, at)
@@ -56,10 +61,11 @@ export function createEncode(config: WebhookConfig, signer: Signer, origin?: str
   }
   return (dispatch, authorization) => {
     const own = authorization === undefined ? fixed : [...fixed, "authorization", authorization]
-    if (config.mode === "structured") return structured(dispatch, own)
+    const bounded = authorization === undefined ? fixedLeavesRoom : leavesRoom(own)
+    if (config.mode === "structured") return structured(dispatch, own, bounded)
     const request = binary(dispatch, own)
     if (!bounded || fits(request)) return request
-    if (config.largeAttributes !== "refuse") return structured(dispatch, own)
+    if (config.largeAttributes !== "refuse") return structured(dispatch, own, bounded)
     return { refused: tooLarge(headBytes(begin, request)) }
   }
 }

@@ -4,9 +4,9 @@ import { Event } from "../../core/event.ts"
 import { createSimulatedChance } from "../../testing/chance.ts"
 import { createSimulatedClock } from "../../testing/clock.ts"
 import { dispatch } from "../conformance.ts"
-import { issueSigningKey } from "../signing.ts"
+import { createSigner, issueSigningKey } from "../signing.ts"
 import type { WebhookConfig } from "./config.ts"
-import { headBytesMax } from "./encode.ts"
+import { createEncode, type EncodedRequest, headBytesMax } from "./encode.ts"
 import { webhookKind } from "./kind.ts"
 import { openReceiver, type Receiver } from "./receiver.fixture.ts"
 
@@ -98,4 +98,20 @@ test("a destination whose own headers are as long takes long heads: the mode sta
   const headers = { "x-a": "a".repeat(4_000), "x-b": "b".repeat(4_096) }
   await send(withNote(100), { headers: { ...headers, "x-c": "c".repeat(100) }, largeAttributes: "refuse" })
   expect(receiver.arrivals[0]!.headers["ce-note"]).toBe("x".repeat(100))
+})
+
+test.each([
+  [8_200, "binary", "refuse"],
+  [8_200, "binary", "structured"],
+  [8_200, "structured", "structured"],
+  [4_000, "binary", "refuse"],
+] as const)("a token of %d characters is one of them: %s, %s", (length, mode, largeAttributes) => {
+  const encode = createEncode({ url: receiver.url, mode, largeAttributes }, createSigner([key]))
+  const baggage = "user=1"
+  const encodeNote = (note: number) =>
+    encode(dispatch(Event.of({ ...attributes, baggage, note: "x".repeat(note) })), `Bearer ${"t".repeat(length)}`)
+  expect(encodeNote(100)).toMatchObject({ headers: expect.arrayContaining(["baggage", "authorization"]) })
+  expect((encodeNote(100) as EncodedRequest).headers.includes("ce-note")).toBe(mode === "binary")
+  const isRefused = "refused" in encodeNote(5_000)
+  expect(isRefused).toBe(length < headBytesMax)
 })
