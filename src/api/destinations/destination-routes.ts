@@ -122,7 +122,11 @@ async function testDestination(context: ApiContext, stored: Destination) {
     throw new ProblemError("conflict", detail)
   }
   const { tenant, signingKeys, ratePerSecond } = destination
-  const sender = await kind.open(destination.config, { tenant, signingKeys, ratePerSecond, publish: async () => {} })
+  const sender = await kind
+    .open(destination.config, { tenant, signingKeys, ratePerSecond, publish: async () => {} })
+    .catch((error: Error) => {
+      throw new ProblemError("conflict", `destination ${destination.id} cannot be opened: ${error.message}`)
+    })
   const tooLate = new AbortController()
   const cancel = clock.after(testMs, () => tooLate.abort())
   const begunAt = clock.steady()
