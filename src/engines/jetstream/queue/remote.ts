@@ -86,14 +86,20 @@ export class RemoteShard implements ShardCalls {
     return (await this.#ask("drop", [tenant, trigger, incarnation], longAnswerMsMax)) as number
   }
 
+  /** What was given before a request fails is given all the same. */
   async lease(options: LeaseRequest): Promise<readonly Lease[]> {
     const leases: Lease[] = []
     // Ends: with what was asked for, or when the holder has no more.
     for (let isMore = options.max > 0; isMore; ) {
       const max = Math.min(options.max - leases.length, leasesAtOnce)
-      const given = (await this.#ask("lease", [{ ...options, max }])) as readonly Lease[]
-      leases.push(...given)
-      isMore = given.length === max && leases.length < options.max
+      try {
+        const given = (await this.#ask("lease", [{ ...options, max }])) as readonly Lease[]
+        leases.push(...given)
+        isMore = given.length === max && leases.length < options.max
+      } catch (error) {
+        if (leases.length === 0) throw error
+        isMore = false
+      }
     }
     return leases
   }
