@@ -40,7 +40,8 @@ export async function settle(settling: Settling, desk: Desk): Promise<boolean> {
   const durationMs = Math.round(lease.heldMs)
   const trigger = await desk.directory.trigger(delivery)
   if (trigger === undefined) return desk.gate.end(lease, { kind: "done" })
-  const found = await eventOf(delivery, { trigger }, desk.engine)
+  const replay = delivery.replay === undefined ? undefined : await desk.directory.replay(delivery)
+  const found = await eventOf(delivery, { trigger, replay }, desk.engine)
   const stored = found.kind === "there" ? found.stored : undefined
   const outcome = outcomeOf(result)
   const attempt = { number: lease.attempt, startedAt: lease.begunAt, durationMs, outcome }

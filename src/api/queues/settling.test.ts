@@ -18,17 +18,23 @@ beforeAll(async () => {
 afterEach(() => vi.restoreAllMocks())
 afterAll(() => api.close())
 
+interface Made {
+  readonly topic?: string
+  readonly replay?: string
+}
+
 /** Leases of new deliveries of a queue of its own. */
-async function leases(count: number, lease: string) {
+async function leases(count: number, lease: string, { topic = "orders", replay }: Made = {}) {
   const queue = `q${++last}`
   await api.call("POST", "/v1/destinations", { id: queue, kind: "queue", config: {} })
   await api.call("POST", "/v1/triggers", { id: queue, topic: "orders", destination: queue })
   const { incarnation = "" } = (await api.engine.catalog.get<Trigger>(`trigger/default/${queue}`))!.value
   const names = { tenant: "default", trigger: queue, incarnation, destination: queue, fingerprint: 0 }
   const ids = Array.from({ length: count }, () => `e${++last}`)
-  const cursors = await api.append("orders", ids)
+  const cursors = await api.append(topic, ids)
+  const made = { ...names, ...(replay !== undefined && { replay }) }
   await api.engine.queue.enqueue(
-    cursors.map((cursor) => ({ ...names, cursor, id: deliveryId(cursor, queue, incarnation) })),
+    cursors.map((cursor) => ({ ...made, cursor, id: deliveryId(cursor, queue, incarnation) })),
   )
   const given = await api.call("POST", `/v1/queues/${queue}/lease`, { max: count, lease })
   const items: readonly { readonly lease: string; readonly cursor: string }[] = given.body.items
@@ -68,4 +74,19 @@ test("a settlement that fails leaves the lease its time, and the attempt is told
   const told = (await api.call("GET", `/v1/topics/${attemptsTopic}:${items[0]!.cursor}/events`)).body
   const attempts = told.filter((event: { source: string }) => event.source === `/redcar/triggers/${queue}`)
   expect(attempts.map(({ data }: { data: object }) => data)).toMatchObject([{ number: 1, startedAt: begunAt }])
+})
+
+test("what is settled of a replay is looked for on the replay's topic", async () => {
+  await api.engine.catalog.put("replay/default/r1", { id: "r1", tenant: "default", state: "running", topic: "old" })
+  const { items, settle } = await leases(1, "5m", { topic: "old", replay: "r1" })
+  const { log: events } = api.engine
+  const get = events.get.bind(events)
+  const lookedOn: unknown[] = []
+  vi.spyOn(events, "get").mockImplementation(async (cursor, options) => {
+    if (options?.of === undefined) return undefined
+    lookedOn.push(options.of)
+    return get(cursor, options)
+  })
+  expect(await settle(items.map(({ lease }) => ({ lease, result: "done" })))).toEqual(["settled"])
+  expect(lookedOn).toEqual([{ tenant: "default", topic: "old" }])
 })
