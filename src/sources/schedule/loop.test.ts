@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest"
+import type { Catalog } from "../../core/catalog.ts"
 import { scheduleKeys, scheduleProgressKeys } from "../../core/catalog-keys.ts"
 import type { Clock } from "../../core/clock.ts"
 import type { Engine } from "../../core/engine.ts"
@@ -85,6 +86,19 @@ async function stored(): Promise<readonly StoredEvent[]> {
 /** Seconds from `from` at which there were runs. */
 async function seconds(from: number): Promise<readonly number[]> {
   return (await stored()).map(({ event }) => (Date.parse(String(event.attribute("time"))) - from) / 1_000)
+}
+
+/** An engine with another catalog in parts. */
+function withCatalog(parts: (catalog: Catalog) => Partial<Catalog>): (engine: Engine) => Engine {
+  return (whole) => {
+    const { catalog } = whole
+    const bound: Catalog = {
+      ...{ list: catalog.list.bind(catalog), get: catalog.get.bind(catalog), put: catalog.put.bind(catalog) },
+      ...{ delete: catalog.delete.bind(catalog), change: catalog.change.bind(catalog) },
+      watch: catalog.watch.bind(catalog),
+    }
+    return { ...whole, catalog: { ...bound, ...parts(catalog) } }
+  }
 }
 
 async function crash(downMs: number, seen?: (engine: Engine) => Engine): Promise<void> {
@@ -239,20 +253,33 @@ test.each([
   const list = async () => {
     throw fault()
   }
-  await crash(1_000, (whole) => {
-    const { catalog } = whole
-    return {
-      ...whole,
-      catalog: {
-        ...{ list, get: catalog.get.bind(catalog), put: catalog.put.bind(catalog) },
-        ...{ delete: catalog.delete.bind(catalog), change: catalog.change.bind(catalog) },
-        watch: catalog.watch.bind(catalog),
-      },
-    }
-  })
+  await crash(
+    1_000,
+    withCatalog(() => ({ list })),
+  )
   await machine.clock.advance(21_000)
   expect(await seconds(anchor)).toEqual([10, 20])
   expect(lines).toEqual(["what deleted schedules left is not swept away; a later start tries it again"])
+})
+
+test("nothing is begun before all schedules are known", async () => {
+  const { anchor } = await put()
+  const known = Promise.withResolvers<void>()
+  async function* watch<T>(catalog: Catalog, prefix: string, stop: AbortSignal) {
+    for await (const change of catalog.watch<T>(prefix, stop)) {
+      if (change.kind === "current") await known.promise
+      yield change
+    }
+  }
+  await crash(
+    1_000,
+    withCatalog((catalog) => ({ watch: (prefix, stop) => watch(catalog, prefix, stop) })),
+  )
+  await machine.clock.advance(20_500)
+  expect(published).toBe(0)
+  known.resolve()
+  await machine.clock.advance(500)
+  expect(await seconds(anchor)).toEqual([20])
 })
 
 test("twice as many schedules that are due at once cost about twice as much", async () => {
