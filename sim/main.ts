@@ -11,6 +11,7 @@ const usage = `The whole hub from a seed, with faults; its invariants are checke
   npm run sim -- --seed 42 --trace run.txt
   npm run sim -- --mutants            break the source on purpose, and see that each mutant is found
   npm run sim -- --mutants --only lease
+  npm run sim -- --mutants --held     the same, where --seeds 200 has just held
 
 Exit code: 0 all held, 1 an invariant broke, 2 the arguments are wrong or the simulator is.
 `
@@ -27,6 +28,7 @@ async function main(): Promise<number> {
       trace: { type: "string" },
       mutants: { type: "boolean", default: false },
       only: { type: "string" },
+      held: { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false },
     },
   })
@@ -34,7 +36,7 @@ async function main(): Promise<number> {
     process.stdout.write(usage)
     return 0
   }
-  if (values.mutants) return (await runMutants(values.only)) ? 0 : exitBroken
+  if (values.mutants) return (await runMutants(values.only, values.held)) ? 0 : exitBroken
   if (values.seed !== undefined) return runOne(whole("seed", values.seed), values.trace)
   return runMany(whole("from", values.from), whole("seeds", values.seeds))
 }
