@@ -153,6 +153,41 @@ test("what was stored plain is read with a key, and encrypted when it is written
   expect((await stored("b")).sealed).toBe(after.sealed)
 })
 
+test("where the key is lost, a destination is replaced whole: with secrets given anew, and signing keys issued anew", async () => {
+  const before = await start(key)
+  const config = { url: "https://example.com/", headers: { "x-key": "s3cret" }, auth: { bearer: { token: "t0ken" } } }
+  const made = await before.call("POST", "/v1/destinations", { id: "shop", kind: "webhook", config })
+  await before.stop()
+  const hub = await start(other)
+  const path = "/v1/destinations/shop"
+  const { body } = await hub.call("GET", path)
+  const kept = { ...config, headers: { "x-key": "***" } }
+  for (const [wanted, names] of [
+    [body.config, ["config.auth.bearer.token", "config.headers.x-key"]],
+    [kept, ["config.headers.x-key"]],
+  ]) {
+    const refused = await hub.call("PUT", path, { ...body, config: wanted })
+    expect(refused.status).toBe(400)
+    expect((refused.body.errors as { field: string }[]).map(({ field }) => field).sort()).toEqual(names)
+  }
+  expect(await hub.call("PATCH", path, { config })).toMatchObject({ status: 409 })
+
+  const replaced = await hub.call("PUT", path, { ...body, config })
+  expect(replaced).toMatchObject({ status: 200, body: { createdAt: made.body.createdAt } })
+  const [issued, ...more] = replaced.body.signingKeys
+  expect(more).toEqual([])
+  expect(issued.secret).toMatch(/^whsec_/)
+  expect(issued.id).not.toBe(made.body.signingKeys[0].id)
+  const again = await hub.call("PUT", path, { ...body, config: { ...body.config, mode: "structured" } })
+  expect(again).toMatchObject({ status: 200, body: { signingKeys: [{ id: issued.id }] } })
+  expect(again.body.signingKeys[0]).not.toHaveProperty("secret")
+  await hub.stop()
+  expect(["s3cret", "t0ken", issued.secret].filter(isStored)).toEqual([])
+
+  const keyless = await start()
+  expect(await keyless.call("PUT", path, { ...body, config })).toMatchObject({ status: 200 })
+}, 60_000)
+
 test("without keys nothing is told of plain secrets", async () => {
   const api = await openTestApi()
   closing.push(() => api.close())

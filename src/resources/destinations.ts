@@ -11,7 +11,7 @@ import { force, owedTo, refusalFor } from "./owed.ts"
 import { redact, redacted, restore } from "./redaction.ts"
 import type { Draft, ResourceType } from "./resource-type.ts"
 import { component, Description, LabelsInput, ResourceId, strict } from "./schemas.ts"
-import { openedDestination, sealDestination } from "./sealing.ts"
+import { openedDestination, sealDestination, withoutSealed } from "./sealing.ts"
 
 const concurrencyDefault = 32
 
@@ -57,6 +57,7 @@ export function destinationType(context: ResourceContext): ResourceType<Destinat
     read: (body, draft) => readDestination(context, body as Body, draft),
     show: (destination, previous) => showDestination(context, destination, previous),
     opened: (stored) => openedDestination(secrets, stored),
+    withoutSealed: (stored) => withoutSealed(context.kinds.get(stored.kind)?.config, stored),
     sealed: (destination, previous) =>
       sealDestination(secrets, context.kinds.get(destination.kind)?.config, destination, previous),
     inUse: async (destination) => refusalFor(destination, await owedTo(context, destination)),
@@ -130,7 +131,7 @@ function readConfig(kind: DestinationKind, body: Body, { previous, faults }: Dra
     kind.config,
     body.config,
     before,
-    (path) => add(path, 'is "***", which stands for a stored secret; there is none yet'),
+    (path) => add(path, 'is "***", which stands for a stored secret; there is none that can be read'),
     (path) => {
       const message = sentElsewhere(kind.sentTo?.(before, path) ?? [], kind.sentTo?.(body.config, path) ?? [])
       if (message !== undefined) add(path, message)

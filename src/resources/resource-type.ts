@@ -60,6 +60,8 @@ export interface ResourceType<Resource extends Stored> {
   readonly deletions?: CatalogKeys
   /** What is stored, as it is changed and shown to who changes it. Throws RefusedError. */
   opened?(stored: Resource): Resource
+  /** What of it can be read where it cannot be opened: who replaces all of it goes on from that. Absent: nobody does. */
+  withoutSealed?(stored: Resource): Resource
   /** What is to be stored of it, where `previous` is. */
   sealed?(resource: Resource, previous: Resource | undefined): Resource
   /** What it needs to be stored, nothing being wrong with it. */

@@ -1,7 +1,7 @@
 import { destinationKeys } from "../core/catalog-keys.ts"
 import type { Destination } from "../core/resources.ts"
 import { openDestination, SealedError, type SealedParts, type Secrets } from "../core/secrets.ts"
-import { redact, redacted } from "./redaction.ts"
+import { redact, redacted, replaceSecrets } from "./redaction.ts"
 import { RefusedError } from "./refusal.ts"
 
 /**
@@ -30,7 +30,18 @@ export function sealDestination(
 }
 
 function kept(secrets: Secrets, text: string, of: string, sealed: string | undefined): string | undefined {
-  return sealed !== undefined && secrets.isCurrent(sealed) && secrets.open(sealed, of) === text ? sealed : undefined
+  if (sealed === undefined || !secrets.isCurrent(sealed)) return undefined
+  try {
+    return secrets.open(sealed, of) === text ? sealed : undefined
+  } catch (error) {
+    if (error instanceof SealedError) return undefined
+    throw error
+  }
+}
+
+/** A stored destination that cannot be opened: without its secrets and its signing keys. */
+export function withoutSealed(schema: unknown, { sealed: _, ...stored }: Destination): Destination {
+  return { ...stored, config: replaceSecrets(schema, stored.config, () => undefined), signingKeys: [] }
 }
 
 /** As openDestination; throws RefusedError. */

@@ -137,7 +137,7 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
     return this.#inTurns(`${type.name} ${id}`, async () => {
       const item = await this.#lookFor(tenant, id)
       requirePrecondition(item, options)
-      if (item !== undefined) return this.#write(item, options, ({ value }) => read(value))
+      if (item !== undefined) return this.#write(this.#openedOrRest(item), item, options, ({ value }) => read(value))
       return this.#make(await read(undefined), options)
     })
   }
@@ -191,7 +191,7 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
     return this.#inTurns(`${type.name} ${id}`, async () => {
       const item = await this.find(tenant, id)
       requirePrecondition(item, options)
-      return this.#write(item, options, next)
+      return this.#write(this.type.opened?.(item.value) ?? item.value, item, options, next)
     })
   }
 
@@ -206,14 +206,25 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
     })
   }
 
-  /** Stores what `next` makes of an item; undefined where another write came first. */
+  /** What is stored, to be replaced as a whole: where it cannot be opened, what can be read of it. */
+  #openedOrRest({ value }: Item<Resource>): Resource {
+    const { type } = this
+    try {
+      return type.opened?.(value) ?? value
+    } catch (error) {
+      if (error instanceof RefusedError && type.withoutSealed !== undefined) return type.withoutSealed(value)
+      throw error
+    }
+  }
+
+  /** Stores what `next` makes of an item, of which `value` is what was opened; undefined where another write came first. */
   async #write(
+    value: Resource,
     item: Item<Resource>,
     options: ChangeOptions,
     next: Next<Resource>,
   ): Promise<Written<Resource> | undefined> {
     const { type } = this
-    const value = type.opened?.(item.value) ?? item.value
     const resource = { ...(await next({ ...item, value })), updatedAt: this.#context.clock.now() }
     if (options.validateOnly) return { resource, revision: undefined, known: resource }
     const revision = await this.#put(item, resource, item.value)

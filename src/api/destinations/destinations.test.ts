@@ -156,6 +156,17 @@ test("a secret is not kept for another host: it has to be given again", async ()
   expect(fields(await patch({ url: "nowhere" }))).toEqual(["config.url"])
 })
 
+test("a test of a destination that cannot be opened says why", async () => {
+  await create("closed")
+  const { value, revision } = (await api.engine.catalog.get<Destination>("destination/default/closed"))!
+  await api.engine.catalog.put("destination/default/closed", { ...value, config: { url: "nowhere" } }, revision)
+  const answer = await api.call("POST", "/v1/destinations/closed/test")
+  expect(answer).toMatchObject({
+    status: 409,
+    body: { detail: expect.stringMatching(/^destination closed cannot be opened: /) },
+  })
+})
+
 test("config is checked by its kind, with its paths", async () => {
   const wrong = await create(
     "wrong",
