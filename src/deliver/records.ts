@@ -39,17 +39,18 @@ export class Records {
 
   /**
    * Durable when it resolves, or lost and said so: what is owed goes before what is told. One that is told again within
-   * `windowMs`, of the same beginning, is told once.
+   * `windowMs`, of the same beginning and with the same verdict, is told once.
    */
   async attempt(
-    stored: StoredEvent,
+    stored: Tried,
     delivery: Delivery,
     attempt: Attempt,
     verdict: ToldVerdict,
     windowMs = 0,
   ): Promise<void> {
     if (isReservedTopic(stored.address.topic)) return
-    const event = attemptEvent(stored, delivery, attempt, verdict, this.#time(attempt.startedAt + attempt.durationMs))
+    const time = this.#time(attempt.startedAt + attempt.durationMs)
+    const event = attemptEvent(stored, delivery, attempt, verdict, { time, isTold: windowMs > 0 })
     await this.#append(keyed(delivery, attemptsTopic), event, windowMs)
   }
 
@@ -135,16 +136,22 @@ function keyed(delivery: Delivery, topic: string): Address {
   return { tenant: delivery.tenant, topic, key: delivery.cursor }
 }
 
+/** What an attempt was made of, and where that is on; `event` is undefined where it is gone since. */
+interface Tried {
+  readonly address: Address
+  readonly event: Event | undefined
+}
+
 /** An attempt is told once; one that is repeated under its number, because a crash lost the first, began later. */
 function attemptEvent(
-  stored: StoredEvent,
+  stored: Tried,
   delivery: Delivery,
   attempt: Attempt,
   verdict: ToldVerdict,
-  time: string,
+  { time, isTold }: { readonly time: string; readonly isTold: boolean },
 ): Event {
   const { number, startedAt, durationMs, outcome } = attempt
-  const id = `${delivery.id}.${number}.${startedAt.toString(36)}`
+  const id = `${delivery.id}.${number}.${startedAt.toString(36)}${isTold ? `.${verdict.kind}` : ""}`
   return recordEvent("redcar.attempt", { id, time }, delivery, stored.event, {
     delivery: delivery.id,
     trigger: delivery.trigger,
@@ -153,7 +160,7 @@ function attemptEvent(
     destination: delivery.destination,
     topic: stored.address.topic,
     cursor: delivery.cursor,
-    event: identityOf(stored.event),
+    ...(stored.event && { event: identityOf(stored.event) }),
     number,
     startedAt,
     durationMs,

@@ -47,7 +47,9 @@ export async function settle(settling: Settling, desk: Desk): Promise<boolean> {
   const attempt = { number: lease.attempt, startedAt: lease.begunAt, durationMs, outcome }
   const verdict = verdictOn(settling, trigger, outcome, now)
   if (lease.leftMs < tellingMs && !(await desk.extend(lease, tellingMs))) return false
-  if (stored !== undefined) await desk.records.attempt(stored, delivery, attempt, verdict, toldWindowMs)
+  // What retention has dropped since it was leased has been worked on all the same.
+  const tried = stored ?? { address: addressOf(replay ?? trigger), event: undefined }
+  await desk.records.attempt(tried, delivery, attempt, verdict, toldWindowMs)
   if (!(await carryOut({ lease, trigger, stored, attempt, verdict }, desk))) {
     desk.observe.leaseLost?.(laneOf(delivery))
     return false
