@@ -135,6 +135,19 @@ test("that is cancelled drops what is open, and is over", async () => {
   await until(async () => (await open()).length === 0)
 })
 
+test("a dead letter of one that was cancelled is not redriven, and why is said", async () => {
+  answers = false
+  await hub.call("POST", "/v1/triggers", { id: "once", topic: "orders", destination: "other", retry: "none" })
+  const made = await hub.call("POST", "/v1/triggers/once/replays", { ratePerSecond: 5 })
+  const letters = async () => (await hub.call("GET", "/v1/dead-letters?trigger=once")).body.items
+  await until(async () => (await letters()).length > 0)
+  await hub.call("POST", `/v1/replays/${made.body.id}/cancel`)
+  const [letter] = await letters()
+  expect(letter.replay).toBe(made.body.id)
+  const refused = await hub.call("POST", `/v1/dead-letters/${letter.id}/redrive`)
+  expect(refused).toMatchObject({ status: 409, body: { detail: expect.stringContaining("was cancelled") } })
+})
+
 test("counts first, where it is only tried", async () => {
   const tried = await hub.call("POST", "/v1/triggers/ship/replays", {
     dryRun: true,

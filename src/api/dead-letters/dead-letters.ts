@@ -1,10 +1,10 @@
 import Type, { type Static } from "typebox"
 import { formatTopic } from "../../core/address.ts"
 import type { Item } from "../../core/catalog.ts"
-import { type CatalogKeys, destinationKeys, triggerKeys } from "../../core/catalog-keys.ts"
+import { type CatalogKeys, destinationKeys, replayKeys, triggerKeys } from "../../core/catalog-keys.ts"
 import type { DeadLetterQuery } from "../../core/dead-letters.ts"
 import { type DeadLetter, deadReasons } from "../../core/delivery.ts"
-import type { Trigger } from "../../core/resources.ts"
+import type { Replay, Trigger } from "../../core/resources.ts"
 import { choice, component, strict, Timestamp } from "../../resources/schemas.ts"
 import { mayBeId } from "../../resources/store.ts"
 import type { ApiContext } from "../context.ts"
@@ -180,14 +180,21 @@ function redriver(context: ApiContext): (letter: DeadLetter) => Promise<boolean>
 
 /** Tells what a letter's delivery would lack: its trigger or its destination. Asks the catalog once for each. */
 function missing(context: ApiContext): (letter: DeadLetter) => Promise<string | undefined> {
-  const known = new Map<string, Promise<Item<Pick<Trigger, "incarnation" | "backlog">> | undefined>>()
+  const known = new Map<
+    string,
+    Promise<Item<Pick<Trigger, "incarnation" | "backlog"> & Partial<Pick<Replay, "state">>> | undefined>
+  >()
   const find = (keys: CatalogKeys, tenant: string, id: string) => {
     const key = keys.of({ tenant, id })
     const found = known.get(key) ?? context.engine.catalog.get(key)
     known.set(key, found)
     return found
   }
-  return async ({ tenant, trigger, incarnation, destination, cursor }) => {
+  return async ({ tenant, trigger, incarnation, destination, cursor, replay }) => {
+    const made = replay === undefined ? undefined : await find(replayKeys, tenant, replay)
+    if (made?.value.state === "cancelled") {
+      return `replay ${replay} was cancelled, which made it; make another replay (the event is at ${cursor})`
+    }
     const found = await find(triggerKeys, tenant, trigger)
     // One that was made anew is another one, and has what it owes of its own.
     if (found === undefined || (found.value.incarnation ?? "") !== incarnation) {
