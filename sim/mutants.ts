@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process"
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
+import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { type Mutant, mutants } from "./mutant-list.ts"
@@ -22,11 +22,16 @@ export async function runMutants(only?: string, held = false): Promise<boolean> 
   const whole = held ? undefined : await run(root, ["sim/main.ts", "--seeds", String(seedsMax)])
   if (whole && whole.code !== 0) throw new Error(`the source as it is does not hold\n${whole.output}`)
   let survivors = 0
-  for (const mutant of chosen) {
-    const found = await runMutant(mutant)
-    if (found === undefined) survivors++
-    process.stdout.write(found === undefined ? `SURVIVED ${mutant.name}\n` : `killed   ${mutant.name}: ${found}\n`)
+  const left = [...chosen]
+  const work = async () => {
+    // Ends: with the mutants.
+    for (let mutant = left.shift(); mutant !== undefined; mutant = left.shift()) {
+      const found = await runMutant(mutant)
+      if (found === undefined) survivors++
+      process.stdout.write(found === undefined ? `SURVIVED ${mutant.name}\n` : `killed   ${mutant.name}: ${found}\n`)
+    }
   }
+  await Promise.all(Array.from({ length: availableParallelism() }, work))
   process.stdout.write(`${chosen.length - survivors} of ${chosen.length} mutants killed\n`)
   return survivors === 0
 }
