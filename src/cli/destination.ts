@@ -102,7 +102,9 @@ function addCreate(command: Command, context: Context): void {
       throw new UsageError(`too many arguments: ${operands.join(" ")}`, ["A destination has one id."])
     refuseNoPlace(options, flags)
     const hub = context.hub(options)
-    const config = await configFor(hub, options, flags, options.kind)
+    // What a kind needs beyond nothing the hub names.
+    const nothing = options.file === undefined ? {} : undefined
+    const config = (await configFor(hub, options, flags, options.kind)) ?? nothing
     const fields = { id, kind: options.kind, config, ...ratesOf(options) }
     const body = await bodyOf(context, kind, options, fields, "create")
     const made = await hub.json<ApiDestination>("POST", kind.path, { ...changeRequest(options), json: body })
@@ -159,9 +161,12 @@ function withDestination(command: Command): Command {
     .option("--rate <count>", "deliveries started per second at most", Number)
 }
 
+/** Kinds that are nothing without an address. */
+const sending = ["webhook", "topic"]
+
 /** Before the hub is asked: whoever means a destination's address by `--url` would show a stranger the key. */
 function refuseNoPlace({ file, set, kind: name = "webhook" }: DestinationOptions, flags: Leftover["flags"]): void {
-  if (file !== undefined || set !== undefined || flags.length > 0) return
+  if (file !== undefined || set !== undefined || flags.length > 0 || !sending.includes(name)) return
   const example = name === "topic" ? "archive" : "https://example.com/hook"
   throw new UsageError("where does it send to?", [
     `Say it: --kind ${name} --to ${example} (--url is where the hub is).`,

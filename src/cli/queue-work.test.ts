@@ -107,3 +107,10 @@ test("where it cannot go on, commands that run come to their end and are settled
     "order.paid slow, attempt 1: done",
   ])
 })
+
+test("a queue is made without a word of where it sends to, and a webhook is not", async () => {
+  const made = await runCli(["destination", "create", "plain", "--kind", "queue", "--url", hub.url, "--key", hub.key])
+  expect(made).toMatchObject({ code: 0, out: expect.stringContaining("made destination plain (queue)") })
+  const refused = await runCli(["destination", "create", "--kind", "webhook", "--url", hub.url, "--key", hub.key])
+  expect(refused).toMatchObject({ code: 2, err: expect.stringContaining("where does it send to?") })
+})

@@ -1,19 +1,16 @@
-import type { FastifyRequest } from "fastify"
 import Type from "typebox"
 import type { Schedule, Timing } from "../../core/schedules.ts"
 import { readTiming, timingFields, withoutRun } from "../../resources/schedule-timing.ts"
 import { pausedSchedule, resumedSchedule, scheduleFields } from "../../resources/schedules.ts"
 import { component, strict, Timestamp } from "../../resources/schemas.ts"
-import type { Edit } from "../../resources/store.ts"
 import { ticksOf } from "../../sources/schedule/ticks.ts"
 import { zoneOf } from "../../sources/schedule/zone.ts"
 import type { ApiContext } from "../context.ts"
 import { readBody, readQuery } from "../fields.ts"
-import { changeOptions, IfMatchHeader, idParams, send } from "../resource-routes.ts"
+import { pauseRoutes } from "../pause-routes.ts"
+import { idParams } from "../resource-routes.ts"
 import type { Resources } from "../resource-views.ts"
 import { type App, documented, pathPart, tenantOf } from "../routes.ts"
-import { ValidateOnlyQuery } from "../schemas.ts"
-import { PauseInput } from "../triggers/trigger-routes.ts"
 
 const countMax = 50
 
@@ -55,17 +52,14 @@ const NextRuns = component(
 export function scheduleRoutes(app: App, context: ApiContext, schedules: Resources<Schedule>): void {
   const { store } = schedules
   const { clock } = context
-  const change = async (request: FastifyRequest, edit: Edit<Schedule>) =>
-    schedules.show(
-      await store.edit(tenantOf(request), pathPart(request, "id"), changeOptions(request, store.type), edit),
-    )
-  app.post("/v1/schedules/:id/pause", documented(pauseDoc(schedules, "pause")), async (request, reply) => {
-    const { reason = "paused by request" } = readBody(PauseInput, request.body)
-    return send(reply, await change(request, (schedule) => pausedSchedule(schedule, reason, clock.now())))
+  pauseRoutes(app, "/v1/schedules", schedules, {
+    name: "Schedule",
+    tag,
+    pausing: "It has no runs until it is resumed, and makes up for none of them then.",
+    resuming: "Its runs are those from now on.",
+    pause: (schedule, reason) => pausedSchedule(schedule, reason, clock.now()),
+    resume: (schedule) => resumedSchedule(schedule, clock.now()),
   })
-  app.post("/v1/schedules/:id/resume", documented(pauseDoc(schedules, "resume")), async (request, reply) =>
-    send(reply, await change(request, (schedule) => resumedSchedule(schedule, clock.now()))),
-  )
   app.get("/v1/schedules/:id/next", documented(docs.next), async (request) => {
     const { count = 5 } = readQuery(NextQuery, request.query)
     const { value } = await store.find(tenantOf(request), pathPart(request, "id"))
@@ -97,24 +91,6 @@ function localText({ timeZone }: Timing, at: number): string {
   const two = (value: number) => String(value).padStart(2, "0")
   const shown = new Date(at + offset).toISOString().slice(0, 19)
   return `${shown}${offset < 0 ? "-" : "+"}${two(Math.floor(minutes / 60))}:${two(minutes % 60)}`
-}
-
-function pauseDoc({ view }: Resources<Schedule>, action: "pause" | "resume") {
-  const pausing = action === "pause"
-  return {
-    operationId: `${action}Schedule`,
-    tag: "Schedules",
-    summary: pausing ? "Pause a schedule" : "Resume a schedule",
-    description: pausing
-      ? "It has no runs until it is resumed, and makes up for none of them then."
-      : "Its runs are those from now on.",
-    params: idParams("schedule"),
-    query: ValidateOnlyQuery,
-    headers: IfMatchHeader,
-    ...(pausing && { body: PauseInput, bodyOptional: true }),
-    answers: { 200: view.output },
-    problems: ["not-found", "conflict", "precondition-failed"],
-  } as const
 }
 
 const tag = "Schedules"

@@ -1,13 +1,13 @@
 import type { Clock } from "../../../core/clock.ts"
 import type { Cursor } from "../../../core/cursor.ts"
-import type { DeadLetterQuery } from "../../../core/dead-letters.ts"
-import type { Ending, Lease, LeaseRequest, LeasingAnywhere, LiveLease } from "../../../core/deliveries.ts"
+import type { DeadLetterQuery, DeadLetters } from "../../../core/dead-letters.ts"
+import type { Deliveries, Ending, Lease, LeaseRequest, LeasingAnywhere, LiveLease } from "../../../core/deliveries.ts"
 import { type DeadLetter, type Delivery, laneOf, type TriggerName } from "../../../core/delivery.ts"
 import { AssignmentLostError, ClosedError, UnavailableError } from "../../../core/errors.ts"
 import type { LaneStatus } from "../../../core/lane-status.ts"
 import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "../../../core/open-delivery.ts"
-import type { Fence } from "../../../core/positions.ts"
-import type { Carried } from "../../../core/transfer.ts"
+import type { Fence, Positions } from "../../../core/positions.ts"
+import type { Carried, Transfer } from "../../../core/transfer.ts"
 import { JournalStore } from "../../parts/journal/journal-store.ts"
 import { openQueue, type QueueFigures, type StoredQueue } from "../../parts/queue.ts"
 import type { Write } from "../../parts/store.ts"
@@ -17,25 +17,13 @@ import { findRecent, putRecent, recentKey } from "./recent.ts"
 import type { Takeover } from "./takeover.ts"
 
 /** What anybody may ask of a shard, be it here or in another process. */
-export interface ShardCalls extends LeasingAnywhere {
+export interface ShardCalls
+  extends LeasingAnywhere,
+    Positions,
+    DeadLetters,
+    Transfer,
+    Pick<Deliveries, "resume" | "held" | "drop" | "move" | "open" | "openDeliveries" | "depth" | "statusOf"> {
   enqueue(call: EnqueueCall): Promise<void>
-  position(reader: string): Promise<Cursor | undefined>
-  claim(fence: Fence): Promise<void>
-  forget(reader: string): Promise<void>
-  resume(tenant: string, trigger: string, incarnation: string): Promise<number>
-  held(): Promise<readonly TriggerName[]>
-  drop(tenant: string, trigger: string, incarnation: string): Promise<number>
-  move(of: TriggerName, destination: string): Promise<number>
-  open(delivery: Delivery): Promise<OpenDelivery | undefined>
-  openDeliveries(query: OpenDeliveryQuery): Promise<OpenDeliveryPage>
-  depth(lane: string): Promise<number>
-  statusOf(lanes: readonly string[]): Promise<ReadonlyMap<string, LaneStatus>>
-  deadLetters(query: DeadLetterQuery): Promise<readonly DeadLetter[]>
-  deadLetter(tenant: string, id: string): Promise<DeadLetter | undefined>
-  redrive(tenant: string, id: string): Promise<boolean>
-  discard(tenant: string, id: string): Promise<boolean>
-  carried(): AsyncIterable<readonly Carried[]>
-  carry(items: readonly Carried[]): Promise<void>
 }
 
 /** A shard's part of a call of DeliveryQueue.enqueue. */
