@@ -12,6 +12,7 @@ import {
   queueLeaseMs,
   type SchedulePlan,
   sideTopics,
+  subscriptionTopics,
   type TriggerPlan,
   topics,
 } from "./scenario.ts"
@@ -63,6 +64,11 @@ export const bodies: Readonly<Record<ResourceName, (place: Workplace, model: Res
     const plan = scenario.destinations.find((plan) => plan.tenant === tenant && plan.id === id)!
     return { ...destinationBody(chance, plan), labels: labels(chance) }
   },
+  subscription: ({ chance }, { id }) => ({
+    labels: labels(chance),
+    topic: subscriptionTopics[id],
+    filters: planFilters(chance),
+  }),
   schedule: ({ chance }, { id }) => ({
     labels: labels(chance),
     topic: `${clockTopic}:${chance.pick(["a", "b"])}`,

@@ -70,7 +70,7 @@ interface Prospect {
   /** What it is then. */
   readonly after: readonly (Fields | undefined)[]
   readonly settle: Settle
-  /** Triggers that surely need what is to be deleted. */
+  /** What surely needs what is to be deleted. */
   readonly users: readonly ResourceModel[]
 }
 
@@ -115,12 +115,14 @@ function begin({ world }: Workplace, { model, kind, next }: Change, isTrial: boo
   return { before, unfitting, after, settle: settler(world, model, isMade ? "create" : kind, after[0]), users }
 }
 
-/** Triggers that surely are there and on this topic, or to this destination. */
+/** Triggers and subscriptions that surely are there and on this topic, or to this destination. */
 function usersOf({ record }: World, { name, tenant, id }: ResourceModel): readonly ResourceModel[] {
   const uses = (fields: Fields | undefined) =>
     name === "topic" ? String(fields?.topic).split(":")[0] === id : name === "destination" && fields?.destination === id
-  const triggers = [...record.models.values()].filter((model) => model.name === "trigger" && model.tenant === tenant)
-  return triggers.filter(({ possible }) => possible.every(uses))
+  const users = [...record.models.values()].filter(
+    (model) => (model.name === "trigger" || model.name === "subscription") && model.tenant === tenant,
+  )
+  return users.filter(({ possible }) => possible.every(uses))
 }
 
 /** 7: what is in use is not deleted. */

@@ -12,7 +12,8 @@ import { race } from "./race.ts"
 import { readingDoings } from "./reading.ts"
 import { InvariantError } from "./record.ts"
 import { replayDoings } from "./replays.ts"
-import { sideSchedules, sideTopics, type Tenant, topics } from "./scenario.ts"
+import { sideSchedules, sideTopics, subscriptionTopics, type Tenant, topics } from "./scenario.ts"
+import { subscriptionDoings } from "./subscriptions.ts"
 import { publishSomething } from "./workload.ts"
 import type { Workplace } from "./workplace.ts"
 
@@ -27,6 +28,7 @@ export interface Subject extends Place {
   /** May be changed; those that stay are no subject. */ readonly trigger: string
   readonly destination: string
   readonly schedule: string
+  readonly subscription: string
 }
 
 /** How an operation of the API is done now and then, and what is expected of it. */
@@ -48,6 +50,8 @@ export const doings: Readonly<Record<string, Doing | Exemption>> = {
   ...resourceDoings("trigger", "Trigger", "Triggers", [5, 2, 5, 3]),
   ...resourceDoings("destination", "Destination", "Destinations", [3, 2, 3, 2]),
   ...resourceDoings("schedule", "Schedule", "Schedules", [3, 1, 2, 1]),
+  ...resourceDoings("subscription", "Subscription", "Subscriptions", [4, 1, 2, 1]),
+  ...subscriptionDoings,
   pauseSchedule: { weight: 1, run: (place, subject, operation) => pause(place, subject, operation, true, "schedule") },
   resumeSchedule: {
     weight: 1,
@@ -123,13 +127,14 @@ async function createOne(place: Workplace, model: ResourceModel, operation: Oper
   await change(place, { model, kind: "create", operation, body: sent, next: () => ({ ...body, ...paused }) })
 }
 
-/** Where a new trigger starts: often at one of the newest events that it is for. */
+/** Where a new trigger or subscription starts: often at one of the newest events that it is for. */
 function startOf({ world, chance }: Workplace, { name, tenant }: ResourceModel, body: Fields): Fields {
-  if (name !== "trigger") return {}
+  if (name !== "trigger" && name !== "subscription") return {}
   const [topic] = String(body.topic).split(":")
+  const end = name === "trigger" ? "now" : "newest"
   const its = world.record.acknowledged.filter(({ address }) => address.tenant === tenant && address.topic === topic)
   const start = chance.pick(["now", "oldest", "time", "cursor", "cursor"] as const)
-  if (start === "now" || start === "oldest" || its.length === 0) return { start: start === "now" ? "now" : "oldest" }
+  if (start === "now" || start === "oldest" || its.length === 0) return { start: start === "now" ? end : "oldest" }
   const { cursor, at } = chance.pick(chance.happens(0.3) ? its : its.slice(-1))
   return { start: start === "cursor" ? { cursor } : { time: new Date(at).toISOString() } }
 }
@@ -220,5 +225,6 @@ export function someSubject({ chance, scenario }: Workplace, tenant: Tenant): Su
     trigger: chance.pick([...changing.map(({ id }) => id), "extra-0", "extra-1"]),
     destination: chance.pick(chance.happens(0.5) ? spare : troubled).id,
     schedule: chance.pick(sideSchedules),
+    subscription: chance.pick(Object.keys(subscriptionTopics)),
   }
 }

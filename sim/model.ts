@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util"
 
-export type ResourceName = "topic" | "trigger" | "destination" | "schedule"
+export type ResourceName = "topic" | "trigger" | "destination" | "schedule" | "subscription"
 
 /** Members of a resource, as the API shows them. */
 export type Fields = Readonly<Record<string, unknown>>

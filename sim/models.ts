@@ -24,6 +24,7 @@ const lists = [
   ["trigger", "listTriggers"],
   ["destination", "listDestinations"],
   ["schedule", "listSchedules"],
+  ["subscription", "listSubscriptions"],
 ] as const
 
 /** 7: every resource is as it was last acknowledged to be, or as it was asked to be since; and there are no others. */

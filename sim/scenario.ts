@@ -17,6 +17,12 @@ export const trimmedEventsMax = 10
 export const clockTopic = "clockwork"
 /** Schedules that come and go. */
 export const sideSchedules = ["side-interval", "side-cron"] as const
+/** Subscriptions that come and go, and what each reads. */
+export const subscriptionTopics: Readonly<Record<string, string>> = {
+  "reads-orders": "orders",
+  "reads-ticks": "ticks:a",
+  "reads-side": "side",
+}
 export const keys = ["a", "b", undefined] as const
 export const eventTypes = ["order.made", "order.paid", "stock.low"] as const
 

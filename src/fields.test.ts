@@ -26,6 +26,7 @@ async function furnish() {
   await hub.call("POST", "/v1/triggers", { id: "dying", topic: "letters", destination: "warehouse", retry: "none" })
   const morning = { id: "morning", topic: "orders", event: { type: "day.begun" }, cron: "0 9 * * *", paused: true }
   await hub.call("POST", "/v1/schedules", morning)
+  await hub.call("POST", "/v1/subscriptions", { id: "billing", topic: "orders", start: "oldest" })
   const event = { specversion: "1.0", id: "1", source: "/shop", type: "order.paid" }
   const headers = { "content-type": "application/cloudevents+json" }
   const { cursor } = (await hub.call("POST", "/v1/topics/orders/events", event, headers)).body
@@ -63,6 +64,7 @@ function pathOf(path: string, replaced: Readonly<Record<string, string>> = {}): 
     "/v1/triggers/{id}": "ship",
     "/v1/destinations/{id}": "warehouse",
     "/v1/schedules/{id}": "morning",
+    "/v1/subscriptions/{id}": "billing",
     "/v1/dead-letters/{id}": given.letter,
     "/v1/replays/{id}": given.replay,
   }

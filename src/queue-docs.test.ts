@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs"
 import { afterAll, expect, test } from "vitest"
+import { patternOf, shownIn } from "./cli/shown.fixture.ts"
 import { runCli, shellWords } from "./cli/terminal.fixture.ts"
 import { startTestHub } from "./hub.fixture.ts"
 
@@ -7,28 +8,8 @@ const page = readFileSync(new URL("../docs/queues.md", import.meta.url), "utf8")
 const hub = await startTestHub()
 afterAll(() => hub.stop())
 
-/** Commands and what they say, in the order of the page. */
-const shown = [...page.matchAll(/^```console\n([\s\S]*?)^```$/gm)].flatMap(([, block]) =>
-  block!
-    .split(/^\$ redcar /m)
-    .slice(1)
-    .map((text) => {
-      const [command, ...output] = text.split("\n")
-      return { command: command!, output: output.join("\n") }
-    }),
-)
-
-/** `…` stands for anything; blanks are as wide as they are. */
-function pattern(output: string): RegExp {
-  const parts = output.trim().split(/(…|\s+)/)
-  const text = parts.map((part) => {
-    if (part === "…") return "[\\s\\S]*"
-    return /^\s+$/.test(part) ? "\\s+" : part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")
-  })
-  return new RegExp(`^\\s*${text.join("")}\\s*$`)
-}
-
 test("what the page shows is what is said", async () => {
+  const shown = shownIn(page)
   expect(shown.length).toBeGreaterThan(5)
   for (const { command, output } of shown) {
     // A machine need not have jq.
@@ -38,7 +19,7 @@ test("what the page shows is what is said", async () => {
       env: { PATH: process.env.PATH ?? "" },
     })
     expect({ command, code, waits, err: code === 0 ? "" : err }).toEqual({ command, code: 0, waits, err: "" })
-    expect(out).toMatch(pattern(output))
+    expect(out).toMatch(patternOf(output))
   }
 })
 

@@ -12,6 +12,7 @@ import { createTurns } from "../resources/context.ts"
 import { destinationType } from "../resources/destinations.ts"
 import { scheduleType } from "../resources/schedules.ts"
 import { createResourceStore } from "../resources/store.ts"
+import { subscriptionType } from "../resources/subscriptions.ts"
 import { topicType } from "../resources/topics.ts"
 import { triggerType } from "../resources/triggers.ts"
 import { auditRoutes } from "./audit.ts"
@@ -43,6 +44,8 @@ import { scheduleView } from "./schedules/schedules.ts"
 import { statusRoutes } from "./status.ts"
 import { streamRoutes } from "./streams/stream.ts"
 import { Streams } from "./streams/streams.ts"
+import { subscriptionRoutes } from "./subscriptions/subscription-routes.ts"
+import { subscriptionView } from "./subscriptions/subscriptions.ts"
 import { topicView } from "./topics/topics.ts"
 import { dryRunRoutes } from "./triggers/dry-run.ts"
 import { explainRoutes } from "./triggers/explain.ts"
@@ -101,7 +104,7 @@ function createContext(options: ApiOptions): ApiContext {
   const streams = new Streams({ log: engine.log, clock, stop, turns, logger })
   const room = new AnswerRoom()
   const exports = new Places(exportsMax, "exports", "try again later, or read by page")
-  const polls = new Places(pollsMax, "requests for work", "let one end, or try again later")
+  const polls = new Places(pollsMax, "requests that wait", "let one end, or try again later")
   const { chance, deliveries: observe = {} } = options
   const queues = new WorkQueues({ engine, clock, chance, log: logger ?? quiet, observe, stop })
   const shared = { room, turns, streams, exports, polls, queues }
@@ -126,6 +129,10 @@ function registerRoutes(app: App, context: ApiContext): void {
   const triggers = new Resources(createResourceStore(context, triggerType(context)), triggerView(context))
   const destinations = new Resources(createResourceStore(context, destinationType(context)), destinationView(context))
   const schedules = new Resources(createResourceStore(context, scheduleType(context)), scheduleView(context))
+  const subscriptions = new Resources(
+    createResourceStore(context, subscriptionType(context)),
+    subscriptionView(context),
+  )
   statusRoutes(app, context)
   auditRoutes(app, context)
   if (context.roles?.includes("api") === false) return
@@ -145,6 +152,8 @@ function registerRoutes(app: App, context: ApiContext): void {
   destinationRoutes(app, context, destinations.store)
   resourceRoutes(app, context, schedules)
   scheduleRoutes(app, context, schedules)
+  resourceRoutes(app, context, subscriptions)
+  subscriptionRoutes(app, context)
   queueRoutes(app, context, destinations.store)
   openDeliveryRoutes(app, context)
   resendRoutes(app, context, triggers.store)

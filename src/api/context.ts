@@ -18,7 +18,7 @@ import type { Turns } from "./turns.ts"
 export const apiFigures = {
   api_answer_bytes: "Bytes of answers that are being made, or wait for their clients.",
   api_exports_open: "Exports that are under way.",
-  api_polls_open: "Requests that wait for work of a queue.",
+  api_polls_open: "Requests that wait for work of a queue, or for events of a subscription.",
   api_streams_open: "Live streams that are open.",
   api_streams_unsent_bytes: "Bytes that wait for the clients of live streams.",
   api_streams_cut_total: "Clients of live streams that were cut off because they did not take what waited for them.",

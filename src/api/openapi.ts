@@ -33,6 +33,7 @@ const tags = [
   { name: "Topics", description: "Named logs of events. The first publish to a topic makes it." },
   { name: "Triggers", description: "Which events of a topic go to which destination, and how often that is tried." },
   { name: "Destinations", description: "Where events go." },
+  { name: "Subscriptions", description: "Named places in topics, from which readers go on." },
   { name: "Schedules", description: "Events that the hub publishes when it is time." },
   { name: "Deliveries", description: "What is still to be brought to its destination." },
   { name: "Replays", description: "Events of the past, delivered once more." },

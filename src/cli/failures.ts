@@ -104,3 +104,9 @@ function exitCodeOf(status: number): ExitCode {
   if (status >= 400 && status < 500) return exitCodes.refused
   return exitCodes.failed
 }
+
+/** Whether the same request may be answered otherwise after a while: the hub is away, or has too much to do. */
+export function mayPass(error: unknown): boolean {
+  if (error instanceof UnreachableError) return true
+  return error instanceof ProblemError && (error.problem.status >= 500 || error.problem.status === 429)
+}

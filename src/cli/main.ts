@@ -58,6 +58,12 @@ const entries: readonly Entry[] = [
     group: resources,
     load: () => import("./replay.ts"),
   },
+  {
+    name: "subscription",
+    summary: "named places in topics, to read on from",
+    group: resources,
+    load: () => import("./subscription.ts"),
+  },
   { name: "queue", summary: "work on a queue", group: resources, load: () => import("./queue.ts") },
   {
     name: "dead-letter",

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process"
 import { setTimeout as wait } from "node:timers/promises"
 import { parseDuration } from "../config/quantities.ts"
 import type { CommonOptions, Context } from "./command.ts"
-import { ProblemError, UnreachableError } from "./failures.ts"
+import { mayPass, UnreachableError } from "./failures.ts"
 import type { Hub } from "./hub.ts"
 import { leaseFrom, queuePath, type Work, type WorkItem } from "./queue-calls.ts"
 import { printable, type Terminal } from "./terminal.ts"
@@ -60,11 +60,6 @@ async function nextOf({ hub, queue, work, stop, terminal }: Working): Promise<Wo
     await wait(restMs, undefined, { signal: stop }).catch(() => undefined)
     return undefined
   }
-}
-
-function mayPass(error: unknown): boolean {
-  if (error instanceof UnreachableError) return true
-  return error instanceof ProblemError && (error.problem.status >= 500 || error.problem.status === 429)
 }
 
 async function workOnOne(working: Working, item: WorkItem): Promise<void> {

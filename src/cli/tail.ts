@@ -1,14 +1,14 @@
 import { setTimeout as wait } from "node:timers/promises"
 import type { Command } from "commander"
 import { type CommonOptions, type Context, examples, wholeNumber, withHub } from "./command.ts"
+import { type ApiEvent, eventLine } from "./event-line.ts"
 import { ProblemError, UnreachableError } from "./failures.ts"
 import { type FilterOptions, filtersOf, withFilters } from "./filter-flags.ts"
 import type { Hub } from "./hub.ts"
 import { splitLines } from "./input.ts"
 import { type Place, place, placeHelp, placeText } from "./places.ts"
 import { parseServerSent } from "./sse.ts"
-import { shortened } from "./table.ts"
-import { type Colours, coloursFor, printable, type Terminal } from "./terminal.ts"
+import { coloursFor, type Terminal } from "./terminal.ts"
 
 interface TailOptions extends CommonOptions, FilterOptions {
   readonly from?: Place
@@ -31,17 +31,6 @@ export function configure(command: Command, context: Context): void {
   ])
 }
 
-/** A structured CloudEvent, with where and when it was stored. */
-interface ApiEvent {
-  readonly id: string
-  readonly source: string
-  readonly type: string
-  readonly subject?: string
-  readonly redcartime?: string
-  readonly data?: unknown
-  readonly data_base64?: string
-}
-
 async function tail(context: Context, topic: string, options: TailOptions): Promise<void> {
   const { terminal } = context
   const hub = context.hub(options)
@@ -57,7 +46,7 @@ async function tail(context: Context, topic: string, options: TailOptions): Prom
     : readToEnd(hub, `${path}/events`, query, stop)
   const show = options.json
     ? (json: string) => `${json}\n`
-    : (json: string) => line(JSON.parse(json) as ApiEvent, terminal, coloursFor(terminal, "stdout"))
+    : (json: string) => eventLine(JSON.parse(json) as ApiEvent, terminal, coloursFor(terminal, "stdout"))
   let printed = 0
   try {
     for await (const json of events) {
@@ -134,35 +123,4 @@ async function* readToEnd(hub: Hub, path: string, query: Query, stop: AbortSigna
     for (const { json } of splitter.push(part)) yield decoder.decode(json)
   }
   for (const { json } of splitter.end()) yield decoder.decode(json)
-}
-
-function line(event: ApiEvent, terminal: Terminal, colours: Colours): string {
-  const time = event.redcartime === undefined ? "" : localTime(event.redcartime)
-  const head = [
-    time,
-    printable(event.type),
-    printable(event.source),
-    printable(event.subject ?? ""),
-    printable(event.id),
-  ]
-  const data = dataText(event)
-  const used = head.filter((part) => part !== "").join("  ").length + 2
-  const room = terminal.columns === undefined ? undefined : Math.max(0, terminal.columns - used)
-  const [when, type, source, subject, id] = head as [string, string, string, string, string]
-  const painted = [colours.dim(when), colours.bold(type), source, colours.cyan(subject), colours.dim(id)]
-  const shown = painted.filter((_, i) => head[i] !== "")
-  const end = room === undefined ? data : shortened(data, room)
-  return `${[...shown, ...(end === "" || room === 0 ? [] : [end])].join("  ")}\n`
-}
-
-function dataText(event: ApiEvent): string {
-  if (event.data_base64 !== undefined) return `(${Math.floor((event.data_base64.length * 3) / 4)} bytes)`
-  if (event.data === undefined) return ""
-  return printable(typeof event.data === "string" ? event.data : JSON.stringify(event.data))
-}
-
-function localTime(text: string): string {
-  const time = new Date(text)
-  const two = (value: number, width = 2) => String(value).padStart(width, "0")
-  return `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}.${two(time.getMilliseconds(), 3)}`
 }

@@ -31,6 +31,9 @@ export const destinationKeys = keysOf("destination")
 export const scheduleKeys = keysOf("schedule")
 /** How far a schedule has come. */
 export const scheduleProgressKeys = keysOf("schedule-progress")
+export const subscriptionKeys = keysOf("subscription")
+/** Where a subscription stands. */
+export const subscriptionPositionKeys = keysOf("subscription-position")
 /** Topics that were, or are being, deleted: until what was published meanwhile is seen to. */
 export const deletedTopicKeys = keysOf("deleted-topic")
 /** Topics and destinations that somebody is about to delete. */

@@ -37,8 +37,10 @@ export interface EventLog {
   last(address: Address): Promise<Cursor | undefined>
   /** Answers a negative number, zero or a positive one, as `a` is before, at or after `b`. Throws InvalidCursorError, also for two partitions. */
   compare(a: Cursor, b: Cursor): number
-  /** Counts what the address's topic holds. */
-  stats(address: Address): Promise<TopicStats>
+  /** Counts what the address's topic holds; with `after`, what of it is behind that cursor. */
+  stats(address: Address, after?: Cursor): Promise<TopicStats>
+  /** Answers the cursor of the last event of the address's topic that retention has dropped; undefined where it has dropped none. */
+  dropped(address: Address): Promise<Cursor | undefined>
   /** Drops the topic's events that `keep` no longer covers; answers how many. */
   trim(address: Address, keep: Retention): Promise<number>
 }

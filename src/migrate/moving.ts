@@ -11,6 +11,8 @@ import {
   routingKeys,
   scheduleKeys,
   scheduleProgressKeys,
+  subscriptionKeys,
+  subscriptionPositionKeys,
   topicDeletionKeys,
   topicKeys,
   triggerKeys,
@@ -18,6 +20,7 @@ import {
 import type { Engine } from "../core/engine.ts"
 import type { Replay, Topic, Trigger } from "../core/resources.ts"
 import type { RoutedAs, RoutingRecord } from "../core/routing.ts"
+import type { Subscription, SubscriptionPosition } from "../core/subscriptions.ts"
 import type { CursorMap } from "./cursor-map.ts"
 import { catalogItems } from "./inventory.ts"
 import { Routing } from "./routing.ts"
@@ -36,19 +39,36 @@ const placeless: readonly CatalogKeys[] = [
   replayKeys,
 ]
 
+/** What reads the source, by `<tenant>/<id>`. */
+interface Readers {
+  readonly triggers: ReadonlyMap<string, Trigger>
+  readonly subscriptions: ReadonlyMap<string, Subscription>
+}
+
+/** Kinds of those that do. */
+const placed: readonly CatalogKeys[] = [
+  triggerKeys,
+  routingKeys,
+  routedAsKeys,
+  subscriptionKeys,
+  subscriptionPositionKeys,
+]
+
 /** The source as it is to be in the target, item by item. Begins once all events are copied. */
 export class Moving {
   readonly #catalog: Catalog
   readonly #target: Engine
   readonly #routing: Routing
   readonly #triggers: ReadonlyMap<string, Trigger>
+  readonly #subscriptions: ReadonlyMap<string, Subscription>
   readonly translator: Translator
 
-  private constructor(source: Engine, target: Engine, map: CursorMap, triggers: ReadonlyMap<string, Trigger>) {
+  private constructor(source: Engine, target: Engine, map: CursorMap, { triggers, subscriptions }: Readers) {
     this.#catalog = source.catalog
     this.#target = target
     this.#routing = new Routing(source, target.log, map)
     this.#triggers = triggers
+    this.#subscriptions = subscriptions
     this.translator = new Translator(
       target.log,
       map,
@@ -58,10 +78,12 @@ export class Moving {
 
   static async of(source: Engine, target: Engine, map: CursorMap): Promise<Moving> {
     const triggers = new Map<string, Trigger>()
+    const subscriptions = new Map<string, Subscription>()
     for await (const { key, value } of catalogItems(source.catalog)) {
       if (triggerKeys.has(key)) triggers.set(triggerKeys.pathIn(key), value as Trigger)
+      if (subscriptionKeys.has(key)) subscriptions.set(subscriptionKeys.pathIn(key), value as Subscription)
     }
-    return new Moving(source, target, map, triggers)
+    return new Moving(source, target, map, { triggers, subscriptions })
   }
 
   /** The catalog; what begins the routing of a trigger comes last. */
@@ -74,7 +96,7 @@ export class Moving {
       if (routingKeys.has(item.key)) yield { ...item, value: await this.#record(item) }
     }
     for await (const item of catalogItems(this.#catalog)) {
-      if (triggerKeys.has(item.key)) yield { ...item, value: this.#routing.trigger(item.value as Trigger) }
+      if (triggerKeys.has(item.key)) yield { ...item, value: this.#routing.reader(item.value as Trigger) }
     }
   }
 
@@ -84,7 +106,7 @@ export class Moving {
     const shortened: string[] = []
     for await (const { key, value } of catalogItems(this.#catalog)) {
       const { kind } = partsOfKey(key)
-      const isKnown = [...placeless, triggerKeys, routingKeys, routedAsKeys].some((keys) => keys.has(key))
+      const isKnown = [...placeless, ...placed].some((keys) => keys.has(key))
       if (!isKnown) unknown.set(kind, (unknown.get(kind) ?? 0) + 1)
       if (topicKeys.has(key) && (value as Topic).dedupeWindowMs > this.#windowMsMax) shortened.push((value as Topic).id)
     }
@@ -122,6 +144,12 @@ export class Moving {
       return { ...topic, dedupeWindowMs: Math.min(topic.dedupeWindowMs, this.#windowMsMax) }
     }
     if (replayKeys.has(key)) return moved(value as Replay)
+    if (subscriptionKeys.has(key)) return this.#routing.reader(value as Subscription)
+    if (subscriptionPositionKeys.has(key)) {
+      const subscription = this.#subscriptions.get(subscriptionPositionKeys.pathIn(key))
+      const position = value as SubscriptionPosition
+      return subscription === undefined ? position : this.#routing.position(position, subscription)
+    }
     if (!routedAsKeys.has(key)) return value
     const path = routedAsKeys.pathIn(key)
     return this.#routing.history(value as RoutedAs, path.split("/", 1)[0]!, this.#triggers.get(path))

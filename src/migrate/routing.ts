@@ -5,8 +5,12 @@ import type { Position } from "../core/positions.ts"
 import type { DeliveryQueue } from "../core/queue.ts"
 import type { Trigger } from "../core/resources.ts"
 import { mainReaderOf, pathOf, type RoutedAs, type RoutingRecord, readerOf } from "../core/routing.ts"
+import type { Subscription, SubscriptionPosition } from "../core/subscriptions.ts"
 import { markOf } from "../route/record.ts"
 import type { CursorMap } from "./cursor-map.ts"
+
+/** What reads a topic from a place on. */
+type Reads = Pick<Trigger, "tenant" | "topic" | "from">
 
 /** Where routing stands in the source, told in places of the target. */
 export class Routing {
@@ -22,12 +26,19 @@ export class Routing {
     this.#map = map
   }
 
-  /** The trigger with its `from` translated; one that nothing can be read from stays as it is. */
-  trigger(trigger: Trigger): Trigger {
-    const place = this.#placeOf(trigger)
-    if (place === undefined) return trigger
-    const from = this.#map.partitionOf(trigger.from) === place.source ? this.at(trigger.from, place) : trigger.from
-    return { ...trigger, topic: this.#topic(trigger.topic), from }
+  /** What reads a topic, with its `from` translated; one that nothing can be read from stays as it is. */
+  reader<R extends Reads>(reads: R): R {
+    const place = this.#placeOf(reads)
+    if (place === undefined) return reads
+    const from = this.#map.partitionOf(reads.from) === place.source ? this.at(reads.from, place) : reads.from
+    return { ...reads, topic: this.#topic(reads.topic), from }
+  }
+
+  /** Where a subscription stands. */
+  position(position: SubscriptionPosition, subscription: Subscription): SubscriptionPosition {
+    const place = this.#placeOf(subscription)
+    if (place === undefined || this.#map.partitionOf(position.cursor) !== place.source) return position
+    return { ...position, cursor: this.at(position.cursor, place) }
   }
 
   /** A key of the hub's own topics is a cursor. */
@@ -48,7 +59,7 @@ export class Routing {
     if (trigger === undefined || place === undefined) return { of: record.of }
     const partition = place.target === 0 ? {} : { partition: place.target }
     if (record.of !== markOf(trigger)) return { of: record.of, ...partition }
-    const of = markOf(this.trigger(trigger))
+    const of = markOf(this.reader(trigger))
     if (record.attachedAfter === undefined) return { of, ...partition }
     const here = await this.#queue.position(mainReaderOf(place.source))
     const isBeyond = here !== undefined && this.#source.compare(here, record.attachedAfter) > 0
@@ -73,7 +84,7 @@ export class Routing {
     const isThis = trigger !== undefined && kept.of === markOf(trigger)
     return {
       ...rest,
-      of: isThis ? markOf(this.trigger(trigger)) : kept.of,
+      of: isThis ? markOf(this.reader(trigger)) : kept.of,
       versions,
       ...(from > 0 && { shortened: true }),
       ...(target > 0 && { partition: target }),
@@ -121,10 +132,7 @@ export class Routing {
     return this.#map.floor(old, source, target)?.new ?? this.#target.oldest(target)
   }
 
-  #placeOf({
-    tenant,
-    topic,
-  }: Pick<Trigger, "tenant" | "topic">): { readonly source: number; readonly target: number } | undefined {
+  #placeOf({ tenant, topic }: Omit<Reads, "from">): { readonly source: number; readonly target: number } | undefined {
     const parsed = parseTopic(topic)
     if (typeof parsed === "string") return undefined
     const address = { tenant, topic: parsed.topic }

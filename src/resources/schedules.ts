@@ -1,7 +1,7 @@
 import Type, { type Static } from "typebox"
 import { isReservedTopic, parseTopic } from "../core/address.ts"
-import { scheduleKeys, scheduleProgressKeys, topicKeys } from "../core/catalog-keys.ts"
-import { newIncarnation, type Pause, type Topic } from "../core/resources.ts"
+import { scheduleKeys, scheduleProgressKeys } from "../core/catalog-keys.ts"
+import { newIncarnation, type Pause } from "../core/resources.ts"
 import { missedMax, misseds, type Schedule, schedulesMax } from "../core/schedules.ts"
 import type { ResourceContext } from "./context.ts"
 import { formatDuration } from "./durations.ts"
@@ -10,6 +10,7 @@ import type { Draft, ResourceType } from "./resource-type.ts"
 import { readTemplate, TemplateInput } from "./schedule-event.ts"
 import { readTiming, timingFields, withoutRun } from "./schedule-timing.ts"
 import { choice, component, Description, LabelsInput, ResourceId, strict } from "./schemas.ts"
+import { topicFault } from "./topics.ts"
 
 /** The members of a schedule as it is wanted. */
 export const scheduleFields = {
@@ -123,11 +124,10 @@ function readBack({ cron, timeZone, intervalMs, anchor, start, end, twice, absen
 async function checkTopic(context: ResourceContext, body: Body, { tenant, faults }: Draft<Schedule>): Promise<void> {
   if (!faults.clean("topic")) return
   const parsed = parseTopic(body.topic)
-  if (typeof parsed === "string") return faults.add("topic", parsed)
-  if (isReservedTopic(parsed.topic)) return faults.add("topic", "is written by the hub alone")
-  if (context.topics.autoCreate) return
-  const item = await context.engine.catalog.get<Topic>(topicKeys.of({ tenant, id: parsed.topic }))
-  if (item === undefined) faults.add("topic", `there is no topic ${parsed.topic}; create it first`)
+  if (typeof parsed !== "string" && isReservedTopic(parsed.topic))
+    return faults.add("topic", "is written by the hub alone")
+  const fault = await topicFault(context, tenant, body.topic)
+  if (fault !== undefined) faults.add("topic", fault)
 }
 
 /** Where a change says nothing of pause, what is stays. */

@@ -1,13 +1,15 @@
 import Type, { type Static } from "typebox"
 import { isReservedTopic, parseTopic } from "../core/address.ts"
-import { deletedTopicKeys, topicDeletionKeys, topicKeys, triggerKeys } from "../core/catalog-keys.ts"
+import { deletedTopicKeys, subscriptionKeys, topicDeletionKeys, topicKeys, triggerKeys } from "../core/catalog-keys.ts"
 import { scanFor } from "../core/catalog-scan.ts"
 import { newTopic, type Retention, type Topic, type Trigger } from "../core/resources.ts"
+import type { Subscription } from "../core/subscriptions.ts"
 import { checkAgainstRetention } from "../deliver/policies.ts"
 import type { ResourceContext } from "./context.ts"
 import { formatDuration, readDuration } from "./durations.ts"
 import { isObject } from "./merge-patch.ts"
-import type { Needed } from "./needs.ts"
+import { type Along, type Needed, needOf, nothingAlong } from "./needs.ts"
+import { RefusedError } from "./refusal.ts"
 import type { Draft, ResourceType } from "./resource-type.ts"
 import { component, Description, Duration, LabelsInput, strict, TopicId } from "./schemas.ts"
 import { putUnlessChanged } from "./store.ts"
@@ -56,8 +58,42 @@ export function triggersOn(context: ResourceContext, tenant: string, topic: stri
   return scanFor<Trigger>(context, triggerKeys.ofTenant(tenant), (trigger) => topicOf(trigger.topic) === topic)
 }
 
-/** A topic as triggers need it. */
+/** Subscriptions of a tenant that read this topic or a key of it. */
+function subscriptionsOn(context: ResourceContext, tenant: string, topic: string): Promise<readonly Subscription[]> {
+  const prefix = subscriptionKeys.ofTenant(tenant)
+  return scanFor<Subscription>(context, prefix, (subscription) => topicOf(subscription.topic) === topic)
+}
+
+/** A topic as what reads it needs it. */
 export const neededTopic: Needed = { keys: topicKeys, deletions: topicDeletionKeys }
+
+/** Why nobody can read a topic, or one key of it, by this name; undefined where they can, as where a topic is made when it is needed. */
+export async function topicFault(
+  { engine, topics }: ResourceContext,
+  tenant: string,
+  text: string,
+): Promise<string | undefined> {
+  const parsed = parseTopic(text)
+  if (typeof parsed === "string") return parsed
+  if (topics.autoCreate || isReservedTopic(parsed.topic)) return undefined
+  const item = await engine.catalog.get<Topic>(topicKeys.of({ tenant, id: parsed.topic }))
+  return item === undefined ? `there is no topic ${parsed.topic}; create it first` : undefined
+}
+
+/** What makes that the topic of something that reads it is there when that is stored; it is made where nobody has yet. */
+export async function needTopic(
+  { engine, clock, topics }: ResourceContext,
+  { tenant, topic }: { readonly tenant: string; readonly topic: string },
+): Promise<Along> {
+  const parsed = parseTopic(topic)
+  if (typeof parsed === "string" || isReservedTopic(parsed.topic)) return nothingAlong
+  const named = { tenant, id: parsed.topic }
+  const found = await needOf({ catalog: engine.catalog, clock }, neededTopic, named)
+  if (found !== undefined) return found
+  if (!topics.autoCreate) throw new RefusedError("conflict", `there is no topic ${parsed.topic}; create it first`)
+  const made = newTopic(tenant, parsed.topic, clock.now(), topics.dedupeWindowMs)
+  return { writes: [{ key: topicKeys.of(named), value: made, expected: 0 }], conditions: [] }
+}
 
 /** The topic's resource type: how it is read, checked and shown. */
 export function topicType(context: ResourceContext): ResourceType<Topic> {
@@ -74,8 +110,13 @@ export function topicType(context: ResourceContext): ResourceType<Topic> {
     async inUse(topic) {
       if (isReservedTopic(topic.id)) return `the hub itself writes ${topic.id}; shorten its retention instead`
       const triggers = await triggersOn(context, topic.tenant, topic.id)
-      if (triggers.length === 0) return undefined
-      return `topic ${topic.id} is read by ${names(triggers)}; delete or change them first`
+      const subscriptions = await subscriptionsOn(context, topic.tenant, topic.id)
+      const readers = [
+        ...(triggers.length > 0 ? [names(triggers)] : []),
+        ...(subscriptions.length > 0 ? [names(subscriptions, "subscription")] : []),
+      ]
+      if (readers.length === 0) return undefined
+      return `topic ${topic.id} is read by ${readers.join(", and by ")}; delete or change them first`
     },
     async removing(topic) {
       // Before it is gone: retention sees to what is published meanwhile, also where this hub dies now.
@@ -97,10 +138,10 @@ async function leaveNothing({ engine, topics, clock }: ResourceContext, { tenant
 }
 
 /** `trigger a, b and 3 more`. */
-export function names(triggers: readonly Trigger[]): string {
-  const shown = triggers.slice(0, 5).map((trigger) => trigger.id)
-  const rest = triggers.length - shown.length
-  return `trigger ${shown.join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`
+export function names(readers: readonly { readonly id: string }[], kind = "trigger"): string {
+  const shown = readers.slice(0, 5).map(({ id }) => id)
+  const rest = readers.length - shown.length
+  return `${kind} ${shown.join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`
 }
 
 async function readTopic(

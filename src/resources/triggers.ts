@@ -3,11 +3,9 @@ import { isReservedTopic, parseTopic } from "../core/address.ts"
 import { destinationKeys, topicKeys, triggerKeys } from "../core/catalog-keys.ts"
 import type { Cursor } from "../core/cursor.ts"
 import { failureCauses, type RetryPolicy, type RetryRule, ruleActions, type TriggerName } from "../core/delivery.ts"
-import { InvalidCursorError } from "../core/errors.ts"
 import { type Destination, newIncarnation, newTopic, type Pause, type Topic, type Trigger } from "../core/resources.ts"
 import { checkAgainstRetention, defaultRetry, isFaulty, parseRetry, retryPresets } from "../deliver/policies.ts"
 import { parseFilters, warningsOf } from "../filters/index.ts"
-import { isTimestamp } from "../formats/attributes.ts"
 import { joinPath } from "./check-schema.ts"
 import type { ResourceContext } from "./context.ts"
 import { neededDestination } from "./destinations.ts"
@@ -27,8 +25,9 @@ import {
   ResourceId,
   strict,
 } from "./schemas.ts"
+import { placeOfStart, startInput } from "./start.ts"
 import { mayBeId } from "./store.ts"
-import { neededTopic } from "./topics.ts"
+import { needTopic } from "./topics.ts"
 
 /** What follows from failures of some causes. */
 export const RetryRuleSchema = strict(
@@ -61,20 +60,10 @@ export const RetryInput = component(
   ]),
 )
 
-const StartInput = component(
+const StartInput = startInput(
   "Start",
-  Type.Union(
-    [
-      choice(["now", "oldest"]),
-      strict({ cursor: Type.String() }),
-      strict({ time: Type.String({ description: "RFC 3339", examples: ["2026-01-31T12:00:00Z"] }) }),
-    ],
-    {
-      description:
-        "Where its events begin: those to come, all that are kept, those after a cursor, those since a time.",
-      errorMessage: 'must be "now", "oldest", {"cursor": "…"} or {"time": "2026-01-31T12:00:00Z"}',
-    },
-  ),
+  "now",
+  "Where its events begin: those to come, all that are kept, those after a cursor, those since a time.",
 )
 
 /** A trigger that is there stays where it began. */
@@ -236,19 +225,7 @@ async function findTopic(
 async function needsOf(context: ResourceContext, trigger: Trigger, previous: Trigger | undefined): Promise<Along> {
   const goesOn = trigger.paused !== undefined || previous?.paused === undefined
   if (goesOn && previous?.topic === trigger.topic && previous.destination === trigger.destination) return nothingAlong
-  return both(await topicFor(context, trigger), await destinationFor(context, trigger))
-}
-
-async function topicFor(context: ResourceContext, { tenant, topic }: Trigger): Promise<Along> {
-  const { engine, clock, topics } = context
-  const parsed = parseTopic(topic)
-  if (typeof parsed === "string" || isReservedTopic(parsed.topic)) return nothingAlong
-  const named = { tenant, id: parsed.topic }
-  const found = await needOf({ catalog: engine.catalog, clock }, neededTopic, named)
-  if (found !== undefined) return found
-  if (!topics.autoCreate) throw new RefusedError("conflict", `there is no topic ${parsed.topic}; create it first`)
-  const made = newTopic(tenant, parsed.topic, clock.now(), topics.dedupeWindowMs)
-  return { writes: [{ key: topicKeys.of(named), value: made, expected: 0 }], conditions: [] }
+  return both(await needTopic(context, trigger), await destinationFor(context, trigger))
 }
 
 async function destinationFor({ engine, clock }: ResourceContext, { tenant, destination }: Trigger): Promise<Along> {
@@ -258,7 +235,6 @@ async function destinationFor({ engine, clock }: ResourceContext, { tenant, dest
 }
 
 async function readStart(context: ResourceContext, body: Body, draft: Draft<Trigger>): Promise<Cursor> {
-  const { log } = context.engine
   const { previous, faults } = draft
   if (previous !== undefined) {
     const start = faults.clean("start") ? body.start : undefined
@@ -268,10 +244,7 @@ async function readStart(context: ResourceContext, body: Body, draft: Draft<Trig
     return previous.from
   }
   const partition = faults.clean("topic") ? partitionOf(context, draft.tenant, body.topic) : 0
-  if (!faults.clean("start") || body.start === undefined || body.start === "now") return log.head(partition)
-  if (body.start === "oldest") return log.oldest(partition)
-  if ("time" in body.start) return readStartTime(context, body.start.time, partition, draft)
-  return readStartCursor(context, body.start.cursor, partition, draft)
+  return placeOfStart(context, faults.clean("start") ? body.start : undefined, partition, { field: "start", faults })
 }
 
 /** A trigger's place is in one part of the log: its topic stays there. */
@@ -285,37 +258,6 @@ function checkMove(context: ResourceContext, topic: string, { previous, tenant, 
 function partitionOf(context: ResourceContext, tenant: string, text: string): number {
   const topic = parseTopic(text)
   return typeof topic === "string" ? 0 : context.engine.log.partitionOf({ tenant, ...topic })
-}
-
-async function readStartTime(
-  context: ResourceContext,
-  text: string,
-  partition: number,
-  { faults }: Draft<Trigger>,
-): Promise<Cursor> {
-  const time = isTimestamp(text) ? Date.parse(text) : Number.NaN
-  if (!Number.isNaN(time)) return context.engine.log.at(time, partition)
-  faults.add("start.time", "must be an RFC 3339 time, such as 2026-01-31T12:00:00Z")
-  return context.engine.log.head(partition)
-}
-
-async function readStartCursor(
-  context: ResourceContext,
-  text: string,
-  partition: number,
-  { faults }: Draft<Trigger>,
-): Promise<Cursor> {
-  const { log } = context.engine
-  const head = await log.head(partition)
-  const cursor = text as Cursor
-  try {
-    if (log.compare(cursor, head) <= 0) return cursor
-    faults.add("start.cursor", 'is beyond the end of the log; "now" starts at its end')
-  } catch (error) {
-    if (!(error instanceof InvalidCursorError)) throw error
-    faults.add("start.cursor", "is no cursor of this topic; publish and read answer with cursors")
-  }
-  return head
 }
 
 function readRetry(body: Body, topic: Topic, { faults }: Draft<Trigger>): RetryPolicy {

@@ -120,10 +120,11 @@ export function parseFrom(context: ApiContext, partition: number, text: string, 
   return parseCursor(context, partition, text, "from", notFrom, faults)
 }
 
-const notCursor = "is no cursor of this topic"
+export const notCursor = "is no cursor of this topic"
 const notFrom = "must be oldest, newest, a cursor of this topic, or an RFC 3339 time with its + written as %2B"
 
-function parseCursor(
+/** A cursor of one part of the log; what is none is told to `faults`. */
+export function parseCursor(
   { engine: { log } }: ApiContext,
   partition: number,
   text: string,
@@ -144,13 +145,14 @@ function parseCursor(
 function parseFilterText({ clock }: ApiContext, text: string | undefined, faults: Faults): Selection["passes"] {
   if (text === undefined || text === "") return undefined
   const parsed = parseFilters(parseJson(text))
-  if (parsed.ok) return parsed.filters.length === 0 ? undefined : decideInTurns(parsed.filters, clock)
+  if (parsed.ok) return decideInTurns(parsed.filters, clock)
   for (const fault of parsed.faults) faults.add(fault.field, fault.message)
   return undefined
 }
 
-/** Others have their turn between events, and within one that takes long to decide. */
-function decideInTurns(filters: readonly Filter[], clock: Clock): NonNullable<Selection["passes"]> {
+/** Others have their turn between events, and within one that takes long to decide. Undefined: every event passes. */
+export function decideInTurns(filters: readonly Filter[], clock: Clock): Selection["passes"] {
+  if (filters.length === 0) return undefined
   const passes = compileFilters(filters)
   const pace = createPace(clock)
   const rest = () => sleep(clock, 0)

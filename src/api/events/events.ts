@@ -1,30 +1,22 @@
 import type { FastifyReply, FastifyRequest } from "fastify"
 import Type from "typebox"
 import { type Address, formatTopic } from "../../core/address.ts"
-import { smallBytes } from "../../core/budget.ts"
 import type { Cursor } from "../../core/cursor.ts"
 import type { StoredEvent } from "../../core/log.ts"
-import { EventWriter, encodeEvent } from "../../formats/json-encode.ts"
+import { encodeEvent } from "../../formats/json-encode.ts"
 import { checkedElsewhere, strict } from "../../resources/schemas.ts"
 import type { ApiContext } from "../context.ts"
 import { deliveriesOf } from "../deliveries/deliveries.ts"
 import { notFound } from "../errors.ts"
 import { exportEvents } from "../export.ts"
 import { readQuery } from "../fields.ts"
-import type { Share } from "../room.ts"
 import { type App, documented, headerOf, pathPart, tenantOf } from "../routes.ts"
-import { EventsQuery, eventAt, findAddress, readEventsQuery, type Selection } from "./event-query.ts"
+import { EventsQuery, eventAt, findAddress, readEventsQuery } from "./event-query.ts"
+import { PageBody, readPage } from "./page.ts"
 
 const batchType = "application/cloudevents-batch+json"
 const linesType = "application/x-ndjson"
 const eventType = "application/cloudevents+json"
-
-/** A page ends with the event that reaches this, so that a page of large events stays small in memory. */
-const pageBytesMax = 4 * 1024 * 1024
-/** What each takes besides its own bytes. */
-const eventOverheadBytes = 256
-/** A page whose filters let little through ends after this many events; its cursor goes on. */
-const pageScanMax = 200_000
 
 const EventQuery = strict({ source: Type.String({ description: "The event's source." }) })
 const eventAnswer = { content: { [eventType]: { schema: checkedElsewhere("StoredEvent") } } }
@@ -39,10 +31,15 @@ export function eventRoutes(app: App, context: ApiContext): void {
     if (limit === "all" && request.method === "HEAD") return reply.type(linesType).send()
     if (limit === "all") return exportEvents(context, reply, selection)
     const lines = params.format === "ndjson" || (params.format === undefined && acceptsLines(request))
-    const page = await readPage(context, selection, limit, new PageBody(lines, context.room.shareOf(request)))
+    const page = await readPage(
+      context,
+      selection,
+      limit,
+      new PageBody(lines ? "lines" : "batch", context.room.shareOf(request)),
+    )
     reply.header("redcar-next-cursor", page.next)
     if (page.more) reply.header("link", `<${nextUrl(request, page.next)}>; rel="next"`)
-    return reply.type(lines ? linesType : batchType).send(page.body)
+    return reply.type(lines ? linesType : batchType).send(page.body.take())
   })
   app.get("/v1/topics/:topic/events/:id", documented(findDoc), async (request, reply) => {
     const { source } = readQuery(EventQuery, request.query)
@@ -61,82 +58,6 @@ export function eventRoutes(app: App, context: ApiContext): void {
     const stored = await eventAt(context, tenantOf(request), pathPart(request, "cursor"))
     return { items: await deliveriesOf(context, stored, context.room.shareOf(request)) }
   })
-}
-
-interface EventPage {
-  readonly body: Uint8Array
-  readonly next: Cursor
-  /** Whether it ended before the log did. */
-  readonly more: boolean
-}
-
-/** A page as it grows. What its events were read from is let go at once: it may be much larger than they are. */
-class PageBody {
-  readonly #isLines: boolean
-  readonly #share: Share
-  readonly #writer = new EventWriter(smallBytes)
-  events = 0
-
-  /** Takes room for the reading. Throws ProblemError where there is none: then nothing is read. */
-  constructor(isLines: boolean, share: Share) {
-    this.#isLines = isLines
-    this.#share = share
-    const refusal = share.hold(smallBytes)
-    if (refusal !== undefined) throw refusal
-  }
-
-  get isFull(): boolean {
-    return this.#writer.length >= pageBytesMax
-  }
-
-  /** False where there is no room for it, and the page ends before it. Throws ProblemError where it is the first. */
-  add(stored: StoredEvent): boolean {
-    const refusal = this.#share.hold(this.#writer.length + bytesOf(stored))
-    if (refusal !== undefined && this.events === 0) throw refusal
-    if (refusal !== undefined) return false
-    if (this.#isLines) this.#writer.line(stored.event, stored)
-    else {
-      this.#writer.text(this.events === 0 ? "[" : ",")
-      this.#writer.event(stored.event, stored)
-    }
-    this.events++
-    return true
-  }
-
-  take(): Buffer {
-    if (!this.#isLines) this.#writer.text(this.events === 0 ? "[]" : "]")
-    const bytes = this.#writer.take()
-    // The buffer doubles as it grows: what is of no use is not held until the client has the rest.
-    return bytes.length < bytes.buffer.byteLength * 0.75 ? Buffer.from(bytes) : bytes
-  }
-}
-
-/** Where the room for answers is full the page ends early, or there is none. */
-async function readPage(context: ApiContext, selection: Selection, limit: number, body: PageBody): Promise<EventPage> {
-  const { log } = context.engine
-  const { address, from, passes } = selection
-  let scanned = 0
-  const given = typeof from === "string" && from !== "oldest" && from !== "newest"
-  let next: Cursor = given ? from : await log.head(log.partitionOf(address))
-  const page = (more: boolean): EventPage => ({ body: body.take(), next, more })
-  for await (const batch of log.read({ where: address, from, batchMax: passes ? 1_000 : Math.min(limit, 1_000) })) {
-    await context.turns.next()
-    for (const stored of batch.events) {
-      if (passes !== undefined && !(await passes(stored.event))) continue
-      if (!body.add(stored)) return page(true)
-      next = stored.cursor
-      if (body.events === limit || body.isFull) return page(true)
-    }
-    next = batch.next
-    scanned += batch.events.length
-    if (scanned >= pageScanMax) return page(true)
-  }
-  return page(false)
-}
-
-/** What an event holds in memory, about. */
-function bytesOf({ event }: StoredEvent): number {
-  return event.attributesJson.length + (event.data?.length ?? 0) + eventOverheadBytes
 }
 
 function sendEvent(reply: FastifyReply, stored: StoredEvent): FastifyReply {

@@ -5,7 +5,8 @@ import type { ApiContext } from "../context.ts"
 import { findAddress, readStreamQuery, type Selection, StreamQuery } from "../events/event-query.ts"
 import { type App, documented, headerOf, pathPart, tenantOf } from "../routes.ts"
 
-const streamType = "text/event-stream; charset=utf-8"
+/** Server-sent events. */
+export const streamType = "text/event-stream; charset=utf-8"
 
 /** `GET …/stream`: a topic's events as they come, as server-sent events. */
 export function streamRoutes(app: App, context: ApiContext): void {
@@ -19,12 +20,13 @@ export function streamRoutes(app: App, context: ApiContext): void {
     await context.streams.run(
       asked,
       () => startOf(context, { from, address }),
-      () => begin(reply),
+      () => beginStream(reply),
     )
   })
 }
 
-function begin(reply: FastifyReply): void {
+/** Answers that a stream begins. */
+export function beginStream(reply: FastifyReply): void {
   reply.hijack()
   reply.raw.writeHead(200, { "content-type": streamType, "cache-control": "no-store", "x-accel-buffering": "no" })
   reply.raw.socket?.setNoDelay(true)

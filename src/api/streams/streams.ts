@@ -48,6 +48,31 @@ interface OpenFeed {
   readonly opening: Promise<LiveFeed>
 }
 
+/** Tells whether a topic has come to have more. */
+export interface TopicWatch {
+  /** How far its events have been seen; undefined where they cannot be followed any more. */
+  readonly end: Cursor | undefined
+  /** Resolves when there are more, or can be no more, or when `stop` aborts. */
+  more(stop: AbortSignal): Promise<void>
+  leave(): void
+}
+
+/** The audience of those who only watch: it gets no event. */
+const watching = "watching"
+
+function moreOf(feed: LiveFeed, stop: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (stop.aborted || feed.ended) return resolve()
+    const settle = () => {
+      forget()
+      stop.removeEventListener("abort", settle)
+      resolve()
+    }
+    const forget = feed.whenMore(settle)
+    stop.addEventListener("abort", settle)
+  })
+}
+
 /** All streams of live events. */
 export class Streams {
   readonly #options: StreamsOptions
@@ -86,6 +111,26 @@ export class Streams {
     }
   }
 
+  /** Watches a topic for events that come. To be left, once. Throws ProblemError. */
+  async watch(address: Address): Promise<TopicWatch> {
+    const open = await this.#find(address)
+    const feed = await open.opening
+    feed.join(watching, undefined, async () => false)
+    return {
+      get end() {
+        return feed.ended ? undefined : feed.end
+      },
+      more: (stop) => moreOf(feed, stop),
+      leave: () => this.#leave(open, feed, watching),
+    }
+  }
+
+  #leave(open: OpenFeed, feed: LiveFeed, name: string): void {
+    if (!feed.leave(name)) return
+    feed.stop()
+    this.#forget(open)
+  }
+
   async #attend({ response, address, filters, passes }: StreamRequest, from: Cursor, begin: () => void): Promise<void> {
     const { log, clock, turns } = this.#options
     const open = await this.#find(address)
@@ -119,10 +164,7 @@ export class Streams {
       response.destroy()
     } finally {
       this.#listeners.delete(listener)
-      if (feed.leave(name)) {
-        feed.stop()
-        this.#forget(open)
-      }
+      this.#leave(open, feed, name)
     }
   }
 

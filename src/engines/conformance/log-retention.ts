@@ -1,4 +1,5 @@
 import { expect } from "vitest"
+import type { Cursor } from "../../core/cursor.ts"
 import type { Engine } from "../../core/engine.ts"
 import { DamagedError } from "../../core/errors.ts"
 import type { EventLog } from "../../core/log.ts"
@@ -48,6 +49,33 @@ export function logRetention(it: Declare<Engine>): void {
     expect(await log.find(orders, { source: "/shop", id: "e0" })).toBeUndefined()
     expect((await log.find(orders, { source: "/shop", id: "e5" }))?.cursor).toBe(cursors[5])
     expect(await log.last(orders)).toBe(cursors[5])
+  })
+
+  it("counts what is behind a cursor, and says what was dropped last", async (engine, harness) => {
+    const { log } = engine
+    expect(await log.dropped(orders)).toBeUndefined()
+    const cursors = []
+    for (let i = 0; i < 5; i++) {
+      cursors.push(await append(log, orders, event(`e${i}`)))
+      await append(log, users, event(`u${i}`))
+      await harness.elapse(1_000)
+    }
+    const stored = await all(log, { where: orders })
+    const behind = async (of: EventLog, after: Cursor) => {
+      const { events, oldestAt } = await of.stats(orders, after)
+      return [events, oldestAt]
+    }
+    expect(await behind(log, log.oldest(log.partitionOf(orders)))).toEqual([5, stored[0]!.storedAt])
+    expect(await behind(log, cursors[1]!)).toEqual([3, stored[2]!.storedAt])
+    expect(await behind(log, cursors[4]!)).toEqual([0, undefined])
+    expect(await log.trim(orders, { eventsMax: 2 })).toBe(3)
+    expect(await behind(log, cursors[1]!)).toEqual([2, stored[3]!.storedAt])
+    const { log: again } = await harness.crash(engine)
+    expect(await again.dropped(orders)).toBe(cursors[2])
+    expect(await again.dropped(users)).toBeUndefined()
+    expect(await again.trim(orders, { eventsMax: 0 })).toBe(2)
+    expect(await again.dropped(orders)).toBe(cursors[4])
+    expect(await behind(again, cursors[1]!)).toEqual([0, undefined])
   })
 
   it("drops what is too old", async ({ log }, { elapse }) => {

@@ -124,7 +124,8 @@ function readOnlyLog(log: EventLog): EventLog {
     at: (time, partition) => log.at(time, partition),
     last: (address) => log.last(address),
     compare: (a, b) => log.compare(a, b),
-    stats: (address) => log.stats(address),
+    stats: (address, after) => log.stats(address, after),
+    dropped: (address) => log.dropped(address),
     trim: async () => refuseToWrite(),
   }
 }

@@ -127,8 +127,14 @@ export class SegmentLog implements EventLog {
     return parseCursor(a) - parseCursor(b)
   }
 
-  async stats(address: Address): Promise<TopicStats> {
-    return statsOf(this.#state.index.topic(address.tenant, address.topic))
+  async stats(address: Address, after?: Cursor): Promise<TopicStats> {
+    const from = after === undefined ? 0 : parseCursor(after) + 1
+    return statsOf(this.#state.index.topic(address.tenant, address.topic), from)
+  }
+
+  async dropped({ tenant, topic }: Address): Promise<Cursor | undefined> {
+    const { trimmedTo } = this.#state.index.topic(tenant, topic)
+    return trimmedTo === 0 ? undefined : formatCursor(trimmedTo - 1)
   }
 
   async trim(address: Address, keep: Retention): Promise<number> {

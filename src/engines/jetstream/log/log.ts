@@ -219,8 +219,14 @@ class StreamLog implements JetStreamLog {
     return left.sequence - right.sequence
   }
 
-  async stats(address: Address): Promise<TopicStats> {
-    return statsOf(await this.#indexes.topic(address))
+  async stats(address: Address, after?: Cursor): Promise<TopicStats> {
+    const from = after === undefined ? 0 : parseCursor(after, this.partitions).sequence + 1
+    return statsOf(await this.#indexes.topic(address), from)
+  }
+
+  async dropped(address: Address): Promise<Cursor | undefined> {
+    const sequence = await this.#indexes.trimmedTo(address)
+    return sequence === 0 ? undefined : formatCursor(this.partitionOf(address), sequence - 1)
   }
 
   trim(address: Address, keep: Retention): Promise<number> {

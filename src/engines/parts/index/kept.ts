@@ -2,15 +2,16 @@ import type { TopicStats } from "../../../core/log.ts"
 import type { Retention } from "../../../core/resources.ts"
 import type { BlockHead, TopicIndex } from "./topic-index.ts"
 
-/** What a topic holds, from its index. */
-export function statsOf(index: TopicIndex): TopicStats {
+/** What a topic holds from a position on, by its index. */
+export function statsOf(index: TopicIndex, position = 0): TopicStats {
+  const from = Math.max(position, index.trimmedTo)
   let events = 0
   let bytes = 0
   let oldestAt: number | undefined
   let newestAt: number | undefined
-  for (const head of index.heads()) {
-    if (head.last < index.trimmedTo) continue
-    const kept = head.first >= index.trimmedTo ? head : keptOf(index, head.first)
+  for (const head of index.heads(from)) {
+    if (head.last < from) continue
+    const kept = head.first >= from ? head : keptOf(index, head.first, from)
     events += kept.count
     bytes += kept.bytes
     oldestAt ??= kept.firstAt
@@ -24,15 +25,15 @@ export function statsOf(index: TopicIndex): TopicStats {
   }
 }
 
-function keptOf(index: TopicIndex, first: number) {
+function keptOf(index: TopicIndex, first: number, position: number) {
   const block = index.block(first)
-  const from = block.lowerBound(index.trimmedTo)
+  const from = block.lowerBound(position)
   let bytes = 0
   for (let i = from; i < block.count; i++) bytes += block.sizes[i]!
   return { count: block.count - from, bytes, firstAt: block.times[from]!, lastAt: block.times[block.count - 1]! }
 }
 
-/** Where what is kept begins, and how many events lie before it. Only what is durable goes. */
+/** The place behind the last event that is not kept, and how many go. Only what is durable goes. */
 export function trimPoint(
   index: TopicIndex,
   keep: Retention,
@@ -43,6 +44,7 @@ export function trimPoint(
   const oldest = keep.ageMaxMs === undefined ? Number.NEGATIVE_INFINITY : now - keep.ageMaxMs
   const { eventsMax = events, bytesMax = bytes } = keep
   const left = { events, bytes }
+  let position = index.trimmedTo
   const isOver = (at: number) => at < oldest || left.events > eventsMax || left.bytes > bytesMax
   // Of a whole block its last event is the last one that may stay.
   const isWholeOver = ({ first, last, lastAt, count, bytes }: BlockHead) =>
@@ -54,15 +56,17 @@ export function trimPoint(
     if (isWholeOver(head)) {
       left.events -= head.count
       left.bytes -= head.bytes
+      position = head.last + 1
       continue
     }
     const block = index.block(head.first)
     for (let i = block.lowerBound(index.trimmedTo); i < block.count; i++) {
-      const position = block.positions[i]!
-      if (position >= durable || !isOver(block.times[i]!)) return { position, events: events - left.events }
+      const at = block.positions[i]!
+      if (at >= durable || !isOver(block.times[i]!)) return { position, events: events - left.events }
       left.events--
       left.bytes -= block.sizes[i]!
+      position = at + 1
     }
   }
-  return { position: durable, events: events - left.events }
+  return { position, events: events - left.events }
 }

@@ -254,11 +254,11 @@ export class TopicIndex {
     }
   }
 
-  /** All blocks' heads, in log order, the newest ones' as they are in memory. */
-  *heads(): Iterable<BlockHead> {
+  /** Blocks' heads from the one that may hold `from` on, in log order, the newest ones' as they are in memory. */
+  *heads(from = 0): Iterable<BlockHead> {
     const memory = this.#recent.filter(({ count }) => count > 0)
     const memoryFirst = memory[0]?.first ?? Number.POSITIVE_INFINITY
-    for (const head of this.#heads()) if (head.first < memoryFirst) yield head
+    for (const head of this.#heads({ from })) if (head.first < memoryFirst) yield head
     for (const block of memory) yield headOf(block)
   }
 
