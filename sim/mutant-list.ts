@@ -219,8 +219,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "what reads a topic does not keep it",
     file: `${resources}/topics.ts`,
-    before: "if (triggers.length === 0) return undefined\n      return `topic",
-    after: "if (triggers.length < 9) return undefined\n      return `topic",
+    before: "if (readers.length === 0) return undefined",
+    after: "if (readers.length < 9) return undefined",
   },
   {
     name: "a deleted topic keeps its events",
