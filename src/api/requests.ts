@@ -35,7 +35,7 @@ export function parseJson(app: App): void {
       refuseDeep(value)
       const { doc } = request.routeOptions.config
       if (doc?.answersLosses) keepLosses(value, losses)
-      else refuseLosses(losses, asksOfEvent(doc))
+      else refuseLosses(losses, hasEvent(doc))
       keepEvent(value, text)
       done(null, value)
     } catch (error) {
@@ -76,17 +76,17 @@ function notJson({ message }: SyntaxError): ProblemError {
   return new ProblemError("invalid-argument", `the body is not JSON: ${message}`)
 }
 
-/** Whether the body's `event` is one that is asked about. */
-function asksOfEvent(doc: RouteDoc | undefined): boolean {
+/** Whether the body's `event` is read as it is written. */
+function hasEvent(doc: RouteDoc | undefined): boolean {
   const { properties } = (doc?.body ?? {}) as { readonly properties?: Readonly<Record<string, object>> }
   return (properties?.event as Readonly<Record<string, unknown>> | undefined)?.[componentKeyword] === "Event"
 }
 
-/** An event that came with a question loses nothing, for it is not saved. */
-function refuseLosses(losses: readonly Loss[], isQuestion: boolean): void {
+/** An event loses nothing: what is made of it is made of its text. */
+function refuseLosses(losses: readonly Loss[], hasEvent: boolean): void {
   const faults = createFaults()
   for (const loss of losses) {
-    const isInEvent = isQuestion && loss.path[0] === "event" && loss.path.length > 1
+    const isInEvent = hasEvent && loss.path[0] === "event" && loss.path.length > 1
     if (!isInEvent) faults.add(fieldOf(loss), messageOf(loss))
   }
   faults.refuse()

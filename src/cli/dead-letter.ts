@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander"
 import { deadReasons } from "../core/delivery.ts"
+import { parseExact } from "../formats/exact-json.ts"
 import { type CommonOptions, type Context, examples, subcommand, wholeNumber, withHub } from "./command.ts"
 import { addDiscard } from "./discard.ts"
 import { UsageError } from "./failures.ts"
@@ -7,8 +8,9 @@ import type { Query } from "./hub.ts"
 import { doMany, type LettersAction } from "./many-letters.ts"
 import { noMatch } from "./no-match.ts"
 import { ago, printDone, printFirst, printList, printOne } from "./output.ts"
-import { pageOf } from "./resource.ts"
+import { pageOf, readInput } from "./resource.ts"
 import type { Column } from "./table.ts"
+import { printable } from "./terminal.ts"
 
 const path = "/v1/dead-letters"
 
@@ -115,6 +117,8 @@ function addRead(command: Command, context: Context): void {
 }
 
 interface RedriveOptions extends CommonOptions, Which {
+  readonly file?: string
+  readonly patch?: string
   readonly all?: boolean
   readonly dryRun?: boolean
   readonly yes?: boolean
@@ -122,8 +126,14 @@ interface RedriveOptions extends CommonOptions, Which {
 
 function addRedrive(command: Command, context: Context): void {
   const redrive = withWhich(
-    subcommand(command, "redrive [id]", "Deliver again: one, or all that the flags mean. Their attempts are forgiven."),
+    subcommand(
+      command,
+      "redrive [id]",
+      "Deliver again: one, as it is or edited, or all that the flags mean. Their attempts are forgiven.",
+    ),
   )
+    .option("--file <path>", "of one: another event that is delivered instead, as JSON (`-`: standard input)")
+    .option("--patch <json>", "of one: what is different of its event, as a merge patch; the rest stays")
     .option("--all", "every dead letter")
     .option("--dry-run", "only count")
     .option("-y, --yes", "do not ask")
@@ -132,6 +142,10 @@ function addRedrive(command: Command, context: Context): void {
     )
   examples(withHub(redrive), [
     ["redcar dead-letter redrive 01ARZ.paid", "One"],
+    [
+      `redcar dead-letter redrive 01ARZ.paid --patch '{"data": {"total": 42.5}}'`,
+      "One, edited: another event goes out",
+    ],
     ["redcar dead-letter redrive --destination shop", "All of a destination: counts, asks, and does it"],
     ["redcar dead-letter redrive --all --dry-run", "How many would it be?"],
   ])
@@ -141,12 +155,41 @@ async function redriveOne(context: Context, id: string, options: RedriveOptions)
   if (Object.values(whichOf(options)).some((value) => value !== undefined) || options.all) {
     throw new UsageError("an id and a filter at once", ["Name one dead letter, or say which are meant; not both."])
   }
-  const answer = await context.hub(options).json("POST", `${path}/${encodeURIComponent(id)}/redrive`, { json: {} })
-  await printDone(context, options, answer, `dead letter ${id} is being delivered again`)
+  const json = await editOf(context, options)
+  const answer = await context
+    .hub(options)
+    .json<Redriven>("POST", `${path}/${encodeURIComponent(id)}/redrive`, { json })
+  const as = answer.edit && `, as event ${answer.edit.id} at ${answer.edit.cursor}`
+  await printDone(context, options, answer, printable(`dead letter ${id} is being delivered again${as ?? ""}`))
+}
+
+interface Redriven {
+  readonly edit?: { readonly id: string; readonly cursor: string }
+}
+
+/** What is delivered instead, as the hub wants it; nothing: the event as it is. */
+async function editOf(context: Context, { file, patch }: RedriveOptions): Promise<Readonly<Record<string, unknown>>> {
+  if (file !== undefined && patch !== undefined) {
+    throw new UsageError("--file and --patch at once", ["Give all of the event, or what is different of it."])
+  }
+  if (patch !== undefined) return { patch: jsonOf("--patch", patch) }
+  return file === undefined ? {} : { event: jsonOf(file, await readInput(context, file)) }
+}
+
+function jsonOf(name: string, text: string): unknown {
+  try {
+    return parseExact(text)
+  } catch (error) {
+    const why = `${name} is not JSON: ${(error as Error).message}`
+    throw new UsageError(why, ["It has to be one JSON object."], { cause: error })
+  }
 }
 
 async function redriveMany(context: Context, options: RedriveOptions): Promise<void> {
   const which = whichOf(options)
+  if (options.file !== undefined || options.patch !== undefined) {
+    throw new UsageError("only one dead letter can be edited", ["Name it: redcar dead-letter list shows their ids."])
+  }
   if (!options.all && Object.values(which).every((value) => value === undefined)) {
     throw new UsageError("which dead letters?", [
       "Name one, or say --trigger, --destination or --dead-reason, or --all.",

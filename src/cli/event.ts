@@ -24,6 +24,7 @@ interface ApiDelivery {
   readonly waitsFor?: string
   readonly nextAt?: string
   readonly discarded?: { readonly reason: string }
+  readonly edited?: { readonly as: { readonly cursor: string } }
 }
 
 const columns: readonly Column<ApiDelivery>[] = [
@@ -34,7 +35,8 @@ const columns: readonly Column<ApiDelivery>[] = [
   { title: "next", value: (delivery) => nextAttempt(delivery, Date.now()) || "-" },
   {
     title: "last outcome",
-    value: (delivery) => delivery.discarded?.reason ?? lastOutcome(delivery),
+    value: (delivery) =>
+      delivery.discarded?.reason ?? (delivery.edited ? `as ${delivery.edited.as.cursor}` : lastOutcome(delivery)),
   },
 ]
 

@@ -65,6 +65,7 @@ const meanings: Readonly<Record<string, readonly [value: string, means: string]>
   "order-by": ["<key>", "what makes an order of events"],
   output: ["<format>", "how what is printed is written"],
   overlap: ["<duration>", "how long old and new are good"],
+  patch: ["<json>", "what is different of an event"],
   path: ["<attribute=pattern>", "a filter"],
   pattern: ["<json>", "a filter"],
   paused: ["", "made paused"],

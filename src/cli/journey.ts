@@ -33,6 +33,7 @@ interface ApiJourneyTrigger {
     readonly waitsFor?: string
     readonly nextAt?: string
     readonly discarded?: { readonly at: string; readonly reason: string }
+    readonly edited?: { readonly at: string; readonly as: { readonly id: string; readonly cursor: string } }
     readonly attempts: readonly {
       readonly number: number
       readonly destination: string
@@ -120,7 +121,7 @@ function triggerLines(
   const state = delivery === undefined ? "" : `  ${stateOf(delivery.state, colours)}`
   const next = delivery === undefined ? "" : nextAttempt(delivery, now)
   const due = next === "" ? "" : colours.dim(` next ${next}`)
-  const discarded = delivery?.discarded
+  const { discarded, edited } = delivery ?? {}
   const where = delivery?.destination ?? destination
   return [
     `  ${verdictMark(verdict, colours)} ${colours.bold(trigger)} → ${where}${gone}${state}${due}`,
@@ -131,6 +132,9 @@ function triggerLines(
       return `      ${mark} attempt ${number}${to === where ? "" : ` to ${to}`} at ${startedAt}, ${counted(durationMs)} ms: ${printable(outcome.detail + body)}`
     }),
     ...(discarded ? [`      ${colours.red("✗")} discarded at ${discarded.at}: ${printable(discarded.reason)}`] : []),
+    ...(edited
+      ? [`      ${colours.yellow("→")} redriven edited at ${edited.at}, as ${edited.as.id} at ${edited.as.cursor}`]
+      : []),
   ]
 }
 

@@ -1,4 +1,4 @@
-import type { DeadLetter, DeadReason } from "./delivery.ts"
+import type { DeadLetter, DeadReason, Delivery } from "./delivery.ts"
 
 /** Keeps the deliveries that the hub gave up. */
 export interface DeadLetters {
@@ -6,8 +6,11 @@ export interface DeadLetters {
   deadLetters(options: DeadLetterQuery): Promise<readonly DeadLetter[]>
   /** Answers the dead letter of this id; undefined where there is none. */
   deadLetter(tenant: string, id: string): Promise<DeadLetter | undefined>
-  /** Makes a dead letter a due delivery again and forgives its attempts; answers false where there is none of this id. */
-  redrive(tenant: string, id: string): Promise<boolean>
+  /**
+   * Makes a dead letter a due delivery again and forgives its attempts, or has another one of its lane take its place, as if that
+   * were new; answers false where there is none of this id.
+   */
+  redrive(tenant: string, id: string, as?: Delivery): Promise<boolean>
   /** Forgets a dead letter for good; answers false where there is none of this id. */
   discard(tenant: string, id: string): Promise<boolean>
 }

@@ -2,6 +2,7 @@ import type { Address } from "../core/address.ts"
 import { attemptsTopic, deadLettersTopic, isReservedTopic } from "../core/address.ts"
 import type { Clock } from "../core/clock.ts"
 import { sleep } from "../core/clock.ts"
+import type { Cursor } from "../core/cursor.ts"
 import type { Attempt, DeadLetter, Delivery, Verdict } from "../core/delivery.ts"
 import { ClosedError, OverloadError, StorageError, StorageFullError } from "../core/errors.ts"
 import { Event } from "../core/event.ts"
@@ -91,14 +92,26 @@ export class Records {
   }
 }
 
-/** The type of what tells that a dead letter was discarded. */
+/** The types of what tells that a dead letter was discarded, or redriven edited. */
 export const discardedType = "redcar.dead-letter.discarded"
+export const editedType = "redcar.dead-letter.edited"
 
 /** What it holds, beside the names of the delivery. */
 export interface Discarding {
   readonly reason: string
   /** Unix milliseconds. */
   readonly discardedAt: number
+  /** The id of the key by which it was asked for; absent: that was not kept. */
+  readonly by?: string
+}
+
+/** What tells that a dead letter was redriven edited holds, beside the names of the delivery. */
+export interface Editing {
+  /** Of the event that stands for it now. */
+  readonly edit: { readonly id: string; readonly source: string; readonly cursor: Cursor; readonly delivery: string }
+  /** Unix milliseconds. */
+  readonly editedAt: number
+  readonly by: string
 }
 
 /**
@@ -109,22 +122,41 @@ export async function recordDiscard(
   log: EventLog,
   stored: StoredEvent | undefined,
   letter: DeadLetter,
-  { reason, discardedAt }: Discarding,
+  discarding: Discarding,
+): Promise<void> {
+  await recordEnd(
+    log,
+    { type: discardedType, name: "discarded", at: discarding.discardedAt },
+    stored,
+    letter,
+    discarding,
+  )
+}
+
+/** Tells the log that a dead letter is redriven as another event: once for each. Throws what the log throws. */
+export async function recordEdit(
+  log: EventLog,
+  stored: StoredEvent | undefined,
+  letter: DeadLetter,
+  editing: Editing,
+): Promise<void> {
+  const name = `${editing.edit.cursor}.edited`
+  await recordEnd(log, { type: editedType, name, at: editing.editedAt }, stored, letter, editing)
+}
+
+async function recordEnd(
+  log: EventLog,
+  { type, name, at }: { readonly type: string; readonly name: string; readonly at: number },
+  stored: StoredEvent | undefined,
+  letter: DeadLetter,
+  told: object,
 ): Promise<void> {
   if (isReservedTopic(letter.address.topic)) return
   const { id: delivery, trigger, incarnation, destination, cursor, attempts, diedAt } = letter
   const names = { delivery, trigger, ...(incarnation !== "" && { incarnation }), destination, cursor }
-  const data = {
-    ...names,
-    topic: letter.address.topic,
-    reason,
-    discardedAt,
-    deadReason: letter.reason,
-    attempts,
-    diedAt,
-  }
-  const is = { id: `${delivery}.${diedAt.toString(36)}.discarded`, time: new Date(discardedAt).toISOString() }
-  const event = recordEvent(discardedType, is, letter, stored?.event, data)
+  const data = { ...names, topic: letter.address.topic, ...told, deadReason: letter.reason, attempts, diedAt }
+  const is = { id: `${delivery}.${diedAt.toString(36)}.${name}`, time: new Date(at).toISOString() }
+  const event = recordEvent(type, is, letter, stored?.event, data)
   await log.append(keyed(letter, deadLettersTopic), [event], { dedupeWindowMs: deadLetterWindowMs })
 }
 

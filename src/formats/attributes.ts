@@ -1,3 +1,4 @@
+import { editAttribute } from "../core/edits.ts"
 import { isUri, isUriReference } from "./uri.ts"
 
 /** What is wrong with one field, in words for its sender. */
@@ -10,8 +11,19 @@ export interface Fault {
 /** Attributes that one event may have; more are refused. */
 export const attributesMax = 256
 
+/** Whose rules hold: of what is published now, or of what was stored by those of before, which is read as it was. */
+export type Rules = "published" | "stored"
+
 /** Attributes that the hub adds to what is read; dropped from what is published, so that what was read can be published. */
-export const hubAttributes: readonly string[] = ["redcarcursor", "redcartime"]
+const readAttributes: readonly string[] = ["redcarcursor", "redcartime"]
+
+/** Attributes that only the hub writes: dropped from what is published. */
+export const hubAttributes: readonly string[] = [...readAttributes, editAttribute]
+
+/** Whether an attribute is left out of an event that is decoded by these rules: what is stored keeps those that the hub has set. */
+export function isDropped(name: string, rules: Rules): boolean {
+  return (rules === "published" ? hubAttributes : readAttributes).includes(name)
+}
 
 /** Attributes without which there is no event. */
 export const requiredAttributes: readonly string[] = ["specversion", "id", "source", "type"]

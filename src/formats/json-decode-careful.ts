@@ -2,9 +2,10 @@ import { Event } from "../core/event.ts"
 import {
   attributesMax,
   type Fault,
-  hubAttributes,
+  isDropped,
   missing,
   nameFault,
+  type Rules,
   requiredAttributes,
   tooManyAttributes,
   valueFault,
@@ -12,7 +13,7 @@ import {
 import { InvalidEvent } from "./invalid-event.ts"
 import { type JsonScanner, jsonBits, jsonKind } from "./json-scan.ts"
 import { parseMediaType } from "./media-type.ts"
-import { payloadOf, type Rules } from "./payload.ts"
+import { payloadOf } from "./payload.ts"
 
 /** What the members of an envelope come to, one by one. */
 interface Reading {
@@ -33,7 +34,7 @@ interface Reading {
 export function decodeCarefully(bytes: Buffer, scanner: JsonScanner, rules: Rules): Event | InvalidEvent {
   const reading: Reading = { faults: [], names: new Set(), values: new Map(), parts: [], data: -1, base64: -1 }
   if (scanner.count > attributesMax) reading.faults.push(tooManyAttributes)
-  else for (let i = 0; i < scanner.count; i++) readMember(bytes, scanner.members, i, reading)
+  else for (let i = 0; i < scanner.count; i++) readMember(bytes, scanner.members, i, reading, rules)
   const { faults, values } = reading
   for (const name of requiredAttributes)
     if (!values.has(name) && scanner.count <= attributesMax) faults.push(missing(name))
@@ -47,7 +48,7 @@ export function decodeCarefully(bytes: Buffer, scanner: JsonScanner, rules: Rule
   return Event.fromJson(attributes, payload.data, payload.kind, identity)
 }
 
-function readMember(bytes: Buffer, members: Int32Array, index: number, reading: Reading): void {
+function readMember(bytes: Buffer, members: Int32Array, index: number, reading: Reading, rules: Rules): void {
   const at = index * 5
   const name = JSON.parse(bytes.toString("utf8", members[at]! - 1, members[at + 1]! + 1)) as string
   if (reading.names.has(name)) {
@@ -57,7 +58,7 @@ function readMember(bytes: Buffer, members: Int32Array, index: number, reading: 
   reading.names.add(name)
   if (name === "data") reading.data = index
   else if (name === "data_base64") reading.base64 = index
-  else if (!hubAttributes.includes(name)) readAttribute(bytes, members, at, name, reading)
+  else if (!isDropped(name, rules)) readAttribute(bytes, members, at, name, reading)
 }
 
 function readAttribute(bytes: Buffer, members: Int32Array, at: number, name: string, reading: Reading): void {

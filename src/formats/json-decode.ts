@@ -1,12 +1,12 @@
 import { Event } from "../core/event.ts"
-import { attributesMax, isMediaType, isTimestamp, stringFault } from "./attributes.ts"
+import { attributesMax, isMediaType, isTimestamp, type Rules, stringFault } from "./attributes.ts"
 import { InvalidEvent } from "./invalid-event.ts"
 import { decodeCarefully } from "./json-decode-careful.ts"
 import { JsonScanner, jsonBits, jsonKind, skipSpace } from "./json-scan.ts"
 import { parseMediaType } from "./media-type.ts"
 import { memberCode, memberCodes } from "./member-names.ts"
 import { ByteMemo } from "./memo.ts"
-import { type DataPlaces, type DeclaredType, payloadOf, type Rules } from "./payload.ts"
+import { type DataPlaces, type DeclaredType, payloadOf } from "./payload.ts"
 import { isUri, isUriReference } from "./uri.ts"
 
 /** What a JSON batch holds, in its order. */
@@ -89,9 +89,12 @@ class QuickReader implements DataPlaces {
   #source = ""
   #type: DeclaredType = "absent"
   readonly #rules: Rules
+  /** Members of this code and above are no attributes to keep. */
+  readonly #dropped: number
 
   constructor(rules: Rules) {
     this.#rules = rules
+    this.#dropped = rules === "published" ? memberCodes.redcarredrive : memberCodes.redcarcursor
   }
 
   /** The event of the object that was last scanned; undefined where it takes a closer look. */
@@ -123,7 +126,7 @@ class QuickReader implements DataPlaces {
       }
       if (code === memberCodes.data) this.data = i
       else if (code === memberCodes.data_base64) this.base64 = i
-      else if (code < memberCodes.redcarcursor && (bits & jsonBits.kind) !== jsonKind.null) {
+      else if (code < this.#dropped && (bits & jsonBits.kind) !== jsonKind.null) {
         if (!this.#valid(code, bytes, members[at + 2]!, members[at + 3]!, bits)) return undefined
         if (code === memberCodes.id) idAt = at
         present |= 1 << code
@@ -137,7 +140,7 @@ class QuickReader implements DataPlaces {
     const attributes =
       prefix === kept && scanner.compact
         ? copyPrefix(bytes, members[0]! - 1, members[prefix * 5 - 2]!)
-        : copyMembers(bytes, members, count)
+        : copyMembers(bytes, members, count, this.#dropped)
     const id = bytes.toString("latin1", members[idAt + 2]! + 1, members[idAt + 3]! - 1)
     return Event.fromJson(attributes, payload.data, payload.kind, { id, source: this.#source })
   }
@@ -237,7 +240,7 @@ function copyPrefix(bytes: Buffer, open: number, end: number): Buffer {
 }
 
 /** The kept members one by one, without what lay between them. */
-function copyMembers(bytes: Buffer, members: Int32Array, count: number): Buffer {
+function copyMembers(bytes: Buffer, members: Int32Array, count: number, dropped: number): Buffer {
   const copy = Buffer.allocUnsafe(members[count * 5 - 2]! - members[0]! + 4)
   let to = 1
   copy[0] = 0x7b
@@ -245,7 +248,7 @@ function copyMembers(bytes: Buffer, members: Int32Array, count: number): Buffer 
     const at = i * 5
     if ((members[at + 4]! & jsonBits.kind) === jsonKind.null) continue
     const code = memberCode(bytes, members[at]!, members[at + 1]!)
-    if (code >= memberCodes.redcarcursor) continue
+    if (code >= dropped) continue
     if (to > 1) copy[to++] = 0x2c
     to += bytes.copy(copy, to, members[at]! - 1, members[at + 1]! + 1)
     copy[to++] = 0x3a

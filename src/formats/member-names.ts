@@ -1,4 +1,5 @@
-/** The names that an envelope's members can have, as small numbers; from `redcarcursor` on, none is an attribute to keep. */
+/** The names that an envelope's members can have, as small numbers; from `redcarcursor` on, none is an attribute to keep,
+ * and of what is published `redcarredrive` is none either. */
 export const memberCodes = {
   extension: 0,
   specversion: 1,
@@ -9,10 +10,11 @@ export const memberCodes = {
   time: 6,
   datacontenttype: 7,
   dataschema: 8,
-  redcarcursor: 9,
-  redcartime: 10,
-  data: 11,
-  data_base64: 12,
+  redcarredrive: 9,
+  redcarcursor: 10,
+  redcartime: 11,
+  data: 12,
+  data_base64: 13,
 } as const
 
 interface Name {

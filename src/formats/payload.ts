@@ -1,5 +1,5 @@
 import type { DataKind } from "../core/event.ts"
-import type { Fault } from "./attributes.ts"
+import type { Fault, Rules } from "./attributes.ts"
 import { decodeBase64 } from "./base64.ts"
 import { JsonScanner, jsonBits, jsonDepthMax, jsonKind } from "./json-scan.ts"
 
@@ -31,9 +31,6 @@ export interface DataPlaces {
 
 /** What an event's content type says of its data; `absent`: it has none, which in the JSON format means JSON. */
 export type DeclaredType = "json" | "other" | "absent"
-
-/** Whose rules hold: of what is published now, or of what was stored by those of before, which is read as it was. */
-export type Rules = "published" | "stored"
 
 /**
  * The data of a structured event (CloudEvents JSON format, section 3.1.2). Where its type is JSON or absent, `data` is the

@@ -1,4 +1,5 @@
 import { parseTopic } from "../core/address.ts"
+import { isEdit } from "../core/edits.ts"
 import type { StoredEvent } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
 import { EventView } from "../filters/view.ts"
@@ -14,7 +15,8 @@ export interface Matcher {
   /** Removes a trigger; nothing happens where there is none. */
   delete(tenant: string, id: string): void
   /**
-   * The triggers that this event fires, paused ones included, in no particular order. Not to be changed. `view` is the
+   * The triggers that this event fires, paused ones included, in no particular order: none where it stands for one that was redriven
+   * edited. Not to be changed. `view` is the
    * event's, where there is one already, so that its data is parsed once.
    */
   match(stored: StoredEvent, view?: EventView): readonly Trigger[]
@@ -118,11 +120,11 @@ class IndexMatcher implements Matcher {
     return this.#collect(stored, view) ?? nothingToDecide
   }
 
-  #collect({ address }: StoredEvent, view: EventView): Matching | undefined {
+  #collect({ address, event }: StoredEvent, view: EventView): Matching | undefined {
     const triggers = this.#topics.get(address.tenant)?.get(address.topic)
     if (triggers === undefined) return undefined
     const keyed = address.key === undefined ? undefined : triggers.byKey.get(address.key)
-    if (keyed === undefined && triggers.everyKey.empty) return undefined
+    if ((keyed === undefined && triggers.everyKey.empty) || isEdit(event)) return undefined
     const matching = this.#postings.matching(view)
     triggers.everyKey.collect(matching)
     keyed?.collect(matching)

@@ -1,4 +1,5 @@
 import { formatTopic } from "../core/address.ts"
+import { isEdit } from "../core/edits.ts"
 import type { StoredEvent } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
 import { compileFilters } from "../filters/compile.ts"
@@ -9,6 +10,7 @@ export function createNaiveMatcher(): Matcher {
   const all = new Map<string, { readonly trigger: Trigger; readonly passes: ReturnType<typeof compileFilters> }>()
   const match: Matcher["match"] = (stored) => {
     const found: Trigger[] = []
+    if (isEdit(stored.event)) return found
     for (const { trigger, passes } of all.values()) {
       if (listens(trigger, stored) && passes(stored.event)) found.push(trigger)
     }

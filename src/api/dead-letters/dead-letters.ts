@@ -15,6 +15,7 @@ import { readBody, readQuery } from "../fields.ts"
 import { formatPageToken, PageItems, pageSizeDefault, parsePageToken } from "../paging.ts"
 import { type App, documented, pathPart, tenantOf } from "../routes.ts"
 import { PageQuery, pageOf } from "../schemas.ts"
+import { EditSchema, RedriveOneInput, readEdit, redriveEdited, triggerOf } from "./edits.ts"
 import { partMax, throughLetters } from "./letter-parts.ts"
 
 /** Which letters, besides the reason that they died of. */
@@ -61,6 +62,15 @@ const Redriven = component(
     matched: Type.Integer(),
     redriven: Type.Integer({ description: "Fewer than matched where a trigger or destination is gone." }),
     nextPageToken: PartToken,
+  }),
+)
+
+const RedrivenOne = component(
+  "RedrivenOne",
+  Type.Object({
+    matched: Type.Integer(),
+    redriven: Type.Integer({ description: "0 where it was redriven or discarded meanwhile." }),
+    edit: Type.Optional(EditSchema),
   }),
 )
 
@@ -133,10 +143,16 @@ export function deadLetterRoutes(app: App, context: ApiContext): void {
   })
   app.post("/v1/dead-letters/:id/redrive", documented(docs.redriveOne), async (request) => {
     const letter = await findLetter(context, tenantOf(request), pathPart(request, "id"))
+    const event = await readEdit(context, letter, request.body)
     const gone = await missing(context)(letter)
     if (gone !== undefined) throw new ProblemError("conflict", gone)
-    const redriven = await queue.redrive(letter.tenant, letter.id)
-    return { matched: 1, redriven: redriven ? 1 : 0 }
+    if (event === undefined) {
+      const redriven = await queue.redrive(letter.tenant, letter.id)
+      return { matched: 1, redriven: redriven ? 1 : 0 }
+    }
+    const trigger = await triggerOf(context, letter)
+    const edit = await redriveEdited(context, { letter, trigger, event, by: request.caller!.key })
+    return { matched: 1, redriven: edit ? 1 : 0, ...(edit && { edit }) }
   })
   app.post("/v1/dead-letters/redrive", documented(docs.redriveMany), async (request, reply) => {
     const { dryRun = false, limit = partMax, pageToken, ...filter } = readBody(RedriveInput, request.body)
@@ -256,10 +272,15 @@ const docs = {
     operationId: "redriveDeadLetter",
     tag,
     summary: "Deliver a dead letter again",
-    description: "Its attempts so far are forgiven.",
+    description:
+      "Its attempts so far are forgiven. With `event` or `patch`, another event is delivered instead: it is stored on the same topic, " +
+      "with an id of its own, `causationid` and `redcarredrive`, the letter's id, and goes to this letter's trigger alone, whatever " +
+      "that one's filters say; the event that the letter was of stays as it is.",
     params: letterParams,
-    answers: { 200: Redriven },
-    problems: ["not-found", "conflict"],
+    body: RedriveOneInput,
+    bodyOptional: true,
+    answers: { 200: RedrivenOne },
+    problems: ["not-found", "conflict", "too-large"],
   },
   redriveMany: {
     operationId: "redriveDeadLetters",

@@ -45,7 +45,7 @@ test("one is discarded with a reason, which is told with what became of its even
   expect((await api.call("POST", path, { reason: "again" })).status).toBe(404)
   expect((await api.call("POST", `/v1/dead-letters/${idAt(0)}/redrive`, {})).status).toBe(404)
   const { items } = (await api.call("GET", `/v1/events/${cursors[0]}/deliveries`)).body
-  const discarded = { at: expect.stringMatching(/Z$/), reason: "paid by hand" }
+  const discarded = { at: expect.stringMatching(/Z$/), reason: "paid by hand", by: "admin" }
   expect(items).toEqual([
     { id: idAt(0), trigger: "ship", destination: "shop", state: "discarded", attempts: [], discarded },
   ])

@@ -42,7 +42,7 @@ export function discardRoutes(app: App, context: ApiContext): void {
   app.post("/v1/dead-letters/:id/discard", documented(docs.one), async (request) => {
     const { reason } = readBody(DiscardOneInput, request.body)
     const letter = await findLetter(context, tenantOf(request), pathPart(request, "id"))
-    return { matched: 1, discarded: (await discard(context, letter, reason)) ? 1 : 0 }
+    return { matched: 1, discarded: (await discard(context, letter, reason, request.caller!.key)) ? 1 : 0 }
   })
   app.post("/v1/dead-letters/discard", documented(docs.many), async (request, reply) => {
     const {
@@ -54,12 +54,13 @@ export function discardRoutes(app: App, context: ApiContext): void {
       ...which
     } = readBody(DiscardInput, request.body)
     const tenant = tenantOf(request)
+    const by = request.caller!.key
     const query = [tenant, "discard", reason, which.trigger, which.destination, deadReason, dryRun]
     const { matched, done, after } = await throughLetters(context, {
       ...{ tenant, limit, after: parsePageToken(query, pageToken) },
       filter: { ...which, ...(deadReason !== undefined && { reason: deadReason }) },
       gone: () => reply.raw.destroyed,
-      act: dryRun ? undefined : (letter) => discard(context, letter, reason),
+      act: dryRun ? undefined : (letter) => discard(context, letter, reason, by),
     })
     return { matched, discarded: done, ...(after !== undefined && { nextPageToken: formatPageToken(query, after) }) }
   })
@@ -69,9 +70,9 @@ export function discardRoutes(app: App, context: ApiContext): void {
  * Answers false where it was redriven or discarded meanwhile: then nothing is told, since the log would say for good what never was.
  * A crash in between, or a log without room, costs the reason: the letter is gone, and its event's journey says `dead` of it.
  */
-async function discard(context: ApiContext, letter: DeadLetter, reason: string): Promise<boolean> {
+async function discard(context: ApiContext, letter: DeadLetter, reason: string, by: string): Promise<boolean> {
   const { engine, clock } = context
-  const discarding = { reason, discardedAt: clock.now() }
+  const discarding = { reason, discardedAt: clock.now(), by }
   const stored = await eventOf(context, letter)
   if (!(await engine.queue.discard(letter.tenant, letter.id))) return false
   await recordDiscard(engine.log, stored, letter, discarding)

@@ -12,7 +12,8 @@ import { createPace } from "../../core/pace.ts"
 import type { Trigger } from "../../core/resources.ts"
 import { choice, component, Timestamp } from "../../resources/schemas.ts"
 import type { ApiContext } from "../context.ts"
-import { discardsOf, type ToldDiscard } from "../dead-letters/told-discards.ts"
+import { EditSchema } from "../dead-letters/edits.ts"
+import { type ToldEnd, toldEndsOf } from "../dead-letters/told-discards.ts"
 import type { Share } from "../room.ts"
 import { HeldBacks, heldBackFields } from "./held-back.ts"
 import { openOfEvent } from "./open-of-event.ts"
@@ -73,17 +74,27 @@ export const DeliverySchema = component(
     replay: Type.Optional(
       Type.String({ description: "The replay that made it; absent of one that was made when its event came." }),
     ),
-    state: choice(["due", "leased", "parked", "held", "waiting", "done", "dead", "discarded", "dropped"], {
+    state: choice(["due", "leased", "parked", "held", "waiting", "done", "dead", "discarded", "edited", "dropped"], {
       description:
         "due: waits for its turn; leased: being sent; parked: waits for its retry; held: its trigger is paused; waiting: for another one of " +
         "its order key; " +
-        "done: delivered; dead: given up; discarded: given up, and discarded since; dropped: its trigger was deleted before it was done.",
+        "done: delivered; dead: given up; discarded: given up, and discarded since; edited: given up, and redriven as another event since; " +
+        "dropped: its trigger was deleted before it was done.",
     }),
     attempts: Type.Array(AttemptSchema),
     dueAt: Type.Optional(Timestamp),
     ...heldBackFields,
     discarded: Type.Optional(
-      Type.Object({ at: Timestamp, reason: Type.String() }, { description: "When and why it was, where it is." }),
+      Type.Object(
+        { at: Timestamp, reason: Type.String(), by: Type.Optional(Type.String({ description: "The id of the key." })) },
+        { description: "When and why it was, where it is." },
+      ),
+    ),
+    edited: Type.Optional(
+      Type.Object(
+        { at: Timestamp, by: Type.String({ description: "The id of the key." }), as: EditSchema },
+        { description: "When it was, and which event is delivered instead, where it is." },
+      ),
     ),
   }),
 )
@@ -135,9 +146,9 @@ export async function deliveriesFor(
 ): Promise<readonly ShownDelivery[]> {
   const { address, cursor } = stored
   const { tenant } = address
-  const [tried, discards] = await Promise.all([
+  const [tried, ends] = await Promise.all([
     attemptsOf(context, tenant, cursor, share),
-    discardsOf(context, tenant, cursor),
+    toldEndsOf(context, tenant, cursor),
   ])
   const open = await openOfEvent(context, tenant, cursor)
   share.add(open.size * shownBytes)
@@ -149,7 +160,7 @@ export async function deliveriesFor(
     candidates.set(deliveryId(cursor, each.trigger, each.incarnation), each)
     await pace()
   }
-  for (const [id, each] of [...discards, ...tried]) candidates.set(id, each)
+  for (const [id, each] of [...ends, ...tried]) candidates.set(id, each)
   for (const [id, { delivery }] of open) candidates.set(id, delivery)
   const shown: ShownDelivery[] = []
   const fingerprint = fingerprintOf(stored)
@@ -162,7 +173,7 @@ export async function deliveriesFor(
       showDelivery(context, delivery, {
         open: open.get(delivery.id),
         tried: tried.get(delivery.id),
-        discard: discards.get(delivery.id),
+        end: ends.get(delivery.id),
       }),
     )
     for (const each of await Promise.all(some)) {
@@ -231,28 +242,27 @@ async function triggersFor(context: ApiContext, { address }: StoredEvent, share:
 interface Told {
   readonly open: OpenDelivery | undefined
   readonly tried: Tried | undefined
-  readonly discard: ToldDiscard | undefined
+  /** How its dead letter was taken away. */
+  readonly end: ToldEnd | undefined
 }
 
 async function showDelivery(context: ApiContext, delivery: Delivery, told: Told): Promise<ShownDelivery | undefined> {
   const { queue } = context.engine
   const open = told.open ?? (await queue.open(delivery))
   const dead = open === undefined ? await queue.deadLetter(delivery.tenant, delivery.id) : undefined
-  const { tried, discard } = told
-  if ([open, dead, tried, discard].every((each) => each === undefined)) return undefined
+  const { tried, end } = told
+  if ([open, dead, tried, end].every((each) => each === undefined)) return undefined
   const state = stateOf(open, dead !== undefined, told)
   return {
     id: delivery.id,
     trigger: delivery.trigger,
     // A trigger's destination can change: what counts is where the delivery is, or was last.
-    destination: (open?.delivery ?? dead ?? tried ?? discard ?? delivery).destination,
+    destination: (open?.delivery ?? dead ?? tried ?? end ?? delivery).destination,
     ...(delivery.replay !== undefined && { replay: delivery.replay }),
     state,
     attempts: tried?.attempts ?? [],
     ...(open !== undefined && { dueAt: new Date(open.dueAt).toISOString() }),
-    ...(state === "discarded" && {
-      discarded: { at: new Date(discard!.discardedAt).toISOString(), reason: discard!.reason },
-    }),
+    ...(end !== undefined && end.kind === state && showEnd(end)),
   }
 }
 
@@ -260,13 +270,22 @@ async function showDelivery(context: ApiContext, delivery: Delivery, told: Told)
 function stateOf(
   open: OpenDelivery | undefined,
   isDead: boolean,
-  { tried, discard }: Omit<Told, "open">,
+  { tried, end }: Omit<Told, "open">,
 ): ShownDelivery["state"] {
   if (open !== undefined) return open.state
   if (isDead) return "dead"
-  if (discard !== undefined && (tried === undefined || tried.verdict === "dead")) return "discarded"
+  if (end !== undefined && (tried === undefined || tried.verdict === "dead")) return end.kind
   if (tried?.verdict === "dead") return "dead"
   return tried?.verdict === "done" ? "done" : "dropped"
+}
+
+function showEnd(end: ToldEnd): Pick<ShownDelivery, "discarded" | "edited"> {
+  if (end.kind === "edited") {
+    const { edit, editedAt, by } = end
+    return { edited: { at: new Date(editedAt).toISOString(), by, as: edit } }
+  }
+  const { discardedAt, reason, by } = end
+  return { discarded: { at: new Date(discardedAt).toISOString(), reason, ...(by !== undefined && { by }) } }
 }
 
 function attemptData(event: Event): AttemptData | undefined {

@@ -2,6 +2,7 @@ import { parseTopic } from "../../core/address.ts"
 import { routedAsKeys, routingKeys, triggerKeys } from "../../core/catalog-keys.ts"
 import { itemsUnder } from "../../core/catalog-scan.ts"
 import type { Cursor } from "../../core/cursor.ts"
+import { isEditFor } from "../../core/edits.ts"
 import type { StoredEvent } from "../../core/log.ts"
 import { createPace } from "../../core/pace.ts"
 import type { Trigger } from "../../core/resources.ts"
@@ -59,7 +60,7 @@ export async function triggerVerdictsFor(
     if (met.size === judgedMax) return false
     met.add(id)
     const judged = await judge()
-    if (judged !== undefined) items.push(judged)
+    if (judged !== undefined) items.push(isEditFor(stored.event, judged) ? { ...judged, ...edit } : judged)
     return true
   }
   const histories = await scan<RoutedAs>(context, routedAsKeys.ofTenant(tenant), async (id, value) => {
@@ -131,6 +132,11 @@ async function verdictOf(
     ...((removedAt !== undefined || version.incarnation !== versions.at(-1)!.incarnation) && { removed: true }),
   }
 }
+
+const edit = {
+  verdict: "fires",
+  sentence: "The event was redriven in place of a dead letter of this trigger (redcarredrive).",
+} as const
 
 const unknown = {
   verdict: "unknown",

@@ -2,6 +2,7 @@ import Type, { type Static } from "typebox"
 import { parseTopic } from "../../core/address.ts"
 import { sleep } from "../../core/clock.ts"
 import type { Cursor } from "../../core/cursor.ts"
+import { isEdit } from "../../core/edits.ts"
 import type { EventLog } from "../../core/log.ts"
 import { turnSteps } from "../../core/pace.ts"
 import type { Trigger } from "../../core/resources.ts"
@@ -30,7 +31,7 @@ export interface Judge extends Pick<Trigger, "filters"> {
   readonly behind?: true
 }
 
-const reasonKinds = ["topic", "key", "start", "filters", "paused", "behind"] as const
+const reasonKinds = ["topic", "key", "edit", "start", "filters", "paused", "behind"] as const
 
 /** Something besides the filters' verdict that keeps an event from a trigger. */
 export interface Reason {
@@ -138,6 +139,7 @@ function reasonsOf(
 ): readonly Reason[] {
   const place = placeReason(judge, subject)
   const reasons: Reason[] = place === undefined ? [] : [place]
+  if (place === undefined && isEdit(subject.event)) reasons.push({ kind: "edit", sentence: editSentence })
   if (place?.kind !== "topic" && isBeforeStart(judge, subject, log)) {
     reasons.push({ kind: "start", sentence: "The event was stored before the trigger's start." })
   }
@@ -152,6 +154,9 @@ function reasonsOf(
   if (judge.behind) reasons.push({ kind: "behind", sentence: "The trigger has not come to the event yet." })
   return reasons
 }
+
+const editSentence =
+  "The event was redriven in place of another one's dead letter (redcarredrive): it goes to that letter's trigger alone."
 
 function placeReason({ topic }: Judge, { address }: Subject): Reason | undefined {
   const on = topic === undefined ? undefined : parseTopic(topic)

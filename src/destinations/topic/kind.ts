@@ -2,6 +2,7 @@ import Type, { type Static } from "typebox"
 import { type Address, formatTopic, isReservedTopic, parseTopic } from "../../core/address.ts"
 import type { Failed, Outcome } from "../../core/delivery.ts"
 import type { DestinationKind, Dispatch, Sender, SenderContext } from "../../core/destination.ts"
+import { editAttribute } from "../../core/edits.ts"
 import { ClosedError, OverloadError, PublishRefusedError, StorageError, StorageFullError } from "../../core/errors.ts"
 import { Event } from "../../core/event.ts"
 
@@ -74,7 +75,8 @@ function topicSender(address: Address, context: SenderContext): Sender {
 
 function forwarded(event: Event, dispatch: Dispatch, hops: number): Event {
   const flow = { causationid: event.id, correlationid: event.attribute("correlationid") ?? event.id }
-  const attributes = { ...event.attributes, id: dispatch.delivery.id, ...flow, [hopsAttribute]: hops }
+  const { [editAttribute]: _, ...own } = event.attributes
+  const attributes = { ...own, id: dispatch.delivery.id, ...flow, [hopsAttribute]: hops }
   return Event.of(attributes, event.data, event.dataKind)
 }
 

@@ -82,6 +82,24 @@ export function queueDead(it: Declare<QueueUnderTest>): void {
     expect(await takeOne(queue)).toMatchObject({ attempt: 4, attemptsForgiven: 3 })
   })
 
+  it("has another delivery take a dead one's place, once, as if it were new, through a crash", async (tested, harness) => {
+    const [a, b, c] = (await tested.cursors(3)).map((cursor) => delivery(cursor))
+    await tested.queue.enqueue([a!])
+    await tested.queue.end(await takeOne(tested.queue), { kind: "dead", letter: letter(a!) })
+    expect(await tested.queue.redrive("globex", a!.id, b)).toBe(false)
+    const both = [tested.queue.redrive("acme", a!.id, b), tested.queue.redrive("acme", a!.id, c)]
+    expect(await Promise.all(both)).toEqual([true, false])
+    expect(await tested.queue.depth(lane)).toBe(1)
+    const { queue } = await harness.crash(tested)
+    expect(await queue.deadLetters({ tenant: "acme", limit: 10 })).toEqual([])
+    expect([await queue.open(a!), await queue.open(c!)]).toEqual([undefined, undefined])
+    const lease = await takeOne(queue)
+    expect(lease).toMatchObject({ delivery: b, attempt: 1, attemptsForgiven: 0 })
+    await queue.end(lease, { kind: "dead", letter: letter(b!) })
+    expect(await queue.redrive("acme", a!.id)).toBe(false)
+    expect(await queue.redrive("acme", b!.id)).toBe(true)
+  })
+
   it("forgets what is discarded, once, through a crash", async (tested, harness) => {
     const [a, b] = (await tested.cursors(2)).map((cursor) => delivery(cursor))
     await tested.queue.enqueue([a!, b!])

@@ -96,6 +96,23 @@ export function queueOrder(it: Declare<QueueUnderTest>): void {
     expect((await deliverAll(queue)).taken).toEqual(of(all, "b").slice(1))
   })
 
+  it("goes on behind a dead letter that held its key and is redriven as another delivery, of that key or of another", async (tested) => {
+    const { queue } = tested
+    const all = await ordered(tested, ["a"], 6)
+    await queue.enqueue(all.slice(0, 3))
+    await queue.end(await takeOne(queue), { kind: "dead", letter: letter(all[0]!), holdsKey: true })
+    expect(await take(queue)).toEqual([])
+    expect(await queue.redrive("acme", all[0]!.id, all[4]!)).toBe(true)
+    const [first, ...others] = await take(queue)
+    expect([first!.delivery.id, others]).toEqual([all[1]!.id, []])
+    await queue.end(first!, { kind: "dead", letter: letter(all[1]!), holdsKey: true })
+    const { orderKey: _, ...free } = all[5]!
+    expect(await queue.redrive("acme", all[1]!.id, free)).toBe(true)
+    const { taken, most } = await deliverAll(queue)
+    expect(taken.filter((id) => id !== free.id)).toEqual([all[2]!.id, all[4]!.id])
+    expect([taken.length, most]).toEqual([3, 2])
+  })
+
   it("redrives many of one key in the order of their events", async (tested) => {
     const { queue } = tested
     const all = await ordered(tested, ["a"], 6)

@@ -267,9 +267,9 @@ class QueueOfRows implements StoredQueue {
     return findDead(this.#store, tenant, id)?.letter
   }
 
-  async redrive(tenant: string, id: string): Promise<boolean> {
+  async redrive(tenant: string, id: string, as?: Delivery): Promise<boolean> {
     if (this.#closed) throw new ClosedError()
-    return this.#deadRows.redrive(tenant, id)
+    return this.#deadRows.redrive(tenant, id, as)
   }
 
   async discard(tenant: string, id: string): Promise<boolean> {

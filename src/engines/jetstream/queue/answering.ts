@@ -165,7 +165,7 @@ export class Answering {
       case "deadLetter":
         return shard.deadLetter(first, second)
       case "redrive":
-        return shard.redrive(first, second)
+        return shard.redrive(first, second, args[2] as unknown as Delivery | undefined)
       case "discard":
         return shard.discard(first, second)
       case "carried":

@@ -216,8 +216,8 @@ class ShardedQueue implements JetStreamQueue {
     return this.#anywhere((shard) => shard.deadLetter(tenant, id))
   }
 
-  async redrive(tenant: string, id: string): Promise<boolean> {
-    return (await this.#anywhere(async (shard) => (await shard.redrive(tenant, id)) || undefined)) ?? false
+  async redrive(tenant: string, id: string, as?: Delivery): Promise<boolean> {
+    return (await this.#anywhere(async (shard) => (await shard.redrive(tenant, id, as)) || undefined)) ?? false
   }
 
   async discard(tenant: string, id: string): Promise<boolean> {

@@ -173,8 +173,8 @@ export class RemoteShard implements ShardCalls {
     return ((await this.#ask("deadLetter", [tenant, id])) as DeadLetter | null) ?? undefined
   }
 
-  async redrive(tenant: string, id: string): Promise<boolean> {
-    return (await this.#ask("redrive", [tenant, id])) as boolean
+  async redrive(tenant: string, id: string, as?: Delivery): Promise<boolean> {
+    return (await this.#ask("redrive", [tenant, id, ...(as === undefined ? [] : [as])])) as boolean
   }
 
   async discard(tenant: string, id: string): Promise<boolean> {

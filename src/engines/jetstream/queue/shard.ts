@@ -206,8 +206,8 @@ export class Shard implements ShardCalls {
     return this.#do(() => this.#queue.deadLetter(tenant, id))
   }
 
-  redrive(tenant: string, id: string): Promise<boolean> {
-    return this.#do(() => this.#queue.redrive(tenant, id))
+  redrive(tenant: string, id: string, as?: Delivery): Promise<boolean> {
+    return this.#do(() => this.#queue.redrive(tenant, id, as))
   }
 
   discard(tenant: string, id: string): Promise<boolean> {

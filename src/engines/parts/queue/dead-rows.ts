@@ -25,21 +25,23 @@ export class DeadRows {
   }
 
   /** See DeadLetters.redrive. */
-  async redrive(tenant: string, id: string): Promise<boolean> {
+  async redrive(tenant: string, id: string, as?: Delivery): Promise<boolean> {
     const { store, clock, lanes, order } = this.#place
     const buried = this.#find(tenant, id)
     if (buried === undefined) return false
-    const { attempts } = buried
-    const delivery = deliveryOf(buried.letter)
+    const attempts = as === undefined ? buried.attempts : 0
+    const delivery = as ?? deliveryOf(buried.letter)
     const now = clock.now()
     const behind = delivery.orderKey !== undefined
     const state: RowState = { attempts, forgiven: attempts, firstDueAt: now, dueAt: now, held: false, behind }
     const name = laneOf(delivery)
     const writes: Write[] = []
+    if (as !== undefined) removeOrder(writes, name, buried.letter)
     putFresh(writes, name, delivery, state)
     await this.#takeAway(tenant, id, writes)
     const lane = lanes.ensure(name)
     lane.open++
+    if (as !== undefined) order.advance(lane, buried.letter)
     if (behind) order.advance(lane, delivery)
     else lanes.loadOrLeave(lane, delivery, state)
     lanes.wake(lane)
