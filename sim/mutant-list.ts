@@ -1,3 +1,5 @@
+import { subscriptionMutants } from "./mutants-subscriptions.ts"
+
 /** One line of the source, broken on purpose. */
 export interface Mutant {
   readonly name: string
@@ -392,4 +394,5 @@ export const mutants: readonly Mutant[] = [
     before: "      await this.#publish(tick)",
     after: "      this.#reach(tick, tick)\n      await this.#save()\n      await this.#publish(tick)",
   },
+  ...subscriptionMutants,
 ]

@@ -8,9 +8,10 @@ import type { Matcher } from "../src/match/matcher.ts"
 import { NamedDamage } from "./damage.ts"
 import type { Fields, ResourceModel } from "./model.ts"
 import { OrderRecord } from "./order.ts"
+import type { PositionModel } from "./positions.ts"
 
 /** The numbers of ARCHITECTURE.md. */
-export type Invariant = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9
+export type Invariant = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10
 
 /** The hub broke a promise. Caught by the run, which prints it with its seed. */
 export class InvariantError extends Error {
@@ -135,6 +136,8 @@ export class RunRecord {
   readonly triggers: TriggerRecord[] = []
   /** By their paths. */
   readonly models = new Map<string, ResourceModel>()
+  /** Where subscriptions stand, by their paths. */
+  readonly positions = new Map<string, PositionModel>()
   readonly deletions: Deletion[] = []
   readonly damage = new NamedDamage()
   readonly deliveries = new Map<string, DeliveryRecord>()

@@ -16,6 +16,7 @@ import { type Invariant, InvariantError } from "./record.ts"
 import { endReplays } from "./replays.ts"
 import { createMissing, createPlanned, createTrigger } from "./resources.ts"
 import { behave, planScenario, tenants, topics } from "./scenario.ts"
+import { subscriber } from "./subscriber.ts"
 import { filler, publish, publisher, redriver, sleeper } from "./workload.ts"
 import type { Workplace } from "./workplace.ts"
 import { createWorld, diskBytes, type World } from "./world.ts"
@@ -105,6 +106,7 @@ async function live(world: World, operations: Operations): Promise<void> {
     caller(place("caller")),
     caller(place("other caller")),
     redriver(place("redriver")),
+    subscriber(place("subscriber")),
     sleeper(place("sleeper")),
     filler(place("filler")),
     crashes(place("crashes")),
