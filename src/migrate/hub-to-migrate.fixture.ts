@@ -2,7 +2,13 @@ import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type Address, attemptsTopic, deadLettersTopic } from "../core/address.ts"
-import { routedAsKeys, routingKeys, triggerKeys } from "../core/catalog-keys.ts"
+import {
+  routedAsKeys,
+  routingKeys,
+  subscriptionKeys,
+  subscriptionPositionKeys,
+  triggerKeys,
+} from "../core/catalog-keys.ts"
 import type { Cursor } from "../core/cursor.ts"
 import { type DeadLetter, type Delivery, deliveryId } from "../core/delivery.ts"
 import type { Engine } from "../core/engine.ts"
@@ -11,6 +17,7 @@ import { fingerprintOf } from "../core/fingerprint.ts"
 import type { StoredEvent } from "../core/log.ts"
 import { newTopic, type Trigger } from "../core/resources.ts"
 import { mainReaderOf, pathOf, type RoutedAs, type RoutingRecord, readerOf } from "../core/routing.ts"
+import type { Subscription } from "../core/subscriptions.ts"
 import type { Carried } from "../core/transfer.ts"
 import { openEmbeddedDirectory } from "../engines/embedded/engine.ts"
 import { openJetStreamEngine } from "../engines/jetstream/engine.ts"
@@ -55,6 +62,7 @@ export function openServers(url: string, prefix: string, directory: string): Pro
 export interface HubToMigrate {
   readonly events: readonly StoredEvent[]
   readonly triggers: readonly Trigger[]
+  readonly subscriptions: readonly Subscription[]
 }
 
 /** Fills an engine with a history of so many events: made, tried, delivered, parked, held, dead, forgotten. */
@@ -62,6 +70,7 @@ export async function fillHub(engine: Engine, seed: string, count: number): Prom
   const filler = new HubFiller(engine, createSimulatedChance(seed))
   await filler.publish(count)
   await filler.route()
+  for (let i = 0; i < 6; i++) await filler.subscribe(i)
   await filler.forget()
   return filler
 }
@@ -71,6 +80,7 @@ class HubFiller implements HubToMigrate {
   readonly #chance: SimulatedChance
   readonly events: StoredEvent[] = []
   readonly triggers: Trigger[] = []
+  readonly subscriptions: Subscription[] = []
   #now = bornAt
 
   constructor(engine: Engine, chance: SimulatedChance) {
@@ -189,6 +199,21 @@ class HubFiller implements HubToMigrate {
       ],
     }
     await catalog.put(routedAsKeys.of(trigger), kept)
+  }
+
+  /** A subscription that stands somewhere, or where it began, before all. */
+  async subscribe(i: number): Promise<void> {
+    const { log, catalog } = this.#engine
+    const address = topics[i % topics.length]!
+    const { tenant, topic } = address
+    const from = log.oldest(log.partitionOf(address))
+    const cursor = (i % 2 === 0 ? this.#somewhere(log.partitionOf(address)) : undefined) ?? from
+    const times = { createdAt: bornAt, updatedAt: bornAt }
+    const incarnation = `i${i}`
+    const subscription = { id: `s${i}`, tenant, incarnation, labels: {}, topic, filters: [], from, ...times }
+    this.subscriptions.push(subscription)
+    await catalog.put(subscriptionKeys.of(subscription), subscription)
+    await catalog.put(subscriptionPositionKeys.of(subscription), { incarnation, cursor, epoch: i + 1, movedAt: bornAt })
   }
 
   #owed(stored: StoredEvent): readonly Carried[] {

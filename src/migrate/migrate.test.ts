@@ -1,7 +1,13 @@
 import { rmSync } from "node:fs"
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest"
 import { attemptsTopic, isReservedTopic } from "../core/address.ts"
-import { routedAsKeys, routingKeys, triggerKeys } from "../core/catalog-keys.ts"
+import {
+  routedAsKeys,
+  routingKeys,
+  subscriptionKeys,
+  subscriptionPositionKeys,
+  triggerKeys,
+} from "../core/catalog-keys.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { Engine } from "../core/engine.ts"
 import { OverloadError } from "../core/errors.ts"
@@ -9,6 +15,7 @@ import { Event } from "../core/event.ts"
 import type { EventLog, StoredEvent } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
 import { mainReaderOf, pathOf, type RoutedAs, type RoutingRecord, readerOf, versionFor } from "../core/routing.ts"
+import type { Subscription, SubscriptionPosition } from "../core/subscriptions.ts"
 import type { Carried } from "../core/transfer.ts"
 import { markOf } from "../route/record.ts"
 import { type Nats, natsAvailable, startNats } from "../testing/nats.ts"
@@ -167,6 +174,25 @@ async function expectSameRouting(source: Engine, target: Engine, { triggers }: H
   }
 }
 
+/** Each subscription has before it what it had before it. */
+async function expectSameSubscriptions(source: Engine, target: Engine, { subscriptions }: HubToMigrate) {
+  const places = await placesOf(source, target)
+  const standing = async ({ catalog, log }: Engine, named: Subscription) => {
+    const position = (await catalog.get<SubscriptionPosition>(subscriptionPositionKeys.of(named)))!.value
+    const { from } = (await catalog.get<Subscription>(subscriptionKeys.of(named)))!.value
+    expect(log.compare(from, position.cursor)).toBeLessThanOrEqual(0)
+    const cursors: Cursor[] = []
+    const { tenant, topic } = named
+    for await (const { events } of log.read({ where: { tenant, topic }, from: position.cursor }))
+      cursors.push(...events.map(({ cursor }) => cursor))
+    return { epoch: position.epoch, cursors }
+  }
+  for (const subscription of subscriptions) {
+    const [before, after] = [await standing(source, subscription), await standing(target, subscription)]
+    expect(after, subscription.id).toEqual({ ...before, cursors: before.cursors.map((cursor) => places.get(cursor)) })
+  }
+}
+
 const topicName = ({ tenant, topic }: Trigger) => `${tenant}/${topic.split(":")[0]}`
 
 function keepsAll(name: string, openTarget: () => Promise<Engine>): void {
@@ -178,6 +204,7 @@ function keepsAll(name: string, openTarget: () => Promise<Engine>): void {
     await expectSameHistories(source, target)
     await expectSameDebts(source, target)
     await expectSameRouting(source, target, hub)
+    await expectSameSubscriptions(source, target, hub)
   }, 60_000)
 }
 
