@@ -98,7 +98,7 @@ function checkLog(world: World, events: readonly StoredEvent[], keeping: Keeping
     }
     if (isReservedTopic(address.topic) || address.topic === clockTopic) continue
     const identity = identityOf(address, event)
-    const published = record.published.get(identity)
+    const published = record.source(identity)
     if (!published) throw new InvariantError(1, `nobody published the event at ${cursor}`)
     if (!isSame(published.event, event)) throw new InvariantError(1, `the event at ${cursor} was changed`)
     stored.add(identity)
@@ -260,14 +260,22 @@ async function checkDeliveries(
       const open = await openOf(queue, trigger, stored)
       if (open) throw new InvariantError(3, `${id} is still ${open.state}`)
       if (letters.has(id)) continue
-      const known = record.deliveries.get(id)
-      if (!known?.taken && !known?.discarded) {
+      if (!isSeenTo(record, letters, id)) {
         throw new InvariantError(2, `${id} was owed, and neither delivered nor given up`)
       }
+      const known = record.delivery(id)
+      if (known.edits) continue
       if (known.resentFrom !== undefined && known.taken <= known.resentFrom && !known.discarded)
         throw new InvariantError(3, `${id} was to be delivered once more, and was not`)
     }
   }
+}
+
+/** Whether a delivery that is not open was made, or given up, or another one in its place was. */
+function isSeenTo(record: RunRecord, letters: ReadonlyMap<string, DeadLetter>, id: string): boolean {
+  if (letters.has(id)) return true
+  const { taken, discarded, edits = [] } = record.delivery(id)
+  return taken > 0 || discarded === true || edits.some((edit) => isSeenTo(record, letters, edit))
 }
 
 /** The open delivery of an event, to whatever destination the trigger had. */
@@ -291,8 +299,8 @@ function checkLetters(world: World, letters: ReadonlyMap<string, DeadLetter>, ev
   const { record } = world
   const kept = new Set(events.map(({ cursor }) => cursor))
   for (const letter of letters.values()) checkLetter(record, letter, kept)
-  for (const { id, ended, discarded } of record.deliveries.values()) {
-    if (ended?.kind === "dead" && !letters.has(id) && !discarded)
+  for (const { id, ended, discarded, edits } of record.deliveries.values()) {
+    if (ended?.kind === "dead" && !letters.has(id) && !discarded && !edits)
       throw new InvariantError(3, `the dead letter ${id} is lost`)
   }
 }

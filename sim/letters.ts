@@ -21,7 +21,7 @@ export const letterDoings: Readonly<Record<string, Doing>> = {
     weight: 3,
     async run(place, subject, operation) {
       for (const id of await lettersOf(place, subject)) {
-        if (place.chance.happens(0.5)) await redrive(place, subject, operation, { parameters: { id } })
+        if (place.chance.happens(0.5)) await redrive(place, subject, operation, redriving(place, id))
       }
     },
   },
@@ -54,6 +54,14 @@ export const letterDoings: Readonly<Record<string, Doing>> = {
       await discard(place, subject, operation, { body })
     },
   },
+}
+
+/** One letter, as it is or edited. */
+export function redriving({ chance, world }: Workplace, id: string): { parameters: { id: string }; body?: object } {
+  if (chance.happens(0.7)) return { parameters: { id } }
+  const patch = { subject: chance.pick(["edited", "edited again"]) }
+  world.record.askedEdits.add(`${id} ${patch.subject}`)
+  return { parameters: { id }, body: { patch } }
 }
 
 /** 3: as many are gone as are said to be. */

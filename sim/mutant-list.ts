@@ -1,3 +1,4 @@
+import { keepingMutants } from "./mutants-keeping.ts"
 import { subscriptionMutants } from "./mutants-subscriptions.ts"
 
 /** One line of the source, broken on purpose. */
@@ -327,24 +328,6 @@ export const mutants: readonly Mutant[] = [
     after: "void engine\n  void ([{",
   },
   {
-    name: "what is discarded stays",
-    file: `${parts}/queue/dead-rows.ts`,
-    before: "await this.#takeAway(tenant, id, writes)\n    const lane = lanes.find(name)",
-    after: "const lane = lanes.find(name)",
-  },
-  {
-    name: "discarding is not told",
-    file: `${api}/dead-letters/discards.ts`,
-    before: "  await recordDiscard(engine.log, stored, letter, discarding)",
-    after: "  if (letter.attempts < 0) await recordDiscard(engine.log, stored, letter, discarding)",
-  },
-  {
-    name: "many letters are said to be put back",
-    file: `${api}/dead-letters/dead-letters.ts`,
-    before: "(await refusal(letter)) === undefined && queue.redrive(letter.tenant, letter.id)",
-    after: "(await refusal(letter)) === undefined",
-  },
-  {
     name: "a condition is not asked",
     file: `${engine}/log/appender.ts`,
     before: `if ((cursor ?? "none") === expectedLast) return true`,
@@ -394,5 +377,6 @@ export const mutants: readonly Mutant[] = [
     before: "      await this.#publish(tick)",
     after: "      this.#reach(tick, tick)\n      await this.#save()\n      await this.#publish(tick)",
   },
+  ...keepingMutants,
   ...subscriptionMutants,
 ]

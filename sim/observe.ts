@@ -1,6 +1,6 @@
 import type { Clock } from "../src/core/clock.ts"
 import type { Ending, Lease, Leasing } from "../src/core/deliveries.ts"
-import type { TriggerName } from "../src/core/delivery.ts"
+import type { Delivery, TriggerName } from "../src/core/delivery.ts"
 import { LeaseLostError } from "../src/core/errors.ts"
 import type { DeliveryQueue } from "../src/core/queue.ts"
 import { type DeliveryRecord, InvariantError, type RunRecord } from "./record.ts"
@@ -40,7 +40,8 @@ export function observeQueue(options: ObserverOptions): DeliveryQueue {
       }
     },
     move: (of, destination) => move(options, of, destination),
-    async redrive(tenant, id) {
+    async redrive(tenant, id, as) {
+      if (as !== undefined) return replacing(options, tenant, id, as)
       putBack(options, id, "redrive")
       return queue.redrive(tenant, id)
     },
@@ -109,6 +110,23 @@ async function discarding(options: ObserverOptions, tenant: string, id: string):
   return isDone
 }
 
+/** Another delivery is to take the place of a dead letter. */
+async function replacing(options: ObserverOptions, tenant: string, id: string, as: Delivery): Promise<boolean> {
+  const { record, trace, queue } = options
+  const delivery = record.delivery(id)
+  delivery.edits = [...(delivery.edits ?? []), as.id]
+  record.order.letGo(id)
+  trace.line(`redrive ${id} as ${as.id}`)
+  record.count("redrives")
+  record.count("edits")
+  const { redrives } = delivery
+  const isDone = await queue.redrive(tenant, id, as)
+  if (!isDone || !options.alive()) return isDone
+  if (delivery.redrives === redrives) delivery.ended = { kind: "edited" }
+  record.order.enqueued([as], (each) => record.delivery(each))
+  return true
+}
+
 /** The methods that are passed on as they are; a class's methods are not its own properties. */
 function forward(queue: DeliveryQueue): DeliveryQueue {
   return {
@@ -132,7 +150,7 @@ function forward(queue: DeliveryQueue): DeliveryQueue {
     statusOf: (lanes) => queue.statusOf(lanes),
     deadLetters: (query) => queue.deadLetters(query),
     deadLetter: (tenant, id) => queue.deadLetter(tenant, id),
-    redrive: (tenant, id) => queue.redrive(tenant, id),
+    redrive: (tenant, id, as) => queue.redrive(tenant, id, as),
     discard: (tenant, id) => queue.discard(tenant, id),
     carried: () => queue.carried(),
     carry: (items) => queue.carry(items),

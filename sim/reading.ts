@@ -89,7 +89,8 @@ function question(what: (subject: Subject, published: Acknowledged) => Question)
 /** 5: whoever looks for an id, of any tenant, is shown events of it that it has published itself, newest first. */
 async function findById(place: Workplace, { tenant }: Subject, operation: Operation): Promise<void> {
   const { world, chance } = place
-  const { acknowledged, published } = world.record
+  const { record } = world
+  const { acknowledged } = record
   if (acknowledged.length === 0) return
   const { id, source } = chance.pick(acknowledged).event
   const query = { id, ...(chance.happens(0.3) && { source }) }
@@ -97,7 +98,7 @@ async function findById(place: Workplace, { tenant }: Subject, operation: Operat
   if (asked.kind !== "answered" || asked.value.status !== 200) return
   for (const item of asked.value.body.items as readonly Json[]) {
     const topic = String(item.topic).split(":", 1)[0]
-    if (item.id === id && published.has(`${tenant} ${topic} ${item.source} ${id}`)) continue
+    if (item.id === id && record.source(`${tenant} ${topic} ${item.source} ${id}`)) continue
     world.violate(
       new InvariantError(5, `${tenant} looked for ${id} and was shown ${item.source}#${item.id} on ${item.topic}`),
     )
@@ -124,7 +125,7 @@ async function readEvents(place: Workplace, { tenant, topic }: Subject, operatio
 /** 1, 5: what is read was published there. */
 function checkShown({ world }: Workplace, tenant: string, topic: string, event: Json): void {
   if (event?.specversion === undefined) return
-  if (world.record.published.has(`${tenant} ${topic} ${event.source} ${event.id}`)) return
+  if (world.record.source(`${tenant} ${topic} ${event.source} ${event.id}`)) return
   world.violate(
     new InvariantError(5, `${tenant} was shown ${event.source}#${event.id} on ${topic}, and never published it`),
   )

@@ -93,11 +93,13 @@ export interface DeliveryRecord {
   /** The newest lease. */
   live?: LeaseRecord
   /** How it ended, as the hub has said: no crash takes that back. */
-  ended?: { readonly kind: "done" | "dead" | "discarded" }
+  ended?: { readonly kind: "done" | "dead" | "discarded" | "edited" }
   /** It was said to be delivered once more; how many receipts there were before. */
   resentFrom?: number
   /** Its dead letter was asked to be discarded. */
   discarded?: boolean
+  /** The deliveries that were to take its dead letter's place. */
+  edits?: string[]
   /** Not to be leased before this. */
   rest?: { readonly untilMs: number }
 }
@@ -122,6 +124,10 @@ export interface Disturbance {
 /** What the world knows of a run: what was asked of the hub, what it answered, what it did. Bounded by the run's length. */
 export class RunRecord {
   readonly published = new Map<string, Published>()
+  /** What the hub was about to store in place of an event that a dead letter was of. */
+  readonly edits = new Map<string, Published>()
+  /** Letters' ids with the subjects that their edits were asked to have. */
+  readonly askedEdits = new Set<string>()
   /** How often each was asked to be published. */
   readonly asked = new Map<string, number>()
   readonly acknowledged: Acknowledged[] = []
@@ -159,6 +165,11 @@ export class RunRecord {
 
   count(what: string, by = 1): void {
     this.counts.set(what, (this.counts.get(what) ?? 0) + by)
+  }
+
+  /** What was asked to be stored as this event. */
+  source(identity: string): Published | undefined {
+    return this.published.get(identity) ?? this.edits.get(identity)
   }
 
   delivery(id: string): DeliveryRecord {

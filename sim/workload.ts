@@ -10,7 +10,7 @@ import type { SimulatedChance } from "../src/testing/chance.ts"
 import { call } from "./calls.ts"
 import type { Place } from "./doings.ts"
 import type { Hub } from "./hub.ts"
-import { lettersOf } from "./letters.ts"
+import { lettersOf, redriving } from "./letters.ts"
 import { InvariantError, identityOf } from "./record.ts"
 import { eventTypes, keys, type Tenant, tenants, topics, trimmedTopic } from "./scenario.ts"
 import { expectRefusal, type Workplace } from "./workplace.ts"
@@ -172,7 +172,7 @@ export async function redriver(place: Workplace): Promise<void> {
     await sleep(world.clock, 6_000 * chance.next())
     const tenant = chance.pick(tenants)
     for (const id of await lettersOf(place, { tenant })) {
-      if (chance.happens(0.5)) await call(place, { operation, tenant, parameters: { id } })
+      if (chance.happens(0.5)) await call(place, { operation, tenant, ...redriving(place, id) })
     }
   }
 }

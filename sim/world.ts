@@ -1,4 +1,5 @@
 import type { Delivery, Outcome } from "../src/core/delivery.ts"
+import { isEdit } from "../src/core/edits.ts"
 import { type Attributes, Event } from "../src/core/event.ts"
 import { createSimulatedChance, type SimulatedChance } from "../src/testing/chance.ts"
 import { createSimulatedClock, type SimulatedClock } from "../src/testing/clock.ts"
@@ -11,6 +12,7 @@ import {
 import { createSimulatedDisk, type SimulatedDisk } from "../src/testing/disk.ts"
 import { createSimulatedStore, type SimulatedStore } from "../src/testing/store.ts"
 import { createWorkMeter } from "../src/testing/work.ts"
+import { editFault } from "./edits.ts"
 import { type Invariant, InvariantError, identityOf, isSame, RunRecord } from "./record.ts"
 import { createTrace, type Trace } from "./trace.ts"
 import { firesMaybe } from "./triggers.ts"
@@ -137,7 +139,7 @@ function faultOf(record: RunRecord, { endpoint, dispatch }: Sending): InvariantE
   const { delivery, stored } = dispatch
   const { id, tenant } = delivery
   const triggers = record.triggersFor(delivery)
-  const published = record.published.get(identityOf(stored.address, stored.event))
+  const published = record.source(identityOf(stored.address, stored.event))
   if (triggers.length === 0) return new InvariantError(2, `${id} is for a trigger that nobody made`)
   if (!published) return new InvariantError(1, `${id} brings an event that nobody published`)
   if (!isSame(published.event, unmarked(stored.event, delivery))) {
@@ -146,10 +148,15 @@ function faultOf(record: RunRecord, { endpoint, dispatch }: Sending): InvariantE
   if (stored.address.tenant !== tenant || !endpoint.startsWith(`${tenant}-`)) {
     return new InvariantError(5, `${id} of ${stored.address.tenant} went to ${endpoint}`)
   }
+  if (isEdit(stored.event)) return editFault(delivery, stored.event) ?? leaseFault(record, id)
   // What is replayed may be from before its trigger began.
   if (delivery.replay === undefined && !triggers.some((trigger) => firesMaybe(record, trigger, stored))) {
     return new InvariantError(2, `${id} was made, and the event never fired its trigger`)
   }
+  return leaseFault(record, id)
+}
+
+function leaseFault(record: RunRecord, id: string): InvariantError | undefined {
   return record.delivery(id).leased ? undefined : new InvariantError(4, `${id} was sent without a lease`)
 }
 

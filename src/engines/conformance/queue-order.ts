@@ -113,6 +113,17 @@ export function queueOrder(it: Declare<QueueUnderTest>): void {
     expect([taken.length, most]).toEqual([3, 2])
   })
 
+  it("delivers what is put back while the last one of its key ends", async (tested) => {
+    const { queue } = tested
+    const [first, second, third] = await ordered(tested, ["a"], 3)
+    await queue.enqueue([first!, second!])
+    await queue.end(await takeOne(queue), { kind: "dead", letter: letter(first!) })
+    const ending = queue.end(await takeOne(queue), { kind: "done" })
+    const [redriven] = await Promise.all([queue.redrive("acme", first!.id, third), ending])
+    expect(redriven).toBe(true)
+    expect((await deliverAll(queue)).taken).toEqual([third!.id])
+  })
+
   it("redrives many of one key in the order of their events", async (tested) => {
     const { queue } = tested
     const all = await ordered(tested, ["a"], 6)

@@ -86,7 +86,10 @@ export class Order {
     }
   }
 
-  #advance(lane: Lane, prefix: string): void {
+  #advance({ name }: Lane, prefix: string): void {
+    // Where nothing of the lane was open any more it may be another one by now, or none: whoever adds to it calls as well.
+    const lane = this.#lanes.find(name)
+    if (lane === undefined) return
     // Others wait for their turn already: this key has its own when all of them had theirs.
     if (lane.keys.left !== undefined || !this.#lanes.hasRoom(lane)) lane.keys.again()
     else if (!this.#load(lane, prefix)) return
