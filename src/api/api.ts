@@ -53,7 +53,7 @@ import { filterRoutes } from "./triggers/filters.ts"
 import { matchRoutes } from "./triggers/match.ts"
 import { triggerRoutes } from "./triggers/trigger-routes.ts"
 import { triggerView } from "./triggers/triggers.ts"
-import { Turns } from "./turns.ts"
+import { Slots, Turns } from "./turns.ts"
 
 export { type ApiOptions, apiFigures } from "./context.ts"
 
@@ -61,6 +61,8 @@ export { type ApiOptions, apiFigures } from "./context.ts"
 const pathPartCharactersMax = 4096
 /** Requests that wait for work at a time. */
 const pollsMax = 2_000
+/** Of those, such as read at a time. */
+const wokenMax = 64
 
 /**
  * The hub's HTTP API: everything but publishing. Ready to answer when it resolves; it does not listen by itself, give
@@ -107,7 +109,8 @@ function createContext(options: ApiOptions): ApiContext {
   const polls = new Places(pollsMax, "requests that wait", "let one end, or try again later")
   const { chance, deliveries: observe = {} } = options
   const queues = new WorkQueues({ engine, clock, chance, log: logger ?? quiet, observe, stop })
-  const shared = { room, turns, streams, exports, polls, queues }
+  const woken = new Slots(wokenMax)
+  const shared = { room, turns, streams, exports, polls, woken, queues }
   return { ...options, ...shared, startedAt: clock.now(), inTurn: createTurns() }
 }
 

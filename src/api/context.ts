@@ -12,7 +12,7 @@ import type { ResourceContext } from "../resources/context.ts"
 import type { Places } from "./places.ts"
 import type { AnswerRoom } from "./room.ts"
 import type { Streams } from "./streams/streams.ts"
-import type { Turns } from "./turns.ts"
+import type { Slots, Turns } from "./turns.ts"
 
 /** What clients cost at present, by name, with what each means; `/metrics` shows them as `redcar_<name>`. */
 export const apiFigures = {
@@ -78,6 +78,8 @@ export interface ApiContext extends ApiOptions, ResourceContext {
   readonly streams: Streams
   readonly exports: Places
   readonly queues: WorkQueues
-  /** Requests that wait for work. */
+  /** Requests that wait for work, or for events. */
   readonly polls: Places
+  /** Those of them that read what one event has woken them all for: each holds room while it reads. */
+  readonly woken: Slots
 }

@@ -27,6 +27,16 @@ export class Slots {
     this.#free = count
   }
 
+  /** As {@link take}, for as long as `work` takes. */
+  async run<Result>(work: () => Promise<Result>): Promise<Result> {
+    const free = await this.take()
+    try {
+      return await work()
+    } finally {
+      free()
+    }
+  }
+
   /** To be given back, once. */
   async take(): Promise<() => void> {
     if (this.#free > 0) this.#free--

@@ -71,7 +71,7 @@ interface Waiting {
 
 /** A page with events, or an empty one when the time is over, the client has gone or the hub stops. */
 async function waitFor(
-  { polls, streams, clock, stop }: ApiContext,
+  { polls, streams, woken, clock, stop }: ApiContext,
   { address }: Selection,
   { page: first, read, waitMs }: Waiting,
   { raw }: FastifyReply,
@@ -91,7 +91,7 @@ async function waitFor(
       while (isEmpty(page) && !until.aborted) {
         const seen = watch.end
         if (seen === undefined) break
-        page = await read(page.next)
+        page = await woken.run(() => read(page.next))
         if (isEmpty(page) && watch.end === seen) await watch.more(until)
       }
       return page

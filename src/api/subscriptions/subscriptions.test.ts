@@ -211,6 +211,14 @@ describe("whoever waits", () => {
     await untilPolls(0)
   })
 
+  test("is answered with all the others who wait for the same event, however many", async () => {
+    const { read, append } = await subscribe()
+    const waiting = Array.from({ length: 600 }, () => read("?waitFor=60s"))
+    await untilPolls(600)
+    await append("a")
+    for (const page of await Promise.all(waiting)) expect(idsOf(page)).toEqual(["a"])
+  })
+
   test("is answered with nothing when the time is over", async () => {
     const { read } = await subscribe()
     const waiting = read("?waitFor=20s")
