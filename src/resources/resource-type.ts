@@ -1,4 +1,5 @@
 import type { TSchema } from "typebox"
+import type { CatalogWrite } from "../core/catalog.ts"
 import type { CatalogKeys } from "../core/catalog-keys.ts"
 import type { Labels } from "../core/resources.ts"
 import type { Faults } from "./faults.ts"
@@ -66,6 +67,8 @@ export interface ResourceType<Resource extends Stored> {
   sealed?(resource: Resource, previous: Resource | undefined): Resource
   /** What it needs to be stored, nothing being wrong with it. */
   needs?(resource: Resource, previous: Resource | undefined): Promise<Along>
+  /** What is deleted in one step with it; of a type that nothing needs. */
+  goesAlong?(resource: Resource): readonly CatalogWrite[]
   changed?(resource: Resource, previous: Resource): Promise<void>
   removing?(resource: Resource): Promise<void>
   removed?(resource: Resource): Promise<void>

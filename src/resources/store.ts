@@ -292,9 +292,10 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
     return { item, forced }
   }
 
-  async #delete({ key, revision }: Item<Resource>): Promise<boolean> {
+  async #delete({ key, value, revision }: Item<Resource>): Promise<boolean> {
+    const along = this.type.goesAlong?.(value) ?? []
     try {
-      await this.#catalog.delete(key, revision)
+      await this.#catalog.change([{ key, value: undefined, expected: revision }, ...along])
       return true
     } catch (error) {
       if (error instanceof ConflictError) return false

@@ -9,7 +9,7 @@ import { createFaults } from "./faults.ts"
 import { type FieldFault, RefusedError } from "./refusal.ts"
 import { cursorFault, type Start } from "./start.ts"
 import { mayBeId } from "./store.ts"
-import { placeIn } from "./subscriptions.ts"
+import { firstPosition, placeIn } from "./subscriptions.ts"
 
 /** How often a move begins anew because another one came first, before it gives up. */
 const triesMax = 8
@@ -34,13 +34,18 @@ export async function findStanding(context: ResourceContext, tenant: string, id:
   return { subscription: subscription.value, position: position.value }
 }
 
-/** The same, as this process knows it: undefined where it is not there any more. */
+/** Where it stands, as this process knows it. */
 export async function positionOf(
   { engine }: ResourceContext,
   subscription: Subscription,
-): Promise<SubscriptionPosition | undefined> {
+): Promise<SubscriptionPosition> {
   const item = await engine.catalog.get<SubscriptionPosition>(subscriptionPositionKeys.of(subscription))
-  return item?.value.incarnation === subscription.incarnation ? item.value : undefined
+  return itsOwn(item?.value, subscription)
+}
+
+/** One that was made a moment ago stands at its start; so does one whose position is lost. */
+function itsOwn(position: SubscriptionPosition | undefined, subscription: Subscription): SubscriptionPosition {
+  return position?.incarnation === subscription.incarnation ? position : firstPosition(subscription)
 }
 
 async function find({ engine: { catalog } }: ResourceContext, tenant: string, id: string): Promise<Found> {
@@ -48,11 +53,13 @@ async function find({ engine: { catalog } }: ResourceContext, tenant: string, id
     about: "subscriptions",
   })
   if (!mayBeId(id)) throw absent
-  const named = { tenant, id }
-  const subscription = await catalog.get<Subscription>(subscriptionKeys.of(named), { newest: true })
-  const position = await catalog.get<SubscriptionPosition>(subscriptionPositionKeys.of(named), { newest: true })
-  if (subscription === undefined || position?.value.incarnation !== subscription.value.incarnation) throw absent
-  return { subscription, position }
+  const [key, ofPosition] = [subscriptionKeys.of({ tenant, id }), subscriptionPositionKeys.of({ tenant, id })]
+  // In this order: a position that is of another one is of an earlier one.
+  const position = await catalog.get<SubscriptionPosition>(ofPosition, { newest: true })
+  const subscription = await catalog.get<Subscription>(key, { newest: true })
+  if (subscription === undefined) throw absent
+  const value = itsOwn(position?.value, subscription.value)
+  return { subscription, position: { key: ofPosition, revision: position?.revision ?? 0, value } }
 }
 
 /**

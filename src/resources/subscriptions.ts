@@ -1,14 +1,12 @@
 import Type, { type Static } from "typebox"
 import { parseTopic } from "../core/address.ts"
-import type { Item } from "../core/catalog.ts"
 import { subscriptionKeys, subscriptionPositionKeys } from "../core/catalog-keys.ts"
 import type { Cursor } from "../core/cursor.ts"
-import { ConflictError } from "../core/errors.ts"
 import { newIncarnation } from "../core/resources.ts"
 import { type Subscription, type SubscriptionPosition, subscriptionsMax } from "../core/subscriptions.ts"
 import { parseFilters, warningsOf } from "../filters/index.ts"
 import type { ResourceContext } from "./context.ts"
-import { type Along, nothingAlong } from "./needs.ts"
+import { nothingAlong } from "./needs.ts"
 import { patchKeyword } from "./patch-schema.ts"
 import type { Draft, ResourceType } from "./resource-type.ts"
 import { checkedElsewhere, component, Description, LabelsInput, ResourceId, strict } from "./schemas.ts"
@@ -50,7 +48,6 @@ type Body = Static<typeof SubscriptionInput>
 
 /** The subscription's resource type: how it is read, checked and shown. */
 export function subscriptionType(context: ResourceContext): ResourceType<Subscription> {
-  const { catalog } = context.engine
   return {
     name: "subscription",
     keys: subscriptionKeys,
@@ -64,29 +61,16 @@ export function subscriptionType(context: ResourceContext): ResourceType<Subscri
     async needs(subscription, previous) {
       if (previous !== undefined) return nothingAlong
       const { writes, conditions } = await needTopic(context, subscription)
-      return { writes: [...writes, firstPosition(subscription)], conditions }
+      const position = { key: subscriptionPositionKeys.of(subscription), value: firstPosition(subscription) }
+      return { writes: [...writes, position], conditions }
     },
-    async removed(subscription) {
-      const item = await catalog.get<SubscriptionPosition>(subscriptionPositionKeys.of(subscription), { newest: true })
-      if (item?.value.incarnation === subscription.incarnation) await forget(context, item)
-    },
+    goesAlong: (subscription) => [{ key: subscriptionPositionKeys.of(subscription), value: undefined }],
   }
 }
 
-/** Replaces what one of this id that was deleted may have left. */
-function firstPosition(subscription: Subscription): Along["writes"][number] {
-  const { incarnation, from, createdAt } = subscription
-  const value: SubscriptionPosition = { incarnation, cursor: from, epoch: 1, movedAt: createdAt }
-  return { key: subscriptionPositionKeys.of(subscription), value }
-}
-
-/** Where another one of this id was made meanwhile, the position is that one's. */
-async function forget({ engine }: ResourceContext, { key, revision }: Item<SubscriptionPosition>): Promise<void> {
-  try {
-    await engine.catalog.delete(key, revision)
-  } catch (error) {
-    if (!(error instanceof ConflictError)) throw error
-  }
+/** Where a subscription stands before anything is committed. */
+export function firstPosition({ incarnation, from, createdAt }: Subscription): SubscriptionPosition {
+  return { incarnation, cursor: from, epoch: 1, movedAt: createdAt }
 }
 
 async function readSubscription(

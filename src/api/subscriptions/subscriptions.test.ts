@@ -274,6 +274,29 @@ test("one that is deleted and made anew is another one", async () => {
   expect([idsOf(page), page.position.epoch]).toEqual([["a"], 1])
 })
 
+test("one whose position is lost stands where it began", async () => {
+  const { id, append, read, post } = await subscribe({ start: "oldest" })
+  const [a] = await append("a", "b")
+  await post("commit", { cursor: a })
+  await api.engine.catalog.delete(subscriptionPositionKeys.of({ tenant: "default", id }))
+  const page = await read()
+  expect([idsOf(page), page.position.epoch]).toEqual([["a", "b"], 1])
+  expect((await post("commit", { cursor: a, expected: page.position })).status).toBe(200)
+  expect(idsOf(await read())).toEqual(["b"])
+})
+
+test("commits that come while it is deleted leave nothing behind", async () => {
+  for (let run = 0; run < 10; run++) {
+    const { id, append, post } = await subscribe({ start: "oldest" })
+    const cursors = await append("a", "b", "c")
+    const commits = cursors.map((cursor) => post("commit", { cursor }))
+    const [deleted, ...answers] = await Promise.all([api.call("DELETE", `/v1/subscriptions/${id}`), ...commits])
+    expect(deleted.status).toBe(204)
+    for (const { status } of answers) expect([200, 404, 409]).toContain(status)
+    expect(await api.engine.catalog.get(subscriptionPositionKeys.of({ tenant: "default", id }))).toBeUndefined()
+  }
+})
+
 test("its topic and its start stay; the rest can be changed, and moves nothing", async () => {
   const { id, read, append, post } = await subscribe({ start: "oldest" })
   const [a] = await append("a", "b")

@@ -26,7 +26,7 @@ const SubscriptionStatus = component(
   "SubscriptionStatus",
   Type.Object(
     {
-      position: Type.Optional(PositionSchema),
+      position: PositionSchema,
       lag: Type.Optional(
         Type.Object(
           {
@@ -75,7 +75,6 @@ async function statusOf(
   alone: boolean,
 ): Promise<Static<typeof SubscriptionStatus>> {
   const position = await positionOf(context, subscription)
-  if (position === undefined) return {}
   return { position: shownPosition(position), ...(alone && (await lagOf(context, subscription, position))) }
 }
 
