@@ -11,6 +11,7 @@ import type { Preparing } from "../deliver/conclude.ts"
 import { type DeliveryObserver, Gate } from "../deliver/hub.ts"
 import { Records } from "../deliver/records.ts"
 import { Telling } from "../deliver/telling.ts"
+import { Given } from "./given.ts"
 
 export interface WorkQueuesOptions {
   readonly engine: Engine
@@ -24,7 +25,9 @@ export interface WorkQueuesOptions {
 
 /** What work queues need of the delivery of events. */
 export interface Desk extends Preparing {
-  readonly directory: Triggers
+  readonly directory: Pick<Triggers, "trigger" | "replay" | "keepsBack" | "isPaused">
+  /** Events that need not be read again. */
+  readonly given: Given
   readonly records: Records
   readonly telling: Telling
   /** Begins the lease's time anew; answers false where it is lost. Throws what the queue throws. */
@@ -43,6 +46,7 @@ export function createDesk({ engine, clock, log, observe, stop }: WorkQueuesOpti
   })
   return {
     ...{ engine, clock, observe, directory, telling },
+    given: new Given(),
     backlog: new Backlog(engine.queue, directory),
     records: new Records({ log: engine.log, clock, logger: log, lost: () => observe.recordLost?.() }),
     // Whoever asked is told what failed, and asks again.
@@ -53,6 +57,36 @@ export function createDesk({ engine, clock, log, observe, stop }: WorkQueuesOpti
     },
     extend: (lease, leaseMs) => unlessLost(anywhere.extend(lease, leaseMs)),
   }
+}
+
+/**
+ * The desk for what is asked for several deliveries at once: their triggers are read once, now. Where one cannot be, each delivery
+ * asks for it by itself.
+ */
+export async function deskFor(desk: Desk, leases: readonly (Lease | undefined)[]): Promise<Desk> {
+  const known = new Map<string, Trigger | undefined>()
+  const asked = new Map(leases.flatMap((lease) => (lease ? [[nameOf(lease.delivery), lease.delivery] as const] : [])))
+  for (const [name, delivery] of asked) {
+    try {
+      known.set(name, await desk.directory.trigger(delivery))
+    } catch {
+      // Whoever needs it is told.
+    }
+  }
+  const { directory } = desk
+  return {
+    ...desk,
+    directory: {
+      trigger: async (of) => (known.has(nameOf(of)) ? known.get(nameOf(of)) : directory.trigger(of)),
+      replay: (delivery) => directory.replay(delivery),
+      keepsBack: () => directory.keepsBack(),
+      isPaused: () => directory.isPaused(),
+    },
+  }
+}
+
+function nameOf({ tenant, trigger, incarnation }: TriggerName): string {
+  return `${tenant}/${trigger}.${incarnation}`
 }
 
 /** Triggers as the catalog has them at the time: to be asked costs it little, and nothing is kept of them. */

@@ -1,8 +1,8 @@
 import type { Chance } from "../core/clock.ts"
 import type { LiveLease } from "../core/deliveries.ts"
-import { type Attempt, laneOf, type Outcome, type RetryPolicy, type Verdict } from "../core/delivery.ts"
+import { type Attempt, type Delivery, laneOf, type Outcome, type RetryPolicy, type Verdict } from "../core/delivery.ts"
 import type { StoredEvent } from "../core/log.ts"
-import type { Trigger } from "../core/resources.ts"
+import type { Replay, Trigger } from "../core/resources.ts"
 import { bury } from "../deliver/conclude.ts"
 import { decide } from "../deliver/decide.ts"
 import { addressOf, eventOf } from "../deliver/event.ts"
@@ -41,8 +41,7 @@ export async function settle(settling: Settling, desk: Desk): Promise<boolean> {
   const trigger = await desk.directory.trigger(delivery)
   if (trigger === undefined) return desk.gate.end(lease, { kind: "done" })
   const replay = delivery.replay === undefined ? undefined : await desk.directory.replay(delivery)
-  const found = await eventOf(delivery, { trigger, replay }, desk.engine)
-  const stored = found.kind === "there" ? found.stored : undefined
+  const stored = desk.given.find(delivery) ?? (await readAgain(delivery, { trigger, replay }, desk))
   const outcome = outcomeOf(result)
   const attempt = { number: lease.attempt, startedAt: lease.begunAt, durationMs, outcome }
   const verdict = verdictOn(settling, trigger, outcome, now)
@@ -54,9 +53,19 @@ export async function settle(settling: Settling, desk: Desk): Promise<boolean> {
     desk.observe.leaseLost?.(laneOf(delivery))
     return false
   }
+  desk.given.forget(delivery)
   desk.telling.concluded(delivery, attempt, verdict)
   desk.observe.attempt?.({ lane: laneOf(delivery), delivery, attempt, verdict })
   return true
+}
+
+async function readAgain(
+  delivery: Delivery,
+  of: { readonly trigger: Trigger; readonly replay: Replay | undefined },
+  desk: Desk,
+): Promise<StoredEvent | undefined> {
+  const found = await eventOf(delivery, of, desk.engine)
+  return found.kind === "there" ? found.stored : undefined
 }
 
 function outcomeOf(result: Result): Outcome {

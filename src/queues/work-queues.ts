@@ -5,7 +5,7 @@ import { ClosedError, OverloadError, StorageError, StorageFullError } from "../c
 import type { StoredEvent } from "../core/log.ts"
 import { bury, prepare } from "../deliver/conclude.ts"
 import { Lines, type Wish } from "./line.ts"
-import { createDesk, type Desk, type WorkQueuesOptions } from "./preparing.ts"
+import { createDesk, type Desk, deskFor, type WorkQueuesOptions } from "./preparing.ts"
 import { type Result, settle } from "./settle.ts"
 import { type LeaseToken, parseLease } from "./token.ts"
 
@@ -40,7 +40,8 @@ export interface Settlement {
 const readAtOnce = 16
 /** No more events are given at once than come to so much; a first one is, whatever its size. */
 const givenBytesMax = 4 * 1024 * 1024
-const settleAtOnce = 64
+/** Deliveries that are settled at once of which the events have to be read again. */
+const readAgainAtOnce = 64
 
 /** Work queues: deliveries that workers lease, and settle. */
 export class WorkQueues {
@@ -84,7 +85,9 @@ export class WorkQueues {
   /** Answers in their order; `by`: from now on. */
   async extend(queue: WorkQueue, leases: readonly string[], byMs: number): Promise<readonly LeaseState[]> {
     const live = await this.#live(queue, leases)
-    return inParts(live, (lease) => this.#try(lease, async () => (await this.#desk.extend(lease, byMs)) && "extended"))
+    return Promise.all(
+      live.map((lease) => lease && this.#try(lease, async () => (await this.#desk.extend(lease, byMs)) && "extended")),
+    ).then(lostElse)
   }
 
   /** Answers in their order. */
@@ -93,16 +96,39 @@ export class WorkQueues {
       queue,
       settlements.map(({ lease }) => lease),
     )
-    return inParts(live, (lease, i) => this.#settleOnce(queue, lease, settlements[i]!.result))
+    const desk = await deskFor(this.#desk, live)
+    const states: LeaseState[] = []
+    for (const [from, to] of this.#parts(live)) {
+      const part = live.slice(from, to)
+      const settling = part.map(
+        (lease, i) => lease && this.#settleOnce(queue, lease, settlements[from + i]!.result, desk),
+      )
+      states.push(...lostElse(await Promise.all(settling)))
+    }
+    return states
   }
 
-  async #settleOnce(queue: WorkQueue, lease: LiveLease, result: Result): Promise<LeaseState> {
+  /** What is settled at once, so that what has to be read for it is bounded. */
+  *#parts(live: readonly (LiveLease | undefined)[]): Iterable<readonly [from: number, to: number]> {
+    let from = 0
+    let toRead = 0
+    for (const [i, lease] of live.entries()) {
+      if (lease === undefined || this.#desk.given.find(lease.delivery) !== undefined) continue
+      if (++toRead <= readAgainAtOnce) continue
+      yield [from, i]
+      from = i
+      toRead = 1
+    }
+    yield [from, live.length]
+  }
+
+  async #settleOnce(queue: WorkQueue, lease: LiveLease, result: Result, desk: Desk): Promise<LeaseState> {
     const name = `${lease.token} ${lease.delivery.id}`
     if (this.#settling.has(name)) return "lost"
     this.#settling.add(name)
     const { chance } = this.#options
     const settling = { lease, result, chance, policyOf: policyOf(queue) }
-    return this.#try(lease, async () => (await settle(settling, this.#desk)) && "settled").finally(() =>
+    return this.#try(lease, async () => (await settle(settling, desk)) && "settled").finally(() =>
       this.#settling.delete(name),
     )
   }
@@ -147,6 +173,7 @@ export class WorkQueues {
   /** What is to be worked on; once that is enough the rest is given back. */
   async #ready(queue: WorkQueue, leases: readonly Lease[], expiresAt: number): Promise<readonly Leased[]> {
     const ready: Leased[] = []
+    const desk = await deskFor(this.#desk, leases)
     let bytes = 0
     for (let i = 0; i < leases.length; i += readAtOnce) {
       const part = leases.slice(i, i + readAtOnce)
@@ -154,7 +181,7 @@ export class WorkQueues {
         await Promise.all(part.map((lease) => this.#release(lease)))
         continue
       }
-      for (const each of await Promise.all(part.map((lease) => this.#prepare(queue, lease)))) {
+      for (const each of await Promise.all(part.map((lease) => this.#prepare(queue, lease, desk)))) {
         if (each === undefined) continue
         ready.push({ ...each, expiresAt })
         bytes += each.stored.event.data?.length ?? 0
@@ -163,14 +190,14 @@ export class WorkQueues {
     return ready
   }
 
-  async #prepare(queue: WorkQueue, lease: Lease): Promise<Pick<Leased, "lease" | "stored"> | undefined> {
-    const desk = this.#desk
+  async #prepare(queue: WorkQueue, lease: Lease, desk: Desk): Promise<Pick<Leased, "lease" | "stored"> | undefined> {
     try {
       const prepared = await prepare({ lease }, desk)
       if (prepared.kind === "over") await prepared.end()
       else if (prepared.kind === "dead") await bury({ lease }, prepared, desk)
-      else if (!(await this.#exhausted(queue, lease, prepared.stored))) {
+      else if (!(await this.#exhausted(queue, lease, prepared.stored, desk))) {
         desk.telling.leased(lease)
+        desk.given.add(lease.delivery, prepared.stored)
         return { lease, stored: prepared.stored }
       }
     } catch (error) {
@@ -182,8 +209,8 @@ export class WorkQueues {
   }
 
   /** Whether all of its attempts are used up, by leases that lapsed; then it is a dead letter. */
-  async #exhausted(queue: WorkQueue, lease: Lease, stored: StoredEvent): Promise<boolean> {
-    const trigger = await this.#desk.directory.trigger(lease.delivery)
+  async #exhausted(queue: WorkQueue, lease: Lease, stored: StoredEvent, desk: Desk): Promise<boolean> {
+    const trigger = await desk.directory.trigger(lease.delivery)
     if (trigger === undefined) return false
     const before = lease.attempt - 1 - lease.attemptsForgiven
     if (before < policyOf(queue)(trigger.retry).attemptsMax) return false
@@ -194,7 +221,7 @@ export class WorkQueues {
     await bury(
       { lease },
       { address, stored, reason: "exhausted", attempts: lease.attempt - 1, outcome, holdsKey },
-      this.#desk,
+      desk,
     )
     return true
   }
@@ -223,15 +250,7 @@ function isPassing(error: unknown): boolean {
   )
 }
 
-/** So many at a time; of what is not there the lease is lost. */
-async function inParts(
-  live: readonly (LiveLease | undefined)[],
-  work: (lease: LiveLease, i: number) => Promise<LeaseState>,
-): Promise<readonly LeaseState[]> {
-  const states: LeaseState[] = []
-  for (let from = 0; from < live.length; from += settleAtOnce) {
-    const part = live.slice(from, from + settleAtOnce)
-    states.push(...(await Promise.all(part.map((lease, i) => (lease ? work(lease, from + i) : ("lost" as const))))))
-  }
-  return states
+/** What is not there is lost. */
+function lostElse(states: readonly (LeaseState | undefined)[]): readonly LeaseState[] {
+  return states.map((state) => state ?? "lost")
 }
