@@ -100,7 +100,8 @@ function topicMembers({ chance }: Workplace, { id }: ResourceModel): Fields {
     { ageMax: chance.pick(["2s", "5s", "20s", "3m"]) },
     { ageMax: "10m", eventsMax: 20 },
   ])
-  return { retention, dedupeWindow: chance.pick(["1m", "1m", "5s"]) }
+  const owed = chance.pick<Fields>([{}, {}, { dropUndelivered: true }, { keepDeadLetters: true }])
+  return { retention: { ...retention, ...owed }, dedupeWindow: chance.pick(["1m", "1m", "5s"]) }
 }
 
 /** Some members of a body, for a merge patch. */

@@ -7,6 +7,7 @@ import type { Fields, ResourceModel, ResourceName } from "./model.ts"
 import { modelOf } from "./models.ts"
 import { openDoings } from "./open.ts"
 import type { Operation } from "./operations.ts"
+import { pruningDoings } from "./pruning.ts"
 import { queueDoings } from "./queues.ts"
 import { race } from "./race.ts"
 import { readingDoings } from "./reading.ts"
@@ -83,6 +84,7 @@ export const doings: Readonly<Record<string, Doing | Exemption>> = {
   ...readingDoings,
   ...replayDoings,
   ...queueDoings,
+  ...pruningDoings,
   issueNatsCredentials: { exempt: "the embedded engine, which runs here, has none" },
   revokeNatsCredentials: { exempt: "the embedded engine, which runs here, has none" },
 }

@@ -30,7 +30,7 @@ export async function checkInvariants(world: World, hub: Hub, scenario: Scenario
     () => checkPlaces(world),
     () => checkRepeats(events, keeping),
     () => checkDuplicates(world, keeping),
-    () => keeping.check(events),
+    () => keeping.check(events, hub.engine),
     () => checkKeepers(hub, events),
     () => checkConditions(world, events),
     () => checkNamed(world, events),
@@ -39,6 +39,7 @@ export async function checkInvariants(world: World, hub: Hub, scenario: Scenario
     () => checkDeliveries(world, hub, events, letters),
     () => checkOpen(hub.queue, scenario),
     () => checkLetters(world, letters, events),
+    () => keeping.checkOwed(letters, events),
     () => checkTold(world, events, letters),
     () => checkSpeed(world, scenario, events),
   ]

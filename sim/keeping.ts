@@ -1,7 +1,12 @@
 import { parseDuration } from "../src/config/quantities.ts"
 import type { Address } from "../src/core/address.ts"
+import type { DeadLetter } from "../src/core/delivery.ts"
+import type { Engine } from "../src/core/engine.ts"
 import type { Event } from "../src/core/event.ts"
 import type { StoredEvent } from "../src/core/log.ts"
+import type { Topic } from "../src/core/resources.ts"
+import { Needs } from "../src/retention/needed.ts"
+import { overdueOf } from "../src/retention/prune.ts"
 import { retentionEveryMs } from "./hub.ts"
 import type { Span } from "./model.ts"
 import { modelOf } from "./models.ts"
@@ -11,7 +16,13 @@ import type { World } from "./world.ts"
 /** What a round of retention goes by may have been changed meanwhile. */
 const lagMs = 10_000
 
-type Retention = { readonly ageMax?: string; readonly eventsMax?: number; readonly bytesMax?: number }
+type Retention = {
+  readonly ageMax?: string
+  readonly eventsMax?: number
+  readonly bytesMax?: number
+  readonly dropUndelivered?: boolean
+  readonly keepDeadLetters?: boolean
+}
 
 /** What may have been dropped from topics, and what must have been: by retention, or with the topic. */
 export class Keeping {
@@ -65,15 +76,40 @@ export class Keeping {
     return deletions.some(({ sure, askedAt, overAt }) => sure && askedAt > acknowledgedAt && overAt < by)
   }
 
-  /** 1: topics keep what they are told to, and no more. */
-  check(events: readonly StoredEvent[]): void {
+  /** 3: nothing is dropped that is owed, unless its topic says so, or it was given up and put back since. */
+  checkOwed(letters: ReadonlyMap<string, DeadLetter>, events: readonly StoredEvent[]): void {
+    const { record } = this.#world
+    const kept = new Set(events.map(({ cursor }) => cursor))
+    for (const { id, cursor, reason, address, replay, ...names } of letters.values()) {
+      const known = record.delivery(id)
+      const isOfDropped = reason === "permanent" && known.refused === 0 && known.sends === 0 && !kept.has(cursor)
+      if (!isOfDropped || replay !== undefined || known.redrives > 0 || record.damage.covers(cursor)) continue
+      if (deletionsOf(record, address).length > 0 || this.#mayDropOwed(address)) continue
+      // What was there before its trigger is read as it goes.
+      const event = record.acknowledged.find((each) => each.cursor === cursor)
+      const triggers = record.triggersFor(names)
+      if (event === undefined || triggers.some(({ versions }) => event.at < (versions.at(-1)?.askedAt ?? 0) + lagMs))
+        continue
+      throw new InvariantError(3, `retention dropped the event of ${id}, which was owed`)
+    }
+  }
+
+  #mayDropOwed(address: Address): boolean {
+    return this.#spans(address).some(({ fields }) => (fields?.retention as Retention | undefined)?.dropUndelivered)
+  }
+
+  /** 1: topics keep what they are told to, and what is owed, and no more. */
+  async check(events: readonly StoredEvent[], engine: Engine): Promise<void> {
     const { record, clock } = this.#world
+    const needs = new Needs(engine, clock)
     for (const model of record.models.values()) {
       const [fields, ...others] = model.possible
       if (model.name !== "topic" || others.length > 0) continue
       if (fields === undefined) continue
       const kept = events.filter(({ address }) => pathOf(address) === `${model.tenant}/${model.id}`)
       const { ageMax, eventsMax } = fields.retention as Retention
+      const topic = (await engine.catalog.get<Topic>(model.path))?.value
+      if (topic !== undefined && (await overdueOf(engine, topic, topic.retention, needs)).held) continue
       const oldest = clock.now() - ((parseDuration(ageMax ?? "") as number) ?? 0) - 4 * retentionEveryMs
       if (eventsMax !== undefined && kept.length > eventsMax) {
         throw new InvariantError(1, `${model.path} keeps ${kept.length} events, and is to keep ${eventsMax}`)

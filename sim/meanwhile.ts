@@ -1,5 +1,7 @@
 import { sleep } from "../src/core/clock.ts"
 import type { Topic } from "../src/core/resources.ts"
+import { Needs } from "../src/retention/needed.ts"
+import { drop, overdueOf } from "../src/retention/prune.ts"
 import type { ResourceModel } from "./model.ts"
 import type { Tenant } from "./scenario.ts"
 import { publishSomething } from "./workload.ts"
@@ -33,11 +35,13 @@ async function publishUntil(place: Workplace, { tenant, id }: ResourceModel, ove
 }
 
 /** A round of retention that has read the topic before it was deleted. */
-async function trimSoon({ world, chance, processes }: Workplace, { tenant, id, path }: ResourceModel): Promise<void> {
+async function trimSoon({ world, chance, processes }: Workplace, { path }: ResourceModel): Promise<void> {
   const asked = await processes.ask(`retention of ${path}`, async ({ engine }) => {
     const topic = await engine.catalog.get<Topic>(path)
     await sleep(world.clock, chance.pick([0, 1, 10]) * chance.next())
-    if (topic !== undefined) await engine.log.trim({ tenant, topic: id }, topic.value.retention)
+    if (topic === undefined) return
+    const needs = new Needs(engine, world.clock)
+    await drop(engine, topic.value, await overdueOf(engine, topic.value, topic.value.retention, needs))
   })
   if (asked.kind === "refused") expectRefusal(world, asked.error)
 }

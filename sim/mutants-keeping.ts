@@ -32,4 +32,22 @@ export const keepingMutants: readonly Mutant[] = [
     before: "(await refusal(letter)) === undefined && queue.redrive(letter.tenant, letter.id)",
     after: "(await refusal(letter)) === undefined",
   },
+  {
+    name: "retention drops what is owed",
+    file: "src/retention/prune.ts",
+    before: "over.last === undefined || retention.dropUndelivered",
+    after: "over.last === undefined || retention !== undefined",
+  },
+  {
+    name: "retention drops what is delivered only later",
+    file: "src/retention/needed.ts",
+    before: "await this.#undelivered(topic, last)]",
+    after: "undefined]",
+  },
+  {
+    name: "retention drops what triggers have not read",
+    file: "src/retention/needed.ts",
+    before: "const found = [await this.#unread(topic), ",
+    after: "const found = [",
+  },
 ]

@@ -18,7 +18,7 @@ import { createPublisher, type Publisher, type PublishObserver } from "./ingest/
 import { Refusal } from "./ingest/refusal.ts"
 import { openTopics } from "./ingest/topics.ts"
 import { type Loop, Loops } from "./loops.ts"
-import { startRetention } from "./retention/retention.ts"
+import { type RetentionLoop, startRetention } from "./retention/retention.ts"
 import { startReplays } from "./route/replay/replays.ts"
 import type { Router, RouterObserver } from "./route/router.ts"
 import { startRouting } from "./route/routing.ts"
@@ -60,6 +60,7 @@ export interface Hub {
   /** Publishing by HTTP, and the loops that this process does not run, are undefined. */
   readonly ingest: Ingest | undefined
   readonly router: Router | undefined
+  readonly retention: RetentionLoop | undefined
   readonly worker: DeliveryWorker | undefined
   readonly api: FastifyInstance
   /** Answers what is asked of the hub by HTTP: publishing, and all of the API. */
@@ -85,12 +86,21 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     const authorize = options.authorize ?? (await openAuthorize(base))
     const publisher = await openPublisher(base)
     const does = (role: Role) => doesIn(options, role) && options.held !== true
-    const router = does("route") ? startRoutes(base) : undefined
+    const { router, retention } = does("route") ? startRoutes(base) : {}
     const worker = does("deliver") ? startDeliveries(base, publisher) : undefined
     const schedules = does("ingest") ? startTakingIn(base, publisher) : undefined
     loops.add("telling", tellConditions({ ...options, router }))
     const front = await createFront({ ...base, authorize, publisher, router, schedules, stop: streams.signal })
-    return { publisher, router, worker, ...front, loops: loops.running, endStreams: () => streams.abort(), stop }
+    return {
+      publisher,
+      router,
+      retention,
+      worker,
+      ...front,
+      loops: loops.running,
+      endStreams: () => streams.abort(),
+      stop,
+    }
   } catch (error) {
     await stop()
     throw error
@@ -143,14 +153,14 @@ function viewLoop(view: AbortController, done: Promise<void>): Omit<Loop, "name"
   }
 }
 
-function startRoutes({ engine, clock, log, topics, retentionEveryMs: everyMs, observe, loops }: Base): Router {
+function startRoutes({ engine, clock, log, topics, retentionEveryMs: everyMs, observe, loops }: Base) {
   const router = loops.add(
     "router",
     startRouting({ engine, clock, log, ...(observe?.route && { observe: observe.route }) }),
   )
   loops.add("replays", startReplays({ engine, clock, log }))
-  loops.add("retention", startRetention({ engine, clock, log, topics, ...(everyMs !== undefined && { everyMs }) }))
-  return router
+  const retaining = { engine, clock, log, topics, ...(everyMs !== undefined && { everyMs }) }
+  return { router, retention: loops.add("retention", startRetention(retaining)) }
 }
 
 function startDeliveries({ engine, clock, chance, kinds, log, ...base }: Base, publisher: Publisher): DeliveryWorker {

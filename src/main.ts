@@ -64,7 +64,7 @@ export async function serveHub(settings: Settings, aborting?: AbortSignal): Prom
     await retryAtStart(clock, () => tellSecrets({ ...set, engine, log }))
     const hub = await startHub({ ...told(settings, metrics), ...set, engine, log, server: door.server })
     closing.push(() => hub.stop())
-    watchEngine(metrics, { engine, router: hub.router, worker: hub.worker, clock })
+    watchEngine(metrics, { engine, router: hub.router, retention: hub.retention, worker: hub.worker, clock })
     closing.push(() => leave(door, hub, settings.delivery.shutdownGraceMs))
     door.lead(hub.listener, hub.ingest)
     log.info({ address, data: settings.data }, "redcar is ready")

@@ -8,6 +8,7 @@ import { ByTheMinute } from "./core/minutes.ts"
 import { type Condition, Conditions } from "./core/troubles.ts"
 import type { DeliveryWorker } from "./deliver/worker.ts"
 import type { PublishObserver } from "./ingest/publish.ts"
+import type { RetentionLoop } from "./retention/retention.ts"
 import { Lag, type LagSource } from "./route/lag.ts"
 import type { CatchingUp, Router, RoutingPlace } from "./route/router.ts"
 import { ClockWatch } from "./telemetry/clock-watch.ts"
@@ -19,16 +20,18 @@ import { loopFigures, startWatchdog } from "./telemetry/watchdog.ts"
 export interface Watched {
   readonly engine: Engine
   readonly router: Router | undefined
+  readonly retention?: RetentionLoop | undefined
   readonly worker: DeliveryWorker | undefined
   readonly clock: Clock
 }
 
 /** Has the metrics tell what the engine and the loops hold. */
-export function watchEngine(metrics: Metrics, { engine, router, worker, clock }: Watched): void {
+export function watchEngine(metrics: Metrics, { engine, router, retention, worker, clock }: Watched): void {
   // Of each destination there is more below.
   const { deliveries_open, leases, ...help } = engineFigures
   metrics.watchFigures(help, () => engine.figures())
   if (router) metrics.watchFigures(routeFigures, () => routeFiguresOf(router))
+  if (retention) metrics.watchFigures(retentionFigures, () => retentionFiguresOf(retention))
   watchLanes(metrics, {
     backlog: () => engine.backlog(),
     work: () => worker?.lanes() ?? [],
@@ -43,6 +46,16 @@ const routeFigures = {
 
 function routeFiguresOf(router: Router): Readonly<Record<keyof typeof routeFigures, number>> {
   return { triggers_catching_up: router.catching(), triggers_resting: router.resting().length }
+}
+
+const retentionFigures = {
+  retention_held_events: "Events that topics keep beyond their limits because somebody is owed them.",
+  retention_held_topics: "Topics that do.",
+} as const
+
+function retentionFiguresOf(retention: RetentionLoop): Readonly<Record<keyof typeof retentionFigures, number>> {
+  const { events, topics } = retention.figures()
+  return { retention_held_events: events, retention_held_topics: topics }
 }
 
 /** Has the log and the metrics tell when the event loop is blocked; answers what ends that. */

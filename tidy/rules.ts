@@ -116,7 +116,18 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   queues: ["deliver"],
   // Of no protocol: what it refuses, each door says in its own words.
   resources: ["config", "deliver", "destinations", "filters", "formats", "sources"],
-  api: ["access", "config", "deliver", "destinations", "filters", "formats", "queues", "resources", "sources"],
+  api: [
+    "access",
+    "config",
+    "deliver",
+    "destinations",
+    "filters",
+    "formats",
+    "queues",
+    "resources",
+    "retention",
+    "sources",
+  ],
   cli: ["config", "filters", "formats", "migrate"],
   testing: ["engines"],
 }

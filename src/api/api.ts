@@ -46,6 +46,7 @@ import { streamRoutes } from "./streams/stream.ts"
 import { Streams } from "./streams/streams.ts"
 import { subscriptionRoutes } from "./subscriptions/subscription-routes.ts"
 import { subscriptionView } from "./subscriptions/subscriptions.ts"
+import { pruneRoutes } from "./topics/prune.ts"
 import { topicView } from "./topics/topics.ts"
 import { dryRunRoutes } from "./triggers/dry-run.ts"
 import { explainRoutes } from "./triggers/explain.ts"
@@ -145,6 +146,7 @@ function registerRoutes(app: App, context: ApiContext): void {
   streamRoutes(app, context)
   resourceRoutes(app, context, topics)
   resourceRoutes(app, context, triggers)
+  pruneRoutes(app, context, topics.store)
   triggerRoutes(app, context, triggers)
   explainRoutes(app, context, triggers.store)
   matchRoutes(app, context)

@@ -76,6 +76,8 @@ const meanings: Readonly<Record<string, readonly [value: string, means: string]>
   rebuild: ["", "make the state anew"],
   "retention-age": ["<duration>", "how long events are kept"],
   "retention-bytes": ["<size>", "how many bytes are kept"],
+  "retention-dead-letters": ["<what>", "what becomes of events that dead letters are of"],
+  "retention-undelivered": ["<what>", "what becomes of events that are still owed"],
   "retention-events": ["<count>", "how many events are kept"],
   retry: ["<preset>", "a retry policy"],
   "retry-age-max": ["<duration>", "no attempt after this long"],

@@ -1,7 +1,8 @@
 import type { Command } from "commander"
-import { type Context, durationText, examples, size, subcommand, wholeNumber, withHub } from "./command.ts"
+import { type Context, durationText, examples, subcommand, withHub } from "./command.ts"
 import { UsageError } from "./failures.ts"
 import { ago, printDone } from "./output.ts"
+import { addPrune } from "./prune.ts"
 import {
   type ApiResource,
   addCommonCommands,
@@ -12,11 +13,9 @@ import {
   type ResourceKind,
   withBody,
 } from "./resource.ts"
+import { present, type RetentionOptions, retentionOf, withRetention } from "./retention-flags.ts"
 
-interface TopicOptions extends BodyOptions {
-  readonly retentionAge?: string
-  readonly retentionEvents?: number
-  readonly retentionBytes?: number
+interface TopicOptions extends BodyOptions, RetentionOptions {
   readonly dedupeWindow?: string
   readonly wrapSource?: string
   readonly wrapType?: string
@@ -73,13 +72,11 @@ export function configure(command: Command, context: Context): void {
     ["redcar topic update orders --retention-age 90d", "Keep 90 days from now on"],
     ["redcar topic update orders --label team=payments --label old=", "Set one label, remove another"],
   ])
+  addPrune(command, context)
 }
 
 function withTopic(command: Command): Command {
-  return command
-    .option("--retention-age <duration>", "drop events that are older", durationText)
-    .option("--retention-events <count>", "keep at most so many", wholeNumber(1))
-    .option("--retention-bytes <size>", "keep at most so much", size)
+  return withRetention(command)
     .option(
       "--dedupe-window <duration>",
       "how long a repeated source + id is recognised, if retention keeps the event so long",
@@ -91,20 +88,10 @@ function withTopic(command: Command): Command {
 
 function fieldsOf(options: TopicOptions): Readonly<Record<string, unknown>> {
   return {
-    retention: present({
-      ageMax: options.retentionAge,
-      eventsMax: options.retentionEvents,
-      bytesMax: options.retentionBytes,
-    }),
+    retention: retentionOf(options),
     dedupeWindow: options.dedupeWindow,
     wrap: present({ source: options.wrapSource, type: options.wrapType }),
   }
-}
-
-/** The fields that are there; undefined where none is. */
-function present(fields: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> | undefined {
-  const said = Object.entries(fields).filter(([, value]) => value !== undefined)
-  return said.length === 0 ? undefined : Object.fromEntries(said)
 }
 
 function retentionText({ retention }: ApiTopic): string {

@@ -1,7 +1,7 @@
 import type { Address } from "./address.ts"
 import type { Cursor } from "./cursor.ts"
 import type { Event } from "./event.ts"
-import type { Retention } from "./resources.ts"
+import type { RetentionLimits } from "./resources.ts"
 
 /**
  * Keeps events in the order in which they were stored. The log has one partition or several, numbered from 0. A topic is in one
@@ -41,8 +41,22 @@ export interface EventLog {
   stats(address: Address, after?: Cursor): Promise<TopicStats>
   /** Answers the cursor of the last event of the address's topic that retention has dropped; undefined where it has dropped none. */
   dropped(address: Address): Promise<Cursor | undefined>
-  /** Drops the topic's events that `keep` no longer covers; answers how many. */
-  trim(address: Address, keep: Retention): Promise<number>
+  /** Drops the topic's events that `keep` no longer covers, but for those that are needed still; answers how many. */
+  trim(address: Address, keep: RetentionLimits, needed?: Needed): Promise<number>
+  /** Answers what {@link EventLog.trim} would drop now. */
+  trimmable(address: Address, keep: RetentionLimits, needed?: Needed): Promise<Trimmable>
+}
+
+/** The event at `from` and all after it, and all events after `after`, which need not be one's. */
+export interface Needed {
+  readonly from?: Cursor
+  readonly after?: Cursor
+}
+
+/** Some of a topic's events, its oldest ones. */
+export interface Trimmable extends TopicStats {
+  /** The newest one of them; absent: there are none. */
+  readonly last?: Cursor
 }
 
 export interface TopicStats {

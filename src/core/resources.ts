@@ -16,11 +16,19 @@ export type Filter =
   | { readonly path: Readonly<Record<string, string>> }
   | { readonly query: string }
 
-/** How long a topic keeps events: an event goes when any limit is passed. No limit: for ever. */
-export interface Retention {
+/** What a topic may hold: an event is over when any limit is passed. */
+export interface RetentionLimits {
   readonly ageMaxMs?: number
   readonly eventsMax?: number
   readonly bytesMax?: number
+}
+
+/** How long a topic keeps events: an event goes when any limit is passed, and nobody is owed it any more. No limit: for ever. */
+export interface Retention extends RetentionLimits {
+  /** Events go though they are still to be read by a trigger, or delivered. */
+  readonly dropUndelivered?: true
+  /** Events stay for as long as a dead letter is of them. */
+  readonly keepDeadLetters?: true
 }
 
 /** What raw input becomes on a topic: the attributes that its publisher did not say. */

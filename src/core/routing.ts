@@ -1,3 +1,4 @@
+import { replayKeys } from "./catalog-keys.ts"
 import type { Cursor } from "./cursor.ts"
 import type { Trigger } from "./resources.ts"
 
@@ -19,6 +20,11 @@ export function mainReaderOf(partition: number): string {
 /** The name of a trigger's own reader. */
 export function readerOf(path: string, incarnation = ""): string {
   return incarnation === "" ? `trigger/${path}` : `trigger/${path}/${incarnation}`
+}
+
+/** The name under which the queue keeps how far a replay is; `key` is its key in the catalog. */
+export function replayReaderOf(key: string): string {
+  return `replay:${replayKeys.pathIn(key)}`
 }
 
 /** A trigger's own place among triggers. */

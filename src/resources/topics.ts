@@ -7,6 +7,7 @@ import type { Subscription } from "../core/subscriptions.ts"
 import { checkAgainstRetention } from "../deliver/policies.ts"
 import type { ResourceContext } from "./context.ts"
 import { formatDuration, readDuration } from "./durations.ts"
+import type { Faults } from "./faults.ts"
 import { isObject } from "./merge-patch.ts"
 import { type Along, type Needed, needOf, nothingAlong } from "./needs.ts"
 import { RefusedError } from "./refusal.ts"
@@ -23,8 +24,20 @@ export const RetentionInput = component(
       ageMax: Type.Optional(Duration),
       eventsMax: Type.Optional(Type.Integer(wholeNumber)),
       bytesMax: Type.Optional(Type.Integer(wholeNumber)),
+      dropUndelivered: Type.Optional(
+        Type.Boolean({
+          default: false,
+          description: "Events go also while a delivery of them is open, or a trigger or a replay has not read them.",
+        }),
+      ),
+      keepDeadLetters: Type.Optional(
+        Type.Boolean({ default: false, description: "Events stay also for as long as a dead letter is of them." }),
+      ),
     },
-    { description: "How long events are kept: one goes when any limit is passed. No limit keeps for ever." },
+    {
+      description:
+        "How long events are kept: one goes when any limit is passed, and nobody is owed it any more. No limit keeps for ever.",
+    },
   ),
 )
 
@@ -152,7 +165,7 @@ async function readTopic(
   const { tenant, id, previous, now, faults } = draft
   if (previous === undefined && isReservedTopic(id)) faults.add("id", "is the hub's own; change it instead")
   const fresh = newTopic(tenant, id, now, context.topics.dedupeWindowMs)
-  const retention = readRetention(body, draft)
+  const retention = readRetention(body.retention, "retention", faults)
   const dedupeWindowMs = readDuration(body.dedupeWindow, "dedupeWindow", faults) ?? fresh.dedupeWindowMs
   const windowMax = context.engine.dedupeWindowMsMax
   if (windowMax !== undefined && dedupeWindowMs > windowMax) {
@@ -172,14 +185,23 @@ async function readTopic(
   }
 }
 
-function readRetention(body: Static<typeof TopicInput>, draft: Draft<Topic>): Retention {
-  const { ageMax, eventsMax, bytesMax } = isObject(body.retention) ? body.retention : {}
-  const ageMaxMs = readDuration(ageMax, "retention.ageMax", draft.faults)
-  if (ageMaxMs === 0) draft.faults.add("retention.ageMax", "must be more than 0; leave it out to keep events for ever")
+/** What a body says of a retention; `faults` is told of what is wrong at `field`. */
+export function readRetention(
+  input: Static<typeof RetentionInput> | undefined,
+  field: string,
+  faults: Faults,
+): Retention {
+  const { ageMax, eventsMax, bytesMax, dropUndelivered, keepDeadLetters } = isObject(input) ? input : {}
+  const ageMaxMs = readDuration(ageMax, `${field}.ageMax`, faults)
+  if (ageMaxMs === 0) faults.add(`${field}.ageMax`, "must be more than 0; leave it out to keep events for ever")
+  if (dropUndelivered && keepDeadLetters)
+    faults.add(`${field}.keepDeadLetters`, "cannot be with dropUndelivered, by which events go whoever is owed them")
   return {
     ...(ageMaxMs !== undefined && { ageMaxMs }),
     ...(eventsMax !== undefined && { eventsMax }),
     ...(bytesMax !== undefined && { bytesMax }),
+    ...(dropUndelivered && { dropUndelivered }),
+    ...(keepDeadLetters && { keepDeadLetters }),
   }
 }
 

@@ -8,6 +8,9 @@ import type { Logger } from "../core/logger.ts"
 import { createPace } from "../core/pace.ts"
 import { newTopic, type Topic } from "../core/resources.ts"
 import { Troubles } from "../core/troubles.ts"
+import { type KeptFigures, KeptTopics } from "./kept-topics.ts"
+import { Needs } from "./needed.ts"
+import { drop, overdueOf } from "./prune.ts"
 
 export interface RetentionOptions {
   readonly engine: Engine
@@ -23,12 +26,21 @@ const listing = "retention: listing the topics"
 /** In so many rounds a topic that was deleted is looked at: whoever published may have learned of it late. */
 const roundsAfter = 2
 
+export interface RetentionLoop {
+  readonly done: Promise<void>
+  /** What was kept in the last round though it is over; nothing where another process does the rounds. */
+  figures(): KeptFigures
+  stop(): Promise<void>
+}
+
 /** Drops, round after round, what topics no longer keep: in one process of all. */
-export function startRetention(options: RetentionOptions): { readonly done: Promise<void>; stop(): Promise<void> } {
+export function startRetention(options: RetentionOptions): RetentionLoop {
   const stop = new AbortController()
-  const done = takeTurns(options, stop.signal)
+  const keeping = new KeptTopics(options)
+  const done = takeTurns(options, keeping, stop.signal)
   return {
     done,
+    figures: () => keeping.figures(),
     async stop() {
       stop.abort()
       await done.catch(() => {})
@@ -36,25 +48,28 @@ export function startRetention(options: RetentionOptions): { readonly done: Prom
   }
 }
 
-async function takeTurns(options: RetentionOptions, stop: AbortSignal): Promise<void> {
+async function takeTurns(options: RetentionOptions, keeping: KeptTopics, stop: AbortSignal): Promise<void> {
   for await (const assignment of options.engine.assignments.take("retention", 1, stop)) {
-    await run(options, AbortSignal.any([stop, assignment.lost]))
+    await run(options, keeping, AbortSignal.any([stop, assignment.lost]))
+    keeping.forget()
     await assignment.release()
   }
 }
 
-async function run(options: RetentionOptions, stop: AbortSignal): Promise<void> {
+async function run(options: RetentionOptions, keeping: KeptTopics, stop: AbortSignal): Promise<void> {
   const { engine, clock, log, everyMs = 60_000 } = options
   const deletions = new DeletedTopics(options)
   const troubles = new Troubles(log)
   while (!stop.aborted) {
     await sleep(clock, everyMs, stop)
     let [events, trimmed] = [0, 0]
+    const needs = new Needs(engine, clock)
     const isListed = await eachTopic(options, troubles, stop, topicKeys.prefix, async ({ value }) => {
-      const dropped = await trim(engine, troubles, value)
+      const dropped = await trim(options, troubles, value, { needs, keeping })
       events += dropped
       if (dropped > 0) trimmed++
     })
+    if (isListed) keeping.roundEnds()
     if (events > 0) log.info({ events, topics: trimmed }, "retention dropped events")
     if (!isListed) continue
     const deleted: Item<Topic>[] = []
@@ -149,20 +164,33 @@ async function eachTopic(
   }
 }
 
+interface Round {
+  readonly needs: Needs
+  readonly keeping: KeptTopics
+}
+
 /** One topic's trouble is not another's: what fails is said, and tried again in the next round. Answers how many events went. */
-async function trim(engine: Engine, troubles: Troubles, { tenant, id: topic, retention }: Topic): Promise<number> {
-  const what = `retention of topic ${tenant}/${topic}`
+async function trim(
+  { engine }: RetentionOptions,
+  troubles: Troubles,
+  topic: Topic,
+  { needs, keeping }: Round,
+): Promise<number> {
+  const { tenant, id, retention } = topic
+  const what = `retention of topic ${tenant}/${id}`
   try {
     if (Object.keys(retention).length === 0) {
       troubles.forget(what)
       return 0
     }
-    const dropped = await engine.log.trim({ tenant, topic }, retention)
+    const overdue = await overdueOf(engine, topic, retention, needs)
+    keeping.seen(topic, overdue.stays.events, overdue.held)
+    const dropped = await drop(engine, topic, overdue)
     troubles.over(what)
     return dropped
   } catch (error) {
     if (!(error instanceof ClosedError))
-      troubles.met(what, "retention failed on a topic", { err: error, tenant, topic })
+      troubles.met(what, "retention failed on a topic", { err: error, tenant, topic: id })
     return 0
   }
 }

@@ -2,15 +2,19 @@ import Type from "typebox"
 import type { Topic } from "../../core/resources.ts"
 import { component, Duration, LabelsInput, Timestamp } from "../../resources/schemas.ts"
 import { RetentionInput, topicFields, WrapInput } from "../../resources/topics.ts"
+import { Needs } from "../../retention/needed.ts"
+import { overdueOf } from "../../retention/prune.ts"
 import type { ApiContext } from "../context.ts"
 import type { ResourceView } from "../resource-views.ts"
 import { resourceFields } from "../schemas.ts"
+import { HeldSchema, showHeld } from "./prune.ts"
 
 const TopicStats = Type.Object({
   events: Type.Integer(),
   bytes: Type.Integer(),
   oldestAt: Type.Optional(Timestamp),
   newestAt: Type.Optional(Timestamp),
+  held: Type.Optional(HeldSchema),
 })
 
 const TopicOutput = component(
@@ -30,7 +34,7 @@ const TopicOutput = component(
 )
 
 /** What is shown of topics beyond what they are. */
-export function topicView({ engine }: Pick<ApiContext, "engine">): ResourceView<Topic> {
+export function topicView({ engine, clock }: Pick<ApiContext, "engine" | "clock">): ResourceView<Topic> {
   return {
     tag: "Topics",
     output: TopicOutput,
@@ -38,7 +42,12 @@ export function topicView({ engine }: Pick<ApiContext, "engine">): ResourceView<
       const stats = await engine.log.stats({ tenant: topic.tenant, topic: topic.id })
       const { events, bytes, oldestAt, newestAt } = stats
       const times = { ...(oldestAt !== undefined && { oldestAt }), ...(newestAt !== undefined && { newestAt }) }
-      return { stats: { events, bytes, ...mapValues(times, (at) => new Date(at).toISOString()) } }
+      const { retention } = topic
+      const isLimited = Object.keys(retention).length > 0
+      const held = isLimited && showHeld(await overdueOf(engine, topic, retention, new Needs(engine, clock)))
+      return {
+        stats: { events, bytes, ...mapValues(times, (at) => new Date(at).toISOString()), ...(held && { held }) },
+      }
     },
   }
 }

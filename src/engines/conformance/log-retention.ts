@@ -103,6 +103,38 @@ export function logRetention(it: Declare<Engine>): void {
     expect(await read(log)).toEqual([])
   })
 
+  it("keeps what is needed still, and says beforehand what goes", async (engine, harness) => {
+    const { log } = engine
+    const cursors = []
+    for (let i = 0; i < 6; i++) {
+      cursors.push(await append(log, orders, event(`e${i}`, {}, Buffer.alloc(100))))
+      await append(log, users, event(`u${i}`))
+      await harness.elapse(1_000)
+    }
+    const stored = await all(log, { where: orders })
+    const { bytes } = await log.stats(orders)
+    const goes = { events: 4, oldestAt: stored[0]!.storedAt, newestAt: stored[3]!.storedAt, last: cursors[3] }
+    const four = await log.trimmable(orders, { eventsMax: 2 })
+    expect(four).toEqual({ ...goes, bytes: expect.any(Number) })
+    expect([four.bytes < bytes, four.bytes > 400]).toEqual([true, true])
+    const left = async (keep: object, needed: object) => (await log.trimmable(orders, keep, needed)).events
+    expect(await left({ eventsMax: 2 }, { from: cursors[2] })).toBe(2)
+    expect(await left({ eventsMax: 2 }, { after: cursors[2] })).toBe(3)
+    expect(await left({ eventsMax: 2 }, { from: cursors[5], after: cursors[0] })).toBe(1)
+    expect(await left({ eventsMax: 2 }, { from: cursors[4] })).toBe(4)
+    expect(await left({ bytesMax: 0 }, { after: log.oldest(log.partitionOf(orders)) })).toBe(0)
+    expect(await left({ ageMaxMs: 1 }, { after: await log.head(log.partitionOf(orders)) })).toBe(6)
+    expect(await log.trimmable(orders, {})).toEqual({ events: 0, bytes: 0 })
+    expect(await log.trimmable({ ...orders, topic: "never" }, { eventsMax: 1 })).toEqual({ events: 0, bytes: 0 })
+    expect(await log.trim(orders, { eventsMax: 0 }, { from: cursors[1]! })).toBe(1)
+    expect(await log.trim(orders, { eventsMax: 0 }, { from: cursors[1]! })).toBe(0)
+    const { log: again } = await harness.crash(engine)
+    expect(await read(again, { where: orders })).toEqual(["e1", "e2", "e3", "e4", "e5"])
+    expect(await again.trim(orders, { eventsMax: 0 }, { after: cursors[4]! })).toBe(4)
+    expect(await read(again, { where: orders })).toEqual(["e5"])
+    expect(await again.stats(users)).toMatchObject({ events: 6 })
+  })
+
   it("keeps dropped what it dropped, through a crash", async (engine, harness) => {
     await engine.log.append(users, events(3, "u"))
     const cursors = (await engine.log.append(orders, events(50))).map((one) => one.cursor)

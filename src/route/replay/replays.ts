@@ -6,9 +6,10 @@ import { AssignmentLostError, ClosedError } from "../../core/errors.ts"
 import type { Logger } from "../../core/logger.ts"
 import type { Fence } from "../../core/positions.ts"
 import type { Replay } from "../../core/resources.ts"
+import { replayReaderOf } from "../../core/routing.ts"
 import { Troubles } from "../../core/troubles.ts"
 import { isPassing, persist, type RetryContext, rereadAfterMs, StoppedError } from "../persist.ts"
-import { giveUp, readerOf, runReplay } from "./run.ts"
+import { giveUp, runReplay } from "./run.ts"
 
 /** The kind of assignment that lets a process make replays. */
 const assignmentKind = "replay"
@@ -105,7 +106,7 @@ class Replays {
   }
 
   #forget(key: string): void {
-    this.#options.engine.queue.forget(readerOf(key)).catch((error: unknown) => {
+    this.#options.engine.queue.forget(replayReaderOf(key)).catch((error: unknown) => {
       this.#options.log.warn({ err: error, replay: replayKeys.pathIn(key) }, "the place of a replay that is gone stays")
     })
   }

@@ -8,6 +8,7 @@ import type { Engine } from "../../core/engine.ts"
 import type { StoredEvent } from "../../core/log.ts"
 import type { Fence } from "../../core/positions.ts"
 import type { Replay, ReplayProgress, Trigger } from "../../core/resources.ts"
+import { replayReaderOf } from "../../core/routing.ts"
 import { createMatcher, type Matcher } from "../../match/matcher.ts"
 import { Pace } from "../pace.ts"
 import { persist, type RetryContext } from "../persist.ts"
@@ -23,11 +24,6 @@ export interface ReplayContext {
 /** Deliveries of a replay's destination that may be open at a time: the rest waits in the log. */
 const openMax = 1_000
 const [batchMax, notedEveryMs, roomEveryMs] = [256, 1_000, 200]
-
-/** The name under which the queue keeps how far a replay is; `key` is its key in the catalog. */
-export function readerOf(key: string): string {
-  return `replay:${replayKeys.pathIn(key)}`
-}
 
 /**
  * Makes a replay from where it is to its end, or until it is stopped. What is made and how far it is are one step, so it is made
@@ -79,7 +75,7 @@ class Run {
     this.#context = context
     this.#matcher = createMatcher()
     this.#matcher.set(this.#trigger)
-    this.#reader = readerOf(replayKeys.of(replay))
+    this.#reader = replayReaderOf(replayKeys.of(replay))
     this.#pace = new Pace(context.retrying)
     this.#position = replay.from
     this.#noted = { at: context.retrying.clock.steady(), done: 0 }
@@ -183,7 +179,7 @@ async function end(
 ): Promise<void> {
   // One that was paused meanwhile has not come to its end, and goes on from its place.
   if (!(await change(replay, context, to))) return
-  const reader = readerOf(replayKeys.of(replay))
+  const reader = replayReaderOf(replayKeys.of(replay))
   await persist(context.retrying, "forgetting a replay's place", () => context.engine.queue.forget(reader))
 }
 

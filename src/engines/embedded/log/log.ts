@@ -8,13 +8,15 @@ import type {
   Batch,
   EventLog,
   GetOptions,
+  Needed,
   ReadOptions,
   StoredEvent,
   TopicStats,
+  Trimmable,
 } from "../../../core/log.ts"
-import type { Retention } from "../../../core/resources.ts"
+import type { RetentionLimits } from "../../../core/resources.ts"
 import type { Condition } from "../../../core/troubles.ts"
-import { statsOf, trimPoint } from "../../parts/index/kept.ts"
+import { neededFrom, type Over, statsOf, trimmableOf, trimPoint } from "../../parts/index/kept.ts"
 import type { JournalStore } from "../../parts/journal/journal-store.ts"
 import { type Appender, diskFull, logGone } from "./appender.ts"
 import { cursorBefore, formatCursor, parseCursor } from "./cursor.ts"
@@ -137,10 +139,10 @@ export class SegmentLog implements EventLog {
     return trimmedTo === 0 ? undefined : formatCursor(trimmedTo - 1)
   }
 
-  async trim(address: Address, keep: Retention): Promise<number> {
+  async trim(address: Address, keep: RetentionLimits, needed: Needed = {}): Promise<number> {
     const index = this.#state.index.topic(address.tenant, address.topic)
     const from = index.trimmedTo
-    const { position, events } = trimPoint(index, keep, this.#state.clock.now(), this.#state.writer.durable)
+    const { position, events } = this.#over(address, keep, needed)
     if (events === 0) {
       this.#reclaimer.later()
       return 0
@@ -150,6 +152,17 @@ export class SegmentLog implements EventLog {
     await index.trim(position)
     await this.#reclaimer.run(from, position, dropped)
     return events
+  }
+
+  async trimmable(address: Address, keep: RetentionLimits, needed: Needed = {}): Promise<Trimmable> {
+    const index = this.#state.index.topic(address.tenant, address.topic)
+    return trimmableOf(index, this.#over(address, keep, needed), formatCursor)
+  }
+
+  #over({ tenant, topic }: Address, keep: RetentionLimits, needed: Needed): Over {
+    const { index, clock, writer } = this.#state
+    const end = Math.min(writer.durable, neededFrom(needed, parseCursor))
+    return trimPoint(index.topic(tenant, topic), keep, clock.now(), end)
   }
 
   /** What of the log cannot be read: one line each. */

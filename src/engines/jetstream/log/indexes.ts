@@ -2,7 +2,7 @@ import type { NatsConnection } from "@nats-io/nats-core"
 import type { Address } from "../../../core/address.ts"
 import type { Clock } from "../../../core/clock.ts"
 import type { Logger } from "../../../core/logger.ts"
-import type { Retention } from "../../../core/resources.ts"
+import type { RetentionLimits } from "../../../core/resources.ts"
 import { hashOfKey } from "../../parts/index/block-filters.ts"
 import { type Hash, hashInto, hashKey } from "../../parts/index/hash.ts"
 import { trimPoint } from "../../parts/index/kept.ts"
@@ -88,13 +88,12 @@ export class Indexes {
   }
 
   /** See EventLog.trim. It is told before it is done, so that an audit never finds missing what it was not told of. */
-  async trim(address: Address, keep: Retention): Promise<number> {
+  async trim(address: Address, keep: RetentionLimits, neededFrom: number): Promise<number> {
     const { tenant, topic } = address
-    const { streams, names, clock } = this.#options
+    const { streams, names } = this.#options
     const partition = partitionOf(address, streams.length)
-    const index = await this.topic(address)
-    const end = (await this.#index(partition)).end
-    const { position, events } = trimPoint(index, keep, clock.now(), end)
+    const { index, over } = await this.over(address, keep, neededFrom)
+    const { position, events } = over
     const trims = await this.#openTrims()
     const before = trims.get(partition, tenant, topic)
     if (events === 0 && before?.open === undefined) return 0
@@ -111,6 +110,13 @@ export class Indexes {
     await trims.put(partition, { tenant, topic, sequence, events: dropped + gone })
     await index.trim(sequence)
     return events
+  }
+
+  /** What of the address's topic is not kept. */
+  async over(address: Address, keep: RetentionLimits, neededFrom: number) {
+    const index = await this.topic(address)
+    const { end } = await this.#index(partitionOf(address, this.#options.streams.length))
+    return { index, over: trimPoint(index, keep, this.#options.clock.now(), Math.min(end, neededFrom)) }
   }
 
   async close(): Promise<void> {

@@ -11,14 +11,16 @@ import type {
   Batch,
   EventLog,
   GetOptions,
+  Needed,
   ReadOptions,
   StoredEvent,
   TopicStats,
+  Trimmable,
 } from "../../../core/log.ts"
 import type { Logger } from "../../../core/logger.ts"
-import type { Retention } from "../../../core/resources.ts"
+import type { RetentionLimits } from "../../../core/resources.ts"
 import type { Condition } from "../../../core/troubles.ts"
-import { statsOf } from "../../parts/index/kept.ts"
+import { neededFrom, statsOf, trimmableOf } from "../../parts/index/kept.ts"
 import { type Names, partitionOf } from "../names.ts"
 import { Appender } from "./appender.ts"
 import { Conditions } from "./condition.ts"
@@ -229,8 +231,18 @@ class StreamLog implements JetStreamLog {
     return sequence === 0 ? undefined : formatCursor(this.partitionOf(address), sequence - 1)
   }
 
-  trim(address: Address, keep: Retention): Promise<number> {
-    return this.#indexes.trim(address, keep)
+  trim(address: Address, keep: RetentionLimits, needed: Needed = {}): Promise<number> {
+    return this.#indexes.trim(address, keep, this.#neededFrom(needed))
+  }
+
+  async trimmable(address: Address, keep: RetentionLimits, needed: Needed = {}): Promise<Trimmable> {
+    const partition = this.partitionOf(address)
+    const { index, over } = await this.#indexes.over(address, keep, this.#neededFrom(needed))
+    return trimmableOf(index, over, (sequence) => formatCursor(partition, sequence))
+  }
+
+  #neededFrom(needed: Needed): number {
+    return neededFrom(needed, (cursor) => parseCursor(cursor, this.partitions).sequence)
   }
 
   health(): readonly string[] {
