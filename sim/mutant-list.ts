@@ -368,8 +368,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "what is behind another is forgotten by a restart",
     file: `${parts}/queue/order.ts`,
-    before: "if (first !== undefined) lane.keys.again()",
-    after: "if (first?.key === '') lane.keys.again()",
+    before: "if (first !== undefined) lane.keys.all()",
+    after: "if (first?.key === '') lane.keys.all()",
   },
   {
     name: "a run is passed before it is published",

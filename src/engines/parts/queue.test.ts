@@ -341,3 +341,41 @@ test("what is parked is found within seconds of the clock's being set beyond its
   expect(await take(queue, 1)).toHaveLength(1)
   await queue.close()
 })
+
+test("where thousands of order keys wait for their retries, what one that flows costs does not grow with them", async () => {
+  let reads = 0
+  const counting: Store = {
+    ...refusing,
+    range(table, range) {
+      reads++
+      return store.range(table, range)
+    },
+  }
+  const queue = await openQueue({ store: counting, clock, laneReadyMax: 2 })
+  const places = cursors(3_200)
+  await queue.enqueue(places.slice(0, 3_000).map((cursor, i) => delivery(cursor, { orderKey: `k${i}` })))
+  for (let parked = 0; parked < 3_000; ) {
+    const leases = await take(queue, 500)
+    await Promise.all(leases.map((lease) => queue.end(lease, { kind: "retry", delayMs: 3_600_000 })))
+    parked += leases.length
+  }
+  // A call looks at so many keys at most: the rounds that are under way end first.
+  for (let i = 0; i < 20; i++) expect(await take(queue)).toEqual([])
+  const flowing = places.slice(3_000).map((cursor, i) => delivery(cursor, { orderKey: `z${i % 4}` }))
+  await queue.enqueue(flowing)
+  reads = 0
+  const taken: string[] = []
+  // Ends: with those that flow; a take without any fails the test.
+  while (taken.length < flowing.length) {
+    const leases = await take(queue, 3)
+    expect(leases).not.toEqual([])
+    taken.push(...ids(leases))
+    for (const lease of leases) await queue.end(lease, { kind: "done" })
+  }
+  for (const key of [0, 1, 2, 3])
+    expect(taken.filter((id) => flowing.findIndex((each) => each.id === id) % 4 === key)).toEqual(
+      ids(flowing.filter((_, i) => i % 4 === key).map((each) => ({ delivery: each }) as never)),
+    )
+  expect(reads).toBeLessThan(4 * flowing.length)
+  await queue.close()
+})

@@ -1,5 +1,6 @@
 import type { Delivery } from "../../../core/delivery.ts"
-import { laneKey, orderMark, pastSeparator, type RowState, separator } from "./row.ts"
+import { KeyRound } from "./key-round.ts"
+import { laneKey, pastSeparator, type RowState, separator } from "./row.ts"
 
 /**
  * An open delivery in memory:
@@ -38,41 +39,6 @@ export class Row implements RowState {
     this.firstDueAt = state.firstDueAt
     this.dueAt = state.dueAt
     this.behind = state.behind
-  }
-}
-
-/** Which order keys of a lane are still to be asked for their first delivery. All have their turn before one has two. */
-class KeyRound {
-  readonly #start: string
-  readonly #end: string
-  #next: string | undefined
-  #again = false
-
-  constructor(lane: string) {
-    this.#start = orderMark + lane + separator
-    this.#end = orderMark + lane + pastSeparator
-  }
-
-  /** Of the order index; undefined: all that is due is in memory. */
-  get left(): { readonly start: string; readonly end: string } | undefined {
-    return this.#next === undefined ? undefined : { start: this.#next, end: this.#end }
-  }
-
-  /** The keys before the end of this one were asked. */
-  passed(prefix: string): void {
-    this.#next = prefix.slice(0, -1) + pastSeparator
-  }
-
-  /** All were. */
-  end(): void {
-    this.#next = this.#again ? this.#start : undefined
-    this.#again = false
-  }
-
-  /** There is one to be asked that may have been passed. */
-  again(): void {
-    if (this.#next === undefined) this.#next = this.#start
-    else this.#again = true
   }
 }
 
@@ -164,7 +130,7 @@ export class Lane {
 
   /** It has due work, or is about to have some. */
   get hasDue(): boolean {
-    return this.ready.size > 0 || this.unread !== undefined || this.keys.left !== undefined
+    return this.ready.size > 0 || this.unread !== undefined || this.keys.isLeft
   }
 
   /** A due row is in the store that memory has not. */

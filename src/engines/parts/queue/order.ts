@@ -33,7 +33,7 @@ export class Order {
     for (const lane of this.#lanes.all()) {
       const start = orderMark + lane.prefix
       const [first] = this.#store.range("parked", { start, end: orderMark + lane.end, limit: 1 })
-      if (first !== undefined) lane.keys.again()
+      if (first !== undefined) lane.keys.all()
     }
   }
 
@@ -69,21 +69,29 @@ export class Order {
   /** Looks for keys of the lane whose first delivery may be ready and is not in memory, until `room` are. */
   fill(lane: Lane, room: number): void {
     let left = room
-    // Ends: with the round, or for others to have their turn.
-    for (let seen = 0; lane.keys.left !== undefined && left > 0; seen++) {
+    // Ends: with the keys, or for others to have their turn.
+    for (let seen = 0; lane.keys.isLeft && left > 0; seen++) {
       if (seen === stepKeys) {
         this.#lanes.wakeSoon(lane)
         return
       }
-      const [entry] = this.#store.range("parked", { ...lane.keys.left, limit: 1 })
-      if (entry === undefined) {
-        lane.keys.end()
-        continue
-      }
-      const { prefix } = splitOrderKey(entry.key)
-      lane.keys.passed(prefix)
-      if (this.#load(lane, prefix)) left--
+      const prefix = this.#nextKey(lane)
+      if (prefix !== undefined && this.#load(lane, prefix)) left--
     }
+  }
+
+  /** The key that is to be asked now; undefined where the round ends. */
+  #nextKey({ keys }: Lane): string | undefined {
+    const { range } = keys
+    if (range === undefined) return keys.take()
+    const [entry] = this.#store.range("parked", { ...range, limit: 1 })
+    if (entry === undefined) {
+      keys.end()
+      return undefined
+    }
+    const { prefix } = splitOrderKey(entry.key)
+    keys.passed(prefix)
+    return prefix
   }
 
   #advance({ name }: Lane, prefix: string): void {
@@ -91,7 +99,7 @@ export class Order {
     const lane = this.#lanes.find(name)
     if (lane === undefined) return
     // Others wait for their turn already: this key has its own when all of them had theirs.
-    if (lane.keys.left !== undefined || !this.#lanes.hasRoom(lane)) lane.keys.again()
+    if (lane.keys.isLeft || !this.#lanes.hasRoom(lane)) lane.keys.add(prefix)
     else if (!this.#load(lane, prefix)) return
     this.#lanes.wake(lane)
   }
