@@ -120,8 +120,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "one lane may take every slot",
     file: `${deliver}/slots.ts`,
-    before: "Math.max(0, always - held, Math.floor((this.max - this.#taken - held + 1) / 2))",
-    after: "Math.max(0, this.max - this.#taken - held * 0)",
+    before: "Math.max(0, Math.min(this.#max - this.#held, Math.max(always - held, share)))",
+    after: "free",
   },
   {
     name: "what a pause held is not resumed",

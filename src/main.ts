@@ -4,6 +4,7 @@ import { loadAdminKey } from "./access/admin-key.ts"
 import { apiFigures } from "./api/api.ts"
 import { natsServers } from "./config/relations.ts"
 import type { Settings } from "./config/schema.ts"
+import { parseTenants } from "./config/tenants.ts"
 import type { Engine } from "./core/engine.ts"
 import { StartRefusedError } from "./core/errors.ts"
 import type { Logger } from "./core/logger.ts"
@@ -137,9 +138,19 @@ function asSet({
     topics: { autoCreate: topicsAutoCreate, dedupeWindowMs },
     limits: {
       ingest: { ...limits, bulk: { eventsMax: limits.bulkEventsMax, bodyBytesMax: limits.bulkBytesMax } },
-      delivery: { inFlightMax: delivery.inFlightMax, leaseMs: delivery.leaseMs, stopMs: delivery.shutdownGraceMs },
+      delivery: {
+        ...{ inFlightMax: delivery.inFlightMax, leaseMs: delivery.leaseMs, stopMs: delivery.shutdownGraceMs },
+        tenants: tenantsIn(delivery.tenants),
+      },
     },
   } satisfies Partial<HubOptions>
+}
+
+/** What the start has checked. */
+function tenantsIn(entries: readonly string[]) {
+  const tenants = parseTenants(entries)
+  if (typeof tenants === "string") throw new TypeError(tenants)
+  return tenants
 }
 
 async function ensureAdminKey(settings: Settings, { catalog }: Engine, log: Logger): Promise<void> {

@@ -47,6 +47,7 @@ const forms: Readonly<Record<string, readonly string[]>> = {
   engine: ["embedded", "nats://a:4222", "nats://a:4222,tls://b:4222"],
   roles: ["ingest,route,deliver,api", "api,ingest,deliver,route"],
   adminKey: [`rck_${"a".repeat(43)}`, `rck_${"-_".repeat(21)}9`],
+  "delivery.tenants": ["acme weight=4", "acme inFlightMax=5 ratePerSecond=7, * weight=2"],
   "destinations.origin": ["hub.example.com", "hub"],
   "nats.prefix": ["hub", "r2"],
   "nats.replicas": ["1", "3", "5"],

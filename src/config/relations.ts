@@ -3,6 +3,7 @@ import { serversIn, shownServer } from "../core/servers.ts"
 import { isAddressRange } from "./addresses.ts"
 import { formatBytes } from "./quantities.ts"
 import type { Settings } from "./schema.ts"
+import { parseTenants } from "./tenants.ts"
 
 /** What two settings may not say together, and what to do about it. */
 export interface Contradiction {
@@ -42,6 +43,7 @@ export function contradictions(settings: Settings): readonly Contradiction[] {
     ...wrongEngine(settings),
     ...wrongRoles(settings),
     ...wrongKey(settings),
+    ...wrongTenants(settings),
   ]
 }
 
@@ -97,6 +99,11 @@ function wrongOrigin(origin: string): readonly Contradiction[] {
   return [
     { settings: ["destinations.origin"], message: `${JSON.stringify(origin)} is no DNS name: say hub.example.com` },
   ]
+}
+
+function wrongTenants({ delivery }: Settings): readonly Contradiction[] {
+  const read = parseTenants(delivery.tenants)
+  return typeof read === "string" ? [{ settings: ["delivery.tenants"], message: read }] : []
 }
 
 function wrongKey({ adminKey }: Settings): readonly Contradiction[] {

@@ -137,6 +137,9 @@ export const settingsSchema = group({
       "How long a delivery in progress is hidden from other workers. After a crash it is tried again this much later.",
     ),
     inFlightMax: count(1024, { minimum: 1, maximum: 65_536 }, "Deliveries in progress at once, over all destinations."),
+    tenants: list(
+      "What tenants have of it, as `acme weight=4 inFlightMax=50 ratePerSecond=1000`, each of the three where it is wanted: the part where it is contended (1), deliveries in progress at once, attempts begun per second, over all destinations of the tenant in each process that delivers. `*` is all that are not named.",
+    ),
     shutdownGrace: duration(
       10 * second,
       { minimum: 0, maximum: 600 * second },

@@ -2,6 +2,7 @@ import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import type { Outcome, ResponseRecord } from "../core/delivery.ts"
 import {
+  allowedAtOnce,
   type Breaker,
   breakerAfter,
   breakerAllows,
@@ -46,9 +47,16 @@ describe("the breaker", () => {
     expect(delays).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000])
   })
 
-  it("closes on any answer", () => {
-    const probing = breakerAt(broken(0), 1_000)
-    expect(breakerAfter(probing, { sign: "up", probe: true, now: 1_000 }, unjittered)).toEqual(closedBreaker)
+  it("closes on any answer, with two at once, one more for each that follows, and none for a failure", () => {
+    const up = (breaker: Breaker) => breakerAfter(breaker, { sign: "up", probe: true, now: 1_000 }, unjittered)
+    let breaker = up(breakerAt(broken(0), 1_000))
+    expect(breaker).toEqual({ kind: "closed", failures: 0, allowed: 2 })
+    breaker = down(up(breaker), 1_000)
+    expect(allowedAtOnce(breaker)).toBe(3)
+    for (let n = 3; n < breakerLimits.allowedMax; n++) breaker = up(breaker)
+    expect(allowedAtOnce(breaker)).toBe(breakerLimits.allowedMax)
+    expect(up(breaker)).toBe(closedBreaker)
+    expect(up(closedBreaker)).toBe(closedBreaker)
   })
 
   it("is not moved by what began before it opened and fails late", () => {
@@ -83,7 +91,7 @@ describe("the breaker", () => {
         }
         const later = breakerAt(breaker, now + breakerLimits.delayMaxMs)
         expect(breakerAllows(later)).toBeGreaterThanOrEqual(1)
-        expect(breakerAfter(later, { sign: "up", probe: true, now }, unjittered)).toEqual(closedBreaker)
+        expect(breakerAfter(later, { sign: "up", probe: true, now }, unjittered).kind).toBe("closed")
       }),
     )
   })

@@ -10,10 +10,17 @@ import type { Outcome } from "../core/delivery.ts"
  *    │                                              └──probe says down: twice the delay
  *    └──────────── any answer from the destination ────────────────────────────────┘
  * ```
- * While it is open nothing is leased, so a destination that is down uses up nobody's attempts.
+ * While it is open nothing is leased, so a destination that is down uses up nobody's attempts. Once it closes, two attempts
+ * may be in flight, and one more with each answer: twice as many each time around, as far as the destination follows. What
+ * has piled up is not thrown at it all at once.
  */
 export type Breaker =
-  | { readonly kind: "closed"; readonly failures: number }
+  | {
+      readonly kind: "closed"
+      readonly failures: number
+      /** Since it closed after an outage: how many attempts at once its destination has shown that it can take. */
+      readonly allowed?: number
+    }
   | { readonly kind: "open"; readonly until: number; readonly delayMs: number }
   | { readonly kind: "half-open"; readonly delayMs: number }
 
@@ -24,9 +31,16 @@ export interface BreakerLimits {
   readonly delayMaxMs: number
   /** Each delay is shortened by up to this part of it, so that hubs do not probe in step. 0 to 1. */
   readonly jitter: number
+  /** Attempts at once when it closes after an outage. */
+  readonly allowedMin: number
+  /** From so many at once on it is as if there had been no outage. */
+  readonly allowedMax: number
 }
 
-export const breakerLimits: BreakerLimits = { failuresMax: 10, delayMinMs: 1_000, delayMaxMs: 60_000, jitter: 0.2 }
+export const breakerLimits: BreakerLimits = {
+  ...{ failuresMax: 10, delayMinMs: 1_000, delayMaxMs: 60_000, jitter: 0.2 },
+  ...{ allowedMin: 2, allowedMax: 1_024 },
+}
 
 export const closedBreaker: Breaker = { kind: "closed", failures: 0 }
 
@@ -55,6 +69,11 @@ export function breakerAllows(breaker: Breaker): number {
   return breaker.kind === "half-open" ? 1 : 0
 }
 
+/** How many attempts of a destination that is up may be in flight, beside what its own limits say. */
+export function allowedAtOnce(breaker: Breaker): number {
+  return (breaker.kind === "closed" ? breaker.allowed : undefined) ?? Number.POSITIVE_INFINITY
+}
+
 /**
  * The state after an attempt. `probe`: it began while the breaker was half-open. What began earlier and fails late says
  * nothing new, and does not move a breaker that is no longer closed.
@@ -65,16 +84,21 @@ export function breakerAfter(
   chance: Chance,
   limits: BreakerLimits = breakerLimits,
 ): Breaker {
-  if (seen.sign === "up") return closedBreaker
+  if (seen.sign === "up") return answered(breaker, limits)
   if (breaker.kind === "closed") {
     if (seen.sign === "unclear") return breaker
     const failures = breaker.failures + 1
-    return failures < limits.failuresMax
-      ? { kind: "closed", failures }
-      : opened(limits.delayMinMs, seen.now, chance, limits)
+    if (failures >= limits.failuresMax) return opened(limits.delayMinMs, seen.now, chance, limits)
+    return { ...breaker, failures }
   }
   if (breaker.kind === "open" || !seen.probe) return breaker
   return opened(Math.min(breaker.delayMs * 2, limits.delayMaxMs), seen.now, chance, limits)
+}
+
+function answered(breaker: Breaker, { allowedMin, allowedMax }: BreakerLimits): Breaker {
+  if (breaker.kind !== "closed") return { kind: "closed", failures: 0, allowed: allowedMin }
+  const allowed = (breaker.allowed ?? allowedMax) + 1
+  return allowed > allowedMax ? closedBreaker : { kind: "closed", failures: 0, allowed }
 }
 
 function opened(delayMs: number, now: number, chance: Chance, limits: BreakerLimits): Breaker {

@@ -11,7 +11,7 @@ import type { Directory } from "./directory.ts"
 import type { Records, ToldVerdict } from "./records.ts"
 import type { SenderContext } from "./sender-slot.ts"
 import type { SharedOfDestinations } from "./shared.ts"
-import type { Slots } from "./slots.ts"
+import type { Slots, TenantShares } from "./slots.ts"
 import type { Telling } from "./telling.ts"
 
 /** What telemetry may want to know; each is called from the loops and must return at once. */
@@ -36,6 +36,8 @@ export interface DeliveryObserver {
 export interface DeliveryLimits {
   /** Leases in hand, in all lanes together; see Slots. */
   readonly inFlightMax: number
+  /** What tenants have of these, and limits of their own. */
+  readonly tenants: TenantShares
   readonly leaseMs: number
   /** Leases of one lane that wait for their turn with their event at hand. */
   readonly aheadMax: number
@@ -51,6 +53,7 @@ export interface DeliveryLimits {
 
 export const deliveryLimits: DeliveryLimits = {
   inFlightMax: 4_096,
+  tenants: new Map(),
   leaseMs: 60_000,
   aheadMax: 32,
   attemptMsMax: 120_000,

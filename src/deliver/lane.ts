@@ -1,22 +1,20 @@
 import type { Lease } from "../core/deliveries.ts"
 import { type Failed, isReplayLane, partsOfLane, pathOfLane } from "../core/delivery.ts"
-import { LeaseLostError } from "../core/errors.ts"
 import type { LaneWork } from "../core/figures.ts"
 import type { LaneReport } from "../core/lane-status.ts"
 import type { Destination } from "../core/resources.ts"
-import { type Breaker, breakerAfter, breakerAllows, breakerAt, closedBreaker } from "./breaker.ts"
+import { allowedAtOnce, type Breaker, breakerAfter, breakerAllows, breakerAt, closedBreaker } from "./breaker.ts"
 import { bury, conclude, hold, prepare } from "./conclude.ts"
 import { Faring } from "./faring.ts"
 import type { Hub } from "./hub.ts"
-import type { Job, ReadyJob } from "./job.ts"
+import { abortMs, type Job, type ReadyJob, tendJob } from "./job.ts"
 import type { Rate, SpareRate } from "./rate.ts"
 import { ofAnother, SenderSlot, type Sent } from "./sender-slot.ts"
 import type { Shared } from "./shared.ts"
+import type { TenantSlots } from "./slots.ts"
 
 /** For a destination that is not there: its deliveries are held, moved or given up, some at a time. */
 const concurrencyWithout = 4
-/** How long an aborted attempt may take to end before it is left to itself. */
-const abortMs = 2_000
 
 /**
  * The deliveries of one destination on their way. Leases are taken some ahead, so that a slot that becomes free is filled
@@ -38,6 +36,8 @@ export class Lane {
   #rate: Rate | SpareRate | undefined
   #breaker: Breaker = closedBreaker
   readonly #shared: Shared
+  /** What its tenant has for all of its lanes. */
+  readonly #slots: TenantSlots
   /** Whether the queue may have due work; how often it said so. */
   #due = false
   #wakes = 0
@@ -55,6 +55,7 @@ export class Lane {
     this.#faring = faring
     this.#hub = hub
     this.#shared = hub.shared.take(pathOfLane(name))
+    this.#slots = hub.slots.of(partsOfLane(name).tenant)
     this.#lastActiveAt = hub.clock.steady()
     this.#sender = new SenderSlot(destination, hub.senders)
     this.#destination = destination
@@ -119,7 +120,8 @@ export class Lane {
   async drain(): Promise<void> {
     this.#stopping = true
     this.#timer?.cancel()
-    this.#hub.slots.forget(this.#slotFree)
+    this.#slots.forget(this.#slotFree)
+    this.#slots.rate?.forget(this.#slotFree)
     this.#giveBackReady()
     // Ends: each attempt has a limit of time, and the worker aborts what is left.
     while (this.#jobs.size > 0 || this.#leasing) {
@@ -139,6 +141,7 @@ export class Lane {
 
   async close(): Promise<void> {
     this.#hub.shared.release(pathOfLane(this.name))
+    this.#hub.slots.release(this.#slots)
     await this.#sender.close()
   }
 
@@ -151,7 +154,7 @@ export class Lane {
 
   /** What is replayed has a quarter of what the destination takes at once, beside what is new. */
   get #concurrency(): number {
-    const whole = this.#destination?.concurrency ?? concurrencyWithout
+    const whole = Math.min(this.#destination?.concurrency ?? concurrencyWithout, allowedAtOnce(this.#breaker))
     return isReplayLane(this.name) ? Math.max(1, whole >> 2) : whole
   }
 
@@ -173,12 +176,14 @@ export class Lane {
         this.#wakeAt(now + waitMs)
         return
       }
+      if (this.#slots.rate?.ask(this.#slotFree) === false) return
       this.#ready.shift()
       if (this.#hub.directory.keepsBack(next.job.lease.delivery)) {
         void this.#end(next.job, () => hold(next.job.lease, this.#hub))
         continue
       }
       this.#rate?.take(1)
+      this.#slots.rate?.take()
       void this.#send(next)
     }
   }
@@ -189,14 +194,14 @@ export class Lane {
   }
 
   async #lease(): Promise<void> {
-    const { engine, slots, limits, gate } = this.#hub
+    const { engine, limits, gate } = this.#hub
     this.#leasing = true
     // Ends: the queue has no more, or there is no room: failures close the gate for a while.
     while (this.#due && !this.#stopping) {
       const room = this.#room()
       if (room === 0) break
       const wakes = this.#wakes
-      slots.take(room)
+      this.#slots.take(room)
       let leases: readonly Lease[] = []
       try {
         leases = await engine.queue.lease({ lane: this.name, max: room, leaseMs: limits.leaseMs })
@@ -206,7 +211,7 @@ export class Lane {
       }
       const probe = this.#breaker.kind !== "closed"
       for (const lease of leases) this.#take(lease, probe)
-      slots.give(room - leases.length)
+      this.#slots.give(room - leases.length)
     }
     this.#leasing = false
     if (this.#stopping) this.#emptied?.()
@@ -214,7 +219,7 @@ export class Lane {
 
   /** How much to lease now. 0: whoever makes room calls. */
   #room(): number {
-    const { clock, gate, slots, limits } = this.#hub
+    const { clock, gate, limits } = this.#hub
     const now = clock.steady()
     const restUntil = Math.max(this.#shared.restUntil, gate.closedUntil)
     if (gate.stopped) return 0
@@ -231,10 +236,11 @@ export class Lane {
     if (room <= 0) return 0
     if (this.#rate) {
       room = Math.min(room, Math.max(1, this.#rate.available(now)) - waiting)
-      if (room <= 0) return 0
     }
-    const free = slots.room(this.#jobs.size)
-    if (free === 0) slots.wait(this.#jobs.size, this.#slotFree)
+    if (this.#slots.rate) room = Math.min(room, Math.max(1, this.#slots.rate.available) - waiting)
+    if (room <= 0) return 0
+    const free = this.#slots.room(this.#jobs.size)
+    if (free === 0) this.#slots.wait(this.#jobs.size, this.#slotFree)
     return Math.min(room, free)
   }
 
@@ -337,7 +343,7 @@ export class Lane {
     }
     this.#jobs.delete(job)
     if (job.probe) this.#probes--
-    this.#hub.slots.give(1)
+    this.#slots.give(1)
     if (this.#jobs.size === 0) this.#emptied?.()
     this.#go()
   }
@@ -375,25 +381,8 @@ export class Lane {
     clock.after(everyMs, () => {
       this.#tending = false
       if (this.#jobs.size === 0) return
-      for (const job of this.#jobs) this.#tendJob(job, clock.steady(), everyMs)
+      for (const job of this.#jobs) tendJob(job, this.#hub, everyMs)
       this.#tend()
     })
-  }
-
-  #tendJob(job: Job, now: number, everyMs: number): void {
-    const { limits, engine, gate } = this.#hub
-    // Those that are younger are looked at again before their time is up.
-    if (now - job.leasedAt >= everyMs / 2) {
-      job.leasedAt = now
-      engine.queue.extend(job.lease, limits.leaseMs).catch((error: unknown) => {
-        if (!(error instanceof LeaseLostError)) gate.trouble(error, "extending a lease")
-      })
-    }
-    if (!job.sending) return
-    const { begunAt, controller, abandon } = job.sending
-    const overMs = now - begunAt - limits.attemptMsMax
-    if (overMs >= 0) controller.abort()
-    const detail = `no end of the attempt within ${limits.attemptMsMax} ms`
-    if (overMs >= abortMs) abandon({ kind: "failed", detail, permanent: false })
   }
 }

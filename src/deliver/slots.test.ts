@@ -1,92 +1,168 @@
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import { Slots } from "./slots.ts"
+import { createSimulatedClock } from "../testing/clock.ts"
+import { Slots, type TenantShare } from "./slots.ts"
+
+const clock = createSimulatedClock()
+const slotsFor = (max: number, shares: Readonly<Record<string, TenantShare>> = {}) =>
+  new Slots(max, clock, new Map(Object.entries(shares)))
+
+/** Lanes that always want more, each of its tenant; they take what they get when they are woken. */
+function greedy(slots: Slots, tenants: readonly string[]) {
+  return tenants.map((tenant) => {
+    const of = slots.of(tenant)
+    const lane = {
+      tenant,
+      held: 0,
+      waiting: false,
+      of,
+      want: () => {
+        lane.waiting = false
+        // Ends: each time around there is less room.
+        for (let room = of.room(lane.held); room > 0; room = of.room(lane.held)) {
+          of.take(room)
+          lane.held += room
+        }
+        lane.waiting = true
+        of.wait(lane.held, lane.want)
+      },
+      end: (count: number) => {
+        const ended = Math.min(count, lane.held)
+        lane.held -= ended
+        of.give(ended)
+      },
+    }
+    return lane
+  })
+}
+
+const heldBy = (lanes: ReturnType<typeof greedy>, tenant: string) =>
+  lanes.filter((lane) => lane.tenant === tenant).reduce((sum, { held }) => sum + held, 0)
 
 describe("slots", () => {
-  it("leaves a newcomer room however many greedy lanes came before, and lets none take more than half", () => {
+  it("leaves a newcomer room however many greedy lanes came before, and lets no lane have all", () => {
     fc.assert(
-      fc.property(fc.integer({ min: 64, max: 4_096 }), fc.integer({ min: 1, max: 40 }), (max, lanes) => {
-        const slots = new Slots(max)
-        const held = new Array<number>(lanes).fill(0)
-        for (let round = 0; round < 20; round++) {
-          for (let lane = 0; lane < lanes; lane++) {
-            const room = slots.room(held[lane]!)
-            slots.take(room)
-            held[lane]! += room
-          }
-        }
-        expect(slots.taken).toBeLessThanOrEqual(max + 4 * lanes)
-        expect(held[0]).toBeLessThanOrEqual(Math.ceil(max / 2))
-        expect(slots.room(0)).toBeGreaterThanOrEqual(4)
+      fc.property(fc.integer({ min: 64, max: 4_096 }), fc.integer({ min: 1, max: 40 }), (max, count) => {
+        const slots = slotsFor(max)
+        const lanes = greedy(slots, new Array<string>(count).fill("a"))
+        for (const lane of lanes) lane.want()
+        expect(slots.taken).toBeLessThanOrEqual(max + 4 * count)
+        expect(lanes[0]!.held).toBeLessThanOrEqual(Math.ceil((2 / 3) * max) + 1)
+        expect(slots.of("a").room(0)).toBeGreaterThanOrEqual(4)
+        const newcomer = slots.of("b").room(0)
+        if (count < 8) expect(newcomer).toBeGreaterThanOrEqual(Math.floor(max / 20))
       }),
     )
   })
 
-  it("wakes whoever has room, the one with less held first, and nobody for whom there is none", () => {
-    const slots = new Slots(10)
-    slots.take(10)
-    const woken: string[] = []
-    const waiter = (name: string, take: number) => () => {
-      woken.push(name)
-      slots.take(take)
-    }
-    slots.wait(6, waiter("holds six", 1))
-    slots.wait(4, waiter("holds four", 1))
-    slots.wait(4, waiter("holds four too", 1))
-    slots.give(4)
-    expect(woken).toEqual([])
-    slots.give(1)
-    expect(woken).toEqual(["holds four"])
-    slots.give(1)
-    expect(woken).toEqual(["holds four", "holds four too"])
-    slots.give(2)
-    expect(woken).toHaveLength(2)
-    slots.give(1)
-    expect(woken).toEqual(["holds four", "holds four too", "holds six"])
+  it("shares by weight what is contended, whoever came first", () => {
+    const slots = slotsFor(1_000, { heavy: { weight: 4 }, "*": { weight: 1 } })
+    const lanes = greedy(slots, [...new Array<string>(20).fill("light"), ...new Array<string>(20).fill("heavy")])
+    for (const lane of lanes) lane.want()
+    for (let round = 0; round < 400; round++) for (const lane of lanes) lane.end(2)
+    const ratio = heldBy(lanes, "heavy") / heldBy(lanes, "light")
+    expect(ratio).toBeGreaterThan(3)
+    expect(ratio).toBeLessThan(5)
+    expect(slots.taken).toBeGreaterThan(900)
   })
 
-  it("never lets a lane wait that would have room", () => {
+  it("lets the lanes of a tenant have equal parts, and its limit is never exceeded", () => {
+    const slots = slotsFor(1_000, { a: { weight: 1, inFlightMax: 50 } })
+    const lanes = greedy(slots, new Array<string>(10).fill("a"))
+    for (const lane of lanes) lane.want()
+    expect(lanes[0]!.held).toBe(50)
+    for (let round = 0; round < 200; round++) {
+      for (const lane of lanes) {
+        lane.end(1)
+        lane.want()
+      }
+      expect(heldBy(lanes, "a")).toBe(50)
+    }
+    for (const lane of lanes) expect(lane.held).toBeGreaterThanOrEqual(3)
+    for (const lane of lanes) expect(lane.held).toBeLessThanOrEqual(7)
+  })
+
+  it("never lets a lane wait that would have room, nor a tenant have more than its limit", () => {
+    const tenants = ["a", "a", "b", "b", "b", "c"]
     const action = fc.record({
       lane: fc.integer({ min: 0, max: 5 }),
       give: fc.boolean(),
       count: fc.integer({ min: 1, max: 9 }),
     })
     fc.assert(
-      fc.property(fc.array(action, { maxLength: 100 }), (actions) => {
-        const slots = new Slots(16)
-        const lanes = Array.from({ length: 6 }, () => ({ held: 0, waiting: false }))
-        const wants = lanes.map((lane) => () => {
-          lane.waiting = false
-          const room = Math.min(1, slots.room(lane.held))
-          slots.take(room)
-          lane.held += room
-          if (room > 0) return
-          lane.waiting = true
-          slots.wait(lane.held, wants[lanes.indexOf(lane)]!)
-        })
+      fc.property(fc.array(action, { maxLength: 100 }), fc.integer({ min: 1, max: 40 }), (actions, max) => {
+        const slots = slotsFor(max, { b: { weight: 3, inFlightMax: 7 }, c: { weight: 2 } })
+        const lanes = greedy(slots, tenants)
         for (const { lane: index, give, count } of actions) {
           const lane = lanes[index]!
-          if (!give) wants[index]!()
+          if (!give) lane.want()
           else {
-            const given = Math.min(count, lane.held)
-            lane.held -= given
-            slots.give(given)
-            if (lane.waiting) wants[index]!()
+            lane.end(count)
+            if (lane.waiting) lane.want()
           }
-          for (const each of lanes) if (each.waiting) expect(slots.room(each.held)).toBe(0)
+          for (const each of lanes) if (each.waiting) expect(each.of.room(each.held)).toBe(0)
           expect(slots.taken).toBe(lanes.reduce((sum, each) => sum + each.held, 0))
+          expect(heldBy(lanes, "b")).toBeLessThanOrEqual(7)
         }
       }),
     )
   })
 
-  it("forgets who no longer waits", () => {
-    const slots = new Slots(1)
-    slots.take(1)
-    const wake = () => slots.take(1)
-    slots.wait(0, wake)
-    slots.forget(wake)
-    slots.give(1)
+  it("forgets who no longer waits, and a tenant without lanes", () => {
+    const slots = slotsFor(1)
+    const a = slots.of("a")
+    a.take(1)
+    const wake = () => a.take(1)
+    a.wait(0, wake)
+    a.forget(wake)
+    a.give(1)
     expect(slots.taken).toBe(0)
+    slots.release(a)
+    expect(slots.of("a")).not.toBe(a)
+  })
+})
+
+describe("a tenant's rate", () => {
+  it("is not exceeded by all of its lanes together, which take turns", async () => {
+    const time = createSimulatedClock()
+    const rate = new Slots(100, time, new Map([["a", { weight: 1, ratePerSecond: 50 }]])).of("a").rate!
+    const begun = [0, 0, 0]
+    const lanes = begun.map((_, n) => {
+      const go = () => {
+        // Ends: the tokens do.
+        while (rate.ask(go)) {
+          rate.take()
+          begun[n]!++
+        }
+      }
+      return go
+    })
+    for (const go of lanes) go()
+    for (let ms = 0; ms < 3_000; ms++) {
+      await time.advance(1)
+      // One of them asks all the time.
+      lanes[0]!()
+    }
+    const all = begun.reduce((sum, each) => sum + each, 0)
+    expect(all).toBeGreaterThanOrEqual(145)
+    expect(all).toBeLessThanOrEqual(155)
+    expect(Math.max(...begun.slice(1)) - Math.min(...begun)).toBeLessThanOrEqual(5)
+    expect(begun[0]).toBeLessThanOrEqual(begun[1]! + 5)
+  })
+
+  it("passes on the turn of a lane that wants none by now", async () => {
+    const time = createSimulatedClock()
+    const rate = new Slots(100, time, new Map([["*", { weight: 1, ratePerSecond: 1 }]])).of("a").rate!
+    expect(rate.ask(() => {})).toBe(true)
+    rate.take()
+    let begun = 0
+    expect(rate.ask(() => {})).toBe(false)
+    const go = () => {
+      if (rate.ask(go)) rate.take()
+      begun++
+    }
+    expect(rate.ask(go)).toBe(false)
+    await time.advance(3_000)
+    expect(begun).toBe(1)
   })
 })

@@ -92,7 +92,7 @@ class Worker {
       log,
       observe,
       limits,
-      slots: new Slots(limits.inFlightMax),
+      slots: new Slots(limits.inFlightMax, clock, limits.tenants),
       shared: new SharedOfDestinations(),
       directory,
       backlog: new Backlog(engine.queue, directory),
