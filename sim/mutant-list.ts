@@ -97,7 +97,7 @@ export const mutants: readonly Mutant[] = [
     file: `${deliver}/lane.ts`,
     before: "const startedAt = clock.now()\n",
     after:
-      "const startedAt = clock.now()\n    await this.#hub.engine.queue.end(job.lease, { kind: 'done' }).catch(() => {})\n",
+      "const startedAt = clock.now()\n    await this.#hub.engine.queue.end(jobs[0].job.lease, { kind: 'done' }).catch(() => {})\n",
   },
   {
     name: "done whatever the answer",
@@ -294,8 +294,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "a destination given less at once stops",
     file: `${deliver}/lane.ts`,
-    before: "    if (room <= 0) return 0\n    if (this.#rate) {",
-    after: "    if (this.#rate) {",
+    before: "return Math.max(0, room)",
+    after: "return room",
   },
   {
     name: "a redriven delivery is lost",

@@ -39,6 +39,7 @@ interface ApiJourneyTrigger {
       readonly destination: string
       readonly startedAt: string
       readonly durationMs: number
+      readonly batch?: { readonly id: string; readonly events: number }
       readonly outcome: {
         readonly kind: string
         readonly detail: string
@@ -126,10 +127,11 @@ function triggerLines(
   return [
     `  ${verdictMark(verdict, colours)} ${colours.bold(trigger)} → ${where}${gone}${state}${due}`,
     `      ${colours.dim(printable(sentence))}`,
-    ...(delivery?.attempts ?? []).map(({ number, destination: to, startedAt, durationMs, outcome }) => {
+    ...(delivery?.attempts ?? []).map(({ number, destination: to, startedAt, durationMs, batch, outcome }) => {
       const mark = outcome.kind === "delivered" ? colours.green("✓") : colours.red("✗")
       const body = outcome.response?.body ? `: ${shortened(outcome.response.body)}` : ""
-      return `      ${mark} attempt ${number}${to === where ? "" : ` to ${to}`} at ${startedAt}, ${counted(durationMs)} ms: ${printable(outcome.detail + body)}`
+      const company = batch === undefined ? "" : ` in a batch of ${batch.events}`
+      return `      ${mark} attempt ${number}${to === where ? "" : ` to ${to}`}${company} at ${startedAt}, ${counted(durationMs)} ms: ${printable(outcome.detail + body)}`
     }),
     ...(discarded ? [`      ${colours.red("✗")} discarded at ${discarded.at}: ${printable(discarded.reason)}`] : []),
     ...(edited

@@ -123,6 +123,8 @@ export interface Attempt {
   readonly startedAt: number
   readonly durationMs: number
   readonly outcome: Outcome
+  /** The request that it was made in together with others; absent: alone. */
+  readonly batch?: { readonly id: string; readonly events: number }
 }
 
 /**

@@ -14,10 +14,35 @@ export interface Dispatch {
   readonly at: number
 }
 
+/** Attempts that are made in one request. */
+export interface Batch {
+  /** The delivery's, where there is one. */
+  readonly id: string
+  readonly dispatches: readonly Dispatch[]
+}
+
+/** What came of a batch. */
+export interface BatchSent {
+  /** Of the request. */
+  readonly answer: Outcome
+  /** Of each attempt, in their order; absent: the answer is that of all. */
+  readonly each?: readonly Outcome[]
+}
+
+/** How much goes in one request, and how long the first may wait for the others. */
+export interface BatchLimits {
+  readonly eventsMax: number
+  /** Of the events as JSON; one that is larger goes alone. */
+  readonly bytesMax: number
+  readonly waitMs: number
+}
+
 /** How events leave the hub: one per destination, kept open between deliveries. */
 export interface Sender {
   /** Never throws for what a destination does; ends soon after `signal` aborts. */
   send(dispatch: Dispatch, signal: AbortSignal): Promise<Outcome>
+  /** As {@link Sender.send}, of several; there where its kind says limits ({@link DestinationKind.batching}). */
+  readonly sendBatch?: ((batch: Batch, signal: AbortSignal) => Promise<BatchSent>) | undefined
   /** What the receiver lets through, where it says so itself; may be another after each send. */
   readonly ratePerSecond?: number | undefined
   close(): Promise<void>
@@ -65,5 +90,7 @@ export interface DestinationKind<Config = unknown> {
   sentTo?(config: Config, path: readonly string[]): readonly SentTo[]
   /** The signing scheme that this configuration asks for; undefined where nothing is signed. */
   signing(config: Config): SigningKey["scheme"] | undefined
+  /** Whether this configuration takes batches; absent, or undefined: events one by one. */
+  batching?(config: Config): BatchLimits | undefined
   open(config: Config, context: SenderContext): Promise<Sender>
 }

@@ -1,6 +1,15 @@
 import type { Address } from "../core/address.ts"
 import type { Lease } from "../core/deliveries.ts"
-import type { Attempt, DeadLetter, DeadReason, Delivery, Outcome } from "../core/delivery.ts"
+import type {
+  Attempt,
+  DeadLetter,
+  DeadReason,
+  Delivery,
+  Failed,
+  Outcome,
+  RetryRule,
+  Verdict,
+} from "../core/delivery.ts"
 import { Event } from "../core/event.ts"
 import type { StoredEvent } from "../core/log.ts"
 import type { Trigger } from "../core/resources.ts"
@@ -118,6 +127,8 @@ export interface Concluded {
   readonly job: Job
   readonly stored: StoredEvent
   readonly attempt: Attempt
+  /** Whether the outcome is that of several deliveries, and may be the fault of another. */
+  readonly isShared: boolean
   readonly lane: string
   /** Nothing else is sent to the destination for so long. */
   rest(ms: number): void
@@ -148,10 +159,12 @@ export async function conclude(concluded: Concluded, hub: Hub): Promise<void> {
 }
 
 /** What follows, as far as the trigger and its destination go; of one that is gone, they are paused. */
-async function verdictOn({ job, stored, attempt, rest }: Concluded, trigger: Trigger, hub: Hub): Promise<ToldVerdict> {
+async function verdictOn(concluded: Concluded, trigger: Trigger, hub: Hub): Promise<ToldVerdict> {
+  const { job, stored, attempt, isShared, rest } = concluded
   const { delivery, attempt: number, attemptsForgiven, firstDueAt } = job.lease
   const { outcome } = attempt
   const action = outcome.kind === "failed" ? ruleFor(outcome, trigger.retry.rules)?.do : undefined
+  if (isShared && outcome.kind === "failed" && isJudgedAlone(outcome, action)) return alone
   const isGone = outcome.kind === "failed" && outcome.gone && action === undefined
   if (isGone || (action === "pause" && trigger.destination === delivery.destination)) {
     const reason = `${delivery.destination} ${isGone ? "is gone" : "failed, and a retry rule pauses it"}: ${outcome.detail}`
@@ -164,9 +177,20 @@ async function verdictOn({ job, stored, attempt, rest }: Concluded, trigger: Tri
   const until = expiresAt === undefined ? {} : { expiresAt }
   const standing = { attempt: number, attemptsForgiven, firstDueAt, now: hub.clock.now(), ...until }
   const verdict = decide(outcome, standing, trigger.retry, hub.chance)
+  if (isShared && verdict.kind === "dead") return alone
   if (action === "rest" && verdict.kind === "retry" && trigger.destination === delivery.destination)
     rest(verdict.delayMs)
   return verdict.kind === "retry" && isLeftBehind(trigger, delivery) ? { kind: "retry", delayMs: 0 } : verdict
+}
+
+/** The next attempt is made at once, and alone: see Ready. */
+const alone: Verdict = { kind: "retry", delayMs: 0 }
+
+/** Whether what became of several must not be held against one: a refusal of what they are, and what ends it or its trigger. */
+function isJudgedAlone({ gone, response }: Failed, action: RetryRule["do"] | undefined): boolean {
+  if (action !== undefined) return action === "dead" || action === "pause"
+  const status = response?.status ?? 0
+  return gone !== true && status >= 400 && status < 500 && ![408, 425, 429].includes(status)
 }
 
 /** Answers false where somebody else has the delivery. */

@@ -20,6 +20,7 @@ export interface Job {
   sending: Sending | undefined
 }
 
+/** The request that it is in, alone or with others. */
 interface Sending {
   /** By the clock's steady time. */
   readonly begunAt: number
@@ -32,6 +33,8 @@ interface Sending {
 export interface ReadyJob {
   readonly job: Job
   readonly stored: StoredEvent
+  /** By the clock's steady time. */
+  readonly readyAt: number
 }
 
 /** How long an aborted attempt may take to end before it is left to itself. */

@@ -1,17 +1,20 @@
 import type { Lease } from "../core/deliveries.ts"
-import { type Failed, isReplayLane, partsOfLane, pathOfLane } from "../core/delivery.ts"
+import { type Failed, isReplayLane, type Outcome, partsOfLane, pathOfLane } from "../core/delivery.ts"
 import type { LaneWork } from "../core/figures.ts"
 import type { LaneReport } from "../core/lane-status.ts"
 import type { Destination } from "../core/resources.ts"
+import { attemptOf, batchOf } from "./batch.ts"
 import { allowedAtOnce, type Breaker, breakerAfter, breakerAllows, breakerAt, closedBreaker } from "./breaker.ts"
 import { bury, conclude, hold, prepare } from "./conclude.ts"
 import { Faring } from "./faring.ts"
 import type { Hub } from "./hub.ts"
-import { abortMs, type Job, type ReadyJob, tendJob } from "./job.ts"
+import { abortMs, type Job, type ReadyJob } from "./job.ts"
 import type { Rate, SpareRate } from "./rate.ts"
+import { Ready } from "./ready.ts"
 import { ofAnother, SenderSlot, type Sent } from "./sender-slot.ts"
 import type { Shared } from "./shared.ts"
 import type { TenantSlots } from "./slots.ts"
+import { Tending } from "./tending.ts"
 
 /** For a destination that is not there: its deliveries are held, moved or given up, some at a time. */
 const concurrencyWithout = 4
@@ -26,7 +29,7 @@ export class Lane {
   readonly name: string
   readonly #hub: Hub
   readonly #jobs = new Set<Job>()
-  #ready: ReadyJob[] = []
+  readonly #ready: Ready
   #fetching = 0
   #sending = 0
   #probes = 0
@@ -43,7 +46,7 @@ export class Lane {
   #wakes = 0
   #leasing = false
   #timer: { readonly at: number; readonly cancel: () => void } | undefined
-  #tending = false
+  readonly #tending: Tending
   #stopping = false
   #lastActiveAt: number
   #emptied: (() => void) | undefined
@@ -58,6 +61,8 @@ export class Lane {
     this.#slots = hub.slots.of(partsOfLane(name).tenant)
     this.#lastActiveAt = hub.clock.steady()
     this.#sender = new SenderSlot(destination, hub.senders)
+    this.#ready = new Ready(this.#sender.batching)
+    this.#tending = new Tending(this.#jobs, hub)
     this.#destination = destination
     this.#setRate()
   }
@@ -109,6 +114,7 @@ export class Lane {
     if (destination === undefined) this.#hub.telling.deleted(this.name)
     if (!destination || !this.#destination) this.#faring = new Faring()
     this.#sender.change(destination)
+    this.#ready.limit(this.#sender.batching)
     this.#destination = destination
     this.#setRate()
     this.#shared.restUntil = Number.NEGATIVE_INFINITY
@@ -167,25 +173,33 @@ export class Lane {
   #start(): void {
     const now = this.#hub.clock.steady()
     while (this.#ready.length > 0) {
-      const next = this.#ready[0]!
-      if (!this.#isOpenTo(next.job, now)) this.#giveBackReady()
+      if (!this.#isOpenTo(this.#ready.next.job, now)) this.#giveBackReady()
       if (this.#ready.length === 0 || this.#sending >= this.#concurrency) return
       const waitMs = this.#rate?.waitMs(now) ?? 0
       if (!isReplayLane(this.name)) this.#shared.isWanted = waitMs > 0
-      if (waitMs > 0) {
-        this.#wakeAt(now + waitMs)
+      const untilMs = Math.max(waitMs, this.#gatherMs(now))
+      if (untilMs > 0) {
+        this.#wakeAt(now + untilMs)
         return
       }
       if (this.#slots.rate?.ask(this.#slotFree) === false) return
-      this.#ready.shift()
-      if (this.#hub.directory.keepsBack(next.job.lease.delivery)) {
-        void this.#end(next.job, () => hold(next.job.lease, this.#hub))
-        continue
-      }
-      this.#rate?.take(1)
-      this.#slots.rate?.take()
-      void this.#send(next)
+      const jobs = this.#ready.take().filter((each) => !this.#keepBack(each))
+      if (jobs.length === 0) continue
+      this.#rate?.take(jobs.length)
+      this.#slots.rate?.take(jobs.length)
+      void this.#send(jobs)
     }
+  }
+
+  /** For how long what is ready waits for more; not for what others have taken the room of. */
+  #gatherMs(now: number): number {
+    return this.#slots.room(this.#jobs.size) === 0 ? 0 : this.#ready.waitMs(now)
+  }
+
+  #keepBack({ job }: ReadyJob): boolean {
+    if (!this.#hub.directory.keepsBack(job.lease.delivery)) return false
+    void this.#end(job, () => hold(job.lease, this.#hub))
+    return true
   }
 
   #isOpenTo(job: Job, now: number): boolean {
@@ -219,7 +233,7 @@ export class Lane {
 
   /** How much to lease now. 0: whoever makes room calls. */
   #room(): number {
-    const { clock, gate, limits } = this.#hub
+    const { clock, gate } = this.#hub
     const now = clock.steady()
     const restUntil = Math.max(this.#shared.restUntil, gate.closedUntil)
     if (gate.stopped) return 0
@@ -228,20 +242,28 @@ export class Lane {
     const allowed = breakerAllows(this.#breaker)
     if (allowed === 0) return this.#wakeAt((this.#breaker as { readonly until: number }).until)
     if (allowed === 1) return this.#probes === 0 ? 1 : 0
-    const waiting = this.#fetching + this.#ready.length
-    const ahead = Math.min(this.#concurrency, limits.aheadMax)
-    if (waiting > ahead >> 1) return 0
-    let room = this.#concurrency + ahead - waiting - this.#sending
-    // More are being sent than the destination is to have at once, since it was changed.
-    if (room <= 0) return 0
-    if (this.#rate) {
-      room = Math.min(room, Math.max(1, this.#rate.available(now)) - waiting)
-    }
-    if (this.#slots.rate) room = Math.min(room, Math.max(1, this.#slots.rate.available) - waiting)
-    if (room <= 0) return 0
+    const room = this.#ready.isBatched ? this.#roomForBatch(now) : this.#roomForEach(now)
+    if (room === 0) return 0
     const free = this.#slots.room(this.#jobs.size)
     if (free === 0) this.#slots.wait(this.#jobs.size, this.#slotFree)
     return Math.min(room, free)
+  }
+
+  #roomForEach(now: number): number {
+    const waiting = this.#fetching + this.#ready.length
+    const ahead = Math.min(this.#concurrency, this.#hub.limits.aheadMax)
+    if (waiting > ahead >> 1) return 0
+    let room = this.#concurrency + ahead - waiting - this.#sending
+    if (this.#rate) room = Math.min(room, Math.max(1, this.#rate.available(now)) - waiting)
+    if (this.#slots.rate) room = Math.min(room, Math.max(1, this.#slots.rate.available) - waiting)
+    // More may be being sent than the destination is to have at once, since it was changed.
+    return Math.max(0, room)
+  }
+
+  /** A batch may take more than the rate has: the next one begins when that is made up for. */
+  #roomForBatch(now: number): number {
+    const waitMs = this.#rate?.waitMs(now) ?? 0
+    return waitMs > 0 ? this.#wakeAt(now + waitMs) : this.#ready.room(this.#fetching)
   }
 
   #take(lease: Lease, probe: boolean): void {
@@ -252,7 +274,7 @@ export class Lane {
     this.#fetching++
     if (probe) this.#probes++
     this.#lastActiveAt = now
-    this.#tend()
+    this.#tending.begin()
     void this.#fetch(job)
   }
 
@@ -260,65 +282,67 @@ export class Lane {
     const prepared = await prepare(job, this.#hub)
     this.#fetching--
     if (prepared.kind === "ready") {
-      this.#ready.push({ job, stored: prepared.stored })
+      this.#ready.push({ job, stored: prepared.stored, readyAt: this.#hub.clock.steady() })
       this.#go()
     } else {
       await this.#end(job, () => (prepared.kind === "dead" ? bury(job, prepared, this.#hub) : prepared.end()))
     }
   }
 
-  async #send(ready: ReadyJob): Promise<void> {
-    const { job, stored } = ready
+  async #send(jobs: readonly ReadyJob[]): Promise<void> {
     const { clock, limits } = this.#hub
     this.#sending++
     const startedAt = clock.now()
     const begunAt = clock.steady()
     const { version } = this.#sender
     const faring = this.#faring
+    const batch = batchOf(jobs, startedAt)
+    const controller = new AbortController()
     let sent = await new Promise<Sent>((resolve) => {
-      const controller = new AbortController()
-      const abandon = (outcome: Sent["outcome"]) => resolve({ outcome, sign: "down" })
-      job.sending = { begunAt, controller, abandon }
-      const { delivery, attempt } = job.lease
-      this.#sender.send({ stored, delivery, attempt, at: startedAt }, controller.signal).then(resolve)
+      const abandon = (answer: Outcome) => resolve({ answer, sign: "down" })
+      for (const { job } of jobs) job.sending = { begunAt, controller, abandon }
+      this.#sender.send(batch, controller.signal).then(resolve)
     })
     const now = clock.steady()
-    const aborted = this.#stopping && job.sending!.controller.signal.aborted
-    job.sending = undefined
+    for (const { job } of jobs) job.sending = undefined
     this.#sending--
     this.#lastActiveAt = now
-    if (sent.outcome.kind === "failed" && aborted) return this.#end(job, () => this.#giveBack(job, 0))
+    const isStopped = this.#stopping && controller.signal.aborted
+    if (sent.answer.kind === "failed" && isStopped) return this.#giveBackAll(jobs)
     this.#setRate()
-    if (sent.outcome.kind === "failed" && sent.outcome.unsent) return this.#holdBack(job, sent.outcome, version)
+    if (sent.answer.kind === "failed" && sent.answer.unsent) return this.#holdBack(jobs, sent.answer, version)
     if (version !== this.#sender.version) sent = ofAnother(sent)
-    faring.take(sent.outcome, now, clock.now())
-    this.#learn(job, sent, now, limits.restMsMax)
-    const durationMs = Math.round(now - begunAt)
-    const attempt = { number: job.lease.attempt, startedAt, durationMs, outcome: sent.outcome }
-    // Begun before the next is sent: a trigger whose destination is gone is paused from here on.
+    this.#learn(jobs[0]!.job, sent, now, limits.restMsMax)
     const rest = (ms: number) => this.#rest(Math.min(ms, limits.restMsMax))
-    const ending = this.#end(job, () => conclude({ ...ready, attempt, lane: this.name, rest }, this.#hub))
+    const durationMs = Math.round(now - begunAt)
+    // Begun before the next is sent: a trigger whose destination is gone is paused from here on.
+    const endings = jobs.map((ready, i) => {
+      const attempt = attemptOf(ready, i, { startedAt, durationMs }, batch, sent)
+      faring.take(attempt.outcome, now, clock.now())
+      const isShared = jobs.length > 1 && sent.each === undefined
+      return this.#end(ready.job, () => conclude({ ...ready, attempt, isShared, lane: this.name, rest }, this.#hub))
+    })
     this.#go()
-    await ending
+    await Promise.all(endings)
   }
 
   /** Its destination does not take it yet: it counts as no attempt, and all of them wait. */
-  async #holdBack(job: Job, outcome: Failed, version: number): Promise<void> {
+  async #holdBack(jobs: readonly ReadyJob[], outcome: Failed, version: number): Promise<void> {
     const { clock, limits } = this.#hub
     if (version === this.#sender.version && outcome.retryAfterMs) {
       this.#faring.note(outcome, clock.now())
       this.#rest(Math.min(outcome.retryAfterMs, limits.restMsMax))
     }
-    await this.#end(job, () => this.#giveBack(job, 0))
+    await this.#giveBackAll(jobs)
   }
 
   /** What an attempt tells of the destination. */
-  #learn(job: Job, { outcome, sign }: Sent, now: number, restMsMax: number): void {
-    if (outcome.kind === "failed" && outcome.retryAfterMs !== undefined) {
-      this.#rest(Math.min(outcome.retryAfterMs, restMsMax), now)
+  #learn(job: Job, { answer, sign }: Sent, now: number, restMsMax: number): void {
+    if (answer.kind === "failed" && answer.retryAfterMs !== undefined) {
+      this.#rest(Math.min(answer.retryAfterMs, restMsMax), now)
     }
     const seen = { sign, probe: job.probe, now }
-    this.#setBreaker(breakerAfter(breakerAt(this.#breaker, now), seen, this.#hub.chance), outcome.detail)
+    this.#setBreaker(breakerAfter(breakerAt(this.#breaker, now), seen, this.#hub.chance), answer.detail)
   }
 
   #rest(ms: number, now = this.#hub.clock.steady()): void {
@@ -349,14 +373,14 @@ export class Lane {
   }
 
   #giveBackReady(): void {
-    const ready = this.#ready
-    this.#ready = []
-    for (const { job } of ready) void this.#end(job, () => this.#giveBack(job, 0))
+    void this.#giveBackAll(this.#ready.clear())
   }
 
-  async #giveBack(job: Job, delayMs: number): Promise<void> {
+  /** As if they had not been leased. */
+  async #giveBackAll(jobs: readonly ReadyJob[]): Promise<void> {
     const { gate } = this.#hub
-    await gate.end(job.lease, { kind: "release", delayMs })
+    const release = { kind: "release", delayMs: 0 } as const
+    await Promise.all(jobs.map(({ job }) => this.#end(job, () => gate.end(job.lease, release))))
   }
 
   /** Calls again at `at`, or before. Answers 0, for whoever has no room until then. */
@@ -370,19 +394,5 @@ export class Lane {
     })
     this.#timer = { at, cancel }
     return 0
-  }
-
-  /** While there are jobs: keeps their leases, and ends attempts that take too long. */
-  #tend(): void {
-    if (this.#tending) return
-    this.#tending = true
-    const { clock, limits } = this.#hub
-    const everyMs = Math.min(limits.leaseMs / 3, limits.attemptMsMax / 2)
-    clock.after(everyMs, () => {
-      this.#tending = false
-      if (this.#jobs.size === 0) return
-      for (const job of this.#jobs) tendJob(job, this.#hub, everyMs)
-      this.#tend()
-    })
   }
 }

@@ -29,10 +29,10 @@ export class RateTurns {
     return false
   }
 
-  /** Takes what {@link RateTurns.ask} has allowed. */
-  take(): void {
+  /** Takes what {@link RateTurns.ask} has allowed; more than one for a batch, which those who come next wait for. */
+  take(count = 1): void {
     this.#turn = undefined
-    this.#rate.take(1)
+    this.#rate.take(count)
   }
 
   /** Takes back what a lane waits for. */

@@ -182,7 +182,7 @@ function attemptEvent(
   verdict: ToldVerdict,
   { time, isTold }: { readonly time: string; readonly isTold: boolean },
 ): Event {
-  const { number, startedAt, durationMs, outcome } = attempt
+  const { number, startedAt, durationMs, outcome, batch } = attempt
   const id = `${delivery.id}.${number}.${startedAt.toString(36)}${isTold ? `.${verdict.kind}` : ""}`
   return recordEvent("redcar.attempt", { id, time }, delivery, stored.event, {
     delivery: delivery.id,
@@ -196,6 +196,7 @@ function attemptEvent(
     number,
     startedAt,
     durationMs,
+    ...(batch && { batch }),
     outcome,
     verdict,
   })

@@ -1,6 +1,6 @@
 import type { Address } from "../core/address.ts"
-import type { Outcome } from "../core/delivery.ts"
-import type { DestinationKind, Dispatch, Sender } from "../core/destination.ts"
+import type { Delivery, Outcome } from "../core/delivery.ts"
+import type { Batch, BatchLimits, BatchSent, DestinationKind, Dispatch, Sender } from "../core/destination.ts"
 import type { Event } from "../core/event.ts"
 import type { Logger } from "../core/logger.ts"
 import type { Destination } from "../core/resources.ts"
@@ -14,9 +14,8 @@ export interface SenderContext {
   readonly log: Logger
 }
 
-/** An attempt's outcome, and what it tells of the destination. */
-export interface Sent {
-  readonly outcome: Outcome
+/** What came of a request, and what that tells of the destination. */
+export interface Sent extends BatchSent {
   readonly sign: Sign
 }
 
@@ -52,6 +51,13 @@ export class SenderSlot {
     return own === undefined || agreed === undefined ? (own ?? agreed) : Math.min(own, agreed)
   }
 
+  /** Undefined: it takes events one by one. */
+  get batching(): BatchLimits | undefined {
+    if (this.#destination === undefined) return undefined
+    const { kind, config } = this.#destination
+    return this.#context.kinds.get(kind)?.batching?.(config)
+  }
+
   /** From the next send on. What is being sent ends on the sender that it began with. */
   change(destination: Destination | undefined): void {
     const before = this.#destination
@@ -62,8 +68,9 @@ export class SenderSlot {
   }
 
   /** Never throws: a sender that does has made a failed attempt. */
-  async send(dispatch: Dispatch, signal: AbortSignal): Promise<Sent> {
-    if (this.#destination === undefined) return missing(`there is no destination ${dispatch.delivery.destination}`)
+  async send(batch: Batch, signal: AbortSignal): Promise<Sent> {
+    const [{ delivery }] = batch.dispatches as [Dispatch]
+    if (this.#destination === undefined) return missing(`there is no destination ${delivery.destination}`)
     let opened: Opened
     try {
       opened = this.#opened ?? (await this.#open(this.#destination))
@@ -72,10 +79,10 @@ export class SenderSlot {
     }
     opened.users++
     try {
-      const outcome = await opened.sender.send(dispatch, signal)
-      return { outcome, sign: signOf(outcome) }
+      const sent = await sendBy(opened.sender, batch, signal)
+      return { ...sent, sign: signOf(sent.answer) }
     } catch (error) {
-      return this.#thrown(dispatch, error)
+      return this.#thrown(delivery, error)
     } finally {
       opened.users--
       if (opened.retired) this.#closeUnused(opened)
@@ -139,10 +146,10 @@ export class SenderSlot {
     this.#closing.add(closing)
   }
 
-  #thrown({ delivery }: Dispatch, error: unknown): Sent {
+  #thrown(delivery: Delivery, error: unknown): Sent {
     this.#context.log.error({ err: error, delivery: delivery.id }, "a sender threw: this is a bug of its kind")
     const detail = `the sender failed: ${messageOf(error)}`
-    return { outcome: { kind: "failed", detail, permanent: false }, sign: "unclear" }
+    return { answer: { kind: "failed", detail, permanent: false }, sign: "unclear" }
   }
 }
 
@@ -153,23 +160,32 @@ function waysOf({ kind, config, signingKeys, sealed }: Destination): string {
 
 /** One that does not exist is as gone as one that says so. */
 function missing(detail: string): Sent {
-  return { outcome: { kind: "failed", detail, permanent: true, gone: true }, sign: "unclear" }
+  return { answer: { kind: "failed", detail, permanent: true, gone: true }, sign: "unclear" }
 }
 
 /** Whoever cannot be opened is as good as down: it is tried again without using up everybody's attempts. */
 function unopened(error: unknown): Sent {
   const detail = `the destination could not be opened: ${messageOf(error)}`
-  return { outcome: { kind: "failed", detail, permanent: false }, sign: "down" }
+  return { answer: { kind: "failed", detail, permanent: false }, sign: "down" }
 }
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
-/** What an attempt came to whose destination was changed meanwhile: what it says of that holds for what was, and no more. */
-export function ofAnother({ outcome }: Sent): Sent {
-  if (outcome.kind === "delivered") return { outcome, sign: "unclear" }
+async function sendBy(sender: Sender, batch: Batch, signal: AbortSignal): Promise<BatchSent> {
+  if (sender.sendBatch !== undefined) return sender.sendBatch(batch, signal)
+  return { answer: await sender.send(batch.dispatches[0]!, signal) }
+}
+
+/** What a request came to whose destination was changed meanwhile: what it says of that holds for what was, and no more. */
+export function ofAnother({ answer, each }: Sent): Sent {
+  return { answer: changed(answer), ...(each && { each: each.map(changed) }), sign: "unclear" }
+}
+
+function changed(outcome: Outcome): Outcome {
+  if (outcome.kind === "delivered") return outcome
   const { response } = outcome
   const detail = `${outcome.detail} (the destination was changed meanwhile)`
-  return { outcome: { kind: "failed", detail, permanent: false, ...(response && { response }) }, sign: "unclear" }
+  return { kind: "failed", detail, permanent: false, ...(response && { response }) }
 }

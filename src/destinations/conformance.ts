@@ -68,6 +68,7 @@ export function destinationConformance(
     eventTests(test)
     failureTests(test)
     loadTests(test)
+    batchTests(test)
     vitestTest("is let off nothing that is not tested", () => {
       expect(Object.keys(exemptions).filter((title) => !known.has(title))).toEqual([])
     })
@@ -194,6 +195,31 @@ function loadTests(test: Test): void {
     expect(arrivals).toHaveLength(count)
     for (const { attributes, data } of arrivals) expect(Buffer.from(data).toString()).toBe(attributes.index)
     expect(new Set(arrivals.map(({ attributes }) => attributes.index)).size).toBe(count)
+  })
+}
+
+/** Of a configuration that takes batches. */
+function batchTests(test: Test): void {
+  test("a batch brings every event whole, each as its own delivery", async ({ harness, sender }) => {
+    if (harness.kind.batching?.(harness.config) === undefined) return
+    const dispatches = Object.values(sampleEvents()).map((event, i) => dispatch(event, `batched-${i}`))
+    const { answer, each } = await (await sender()).sendBatch!({ id: "batch-1", dispatches }, unaborted())
+    expect(each ?? [answer]).toEqual((each ?? [answer]).map(() => expect.objectContaining({ kind: "delivered" })))
+    const arrivals = await harness.received()
+    expect(arrivals.map(({ attributes }) => attributes)).toEqual(
+      dispatches.map(({ stored }) => plain(stored.event).attributes),
+    )
+    for (const [i, { data }] of arrivals.entries())
+      expect(Buffer.from(data).equals(plain(dispatches[i]!.stored.event).data)).toBe(true)
+    expect(new Set(arrivals.map(({ repeat }) => repeat)).size).toBe(dispatches.length)
+  })
+
+  test("a batch that is refused is a failure that may pass", async ({ harness, sender }) => {
+    if (harness.kind.batching?.(harness.config) === undefined) return
+    harness.answer("refuse")
+    const dispatches = [1, 2].map((n) => dispatch(sampleEvents()["an event"]!, `${n}`))
+    const { answer, each } = await (await sender()).sendBatch!({ id: "batch-1", dispatches }, unaborted())
+    expect([answer, ...(each ?? [])]).toContainEqual(expect.objectContaining({ kind: "failed", permanent: false }))
   })
 }
 

@@ -156,6 +156,18 @@ export function encodeEvent(event: Event, mark?: ReadMark): Buffer {
   return writer.take()
 }
 
+/** Bytes of an event in the JSON format, at most. */
+export function jsonBytes(event: Event): number {
+  const { data, dataKind } = event
+  const rest = event.attributesJson.length + ',"data_base64":""'.length
+  if (data === undefined) return rest
+  if (dataKind === "binary") return rest + Math.ceil(data.length / 3) * 4
+  if (dataKind === "json") return rest + data.length
+  let bytes = rest + data.length
+  for (const byte of data) if (escaped[byte] !== 0) bytes += 5
+  return bytes
+}
+
 /** A text as a JSON string, as JSON.stringify makes it; faster where nothing needs an escape. */
 export function quoteJson(text: string): string {
   for (let i = 0; i < text.length; i++) {

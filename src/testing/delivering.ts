@@ -1,7 +1,7 @@
 import { destinationKeys, triggerKeys } from "../core/catalog-keys.ts"
 import type { Cursor } from "../core/cursor.ts"
 import { type DeadLetter, deliveryId, type Outcome } from "../core/delivery.ts"
-import type { DestinationKind, Dispatch } from "../core/destination.ts"
+import type { Batch, BatchLimits, BatchSent, DestinationKind, Dispatch } from "../core/destination.ts"
 import type { Engine } from "../core/engine.ts"
 import type { StoredEvent } from "../core/log.ts"
 import type { Destination, Trigger } from "../core/resources.ts"
@@ -28,6 +28,10 @@ export class Delivering {
   readonly machine: SimulatedMachine
   readonly log = createMemoryLog()
   readonly behaviours = new Map<string, Behave>()
+  /** What destinations do with batches; default: each takes all. */
+  readonly batchBehaviours = new Map<string, (batch: Batch) => BatchSent | Promise<BatchSent>>()
+  /** Requests to destinations that take batches. */
+  readonly batches: { readonly to: string; readonly batch: Batch }[] = []
   /** What receivers let through, where they say so. */
   readonly ratesPerSecond = new Map<string, number>()
   readonly sent: { readonly to: string; readonly id: string; readonly attempt: number; readonly at: number }[] = []
@@ -77,12 +81,14 @@ export class Delivering {
       config: {},
       check: () => [],
       signing: () => undefined,
+      batching: (config) => (config as { batch?: BatchLimits }).batch,
       open: async (config) => {
-        const { to, broken } = config as { to: string; broken?: boolean }
+        const { to, broken, batch } = config as { to: string; broken?: boolean; batch?: BatchLimits }
         if (broken) throw new Error("no such place")
         this.opened.push(to)
         return {
           send: (dispatch, signal) => this.#send(to, dispatch, signal),
+          sendBatch: batch && ((sent) => this.#sendBatch(to, sent)),
           ratePerSecond: this.ratesPerSecond.get(to),
           close: async () => void this.closed.push(to),
         }
@@ -100,6 +106,12 @@ export class Delivering {
     } finally {
       flying.now--
     }
+  }
+
+  async #sendBatch(to: string, batch: Batch): Promise<BatchSent> {
+    this.batches.push({ to, batch })
+    for (const { delivery, attempt, at } of batch.dispatches) this.sent.push({ to, id: delivery.id, attempt, at })
+    return (this.batchBehaviours.get(to) ?? (() => ({ answer: ok })))(batch)
   }
 
   /** A trigger `<name>` to a destination `<name>`. */

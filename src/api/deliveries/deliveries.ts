@@ -59,6 +59,12 @@ export const AttemptSchema = component(
     }),
     startedAt: Timestamp,
     durationMs: Type.Number(),
+    batch: Type.Optional(
+      Type.Object(
+        { id: Type.String({ description: "Its `webhook-id`." }), events: Type.Integer() },
+        { description: "The request in which it was made together with others; absent: alone." },
+      ),
+    ),
     outcome: OutcomeSchema,
   }),
 )
@@ -293,12 +299,13 @@ function attemptData(event: Event): AttemptData | undefined {
   return JSON.parse(Buffer.from(event.data).toString("utf8")) as AttemptData
 }
 
-function showAttempt({ number, destination, startedAt, durationMs, outcome }: AttemptData): ShownAttempt {
+function showAttempt({ number, destination, startedAt, durationMs, batch, outcome }: AttemptData): ShownAttempt {
   return {
     number,
     destination,
     startedAt: new Date(startedAt).toISOString(),
     durationMs,
+    ...(batch && { batch }),
     outcome: showOutcome(outcome),
   }
 }

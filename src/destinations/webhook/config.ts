@@ -1,6 +1,7 @@
 import Type, { type Static } from "typebox"
 import type { SentTo } from "../../core/destination.ts"
 import { authConfig, checkAuth } from "./auth.ts"
+import { batchConfig } from "./batch.ts"
 import type { Fault } from "./fault.ts"
 import type { AddressGuard } from "./guard.ts"
 import { checkTls, tlsConfig } from "./tls.ts"
@@ -34,6 +35,7 @@ export const webhookConfig = Type.Object(
           "What becomes in binary mode of an event whose attributes make more than 8 KiB of headers, which many servers refuse: it is sent in structured mode, or it is refused and becomes a dead letter.",
       }),
     ),
+    batch: Type.Optional(batchConfig),
     signing: Type.Optional(
       Type.Enum(["v1", "v1a", "none"], {
         type: "string",

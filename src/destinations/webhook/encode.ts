@@ -1,12 +1,14 @@
-import type { Dispatch } from "../../core/destination.ts"
+import type { Batch, Dispatch } from "../../core/destination.ts"
 import type { Event } from "../../core/event.ts"
 import { encodeBinary } from "../../formats/http-binding.ts"
 import { encodeEvent } from "../../formats/json-encode.ts"
 import { traceHeaders } from "../../formats/trace-context.ts"
 import type { Signer } from "../signing.ts"
 import { fixedAuthorization } from "./auth.ts"
+import { encodeBatch } from "./batch.ts"
 import type { WebhookConfig } from "./config.ts"
 import { headBytes, requestBegin } from "./request.ts"
+import { webhookId } from "./webhook-id.ts"
 
 /** A request's headers, names and values in turn, and its body. */
 export interface EncodedRequest {
@@ -22,6 +24,9 @@ export interface RefusedEvent {
 /** Makes a request out of an attempt; `authorization` is the header's value where that is not always the same. */
 export type Encode = (dispatch: Dispatch, authorization?: string) => EncodedRequest | RefusedEvent
 
+/** As {@link Encode}, of several. */
+export type EncodeBatch = (batch: Batch, authorization?: string) => EncodedRequest
+
 /** The head that common servers take: its first line, all headers, and the line that ends them. */
 export const headBytesMax = 8_192
 
@@ -35,13 +40,13 @@ const structuredType = ["content-type", "application/cloudevents+json; charset=u
  */
 export function createEncode(config: WebhookConfig, signer: Signer, origin?: string): Encode {
   const begin = requestBegin(new URL(config.url))
-  const fixed = origin === undefined ? ownHeaders(config) : [...ownHeaders(config), "webhook-request-origin", origin]
+  const fixed = ownHeaders(config, origin)
   const fits = (request: EncodedRequest) => headBytes(begin, request) <= headBytesMax
   const leavesRoom = (own: string[]) => fits({ headers: own, body: null })
   const fixedLeavesRoom = leavesRoom(fixed)
   const binary = ({ stored: { event }, delivery, at }: Dispatch, own: readonly string[]): EncodedRequest => {
     const { headers, body = null } = encodeBinary(event)
-    return signed([...own, ...headers, ...traceOf(event, own)], body, delivery.id, at)
+    return signedWith(signer, [...own, ...headers, ...traceOf(event, own)], body, delivery.id, at)
   }
   const structured = (
     { stored: { event }, delivery, at }: Dispatch,
@@ -49,15 +54,8 @@ export function createEncode(config: WebhookConfig, signer: Signer, origin?: str
     bounded: boolean,
   ): EncodedRequest => {
     const [headers, body] = [[...own, ...structuredType], encodeEvent(event)]
-    const traced = signed(headers.concat(traceOf(event, own)), body, delivery.id, at)
-    return !bounded || fits(traced) ? traced : signed(headers, body, delivery.id, at)
-  }
-  const signed = (headers: string[], body: Uint8Array | null, deliveryId: string, at: number): EncodedRequest => {
-    const [id, timestamp] = [webhookId(deliveryId), Math.floor(at / 1000).toString()]
-    headers.push("webhook-id", id, "webhook-timestamp", timestamp)
-    const signature = signer.sign(id, timestamp, body ?? noBytes, at)
-    if (signature !== "") headers.push("webhook-signature", signature)
-    return { headers, body }
+    const traced = signedWith(signer, headers.concat(traceOf(event, own)), body, delivery.id, at)
+    return !bounded || fits(traced) ? traced : signedWith(signer, headers, body, delivery.id, at)
   }
   return (dispatch, authorization) => {
     const own = authorization === undefined ? fixed : [...fixed, "authorization", authorization]
@@ -68,6 +66,30 @@ export function createEncode(config: WebhookConfig, signer: Signer, origin?: str
     if (config.largeAttributes !== "refuse") return structured(dispatch, own, bounded)
     return { refused: tooLarge(headBytes(begin, request)) }
   }
+}
+
+/** Makes requests out of batches: the events in the JSON batch format, then what identifies and signs the batch. */
+export function createEncodeBatch(config: WebhookConfig, signer: Signer, origin?: string): EncodeBatch {
+  const fixed = [...ownHeaders(config, origin), "content-type", "application/cloudevents-batch+json; charset=utf-8"]
+  return (batch, authorization) => {
+    const own = authorization === undefined ? [...fixed] : [...fixed, "authorization", authorization]
+    return signedWith(signer, own, encodeBatch(batch), batch.id, batch.dispatches[0]!.at)
+  }
+}
+
+/** Identified by the id of a delivery or a batch, and signed; the headers are added to. */
+function signedWith(
+  signer: Signer,
+  headers: string[],
+  body: Uint8Array | null,
+  deliveryId: string,
+  at: number,
+): EncodedRequest {
+  const [id, timestamp] = [webhookId(deliveryId), Math.floor(at / 1000).toString()]
+  headers.push("webhook-id", id, "webhook-timestamp", timestamp)
+  const signature = signer.sign(id, timestamp, body ?? noBytes, at)
+  if (signature !== "") headers.push("webhook-signature", signature)
+  return { headers, body }
 }
 
 function tooLarge(bytes: number): string {
@@ -81,17 +103,10 @@ function traceOf(event: Event, own: readonly string[]): readonly string[] {
   return trace.filter((_, i) => !own.some((name, at) => at % 2 === 0 && name === trace[i - (i % 2)]))
 }
 
-/** A delivery's id as `webhook-id`, which must hold no dot: the same for every attempt. */
-export function webhookId(deliveryId: string): string {
-  const dot = deliveryId.indexOf(".")
-  return dot < 0 ? deliveryId : `${deliveryId.slice(0, dot)}_${webhookId(deliveryId.slice(dot + 1))}`
-}
-
-function ownHeaders({ headers: own = {}, auth = {} }: WebhookConfig): string[] {
+function ownHeaders({ headers: own = {}, auth = {} }: WebhookConfig, origin: string | undefined): string[] {
   const headers = Object.entries(own).flatMap(([name, value]) => [name.toLowerCase(), value])
   const authorization = fixedAuthorization(auth)
   if (authorization !== undefined) headers.push("authorization", authorization)
-  return headers.some((name, i) => i % 2 === 0 && name === "user-agent")
-    ? headers
-    : ["user-agent", "Redcar", ...headers]
+  if (!headers.some((name, i) => i % 2 === 0 && name === "user-agent")) headers.unshift("user-agent", "Redcar")
+  return origin === undefined ? headers : [...headers, "webhook-request-origin", origin]
 }

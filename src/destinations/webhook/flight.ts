@@ -72,7 +72,7 @@ export class Flight implements Carried {
     const { bodyKeptBytes } = this.#context
     if (this.#bytes < bodyKeptBytes) this.#kept.push(bytes.subarray(0, bodyKeptBytes - this.#bytes))
     this.#bytes += bytes.length
-    if (this.#bytes > bodyDrainedBytes) this.#giveUp("")
+    if (this.#bytes > Math.max(bodyKeptBytes, bodyDrainedBytes)) this.#giveUp("")
   }
 
   end(reusable: boolean): void {

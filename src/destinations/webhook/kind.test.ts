@@ -34,8 +34,11 @@ async function harness(config: Omit<WebhookConfig, "url">): Promise<DestinationH
       { config: { url, timeoutMs: 999 }, fields: [] },
       { config: { url, timeoutMs: 60_001 }, fields: [] },
       { config: { url, headers: { a: 1 } }, fields: [] },
+      { config: { url, batch: { eventsMax: 1_001 } }, fields: [] },
+      { config: { url, batch: { waitMs: 10_001 } }, fields: [] },
+      { config: { url, batch: { outcomes: "some" } }, fields: [] },
     ],
-    received: async () => receiver.arrivals.map(read),
+    received: async () => receiver.arrivals.flatMap(read),
     answer(how) {
       receiver.answer = how === "silent" ? () => {} : answering(how === "accept" ? 204 : 503)
     },
@@ -43,16 +46,29 @@ async function harness(config: Omit<WebhookConfig, "url">): Promise<DestinationH
   }
 }
 
-function read({ headers, rawHeaders, body }: Arrival): Received {
+function read({ headers, rawHeaders, body }: Arrival): Received[] {
   const type = headers["content-type"]
+  if (type?.startsWith("application/cloudevents-batch+json")) return readBatch(body)
   const media = type === undefined ? undefined : parseMediaType(type)
   const event = type?.startsWith("application/cloudevents+json")
     ? new JsonDecoder().decode(body)
     : new BinaryDecoder().decode(rawHeaders, media, body)
   if (!(event instanceof Event)) throw new Error(event.detail)
-  return { ...plain(event), repeat: String(headers["webhook-id"]) }
+  return [{ ...plain(event), repeat: String(headers["webhook-id"]) }]
+}
+
+function readBatch(body: Buffer): Received[] {
+  const batch = new JsonDecoder().decodeBatch(body, 1_000)
+  if (batch.kind !== "events") throw new Error(batch.kind)
+  return batch.items.map((event) => {
+    if (!(event instanceof Event)) throw new Error(event.detail)
+    const { attributes, data } = plain(event)
+    const { redcardelivery: repeat = "", ...own } = attributes
+    return { attributes: own, data, repeat }
+  })
 }
 
 destinationConformance("a webhook in binary mode", () => harness({}))
 destinationConformance("a webhook in structured mode", () => harness({ mode: "structured" }))
 destinationConformance("an unsigned webhook", () => harness({ signing: "none" }))
+destinationConformance("a webhook that takes batches", () => harness({ batch: {} }))

@@ -3,6 +3,7 @@ import { hostname } from "node:os"
 import type { Clock } from "../../core/clock.ts"
 import type { DestinationKind } from "../../core/destination.ts"
 import { isDnsName } from "../../core/dns-name.ts"
+import { batchLimits } from "./batch.ts"
 import {
   checkWebhookConfig,
   connectTimeoutDefaultMs,
@@ -30,7 +31,7 @@ export interface WebhookOptions {
   readonly resolve?: Resolve
 }
 
-/** POSTs events over HTTP in CloudEvents' binary or structured mode, signed as Standard Webhooks says. */
+/** POSTs events over HTTP in CloudEvents' binary or structured mode or in batches, signed as Standard Webhooks says. */
 export function webhookKind(options: WebhookOptions): DestinationKind<WebhookConfig> {
   const guard = createAddressGuard(options.guard)
   const consents = new Consents()
@@ -45,6 +46,7 @@ export function webhookKind(options: WebhookOptions): DestinationKind<WebhookCon
     check: (config) => [...checkWebhookConfig(config, guard), ...faultsOfOrigin(config)],
     sentTo: secretSentTo,
     signing: (config) => (config.signing === "none" ? undefined : (config.signing ?? "v1")),
+    batching: ({ batch }) => batch && batchLimits(batch),
     async open(config, context) {
       for (const { message } of faultsOfOrigin(config)) throw new Error(`handshake ${message}`)
       const timeoutMs = config.timeoutMs ?? timeoutDefaultMs

@@ -1,12 +1,20 @@
 import type { Clock } from "../../core/clock.ts"
 import type { Failed, FailureCause, Outcome } from "../../core/delivery.ts"
-import type { Dispatch, Sender, SenderContext } from "../../core/destination.ts"
+import type { Batch, BatchSent, Dispatch, Sender, SenderContext } from "../../core/destination.ts"
 import { createSigner } from "../signing.ts"
-import { bodyKeptBytes, outcomeOf } from "./answer.ts"
+import { type Answer, bodyKeptBytes, outcomeOf } from "./answer.ts"
+import { type BatchConfig, batchSentOf, outcomesBytesMax } from "./batch.ts"
 import { timeoutDefaultMs, type WebhookConfig } from "./config.ts"
 import type { Connect } from "./connect.ts"
 import { Connections } from "./connections.ts"
-import { createEncode, type Encode } from "./encode.ts"
+import {
+  createEncode,
+  createEncodeBatch,
+  type Encode,
+  type EncodeBatch,
+  type EncodedRequest,
+  type RefusedEvent,
+} from "./encode.ts"
 import { Flight, type FlightContext } from "./flight.ts"
 import { Handshake, type HandshakeOptions } from "./handshake/handshake.ts"
 import type { Tokens } from "./oauth2/tokens.ts"
@@ -23,6 +31,12 @@ export interface WebhookSenderOptions {
   readonly asking: Pick<HandshakeOptions, "origin" | "consents"> | undefined
 }
 
+/** One request: how it is written, and what an answer says of it. */
+interface Making {
+  encode(authorization: string | undefined): EncodedRequest | RefusedEvent
+  read(answer: Answer): BatchSent
+}
+
 /** POSTs events to one URL over keep-alive connections, each event signed. */
 export class WebhookSender implements Sender {
   readonly #encode: Encode
@@ -32,16 +46,23 @@ export class WebhookSender implements Sender {
   readonly #tokens: Tokens | undefined
   readonly #handshake: Handshake | undefined
   /** What is sent after something else was waited for: a token, or that the receiver agrees. */
-  readonly #prepared = new Set<Promise<Outcome>>()
+  readonly #prepared = new Set<Promise<BatchSent>>()
+  /** Where the receiver takes batches. */
+  readonly sendBatch: Sender["sendBatch"]
   #closed = false
 
   constructor({ config, context, connect, clock, tokens, asking }: WebhookSenderOptions) {
     const keys = (config.signing ?? "v1") === "none" ? [] : context.signingKeys
-    this.#encode = createEncode(config, createSigner(keys), asking?.origin)
+    const signer = createSigner(keys)
+    this.#encode = createEncode(config, signer, asking?.origin)
+    const { batch } = config
+    const encodeBatch = createEncodeBatch(config, signer, asking?.origin)
+    this.sendBatch = batch && ((sent, signal) => this.#make(makingOf(batch, sent, encodeBatch, clock), signal))
     this.#frame = createFrame(new URL(config.url))
     const timeoutMs = config.timeoutMs ?? timeoutDefaultMs
     const connections = new Connections({ connect, clock, timeoutMs })
-    this.#context = { connections, timeoutMs, bodyKeptBytes }
+    const keptBytes = batch?.outcomes === "each" ? outcomesBytesMax(batch) : bodyKeptBytes
+    this.#context = { connections, timeoutMs, bodyKeptBytes: keptBytes }
     this.#clock = clock
     this.#tokens = tokens
     const { tenant, ratePerSecond } = context
@@ -55,12 +76,14 @@ export class WebhookSender implements Sender {
     return perMinute && perMinute / 60
   }
 
-  send(dispatch: Dispatch, signal: AbortSignal): Promise<Outcome> {
-    if (this.#closed || signal.aborted) return Promise.resolve(notSent)
-    if (this.#tokens === undefined && this.#handshake === undefined) return this.#fly(dispatch, signal, undefined)
-    const sending = this.#prepare(dispatch, signal).finally(() => this.#prepared.delete(sending))
-    this.#prepared.add(sending)
-    return sending
+  async send(dispatch: Dispatch, signal: AbortSignal): Promise<Outcome> {
+    if (this.sendBatch !== undefined) {
+      const { answer, each } = await this.sendBatch({ id: dispatch.delivery.id, dispatches: [dispatch] }, signal)
+      return each?.[0] ?? answer
+    }
+    const encode = (authorization: string | undefined) => this.#encode(dispatch, authorization)
+    const read = (answer: Answer) => ({ answer: outcomeOf(answer, this.#clock.now()) })
+    return (await this.#make({ encode, read }, signal)).answer
   }
 
   /** Waits for what is being sent, which {@link WebhookConfig.timeoutMs} bounds; abort its signals to end it sooner. */
@@ -71,37 +94,53 @@ export class WebhookSender implements Sender {
     await Promise.all([this.#context.connections.close(), this.#tokens?.close()])
   }
 
-  #fly(dispatch: Dispatch, signal: AbortSignal, authorization: string | undefined): Promise<Outcome> {
-    const encoded = this.#encode(dispatch, authorization)
-    if ("refused" in encoded) return Promise.resolve({ kind: "failed", detail: encoded.refused, permanent: true })
+  #make(making: Making, signal: AbortSignal): Promise<BatchSent> {
+    if (this.#closed || signal.aborted) return Promise.resolve({ answer: notSent })
+    if (this.#tokens === undefined && this.#handshake === undefined) return this.#fly(making, signal, undefined)
+    const sending = this.#prepare(making, signal).finally(() => this.#prepared.delete(sending))
+    this.#prepared.add(sending)
+    return sending
+  }
+
+  #fly({ encode, read }: Making, signal: AbortSignal, authorization: string | undefined): Promise<BatchSent> {
+    const encoded = encode(authorization)
+    if ("refused" in encoded)
+      return Promise.resolve({ answer: { kind: "failed", detail: encoded.refused, permanent: true } })
     const request = this.#frame(encoded)
     return new Promise((resolve) => {
       new Flight(this.#context, request, signal, (end) => {
-        resolve("detail" in end ? failed(end.detail, end.cause) : outcomeOf(end, this.#clock.now()))
+        resolve("detail" in end ? { answer: failed(end.detail, end.cause) } : read(end))
       })
     })
   }
 
-  async #prepare(dispatch: Dispatch, signal: AbortSignal): Promise<Outcome> {
+  async #prepare(making: Making, signal: AbortSignal): Promise<BatchSent> {
     const refusal = await this.#handshake?.refusal(signal)
-    if (signal.aborted) return notSent
-    if (refusal !== undefined) return refusal
+    if (signal.aborted) return { answer: notSent }
+    if (refusal !== undefined) return { answer: refusal }
     return this.#tokens === undefined
-      ? this.#fly(dispatch, signal, undefined)
-      : this.#flyWithToken(this.#tokens, dispatch, signal)
+      ? this.#fly(making, signal, undefined)
+      : this.#flyWithToken(this.#tokens, making, signal)
   }
 
   /** A token that the receiver refuses with a 401 may have been withdrawn: the event is sent once more with another. */
-  async #flyWithToken(tokens: Tokens, dispatch: Dispatch, signal: AbortSignal): Promise<Outcome> {
+  async #flyWithToken(tokens: Tokens, making: Making, signal: AbortSignal): Promise<BatchSent> {
     const token = await tokens.token(signal)
-    if (token === undefined || signal.aborted) return notSent
-    if (typeof token !== "string") return failed(token.detail)
-    const outcome = await this.#fly(dispatch, signal, `Bearer ${token}`)
-    if (outcome.response?.status !== 401 || signal.aborted) return outcome
+    if (token === undefined || signal.aborted) return { answer: notSent }
+    if (typeof token !== "string") return { answer: failed(token.detail) }
+    const sent = await this.#fly(making, signal, `Bearer ${token}`)
+    if (sent.answer.response?.status !== 401 || signal.aborted) return sent
     const another = await tokens.instead(token, signal)
-    if (another === undefined || signal.aborted) return outcome
-    if (typeof another !== "string") return failed(`${outcome.detail}, and ${another.detail}`)
-    return this.#fly(dispatch, signal, `Bearer ${another}`)
+    if (another === undefined || signal.aborted) return sent
+    if (typeof another !== "string") return { answer: failed(`${sent.answer.detail}, and ${another.detail}`) }
+    return this.#fly(making, signal, `Bearer ${another}`)
+  }
+}
+
+function makingOf(config: BatchConfig, batch: Batch, encodeBatch: EncodeBatch, clock: Clock): Making {
+  return {
+    encode: (authorization) => encodeBatch(batch, authorization),
+    read: (answer) => batchSentOf(answer, batch, config.outcomes, clock.now()),
   }
 }
 
