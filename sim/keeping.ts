@@ -82,13 +82,13 @@ export class Keeping {
     const kept = new Set(events.map(({ cursor }) => cursor))
     for (const { id, cursor, reason, address, replay, ...names } of letters.values()) {
       const known = record.delivery(id)
-      const isOfDropped = reason === "permanent" && known.refused === 0 && known.sends === 0 && !kept.has(cursor)
+      const isOfDropped = reason === "permanent" && known.refused === 0 && !kept.has(cursor)
       if (!isOfDropped || replay !== undefined || known.redrives > 0 || record.damage.covers(cursor)) continue
       if (deletionsOf(record, address).length > 0 || this.#mayDropOwed(address)) continue
       // What was there before its trigger is read as it goes.
       const event = record.acknowledged.find((each) => each.cursor === cursor)
       const triggers = record.triggersFor(names)
-      if (event === undefined || triggers.some(({ versions }) => event.at < (versions.at(-1)?.askedAt ?? 0) + lagMs))
+      if (event === undefined || triggers.some(({ versions }) => event.at < (versions[0]?.askedAt ?? 0) + lagMs))
         continue
       throw new InvariantError(3, `retention dropped the event of ${id}, which was owed`)
     }

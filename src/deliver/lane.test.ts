@@ -164,6 +164,23 @@ describe("triggers and destinations that change", () => {
     expect(await hub.depth("a")).toBe(0)
   })
 
+  it("delivers what is replayed where what was new waited for the rate and has gone since", async () => {
+    const hub = await Delivering.start()
+    const { queue } = hub.engine
+    let failures = 1
+    const rests = { kind: "failed", detail: "500", permanent: false, retryAfterMs: 5_000 } as const
+    const slowly = () => new Promise<typeof rests>((resolve) => hub.machine.clock.after(500, () => resolve(rests)))
+    await hub.connect("a", () => (failures-- > 0 ? slowly() : ok), {}, { ratePerSecond: 1 })
+    const [cursor] = await hub.owe(4, "a")
+    await hub.machine.clock.advance(2_000)
+    await hub.machine.run(queue.drop("default", "a", ""))
+    const of = { tenant: "default", trigger: "a", incarnation: "", destination: "a", fingerprint: 0 }
+    const replayed = { ...of, id: `${cursor}.a.rp`, cursor: cursor!, replay: "rp" }
+    await hub.machine.run(queue.enqueue([replayed]))
+    await hub.machine.clock.advance(30_000)
+    expect(await queue.depth("default/a~replay")).toBe(0)
+  })
+
   it("closes the sender of a lane that has had nothing to do for long", async () => {
     const hub = await Delivering.start({ idleMs: 10_000 })
     await hub.connect("a", () => ok)

@@ -373,6 +373,7 @@ export class Lane {
   }
 
   #giveBackReady(): void {
+    if (!isReplayLane(this.name)) this.#shared.isWanted = false
     void this.#giveBackAll(this.#ready.clear())
   }
 

@@ -5,7 +5,7 @@ export class Shared {
   #rate: Rate | undefined
   /** Nothing is sent before this, by the clock's steady time. */
   restUntil = Number.NEGATIVE_INFINITY
-  /** Whether what is new waits for the rate: then it has what comes of it. */
+  /** Whether what is new is leased and waits for the rate: then it has what comes of it. */
   isWanted = false
 
   /** Undefined: it has none. `spare`: what is left beside the other lane. */
