@@ -32,7 +32,7 @@ export async function worker(place: Workplace, tenant: Tenant, isOver: () => boo
   // Ends: with the run.
   while (!isOver()) {
     const items = await leaseSome(place, tenant)
-    if (items.length === 0) await sleep(world.clock, 100)
+    if (items.length === 0) await sleep(world.clock, place.working() ? 100 : 500)
     else await work(place, tenant, items, place.working() ? chance.pick(manners) : "settles")
   }
 }

@@ -41,7 +41,7 @@ const quietWithinMs = 30 * 60_000
 /** A run takes some thousands. */
 const stepsMax = 1_000_000
 /** Nothing may be left to do for this long before a hub counts as quiet. */
-const quietForMs = 15_000
+const quietForMs = 5_000
 
 /** Lives one seed through. Throws what is a bug rather than a broken promise, the simulator's own bugs included. */
 export async function simulate({ seed, keep }: SimulateOptions): Promise<RunResult> {

@@ -123,7 +123,14 @@ export function planScenario(chance: SimulatedChance): Scenario {
     }
   }
   const schedules = planSchedules(chance.fork("schedules"))
-  return { destinations, triggers, schedules, faultsMs: chance.between(8_000, 18_000), crashes: chance.between(0, 5) }
+  return { destinations, triggers, schedules, ...planFaults(chance) }
+}
+
+/** Most runs are short, so that there are many; what takes its time to go wrong has the others. */
+function planFaults(chance: SimulatedChance): Pick<Scenario, "faultsMs" | "crashes"> {
+  return chance.happens(0.2)
+    ? { faultsMs: chance.between(8_000, 18_000), crashes: chance.between(0, 5) }
+    : { faultsMs: chance.between(1_000, 3_000), crashes: chance.between(0, 2) }
 }
 
 function planTrigger(

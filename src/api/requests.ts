@@ -92,13 +92,15 @@ function refuseLosses(losses: readonly Loss[], hasEvent: boolean): void {
   faults.refuse()
 }
 
+const Nothing = strict({})
+
 /** Refuses what a route does not take: no body where it needs one, a body or a parameter where it has none. */
 export function refuseUnasked(app: App): void {
   app.addHook("preValidation", (request, _, done) => {
     const { doc } = request.routeOptions.config
     if (doc === undefined || doc.open) return done()
-    if (doc.query === undefined) readQuery(strict({}), request.query)
-    if (doc.body === undefined) readBody(strict({}), request.body)
+    if (doc.query === undefined) readQuery(Nothing, request.query)
+    if (doc.body === undefined) readBody(Nothing, request.body)
     else if (request.body === undefined && !doc.bodyOptional) throw noBody(request)
     done()
   })

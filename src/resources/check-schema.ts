@@ -1,4 +1,4 @@
-import { Check, Errors } from "typebox/schema"
+import { Compile, Errors } from "typebox/schema"
 import { Settings } from "typebox/system"
 import type { Faults } from "./faults.ts"
 import { isObject } from "./merge-patch.ts"
@@ -11,11 +11,22 @@ const errorsMax = 100
  * valid is decided by the schema itself: where nothing can be told of what is wrong, `prefix` is wrong as a whole.
  */
 export function checkSchema(schema: object, value: unknown, faults: Faults, prefix = ""): void {
-  // Looking for what is wrong costs as much again: most values are valid.
-  if (Check(schema, value)) return
+  if (accepts(schema, value)) return
   const before = faults.count
   checkValue(schema as Schema, value, faults, prefix)
   if (faults.count === before) faults.add(prefix, wanted(schema as Schema, undefined))
+}
+
+/** By the schema: compiled once, it is some fifty times as fast as what tells of errors. */
+const compiled = new WeakMap<object, { Check(value: unknown): boolean }>()
+
+function accepts(schema: object, value: unknown): boolean {
+  let known = compiled.get(schema)
+  if (known === undefined) {
+    known = Compile(schema)
+    compiled.set(schema, known)
+  }
+  return known.Check(value)
 }
 
 /** Gathers what a JSON merge patch would remove that the schema does not know: nothing of it is seen in what it makes. */

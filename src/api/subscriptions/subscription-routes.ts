@@ -123,8 +123,10 @@ function readParams(
   })
 }
 
+const Nothing = strict({})
+
 function lastEvent(context: ApiContext, subscription: Subscription, text: string): Cursor {
-  return readBody(strict({}), {}, (_, faults) =>
+  return readBody(Nothing, {}, (_, faults) =>
     parseCursor(context, partitionOf(context, subscription), text, "Last-Event-ID", notCursor, faults),
   )
 }
