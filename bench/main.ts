@@ -1,6 +1,7 @@
 import { cpus, totalmem } from "node:os"
 import { deliver } from "./deliver.ts"
 import { engines } from "./engines.ts"
+import { fairness } from "./fairness.ts"
 import { run as match } from "./match.ts"
 import type { Scenario } from "./measure.ts"
 import { peers } from "./peers.ts"
@@ -8,7 +9,17 @@ import { batch, publish } from "./publish.ts"
 import { queue } from "./queue.ts"
 import { read } from "./read.ts"
 
-const scenarios: Readonly<Record<string, Scenario>> = { publish, batch, deliver, queue, read, match, engines, peers }
+const scenarios: Readonly<Record<string, Scenario>> = {
+  publish,
+  batch,
+  deliver,
+  fairness,
+  queue,
+  read,
+  match,
+  engines,
+  peers,
+}
 
 const usage = `npm run bench -- <scenario>… [--quick]
 

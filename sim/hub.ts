@@ -15,6 +15,7 @@ import { type Answer, answerOf, type Call, injectionOf } from "./calls.ts"
 import { watchEdits } from "./edits.ts"
 import { observeQueue } from "./observe.ts"
 import { dedupeWindowMs } from "./scenario.ts"
+import { sharesOf } from "./shares.ts"
 import type { World } from "./world.ts"
 
 /** One life of the hub: all its real parts, on what the world has of disk, store, network and time. */
@@ -57,7 +58,8 @@ export async function openHub(world: World, power: Power, incarnation: number): 
   const kind = world.network.kind(power)
   const hub = await startHub({
     ...{ engine, clock, log: logger(world), chance: world.chance.fork(`hub ${incarnation}`) },
-    ...{ limits, retentionEveryMs, version: "simulated" },
+    ...{ retentionEveryMs, version: "simulated" },
+    limits: { ...limits, delivery: { ...limits.delivery, tenants: sharesOf(world.limitsTenant) } },
     kinds: new Map([kind, queueKind].map((each) => [each.kind, each as DestinationKind])),
     authorize: callerOf,
     topics: { autoCreate: true, dedupeWindowMs },

@@ -13,6 +13,7 @@ import { checkOpen } from "./open.ts"
 import { type Acknowledged, InvariantError, identityOf, isSame, type RunRecord, type TriggerRecord } from "./record.ts"
 import { clockTopic, keys, type Scenario, sideTopics, tenants, topics } from "./scenario.ts"
 import { checkSchedules } from "./schedules.ts"
+import { limitedTenant } from "./shares.ts"
 import { firesSurely } from "./triggers.ts"
 import type { World } from "./world.ts"
 
@@ -361,6 +362,8 @@ function checkSpeed(world: World, { triggers }: Scenario, events: readonly Store
   for (const { tenant, id, destination, ordering } of triggers) {
     // What goes one at a time waits for its turn.
     if (!destination.startsWith("steady") || ordering !== undefined) continue
+    // Its limits may make it wait for the others of its tenant.
+    if (world.limitsTenant && tenant === limitedTenant) continue
     const trigger = record.triggersOf({ tenant, id })[0]
     const since = trigger?.versions[0]?.acknowledgedAt
     if (!trigger || since === undefined) continue

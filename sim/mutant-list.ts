@@ -124,6 +124,18 @@ export const mutants: readonly Mutant[] = [
     after: "free",
   },
   {
+    name: "a tenant's limit at once is not kept",
+    file: `${deliver}/slots.ts`,
+    before: "this.#max = share.inFlightMax ?? Number.POSITIVE_INFINITY",
+    after: "this.#max = Number.POSITIVE_INFINITY",
+  },
+  {
+    name: "a tenant's rate is not kept",
+    file: `${deliver}/rate-turns.ts`,
+    before: "if (this.#turn === wake || (this.#turn === undefined && this.available >= 1)) return true",
+    after: "return true",
+  },
+  {
     name: "what a pause held is not resumed",
     file: `${parts}/queue/held.ts`,
     before: "if (due.length === 0) return resumed",

@@ -9,6 +9,7 @@ import { NamedDamage } from "./damage.ts"
 import type { Fields, ResourceModel } from "./model.ts"
 import { OrderRecord } from "./order.ts"
 import type { PositionModel } from "./positions.ts"
+import { LimitedSending } from "./shares.ts"
 
 /** The numbers of ARCHITECTURE.md. */
 export type Invariant = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10
@@ -152,6 +153,7 @@ export class RunRecord {
   readonly cancelled = new Set<string>()
   readonly disturbances: Disturbance[] = []
   readonly jumps: { readonly at: number; readonly ms: number }[] = []
+  readonly limited = new LimitedSending()
   /** By endpoint, the rest that it asked for and the hub has heard of. */
   readonly rests = new Map<string, { readonly since: number; readonly until: number }>()
   readonly counts = new Map<string, number>()
@@ -228,6 +230,7 @@ export class RunRecord {
   /** The process died. What it said to be done stays so. */
   crashed(): void {
     this.rests.clear()
+    this.limited.crashed()
     for (const delivery of this.deliveries.values()) {
       delete delivery.live
       delivery.leased = false

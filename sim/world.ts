@@ -14,6 +14,7 @@ import { createSimulatedStore, type SimulatedStore } from "../src/testing/store.
 import { createWorkMeter } from "../src/testing/work.ts"
 import { editFault } from "./edits.ts"
 import { type Invariant, InvariantError, identityOf, isSame, RunRecord } from "./record.ts"
+import { limitedTenant } from "./shares.ts"
 import { createTrace, type Trace } from "./trace.ts"
 import { firesMaybe } from "./triggers.ts"
 
@@ -32,6 +33,8 @@ export interface World {
   readonly record: RunRecord
   /** Whether something is done to the log's files in this run. */
   readonly damagesLog: boolean
+  /** Whether one tenant has limits of its own in this run. */
+  readonly limitsTenant: boolean
   /** The first promise that was found broken. */
   violation: InvariantError | undefined
   violate(error: InvariantError): void
@@ -63,6 +66,7 @@ export function createWorld(seed: number, keep?: (line: string) => void): World 
     trace,
     record,
     damagesLog: chance.fork("damage").happens(0.25),
+    limitsTenant: chance.fork("shares").happens(0.25),
     disk: createSimulatedDisk({ chance: chance.fork("disk"), bytesMax: diskBytes, latencyMs }),
     store: createSimulatedStore({ chance: chance.fork("store"), latencyMs, meter }),
     network: createSimulatedNetwork({
@@ -94,7 +98,7 @@ function sent(world: World, sending: Sending): void {
   if (delivery.trigger === testTrigger) return
   trace.line(`send ${delivery.id} attempt ${attempt} to ${sending.endpoint}`)
   record.delivery(delivery.id).sends++
-  const fault = faultOf(record, sending) ?? restlessness(world, sending)
+  const fault = faultOf(record, sending) ?? restlessness(world, sending) ?? excess(world, sending)
   if (fault) violate(fault)
 }
 
@@ -109,7 +113,16 @@ function restlessness({ record, clock }: World, { endpoint, dispatch }: Sending)
   return new InvariantError(3, `${dispatch.delivery.id} was sent ${rest.until - now} ms before ${endpoint} wants more`)
 }
 
-function learned({ record, clock }: World, { endpoint, dispatch }: Sending, outcome: Outcome): void {
+/** No tenant has more than its limits. */
+function excess({ record, clock, limitsTenant }: World, sending: Sending): InvariantError | undefined {
+  if (!limitsTenant || sending.dispatch.delivery.tenant !== limitedTenant) return undefined
+  const wrong = record.limited.begins(sending, clock.now())
+  return wrong === undefined ? undefined : new InvariantError(6, wrong)
+}
+
+function learned({ record, clock }: World, sending: Sending, outcome: Outcome): void {
+  const { endpoint, dispatch } = sending
+  record.limited.ends(sending)
   if (dispatch.delivery.trigger === testTrigger) return
   if (outcome.kind === "delivered" || outcome.retryAfterMs === undefined) return
   const since = clock.now()
