@@ -109,13 +109,19 @@ describe("a destination that takes batches", () => {
     expect(hub.sent.map(({ attempt }) => attempt)).toEqual([1, 1, 1])
   })
 
-  it("gets what was given to it before it took batches", async () => {
-    const hub = await start()
-    await hub.destination("a")
+  it("loses nothing that waits where it is changed to take batches, or no more", async () => {
+    const hub = await start({ waitMs: 10_000 })
     await hub.owe(3, "a")
-    await hub.empty("a")
+    await hub.machine.clock.advance(100)
+    await hub.destination("a", { ratePerSecond: 1 })
+    await hub.owe(3, "a")
+    await hub.machine.clock.advance(2_500)
     expect(hub.batches).toEqual([])
     expect(hub.sentTo("a")).toBe(3)
+    await hub.destination("a", { config: { to: "a", batch: { eventsMax: 10, bytesMax: 1 << 20, waitMs: 200 } } })
+    await hub.empty("a")
+    expect(hub.batches.length).toBeGreaterThan(0)
+    expect(hub.sent.map(({ attempt }) => attempt)).toEqual(Array(6).fill(1))
   })
 })
 

@@ -35,8 +35,9 @@ export class Ready {
 
   /** The destination has changed. */
   limit(limits: BatchLimits | undefined): void {
+    const all = this.clear()
     this.#limits = limits
-    if (limits === undefined) this.#alone.push(...this.clear())
+    for (const ready of all) this.push(ready)
   }
 
   push(ready: ReadyJob): void {
