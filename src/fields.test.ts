@@ -32,8 +32,10 @@ async function furnish() {
   const { cursor } = (await hub.call("POST", "/v1/topics/orders/events", event, headers)).body
   await hub.call("POST", "/v1/topics/letters/events", event, headers)
   await firstOf(deadLettersTopic)
+  const later = { ...event, id: "later", deliverat: new Date(Date.now() + 3_600_000).toISOString() }
+  const delayed = (await hub.call("POST", "/v1/topics/orders/events", later, headers)).body.delayed.id
   const replay = (await hub.call("POST", "/v1/triggers/ship/replays", { ratePerSecond: 0.01 })).body.id
-  return { cursor: String(cursor), letter: await letterId(), replay }
+  return { cursor: String(cursor), letter: await letterId(), replay, delayed: String(delayed) }
 }
 
 /** The letter is put down right after its event. */
@@ -67,6 +69,7 @@ function pathOf(path: string, replaced: Readonly<Record<string, string>> = {}): 
     "/v1/subscriptions/{id}": "billing",
     "/v1/dead-letters/{id}": given.letter,
     "/v1/replays/{id}": given.replay,
+    "/v1/delayed/{id}": given.delayed,
   }
   const values: Readonly<Record<string, string | undefined>> = {
     topic: "orders",

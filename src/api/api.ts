@@ -20,6 +20,8 @@ import { boundBodies } from "./body-room.ts"
 import type { ApiContext, ApiFigures, ApiOptions } from "./context.ts"
 import { deadLetterRoutes } from "./dead-letters/dead-letters.ts"
 import { discardRoutes } from "./dead-letters/discards.ts"
+import { delayedRoutes } from "./delayed/delayed-routes.ts"
+import { withoutDelayed } from "./delayed/without-delayed.ts"
 import { openDeliveryRoutes } from "./deliveries/open-deliveries.ts"
 import { resendRoutes } from "./deliveries/resend.ts"
 import { destinationRoutes } from "./destinations/destination-routes.ts"
@@ -101,7 +103,9 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
 
 const quiet: Logger = { info() {}, warn() {}, error() {} }
 
-function createContext(options: ApiOptions): ApiContext {
+function createContext(given: ApiOptions): ApiContext {
+  const delayedIn = given.engine.log
+  const options = { ...given, engine: withoutDelayed(given.engine) }
   const { engine, clock, stop, log: logger } = options
   const turns = new Turns()
   const streams = new Streams({ log: engine.log, clock, stop, turns, logger })
@@ -111,7 +115,7 @@ function createContext(options: ApiOptions): ApiContext {
   const { chance, deliveries: observe = {} } = options
   const queues = new WorkQueues({ engine, clock, chance, log: logger ?? quiet, observe, stop })
   const woken = new Slots(wokenMax)
-  const shared = { room, turns, streams, exports, polls, woken, queues }
+  const shared = { room, turns, streams, exports, polls, woken, queues, delayedIn }
   return { ...options, ...shared, startedAt: clock.now(), inTurn: createTurns() }
 }
 
@@ -161,6 +165,7 @@ function registerRoutes(app: App, context: ApiContext): void {
   subscriptionRoutes(app, context)
   queueRoutes(app, context, destinations.store)
   openDeliveryRoutes(app, context)
+  delayedRoutes(app, context)
   resendRoutes(app, context, triggers.store)
   deadLetterRoutes(app, context)
   discardRoutes(app, context)

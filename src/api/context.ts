@@ -3,6 +3,7 @@ import type { Caller } from "../access/authorize.ts"
 import type { Chance, Clock } from "../core/clock.ts"
 import type { DestinationKind } from "../core/destination.ts"
 import type { Engine } from "../core/engine.ts"
+import type { EventLog } from "../core/log.ts"
 import type { Logger } from "../core/logger.ts"
 import type { Schedule, ScheduleFailure } from "../core/schedules.ts"
 import type { Secrets } from "../core/secrets.ts"
@@ -78,6 +79,8 @@ export interface ApiContext extends ApiOptions, ResourceContext {
   readonly streams: Streams
   readonly exports: Places
   readonly queues: WorkQueues
+  /** The log with the delayed events, which `engine.log` leaves out here. */
+  readonly delayedIn: EventLog
   /** Requests that wait for work, or for events. */
   readonly polls: Places
   /** Those of them that read what one event has woken them all for: each holds room while it reads. */

@@ -1,6 +1,7 @@
 import { natsServers } from "../config/relations.ts"
 import type { Settings } from "../config/schema.ts"
 import { isReservedTopic } from "../core/address.ts"
+import { isDelayed } from "../core/delayed.ts"
 import type { Inventory } from "../migrate/inventory.ts"
 import type { CommonOptions, Context } from "./command.ts"
 import { exitCodes, FailedError, ToldError, UsageError } from "./failures.ts"
@@ -104,7 +105,7 @@ class Bars {
 
 function told(data: string, seconds: number, inventory: Inventory, health: readonly string[]): Rebuilt {
   const { openDeliveries, deadLetters } = inventory
-  const own = inventory.topics.filter(({ topic }) => !isReservedTopic(topic))
+  const own = inventory.topics.filter(({ topic }) => !isReservedTopic(topic) && !isDelayed({ topic }))
   const of = (kind: string) => inventory.catalog.find((each) => each.kind === kind)?.items ?? 0
   return {
     data,

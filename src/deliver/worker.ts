@@ -16,6 +16,7 @@ import { Directory, type DirectoryListener } from "./directory.ts"
 import { type DeliveryLimits, type DeliveryObserver, deliveryLimits, Gate, type Hub } from "./hub.ts"
 import { Lane } from "./lane.ts"
 import { Records } from "./records.ts"
+import { Releasing } from "./release.ts"
 import { RestingLanes } from "./resting.ts"
 import { SharedOfDestinations } from "./shared.ts"
 import { Slots } from "./slots.ts"
@@ -71,6 +72,7 @@ class Worker {
   readonly #pulled = new Set<string>()
   readonly #stop = new AbortController()
   readonly #resuming = new Map<string, TriggerName>()
+  readonly #releasing: Releasing
   #findingHeld = false
   #resumes: Promise<void> | undefined
   #sweeping = false
@@ -101,6 +103,7 @@ class Worker {
       gate: new Gate(engine.queue, clock, log),
       telling,
     }
+    this.#releasing = new Releasing({ engine, clock, log, stop: this.#stop.signal })
   }
 
   lanes(): readonly LaneWork[] {
@@ -138,6 +141,7 @@ class Worker {
   async #listen(stop: AbortSignal): Promise<void> {
     for await (const name of this.#hub.engine.queue.lanes(stop)) {
       if (stop.aborted) return
+      if (this.#releasing.takes(name)) continue
       const lane = this.#lanes.get(name)
       if (lane) lane.wake()
       else this.#open(name)
@@ -270,6 +274,7 @@ class Worker {
       await sleep(clock, abortMs, over.signal)
     }
     gate.stopped = true
+    await this.#releasing.idle()
     await this.#resumes
     const closed = new AbortController()
     void Promise.all(lanes.map((lane) => lane.close())).then(() => closed.abort())

@@ -1,3 +1,4 @@
+import { decisionAttribute } from "../core/delayed.ts"
 import { editAttribute } from "../core/edits.ts"
 import { isUri, isUriReference } from "./uri.ts"
 
@@ -18,7 +19,7 @@ export type Rules = "published" | "stored"
 const readAttributes: readonly string[] = ["redcarcursor", "redcartime"]
 
 /** Attributes that only the hub writes: dropped from what is published. */
-export const hubAttributes: readonly string[] = [...readAttributes, editAttribute]
+export const hubAttributes: readonly string[] = [...readAttributes, editAttribute, decisionAttribute]
 
 /** Whether an attribute is left out of an event that is decoded by these rules: what is stored keeps those that the hub has set. */
 export function isDropped(name: string, rules: Rules): boolean {

@@ -1,6 +1,6 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http"
-import type { Appended } from "../core/log.ts"
 import { quoteJson } from "../formats/json-encode.ts"
+import type { Accepted } from "./delay.ts"
 import type { Refusal } from "./refusal.ts"
 
 /** Where a request's answer goes: one of these is called, once. */
@@ -17,10 +17,14 @@ export const drainBytesMax = 4 << 20
 export const json = "application/json"
 const problemJson = "application/problem+json"
 
-/** `{"id":…,"cursor":…}` of an event that is stored. */
-export function appendedJson(id: string, appended: Appended): string {
-  const { cursor, duplicate } = appended
-  return `{"id":${quoteJson(id)},"cursor":${quoteJson(cursor)}${duplicate ? ',"duplicate":true}' : "}"}`
+/** `{"id":…,"cursor":…}` of an event that is stored; of one that waits, what to cancel it by and until when it does. */
+export function appendedJson(id: string, accepted: Accepted): string {
+  const { cursor, duplicate, deliverAt } = accepted
+  const where =
+    deliverAt === undefined
+      ? `"cursor":${quoteJson(cursor)}`
+      : `"delayed":{"id":${quoteJson(cursor)},"until":"${new Date(deliverAt).toISOString()}"}`
+  return `{"id":${quoteJson(id)},${where}${duplicate ? ',"duplicate":true}' : "}"}`
 }
 
 /** The problem that answers a whole request (RFC 9457); `results` where there are some of its events to tell. */

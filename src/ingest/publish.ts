@@ -8,6 +8,7 @@ import { newTopic, type Topic } from "../core/resources.ts"
 import { quoteJson } from "../formats/json-encode.ts"
 import type { MediaType } from "../formats/media-type.ts"
 import { Memo } from "../formats/memo.ts"
+import { type Accepted, delayOf, mayBeDelayed, notConditional, putDelayed } from "./delay.ts"
 import { Refusal, type RefusalCode, refusalOfError } from "./refusal.ts"
 import type { Topics } from "./topics.ts"
 
@@ -47,7 +48,7 @@ export interface PublisherOptions {
 }
 
 /** What became of one event. */
-export type Published = Appended | Refusal
+export type Published = Accepted | Refusal
 
 /** The condition of a publish: the address's newest event is this one; `"none"`: it has no event. */
 export type ExpectedLast = Cursor | "none"
@@ -140,16 +141,73 @@ class TopicPublisher implements Publisher {
   ): Promise<readonly Published[] | Refusal> {
     let bytes = 0
     let fits = true
+    let mayDelay = false
     const { eventBytesMax } = this.#options.limits
     for (let i = 0; i < events.length; i++) {
       const size = eventBytes(events[i]!)
       bytes += size
       if (size > eventBytesMax) fits = false
+      if (!mayDelay && mayBeDelayed(events[i]!)) mayDelay = true
     }
+    if (mayDelay) return this.#publishTimed(topic, address, events, expectedLast)
+    return this.#publishNow(topic, address, events, { bytes, fits }, expectedLast)
+  }
+
+  #publishNow(
+    topic: Topic,
+    address: Address,
+    events: readonly Event[],
+    { bytes, fits }: { readonly bytes: number; readonly fits: boolean },
+    expectedLast: ExpectedLast | undefined,
+  ): Promise<readonly Published[] | Refusal> {
+    const { eventBytesMax } = this.#options.limits
     if (fits) return this.#append(topic, address, events, bytes, expectedLast)
     const refusal = tooLarge(eventBytesMax)
     if (expectedLast !== undefined) return Promise.resolve(this.#refuse(events, refusal))
     return this.#appendFitting(topic, address, events, refusal)
+  }
+
+  /** Some may be delayed: those go where they wait, the others to the topic. */
+  async #publishTimed(
+    topic: Topic,
+    address: Address,
+    events: readonly Event[],
+    expectedLast: ExpectedLast | undefined,
+  ): Promise<readonly Published[] | Refusal> {
+    const now = this.#options.clock.now()
+    const { eventBytesMax } = this.#options.limits
+    const until = events.map((event) => delayOf(event, now))
+    const refused = until.find((each) => each instanceof Refusal)
+    if (expectedLast !== undefined && until.some((each) => each !== undefined)) {
+      return this.#refuse(events, refused instanceof Refusal ? refused : notConditional)
+    }
+    const plain = events.filter((_, i) => until[i] === undefined)
+    const bytes = plain.reduce((sum, event) => sum + eventBytes(event), 0)
+    const fits = plain.every((event) => eventBytes(event) <= eventBytesMax)
+    const stored =
+      plain.length === 0 ? [] : await this.#publishNow(topic, address, plain, { bytes, fits }, expectedLast)
+    if (stored instanceof Refusal) return stored
+    const rest = stored.values()
+    const all: (Published | Promise<Published>)[] = []
+    for (const [i, event] of events.entries()) {
+      const each = until[i]
+      if (each === undefined) all.push(rest.next().value!)
+      else if (each instanceof Refusal) all.push(this.#refuse([event], each))
+      else all.push(this.#delay(topic, address, event))
+    }
+    return Promise.all(all)
+  }
+
+  async #delay(topic: Topic, address: Address, event: Event): Promise<Published> {
+    const { limits, engine } = this.#options
+    if (eventBytes(event) > limits.eventBytesMax) return this.#refuse([event], tooLarge(limits.eventBytesMax))
+    try {
+      const accepted = await putDelayed(engine.log, topic, address, event)
+      this.#count([event], [accepted], eventBytes(event))
+      return accepted
+    } catch (error) {
+      return this.#refuseError([event], error)
+    }
   }
 
   #append(

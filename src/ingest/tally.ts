@@ -1,7 +1,7 @@
 import type { ServerResponse } from "node:http"
-import type { Appended } from "../core/log.ts"
 import { quoteJson } from "../formats/json-encode.ts"
 import { answerJson, answerProblem, appendedJson, problemJsonOf } from "./answer.ts"
+import type { Accepted } from "./delay.ts"
 import { Refusal } from "./refusal.ts"
 
 /** What becomes of the events of one request, by their place in it; makes the answer. */
@@ -31,8 +31,8 @@ export class Tally {
     return this.#results.length
   }
 
-  accept(index: number, id: string, appended: Appended): void {
-    this.#set(index, appendedJson(id, appended))
+  accept(index: number, id: string, accepted: Accepted): void {
+    this.#set(index, appendedJson(id, accepted))
     this.#accepted++
   }
 

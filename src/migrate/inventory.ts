@@ -2,6 +2,7 @@ import { attemptsTopic, deadLettersTopic } from "../core/address.ts"
 import type { Catalog, Item } from "../core/catalog.ts"
 import { migrationKey, partsOfKey, topicKeys } from "../core/catalog-keys.ts"
 import { itemsUnder } from "../core/catalog-scan.ts"
+import { delayedTopic } from "../core/delayed.ts"
 import type { Engine } from "../core/engine.ts"
 
 /** Catalog items of one kind: the first part of their keys. */
@@ -41,7 +42,7 @@ export async function takeInventory({ log, catalog, queue }: Engine): Promise<In
   for await (const { key } of catalogItems(catalog)) {
     const { kind, tenant, id } = partsOfKey(key)
     kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
-    const topics = [attemptsTopic, deadLettersTopic, ...(topicKeys.has(key) ? [id] : [])]
+    const topics = [attemptsTopic, deadLettersTopic, delayedTopic, ...(topicKeys.has(key) ? [id] : [])]
     for (const topic of topics) named.set(`${tenant}/${topic}`, { tenant, topic })
   }
   const topics: TopicCount[] = []

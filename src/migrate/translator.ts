@@ -1,6 +1,7 @@
 import type { Address } from "../core/address.ts"
 import { isReservedTopic, parseTopic } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
+import { delayedDestination, delayedTopic } from "../core/delayed.ts"
 import { type DeadLetter, type Delivery, deliveryId } from "../core/delivery.ts"
 import { type Attributes, Event } from "../core/event.ts"
 import type { EventLog, StoredEvent } from "../core/log.ts"
@@ -91,7 +92,8 @@ export class Translator {
   }
 
   /** What a delivery's trigger listens to; of one that was deleted, nobody knows any more. */
-  #listening({ tenant, trigger }: Delivery): { readonly tenant: string; readonly topic: string } {
+  #listening({ tenant, trigger, destination }: Delivery): { readonly tenant: string; readonly topic: string } {
+    if (destination === delayedDestination) return { tenant, topic: delayedTopic }
     const parsed = parseTopic(this.#topics.get(`${tenant}/${trigger}`) ?? "")
     return { tenant, topic: typeof parsed === "string" ? "" : parsed.topic }
   }

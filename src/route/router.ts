@@ -3,6 +3,7 @@ import { triggerKeys } from "../core/catalog-keys.ts"
 import type { Clock } from "../core/clock.ts"
 import { sleep } from "../core/clock.ts"
 import type { Cursor } from "../core/cursor.ts"
+import { isDelayed, releaseOf } from "../core/delayed.ts"
 import type { Delivery } from "../core/delivery.ts"
 import type { Engine } from "../core/engine.ts"
 import { AssignmentLostError, ClosedError } from "../core/errors.ts"
@@ -249,6 +250,15 @@ class MainReader {
     let deliveries: Delivery[] = []
     let count = 0
     for (const stored of batch.events) {
+      if (isDelayed(stored.address)) {
+        const release = releaseOf(stored)
+        if (release !== undefined) deliveries.push(release)
+        if (deliveries.length < this.#limits.enqueueMax) continue
+        count += deliveries.length
+        await this.#enqueue(deliveries, stored.cursor)
+        deliveries = []
+        continue
+      }
       const matched = this.#pace.match(this.#matcher, stored)
       const all = matched instanceof Promise ? await matched : matched
       const fired = all.filter((trigger) => this.#readers.admits(trigger, stored.cursor))

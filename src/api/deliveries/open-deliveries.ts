@@ -1,6 +1,7 @@
 import Type, { type Static } from "typebox"
 import { formatTopic } from "../../core/address.ts"
 import type { Cursor } from "../../core/cursor.ts"
+import { delayedDestination } from "../../core/delayed.ts"
 import { type OpenDelivery, openStates } from "../../core/open-delivery.ts"
 import { choice, component, strict } from "../../resources/schemas.ts"
 import { mayBeId } from "../../resources/store.ts"
@@ -77,8 +78,9 @@ export function openDeliveryRoutes(app: App, context: ApiContext): void {
     do {
       const asked = { tenant, ...filter, limit: Math.min(readAtOnce, pageSize + 1) }
       const page = await engine.queue.openDeliveries({ ...asked, ...(after !== undefined && { after }) })
-      await heldBacks.look(page.deliveries)
-      for (const open of page.deliveries) {
+      const deliveries = page.deliveries.filter(({ delivery }) => delivery.destination !== delayedDestination)
+      await heldBacks.look(deliveries)
+      for (const open of deliveries) {
         const shown = { ...(await show(open)), ...heldBacks.of(open) }
         if (!items.add(shown, open.delivery.id)) return items.page(query)
       }

@@ -65,7 +65,13 @@ const Accepted = component(
   "Accepted",
   Type.Object({
     id: Type.String(),
-    cursor: Type.String({ description: "Where it is in the log." }),
+    cursor: Type.Optional(Type.String({ description: "Where it is in the log; absent of one that is delayed." })),
+    delayed: Type.Optional(
+      Type.Object(
+        { id: Type.String({ description: "By which it can be cancelled." }), until: Timestamp },
+        { description: "Its `deliverat` is in the future: nobody sees it until then." },
+      ),
+    ),
     duplicate: Type.Optional(
       Type.Boolean({
         description: "It was there already; this is the cursor of the first, and nothing is delivered again.",

@@ -2,6 +2,7 @@ import { isReservedTopic } from "../../core/address.ts"
 import type { Catalog } from "../../core/catalog.ts"
 import { topicKeys } from "../../core/catalog-keys.ts"
 import type { Clock } from "../../core/clock.ts"
+import { isDelayed } from "../../core/delayed.ts"
 import { StorageFullError } from "../../core/errors.ts"
 import { newTopic } from "../../core/resources.ts"
 import type { SegmentLog } from "./log/log.ts"
@@ -20,7 +21,7 @@ export async function makeTopicsAgain(log: SegmentLog, catalog: Catalog, default
   const { clock, dedupeWindowMs = dedupeWindowMsDefault } = defaults
   try {
     for (const { tenant, topic } of log.topics()) {
-      if (isReservedTopic(topic) || (await log.last({ tenant, topic })) === undefined) continue
+      if (isReservedTopic(topic) || isDelayed({ topic }) || (await log.last({ tenant, topic })) === undefined) continue
       const key = topicKeys.of({ tenant, id: topic })
       if ((await catalog.get(key)) !== undefined) continue
       await catalog.put(key, newTopic(tenant, topic, clock.now(), dedupeWindowMs), 0)

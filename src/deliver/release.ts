@@ -1,0 +1,162 @@
+import { topicKeys } from "../core/catalog-keys.ts"
+import type { Clock } from "../core/clock.ts"
+import type { Cursor } from "../core/cursor.ts"
+import { decide, delayedDestination, deliverAtOf, standingOf, targetOf, waitingAddress } from "../core/delayed.ts"
+import type { Lease } from "../core/deliveries.ts"
+import { partsOfLane } from "../core/delivery.ts"
+import type { Engine } from "../core/engine.ts"
+import {
+  ClosedError,
+  DamagedError,
+  LeaseLostError,
+  OverloadError,
+  StorageError,
+  StorageFullError,
+} from "../core/errors.ts"
+import type { StoredEvent } from "../core/log.ts"
+import type { Logger } from "../core/logger.ts"
+import type { Topic } from "../core/resources.ts"
+import { Troubles } from "../core/troubles.ts"
+
+export interface ReleasingOptions {
+  readonly engine: Pick<Engine, "log" | "queue" | "catalog">
+  readonly clock: Clock
+  readonly log: Logger
+  readonly stop: AbortSignal
+}
+
+/** Events of a lane that are seen to at once. */
+const leasesMax = 128
+const leaseMs = 60_000
+const againMs = 1_000
+const releasing = "publishing delayed events"
+const passing = [ClosedError, DamagedError, LeaseLostError, OverloadError, StorageError, StorageFullError]
+
+/** One that is due, and that nobody can cancel any more. */
+interface Claimed {
+  readonly lease: Lease
+  readonly stored: StoredEvent
+  readonly topic: Topic
+  readonly last: Cursor
+  /** Somebody has begun to publish it before. */
+  readonly isUnsure: boolean
+}
+
+/** Publishes delayed events when they are due, each once; parks those that are not. */
+export class Releasing {
+  readonly #options: ReleasingOptions
+  readonly #troubles: Troubles
+  /** Lanes at work; true: woken since. */
+  readonly #woken = new Map<string, boolean>()
+  readonly #working = new Set<Promise<void>>()
+
+  constructor(options: ReleasingOptions) {
+    this.#options = options
+    this.#troubles = new Troubles(options.log)
+  }
+
+  /** Whether it is a lane of delayed events; then what is due of it is seen to. */
+  takes(lane: string): boolean {
+    if (partsOfLane(lane).destination !== delayedDestination) return false
+    const isWorking = this.#woken.has(lane)
+    this.#woken.set(lane, isWorking)
+    if (isWorking) return true
+    const work = this.#run(lane).finally(() => this.#working.delete(work))
+    this.#working.add(work)
+    return true
+  }
+
+  async idle(): Promise<void> {
+    await Promise.all(this.#working)
+  }
+
+  async #run(lane: string): Promise<void> {
+    const { engine, stop, clock, log } = this.#options
+    try {
+      // Ends: when nothing is due.
+      while (!stop.aborted) {
+        this.#woken.set(lane, false)
+        const leases = await engine.queue.lease({ lane, max: leasesMax, leaseMs })
+        if (leases.length > 0) await this.#see(leases)
+        else if (this.#woken.get(lane) === false) break
+      }
+      this.#woken.delete(lane)
+    } catch (error) {
+      this.#woken.delete(lane)
+      if (stop.aborted || error instanceof ClosedError) return
+      if (!isPassing(error)) log.error({ err: error, lane }, "delayed events are not published: this is a bug")
+      clock.after(againMs, () => void (stop.aborted || this.takes(lane)))
+    }
+  }
+
+  /** Those that are due are published in the order of their times. */
+  async #see(leases: readonly Lease[]): Promise<void> {
+    const seen = await Promise.all(leases.map((lease) => this.#attempt(lease, () => this.#claim(lease))))
+    const due = seen.filter((each) => each !== undefined)
+    due.sort((a, b) => deliverAtOf(a.stored.event) - deliverAtOf(b.stored.event))
+    await Promise.all(due.map((claimed) => this.#attempt(claimed.lease, () => this.#publish(claimed))))
+  }
+
+  /** What goes wrong is tried again later. */
+  async #attempt<T>(lease: Lease, work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      const done = await work()
+      this.#troubles.over(releasing)
+      return done
+    } catch (error) {
+      if (!isPassing(error)) throw error
+      if (error instanceof ClosedError || error instanceof LeaseLostError) return undefined
+      this.#troubles.met(releasing, "a delayed event cannot be published; it is tried again", { err: error })
+      await this.#end(lease, againMs).catch(() => {})
+      return undefined
+    }
+  }
+
+  async #claim(lease: Lease): Promise<Claimed | undefined> {
+    const { log } = this.#options.engine
+    const { tenant, cursor } = lease.delivery
+    const stored = await log.get(cursor)
+    if (stored === undefined) return this.#end(lease)
+    const waitMs = deliverAtOf(stored.event) - this.#options.clock.now()
+    if (waitMs > 0) return this.#end(lease, waitMs)
+    const { decision, last } = await standingOf(log, stored)
+    if (decision === "released" || decision === "cancelled") return this.#end(lease)
+    const topic = await this.#topicOf(tenant, stored)
+    if (topic === undefined) {
+      if (decision === undefined) await decide(log, stored, "cancelled", last)
+      return this.#end(lease)
+    }
+    if (decision === "claimed") return { lease, stored, topic, last, isUnsure: true }
+    const claim = await decide(log, stored, "claimed", last)
+    if (claim !== undefined) return { lease, stored, topic, last: claim, isUnsure: false }
+    return this.#end(lease, againMs)
+  }
+
+  /** Undefined: it was deleted since. */
+  async #topicOf(tenant: string, { address, event }: StoredEvent): Promise<Topic | undefined> {
+    const target = targetOf(address)
+    const key = topicKeys.of({ tenant, id: target.topic })
+    const topic = (await this.#options.engine.catalog.get<Topic>(key, { newest: true }))?.value
+    return topic && waitingAddress(topic, target, event).key === address.key ? topic : undefined
+  }
+
+  async #publish({ lease, stored, topic, last, isUnsure }: Claimed): Promise<void> {
+    const { log } = this.#options.engine
+    const { address, event } = stored
+    const target = targetOf(address)
+    const { dedupeWindowMs } = topic
+    const isThere = (isUnsure || dedupeWindowMs > 0) && (await log.find(target, event)) !== undefined
+    if (!isThere) await log.append(target, [event], { dedupeWindowMs })
+    await decide(log, stored, "released", last)
+    await this.#end(lease)
+  }
+
+  async #end(lease: Lease, delayMs?: number): Promise<undefined> {
+    await this.#options.engine.queue.end(lease, delayMs === undefined ? { kind: "done" } : { kind: "release", delayMs })
+    return undefined
+  }
+}
+
+function isPassing(error: unknown): boolean {
+  return passing.some((kind) => error instanceof kind)
+}
