@@ -85,6 +85,11 @@ export const doings: Readonly<Record<string, Doing | Exemption>> = {
   ...replayDoings,
   ...queueDoings,
   ...pruningDoings,
+  listDelayedEvents: {
+    weight: 1,
+    run: async (place, { tenant }, operation) => void (await call(place, { operation, tenant })),
+  },
+  cancelDelayedEvent: { exempt: "the workload publishes no delayed events" },
   issueNatsCredentials: { exempt: "the embedded engine, which runs here, has none" },
   revokeNatsCredentials: { exempt: "the embedded engine, which runs here, has none" },
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto"
+import { parseDuration } from "../config/quantities.ts"
 import { UsageError } from "./failures.ts"
 import { isJson } from "./input.ts"
 
@@ -11,6 +12,10 @@ export interface EventOptions {
   readonly time?: string
   readonly contentType?: string
   readonly dataschema?: string
+  /** RFC 3339. */
+  readonly deliverAt?: string
+  /** From now, as it was written: `10m`. */
+  readonly delay?: string
   readonly extension?: Readonly<Record<string, string>>
 }
 
@@ -21,7 +26,7 @@ export interface Composed {
 }
 
 /** The flags that only an event with a type can have. */
-const attributeFlags = ["id", "source", "subject", "time", "dataschema", "extension"] as const
+const attributeFlags = ["id", "source", "subject", "time", "dataschema", "deliverAt", "delay", "extension"] as const
 
 /** The source of events that say none. */
 export const defaultSource = "/redcar/cli"
@@ -36,7 +41,9 @@ export function composeEvent(options: EventOptions, data: Uint8Array | undefined
     return { contentType: "application/cloudevents+json", body: structured(options, data) }
   const said = attributeFlags.filter((name) => options[name] !== undefined)
   if (said.length > 0)
-    throw new UsageError(`--${said[0]} needs a --type`, ["An event has a type: --type order.created"])
+    throw new UsageError(`--${said[0] === "deliverAt" ? "deliver-at" : said[0]} needs a --type`, [
+      "An event has a type: --type order.created",
+    ])
   if (data === undefined) {
     throw new UsageError("nothing to publish", ["Give data, --type, --file <path>, or `-` to read standard input."])
   }
@@ -70,12 +77,19 @@ function structured(options: EventOptions, data: Uint8Array | undefined): Uint8A
     time: options.time,
     datacontenttype: contentType,
     dataschema: options.dataschema,
+    deliverat: deliverAtOf(options),
     ...options.extension,
   }
   const head = JSON.stringify(attributes)
   if (data === undefined) return Buffer.from(head)
   const [before, after] = dataMember(contentType!, data)
   return Buffer.concat([Buffer.from(`${head.slice(0, -1)},${before}`), after, Buffer.from("}")])
+}
+
+function deliverAtOf({ deliverAt, delay }: EventOptions): string | undefined {
+  if (delay === undefined) return deliverAt
+  if (deliverAt !== undefined) throw new UsageError("--deliver-at and --delay at once", ["Give one of the two."])
+  return new Date(Date.now() + Number(parseDuration(delay))).toISOString()
 }
 
 function dataMember(contentType: string, data: Uint8Array): readonly [string, Uint8Array] {

@@ -1,5 +1,6 @@
 import type { Command } from "commander"
 import { type CommonOptions, type Context, examples, subcommand, withHub } from "./command.ts"
+import { addDelayed } from "./delayed.ts"
 import { addFind } from "./find.ts"
 import { addJourney } from "./journey.ts"
 import { nextAttempt } from "./next-attempt.ts"
@@ -72,4 +73,5 @@ export function configure(command: Command, context: Context): void {
   ])
   addResend(command, context)
   addFind(command, context)
+  addDelayed(command, context)
 }

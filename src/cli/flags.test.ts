@@ -26,6 +26,8 @@ const meanings: Readonly<Record<string, readonly [value: string, means: string]>
   dataschema: ["<uri>", "the schema of an event's data"],
   "dead-reason": ["<reason>", "why deliveries were given up"],
   "dedupe-window": ["<duration>", "how long repeated events are recognised"],
+  delay: ["<duration>", "how long an event is kept back"],
+  "deliver-at": ["<time>", "until when an event is kept back"],
   description: ["<text>", "what a resource is for"],
   "dead-letter": ["<what>", "what a dead letter is to those behind it"],
   destination: ["<id>", "a destination"],

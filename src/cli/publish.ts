@@ -1,6 +1,6 @@
 import { createReadStream, statSync } from "node:fs"
 import { type Command, Option } from "commander"
-import { type CommonOptions, type Context, examples, pairs, wholeNumber, withHub } from "./command.ts"
+import { type CommonOptions, type Context, durationText, examples, pairs, wholeNumber, withHub } from "./command.ts"
 import { composeEvent, defaultSource, type EventOptions, wrapLine } from "./compose.ts"
 import { exitCodes, ToldError, UsageError } from "./failures.ts"
 import { nearTopic } from "./hub.ts"
@@ -38,6 +38,8 @@ export function configure(command: Command, context: Context): void {
     .option("--time <time>", "when it happened (RFC 3339)")
     .option("--content-type <type>", "what its data is (default: found out)")
     .option("--dataschema <uri>", "the schema of its data")
+    .option("--deliver-at <time>", "keep it back until then (RFC 3339)")
+    .option("--delay <duration>", "keep it back for so long: 10m, 36h, 7d", durationText)
     .addOption(pairs("--extension <name=value>", "another attribute (repeatable)"))
     .option("--expected-last <cursor>", "publish only if this is the topic's last event (`none`: if it has none)")
     .optionsGroup("Many events:")
@@ -50,6 +52,7 @@ export function configure(command: Command, context: Context): void {
   examples(withHub(command), [
     [`redcar publish orders '{"id": 4711}' --type order.created --source /shop`, "One event"],
     ["redcar publish orders:4711 --type order.paid", "One event without data, on one key of a topic"],
+    ["redcar publish orders --type order.reminder --delay 36h", "One that nobody sees for 36 hours"],
     ["redcar publish orders --file events.ndjson", "A file: NDJSON, or a JSON array of events"],
     ["cat readings.ndjson | redcar publish sensors - --type sensor.reading", "Each line becomes the data of an event"],
     ["redcar publish scans --file scan.pdf --format raw --content-type application/pdf", "A file as it is"],
@@ -80,7 +83,8 @@ async function publish(
 
 interface Published {
   readonly id: string
-  readonly cursor: string
+  readonly cursor?: string
+  readonly delayed?: { readonly id: string; readonly until: string }
   readonly duplicate?: boolean
 }
 
@@ -100,14 +104,17 @@ async function publishOne(
       ...(options.expectedLast === undefined ? {} : { "redcar-expected-last": options.expectedLast }),
     },
   })
-  const line = answer.duplicate
-    ? `was there already: ${answer.id} at ${answer.cursor}`
-    : `stored ${answer.id} at ${answer.cursor}`
-  await printDone(context, options, answer, printable(line))
+  await printDone(context, options, answer, printable(lineOf(answer)))
   // Whoever has it from a script or a loop means nothing by it: it is not read unasked, and what never ends keeps nobody waiting.
   if (data === undefined && !options.json && context.terminal.stdinIsPiped?.())
     context.terminal.err("Its data is empty: standard input was not read. `-` for the data reads events from there.\n")
   if (slip !== undefined) context.terminal.err(slip)
+}
+
+function lineOf({ id, cursor, delayed, duplicate }: Published): string {
+  const place = delayed ? `until ${delayed.until}; to cancel it: redcar event cancel ${delayed.id}` : `at ${cursor}`
+  if (duplicate) return `was there already: ${id} ${delayed ? "waits " : ""}${place}`
+  return `${delayed ? "delayed" : "stored"} ${id} ${place}`
 }
 
 async function publishMany(context: Context, topic: string, path: string, options: PublishOptions): Promise<void> {
