@@ -51,8 +51,7 @@ export function configure(command: Command, context: Context): void {
     )
   examples(withHub(command), [
     [`redcar publish orders '{"id": 4711}' --type order.created --source /shop`, "One event"],
-    ["redcar publish orders:4711 --type order.paid", "One event without data, on one key of a topic"],
-    ["redcar publish orders --type order.reminder --delay 36h", "One that nobody sees for 36 hours"],
+    ["redcar publish orders:4711 --type order.reminder --delay 36h", "One without data, on a key, that is kept back"],
     ["redcar publish orders --file events.ndjson", "A file: NDJSON, or a JSON array of events"],
     ["cat readings.ndjson | redcar publish sensors - --type sensor.reading", "Each line becomes the data of an event"],
     ["redcar publish scans --file scan.pdf --format raw --content-type application/pdf", "A file as it is"],
