@@ -84,4 +84,8 @@ class Undelayed implements EventLog {
   trim(address: Address, keep: Retention) {
     return this.#log.trim(address, keep)
   }
+
+  trimmable(...given: Parameters<EventLog["trimmable"]>) {
+    return this.#log.trimmable(...given)
+  }
 }
