@@ -38,12 +38,6 @@ export const mutants: readonly Mutant[] = [
     after: "if (deliveries.length > 1) await this.#enqueue(deliveries, batch.next)",
   },
   {
-    name: "attaching is off by one",
-    file: `${route}/trigger-readers.ts`,
-    before: "after === undefined || this.#options.engine.log.compare(cursor, after) > 0",
-    after: "after === undefined || this.#options.engine.log.compare(cursor, after) >= 0",
-  },
-  {
     name: "a trigger that is behind is attached at once",
     file: `${route}/trigger-readers.ts`,
     before: 'if (own && tracked.state.kind === "resting" && !this.#isBehind(tracked.position)) {',

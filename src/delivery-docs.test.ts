@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, expect, test } from "vitest"
@@ -83,6 +83,37 @@ test("each preset is tried at the times that the table says", () => {
     expect([name, shown.get(`\`${name}\``)]).toEqual([name, figures])
   }
   expect(words).toContain(`\`${defaultRetry}\` is what a trigger has that says nothing`)
+})
+
+test("the presets are drawn as the policies are", () => {
+  const [marks, ...lines] = block("text timeline").split("\n")
+  const drawn = Object.fromEntries(lines.filter(Boolean).map((line) => line.split(/\s+/)))
+  const longest = Math.max(...Object.values(retryPresets).map(({ ageMaxMs }) => ageMaxMs))
+  const column = (ms: number) => Math.round((Math.log10(1 + ms / 1_000) / Math.log10(1 + longest / 1_000)) * 69)
+  for (const [name, { delaysMs, attemptsMax, ageMaxMs }] of Object.entries(retryPresets)) {
+    const line = Array<string>(column(ageMaxMs) + 1).fill("·")
+    for (let n = 1, at = 0; n <= attemptsMax && at <= ageMaxMs; n++) {
+      line[column(at)] = "●"
+      at += delaysMs[Math.min(n, delaysMs.length) - 1] ?? 0
+    }
+    expect([name, drawn[name]]).toEqual([name, `${line.join("")}┤`])
+  }
+  const margin = lines[0]!.indexOf("●")
+  for (const [text, seconds] of [
+    ["1m", 60],
+    ["1h", 3_600],
+    ["3d", 259_200],
+  ] as const)
+    expect([text, marks!.indexOf(text) - margin]).toEqual([text, column(seconds * 1_000)])
+})
+
+test("each promise names what holds it, which is there", () => {
+  const table = page.slice(page.indexOf("| promised | not promised | held by |")).split("\n\n")[0]!
+  const holders = [...table.matchAll(/`((?:src|sim)\/[\w./-]+\.ts)`/g)].map(([, file]) => file!)
+  const lines = table.split("\n").slice(2)
+  expect(lines.length).toBeGreaterThan(10)
+  for (const line of lines) expect(line).toMatch(/`(?:src|sim)\//)
+  for (const file of holders) expect([file, existsSync(new URL(`../${file}`, import.meta.url))]).toEqual([file, true])
 })
 
 test("the numbers in its sentences are the code's", () => {
