@@ -4,7 +4,6 @@ import { isDelayed } from "../../core/delayed.ts"
 import type { Engine } from "../../core/engine.ts"
 import type { Event } from "../../core/event.ts"
 import type { AppendOptions, Batch, EventLog, GetOptions, ReadOptions } from "../../core/log.ts"
-import type { Retention } from "../../core/resources.ts"
 
 /** The engine, of whose log delayed events cannot be read. */
 export function withoutDelayed(engine: Engine): Engine {
@@ -81,8 +80,8 @@ class Undelayed implements EventLog {
     return this.#log.dropped(address)
   }
 
-  trim(address: Address, keep: Retention) {
-    return this.#log.trim(address, keep)
+  trim(...given: Parameters<EventLog["trim"]>) {
+    return this.#log.trim(...given)
   }
 
   trimmable(...given: Parameters<EventLog["trimmable"]>) {
