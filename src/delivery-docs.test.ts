@@ -14,8 +14,9 @@ import { defaultRetry, retryPresets } from "./deliver/policies.ts"
 import { createSigner, issueSigningKey, rotate } from "./destinations/signing.ts"
 import { hopsMax } from "./destinations/topic/kind.ts"
 import { bodyKeptBytes, outcomeOf } from "./destinations/webhook/answer.ts"
+import { batchBodyKeptBytes, batchLimits, batchSentOf } from "./destinations/webhook/batch.ts"
 import { connectTimeoutDefaultMs, timeoutDefaultMs, type WebhookConfig } from "./destinations/webhook/config.ts"
-import { createEncode, headBytesMax } from "./destinations/webhook/encode.ts"
+import { createEncode, createEncodeBatch, headBytesMax } from "./destinations/webhook/encode.ts"
 import { retryAfterMaxMs } from "./destinations/webhook/retry-after.ts"
 import { createSimulatedChance } from "./testing/chance.ts"
 
@@ -156,6 +157,43 @@ test.each(["binary", "structured"] as const)("a webhook in %s mode is what is sh
   const { headers, body } = encoded
   const lines = headers.flatMap((name, i) => (i % 2 === 0 ? [`${name}: ${headers[i + 1]}`] : []))
   expect(block(`http ${mode}`)).toBe(`${lines.join("\n")}\n\n${new TextDecoder().decode(body!)}\n`)
+})
+
+test("a webhook's batch, and an answer to it, are what is shown", () => {
+  const data = new TextEncoder().encode('{"total":120}')
+  const known = { specversion: "1.0", id: "7", source: "/shop", type: "order.paid", time: "2026-03-01T12:00:00Z" }
+  const event = Event.of({ ...known, datacontenttype: "application/json" }, data, "json")
+  const at = Date.parse("2026-03-01T12:00:00Z")
+  const dispatches = ["000000000ko", "000000000kp"].map((text) => {
+    const cursor = text as Cursor
+    const of = { tenant: "default", trigger: "paid", incarnation: "mg1abcd0012xyz", destination: "shop", cursor }
+    const delivery = { ...of, id: `${cursor}.paid.mg1abcd0012xyz`, fingerprint: 0 }
+    return {
+      stored: { address: { tenant: "default", topic: "orders" }, cursor, storedAt: 0, event },
+      delivery,
+      attempt: 1,
+      at,
+    }
+  })
+  const encode = createEncodeBatch({ url: "https://example.com/", batch: {} }, createSigner([key]))
+  const { headers, body } = encode({ id: "batch_5b0f0c1c2d3e4f5061728394", dispatches: dispatches.slice(0, 1) })
+  const lines = headers.flatMap((name, i) => (i % 2 === 0 ? [`${name}: ${headers[i + 1]}`] : []))
+  expect(block("http batch")).toBe(`${lines.join("\n")}\n\n${new TextDecoder().decode(body!)}\n`)
+  const answer = {
+    status: 200,
+    reason: "",
+    headers: {},
+    body: Buffer.from(block("json outcomes")),
+    bodyTruncated: false,
+  }
+  const { each } = batchSentOf(answer, { id: "batch", dispatches }, "each", 0)
+  expect(each).toMatchObject([{ kind: "delivered" }, { kind: "failed", detail: "503 the database is locked" }])
+  const { eventsMax, bytesMax, waitMs } = batchLimits({})
+  expect(words).toContain(
+    `\`eventsMax\` events (${eventsMax}; 1,000 at most) or \`bytesMax\` bytes (${bytesMax >> 20} MiB)`,
+  )
+  expect(words).toContain(`\`waitMs\` (${waitMs}; 10 s at most)`)
+  expect(words).toContain(`the answer ${batchBodyKeptBytes} bytes are kept`)
 })
 
 interface Vector {
