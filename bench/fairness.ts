@@ -41,9 +41,8 @@ async function* beside(name: string, path: string, receiver: Running, quick: boo
       for (let n = 0; n < destinations; n++) await connect(call, `d${n}`, `${url}/${path}/${n}`, floodTopic)
       const next = publishRequests({ key: hub.key, stamped: true })
       const steady = async (ms: number) => {
-        await load({ port: hub.port, connections: 8, durationMs: ms, next, ratePerSecond: 200 })
-        await new Promise((resolve) => setTimeout(resolve, 500))
-        return p99(await agesOf(receiver))
+        const { answered } = await load({ port: hub.port, connections: 8, durationMs: ms, next, ratePerSecond: 200 })
+        return p99(await agesOfAll(receiver, answered))
       }
       await steady(1_000)
       const alone = await steady(durationMs)
@@ -113,9 +112,18 @@ async function publish({ port }: RunningHub, key: string, request: Buffer): Prom
   await answer.arrayBuffer()
 }
 
-async function agesOf({ port }: Running): Promise<readonly number[]> {
-  const answer = await fetch(`http://127.0.0.1:${port}/`)
-  return ((await answer.json()) as { readonly ages: readonly number[] }).ages
+/** How old they were, of so many. */
+async function agesOfAll({ port }: Running, count: number): Promise<readonly number[]> {
+  const startedAt = performance.now()
+  const ages: number[] = []
+  // Ends: after five minutes at the latest, by a throw.
+  while (ages.length < count) {
+    const answer = await fetch(`http://127.0.0.1:${port}/`)
+    ages.push(...((await answer.json()) as { readonly ages: readonly number[] }).ages)
+    if (performance.now() - startedAt > 300_000) throw new Error(`only ${ages.length} of ${count} arrived`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  return ages
 }
 
 function p99(ages: readonly number[]): number {
