@@ -92,7 +92,7 @@ export interface RouterLimits {
 }
 
 const routerLimits: RouterLimits = {
-  enqueueMax: 1_000,
+  enqueueMax: 4_000,
   saveAfterMs: 1_000,
   saveAfterEvents: 10_000,
   catchUpReadersMax: 4,
