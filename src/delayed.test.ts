@@ -127,6 +127,16 @@ describe("delayed events", () => {
     expect(await idsOn(hub, "orders")).toEqual(["1", "4"])
   })
 
+  test("what the hub alone writes of them is dropped from what is published", async () => {
+    const hub = await start(directory())
+    const sent = await send(hub, "orders", eventOf("1", { redcardelayed: "released", deliverat: inMs(1_000) }))
+    expect(sent.body.delayed).toBeDefined()
+    await send(hub, "orders", eventOf("2", { redcardelayed: "cancelled" }))
+    await until(async () => (await idsOn(hub, "orders")).length === 2)
+    const { body } = await hub.call("GET", "/v1/topics/orders/events?limit=1000")
+    expect(body.filter((event: object) => "redcardelayed" in event)).toEqual([])
+  })
+
   test("go with their topic, also where it is made again", async () => {
     const hub = await start(directory())
     await hub.call("POST", "/v1/topics", { id: "orders" })

@@ -14,6 +14,8 @@ export type DataKind = "none" | "json" | "text" | "binary"
 export interface EventIdentity {
   readonly id: string
   readonly source: string
+  /** Whether it has extension attributes; absent: not known. */
+  readonly extended?: boolean
 }
 
 const encoder = new TextEncoder()
@@ -73,6 +75,11 @@ export class Event {
 
   get source(): string {
     return this.#identity?.source ?? (this.attributes.source as string)
+  }
+
+  /** False: it is known to have no extension attributes. */
+  get mayBeExtended(): boolean {
+    return this.#identity?.extended !== false
   }
 
   get type(): string {

@@ -1,7 +1,15 @@
 import { topicKeys } from "../core/catalog-keys.ts"
 import type { Clock } from "../core/clock.ts"
 import type { Cursor } from "../core/cursor.ts"
-import { decide, delayedDestination, deliverAtOf, standingOf, targetOf, waitingAddress } from "../core/delayed.ts"
+import {
+  decide,
+  delayedDestination,
+  deliverAtAttribute,
+  deliverAtOf,
+  standingOf,
+  targetOf,
+  waitingAddress,
+} from "../core/delayed.ts"
 import type { Lease } from "../core/deliveries.ts"
 import { partsOfLane } from "../core/delivery.ts"
 import type { Engine } from "../core/engine.ts"
@@ -29,6 +37,8 @@ export interface ReleasingOptions {
 const leasesMax = 128
 const leaseMs = 60_000
 const againMs = 1_000
+/** It is recognised as published for so long at least: somebody who was taken for dead may be publishing it still. */
+const windowMs = 3_600_000
 const releasing = "publishing delayed events"
 const passing = [ClosedError, DamagedError, LeaseLostError, OverloadError, StorageError, StorageFullError]
 
@@ -144,8 +154,9 @@ export class Releasing {
     const { log } = this.#options.engine
     const { address, event } = stored
     const target = targetOf(address)
-    const { dedupeWindowMs } = topic
-    const isThere = (isUnsure || dedupeWindowMs > 0) && (await log.find(target, event)) !== undefined
+    const dedupeWindowMs = Math.max(topic.dedupeWindowMs, windowMs)
+    const found = isUnsure || topic.dedupeWindowMs > 0 ? await log.find(target, event) : undefined
+    const isThere = found !== undefined && (topic.dedupeWindowMs > 0 || isReleased(found, stored))
     if (!isThere) await log.append(target, [event], { dedupeWindowMs })
     await decide(log, stored, "released", last)
     await this.#end(lease)
@@ -155,6 +166,11 @@ export class Releasing {
     await this.#options.engine.queue.end(lease, delayMs === undefined ? { kind: "done" } : { kind: "release", delayMs })
     return undefined
   }
+}
+
+/** Whether it is the delayed event, and not another of its name, which a topic may have that recognises none. */
+function isReleased(found: StoredEvent, { event }: StoredEvent): boolean {
+  return found.event.attribute(deliverAtAttribute) === event.attribute(deliverAtAttribute)
 }
 
 function isPassing(error: unknown): boolean {

@@ -94,7 +94,7 @@ class QuickReader implements DataPlaces {
 
   constructor(rules: Rules) {
     this.#rules = rules
-    this.#dropped = rules === "published" ? memberCodes.redcarredrive : memberCodes.redcarcursor
+    this.#dropped = rules === "published" ? memberCodes.redcardelayed : memberCodes.redcarcursor
   }
 
   /** The event of the object that was last scanned; undefined where it takes a closer look. */
@@ -142,7 +142,8 @@ class QuickReader implements DataPlaces {
         ? copyPrefix(bytes, members[0]! - 1, members[prefix * 5 - 2]!)
         : copyMembers(bytes, members, count, this.#dropped)
     const id = bytes.toString("latin1", members[idAt + 2]! + 1, members[idAt + 3]! - 1)
-    return Event.fromJson(attributes, payload.data, payload.kind, { id, source: this.#source })
+    const identity = { id, source: this.#source, extended: extensions > 0 }
+    return Event.fromJson(attributes, payload.data, payload.kind, identity)
   }
 
   #newExtension(bytes: Buffer, members: Int32Array, extensions: number, at: number): boolean {

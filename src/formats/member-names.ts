@@ -1,5 +1,5 @@
 /** The names that an envelope's members can have, as small numbers; from `redcarcursor` on, none is an attribute to keep,
- * and of what is published `redcarredrive` is none either. */
+ * and of what is published none from `redcardelayed` on. */
 export const memberCodes = {
   extension: 0,
   specversion: 1,
@@ -10,11 +10,12 @@ export const memberCodes = {
   time: 6,
   datacontenttype: 7,
   dataschema: 8,
-  redcarredrive: 9,
-  redcarcursor: 10,
-  redcartime: 11,
-  data: 12,
-  data_base64: 13,
+  redcardelayed: 9,
+  redcarredrive: 10,
+  redcarcursor: 11,
+  redcartime: 12,
+  data: 13,
+  data_base64: 14,
 } as const
 
 interface Name {

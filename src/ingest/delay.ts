@@ -16,11 +16,25 @@ export interface Accepted extends Appended {
   readonly deliverAt?: number
 }
 
-const name = Buffer.from(deliverAtAttribute)
+const name = new TextEncoder().encode(deliverAtAttribute)
+/** By a byte where the name may end: how far on it may end at the soonest. */
+const skips = new Uint8Array(256).fill(name.length)
+for (let i = 0; i < name.length - 1; i++) skips[name[i]!] = name.length - 1 - i
 
-/** Whether the event may say until when it is delayed. It is asked of every event, and looks at the bytes alone. */
-export function mayBeDelayed({ attributesJson: json }: Event): boolean {
-  return Buffer.prototype.includes.call(json, name)
+/** Whether the event may say until when it is delayed. It is asked of every event, and parses none. */
+export function mayBeDelayed(event: Event): boolean {
+  if (!event.mayBeExtended) return false
+  const json = event.attributesJson
+  const last = name.length - 1
+  for (let end = last; end < json.length; end += skips[json[end]!]!) {
+    if (json[end] === name[last] && isName(json, end - last)) return true
+  }
+  return false
+}
+
+function isName(json: Uint8Array, start: number): boolean {
+  for (let i = 0; i < name.length; i++) if (json[start + i] !== name[i]) return false
+  return true
 }
 
 /** Until when it is delayed, Unix milliseconds; undefined: it is not, or was. */
