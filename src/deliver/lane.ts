@@ -241,15 +241,15 @@ export class Lane {
     this.#setBreaker(breakerAt(this.#breaker, now), "its rest is over")
     const allowed = breakerAllows(this.#breaker)
     if (allowed === 0) return this.#wakeAt((this.#breaker as { readonly until: number }).until)
-    if (allowed === 1) return this.#probes === 0 ? 1 : 0
-    const room = this.#ready.isBatched ? this.#roomForBatch(now) : this.#roomForEach(now)
+    const room = allowed === 1 ? Math.max(0, 1 - this.#probes) : this.#roomForMany(now)
     if (room === 0) return 0
     const free = this.#slots.room(this.#jobs.size)
     if (free === 0) this.#slots.wait(this.#jobs.size, this.#slotFree)
     return Math.min(room, free)
   }
 
-  #roomForEach(now: number): number {
+  #roomForMany(now: number): number {
+    if (this.#ready.isBatched) return this.#roomForBatch(now)
     const waiting = this.#fetching + this.#ready.length
     const ahead = Math.min(this.#concurrency, this.#hub.limits.aheadMax)
     if (waiting > ahead >> 1) return 0

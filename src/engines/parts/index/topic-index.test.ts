@@ -108,7 +108,13 @@ test("what a topic holds, and where it is to be trimmed, is told by the blocks' 
     expect(statsOf(index)).toEqual({ events, bytes: events * recordBytes, oldestAt: 0, newestAt: events - 1 })
     const durable = entry(events, 0).position
     for (const keep of [{ eventsMax: 10 }, { bytesMax: 10 * recordBytes }, { ageMaxMs: 10 }]) {
-      const point = { position: entry(events - 11, 0).position + 1, events: events - 10 }
+      const dropped = events - 10
+      const point = {
+        position: entry(events - 11, 0).position + 1,
+        events: dropped,
+        bytes: dropped * recordBytes,
+        newestAt: dropped - 1,
+      }
       expect(trimPoint(index, keep, events, durable)).toEqual(point)
     }
     return read.bytes - before
@@ -131,7 +137,12 @@ test("trims where a naive reading of the retention does", async () => {
         (kept.length - n) * recordBytes > (keep.bytesMax ?? Number.POSITIVE_INFINITY))
     )
       n++
-    return { position: n === 0 ? kept[0]!.position : kept[n - 1]!.position + 1, events: n }
+    return {
+      position: n === 0 ? kept[0]!.position : kept[n - 1]!.position + 1,
+      events: n,
+      bytes: n * recordBytes,
+      ...(n > 0 && { newestAt: kept[n - 1]!.storedAt }),
+    }
   }
   const limit = fc.option(fc.nat(all.length + 10), { nil: undefined })
   const keeps = fc.record({
