@@ -149,7 +149,7 @@ async function untilNothingIsOwed(hub: RunningHub): Promise<void> {
   const startedAt = performance.now()
   // Ends: after two minutes at the latest, by a throw.
   for (;;) {
-    const { items } = await hub.call("GET", "/v1/deliveries?limit=1")
+    const { items } = await hub.call("GET", "/v1/deliveries?pageSize=1")
     if ((items as readonly unknown[]).length === 0) return
     if (performance.now() - startedAt > 120_000) throw new Error("deliveries stay open")
     await new Promise((resolve) => setTimeout(resolve, 50))

@@ -6,6 +6,7 @@ import type { Fields, ResourceModel, ResourceName } from "./model.ts"
 import {
   clockTopic,
   type DestinationPlan,
+  planBatch,
   planFilters,
   planOrdering,
   planRetry,
@@ -32,10 +33,16 @@ export function endpointOf({ tenant, id }: { readonly tenant: string; readonly i
 
 export function destinationBody(chance: SimulatedChance, plan: DestinationPlan): Fields {
   if (plan.isQueue) return { labels: {}, kind: "queue", config: { lease: `${queueLeaseMs / 1_000}s` }, concurrency: 1 }
+  const batch = planBatch(chance, plan)
   return {
     labels: {},
     kind: "simulated",
-    config: { endpoint: endpointOf(plan), timeoutMs: 5_000, ...(plan.signed && { signed: true }) },
+    config: {
+      endpoint: endpointOf(plan),
+      timeoutMs: 5_000,
+      ...(plan.signed && { signed: true }),
+      ...(batch && { batch }),
+    },
     // One at a time cannot keep up with a slow disk.
     concurrency: chance.pick(plan.character === "steady" ? [8, 32] : [1, 4, 32]),
     ...(plan.character !== "steady" && chance.happens(0.2) ? { ratePerSecond: 5 } : {}),

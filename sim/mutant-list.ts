@@ -1,3 +1,4 @@
+import { batchMutants } from "./mutants-batches.ts"
 import { keepingMutants } from "./mutants-keeping.ts"
 import { subscriptionMutants } from "./mutants-subscriptions.ts"
 
@@ -383,6 +384,7 @@ export const mutants: readonly Mutant[] = [
     before: "      await this.#publish(tick)",
     after: "      this.#reach(tick, tick)\n      await this.#save()\n      await this.#publish(tick)",
   },
+  ...batchMutants,
   ...keepingMutants,
   ...subscriptionMutants,
 ]

@@ -2,7 +2,7 @@ import type { RetryPolicy } from "../src/core/delivery.ts"
 import type { Filter, Ordering } from "../src/core/resources.ts"
 import { type Missed, misseds } from "../src/core/schedules.ts"
 import type { SimulatedChance } from "../src/testing/chance.ts"
-import type { Behaviour, Endpoint } from "../src/testing/destinations.ts"
+import type { Behaviour, Endpoint, SimulatedConfig } from "../src/testing/destinations.ts"
 import type { World } from "./world.ts"
 
 export const tenants = ["t1", "t2"] as const
@@ -44,6 +44,7 @@ export type Character =
   | "lossy"
   | "refusing"
   | "gone"
+  | "telling"
 
 const troubled: readonly Character[] = [
   "slow",
@@ -54,6 +55,7 @@ const troubled: readonly Character[] = [
   "lossy",
   "refusing",
   "gone",
+  "telling",
 ]
 
 /** One destination, one trigger on it at least. */
@@ -182,6 +184,14 @@ export function planRetry(chance: SimulatedChance): RetryPolicy {
   }
 }
 
+/** How many events come there at once, if not one by one: those that tell of each are asked to, mostly. */
+export function planBatch(chance: SimulatedChance, { character }: DestinationPlan): SimulatedConfig["batch"] {
+  const isTelling = character === "telling"
+  if (!chance.happens(isTelling ? 0.8 : 0.3)) return undefined
+  const outcomes = isTelling || chance.happens(0.3) ? "each" : "all"
+  return { eventsMax: chance.pick([2, 5, 20]), waitMs: chance.pick([0, 20, 200]), outcomes }
+}
+
 /** Lets an endpoint live by its character, from phase to phase; the answer heals it: from then on it answers, soon and well. */
 export function behave(world: World, endpoint: Endpoint, character: Character, chance: SimulatedChance): () => void {
   const steps = phases[character]
@@ -248,5 +258,10 @@ const phases: Readonly<Record<Character, readonly Phase[]>> = {
   gone: [
     { behaviour: fine, ms: 8_000 },
     { behaviour: answers(410), ms: 1_000 },
+  ],
+  telling: [
+    { behaviour: { kind: "tells" }, ms: 3_000 },
+    { behaviour: { kind: "loses-answers" }, ms: 500 },
+    { behaviour: answers(413), ms: 500 },
   ],
 }

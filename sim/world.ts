@@ -180,12 +180,14 @@ function unmarked(event: Event, { replay }: Delivery): Event {
   return Event.of(attributes as Attributes, event.data, event.dataKind)
 }
 
-function received({ record, trace }: World, { at, endpoint, dispatch, status }: Receipt): void {
+function received({ record, trace }: World, { at, endpoint, dispatch, status, isShared }: Receipt): void {
   if (dispatch.delivery.trigger === testTrigger) return
   const delivery = record.delivery(dispatch.delivery.id)
+  if (isShared) record.count("in company")
   trace.line(`${endpoint} received ${delivery.id} attempt ${dispatch.attempt}: ${status ?? "no answer"}`)
   delivery.firstReceiptAt ??= at
   if (status === undefined) return
   if (status < 300) delivery.taken++
-  else if (status >= 400 && status < 500) delivery.refused++
+  // Of several none was refused for what it is.
+  else if (status >= 400 && status < 500 && !isShared) delivery.refused++
 }

@@ -38,6 +38,26 @@ describe("a tenant's limits", () => {
     for (const name of ["a", "b", "c"]) expect(half.filter((to) => to === name).length).toBeGreaterThan(15)
   })
 
+  it("hold for the probe of a destination that is down as well", async () => {
+    const hub = await Delivering.start({ tenants: new Map([["default", { weight: 1, inFlightMax: 3 }]]) })
+    await hub.connect("a", () => failed, { retry: patient })
+    await hub.owe(12, "a")
+    // Ends: with the tenth failure its breaker opens, for a second.
+    while (hub.sentTo("a") < 10) await hub.machine.clock.advance(10)
+    await hub.connect(
+      "b",
+      after(() => hub, 5_000),
+    )
+    await hub.owe(3, "b")
+    await hub.machine.clock.advance(500)
+    expect(hub.sentTo("b")).toBe(3)
+    const before = hub.sentTo("a")
+    await hub.machine.clock.advance(4_000)
+    expect(hub.sentTo("a")).toBe(before)
+    await hub.machine.clock.advance(4_000)
+    expect(hub.sentTo("a")).toBeGreaterThan(before)
+  })
+
   it("hold per second, and its destinations take turns", async () => {
     const hub = await limited({ ratePerSecond: 30 })
     for (const name of ["a", "b", "c"]) await hub.owe(100, name)

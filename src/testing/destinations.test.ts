@@ -5,7 +5,7 @@ import type { Dispatch } from "../core/destination.ts"
 import { Event } from "../core/event.ts"
 import { createSimulatedChance } from "./chance.ts"
 import { createSimulatedClock, runUntil } from "./clock.ts"
-import { type Behaviour, createSimulatedNetwork, type Receipt } from "./destinations.ts"
+import { type Behaviour, createSimulatedNetwork, type Receipt, type SimulatedConfig } from "./destinations.ts"
 import { createPower } from "./power.ts"
 
 const cursor = "00000000001" as Cursor
@@ -25,7 +25,7 @@ const dispatch: Dispatch = {
   at: 0,
 }
 
-async function world(behaviour: Behaviour) {
+async function world(behaviour: Behaviour, batch?: SimulatedConfig["batch"]) {
   const clock = createSimulatedClock()
   const receipts: Receipt[] = []
   const network = createSimulatedNetwork({
@@ -36,7 +36,7 @@ async function world(behaviour: Behaviour) {
   network.endpoint("e").behaviour = behaviour
   const power = createPower({ clock })
   const context = { tenant: "t", signingKeys: [], publish: async () => {} }
-  const sender = await network.kind(power).open({ endpoint: "e", timeoutMs: 1_000 }, context)
+  const sender = await network.kind(power).open({ endpoint: "e", timeoutMs: 1_000, ...(batch && { batch }) }, context)
   return { clock, receipts, network, power, sender }
 }
 
@@ -87,4 +87,30 @@ test("a slow endpoint answers later than a fast one that was asked later", async
   void fast.send(dispatch, signal).then(() => order.push("fast"))
   await clock.advance(1_000)
   expect(order).toEqual(["fast", "slow"])
+})
+
+test("an endpoint that tells of each event says nothing of some, and those have failed", async () => {
+  const { clock, receipts, sender } = await world({ kind: "tells" }, { eventsMax: 20, waitMs: 0, outcomes: "each" })
+  const dispatches = Array.from({ length: 20 }, (_, i) => {
+    const id = deliveryId(cursor, `trg${i}`, "i1")
+    return { ...dispatch, delivery: { ...dispatch.delivery, id } }
+  })
+  const sent = await runUntil(clock, sender.sendBatch!({ id: "b", dispatches }, new AbortController().signal))
+  expect(sent.answer).toMatchObject({ kind: "delivered" })
+  const isTaken = ({ status = 0 }: Receipt) => status >= 200 && status < 300
+  expect(sent.each!.map(({ kind }) => kind === "delivered")).toEqual(receipts.map(isTaken))
+  expect(new Set(receipts.map(({ status }) => status))).toEqual(new Set([200, 204, 422, 503, undefined]))
+  expect(receipts.some(({ isShared }) => isShared)).toBe(false)
+})
+
+test("an answer to several is that of all, and of none in particular", async () => {
+  const { clock, receipts, sender } = await world(
+    { kind: "answers", status: 400 },
+    { eventsMax: 2, waitMs: 0, outcomes: "all" },
+  )
+  const batch = { id: "b", dispatches: [dispatch, dispatch] }
+  const sent = await runUntil(clock, sender.sendBatch!(batch, new AbortController().signal))
+  expect(sent).toMatchObject({ answer: { kind: "failed", permanent: true } })
+  expect(sent.each).toBeUndefined()
+  expect(receipts).toMatchObject(Array(2).fill({ status: 400, isShared: true }))
 })

@@ -1,6 +1,8 @@
 import type { Clock } from "../core/clock.ts"
 import type { Failed, Outcome } from "../core/delivery.ts"
-import type { DestinationKind, Dispatch } from "../core/destination.ts"
+import type { Batch, BatchSent, DestinationKind, Dispatch } from "../core/destination.ts"
+import { batchSentOf } from "../destinations/webhook/batch.ts"
+import { webhookId } from "../destinations/webhook/webhook-id.ts"
 import type { SimulatedChance } from "./chance.ts"
 import type { Power } from "./power.ts"
 
@@ -8,6 +10,8 @@ import type { Power } from "./power.ts"
 export type Behaviour =
   /** Answers with this status: 2xx took the event, 410 is gone, other 4xx are permanent, the rest may be tried again. */
   | { readonly kind: "answers"; readonly status: number; readonly retryAfterMs?: number }
+  /** Takes some events of a batch, refuses others, and names not all, where that is asked of it; else it takes all. */
+  | { readonly kind: "tells" }
   /** Takes the event and answers 2xx, but the answer is lost on the way. */
   | { readonly kind: "loses-answers" }
   /** Never answers. */
@@ -26,14 +30,18 @@ export interface Receipt {
   readonly at: number
   readonly endpoint: string
   readonly dispatch: Dispatch
-  /** The status that the endpoint answered, also where the answer is lost; undefined where it hangs. */
+  /** The status that the endpoint answered, also where the answer is lost; undefined where it hangs, or does not name it. */
   readonly status: number | undefined
+  /** Whether the status is that of several events, of which nobody knows which one it is about. */
+  readonly isShared: boolean
 }
 
 /** What the sender of a simulated destination made of one send. */
 export interface Sending {
   readonly endpoint: string
   readonly dispatch: Dispatch
+  /** In its request. */
+  readonly events: number
 }
 
 export interface SimulatedNetworkOptions {
@@ -50,6 +58,8 @@ export interface SimulatedConfig {
   readonly timeoutMs: number
   /** What is sent there is signed. */
   readonly signed?: boolean
+  /** Events come there several at once; `outcomes`: what an answer tells of. */
+  readonly batch?: { readonly eventsMax: number; readonly waitMs: number; readonly outcomes: "all" | "each" }
 }
 
 export interface SimulatedNetwork {
@@ -80,67 +90,116 @@ export function createSimulatedNetwork(options: SimulatedNetworkOptions): Simula
           endpoint: { type: "string" },
           timeoutMs: { type: "integer", minimum: 1 },
           signed: { type: "boolean" },
+          batch: {
+            type: "object",
+            properties: {
+              eventsMax: { type: "integer", minimum: 1 },
+              waitMs: { type: "integer", minimum: 0 },
+              outcomes: { type: "string", enum: ["all", "each"] },
+            },
+            required: ["eventsMax", "waitMs", "outcomes"],
+            additionalProperties: false,
+          },
         },
         required: ["endpoint", "timeoutMs"],
         additionalProperties: false,
       },
       check: () => [],
       signing: ({ signed = false }) => (signed ? "v1" : undefined),
-      open: async ({ endpoint: name, timeoutMs }) => ({
-        send(dispatch, signal) {
-          const sending = { endpoint: name, dispatch }
-          return send({ ...options, power, timeoutMs, signal, sending, to: endpoint(name) })
-        },
-        close: async () => {},
-      }),
+      batching: ({ batch }) => batch && { ...batch, bytesMax: batchBytesMax },
+      open: async ({ endpoint: name, timeoutMs, batch }) => {
+        const way = { ...options, power, timeoutMs, to: endpoint(name), tellsEach: batch?.outcomes === "each" }
+        return {
+          async send(dispatch, signal) {
+            return (await send({ ...way, tellsEach: false, signal, batch: { id: "", dispatches: [dispatch] } })).answer
+          },
+          ...(batch && { sendBatch: (batch, signal) => send({ ...way, signal, batch }) }),
+          close: async () => {},
+        }
+      },
     }),
   }
 }
+
+const batchBytesMax = 4_096
 
 interface Send extends SimulatedNetworkOptions {
   readonly power: Power
   readonly timeoutMs: number
   readonly signal: AbortSignal
-  readonly sending: Sending
+  readonly batch: Batch
+  readonly tellsEach: boolean
   readonly to: Endpoint
 }
 
-function send(options: Send): Promise<Outcome> {
-  const { power, chance, to, sending, signal, clock } = options
+function send(options: Send): Promise<BatchSent> {
+  const { power, chance, to, batch, signal, clock } = options
   if (!power.on) return new Promise(() => {})
-  options.onSend?.(sending)
+  const events = batch.dispatches.length
+  const sendings = batch.dispatches.map((dispatch) => ({ endpoint: to.name, dispatch, events }))
+  for (const sending of sendings) options.onSend?.(sending)
   return new Promise((resolve) => {
     const cancels: (() => void)[] = []
-    const end = (outcome: Outcome) => {
+    const end = (sent: BatchSent) => {
       for (const cancel of cancels.splice(0)) cancel()
       signal.removeEventListener("abort", abort)
-      options.onOutcome?.(sending, outcome)
-      resolve(outcome)
+      sendings.forEach((sending, i) => {
+        options.onOutcome?.(sending, sent.each?.[i] ?? sent.answer)
+      })
+      resolve(sent)
     }
-    const abort = () => end(failed("given up by the hub"))
+    const abort = () => end({ answer: failed("given up by the hub") })
     const travelMs = () => to.latencyMs[0] + (to.latencyMs[1] - to.latencyMs[0]) * chance.next()
     const [thereMs, backMs] = [travelMs(), travelMs()]
-    void power.spend(`send ${sending.dispatch.delivery.id} to ${to.name}`, thereMs, () => {})
+    const what = batch.dispatches.map(({ delivery }) => delivery.id).join(", ")
+    void power.spend(`send ${what} to ${to.name}`, thereMs, () => {})
     // The world's clock, not the process's: what was sent arrives even if its sender is no more.
     clock.after(thereMs, () => {
       const answer = arrive(options)
       if (answer === undefined || !power.on) return
-      void power
-        .spend(`answer of ${to.name}`, backMs, () => answer)
-        .then((outcome) => cancels.length > 0 && end(outcome))
+      void power.spend(`answer of ${to.name}`, backMs, () => answer).then((sent) => cancels.length > 0 && end(sent))
     })
-    cancels.push(power.clock.after(options.timeoutMs, () => end(failed("no answer in time"))))
+    cancels.push(power.clock.after(options.timeoutMs, () => end({ answer: failed("no answer in time") })))
     if (signal.aborted) abort()
     else signal.addEventListener("abort", abort, { once: true })
   })
 }
 
-/** The request is at the endpoint; answers the outcome that travels back, if any does. */
-function arrive({ clock, sending, to, onReceipt }: Send): Outcome | undefined {
+/** The request is at the endpoint; answers what travels back, if anything does. */
+function arrive(options: Send): BatchSent | undefined {
+  const { batch, to, tellsEach } = options
   const { behaviour } = to
-  const status = behaviour.kind === "answers" ? behaviour.status : behaviour.kind === "loses-answers" ? 204 : undefined
-  onReceipt?.({ at: clock.now(), endpoint: to.name, dispatch: sending.dispatch, status })
-  return behaviour.kind === "answers" ? outcomeOf(behaviour.status, behaviour.retryAfterMs) : undefined
+  if (behaviour.kind === "tells" && tellsEach) return tell(options)
+  const status = behaviour.kind === "answers" ? behaviour.status : behaviour.kind === "hangs" ? undefined : 204
+  receive(
+    options,
+    batch.dispatches.map(() => status),
+    batch.dispatches.length > 1,
+  )
+  if (behaviour.kind === "tells") return { answer: outcomeOf(204, undefined) }
+  return behaviour.kind === "answers" ? { answer: outcomeOf(behaviour.status, behaviour.retryAfterMs) } : undefined
+}
+
+/** The endpoint decides on each event, and says so as a receiver of webhooks does. */
+function tell(options: Send): BatchSent {
+  const { batch, chance, clock } = options
+  const statuses = batch.dispatches.map(() => chance.pick([200, 200, 204, 422, 503, undefined]))
+  receive(options, statuses, false)
+  const outcomes = batch.dispatches.flatMap(({ delivery }, i) =>
+    statuses[i] === undefined ? [] : [{ id: webhookId(delivery.id), status: statuses[i] }],
+  )
+  const body = Buffer.from(JSON.stringify({ outcomes }))
+  return batchSentOf({ status: 200, reason: "OK", headers: {}, body, bodyTruncated: false }, batch, "each", clock.now())
+}
+
+function receive(
+  { clock, batch, to, onReceipt }: Send,
+  statuses: readonly (number | undefined)[],
+  isShared: boolean,
+): void {
+  batch.dispatches.forEach((dispatch, i) => {
+    onReceipt?.({ at: clock.now(), endpoint: to.name, dispatch, status: statuses[i], isShared })
+  })
 }
 
 function outcomeOf(status: number, retryAfterMs: number | undefined): Outcome {
