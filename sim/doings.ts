@@ -1,6 +1,7 @@
 import { bodies, patched, patchOf } from "./bodies.ts"
 import { call, type Json } from "./calls.ts"
 import { type Change, change, look } from "./change.ts"
+import { delayedDoings } from "./delayed.ts"
 import { letterDoings } from "./letters.ts"
 import { useMeanwhile } from "./meanwhile.ts"
 import type { Fields, ResourceModel, ResourceName } from "./model.ts"
@@ -85,11 +86,7 @@ export const doings: Readonly<Record<string, Doing | Exemption>> = {
   ...replayDoings,
   ...queueDoings,
   ...pruningDoings,
-  listDelayedEvents: {
-    weight: 1,
-    run: async (place, { tenant }, operation) => void (await call(place, { operation, tenant })),
-  },
-  cancelDelayedEvent: { exempt: "the workload publishes no delayed events" },
+  ...delayedDoings,
   issueNatsCredentials: { exempt: "the embedded engine, which runs here, has none" },
   revokeNatsCredentials: { exempt: "the embedded engine, which runs here, has none" },
 }

@@ -1,5 +1,6 @@
 import { attemptsTopic, deadLettersTopic, isReservedTopic } from "../src/core/address.ts"
 import type { Cursor } from "../src/core/cursor.ts"
+import { isDelayed } from "../src/core/delayed.ts"
 import type { DeadLetter, Verdict } from "../src/core/delivery.ts"
 import { deliveryId } from "../src/core/delivery.ts"
 import { fingerprintOf } from "../src/core/fingerprint.ts"
@@ -7,6 +8,7 @@ import type { EventLog, StoredEvent } from "../src/core/log.ts"
 import type { DeliveryQueue } from "../src/core/queue.ts"
 import { discardedType } from "../src/deliver/records.ts"
 import type { NamedDamage } from "./damage.ts"
+import { checkDelayed } from "./delayed.ts"
 import type { Hub } from "./hub.ts"
 import { Keeping } from "./keeping.ts"
 import { checkOpen } from "./open.ts"
@@ -33,6 +35,7 @@ export async function checkInvariants(world: World, hub: Hub, scenario: Scenario
     () => checkDuplicates(world, keeping),
     () => keeping.check(events, hub.engine),
     () => checkKeepers(hub, events),
+    () => checkDelayed(world, events, keeping),
     () => checkConditions(world, events),
     () => checkNamed(world, events),
     () => checkTopics(hub.engine.log, events),
@@ -68,7 +71,8 @@ function checkPlaces({ record }: World): void {
 
 async function readAll(log: EventLog, where = {}): Promise<StoredEvent[]> {
   const events: StoredEvent[] = []
-  for await (const batch of log.read({ where })) events.push(...batch.events)
+  for await (const batch of log.read({ where }))
+    events.push(...batch.events.filter(({ address }) => !isDelayed(address)))
   return events
 }
 

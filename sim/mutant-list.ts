@@ -1,4 +1,5 @@
 import { batchMutants } from "./mutants-batches.ts"
+import { delayedMutants } from "./mutants-delayed.ts"
 import { keepingMutants } from "./mutants-keeping.ts"
 import { subscriptionMutants } from "./mutants-subscriptions.ts"
 
@@ -385,6 +386,7 @@ export const mutants: readonly Mutant[] = [
     after: "      this.#reach(tick, tick)\n      await this.#save()\n      await this.#publish(tick)",
   },
   ...batchMutants,
+  ...delayedMutants,
   ...keepingMutants,
   ...subscriptionMutants,
 ]

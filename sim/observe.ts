@@ -1,4 +1,5 @@
 import type { Clock } from "../src/core/clock.ts"
+import { delayedDestination } from "../src/core/delayed.ts"
 import type { Ending, Lease, Leasing } from "../src/core/deliveries.ts"
 import type { Delivery, TriggerName } from "../src/core/delivery.ts"
 import { LeaseLostError } from "../src/core/errors.ts"
@@ -225,8 +226,11 @@ function ended(options: ObserverOptions, lease: Lease, how: Ending, at: number):
   const delivery = options.record.delivery(lease.delivery.id)
   switch (how.kind) {
     case "done":
-      // What a deleted trigger owed is owed no more.
-      delivery.deleted = options.record.isDeleted(lease.delivery) || isCancelled(options, lease)
+      // What a deleted trigger owed is owed no more; what publishes a delayed event is sent nowhere.
+      delivery.deleted =
+        options.record.isDeleted(lease.delivery) ||
+        isCancelled(options, lease) ||
+        lease.delivery.destination === delayedDestination
       if (delivery.taken === 0 && !delivery.deleted) {
         options.onViolation(new InvariantError(3, `${delivery.id} is done, and no destination took it`))
       }

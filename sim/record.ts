@@ -6,6 +6,7 @@ import type { Event } from "../src/core/event.ts"
 import type { Trigger } from "../src/core/resources.ts"
 import type { Matcher } from "../src/match/matcher.ts"
 import { NamedDamage } from "./damage.ts"
+import type { DelayedRecord } from "./delayed.ts"
 import type { Fields, ResourceModel } from "./model.ts"
 import { OrderRecord } from "./order.ts"
 import type { PositionModel } from "./positions.ts"
@@ -137,6 +138,7 @@ export class RunRecord {
   /** What the hub said it did not store. */
   readonly refused: string[] = []
   readonly conditions: Conditional[] = []
+  readonly delayed: DelayedRecord[] = []
   /** What the hub named as an address's last event: it may not be another event after a crash. */
   readonly named: { readonly address: Address; readonly cursor: Cursor }[] = []
   /** In the order in which they were asked for. */

@@ -1,6 +1,7 @@
 import type { Address } from "../src/core/address.ts"
 import { sleep } from "../src/core/clock.ts"
 import type { Cursor } from "../src/core/cursor.ts"
+import { deliverAtAttribute } from "../src/core/delayed.ts"
 import type { Lease } from "../src/core/deliveries.ts"
 import { laneOf } from "../src/core/delivery.ts"
 import { Event } from "../src/core/event.ts"
@@ -116,7 +117,8 @@ function refused(world: World, { address, events, expectedLast, refusal }: Refus
 async function publishAgain(place: Workplace, tenant: Tenant, topics: readonly string[]): Promise<void> {
   const { world, chance } = place
   const its = [...world.record.published.values()].filter(
-    ({ address }) => address.tenant === tenant && topics.includes(address.topic),
+    ({ address, event }) =>
+      address.tenant === tenant && topics.includes(address.topic) && event.attribute(deliverAtAttribute) === undefined,
   )
   if (its.length === 0) return
   const { address, event } = chance.pick(chance.happens(0.6) ? its.slice(-20) : its)

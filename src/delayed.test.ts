@@ -137,6 +137,23 @@ describe("delayed events", () => {
     expect(body.filter((event: object) => "redcardelayed" in event)).toEqual([])
   })
 
+  test("are due as RFC 3339 says, whatever the time looks like", async () => {
+    const hub = await start(directory())
+    const until = async (deliverat: string) => {
+      const { status, body } = await send(hub, "orders", eventOf(`at ${deliverat}`, { deliverat }))
+      return status === 202 ? body.delayed?.until : [status, body.errors[0].field]
+    }
+    const day = inMs(48 * hourMs).slice(0, 10)
+    expect(await until(`${day}t10:00:00z`)).toBe(`${day}T10:00:00.000Z`)
+    expect(await until(`${day}T10:00:00.123456789+02:30`)).toBe(`${day}T07:30:00.123Z`)
+    expect(await until(`${day}T10:00:00-00:00`)).toBe(`${day}T10:00:00.000Z`)
+    expect(await until(`${day}T16:59:60-07:00`)).toBe(`${inMs(72 * hourMs).slice(0, 10)}T00:00:00.000Z`)
+    for (const wrong of ["9999-12-31T23:59:59Z", `${day}T10:00:60Z`, `${day}T24:00:00Z`, `+00${day}T10:00:00Z`, ""])
+      expect(await until(wrong), wrong).toEqual([400, "deliverat"])
+    expect(await until("0000-01-01T00:00:00Z")).toBeUndefined()
+    expect(await idsOn(hub, "orders")).toEqual(["at 0000-01-01T00:00:00Z"])
+  })
+
   test("go with their topic, also where it is made again", async () => {
     const hub = await start(directory())
     await hub.call("POST", "/v1/topics", { id: "orders" })

@@ -30,7 +30,13 @@ export function isDelayed({ topic }: { readonly topic: string }): boolean {
 
 /** When it is due, Unix milliseconds; of an event whose attribute was checked. */
 export function deliverAtOf(event: Event): number {
-  return Date.parse(String(event.attribute(deliverAtAttribute)))
+  return unixMsOf(String(event.attribute(deliverAtAttribute)))
+}
+
+/** An RFC 3339 time as Unix milliseconds, a leap second as the one after it; NaN where it is none. */
+export function unixMsOf(text: string): number {
+  const isLeap = text.slice(16, 19) === ":60"
+  return isLeap ? Date.parse(`${text.slice(0, 16)}:59${text.slice(19)}`) + 1_000 : Date.parse(text)
 }
 
 /**

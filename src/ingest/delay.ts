@@ -1,5 +1,5 @@
 import type { Address } from "../core/address.ts"
-import { decisionAttribute, deliverAtAttribute, deliverAtOf, waitingAddress } from "../core/delayed.ts"
+import { decisionAttribute, deliverAtAttribute, deliverAtOf, unixMsOf, waitingAddress } from "../core/delayed.ts"
 import { ExpectedLastError } from "../core/errors.ts"
 import type { Event } from "../core/event.ts"
 import type { Appended, EventLog, StoredEvent } from "../core/log.ts"
@@ -41,11 +41,11 @@ function isName(json: Uint8Array, start: number): boolean {
 export function delayOf(event: Event, now: number): number | undefined | Refusal {
   const text = event.attribute(deliverAtAttribute)
   if (text === undefined) return undefined
-  const at = typeof text === "string" && isTimestamp(text) ? Date.parse(text) : Number.NaN
+  const at = typeof text === "string" && isTimestamp(text) ? unixMsOf(text) : Number.NaN
   if (Number.isNaN(at)) return refusal("must be an RFC 3339 time, like 2026-01-31T12:00:00Z")
   if (at <= now) return undefined
   if (at - now > delayMsMax) return refusal("may be 366 days from now at most")
-  const expiry = Date.parse(String(event.attribute("expirytime")))
+  const expiry = unixMsOf(String(event.attribute("expirytime")))
   if (expiry <= at) return refusal("must be before expirytime: the event would be of no use when it is due")
   return at
 }
