@@ -8,6 +8,7 @@ export const deliver: Scenario = async function* ({ quick }) {
   const receiver = await startBaseline("receiver.ts")
   try {
     yield* throughput(receiver, quick)
+    yield* inBatches(receiver, quick)
     yield* latency(receiver, quick)
     yield* isolation(receiver, quick)
   } finally {
@@ -24,8 +25,8 @@ async function taken({ port }: Running): Promise<Received> {
   return (await fetch(`http://127.0.0.1:${port}/`)).json() as Promise<Received>
 }
 
-async function connectHook(hub: RunningHub, name: string, url: string, topic: string): Promise<void> {
-  await hub.call("POST", "/v1/destinations", { id: name, kind: "webhook", config: { url }, concurrency: 64 })
+async function connectHook(hub: RunningHub, name: string, url: string, topic: string, more = {}): Promise<void> {
+  await hub.call("POST", "/v1/destinations", { id: name, kind: "webhook", config: { url, ...more }, concurrency: 64 })
   await hub.call("POST", "/v1/triggers", { id: name, topic, destination: name })
 }
 
@@ -48,6 +49,32 @@ async function* throughput(receiver: Running, quick: boolean): AsyncIterable<Mea
     await ours()
     const [a, b] = await inTurn(rounds, ours, theirs)
     yield measure("deliver, signed webhooks", "deliveries/s", medianOf(a, Number), medianOf(b, Number))
+  } finally {
+    await hub.stop()
+  }
+}
+
+/** What a hub gains where 100 events go in one request, beside the same hub that sends them one by one. */
+async function* inBatches(receiver: Running, quick: boolean): AsyncIterable<Measure> {
+  const [rounds, events] = quick ? [3, 10_000] : [5, 40_000]
+  const hub = await startHubProcess()
+  try {
+    const url = `http://127.0.0.1:${receiver.port}/hook`
+    await connectHook(hub, "batches", url, "batches", { batch: { eventsMax: 100 } })
+    await connectHook(hub, "singles", url, "singles")
+    const through = (topic: string) => async () => {
+      const startedAt = performance.now()
+      await publishBacklog(hub, topic, events)
+      return rateUntil(receiver, events, startedAt)
+    }
+    await through("batches")()
+    const [a, b] = await inTurn(rounds, through("batches"), through("singles"))
+    yield measure(
+      "deliver, in batches of 100, beside singles",
+      "deliveries/s",
+      medianOf(a, Number),
+      medianOf(b, Number),
+    )
   } finally {
     await hub.stop()
   }

@@ -2,7 +2,7 @@ import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 
 /**
- * Counts what it receives, and how old it was: the body begins with `{"sentAt":<Unix ms with fraction>`. `GET /` answers
+ * Counts the events that it receives, and how old it was: the body begins with `{"sentAt":<Unix ms with fraction>`. `GET /` answers
  * the counts and starts anew. Paths under /hang are never answered.
  */
 const seen = { count: 0, ages: [] as number[] }
@@ -20,9 +20,11 @@ const server = createServer((request, response) => {
     const sentAt = /^\{"sentAt":(\d+\.\d+)/.exec(chunk.toString("latin1", 0, 40))?.[1]
     if (sentAt !== undefined) seen.ages.push(now() - Number(sentAt))
   })
-  request.on("data", () => {})
+  const isBatch = request.headers["content-type"]?.startsWith("application/cloudevents-batch+json") === true
+  const chunks: Buffer[] = []
+  request.on("data", (chunk: Buffer) => void (isBatch && chunks.push(chunk)))
   request.on("end", () => {
-    seen.count++
+    seen.count += isBatch ? (JSON.parse(Buffer.concat(chunks).toString()) as readonly unknown[]).length : 1
     response.writeHead(204).end()
   })
 })
