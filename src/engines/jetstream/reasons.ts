@@ -4,6 +4,8 @@ export const reasons = {
   noStream: 10059,
   nameInUse: 10058,
   noSuitablePeers: 10005,
+  /** Also of an account that whoever leads a cluster has not read yet. */
+  notEnabledForAccount: 10039,
   wrongLastSequence: 10071,
   /** The same, by what a leader has proposed to the others and nobody can read yet. */
   wrongLastSequenceNow: 10164,

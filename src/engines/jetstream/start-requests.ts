@@ -13,9 +13,11 @@ export function askAtStart<T>(nats: NatsConnection, clock: Clock, subject: strin
   return retryAtStart(clock, () => ask<T>(nats, subject, body), isStarting)
 }
 
+const whileStarting: ReadonlySet<number> = new Set([reasons.noSuitablePeers, reasons.notEnabledForAccount])
+
 function isStarting(error: unknown): boolean {
   if (!(error instanceof JetStreamError)) return isAway(error)
-  return isPassing(error.code) || error.code === reasons.noSuitablePeers
+  return isPassing(error.code) || whileStarting.has(error.code)
 }
 
 /** Does what a start or a command needs of NATS. Throws NatsRefusedError where NATS does not answer, or refuses it. */
