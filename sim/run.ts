@@ -82,7 +82,7 @@ export async function simulate({ seed, keep }: SimulateOptions): Promise<RunResu
 
 async function live(world: World, operations: Operations): Promise<void> {
   const { chance, clock, network, trace } = world
-  const scenario = planScenario(chance.fork("scenario"))
+  const scenario = planScenario(chance.fork("scenario"), world.seed)
   const endMs = clock.now() + scenario.faultsMs
   const processes = new Processes(world, operations, chance.fork("processes"))
   const place = (name: string): Workplace => ({
