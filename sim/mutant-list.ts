@@ -114,12 +114,6 @@ export const mutants: readonly Mutant[] = [
     after: "if (this.#stopping) return false",
   },
   {
-    name: "one lane may take every slot",
-    file: `${deliver}/slots.ts`,
-    before: "Math.max(0, Math.min(this.#max - this.#held, Math.max(always - held, share)))",
-    after: "free",
-  },
-  {
     name: "a tenant's limit at once is not kept",
     file: `${deliver}/slots.ts`,
     before: "this.#max = share.inFlightMax ?? Number.POSITIVE_INFINITY",

@@ -9,12 +9,6 @@ export const batchMutants: readonly Mutant[] = [
     after: 'return each === undefined ? { kind: "delivered", detail: "" } : toldOutcome(each)',
   },
   {
-    name: "a batch that is refused kills its events",
-    file: "src/deliver/lane.ts",
-    before: "const isShared = jobs.length > 1 && sent.each === undefined",
-    after: "const isShared = false",
-  },
-  {
     name: "what is said of the first of a batch is said of all",
     file: "src/deliver/batch.ts",
     before: "sent.each?.[index]",
