@@ -288,12 +288,6 @@ export const mutants: readonly Mutant[] = [
     after: "if (reasons.length >= 0) return undefined",
   },
   {
-    name: "an issued key does not sign",
-    file: `${api}/destinations/destination-routes.ts`,
-    before: "signingKeys: rotate(destination.signingKeys, issued.key, overlapMs, now)",
-    after: "signingKeys: destination.signingKeys",
-  },
-  {
     name: "a destination given less at once stops",
     file: `${deliver}/lane.ts`,
     before: "return Math.max(0, room)",
