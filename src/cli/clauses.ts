@@ -69,8 +69,9 @@ function shown(value: unknown): string {
   return text.length > 60 ? `${text.slice(0, 60)}…` : text
 }
 
-/** What the hub finds odd in filters, one line each, for standard error. */
-export function warningLines(terminal: Terminal, warnings: readonly ApiWarning[]): readonly string[] {
+/** Tells what the hub finds odd in filters, one line each, on standard error. */
+export function warn(terminal: Terminal, warnings: readonly ApiWarning[] = []): void {
   const colours = coloursFor(terminal, "stderr")
-  return warnings.map(({ field, message }) => `${colours.yellow("warning:")} ${printable(field)} ${printable(message)}`)
+  for (const { field, message } of warnings)
+    terminal.err(`${colours.yellow("warning:")} ${printable(field)} ${printable(message)}\n`)
 }

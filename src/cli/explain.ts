@@ -1,5 +1,5 @@
 import type { Command } from "commander"
-import { type ApiClause, type ApiWarning, clauseLines, verdictMark, warningLines } from "./clauses.ts"
+import { type ApiClause, type ApiWarning, clauseLines, verdictMark, warn } from "./clauses.ts"
 import { type CommonOptions, type Context, examples, subcommand, wholeNumber, withHub } from "./command.ts"
 import { type FilterOptions, withFilters } from "./filter-flags.ts"
 import { printList } from "./output.ts"
@@ -65,7 +65,7 @@ async function print(context: Context, options: CommonOptions, answer: ApiExplan
     ...errors.map(({ kind, clause, message }) => colours.red(printable(`${kind} in ${clause}: ${message}`))),
   ]
   await terminal.out(`${lines.join("\n").trimEnd()}\n`)
-  for (const line of warningLines(terminal, warnings)) terminal.err(`${line}\n`)
+  warn(terminal, warnings)
 }
 
 interface ApiMatched {

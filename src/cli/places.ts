@@ -51,12 +51,22 @@ export function placeText(place: Place | undefined): string | undefined {
   return place.kind === "time" ? place.time : place.cursor
 }
 
-/** As the start of a trigger. */
+/** What the present end is called where something is to begin. */
+type End = "now" | "newest"
+
+/** As the start of a trigger, or of what calls the present end otherwise. */
 export function startOf(
   place: Place | undefined,
-): "oldest" | "now" | { time: string } | { cursor: string } | undefined {
-  if (place?.kind === "newest") return "now"
+  end: End = "now",
+): "oldest" | End | { time: string } | { cursor: string } | undefined {
+  if (place?.kind === "newest") return end
   if (place?.kind === "oldest") return "oldest"
   if (place?.kind === "time") return { time: place.time }
   return place && { cursor: place.cursor }
+}
+
+/** A file says where something begins as the flag does, too: `start: 10m`. */
+export function withStart(body: Readonly<Record<string, unknown>>, end?: End): Readonly<Record<string, unknown>> {
+  const place = typeof body.start === "string" ? readPlace(body.start, Date.now()) : undefined
+  return place === undefined ? body : { ...body, start: startOf(place, end) }
 }

@@ -1,11 +1,11 @@
 import type { Command } from "commander"
-import { type ApiWarning, warningLines } from "./clauses.ts"
+import { type ApiWarning, warn } from "./clauses.ts"
 import { type CommonOptions, type Context, examples, subcommand, wholeNumber, withHub } from "./command.ts"
 import { UsageError } from "./failures.ts"
 import { type FilterOptions, filtersOf, saysNone, withFilters } from "./filter-flags.ts"
 import { nearTopic } from "./hub.ts"
 import { ago, printDone } from "./output.ts"
-import { type Place, place, placeHelp, readPlace, startOf } from "./places.ts"
+import { type Place, place, placeHelp, startOf, withStart } from "./places.ts"
 import {
   type ApiResource,
   addCommonCommands,
@@ -68,35 +68,21 @@ function addCreate(command: Command, context: Context): void {
     .option("--topic <topic>", "the topic, or one key of it: orders, orders:123")
     .option("--start <place>", `where to begin: ${placeHelp} (default: newest)`, place)
     .action(async (id: string | undefined, options: SubscriptionOptions) => {
-      const fields = { id, topic: options.topic, filters: filtersOf(options), start: placeOf(options.start) }
-      const body = withStart(await bodyOf(context, kind, options, fields, "create"))
+      const fields = { id, topic: options.topic, filters: filtersOf(options), start: startOf(options.start, "newest") }
+      const body = withStart(await bodyOf(context, kind, options, fields, "create"), "newest")
       const hub = context.hub(options)
       const slip = typeof body.topic === "string" ? await nearTopic(hub, body.topic, options.dryRun) : undefined
       const made = await hub.json<ApiSubscription>("POST", kind.path, { ...changeRequest(options), json: body })
       const line = `subscription ${made.id} of ${made.topic}`
       await printDone(context, options, made, options.dryRun ? `would make ${line}` : `made ${line}`)
       if (slip !== undefined) context.terminal.err(slip)
-      warn(context, made)
+      warn(context.terminal, made.warnings)
     })
   examples(withHub(withFilters(create)), [
     ["redcar subscription create billing --topic orders", "What comes from now on"],
     ["redcar subscription create billing --topic orders --start oldest --exact type=order.paid", "All payments"],
     ["redcar subscription create one --topic orders:123 --start 24h", "One key, the last day and on"],
   ])
-}
-
-/** A file says where it begins as the flag does, too: `start: 10m`. */
-function withStart(body: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
-  const read = typeof body.start === "string" ? readPlace(body.start, Date.now()) : undefined
-  return read === undefined ? body : { ...body, start: placeOf(read) }
-}
-
-function placeOf(place: Place | undefined): unknown {
-  return place?.kind === "newest" ? "newest" : startOf(place)
-}
-
-function warn(context: Context, { warnings = [] }: ApiSubscription): void {
-  for (const line of warningLines(context.terminal, warnings)) context.terminal.err(`${line}\n`)
 }
 
 function addUpdate(command: Command, context: Context): void {
@@ -111,7 +97,7 @@ function addUpdate(command: Command, context: Context): void {
     const changed = await patch<ApiSubscription>(context, options, kind, id, body)
     const line = options.dryRun ? `subscription ${id} would be changed` : `changed subscription ${id}`
     await printDone(context, options, changed, line)
-    warn(context, changed)
+    warn(context.terminal, changed.warnings)
   })
   examples(withHub(withFilters(update)), [
     ["redcar subscription update billing --exact type=order.refunded", "Other events, from where it is"],
@@ -165,7 +151,7 @@ function addReset(command: Command, context: Context): void {
   const reset = subcommand(command, "reset <id>", "Move a subscription back or forward.")
     .requiredOption("--to <place>", `where to: ${placeHelp}`, place)
     .action(async (id: string, options: ExpectedOptions & { readonly to: Place }) => {
-      const json = { to: placeOf(options.to), ...expectedOf(options) }
+      const json = { to: startOf(options.to, "newest"), ...expectedOf(options) }
       const position = await context.hub(options).json<ApiPosition>("POST", `${pathOf(kind, id)}/reset`, { json })
       const line = `subscription ${id} stands at ${position.cursor}, epoch ${position.epoch}`
       await printDone(context, options, position, line)

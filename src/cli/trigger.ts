@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander"
-import { type ApiWarning, warningLines } from "./clauses.ts"
+import { type ApiWarning, warn } from "./clauses.ts"
 import { type CommonOptions, type Context, examples, subcommand, withHub } from "./command.ts"
 import { addDryRun } from "./dry-run.ts"
 import { addExplain, addMatch } from "./explain.ts"
@@ -8,7 +8,7 @@ import { type Hub, nearTopic } from "./hub.ts"
 import { asTyped } from "./invocation.ts"
 import { type ApiLaneStatus, breakerText } from "./lane-status.ts"
 import { ago, printDone } from "./output.ts"
-import { type Place, place, placeHelp, readPlace, startOf } from "./places.ts"
+import { type Place, place, placeHelp, startOf, withStart } from "./places.ts"
 import { plural } from "./progress.ts"
 import {
   type ApiResource,
@@ -76,10 +76,6 @@ export function configure(command: Command, context: Context): void {
   addDryRun(command, context)
 }
 
-function warn(context: Context, { warnings = [] }: ApiTrigger): void {
-  for (const line of warningLines(context.terminal, warnings)) context.terminal.err(`${line}\n`)
-}
-
 function addCreate(command: Command, context: Context): void {
   const create = subcommand(command, "create [id]", "Make a trigger. Without an id the hub makes one up.")
   withTrigger(withBody(create, kind, "create"))
@@ -96,7 +92,7 @@ function addCreate(command: Command, context: Context): void {
       const line = `trigger ${made.id}: ${made.topic} → ${made.destination}`
       await printDone(context, options, made, options.dryRun ? `would make ${line}` : `made ${line}`)
       if (slip !== undefined) context.terminal.err(slip)
-      warn(context, made)
+      warn(context.terminal, made.warnings)
     })
   examples(withHub(withFilters(create)), [
     ["redcar trigger create --topic orders --destination shop", "Every event of a topic"],
@@ -116,12 +112,6 @@ function addCreate(command: Command, context: Context): void {
   ])
 }
 
-/** A file says where it begins as the flag does, too: `start: 10m`. */
-function withStart(body: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
-  const place = typeof body.start === "string" ? readPlace(body.start, Date.now()) : undefined
-  return place === undefined ? body : { ...body, start: startOf(place) }
-}
-
 function addUpdate(command: Command, context: Context): void {
   const update = subcommand(command, "update <id>", "Change a trigger; what is not said stays.")
   withTrigger(withBody(update, kind, "update")).action(async (id: string, options: TriggerOptions) => {
@@ -138,7 +128,7 @@ function addUpdate(command: Command, context: Context): void {
       changed,
       options.dryRun ? `trigger ${id} would be changed` : `changed trigger ${id}`,
     )
-    warn(context, changed)
+    warn(context.terminal, changed.warnings)
     if ((options.destination ?? options.backlog ?? options.file) !== undefined)
       await tellLeftBehind(context, options, changed)
   })

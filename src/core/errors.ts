@@ -122,3 +122,8 @@ export class PublishRefusedError extends Error {
     this.retryAfterMs = retryAfterMs
   }
 }
+
+/** Whether those who store may do later what they did not do now. */
+export function isPassing(error: unknown): boolean {
+  return error instanceof StorageError || error instanceof StorageFullError || error instanceof OverloadError
+}

@@ -4,7 +4,7 @@ import type { Clock } from "../core/clock.ts"
 import { sleep } from "../core/clock.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { Attempt, DeadLetter, Delivery, Verdict } from "../core/delivery.ts"
-import { ClosedError, OverloadError, StorageError, StorageFullError } from "../core/errors.ts"
+import { ClosedError, isPassing, OverloadError } from "../core/errors.ts"
 import { Event } from "../core/event.ts"
 import type { EventLog, StoredEvent } from "../core/log.ts"
 import type { Logger } from "../core/logger.ts"
@@ -83,7 +83,7 @@ export class Records {
           await sleep(this.#clock, error.retryAfterMs)
           continue
         }
-        if (!isStorage(error)) throw error
+        if (!isPassing(error)) throw error
         this.#lost?.()
         this.#logger.warn({ err: error, subject: event.attribute("subject") }, `a ${event.type} could not be recorded`)
         return
@@ -158,10 +158,6 @@ async function recordEnd(
   const is = { id: `${delivery}.${diedAt.toString(36)}.${name}`, time: new Date(at).toISOString() }
   const event = recordEvent(type, is, letter, stored?.event, data)
   await log.append(keyed(letter, deadLettersTopic), [event], { dedupeWindowMs: deadLetterWindowMs })
-}
-
-function isStorage(error: unknown): boolean {
-  return error instanceof StorageFullError || error instanceof StorageError || error instanceof OverloadError
 }
 
 function keyed(delivery: Delivery, topic: string): Address {

@@ -13,14 +13,7 @@ import {
 import type { Lease } from "../core/deliveries.ts"
 import { partsOfLane } from "../core/delivery.ts"
 import type { Engine } from "../core/engine.ts"
-import {
-  ClosedError,
-  DamagedError,
-  LeaseLostError,
-  OverloadError,
-  StorageError,
-  StorageFullError,
-} from "../core/errors.ts"
+import { ClosedError, DamagedError, isPassing, LeaseLostError } from "../core/errors.ts"
 import type { StoredEvent } from "../core/log.ts"
 import type { Logger } from "../core/logger.ts"
 import type { Topic } from "../core/resources.ts"
@@ -40,7 +33,7 @@ const againMs = 1_000
 /** It is recognised as published for so long at least: somebody who was taken for dead may be publishing it still. */
 const windowMs = 3_600_000
 const releasing = "publishing delayed events"
-const passing = [ClosedError, DamagedError, LeaseLostError, OverloadError, StorageError, StorageFullError]
+const others = [ClosedError, DamagedError, LeaseLostError]
 
 /** One that is due, and that nobody can cancel any more. */
 interface Claimed {
@@ -94,7 +87,7 @@ export class Releasing {
     } catch (error) {
       this.#woken.delete(lane)
       if (stop.aborted || error instanceof ClosedError) return
-      if (!isPassing(error)) log.error({ err: error, lane }, "delayed events are not published: this is a bug")
+      if (!isExpected(error)) log.error({ err: error, lane }, "delayed events are not published: this is a bug")
       clock.after(againMs, () => void (stop.aborted || this.takes(lane)))
     }
   }
@@ -114,7 +107,7 @@ export class Releasing {
       this.#troubles.over(releasing)
       return done
     } catch (error) {
-      if (!isPassing(error)) throw error
+      if (!isExpected(error)) throw error
       if (error instanceof ClosedError || error instanceof LeaseLostError) return undefined
       this.#troubles.met(releasing, "a delayed event cannot be published; it is tried again", { err: error })
       await this.#end(lease, againMs).catch(() => {})
@@ -173,6 +166,6 @@ function isReleased(found: StoredEvent, { event }: StoredEvent): boolean {
   return found.event.attribute(deliverAtAttribute) === event.attribute(deliverAtAttribute)
 }
 
-function isPassing(error: unknown): boolean {
-  return passing.some((kind) => error instanceof kind)
+function isExpected(error: unknown): boolean {
+  return isPassing(error) || others.some((kind) => error instanceof kind)
 }

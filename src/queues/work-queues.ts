@@ -1,7 +1,7 @@
 import type { Lease, LiveLease } from "../core/deliveries.ts"
 import type { RetryPolicy } from "../core/delivery.ts"
 import { lanesOf } from "../core/delivery.ts"
-import { ClosedError, OverloadError, StorageError, StorageFullError } from "../core/errors.ts"
+import { ClosedError, isPassing } from "../core/errors.ts"
 import type { StoredEvent } from "../core/log.ts"
 import { bury, prepare } from "../deliver/conclude.ts"
 import { Lines, type Wish } from "./line.ts"
@@ -139,7 +139,7 @@ export class WorkQueues {
       return (await work()) || "lost"
     } catch (error) {
       const { id, tenant } = delivery
-      if (!isPassing(error))
+      if (!isExpected(error))
         this.#options.log.error({ err: error, delivery: id, tenant }, "what a worker asked for a lease failed")
       return "failed"
     }
@@ -201,7 +201,7 @@ export class WorkQueues {
         return { lease, stored: prepared.stored }
       }
     } catch (error) {
-      if (!isPassing(error)) throw error
+      if (!isExpected(error)) throw error
       // It lapses, and comes again.
       desk.gate.trouble(error, "leasing to a worker")
     }
@@ -241,13 +241,9 @@ function policyOf({ attemptsMax }: WorkQueue): (policy: RetryPolicy) => RetryPol
   }
 }
 
-function isPassing(error: unknown): boolean {
-  return (
-    error instanceof StorageError ||
-    error instanceof StorageFullError ||
-    error instanceof OverloadError ||
-    error instanceof ClosedError
-  )
+/** Whether it may go better later, or the hub stops. */
+function isExpected(error: unknown): boolean {
+  return isPassing(error) || error instanceof ClosedError
 }
 
 /** What is not there is lost. */

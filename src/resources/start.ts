@@ -1,9 +1,11 @@
-import Type, { type TUnsafe } from "typebox"
+import Type, { type TOptional, type TUnsafe } from "typebox"
+import { parseTopic } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
 import { InvalidCursorError } from "../core/errors.ts"
 import { isTimestamp } from "../formats/attributes.ts"
 import type { ResourceContext } from "./context.ts"
 import type { Faults } from "./faults.ts"
+import { patchKeyword } from "./patch-schema.ts"
 import { choice, component, strict } from "./schemas.ts"
 
 /** A place in a topic, as a request names it. */
@@ -23,6 +25,26 @@ export function startInput(name: string, end: "now" | "newest", description: str
     },
   )
   return Type.Unsafe<Start>(component(name, schema))
+}
+
+/** The member of a resource whose start stays what it was: a patch may only say that. */
+export function startField(input: TUnsafe<Start>, description: string): TOptional<TUnsafe<Start>> {
+  const patch = strict({ cursor: Type.Optional(Type.String()), time: Type.Optional(Type.Null()) }, { description })
+  return Type.Optional({ ...input, [patchKeyword]: patch } as typeof input)
+}
+
+/** Whether what is asked of a resource that began at `from` leaves its start as it is. */
+export function staysAt(start: Start | undefined, from: Cursor): boolean {
+  return start === undefined || (typeof start === "object" && "cursor" in start && start.cursor === from)
+}
+
+/** What part of the log a topic is in, or a key of it; what is none is told elsewhere. */
+export function partitionOf(
+  { engine: { log } }: Pick<ResourceContext, "engine">,
+  { tenant, topic }: { readonly tenant: string; readonly topic: string },
+): number {
+  const parsed = parseTopic(topic)
+  return typeof parsed === "string" ? 0 : log.partitionOf({ tenant, ...parsed })
 }
 
 /** Where faults are told: under which field. */

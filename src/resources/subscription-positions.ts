@@ -1,4 +1,3 @@
-import { parseTopic } from "../core/address.ts"
 import type { Item } from "../core/catalog.ts"
 import { subscriptionKeys, subscriptionPositionKeys } from "../core/catalog-keys.ts"
 import type { Cursor } from "../core/cursor.ts"
@@ -7,7 +6,7 @@ import type { Subscription, SubscriptionPosition } from "../core/subscriptions.t
 import type { ResourceContext } from "./context.ts"
 import { createFaults } from "./faults.ts"
 import { type FieldFault, RefusedError } from "./refusal.ts"
-import { cursorFault, type Start } from "./start.ts"
+import { cursorFault, partitionOf, type Start } from "./start.ts"
 import { mayBeId } from "./store.ts"
 import { firstPosition, placeIn } from "./subscriptions.ts"
 
@@ -131,11 +130,6 @@ async function move(
     }
   }
   throw new RefusedError("conflict", `others keep moving subscription ${id}; try again`)
-}
-
-function partitionOf({ engine: { log } }: ResourceContext, { tenant, topic }: Subscription): number {
-  const parsed = parseTopic(topic)
-  return typeof parsed === "string" ? 0 : log.partitionOf({ tenant, ...parsed })
 }
 
 function standsAt({ cursor, epoch }: SubscriptionPosition): string {

@@ -4,25 +4,19 @@ import { subscriptionKeys, subscriptionPositionKeys } from "../core/catalog-keys
 import type { Cursor } from "../core/cursor.ts"
 import { newIncarnation } from "../core/resources.ts"
 import { type Subscription, type SubscriptionPosition, subscriptionsMax } from "../core/subscriptions.ts"
-import { parseFilters, warningsOf } from "../filters/index.ts"
+import { warningsOf } from "../filters/index.ts"
 import type { ResourceContext } from "./context.ts"
+import { readFilters } from "./filters.ts"
 import { nothingAlong } from "./needs.ts"
-import { patchKeyword } from "./patch-schema.ts"
 import type { Draft, ResourceType } from "./resource-type.ts"
 import { checkedElsewhere, component, Description, LabelsInput, ResourceId, strict } from "./schemas.ts"
-import { placeOfStart, type Start, startInput } from "./start.ts"
+import { partitionOf, placeOfStart, type Start, startField, startInput, staysAt } from "./start.ts"
 import { needTopic, topicFault } from "./topics.ts"
 
 export const SubscriptionStart = startInput(
   "SubscriptionStart",
   "newest",
   "A place in the topic: its present end, before all that is kept, after a cursor, before the first event since a time.",
-)
-
-/** One that is there stays where it began. */
-const StartPatch = strict(
-  { cursor: Type.Optional(Type.String()), time: Type.Optional(Type.Null()) },
-  { description: "Where it began, which cannot be changed; a reset moves it." },
 )
 
 /** The members of a subscription as it is wanted. */
@@ -34,7 +28,7 @@ export const subscriptionFields = {
   filters: Type.Optional(
     checkedElsewhere("Filters", { description: "All of them have to hold. None: every event.", default: [] }),
   ),
-  start: Type.Optional({ ...SubscriptionStart, [patchKeyword]: StartPatch } as typeof SubscriptionStart),
+  start: startField(SubscriptionStart, "Where it began, which cannot be changed; a reset moves it."),
 }
 
 const SubscriptionInput = component(
@@ -86,18 +80,11 @@ async function readSubscription(
     ...(body.description !== undefined && { description: body.description }),
     labels: body.labels ?? {},
     topic: body.topic,
-    filters: readFilters(body, draft),
+    filters: readFilters(body.filters, draft.faults),
     from: await readStart(context, body, draft),
     createdAt: previous?.createdAt ?? now,
     updatedAt: now,
   }
-}
-
-function readFilters({ filters }: Body, { faults }: Draft<Subscription>): Subscription["filters"] {
-  const parsed = parseFilters(filters)
-  if (parsed.ok) return parsed.filters
-  for (const fault of parsed.faults) faults.add(fault.field, fault.message)
-  return []
 }
 
 async function checkTopic(
@@ -118,9 +105,7 @@ async function readStart(context: ResourceContext, body: Body, draft: Draft<Subs
   const { tenant, previous, faults } = draft
   const start = faults.clean("start") ? body.start : undefined
   if (previous !== undefined) {
-    const isSame =
-      start === undefined || (typeof start === "object" && "cursor" in start && start.cursor === previous.from)
-    if (!isSame) faults.add("start", "cannot be changed; reset the subscription to move it")
+    if (!staysAt(start, previous.from)) faults.add("start", "cannot be changed; reset the subscription to move it")
     return previous.from
   }
   const topic = faults.clean("topic") ? body.topic : ""
@@ -138,11 +123,10 @@ export async function placeIn(
   telling: Parameters<typeof placeOfStart>[3],
 ): Promise<Cursor> {
   const { log } = context.engine
-  const parsed = parseTopic(topic)
-  const address = typeof parsed === "string" ? undefined : { tenant, ...parsed }
-  const place = await placeOfStart(context, start, address === undefined ? 0 : log.partitionOf(address), telling)
-  if (address === undefined || (typeof start === "object" && "cursor" in start)) return place
-  const dropped = await log.dropped(address)
+  const place = await placeOfStart(context, start, partitionOf(context, { tenant, topic }), telling)
+  const address = parseTopic(topic)
+  if (typeof address === "string" || (typeof start === "object" && "cursor" in start)) return place
+  const dropped = await log.dropped({ tenant, ...address })
   return dropped !== undefined && log.compare(place, dropped) < 0 ? dropped : place
 }
 

@@ -5,11 +5,12 @@ import type { Cursor } from "../core/cursor.ts"
 import { failureCauses, type RetryPolicy, type RetryRule, ruleActions, type TriggerName } from "../core/delivery.ts"
 import { type Destination, newIncarnation, newTopic, type Pause, type Topic, type Trigger } from "../core/resources.ts"
 import { checkAgainstRetention, defaultRetry, isFaulty, parseRetry, retryPresets } from "../deliver/policies.ts"
-import { parseFilters, warningsOf } from "../filters/index.ts"
+import { warningsOf } from "../filters/index.ts"
 import { joinPath } from "./check-schema.ts"
 import type { ResourceContext } from "./context.ts"
 import { neededDestination } from "./destinations.ts"
 import { formatDuration } from "./durations.ts"
+import { readFilters } from "./filters.ts"
 import { type Along, both, needOf, nothingAlong } from "./needs.ts"
 import { OrderingSchema, readOrdering } from "./ordering.ts"
 import { patchKeyword, patchSchemaOf } from "./patch-schema.ts"
@@ -25,7 +26,7 @@ import {
   ResourceId,
   strict,
 } from "./schemas.ts"
-import { placeOfStart, startInput } from "./start.ts"
+import { partitionOf, placeOfStart, startField, startInput, staysAt } from "./start.ts"
 import { mayBeId } from "./store.ts"
 import { needTopic } from "./topics.ts"
 
@@ -66,12 +67,6 @@ const StartInput = startInput(
   "Where its events begin: those to come, all that are kept, those after a cursor, those since a time.",
 )
 
-/** A trigger that is there stays where it began. */
-const StartPatch = strict(
-  { cursor: Type.Optional(Type.String()), time: Type.Optional(Type.Null()) },
-  { description: "Where it began, which cannot be changed." },
-)
-
 /** The members of a trigger as it is wanted. */
 export const triggerFields = {
   id: Type.Optional(ResourceId),
@@ -94,7 +89,7 @@ export const triggerFields = {
     checkedElsewhere("RetryInput", { default: defaultRetry, [patchKeyword]: patchSchemaOf(RetryInput) }),
   ),
   ordering: Type.Optional(OrderingSchema),
-  start: Type.Optional({ ...StartInput, [patchKeyword]: StartPatch } as typeof StartInput),
+  start: startField(StartInput, "Where it began, which cannot be changed."),
   paused: Type.Optional(
     Type.Boolean({
       description: "A paused trigger loses nothing: its events wait. Absent where one is replaced: as it was.",
@@ -180,7 +175,7 @@ async function readTrigger(context: ResourceContext, body: Body, draft: Draft<Tr
   const from = await readStart(context, body, draft)
   const retry = readRetry(body, topic, draft)
   await checkDestination(context, body, draft)
-  const filters = readFilters(body, draft)
+  const filters = readFilters(body.filters, draft.faults)
   const pause = readPause(body, previous, now)
   const ordering = readOrdering(body.ordering, draft.faults)
   const incarnation = previous ? previous.incarnation : newIncarnation(now, context.chance)
@@ -238,26 +233,19 @@ async function readStart(context: ResourceContext, body: Body, draft: Draft<Trig
   const { previous, faults } = draft
   if (previous !== undefined) {
     const start = faults.clean("start") ? body.start : undefined
-    const same =
-      start === undefined || (typeof start === "object" && "cursor" in start && start.cursor === previous.from)
-    if (!same) faults.add("start", "cannot be changed; create another trigger that starts there")
+    if (!staysAt(start, previous.from))
+      faults.add("start", "cannot be changed; create another trigger that starts there")
     return previous.from
   }
-  const partition = faults.clean("topic") ? partitionOf(context, draft.tenant, body.topic) : 0
+  const partition = faults.clean("topic") ? partitionOf(context, { tenant: draft.tenant, topic: body.topic }) : 0
   return placeOfStart(context, faults.clean("start") ? body.start : undefined, partition, { field: "start", faults })
 }
 
 /** A trigger's place is in one part of the log: its topic stays there. */
 function checkMove(context: ResourceContext, topic: string, { previous, tenant, faults }: Draft<Trigger>): void {
   if (previous === undefined || !faults.clean("topic")) return
-  if (partitionOf(context, tenant, topic) === partitionOf(context, tenant, previous.topic)) return
+  if (partitionOf(context, { tenant, topic }) === partitionOf(context, previous)) return
   faults.add("topic", "is kept in another part of the log; create another trigger for it")
-}
-
-/** What part of the log the trigger reads; a topic that is none is told elsewhere. */
-function partitionOf(context: ResourceContext, tenant: string, text: string): number {
-  const topic = parseTopic(text)
-  return typeof topic === "string" ? 0 : context.engine.log.partitionOf({ tenant, ...topic })
 }
 
 function readRetry(body: Body, topic: Topic, { faults }: Draft<Trigger>): RetryPolicy {
@@ -286,13 +274,6 @@ async function checkDestination(
   if (!faults.clean("destination")) return
   if (await hasDestination(context, tenant, body.destination)) return
   faults.add("destination", `there is no destination ${JSON.stringify(body.destination)}; create it first`)
-}
-
-function readFilters(body: Body, { faults }: Draft<Trigger>): Trigger["filters"] {
-  const parsed = parseFilters(body.filters)
-  if (parsed.ok) return parsed.filters
-  for (const fault of parsed.faults) faults.add(fault.field, fault.message)
-  return []
 }
 
 /** Where a change says nothing of pause, what is stays: a trigger that a 410 paused is not resumed by the way. */

@@ -7,7 +7,7 @@ import type { Fence } from "../core/positions.ts"
 import type { Trigger } from "../core/resources.ts"
 import type { Matcher } from "../match/matcher.ts"
 import { Pace } from "./pace.ts"
-import { isPassing, persist, type RetryContext, rereadAfterMs } from "./persist.ts"
+import { isRetried, persist, type RetryContext, rereadAfterMs } from "./persist.ts"
 import { deliveriesOf } from "./record.ts"
 import type { RouterObserver } from "./router.ts"
 
@@ -185,7 +185,7 @@ export class CatchUps {
       else this.#waiting.add(catchUp)
     } catch (error) {
       this.#running.delete(catchUp)
-      if (isPassing(error)) this.addLater(catchUp, error)
+      if (isRetried(error)) this.addLater(catchUp, error)
       else failed(error)
     } finally {
       this.#next()

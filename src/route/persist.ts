@@ -1,6 +1,6 @@
 import type { Clock } from "../core/clock.ts"
 import { sleep } from "../core/clock.ts"
-import { DamagedError, OverloadError, StorageError, StorageFullError } from "../core/errors.ts"
+import { DamagedError, isPassing } from "../core/errors.ts"
 import type { Logger } from "../core/logger.ts"
 import type { Troubles } from "../core/troubles.ts"
 
@@ -42,19 +42,14 @@ export async function persist<T>(
       troubles.over(what)
       return done
     } catch (error) {
-      if (!isPassing(error)) throw error
+      if (!isRetried(error)) throw error
       troubles.met(what, `${what} failed; it is tried again until it works`, { err: error })
       await sleep(clock, delayMs, stop)
     }
   }
 }
 
-/** Whether the engine may do later what it did not do now. */
-export function isPassing(error: unknown): boolean {
-  return (
-    error instanceof StorageError ||
-    error instanceof StorageFullError ||
-    error instanceof OverloadError ||
-    error instanceof DamagedError
-  )
+/** Whether it may be tried again: also what is damaged, for it may be mended. */
+export function isRetried(error: unknown): boolean {
+  return isPassing(error) || error instanceof DamagedError
 }

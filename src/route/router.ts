@@ -15,7 +15,7 @@ import { mainReaderOf } from "../core/routing.ts"
 import { Troubles } from "../core/troubles.ts"
 import { createMatcher, type Matcher } from "../match/matcher.ts"
 import { Pace } from "./pace.ts"
-import { isPassing, persist, type RetryContext, rereadAfterMs, StoppedError } from "./persist.ts"
+import { isRetried, persist, type RetryContext, rereadAfterMs, StoppedError } from "./persist.ts"
 import { deliveriesOf } from "./record.ts"
 import type { Resting } from "./resting.ts"
 import { TriggerReaders } from "./trigger-readers.ts"
@@ -197,7 +197,7 @@ class MainReader {
     await this.#turns.idle()
     if (this.#failure) throw this.#failure.error
     // What is not saved is read again, and found to be routed.
-    await this.#save().catch((error) => (isPassing(error) ? undefined : this.#fail(error)))
+    await this.#save().catch((error) => (isRetried(error) ? undefined : this.#fail(error)))
   }
 
   /** Goes on where the one before has come to, who can do nothing any more. */
@@ -239,7 +239,7 @@ class MainReader {
           await this.#turns.run(() => this.#route(batch))
         }
       } catch (error) {
-        if (!isPassing(error)) throw error
+        if (!isRetried(error)) throw error
         troubles.met(reading, "the log cannot be read; routing waits", { err: error })
         await sleep(clock, rereadAfterMs, stop)
       }

@@ -8,7 +8,7 @@ import type { Trigger } from "../core/resources.ts"
 import { createMatcher, type Matcher } from "../match/matcher.ts"
 import { type CatchUp, CatchUps, type ReadLimits, readTowards } from "./catch-up.ts"
 import { Histories } from "./histories.ts"
-import { isPassing, persist, type RetryContext } from "./persist.ts"
+import { isRetried, persist, type RetryContext } from "./persist.ts"
 import { incarnationIn, markOf, partitionOf, pathOf, type RoutingRecord, readerOf } from "./record.ts"
 import { type Resting, RestingTriggers } from "./resting.ts"
 import type { CatchingUp, RouterObserver } from "./router.ts"
@@ -269,7 +269,7 @@ export class TriggerReaders {
     try {
       if (!(await readTowards(catchUp, this.#options.here(), limits, this.#options))) return this.#catchUps.add(catchUp)
     } catch (error) {
-      if (!isPassing(error)) throw error
+      if (!isRetried(error)) throw error
       return this.#catchUps.addLater(catchUp, error)
     }
     tracked.position = catchUp.position

@@ -4,8 +4,8 @@ import { replayKeys } from "../../core/catalog-keys.ts"
 import { itemsUnder, scanFor } from "../../core/catalog-scan.ts"
 import { changeAgainst } from "../../core/conflicts.ts"
 import { newIncarnation, type Replay, type ReplayState, replayStates, type Trigger } from "../../core/resources.ts"
-import { parseFilters } from "../../filters/index.ts"
 import type { Faults } from "../../resources/faults.ts"
+import { readFilters } from "../../resources/filters.ts"
 import { invalidFields } from "../../resources/refusal.ts"
 import { choice, component, strict } from "../../resources/schemas.ts"
 import { mayBeId, type ResourceStore } from "../../resources/store.ts"
@@ -82,13 +82,11 @@ async function read(
   faults: Faults,
 ): Promise<Asked> {
   const range = readRange(context, addressOf(trigger.tenant, trigger.topic), body, faults)
-  const parsed = parseFilters(body.filters)
-  if (!parsed.ok) for (const fault of parsed.faults) faults.add(fault.field, fault.message)
+  const filters = readFilters(body.filters, faults)
   const destination = faults.clean("destination") ? (body.destination ?? trigger.destination) : trigger.destination
   if (!mayBeId(destination) || !(await hasDestination(context, trigger.tenant, destination)))
     faults.add("destination", `there is no destination ${JSON.stringify(destination)}; create it first`)
   const { ratePerSecond } = body
-  const filters = parsed.ok ? parsed.filters : []
   return {
     range,
     filters,

@@ -1,10 +1,10 @@
 import type { FastifyRequest } from "fastify"
 import Type from "typebox"
-import { parseTopic } from "../../core/address.ts"
 import type { Cursor } from "../../core/cursor.ts"
 import type { Subscription } from "../../core/subscriptions.ts"
 import { readDuration } from "../../resources/durations.ts"
 import { checkedElsewhere, component, Duration, strict } from "../../resources/schemas.ts"
+import { partitionOf } from "../../resources/start.ts"
 import { commit, type Expected, findStanding, reset, type Standing } from "../../resources/subscription-positions.ts"
 import { SubscriptionStart } from "../../resources/subscriptions.ts"
 import type { ApiContext } from "../context.ts"
@@ -129,11 +129,6 @@ function lastEvent(context: ApiContext, subscription: Subscription, text: string
   return readBody(Nothing, {}, (_, faults) =>
     parseCursor(context, partitionOf(context, subscription), text, "Last-Event-ID", notCursor, faults),
   )
-}
-
-function partitionOf({ engine: { log } }: ApiContext, { tenant, topic }: Subscription): number {
-  const parsed = parseTopic(topic)
-  return typeof parsed === "string" ? 0 : log.partitionOf({ tenant, ...parsed })
 }
 
 const tag = "Subscriptions"

@@ -2,10 +2,10 @@ import Type, { type Static } from "typebox"
 import { parseTopic } from "../../core/address.ts"
 import type { Cursor } from "../../core/cursor.ts"
 import { isFaulty, parseRetry } from "../../deliver/policies.ts"
-import { parseFilters } from "../../filters/index.ts"
 import { isTimestamp } from "../../formats/attributes.ts"
 import { joinPath } from "../../resources/check-schema.ts"
 import type { Faults } from "../../resources/faults.ts"
+import { readFilters } from "../../resources/filters.ts"
 import { triggerFields } from "../../resources/triggers.ts"
 import type { Judge } from "./verdict.ts"
 
@@ -32,15 +32,14 @@ function unsavedObject() {
 
 /** What of an unsaved trigger decides about events; what is wrong with it is told to `faults`. */
 export function readUnsaved(body: Unsaved, now: number, faults: Faults): Judge {
-  const parsed = parseFilters(body.filters)
-  if (!parsed.ok) for (const fault of parsed.faults) faults.add(fault.field, fault.message)
+  const filters = readFilters(body.filters, faults)
   const retry = parseRetry(body.retry)
   if (isFaulty(retry)) for (const fault of retry) faults.add(joinPath("retry", fault.field), fault.message)
   const topic = faults.clean("topic") && body.topic !== undefined ? parseTopic(body.topic) : {}
   if (typeof topic === "string") faults.add("topic", topic)
   const from = faults.clean("start") ? readStart(body.start, faults) : undefined
   return {
-    filters: parsed.ok ? parsed.filters : [],
+    filters,
     ...(body.topic !== undefined && { topic: body.topic }),
     ...(from !== undefined && { from }),
     ...(body.paused === true && { paused: { since: now, reason: "as it was sent" } }),

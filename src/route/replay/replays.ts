@@ -8,7 +8,7 @@ import type { Fence } from "../../core/positions.ts"
 import type { Replay } from "../../core/resources.ts"
 import { replayReaderOf } from "../../core/routing.ts"
 import { Troubles } from "../../core/troubles.ts"
-import { isPassing, persist, type RetryContext, rereadAfterMs, StoppedError } from "../persist.ts"
+import { isRetried, persist, type RetryContext, rereadAfterMs, StoppedError } from "../persist.ts"
 import { giveUp, runReplay } from "./run.ts"
 
 /** The kind of assignment that lets a process make replays. */
@@ -170,7 +170,7 @@ async function againWhilePassing(retrying: RetryContext, what: string, work: () 
       await work()
       return retrying.troubles.over(what)
     } catch (error) {
-      if (!isPassing(error) || retrying.stop.aborted) throw error
+      if (!isRetried(error) || retrying.stop.aborted) throw error
       retrying.troubles.met(what, `${what} failed; it is tried again until it works`, { err: error })
       await sleep(retrying.clock, rereadAfterMs, retrying.stop)
     }

@@ -8,7 +8,7 @@ import { createPace } from "../../core/pace.ts"
 import type { Schedule, ScheduleFailure } from "../../core/schedules.ts"
 import { Troubles } from "../../core/troubles.ts"
 import { Agenda } from "./agenda.ts"
-import { isPassing, type Running, ScheduleRun } from "./run.ts"
+import { isExpected, type Running, ScheduleRun } from "./run.ts"
 
 export interface SchedulesOptions extends Pick<Running, "publish"> {
   readonly engine: Engine
@@ -185,7 +185,7 @@ class Turn {
       }
     } catch (error) {
       if (stop.aborted) return
-      const level = isPassing(error) ? "warn" : "error"
+      const level = isExpected(error) ? "warn" : "error"
       log[level]({ err: error }, "what deleted schedules left is not swept away; a later start tries it again")
     }
   }

@@ -2,15 +2,7 @@ import { type Address, parseTopic } from "../../core/address.ts"
 import { scheduleProgressKeys } from "../../core/catalog-keys.ts"
 import type { Clock } from "../../core/clock.ts"
 import type { Engine } from "../../core/engine.ts"
-import {
-  ClosedError,
-  ConflictError,
-  DamagedError,
-  OverloadError,
-  PublishRefusedError,
-  StorageError,
-  StorageFullError,
-} from "../../core/errors.ts"
+import { ClosedError, ConflictError, DamagedError, isPassing, PublishRefusedError } from "../../core/errors.ts"
 import { Event } from "../../core/event.ts"
 import type { Schedule, ScheduleFailure, ScheduleProgress } from "../../core/schedules.ts"
 import type { Troubles } from "../../core/troubles.ts"
@@ -28,16 +20,12 @@ export interface Running {
   readonly publish: (address: Address, event: Event) => Promise<void>
 }
 
-/** What may go wrong with those who store; all else is a bug. */
-const passing = [
-  ...[PublishRefusedError, StorageError, StorageFullError, OverloadError, ClosedError],
-  ...[DamagedError, ConflictError],
-]
-
-/** Whether what was tried may be tried again. */
-export function isPassing(error: unknown): boolean {
-  return passing.some((kind) => error instanceof kind)
+/** Whether what was tried may be tried again; all else is a bug. */
+export function isExpected(error: unknown): boolean {
+  return isPassing(error) || others.some((kind) => error instanceof kind)
 }
+
+const others = [PublishRefusedError, ClosedError, DamagedError, ConflictError]
 
 const [retryMs, retryMsMax] = [1_000, 10_000]
 /** So many runs that were missed are made before it is noted how far that is. */
@@ -119,7 +107,7 @@ export class ScheduleRun {
       if (this.#isUnsaved && !this.#isOver) await this.#save()
       this.#retries = 0
     } catch (error) {
-      if (!isPassing(error)) throw error
+      if (!isExpected(error)) throw error
       await this.#failed(error as Error)
     }
     const isWaiting = this.schedule.paused === undefined && !this.#isOver

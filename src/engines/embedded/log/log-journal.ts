@@ -1,4 +1,3 @@
-import { OverloadError, StorageError, StorageFullError } from "../../../core/errors.ts"
 import type { Journal } from "../../parts/journal/journal-store.ts"
 import { encodeCheckpoint } from "../../parts/journal/record.ts"
 import type { Writer } from "./writer.ts"
@@ -68,9 +67,4 @@ export class LogJournal implements Journal {
   }
 
   leave(): void {}
-}
-
-/** What failed may be tried again later; what comes after it is not refused. */
-export function isPassing(error: unknown): boolean {
-  return error instanceof StorageFullError || error instanceof StorageError || error instanceof OverloadError
 }
