@@ -1,4 +1,4 @@
-import type { TenantShare, TenantShares } from "../src/deliver/slots.ts"
+import type { TenantShare, TenantShares } from "../src/core/tenant-shares.ts"
 import type { Sending } from "../src/testing/destinations.ts"
 
 /** The tenant that has limits of its own, in some runs; and its limits. */

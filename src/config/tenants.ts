@@ -1,19 +1,11 @@
-/** What `delivery.tenants` says of one tenant. */
-export interface TenantDelivery {
-  /** From 1. */
-  readonly weight: number
-  /** Undefined: no limit of its own. */
-  readonly inFlightMax?: number
-  /** Undefined: no limit. */
-  readonly ratePerSecond?: number
-}
+import type { TenantShare, TenantShares } from "../core/tenant-shares.ts"
 
 const form = 'write "acme weight=4 inFlightMax=50 ratePerSecond=1000", each of the three where it is wanted'
 const most: Readonly<Record<string, number>> = { weight: 1_000, inFlightMax: 65_536, ratePerSecond: 1_000_000 }
 
 /** Reads entries of `delivery.tenants`, by tenant (`*`: all that are not named); text: what is wrong with them. */
-export function parseTenants(entries: readonly string[]): ReadonlyMap<string, TenantDelivery> | string {
-  const tenants = new Map<string, TenantDelivery>()
+export function parseTenants(entries: readonly string[]): TenantShares | string {
+  const tenants = new Map<string, TenantShare>()
   for (const entry of entries) {
     const [tenant = "", ...words] = entry.trim().split(/\s+/)
     if (!/^(\*|[A-Za-z0-9_.-]{1,64})$/.test(tenant)) return `${JSON.stringify(tenant)} is no tenant: ${form}`

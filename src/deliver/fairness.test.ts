@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
+import type { TenantShare } from "../core/tenant-shares.ts"
 import { type Behave, Delivering, failed, ok } from "../testing/delivering.ts"
-import type { TenantShare } from "./slots.ts"
 
 const patient = { attemptsMax: 100, delaysMs: [1_000], jitter: 0, ageMaxMs: 86_400_000 }
 const after =

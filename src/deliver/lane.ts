@@ -8,13 +8,13 @@ import { allowedAtOnce, type Breaker, breakerAfter, breakerAllows, breakerAt, cl
 import { bury, conclude, hold, prepare } from "./conclude.ts"
 import { Faring } from "./faring.ts"
 import type { Hub } from "./hub.ts"
-import { abortMs, type Job, type ReadyJob } from "./job.ts"
+import type { Job, ReadyJob } from "./job.ts"
 import type { Rate, SpareRate } from "./rate.ts"
 import { Ready } from "./ready.ts"
 import { ofAnother, SenderSlot, type Sent } from "./sender-slot.ts"
 import type { Shared } from "./shared.ts"
 import type { TenantSlots } from "./slots.ts"
-import { Tending } from "./tending.ts"
+import { abortMs, Tending } from "./tending.ts"
 
 /** For a destination that is not there: its deliveries are held, moved or given up, some at a time. */
 const concurrencyWithout = 4

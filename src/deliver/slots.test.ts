@@ -1,7 +1,8 @@
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
+import type { TenantShare } from "../core/tenant-shares.ts"
 import { createSimulatedClock } from "../testing/clock.ts"
-import { Slots, type TenantShare } from "./slots.ts"
+import { Slots } from "./slots.ts"
 
 const clock = createSimulatedClock()
 const slotsFor = (max: number, shares: Readonly<Record<string, TenantShare>> = {}) =>

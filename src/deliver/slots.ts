@@ -1,4 +1,5 @@
 import type { Clock } from "../core/clock.ts"
+import type { TenantShare, TenantShares } from "../core/tenant-shares.ts"
 import { RateTurns } from "./rate-turns.ts"
 import { Waiting } from "./waiting.ts"
 
@@ -8,19 +9,6 @@ const always = 4
 const factor = 8
 /** A lane leaves its tenant so many times what it holds: a greedy one stops at two thirds. */
 const left = 3
-
-/** What a tenant has of a process's deliveries, over all of its destinations. */
-export interface TenantShare {
-  /** Its part where slots are short, against the weights of the others. A whole number from 1. */
-  readonly weight: number
-  /** Deliveries in progress at once at most. Default: no limit of its own. */
-  readonly inFlightMax?: number
-  /** Attempts begun per second at most. Default: no limit. */
-  readonly ratePerSecond?: number
-}
-
-/** By tenant; `*` is for those that are not named. */
-export type TenantShares = ReadonlyMap<string, TenantShare>
 
 type Wake = () => void
 
