@@ -1,26 +1,9 @@
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
-import { afterEach, describe, expect, test } from "vitest"
-import { type RestartableHub, startHubOn, until } from "./restart.fixture.ts"
-import { natsAvailable, startNats } from "./testing/nats.ts"
+import { describe, expect, test } from "vitest"
+import { testHubs } from "./hubs.fixture.ts"
+import { type RestartableHub, until } from "./restart.fixture.ts"
+import { natsAvailable } from "./testing/nats.ts"
 
-const closing: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
-
-async function start(data: string, flags: Readonly<Record<string, string>> = {}): Promise<RestartableHub> {
-  const hub = await startHubOn(data, flags)
-  closing.push(() => hub.stop().catch(() => {}))
-  return hub
-}
-
-function directory(): string {
-  const data = mkdtempSync(join(tmpdir(), "redcar-delayed-"))
-  closing.push(async () => rmSync(data, { recursive: true, force: true }))
-  return data
-}
+const { directory, nats, start } = testHubs("delayed")
 
 const inMs = (ms: number) => new Date(Date.now() + ms).toISOString()
 const hourMs = 3_600_000
@@ -85,9 +68,8 @@ describe("delayed events", () => {
   test("on the embedded engine", () => delays(directory()))
 
   test.skipIf(natsAvailable() === undefined)("on JetStream", async () => {
-    const nats = await startNats()
-    closing.push(() => nats.stop())
-    await delays(directory(), { engine: nats.url })
+    const url = await nats()
+    await delays(directory(), { engine: url })
   })
 
   test("what cannot be is refused by its name", async () => {

@@ -1,35 +1,16 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
-import { afterEach, describe, expect, test } from "vitest"
+import { describe, expect, test } from "vitest"
 import { runCli } from "./cli/terminal.fixture.ts"
-import { type RestartableHub, startHubOn, until } from "./restart.fixture.ts"
-import { natsAvailable, startNats } from "./testing/nats.ts"
+import { testHubs } from "./hubs.fixture.ts"
+import { type RestartableHub, until } from "./restart.fixture.ts"
+import { natsAvailable } from "./testing/nats.ts"
 
 // A dead letter that is redriven edited, through a whole hub.
 
-const closing: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
+const { startOn } = testHubs("edited")
 
 interface Item {
   readonly lease: string
   readonly event: Readonly<Record<string, unknown>> & { readonly id: string }
-}
-
-async function start(engine: "embedded" | "nats") {
-  const data = mkdtempSync(join(tmpdir(), "redcar-edited-"))
-  closing.push(async () => rmSync(data, { recursive: true, force: true }))
-  writeFileSync(join(data, "admin.key"), `rck_${"k".repeat(43)}\n`, { mode: 0o600 })
-  const nats = engine === "nats" ? await startNats() : undefined
-  if (nats) closing.push(() => nats.stop())
-  const again = async () => {
-    const hub = await startHubOn(data, nats === undefined ? {} : { engine: nats.url })
-    closing.push(() => hub.stop().catch(() => {}))
-    return hub
-  }
-  return { hub: await again(), again }
 }
 
 const lease = async (hub: RestartableHub, queue: string, waitFor = "20s"): Promise<readonly Item[]> =>
@@ -65,7 +46,7 @@ describe.for(["embedded", "nats"] as const)("on %s", (engine) => {
   test.skipIf(engine === "nats" && !natsAvailable)(
     "another event goes to the letter's trigger alone, and the old one stays",
     async () => {
-      const { hub, again } = await start(engine)
+      const { hub, again } = await startOn(engine)
       const { cursor, letter } = await withLetter(hub)
       const answer = await hub.call("POST", `/v1/dead-letters/${letter}/redrive`, { patch })
       const { edit } = answer.body
@@ -113,7 +94,7 @@ describe.for(["embedded", "nats"] as const)("on %s", (engine) => {
 })
 
 test("triggers that read the past, replays and topics that are forwarded to pass it over", async () => {
-  const { hub } = await start("embedded")
+  const { hub } = await startOn("embedded")
   const { letter } = await withLetter(hub)
   const event = { specversion: "1.0", id: "mine", source: "/other", type: "order.paid", redcarredrive: "mine" }
   expect((await hub.call("POST", `/v1/dead-letters/${letter}/redrive`, { event })).body.redriven).toBe(1)
@@ -134,7 +115,7 @@ test("triggers that read the past, replays and topics that are forwarded to pass
 })
 
 test("what is forwarded into a topic is an event of that topic as any", async () => {
-  const { hub } = await start("embedded")
+  const { hub } = await startOn("embedded")
   const { letter } = await withLetter(hub)
   await hub.call("POST", "/v1/destinations", { id: "copy", kind: "topic", config: { topic: "copies" } })
   await hub.call("POST", "/v1/destinations", { id: "late", kind: "queue", config: {} })

@@ -1,31 +1,12 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
-import { afterEach, describe, expect, test } from "vitest"
+import { describe, expect, test } from "vitest"
 import { runCli } from "./cli/terminal.fixture.ts"
-import { type RestartableHub, startHubOn, until } from "./restart.fixture.ts"
-import { natsAvailable, startNats } from "./testing/nats.ts"
+import { testHubs } from "./hubs.fixture.ts"
+import { type RestartableHub, until } from "./restart.fixture.ts"
+import { natsAvailable } from "./testing/nats.ts"
 
 // What retention keeps because somebody is owed it, through a whole hub.
 
-const closing: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
-
-async function start(engine: "embedded" | "nats") {
-  const data = mkdtempSync(join(tmpdir(), "redcar-owed-"))
-  closing.push(async () => rmSync(data, { recursive: true, force: true }))
-  writeFileSync(join(data, "admin.key"), `rck_${"k".repeat(43)}\n`, { mode: 0o600 })
-  const nats = engine === "nats" ? await startNats() : undefined
-  if (nats) closing.push(() => nats.stop())
-  const again = async () => {
-    const hub = await startHubOn(data, nats === undefined ? {} : { engine: nats.url })
-    closing.push(() => hub.stop().catch(() => {}))
-    return hub
-  }
-  return { hub: await again(), again }
-}
+const { startOn } = testHubs("owed")
 
 interface Item {
   readonly lease: string
@@ -66,7 +47,7 @@ describe.for(["embedded", "nats"] as const)("on %s", (engine) => {
   run(
     "an open delivery keeps its event and what is behind it; those of other topics keep nothing",
     async () => {
-      const { hub, again } = await start(engine)
+      const { hub, again } = await startOn(engine)
       await triggerOn(hub, "others", "elsewhere")
       await publish(hub, "others", ["x", "y"])
       await triggerOn(hub, "orders", "jobs")
@@ -100,7 +81,7 @@ describe.for(["embedded", "nats"] as const)("on %s", (engine) => {
   run(
     "a paused trigger and a replay keep what they have not read",
     async () => {
-      const { hub } = await start(engine)
+      const { hub } = await startOn(engine)
       await triggerOn(hub, "orders", "jobs")
       await publish(hub, "orders", ["a", "b"])
       await until(async () => (await open(hub, "jobs")) === 2)
@@ -135,7 +116,7 @@ describe.for(["embedded", "nats"] as const)("on %s", (engine) => {
 })
 
 test("dead letters keep events where the topic says so, and dropUndelivered keeps nothing", async () => {
-  const { hub } = await start("embedded")
+  const { hub } = await startOn("embedded")
   await triggerOn(hub, "orders", "jobs")
   await publish(hub, "orders", ["a", "b", "c"])
   await until(async () => (await open(hub, "jobs")) === 3)

@@ -1,31 +1,16 @@
-import { copyFileSync, mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { copyFileSync } from "node:fs"
 import { join } from "node:path"
-import { afterEach, describe, expect, test } from "vitest"
-import { type RestartableHub, startHubOn, until } from "./restart.fixture.ts"
-import { natsAvailable, startNats } from "./testing/nats.ts"
+import { describe, expect, test } from "vitest"
+import { testHubs } from "./hubs.fixture.ts"
+import { type RestartableHub, until } from "./restart.fixture.ts"
+import { natsAvailable } from "./testing/nats.ts"
 
-const closing: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
+const { directory, nats, start } = testHubs("schedules")
 
 interface Run {
   readonly id: string
   readonly source: string
   readonly time: string
-}
-
-async function start(data: string, flags: Readonly<Record<string, string>> = {}): Promise<RestartableHub> {
-  const hub = await startHubOn(data, flags)
-  closing.push(() => hub.stop().catch(() => {}))
-  return hub
-}
-
-function directory(): string {
-  const data = mkdtempSync(join(tmpdir(), "redcar-schedules-"))
-  closing.push(async () => rmSync(data, { recursive: true, force: true }))
-  return data
 }
 
 async function runsOf(hub: RestartableHub, topic: string): Promise<readonly Run[]> {
@@ -81,13 +66,12 @@ function incarnationOf({ id }: Run): string {
 
 describe.skipIf(natsAvailable() === undefined)("on NATS (skipped where there is no nats-server)", () => {
   test("two processes publish each run once, also when the one that has the schedules is stopped", async () => {
-    const nats = await startNats()
-    closing.push(() => nats.stop())
+    const url = await nats()
     const first = directory()
-    const one = await start(first, { engine: nats.url })
+    const one = await start(first, { engine: url })
     const other = directory()
     copyFileSync(join(first, "admin.key"), join(other, "admin.key"))
-    const two = await start(other, { engine: nats.url })
+    const two = await start(other, { engine: url })
     await one.call("POST", "/v1/schedules", { id: "clock", ...ticking })
     await two.call("POST", "/v1/schedules", { id: "slower", ...ticking, topic: "slower", cron: "*/2 * * * * *" })
     await until(async () => (await runsOf(two, "ticks")).length >= 3)

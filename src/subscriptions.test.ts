@@ -1,26 +1,11 @@
-import { copyFileSync, mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { copyFileSync } from "node:fs"
 import { join } from "node:path"
-import { afterEach, describe, expect, test } from "vitest"
-import { type RestartableHub, startHubOn } from "./restart.fixture.ts"
-import { natsAvailable, startNats } from "./testing/nats.ts"
+import { describe, expect, test } from "vitest"
+import { testHubs } from "./hubs.fixture.ts"
+import type { RestartableHub } from "./restart.fixture.ts"
+import { natsAvailable } from "./testing/nats.ts"
 
-const closing: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close()
-})
-
-async function start(data: string, flags: Readonly<Record<string, string>> = {}): Promise<RestartableHub> {
-  const hub = await startHubOn(data, flags)
-  closing.push(() => hub.stop().catch(() => {}))
-  return hub
-}
-
-function directory(): string {
-  const data = mkdtempSync(join(tmpdir(), "redcar-subscriptions-"))
-  closing.push(async () => rmSync(data, { recursive: true, force: true }))
-  return data
-}
+const { directory, nats, start } = testHubs("subscriptions")
 
 async function publish(hub: RestartableHub, ...ids: readonly string[]): Promise<void> {
   for (const id of ids) {
@@ -57,12 +42,11 @@ test("a position survives a restart, and what came meanwhile follows it", async 
 
 describe.skipIf(natsAvailable() === undefined)("on NATS (skipped where there is no nats-server)", () => {
   test("two processes see one position: of two commits at once one is heard, and whoever waits hears the other's events", async () => {
-    const nats = await startNats()
-    closing.push(() => nats.stop())
+    const url = await nats()
     const [first, other] = [directory(), directory()]
-    const one = await start(first, { engine: nats.url })
+    const one = await start(first, { engine: url })
     copyFileSync(join(first, "admin.key"), join(other, "admin.key"))
-    const two = await start(other, { engine: nats.url })
+    const two = await start(other, { engine: url })
     await one.call("POST", "/v1/subscriptions", { id: "billing", topic: "orders", start: "oldest" })
     await publish(two, "1", "2", "3")
     const pages = [await read(one, "?limit=1"), await read(two, "?limit=2")] as const
@@ -80,7 +64,7 @@ describe.skipIf(natsAvailable() === undefined)("on NATS (skipped where there is 
     expect((await waiting).ids).toEqual(["4"])
     await two.stop()
     await one.stop()
-    const again = await start(first, { engine: nats.url })
+    const again = await start(first, { engine: url })
     expect((await read(again)).ids).toEqual(["4"])
     await again.call("DELETE", "/v1/subscriptions/billing")
     await again.call("POST", "/v1/subscriptions", { id: "billing", topic: "orders", start: "oldest" })
