@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto"
-import type { Clock } from "../../../core/clock.ts"
-import { sleep } from "../../../core/clock.ts"
+import { type Clock, sleep } from "../../../core/clock.ts"
 import { isPassing } from "../../../core/errors.ts"
 import { LogIndex, type Reached } from "../../parts/index/log-index.ts"
 import { RecentIds } from "../../parts/index/recent-ids.ts"
