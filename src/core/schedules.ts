@@ -72,6 +72,8 @@ export interface ScheduleProgress {
   readonly passed?: number
   /** The last run that was published. */
   readonly tick?: number
+  /** The run after that: it may be published too, whatever the clock shows by now. */
+  readonly next?: number
   /** Why the next one is not. */
   readonly failure?: ScheduleFailure
 }

@@ -123,6 +123,22 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.boolean().map((refusing) => told(`refuse ${refusing}`, (life) => life.refuse(refusing))),
 )
 
+test.each(misseds)(
+  "with %s, a run is not made twice where the process died right after it and the clock was set back",
+  async (missed) => {
+    for (let steps = 0; steps <= 12; steps++) {
+      const life = new Life(60, missed)
+      await life.boot()
+      await life.make()
+      life.set(12_995)
+      await life.crashAtRun(steps)
+      life.set(-76)
+      await life.settle()
+      await life.check()
+    }
+  },
+)
+
 test("each run is there once, and none twice, whatever happens", async () => {
   await fc.assert(
     fc.asyncProperty(

@@ -47,6 +47,8 @@ export class ScheduleRun {
   #revision: number | undefined
   #beyond: number
   #published: number | undefined
+  /** What is stored as the next run. */
+  #noted: number | undefined
   /** How far it has come is not stored yet. */
   #isUnsaved = false
   #next: number | undefined
@@ -119,7 +121,7 @@ export class ScheduleRun {
     const earlier = this.#earlier
     if (earlier !== undefined) await earlier.#working?.catch(() => {})
     const item = await this.#running.engine.catalog.get<ScheduleProgress>(scheduleProgressKeys.of(this.schedule))
-    this.#take(item?.value)
+    await this.#take(item?.value)
     if (earlier !== undefined && earlier.#revision !== undefined && isSame(earlier.schedule, this.schedule)) {
       this.#owed = this.schedule.paused === undefined ? earlier.#owed : []
       this.#isUnsaved = earlier.#isUnsaved
@@ -129,10 +131,14 @@ export class ScheduleRun {
     this.#earlier = undefined
   }
 
-  #take(progress: ScheduleProgress | undefined): void {
+  async #take(progress: ScheduleProgress | undefined): Promise<void> {
     if (progress === undefined || !isSame(progress, this.schedule)) return
     this.#reach(progress.passed ?? this.schedule.since, progress.tick)
     this.#failure ??= progress.failure
+    this.#noted = progress.next
+    if (this.#noted === undefined || !(await this.#isPublished(this.#noted))) return
+    this.#reach(this.#noted, this.#noted)
+    this.#isUnsaved = true
   }
 
   #reach(passed: number, published: number | undefined): void {
@@ -142,6 +148,8 @@ export class ScheduleRun {
 
   async #makeRuns(): Promise<void> {
     const due = this.#due()
+    // The clock may be set back before it is stored that this one is published.
+    if (this.#owed.length > 0 && this.#owed[0] !== this.#noted) await this.#save()
     let unsaved = 0
     while (this.#owed.length > 0 && !this.#isOver) {
       const tick = this.#owed[0]!
@@ -167,15 +175,23 @@ export class ScheduleRun {
   }
 
   async #publish(tick: number): Promise<void> {
-    const { engine, publish } = this.#running
+    if (this.#isUnsure && (await this.#isPublished(tick))) return
+    const { address, event } = this.#eventAt(tick)
+    this.#isUnsure = true
+    await this.#running.publish(address, event)
+    this.#isUnsure = false
+  }
+
+  async #isPublished(tick: number): Promise<boolean> {
+    const { address, event } = this.#eventAt(tick)
+    return (await this.#running.engine.log.find(address, event)) !== undefined
+  }
+
+  #eventAt(tick: number): { readonly address: Address; readonly event: Event } {
     const [event, topic] = [eventOf(this.schedule, tick), parseTopic(this.schedule.topic)]
     if (!(event instanceof Event)) throw new PublishRefusedError(event.detail)
     if (typeof topic === "string") throw new PublishRefusedError(topic)
-    const address = { tenant: this.schedule.tenant, ...topic }
-    if (this.#isUnsure && (await engine.log.find(address, event)) !== undefined) return
-    this.#isUnsure = true
-    await publish(address, event)
-    this.#isUnsure = false
+    return { address: { tenant: this.schedule.tenant, ...topic }, event }
   }
 
   async #failed(error: Error): Promise<void> {
@@ -199,13 +215,16 @@ export class ScheduleRun {
     const { catalog } = this.#running.engine
     const key = scheduleProgressKeys.of(this.schedule)
     const { incarnation, since } = this.schedule
+    const next = this.#owed[0] ?? this.#ticks.after(this.#beyond)
     const progress: ScheduleProgress = {
       ...{ incarnation, since, passed: this.#beyond },
+      ...(next !== undefined && { next }),
       ...(this.#published !== undefined && { tick: this.#published }),
       ...(this.#failure && { failure: this.#failure }),
     }
     try {
       this.#revision = await catalog.put(key, progress, this.#revision ?? 0)
+      this.#noted = next
       this.#isUnsaved = false
     } catch (error) {
       if (!(error instanceof ConflictError)) throw error
