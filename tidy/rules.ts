@@ -144,10 +144,10 @@ function wrongWay(path: string, to: string | undefined): readonly Finding[] {
     return from === "core" && folder !== "core" ? [{ where: path, what: to }] : []
   if (
     /^main(-offline)?\.ts$/.test(folder) &&
-    /^src\/cli\/(serve|migrate|nats-scale|rebuild|folder-check)\.ts$/.test(path)
+    /^src\/cli\/server\/(serve|migrate|nats-scale|rebuild|folder-check)\.ts$/.test(path)
   )
     return []
-  if (folder === "engines" && /^src\/cli\/nats(-scale)?\.ts$/.test(path)) return []
+  if (folder === "engines" && /^src\/cli\/server\/nats(-scale)?\.ts$/.test(path)) return []
   if (allowed[from]?.includes(folder)) return []
   return [{ where: path, what: `${stages.includes(folder) ? "the stage " : ""}${to} is not for ${from}` }]
 }
