@@ -7,8 +7,8 @@ import fastify, {
   type FastifyRequest,
 } from "fastify"
 import type { Logger } from "../core/logger.ts"
+import { Serial } from "../core/serial.ts"
 import { WorkQueues } from "../queues/work-queues.ts"
-import { createTurns } from "../resources/context.ts"
 import { destinationType } from "../resources/destinations.ts"
 import { scheduleType } from "../resources/schedules.ts"
 import { createResourceStore } from "../resources/store.ts"
@@ -116,7 +116,7 @@ function createContext(given: ApiOptions): ApiContext {
   const queues = new WorkQueues({ engine, clock, chance, log: logger ?? quiet, observe, stop })
   const woken = new Slots(wokenMax)
   const shared = { room, turns, streams, exports, polls, woken, queues, delayedIn }
-  return { ...options, ...shared, startedAt: clock.now(), inTurn: createTurns() }
+  return { ...options, ...shared, startedAt: clock.now(), changes: new Serial() }
 }
 
 function figuresOf({ room, streams, exports, polls }: ApiContext): ApiFigures {

@@ -3,6 +3,7 @@ import type { DestinationKind } from "../core/destination.ts"
 import type { Engine } from "../core/engine.ts"
 import type { Logger } from "../core/logger.ts"
 import type { Secrets } from "../core/secrets.ts"
+import type { Serial } from "../core/serial.ts"
 
 /** What is needed to know, and to change, what resources there are. */
 export interface ResourceContext {
@@ -20,18 +21,8 @@ export interface ResourceContext {
    * Runs changes of resources one after another, so that what one has checked (the destination exists, no trigger names
    * the topic) still holds when it is written.
    */
-  readonly inTurn: <Result>(change: () => Promise<Result>) => Promise<Result>
+  readonly changes: Serial
   /** Default: secrets are stored as they are. */
   readonly secrets?: Secrets
   readonly log?: Logger
-}
-
-/** Runs one call after another. As many wait as there are requests in flight. */
-export function createTurns(): <Result>(run: () => Promise<Result>) => Promise<Result> {
-  let last: Promise<unknown> = Promise.resolve()
-  return (run) => {
-    const turn = last.then(run)
-    last = turn.catch(() => {})
-    return turn
-  }
 }

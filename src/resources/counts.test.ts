@@ -1,6 +1,6 @@
 import { expect, test } from "vitest"
+import { Serial } from "../core/serial.ts"
 import { createSimulatedMachine } from "../testing/simulated-machine.ts"
-import { createTurns } from "./context.ts"
 import { scheduleType } from "./schedules.ts"
 import { createResourceStore } from "./store.ts"
 
@@ -12,7 +12,7 @@ async function start() {
   const { engine, power } = await machine.boot()
   const process = () => {
     const context = {
-      ...{ engine, clock: power.clock, chance: machine.chance, kinds: new Map(), startedAt: 0, inTurn: createTurns() },
+      ...{ engine, clock: power.clock, chance: machine.chance, kinds: new Map(), startedAt: 0, changes: new Serial() },
       topics: { autoCreate: true, dedupeWindowMs: 0 },
     }
     return createResourceStore(context, { ...scheduleType(context), countMax: 20 })

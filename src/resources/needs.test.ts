@@ -3,9 +3,9 @@ import type { Catalog } from "../core/catalog.ts"
 import { destinationDeletionKeys, destinationKeys, topicKeys, triggerKeys } from "../core/catalog-keys.ts"
 import type { Engine } from "../core/engine.ts"
 import type { Trigger } from "../core/resources.ts"
+import { Serial } from "../core/serial.ts"
 import { destinationKinds } from "../destinations/index.ts"
 import { createSimulatedMachine } from "../testing/simulated-machine.ts"
-import { createTurns } from "./context.ts"
 import { destinationType } from "./destinations.ts"
 import { RefusedError } from "./refusal.ts"
 import { createResourceStore } from "./store.ts"
@@ -30,7 +30,7 @@ async function start() {
       kinds: destinationKinds({ clock: power.clock, guard }),
       topics: { autoCreate: false, dedupeWindowMs: 1_000 },
       startedAt: 0,
-      inTurn: createTurns(),
+      changes: new Serial(),
     }
     return {
       topics: createResourceStore(context, topicType(context)),

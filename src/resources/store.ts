@@ -197,7 +197,7 @@ class CatalogStore<Resource extends Stored> implements ResourceStore<Resource> {
 
   /** Tries a write until none came before it, which it tells by answering undefined. */
   #inTurns<Result>(what: string, write: () => Promise<Result | undefined>): Promise<Result> {
-    return this.#context.inTurn(async () => {
+    return this.#context.changes.run(async () => {
       for (let tries = 0; tries < triesMax; tries++) {
         const written = await write()
         if (written !== undefined) return written

@@ -12,6 +12,7 @@ import type { Logger } from "../core/logger.ts"
 import type { Fence, Position } from "../core/positions.ts"
 import type { Trigger } from "../core/resources.ts"
 import { mainReaderOf } from "../core/routing.ts"
+import { Serial } from "../core/serial.ts"
 import { Troubles } from "../core/troubles.ts"
 import { createMatcher, type Matcher } from "../match/matcher.ts"
 import { Pace } from "./pace.ts"
@@ -19,7 +20,6 @@ import { isRetried, persist, type RetryContext, rereadAfterMs, StoppedError } fr
 import { deliveriesOf } from "./record.ts"
 import type { Resting } from "./resting.ts"
 import { TriggerReaders } from "./trigger-readers.ts"
-import { Turns } from "./turns.ts"
 
 export interface RouterOptions {
   readonly engine: Engine
@@ -125,7 +125,7 @@ class MainReader {
   readonly #stop = new AbortController()
   readonly #retrying: RetryContext
   readonly #pace: Pace
-  readonly #turns = new Turns()
+  readonly #serial = new Serial()
   readonly #readers: TriggerReaders
   readonly #partition: number
   /** Everything up to here is routed. */
@@ -154,7 +154,7 @@ class MainReader {
       ...(observe && { observe }),
       matcher: this.#matcher,
       retrying: this.#retrying,
-      turns: this.#turns,
+      serial: this.#serial,
       here: () => this.#here,
       saveHere: () => persist(this.#retrying, "saving the router's position", () => this.#save()),
       readersMax: catchUpReadersMax,
@@ -194,7 +194,7 @@ class MainReader {
     }
     await this.#readers.stop()
     this.#cancelSave?.()
-    await this.#turns.idle()
+    await this.#serial.idle()
     if (this.#failure) throw this.#failure.error
     // What is not saved is read again, and found to be routed.
     await this.#save().catch((error) => (isRetried(error) ? undefined : this.#fail(error)))
@@ -211,7 +211,7 @@ class MainReader {
 
   async #watch(ready: () => void): Promise<void> {
     for await (const change of this.#options.engine.catalog.watch<Trigger>(triggerKeys.prefix, this.#stop.signal)) {
-      await this.#turns.run(() => this.#apply(change))
+      await this.#serial.run(() => this.#apply(change))
       if (change.kind === "current") ready()
     }
   }
@@ -236,7 +236,7 @@ class MainReader {
       try {
         for await (const batch of engine.log.read({ partition: this.#partition, from: this.#here, follow: stop })) {
           troubles.over(reading)
-          await this.#turns.run(() => this.#route(batch))
+          await this.#serial.run(() => this.#route(batch))
         }
       } catch (error) {
         if (!isRetried(error)) throw error
@@ -304,7 +304,7 @@ class MainReader {
     this.#cancelSave ??= this.#options.clock.after(this.#limits.saveAfterMs, () => {
       this.#cancelSave = undefined
       const save = () => persist(this.#retrying, "saving the router's position", () => this.#save())
-      this.#turns.run(save).catch((error) => this.#fail(error))
+      this.#serial.run(save).catch((error) => this.#fail(error))
     })
   }
 

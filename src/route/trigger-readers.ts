@@ -5,6 +5,7 @@ import type { Engine } from "../core/engine.ts"
 import { ConflictError } from "../core/errors.ts"
 import type { Fence } from "../core/positions.ts"
 import type { Trigger } from "../core/resources.ts"
+import type { Serial } from "../core/serial.ts"
 import { createMatcher, type Matcher } from "../match/matcher.ts"
 import { type CatchUp, CatchUps, type ReadLimits, readTowards } from "./catch-up.ts"
 import { Histories } from "./histories.ts"
@@ -12,7 +13,6 @@ import { isRetried, persist, type RetryContext } from "./persist.ts"
 import { incarnationIn, markOf, partitionOf, pathOf, type RoutingRecord, readerOf } from "./record.ts"
 import { type Resting, RestingTriggers } from "./resting.ts"
 import type { CatchingUp, RouterObserver } from "./router.ts"
-import type { Turns } from "./turns.ts"
 
 /*
  * Which reader serves which trigger, so that every event after the trigger's `from` is routed for it exactly once.
@@ -51,7 +51,7 @@ export interface TriggerReadersOptions {
   /** The main reader's; holds the attached triggers. */
   readonly matcher: Matcher
   readonly retrying: RetryContext
-  readonly turns: Turns
+  readonly serial: Serial
   /** Where the main reader is. */
   readonly here: () => Cursor
   /** Makes that durable. */
@@ -256,8 +256,8 @@ export class TriggerReaders {
   }
 
   #arrived(catchUp: CatchUp): void {
-    const { turns, failed } = this.#options
-    turns.run(() => this.#join(catchUp)).catch(failed)
+    const { serial, failed } = this.#options
+    serial.run(() => this.#join(catchUp)).catch(failed)
   }
 
   /** Reads the little that is left while the main reader waits; twice as much at each time, so that it comes to an end. */

@@ -9,6 +9,7 @@ import type { LaneReport, LaneStatus } from "../../core/lane-status.ts"
 import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "../../core/open-delivery.ts"
 import type { Position } from "../../core/positions.ts"
 import type { DeliveryQueue } from "../../core/queue.ts"
+import { Serial } from "../../core/serial.ts"
 import type { Carried } from "../../core/transfer.ts"
 import { type CarryPlace, carryIn, readCarried } from "./queue/carry.ts"
 import { findDead, listDead, putDead } from "./queue/dead.ts"
@@ -38,7 +39,6 @@ import {
   removeOrder,
   removeParked,
 } from "./queue/row.ts"
-import { Turns } from "./queue/turns.ts"
 import type { Store, Write } from "./store.ts"
 
 export interface QueueOptions extends Partial<LaneLimits> {
@@ -98,7 +98,7 @@ class QueueOfRows implements StoredQueue {
   readonly #order: Order
   readonly #positions: Positions
   readonly #enqueuing: Enqueuing
-  readonly #turns = new Turns()
+  readonly #serial = new Serial()
   readonly #deadRows: DeadRows
   /** All of it is here. */
   readonly anywhere: LeasingAnywhere = {
@@ -119,7 +119,7 @@ class QueueOfRows implements StoredQueue {
     this.#clock = clock
     this.#lanes = lanes
     this.#leases = new Leases(clock, firstToken, (row) => this.#lapsed(row))
-    this.#parking = new Parking(store, clock, lanes, this.#turns)
+    this.#parking = new Parking(store, clock, lanes, this.#serial)
     this.#order = new Order(store, lanes, this.#parking)
     this.#deadRows = new DeadRows({ store, clock, lanes, order: this.#order })
     this.#positions = new Positions(store)
@@ -200,22 +200,22 @@ class QueueOfRows implements StoredQueue {
   resume(tenant: string, trigger: string, incarnation: string): Promise<number> {
     if (this.#closed) return Promise.reject(new ClosedError())
     const place = { store: this.#store, clock: this.#clock, lanes: this.#lanes }
-    return this.#turns.run(() => resumeHeld(place, { tenant, trigger, incarnation }))
+    return this.#serial.run(() => resumeHeld(place, { tenant, trigger, incarnation }))
   }
 
   held(): Promise<readonly TriggerName[]> {
     if (this.#closed) return Promise.reject(new ClosedError())
-    return this.#turns.run(() => heldTriggers(this.#store))
+    return this.#serial.run(() => heldTriggers(this.#store))
   }
 
   drop(tenant: string, trigger: string, incarnation: string): Promise<number> {
     if (this.#closed) return Promise.reject(new ClosedError())
-    return this.#turns.run(() => dropOpen(this.#rowsPlace(), { tenant, trigger, incarnation }))
+    return this.#serial.run(() => dropOpen(this.#rowsPlace(), { tenant, trigger, incarnation }))
   }
 
   move(of: TriggerName, destination: string, elsewhere?: EnqueueElsewhere): Promise<number> {
     if (this.#closed) return Promise.reject(new ClosedError())
-    return this.#turns.run(async () => {
+    return this.#serial.run(async () => {
       const place = { ...this.#rowsPlace(), clock: this.#clock, enqueuing: this.#enqueuing }
       const moved = await moveOpen(place, of, destination, elsewhere)
       await this.#store.flushed()
@@ -283,7 +283,7 @@ class QueueOfRows implements StoredQueue {
 
   carry(items: readonly Carried[]): Promise<void> {
     if (this.#closed) return Promise.reject(new ClosedError())
-    return this.#turns.run(() => carryIn(this.#carryPlace(), items))
+    return this.#serial.run(() => carryIn(this.#carryPlace(), items))
   }
 
   #rowsPlace(): RowsPlace {
@@ -295,8 +295,8 @@ class QueueOfRows implements StoredQueue {
   }
 
   #carryPlace(): CarryPlace {
-    const [store, clock, lanes, turns] = [this.#store, this.#clock, this.#lanes, this.#turns]
-    return { store, clock, lanes, turns, order: this.#order, parking: this.#parking, enqueuing: this.#enqueuing }
+    const [store, clock, lanes, serial] = [this.#store, this.#clock, this.#lanes, this.#serial]
+    return { store, clock, lanes, serial, order: this.#order, parking: this.#parking, enqueuing: this.#enqueuing }
   }
 
   figures(): QueueFigures {
@@ -313,7 +313,7 @@ class QueueOfRows implements StoredQueue {
     this.#lanes.close()
     this.#parking.close()
     this.#leases.close()
-    await this.#turns.run(() => this.#store.write([]))
+    await this.#serial.run(() => this.#store.write([]))
   }
 
   /** The row that this lease holds. */

@@ -4,6 +4,7 @@ import { ExpectedLastError, OverloadError, StorageFullError, UnavailableError } 
 import type { Event } from "../../../core/event.ts"
 import type { Figures } from "../../../core/figures.ts"
 import type { Appended, AppendOptions } from "../../../core/log.ts"
+import { SerialByKey } from "../../../core/serial.ts"
 import { type Hash, hashInto, hashKey } from "../../parts/index/hash.ts"
 import type { TopicIndex } from "../../parts/index/topic-index.ts"
 import { Repeats } from "../../parts/repeats.ts"
@@ -12,7 +13,6 @@ import { formatCursor, parseCursor } from "./cursor.ts"
 import { isDuplicate, lastOf } from "./lookup.ts"
 import { type EncodedAddress, encodeAddress, recordBytes, recordBytesMax } from "./record.ts"
 import type { LogState } from "./state.ts"
-import { Turns } from "./turns.ts"
 
 const checkDiskMs = 2_000
 const targetsMax = 10_000
@@ -48,7 +48,7 @@ export class Appender {
   readonly #known = new WeakMap<Address, Target>()
   readonly #hash: Hash = { low: 0, high: 0 }
   /** Appends that must look something up first, or are written in parts: what comes after them on their topic waits. */
-  readonly #turns = new Turns()
+  readonly #serial = new SerialByKey()
   /** How often a failed write took back what had been put. */
   #discards = 0
   #touched = new Set<TopicIndex>()
@@ -142,14 +142,14 @@ export class Appender {
     const target = this.#target(address)
     const waits =
       expectedLast !== undefined ||
-      this.#turns.busy(target.topic) ||
-      (storedAt !== undefined && this.#turns.busy(copies))
+      this.#serial.isBusy(target.topic) ||
+      (storedAt !== undefined && this.#serial.isBusy(copies))
     if (!waits && (dedupeWindowMs === 0 || this.#allNew(address, events)) && !this.#isLarge(target, events)) {
       return this.#put(new Putting(address, events, options), events.length)
     }
-    const take = () => this.#turns.take(target.topic, () => this.#appendInTurn(new Putting(address, events, options)))
+    const take = () => this.#serial.run(target.topic, () => this.#appendInTurn(new Putting(address, events, options)))
     // Copies keep the order of calls beyond their topic.
-    const turn = storedAt === undefined ? take() : this.#turns.take(copies, take)
+    const turn = storedAt === undefined ? take() : this.#serial.run(copies, take)
     return turn.then(({ appended }) => appended)
   }
 

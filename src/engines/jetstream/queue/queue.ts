@@ -14,11 +14,11 @@ import type { Logger } from "../../../core/logger.ts"
 import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "../../../core/open-delivery.ts"
 import type { Fence, Position } from "../../../core/positions.ts"
 import type { DeliveryQueue } from "../../../core/queue.ts"
+import { SerialByKey } from "../../../core/serial.ts"
 import type { Carried } from "../../../core/transfer.ts"
 import { type Names, stableHash } from "../names.ts"
 import { leasingAnywhere } from "./anywhere.ts"
 import { ensureJournal } from "./journal.ts"
-import { KeyedTurns } from "./keyed-turns.ts"
 import { Listeners } from "./listeners.ts"
 import type { Shard, ShardCalls } from "./shard.ts"
 import { ShardDirectory } from "./shard-directory.ts"
@@ -85,7 +85,7 @@ class ShardedQueue implements JetStreamQueue {
   readonly #shards: number
   readonly #listeners = new Listeners()
   readonly #shardDirectory: ShardDirectory
-  readonly #turns = new KeyedTurns()
+  readonly #serial = new SerialByKey()
   readonly #numbers = new Map<string, number>()
   /** Saved positions, as far as this process has seen them. */
   readonly #positions = new Map<string, Cursor>()
@@ -113,12 +113,12 @@ class ShardedQueue implements JetStreamQueue {
   async enqueue(deliveries: readonly Delivery[], position?: Position): Promise<void> {
     this.#check()
     const parts = this.#split(deliveries, laneOf)
-    if (position !== undefined) return this.#turns.run(position.reader, () => this.#enqueueFor(parts, position))
+    if (position !== undefined) return this.#serial.run(position.reader, () => this.#enqueueFor(parts, position))
     await all([...parts].map(([number, part]) => this.#at(number).enqueue({ deliveries: part })))
   }
 
   position(reader: string): Promise<Cursor | undefined> {
-    return this.#turns.run(reader, () => this.#position(reader))
+    return this.#serial.run(reader, () => this.#position(reader))
   }
 
   async claim(fence: Fence): Promise<void> {
@@ -128,7 +128,7 @@ class ShardedQueue implements JetStreamQueue {
   }
 
   forget(reader: string): Promise<void> {
-    return this.#turns.run(reader, async () => {
+    return this.#serial.run(reader, async () => {
       this.#check()
       this.#positions.delete(reader)
       await this.#everywhere((shard) => shard.forget(reader))

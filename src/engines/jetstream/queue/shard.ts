@@ -7,12 +7,12 @@ import { AssignmentLostError, ClosedError, UnavailableError } from "../../../cor
 import type { LaneStatus } from "../../../core/lane-status.ts"
 import type { OpenDelivery, OpenDeliveryPage, OpenDeliveryQuery } from "../../../core/open-delivery.ts"
 import type { Fence, Positions } from "../../../core/positions.ts"
+import { SerialByKey } from "../../../core/serial.ts"
 import type { Carried, Transfer } from "../../../core/transfer.ts"
 import { JournalStore } from "../../parts/journal/journal-store.ts"
 import { openQueue, type QueueFigures, type StoredQueue } from "../../parts/queue.ts"
 import type { Write } from "../../parts/store.ts"
 import type { Journal } from "./journal.ts"
-import { KeyedTurns } from "./keyed-turns.ts"
 import { findRecent, putRecent, recentKey } from "./recent.ts"
 import type { Takeover } from "./takeover.ts"
 
@@ -61,7 +61,7 @@ export class Shard implements ShardCalls {
   readonly number: number
   readonly #store: JournalStore
   readonly #queue: StoredQueue
-  readonly #turns = new KeyedTurns()
+  readonly #serial = new SerialByKey()
   readonly #epochs = new Map<string, number>()
   readonly #lost: AbortController
   readonly #shardOf: ShardOptions["shardOf"]
@@ -261,7 +261,7 @@ export class Shard implements ShardCalls {
   }
 
   #inTurn<T>(reader: string, work: () => Promise<T>): Promise<T> {
-    return this.#turns.run(reader, () => this.#do(work))
+    return this.#serial.run(reader, () => this.#do(work))
   }
 
   /** It is the shard that has closed, not the engine: whoever asks again finds it somewhere else. */

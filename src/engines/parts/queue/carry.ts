@@ -1,5 +1,6 @@
 import type { Clock } from "../../../core/clock.ts"
 import { type DeadLetter, type Delivery, laneOf } from "../../../core/delivery.ts"
+import type { Serial } from "../../../core/serial.ts"
 import type { Carried, CarriedDelivery, CarriedLetter } from "../../../core/transfer.ts"
 import type { Store, Table, Write } from "../store.ts"
 import { listBuried, putDead } from "./dead.ts"
@@ -20,7 +21,6 @@ import {
   type RowState,
   splitKey,
 } from "./row.ts"
-import type { Turns } from "./turns.ts"
 
 /** Rows that are read in one step. */
 const stepRows = 512
@@ -33,15 +33,15 @@ export interface CarryPlace {
   readonly order: Order
   readonly parking: Parking
   readonly enqueuing: Enqueuing
-  readonly turns: Turns
+  readonly serial: Serial
 }
 
 /** See DeliveryQueue.carried. Parked rows stay where they are until the end, so that none is met twice or missed. */
-export async function* readCarried({ store, parking, turns }: CarryPlace): AsyncIterable<readonly Carried[]> {
+export async function* readCarried({ store, parking, serial }: CarryPlace): AsyncIterable<readonly Carried[]> {
   const wake = parking.rest()
   try {
     // What is being moved, and what was asked for before, is to be seen.
-    await turns.run(() => store.write([]))
+    await serial.run(() => store.write([]))
     yield* readOpen(store, "parked", parkedPrefix, pastParked)
     yield* readOpen(store, "deliveries", "", undefined)
     for (const buried of listBuried(store, stepRows)) {

@@ -1,4 +1,5 @@
 import { type Clock, forwardTime } from "../../../core/clock.ts"
+import type { Serial } from "../../../core/serial.ts"
 import type { Store, Write } from "../store.ts"
 import type { Lanes } from "./lanes.ts"
 import { isRefusal } from "./refusal.ts"
@@ -13,7 +14,6 @@ import {
   timeKey,
   timePrefix,
 } from "./row.ts"
-import type { Turns } from "./turns.ts"
 
 /** Parked rows that are looked at in one step. */
 const stepRows = 256
@@ -35,7 +35,7 @@ export class Parking {
   /** What the time is for what is parked: it goes on when the clock is set back. */
   readonly now: () => number
   readonly #lanes: Lanes
-  readonly #turns: Turns
+  readonly #serial: Serial
   /** Keys of the time index before this one have been seen; from here on they are looked at when due. */
   #unseen = timePrefix
   #timerAt = Number.POSITIVE_INFINITY
@@ -45,17 +45,17 @@ export class Parking {
   #resting = 0
   #closed = false
 
-  constructor(store: Store, clock: Clock, lanes: Lanes, turns: Turns) {
+  constructor(store: Store, clock: Clock, lanes: Lanes, serial: Serial) {
     this.#store = store
     this.#clock = clock
     this.now = forwardTime(clock)
     this.#lanes = lanes
-    this.#turns = turns
+    this.#serial = serial
   }
 
   /** Begins with what was parked before; the first that are due already are when it resolves. */
   async start(): Promise<void> {
-    const more = await this.#turns
+    const more = await this.#serial
       .run(() => this.#step())
       .catch((error: unknown) => {
         if (!isRefusal(error)) throw error
@@ -113,7 +113,7 @@ export class Parking {
     let failed = false
     try {
       // Ends: each step takes away the rows that it finds to be due.
-      while (!this.#closed && (await this.#turns.run(() => this.#step()))) await new Promise(setImmediate)
+      while (!this.#closed && (await this.#serial.run(() => this.#step()))) await new Promise(setImmediate)
     } catch (error) {
       if (!isRefusal(error)) throw error
       failed = true
