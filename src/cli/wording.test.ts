@@ -101,6 +101,11 @@ test.each([
   ["trigger explain paid --cursor xyz", '"xyz" is no cursor of this hub: one has eleven of 0-9 and a-z'],
   ["tail ordrs", 'there is no topic "ordrs"\nDid you mean orders?\nList what there is: redcar topic list'],
   ["tail orders --no-follow --sql 'type ='", "--sql: line 1, column 7"],
+  ["event cancel 000000000ko", "published or cancelled\nSee what waits: redcar event delayed"],
+  ["subscription get pad", 'there is no subscription "pad"\nList what there is: redcar subscription list'],
+  ["schedule get pad", 'there is no schedule "pad"\nList what there is: redcar schedule list'],
+  ["replay get pad", 'there is no replay "pad"\nList what there is: redcar replay list'],
+  ["queue status pad", "there is no"],
   ["event get xyz", '"xyz" is no cursor of this hub: one has eleven of 0-9 and a-z'],
   [
     "event get order-17",

@@ -108,6 +108,7 @@ type Rule = readonly [pattern: RegExp, instead: string, next?: string]
 
 /** What answers say to clients of the API, and what is to be said here. */
 const rules: readonly Rule[] = [
+  [/; GET \/v1\/delayed lists what waits$/, "", "See what waits: redcar event delayed"],
   [/; GET \/v1\/([a-z-]+)s lists what there is$/, "", "List what there is: redcar $1 list"],
   [
     /^(there is a (\w+) "([^"]*)" already); choose another id, or PUT it$/,

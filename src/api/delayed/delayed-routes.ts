@@ -70,7 +70,7 @@ export function delayedRoutes(app: App, context: ApiContext): void {
   app.delete("/v1/delayed/:id", documented(docs.cancel), async (request, reply) => {
     const id = pathPart(request, "id")
     const stored = await find(context, tenantOf(request), id as Cursor)
-    const detail = `no event waits as ${id}: there is none, or it is published or cancelled; GET /v1/delayed lists those that do`
+    const detail = `no event waits as ${id}: there is none, or it is published or cancelled; GET /v1/delayed lists what waits`
     if (stored === undefined) throw new ProblemError("not-found", detail)
     if ((await decide(context.delayedIn, stored, "cancelled", stored.cursor)) === undefined) {
       throw new ProblemError("not-found", detail)

@@ -153,7 +153,8 @@ async function list(context: ApiContext, request: FastifyRequest): Promise<objec
 async function find({ engine }: ApiContext, request: FastifyRequest): Promise<Replay> {
   const [tenant, id] = [tenantOf(request), pathPart(request, "id")]
   const item = mayBeId(id) ? await engine.catalog.get<Replay>(replayKeys.of({ tenant, id })) : undefined
-  if (item === undefined) throw notFound(`replay ${JSON.stringify(id)}`)
+  if (item === undefined)
+    throw notFound(`there is no replay ${JSON.stringify(id)}; GET /v1/replays lists what there is`)
   return item.value
 }
 
@@ -164,7 +165,8 @@ function act(context: ApiContext, request: FastifyRequest, action: Action): Prom
   return changeAgainst(clock, "the replay", async () => {
     const { tenant, id } = await find(context, request)
     const item = await engine.catalog.get<Replay>(replayKeys.of({ tenant, id }), { newest: true })
-    if (item === undefined) throw notFound(`replay ${JSON.stringify(id)}`)
+    if (item === undefined)
+      throw notFound(`there is no replay ${JSON.stringify(id)}; GET /v1/replays lists what there is`)
     const state = after(item.value, action)
     if (state === item.value.state) return item.value
     const changed = { ...item.value, state, updatedAt: clock.now() }
