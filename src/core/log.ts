@@ -39,12 +39,18 @@ export interface EventLog {
   compare(a: Cursor, b: Cursor): number
   /** Counts what the address's topic holds; with `after`, what of it is behind that cursor. */
   stats(address: Address, after?: Cursor): Promise<TopicStats>
-  /** Answers the cursor of the last event of the address's topic that retention has dropped; undefined where it has dropped none. */
+  /** Answers the cursor of the last event of the address's topic that {@link EventLog.trim} has dropped; undefined where it has dropped none. */
   dropped(address: Address): Promise<Cursor | undefined>
   /** Drops the topic's events that `keep` no longer covers, but for those that are needed still; answers how many. */
   trim(address: Address, keep: RetentionLimits, needed?: Needed): Promise<number>
   /** Answers what {@link EventLog.trim} would drop now. */
   trimmable(address: Address, keep: RetentionLimits, needed?: Needed): Promise<Trimmable>
+  /**
+   * Drops the events of the address's topic that are at these cursors, wherever in it they are, and passes over cursors where it
+   * has none. Answers how many went. They are gone as what {@link EventLog.trim} drops. Where it fails, some may be gone, and the
+   * rest go with the next call, also one without cursors. Throws InvalidCursorError.
+   */
+  drop(address: Address, cursors: readonly Cursor[]): Promise<number>
 }
 
 /** The event at `from` and all after it, and all events after `after`, which need not be one's. */

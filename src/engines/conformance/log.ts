@@ -8,6 +8,7 @@ import type { EventLog } from "../../core/log.ts"
 import { type Declare, type Exemptions, type Harness, suite } from "./harness.ts"
 import { logAgain } from "./log-again.ts"
 import { logCopies } from "./log-copies.ts"
+import { logDropping } from "./log-dropping.ts"
 import { all, append, event, events, key, orders, read, users } from "./log-fixture.ts"
 import { logFollowing, logReading } from "./log-reading.ts"
 import { logRetention } from "./log-retention.ts"
@@ -22,6 +23,7 @@ export function logConformance(name: string, make: () => Promise<Harness<Engine>
   suite(`${name}: log, reading`, make, exempt, logReading)
   suite(`${name}: log, following`, make, exempt, logFollowing)
   suite(`${name}: log, retention`, make, exempt, logRetention)
+  suite(`${name}: log, dropping`, make, exempt, logDropping)
 }
 
 function appending(it: Declare<Engine>): void {

@@ -19,12 +19,15 @@ const topics: readonly Address[] = [
   { tenant: "acme", topic: "users", key: "7" },
   { tenant: "globex", topic: "orders" },
 ]
+/** Nobody is owed its events: they are dropped in between. */
+const debug: Address = { tenant: "acme", topic: "debug" }
 /** No more than so many events are on their way at a time. */
 const underWayMax = 2_000
 
 /** The deliveries that an event makes: one of `all`, and of every other event one of `half`. */
 export function deliveriesOf(stored: StoredEvent): readonly Delivery[] {
   const { address, cursor, event } = stored
+  if (address.topic === debug.topic) return []
   const triggers = crc32(event.id) % 2 === 0 ? ["all", "half"] : ["all"]
   return triggers.map((trigger) => ({
     id: deliveryId(cursor, trigger, "i1"),
@@ -54,6 +57,7 @@ export function dataOf(id: string): Buffer {
 export type Said =
   | { readonly kind: "stored"; readonly events: readonly (readonly [id: string, cursor: string])[] }
   | { readonly kind: "routed"; readonly cursor: string }
+  | { readonly kind: "dropping" | "dropped"; readonly ids: readonly string[] }
   | { readonly kind: "ending" | "done" | "buried"; readonly id: string }
   | { readonly kind: "wrong"; readonly what: string }
 
@@ -80,7 +84,14 @@ const pause = new Int32Array(new SharedArrayBuffer(4))
 export async function runLoad(directory: string, name: string): Promise<void> {
   const engine = await openEmbeddedDirectory(directory, { clock: systemClock, segmentBytes, reserveBytes: 0 })
   const load = new Load(engine, name)
-  await Promise.all([load.publish("a"), load.publish("b"), load.publish("c"), load.route(), load.deliver()])
+  await Promise.all([
+    load.publish("a"),
+    load.publish("b"),
+    load.publish("c"),
+    load.route(),
+    load.deliver(),
+    load.drop(),
+  ])
 }
 
 class Load {
@@ -109,6 +120,27 @@ class Load {
       this.#underWay += events.length
       const appended = await this.#engine.log.append(chance.pick(topics), events, { dedupeWindowMs: 3_600_000 })
       say({ kind: "stored", events: appended.map(({ cursor }, n) => [events[n]!.id, cursor]) })
+    }
+  }
+
+  /** Publishes debug events, and drops two of three at once. */
+  async drop(): Promise<void> {
+    const { log } = this.#engine
+    for (let i = 0; ; ) {
+      const events = Array.from({ length: 30 }, () => {
+        const id = `${this.#name}-debug-${i++}`
+        return Event.of({ specversion: "1.0", id, source: "/load", type: "debug" }, dataOf(id))
+      })
+      const appended = await log.append(debug, events)
+      say({ kind: "stored", events: appended.map(({ cursor }, n) => [events[n]!.id, cursor]) })
+      const going = appended.map(({ cursor }, n) => ({ cursor, id: events[n]!.id })).filter((_, n) => n % 3 > 0)
+      const ids = going.map(({ id }) => id)
+      say({ kind: "dropping", ids })
+      await log.drop(
+        debug,
+        going.map(({ cursor }) => cursor),
+      )
+      say({ kind: "dropped", ids })
     }
   }
 

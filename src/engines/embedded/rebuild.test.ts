@@ -1,5 +1,6 @@
 import fc from "fast-check"
 import { describe, expect, test } from "vitest"
+import type { Cursor } from "../../core/cursor.ts"
 import type { Lease } from "../../core/deliveries.ts"
 import { type Delivery, deliveryId, laneOf } from "../../core/delivery.ts"
 import type { Engine } from "../../core/engine.ts"
@@ -74,6 +75,7 @@ type Step =
   | { readonly kind: "settle" | "retry" | "bury" | "hold"; readonly max: number }
   | { readonly kind: "put" | "remove"; readonly key: number; readonly bytes: number }
   | { readonly kind: "trim"; readonly keep: number }
+  | { readonly kind: "drop"; readonly every: number; readonly from: number }
   | { readonly kind: "restart"; readonly how: "close" | "cut" }
 
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -88,6 +90,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     key: fc.integer({ min: 0, max: 5 }),
     bytes: fc.oneof(fc.nat(200), fc.constant(9_000)),
   }),
+  fc.record({ kind: fc.constant("drop" as const), every: fc.integer({ min: 1, max: 3 }), from: fc.nat(20) }),
   fc.record({ kind: fc.constant("trim" as const), keep: fc.integer({ min: 0, max: 20 }) }),
   fc.record({ kind: fc.constant("restart" as const), how: fc.constantFrom("close" as const, "cut" as const) }),
 )
@@ -126,6 +129,8 @@ class Life {
       case "trim":
         await host.run(engine.log.trim(orders, { eventsMax: step.keep }))
         return
+      case "drop":
+        return this.#drop(step.every, step.from)
       case "restart":
         if (step.how === "close") await host.run(engine.close())
         else host.cut()
@@ -134,6 +139,20 @@ class Life {
       default:
         return this.#end(step.kind, step.max)
     }
+  }
+
+  async #drop(every: number, from: number): Promise<void> {
+    const { host, engine } = this
+    const { found } = await readAll(host, engine)
+    const going = found.slice(from).filter((_, i) => i % every === 0)
+    await host.run(
+      engine.log.drop(
+        orders,
+        going.map((line) => line.slice(0, 11) as Cursor),
+      ),
+    )
+    const left = new Set(found).difference(new Set(going))
+    expect((await readAll(host, engine)).found).toEqual([...left])
   }
 
   async #route(destination: string): Promise<void> {

@@ -127,6 +127,7 @@ function readOnlyLog(log: EventLog): EventLog {
     stats: (address, after) => log.stats(address, after),
     dropped: (address) => log.dropped(address),
     trim: async () => refuseToWrite(),
+    drop: async () => refuseToWrite(),
     trimmable: (address, keep, needed) => log.trimmable(address, keep, needed),
   }
 }

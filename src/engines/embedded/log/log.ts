@@ -25,7 +25,7 @@ import { dropped, find, lastKept, unreadable } from "./lookup.ts"
 import { type LogOptions, type OpenedLog, openLog } from "./open.ts"
 import { atTime, readLog } from "./read.ts"
 import { Reclaimer } from "./reclaim.ts"
-import { countBytes } from "./segment-bytes.ts"
+import { addBytes, countBytes } from "./segment-bytes.ts"
 import type { LogState } from "./state.ts"
 
 /** The event log on segment files, with its indexes and the hub's other tables in the store. */
@@ -157,6 +157,21 @@ export class SegmentLog implements EventLog {
   async trimmable(address: Address, keep: RetentionLimits, needed: Needed = {}): Promise<Trimmable> {
     const index = this.#state.index.topic(address.tenant, address.topic)
     return trimmableOf(index, this.#over(address, keep, needed), formatCursor)
+  }
+
+  async drop({ tenant, topic }: Address, cursors: readonly Cursor[]): Promise<number> {
+    const { index, segments, writer } = this.#state
+    const places = cursors.map(parseCursor).filter((place) => place < writer.durable)
+    const went = await index.topic(tenant, topic).drop(places)
+    if (went.length === 0) {
+      this.#reclaimer.later()
+      return 0
+    }
+    index.flushLater()
+    const dropped = new Map<string, number>()
+    for (const { position, bytes } of went) addBytes(dropped, segments.at(position), bytes)
+    await this.#reclaimer.run(went[0]!.position, went.at(-1)!.position + 1, dropped)
+    return went.length
   }
 
   #over({ tenant, topic }: Address, keep: RetentionLimits, needed: Needed): Over {

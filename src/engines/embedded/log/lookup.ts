@@ -29,7 +29,7 @@ export async function isDuplicate(
   const equal = async (position: number): Promise<boolean> => {
     const record = await recordAt(state, position)
     return (
-      record !== undefined && record.storedAt >= since && isEqual(record, index, event) && position >= index.trimmedTo
+      record !== undefined && record.storedAt >= since && isEqual(record, index, event) && !index.isDropped(position)
     )
   }
   for (const position of positions) if (await equal(position)) return position
@@ -74,7 +74,7 @@ export async function dropped(
   position: number,
   { tenant, topic }: Pick<Address, "tenant" | "topic">,
 ): Promise<undefined> {
-  if (position < index.topic(tenant, topic).trimmedTo) return undefined
+  if (index.topic(tenant, topic).isDropped(position)) return undefined
   if (position < writer.durable) await reader.record(position, writer.durable, true)
   throw new DamagedError(
     `the log at ${formatCursor(position)}, where an event of ${tenant}/${topic} was and is no more`,
@@ -113,9 +113,9 @@ export async function find(
     for (let i = block.count - 1; i >= 0; i--) {
       if (block.lows[i] !== hash.low || block.highs[i] !== hash.high) continue
       const position = block.positions[i]!
-      if (position < index.trimmedTo || position >= state.writer.durable) continue
+      if (index.isDropped(position) || position >= state.writer.durable) continue
       const record = await recordAt(state, position)
-      if (record === undefined && position >= index.trimmedTo) throw damagedAt(state.reader, position, block.sizes[i]!)
+      if (record === undefined && !index.isDropped(position)) throw damagedAt(state.reader, position, block.sizes[i]!)
       if (record?.event.id === identity.id && record.event.source === identity.source) return record
     }
     await pace()
@@ -137,6 +137,7 @@ export async function lastOf(state: LogState, address: Address): Promise<number 
       if (block.keys[i] !== wanted) continue
       const position = block.positions[i]!
       if (position < index.trimmedTo) return undefined
+      if (index.gone.has(position)) continue
       const record = await recordAt(state, position)
       if (record?.address.key === address.key) return position
     }

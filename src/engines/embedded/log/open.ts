@@ -153,7 +153,7 @@ class Opening {
     await store.flushed()
     this.#reached.durable = recovered.tail
     this.#reached.eventsEnd = Math.min(recovered.tail, Math.max(firstPosition, this.#reached.eventsEnd))
-    index.reload()
+    await index.reload()
     index.restoreIds(recovered.tail, clock.now())
     this.#journal.resume(replayed)
     tables.resume(replayed)

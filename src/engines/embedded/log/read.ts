@@ -1,5 +1,6 @@
 import type { Batch, From, ReadOptions } from "../../../core/log.ts"
 import { type Block, lowerBound } from "../../parts/index/block.ts"
+import type { GonePlaces } from "../../parts/index/gone.ts"
 import { hashKey } from "../../parts/index/hash.ts"
 import type { TopicIndex } from "../../parts/index/topic-index.ts"
 import { cursorBefore, formatCursor, parseCursor } from "./cursor.ts"
@@ -53,26 +54,28 @@ function* inBatches(records: readonly StoredRecord[], end: number, batchMax: num
 
 function accepts(state: LogState, where: NonNullable<ReadOptions["where"]>, until: number) {
   const { key } = where
-  const trimmed = new Map<string, number>()
-  const trimmedTo = ({ tenant, topic }: { readonly tenant: string; readonly topic: string }) => {
+  const indexes = new Map<string, TopicIndex>()
+  const indexOf = ({ tenant, topic }: { readonly tenant: string; readonly topic: string }) => {
     const name = `${tenant}/${topic}`
-    const known = trimmed.get(name)
-    if (known !== undefined) return known
-    const found = state.index.topic(tenant, topic).trimmedTo
-    trimmed.set(name, found)
+    const found = indexes.get(name) ?? state.index.topic(tenant, topic)
+    indexes.set(name, found)
     return found
   }
   let last: StoredRecord["address"] | undefined
   let floor = 0
+  let gone: GonePlaces | undefined
   return (record: StoredRecord): boolean => {
     const { address } = record
     if (address !== last) {
       last = address
-      floor = trimmedTo(address)
+      const index = indexOf(address)
+      floor = index.trimmedTo
+      gone = index.gone.any ? index.gone : undefined
     }
     if (record.position < floor || record.position > until) return false
     if (where.tenant !== undefined && address.tenant !== where.tenant) return false
     if (where.topic !== undefined && address.topic !== where.topic) return false
+    if (gone?.has(record.position)) return false
     return key === undefined || address.key === key
   }
 }
@@ -159,7 +162,7 @@ async function readOneByOne(state: LogState, index: TopicIndex, { block, from, k
     if (position >= end) break
     const record = await state.reader.record(position, state.writer.durable)
     if (record !== undefined) records.push(record)
-    else if (position >= index.trimmedTo) state.reader.missed(position, block.sizes[at]!)
+    else if (!index.isDropped(position)) state.reader.missed(position, block.sizes[at]!)
     bytes += block.sizes[at]!
     next = position + block.sizes[at]!
   }

@@ -8,20 +8,22 @@ export function countBytes(
   segments: Pick<Segments, "at">,
   { from, to }: { readonly from: number; readonly to: number },
 ): void {
-  const add = (segment: Segment | undefined, bytes: number) => {
-    if (segment !== undefined) into.set(segment.name, (into.get(segment.name) ?? 0) + bytes)
-  }
   for (const head of index.heads()) {
     if (head.last < from) continue
     if (head.first >= to) return
     const segment = segments.at(head.first)
     const isWithin = head.first >= from && head.last < to
-    if (isWithin && segment !== undefined && segment === segments.at(head.last)) add(segment, head.bytes)
+    if (isWithin && segment !== undefined && segment === segments.at(head.last)) addBytes(into, segment, head.bytes)
     else {
       const block = index.block(head.first)
       for (let i = block.lowerBound(from); i < block.count && block.positions[i]! < to; i++) {
-        add(segments.at(block.positions[i]!), block.sizes[i]!)
+        addBytes(into, segments.at(block.positions[i]!), block.sizes[i]!)
       }
     }
   }
+}
+
+/** Adds bytes to those of a segment, by its name. */
+export function addBytes(into: Map<string, number>, segment: Segment | undefined, bytes: number): void {
+  if (segment !== undefined) into.set(segment.name, (into.get(segment.name) ?? 0) + bytes)
 }

@@ -11,7 +11,7 @@ import { Puller } from "./puller.ts"
 import { asciiOf, headerOf } from "./raw-message.ts"
 import { type Delivered, Messages } from "./stored-message.ts"
 import { LogStream } from "./stream.ts"
-import { type Trim, Trims } from "./trims.ts"
+import { type Gone, type Trim, Trims } from "./trims.ts"
 
 /** Something that is not as it should be. */
 export type AuditFinding =
@@ -87,8 +87,9 @@ export async function auditPartition(options: AuditOptions): Promise<AuditReport
   const puller = new Puller({ nats, link, clock, stream, replicas, subjects: [], after: 0, pullMax: stepMessages })
   try {
     const windowMs = config.duplicate_window / nanosPerMs
-    const marks = [...trims.all(partition)]
-    const audit = new Audit(options, { stream: stream.name, lastSequence: state.last_seq, windowMs, trims: marks })
+    const of = { stream: stream.name, lastSequence: state.last_seq, windowMs }
+    const dropped = { trims: [...trims.all(partition)], gone: [...trims.allGone(partition)] }
+    const audit = new Audit(options, { ...of, ...dropped })
     const complete = await readAll(options, puller, state.last_seq, audit)
     return audit.report(complete)
   } finally {
@@ -125,6 +126,7 @@ interface AuditedStream {
   /** How long the server knew a message again by its id. */
   readonly windowMs: number
   readonly trims: readonly Trim[]
+  readonly gone: readonly Gone[]
 }
 
 class Audit {
@@ -146,12 +148,14 @@ class Audit {
   #absent = 0
 
   constructor(options: AuditOptions, of: AuditedStream) {
-    const { trims } = of
+    const { trims, gone } = of
     this.#options = options
     this.#of = of
     this.#messages = new Messages(options.names)
-    this.#trimmedTo = Math.max(1, ...trims.map(({ sequence }) => sequence))
-    this.#trimmed = trims.reduce((sum, { events, open = 0 }) => sum + events + open, 0)
+    this.#trimmedTo = Math.max(1, ...trims.map(({ sequence }) => sequence), ...gone.map(({ last }) => last + 1))
+    this.#trimmed =
+      trims.reduce((sum, { events, open = 0 }) => sum + events + open, 0) +
+      gone.reduce((sum, { events, open = [] }) => sum + events + open.length, 0)
     this.#writers = new WriterNumbers((missing) => this.#find({ kind: "lost", ...missing }))
   }
 

@@ -8,6 +8,7 @@ import { type Hash, hashInto, hashKey } from "../../parts/index/hash.ts"
 import { trimPoint } from "../../parts/index/kept.ts"
 import type { TopicIndex } from "../../parts/index/topic-index.ts"
 import { type Names, partitionOf } from "../names.ts"
+import { dropEvents } from "./drops.ts"
 import type { Link } from "./link.ts"
 import { PartitionIndex } from "./partition-index.ts"
 import type { Messages } from "./stored-message.ts"
@@ -55,7 +56,7 @@ export class Indexes {
     for (const block of index.holding(hash)) {
       for (let i = block.count - 1; i >= 0; i--) {
         if (block.lows[i] !== hash.low || block.highs[i] !== hash.high) continue
-        if (block.positions[i]! >= index.trimmedTo) yield block.positions[i]!
+        if (!index.isDropped(block.positions[i]!)) yield block.positions[i]!
       }
     }
   }
@@ -75,7 +76,7 @@ export class Indexes {
     const key = hashKey(address.key!)
     for (const block of index.holding(hashOfKey(key))) {
       for (let i = block.count - 1; i >= 0; i--) {
-        if (block.keys[i] === key && block.positions[i]! >= index.trimmedTo) return block.positions[i]!
+        if (block.keys[i] === key && !index.isDropped(block.positions[i]!)) return block.positions[i]!
       }
     }
     return undefined
@@ -109,7 +110,22 @@ export class Indexes {
     const gone = before?.open === undefined ? purged : Math.max(purged, begun)
     await trims.put(partition, { tenant, topic, sequence, events: dropped + gone })
     await index.trim(sequence)
+    await trims.forgetGone(partition, tenant, topic, sequence)
     return events
+  }
+
+  /** See EventLog.drop. */
+  async drop({ tenant, topic }: Address, sequences: readonly number[]): Promise<number> {
+    const partition = partitionOf({ tenant, topic }, this.#options.streams.length)
+    const [trims, stream] = [await this.#openTrims(), this.#options.streams[partition]!]
+    return dropEvents({ partition, stream, trims, index: () => this.topic({ tenant, topic }) }, sequences)
+  }
+
+  /** Whether retention has dropped what the topic had at a sequence, if it had something there. */
+  async isDropped({ tenant, topic }: Pick<Address, "tenant" | "topic">, sequence: number): Promise<boolean> {
+    if (sequence < (await this.trimmedTo({ tenant, topic }))) return true
+    const partition = partitionOf({ tenant, topic }, this.#options.streams.length)
+    return (await this.#openTrims()).isGone(partition, tenant, topic, sequence)
   }
 
   /** What of the address's topic is not kept. */

@@ -149,7 +149,7 @@ class StreamLog implements JetStreamLog {
   async #checkDropped({ partition, sequence }: Place, { tenant, topic }: Address): Promise<void> {
     const stream = this.#streams[partition]!
     const { name } = stream
-    if (sequence < (await this.#indexes.trimmedTo({ tenant, topic }))) return
+    if (await this.#indexes.isDropped({ tenant, topic }, sequence)) return
     if ((await stream.state()).last_seq < sequence) throw new UnavailableError(`${name} ends before ${sequence}`)
     const reason = `no message is there, and retention has not dropped it from ${tenant}/${topic}`
     this.#damages.add(name, sequence, reason)
@@ -239,6 +239,16 @@ class StreamLog implements JetStreamLog {
     const partition = this.partitionOf(address)
     const { index, over } = await this.#indexes.over(address, keep, this.#neededFrom(needed))
     return trimmableOf(index, over, (sequence) => formatCursor(partition, sequence))
+  }
+
+  async drop(address: Address, cursors: readonly Cursor[]): Promise<number> {
+    const partition = this.partitionOf(address)
+    const places = cursors.map((cursor) => parseCursor(cursor, this.partitions))
+    const own = places.filter((place) => place.partition === partition)
+    return this.#indexes.drop(
+      address,
+      own.map(({ sequence }) => sequence),
+    )
   }
 
   #neededFrom(needed: Needed): number {

@@ -16,7 +16,7 @@ import { Puller } from "./puller.ts"
 import { asciiOf, headerOf } from "./raw-message.ts"
 import { type Delivered, type Messages, storedAtOf } from "./stored-message.ts"
 import type { LogStream } from "./stream.ts"
-import type { Trims } from "./trims.ts"
+import { goneWindow, type Trims } from "./trims.ts"
 
 export interface IndexOptions {
   readonly nats: NatsConnection
@@ -94,7 +94,7 @@ export class PartitionIndex {
     const openIndex = () => {
       const store = openLmdbStore(path)
       const ids = new RecentIds(store, () => 0)
-      return { store, index: new LogIndex(store, clock, ids, position) }
+      return { store, index: new LogIndex(store, clock, ids, position, goneWindow) }
     }
     let { store, index } = openIndex()
     if (index.watermark > state.last_seq + 1) {
@@ -132,7 +132,24 @@ export class PartitionIndex {
     const index = this.#index.topic(tenant, topic)
     const trim = this.#options.trims.get(this.#options.partition, tenant, topic)
     if (trim !== undefined && trim.sequence > index.trimmedTo) await index.trim(trim.sequence)
+    await this.#takeGone(index)
     return index
+  }
+
+  /** Takes out what was dropped event by event, here or elsewhere. */
+  async #takeGone(index: TopicIndex): Promise<void> {
+    const { trims, partition } = this.#options
+    const { tenant, topic } = index
+    const version = trims.gone(partition, tenant, topic)?.version ?? 0
+    if (version > index.gone.version) {
+      const rows = Array.from(
+        trims.goneSince(partition, tenant, topic, index.gone.version),
+        ({ window, ranges }) => [window, ranges] as const,
+      )
+      await index.takeGone(new Map(rows), version)
+    } else if (index.isToMend) await index.mendGone()
+    else return
+    this.#index.flushLater()
   }
 
   async close(): Promise<void> {

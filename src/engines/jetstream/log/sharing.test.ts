@@ -4,9 +4,13 @@ import { join } from "node:path"
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest"
 import { attemptsTopic } from "../../../core/address.ts"
 import { ExpectedLastError, InvalidCursorError, OverloadError } from "../../../core/errors.ts"
+import { systemClock } from "../../../telemetry/clock.ts"
 import { type Nats, natsAvailable, startNats } from "../../../testing/nats.ts"
 import { all, append, event, events, ids, key, orders, read, users } from "../../conformance/log-fixture.ts"
+import { silentLog } from "../log.fixture.ts"
+import { createNames } from "../names.ts"
 import { type LogSettings, openLog } from "./log-harness.fixture.ts"
+import { Trims } from "./trims.ts"
 
 const dedupe = { dedupeWindowMs: 60_000 }
 
@@ -104,6 +108,44 @@ describe.skipIf(natsAvailable() === undefined)("logs of several processes on one
     expect(await b.find(orders, { source: "/shop", id: "e5" })).toBeUndefined()
     expect(await read(b, { from: cursors[1]! })).toEqual(["e6", "e7", "e8", "e9"])
     expect((await b.append(orders, [event("e0")], dedupe))[0]!.duplicate).toBe(false)
+  })
+
+  test("see what another has dropped between others, and both may drop at once", async () => {
+    const [a, b] = await two()
+    const cursors = (await a.append(orders, events(40))).map(({ cursor }) => cursor)
+    expect(await b.stats(orders)).toMatchObject({ events: 40 })
+    const [even, third] = [cursors.filter((_, i) => i % 2 === 0), cursors.filter((_, i) => i % 3 === 0)]
+    const counts = await Promise.all([a.drop(orders, even), b.drop(orders, third)])
+    expect(counts[0]! + counts[1]!).toBe(new Set([...even, ...third]).size)
+    const left = cursors.flatMap((_, i) => (i % 2 === 0 || i % 3 === 0 ? [] : [`e${i}`]))
+    for (const log of [a, b]) {
+      await expect.poll(() => log.stats(orders)).toMatchObject({ events: left.length })
+      expect(await read(log, { where: orders })).toEqual(left)
+      expect(await log.find(orders, { source: "/shop", id: "e3" })).toBeUndefined()
+      expect(await log.get(cursors[3]!, { of: orders })).toBeUndefined()
+    }
+    expect((await b.append(orders, [event("e0")], dedupe))[0]!.duplicate).toBe(false)
+    // A process that begins with nothing learns of it too.
+    const { log: fresh } = await open()
+    expect(await fresh.stats(orders)).toMatchObject({ events: left.length + 1 })
+    expect(await fresh.get(cursors[3]!, { of: orders })).toBeUndefined()
+  })
+
+  test("end what another has begun to drop, and died", async () => {
+    const [a] = await two()
+    const cursors = (await a.append(orders, events(6))).map(({ cursor }) => cursor)
+    const { nats: connection } = await open()
+    const options = { nats: connection, names: createNames(`s${named}`), replicas: 1 }
+    const trims = await Trims.open({ ...options, clock: systemClock, log: silentLog })
+    closing.push(() => trims.close())
+    const gone = { tenant: "acme", topic: "orders", version: 1, last: 3, events: 0, open: [2, 3] }
+    await trims.putGone(0, gone, 0, new Map([[0, [2, 3]]]))
+    await expect.poll(() => a.stats(orders)).toMatchObject({ events: 4 })
+    expect(await read(a, { where: orders })).toHaveLength(6)
+    expect(await a.drop(orders, [])).toBe(0)
+    expect(await read(a, { where: orders })).toEqual(["e0", "e3", "e4", "e5"])
+    expect(await a.get(cursors[1]!, { of: orders })).toBeUndefined()
+    expect(trims.gone(0, "acme", "orders")).toMatchObject({ events: 2 })
   })
 
   test("take an event again that was dropped, or is older than the window", async () => {

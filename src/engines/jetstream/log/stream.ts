@@ -176,6 +176,11 @@ export class LogStream {
     return purged
   }
 
+  /** Drops a message, its bytes too. Throws UnavailableError, also where there is none. */
+  async delete(seq: number): Promise<void> {
+    await this.ask(`STREAM.MSG.DELETE.${this.name}`, { seq })
+  }
+
   /** Asks JetStream's API, for a while again and again where nobody is in charge: so only what may be done twice is asked. */
   async ask<T>(subject: string, body?: unknown): Promise<T> {
     const answer = await this.#find<T>(subject, body)

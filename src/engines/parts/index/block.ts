@@ -17,6 +17,10 @@ export interface IndexEntry {
 /** One run of a topic's entries, a column each. */
 export class Block {
   count = 0
+  /** The place of the first entry that it ever had: by that it is stored. */
+  #origin: number | undefined
+  /** It is closed, though it has fewer entries than others: some were taken out. */
+  #isClosed = false
   positions = new Float64Array(16)
   times = new Float64Array(16)
   lows = new Uint32Array(16)
@@ -26,6 +30,7 @@ export class Block {
 
   add(entry: IndexEntry): void {
     if (this.count === this.positions.length) this.#widen()
+    this.#origin ??= entry.position
     const at = this.count++
     this.positions[at] = entry.position
     this.times[at] = entry.storedAt
@@ -51,6 +56,40 @@ export class Block {
 
   get first(): number {
     return this.positions[0]!
+  }
+
+  get origin(): number {
+    return this.#origin ?? this.first
+  }
+
+  get isFull(): boolean {
+    return this.#isClosed || this.count >= blockEntries
+  }
+
+  /** The same without the entries at some places; itself where it has none of them. */
+  without(isGone: (position: number) => boolean): Block {
+    const left = new Block()
+    left.#origin = this.origin
+    left.#isClosed = this.isFull
+    for (let i = 0; i < this.count; i++) {
+      if (isGone(this.positions[i]!)) continue
+      left.add({
+        position: this.positions[i]!,
+        storedAt: this.times[i]!,
+        hashLow: this.lows[i]!,
+        hashHigh: this.highs[i]!,
+        key: this.keys[i]!,
+        bytes: this.sizes[i]!,
+      })
+    }
+    return left.count === this.count ? this : left
+  }
+
+  /** The first `count` entries. */
+  upTo(count: number): Block {
+    const part = Object.assign(new Block(), this, { count })
+    part.#origin = this.origin
+    return part
   }
 
   get last(): number {
@@ -79,8 +118,10 @@ export class Block {
     return out
   }
 
-  static decode(encoded: Uint8Array): Block {
+  /** `origin`: by what it was stored. */
+  static decode(encoded: Uint8Array, origin?: number): Block {
     const block = new Block()
+    block.#origin = origin
     const count = encoded.length / entryBytes
     const buffer = new Uint8Array(encoded).buffer
     block.count = count

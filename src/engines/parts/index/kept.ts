@@ -1,7 +1,8 @@
 import type { Cursor } from "../../../core/cursor.ts"
 import type { Needed, TopicStats, Trimmable } from "../../../core/log.ts"
 import type { RetentionLimits } from "../../../core/resources.ts"
-import type { BlockHead, TopicIndex } from "./topic-index.ts"
+import type { BlockHead } from "./stored-blocks.ts"
+import type { TopicIndex } from "./topic-index.ts"
 
 /** What a topic holds from a position on, by its index. */
 export function statsOf(index: TopicIndex, position = 0): TopicStats {

@@ -3,6 +3,7 @@ import type { Clock } from "../../../core/clock.ts"
 import { StorageFullError } from "../../../core/errors.ts"
 import type { Store, Write } from "../store.ts"
 import type { IndexEntry } from "./block.ts"
+import { GoneCache, type GoneOptions, windowPlacesDefault } from "./gone.ts"
 import { hashKey } from "./hash.ts"
 import { formatPosition, parsePosition } from "./position.ts"
 import type { RecentIds } from "./recent-ids.ts"
@@ -77,6 +78,7 @@ export class LogIndex {
   readonly #clock: Clock
   readonly #ids: RecentIds
   readonly #reached: Reached
+  readonly #gone: GoneOptions
   readonly #topics = new Map<string, TopicIndex>()
   readonly #unloaded = new WeakSet<TopicIndex>()
   #unflushed = 0
@@ -86,11 +88,19 @@ export class LogIndex {
   #watermark: number
   #failure: unknown
 
-  constructor(store: Store, clock: Clock, ids: RecentIds, reached: Reached) {
+  /** `windowPlaces`: see {@link GoneOptions}. */
+  constructor(
+    store: Store,
+    clock: Clock,
+    ids: RecentIds,
+    reached: Reached,
+    windowPlaces: number = windowPlacesDefault,
+  ) {
     this.#store = store
     this.#clock = clock
     this.#ids = ids
     this.#reached = reached
+    this.#gone = { windowPlaces, cache: new GoneCache() }
     this.#watermark = readWatermark(store)
     reached.eventsEnd = readPlace(store, "events-end")
   }
@@ -109,7 +119,7 @@ export class LogIndex {
     const name = `${tenant}/${topic}`
     let index = this.#topics.get(name)
     if (index === undefined) {
-      index = new TopicIndex(this.#store, tenant, topic)
+      index = new TopicIndex(this.#store, tenant, topic, this.#gone)
       this.#topics.set(name, index)
     }
     return index
@@ -124,7 +134,12 @@ export class LogIndex {
     index.add(entry)
     this.#unflushed++
     if (this.#unflushed >= flushAfterEntries) this.#startFlush()
-    else this.#cancelTimer ??= this.#clock.after(flushAfterMs, () => this.#onTimer())
+    else this.flushLater()
+  }
+
+  /** The store is brought up to date a little later. */
+  flushLater(): void {
+    this.#cancelTimer ??= this.#clock.after(flushAfterMs, () => this.#onTimer())
   }
 
   /** As {@link add}, for a record found in the log after a start. */
@@ -135,8 +150,19 @@ export class LogIndex {
   }
 
   /** Sees what the store has come to hold of retention since the topics were first asked for. */
-  reload(): void {
+  async reload(): Promise<void> {
     for (const index of this.#topics.values()) index.reload()
+    await this.#mendGone()
+  }
+
+  /** Takes out what is left of events that were dropped one by one, where a crash came in between. */
+  async #mendGone(): Promise<void> {
+    const names = Array.from(this.#store.range("meta", { start: "gone-of/", end: "gone-of/~" }), ({ key }) => key)
+    for (const name of names) {
+      const [, tenant, topic] = name.split("/") as [string, string, string]
+      const index = this.topic(tenant, topic)
+      if (index.isToMend) await index.mendGone()
+    }
   }
 
   /** Tells the ids memory again, after a start, what is in the log since the last generation that was put away. */

@@ -57,7 +57,9 @@ function indexUnderTest() {
     flush.done()
   }
   const trim = (index: TopicIndex, position: number) => runUntil(clock, index.trim(position))
-  return { open, flush, trim, read, rows: () => store.entries("index") }
+  const drop = (index: TopicIndex, positions: readonly number[]) => runUntil(clock, index.drop(positions))
+  const mend = (index: TopicIndex) => runUntil(clock, index.mendGone())
+  return { open, flush, trim, drop, mend, read, rows: () => store.entries("index") }
 }
 
 /** As a hub fills it, and starts anew then. */
@@ -178,20 +180,30 @@ test("the filters go with the events they are over", async () => {
   expect(rows()).toEqual([])
 })
 
-test("finds every event by key and by id, whatever is flushed, trimmed, taken back and opened anew between", async () => {
+test("finds every event by key and by id, whatever is flushed, trimmed, dropped, taken back and opened anew between", async () => {
   const step = fc.oneof(
     { weight: 6, arbitrary: fc.record({ kind: fc.constant("add" as const), count: fc.nat(30_000) }) },
     { weight: 3, arbitrary: fc.record({ kind: fc.constant("flush" as const), behind: fc.nat(3_000) }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("trim" as const), share: fc.nat(100) }) },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constant("open" as const) }) },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        kind: fc.constant("drop" as const),
+        from: fc.nat(100),
+        count: fc.nat(4_000),
+        every: fc.integer({ min: 1, max: 4 }),
+      }),
+    },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("open" as const), flushed: fc.boolean() }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("rollback" as const), count: fc.nat(3_000) }) },
   )
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 8, maxLength: 24 }), fc.nat(), async (steps, seed) => {
-      const { open, flush, trim } = indexUnderTest()
+      const { open, flush, trim, drop, mend } = indexUnderTest()
       let index = open()
       let kept: IndexEntry[] = []
       let durable = 0
+      let stored = 0
       let next = 0
       for (const step of steps) {
         if (step.kind === "add") {
@@ -203,20 +215,35 @@ test("finds every event by key and by id, whatever is flushed, trimmed, taken ba
         } else if (step.kind === "flush") {
           durable = Math.max(durable, entry(next - step.behind, 0).position)
           await flush(index, durable)
+          stored = durable
         } else if (step.kind === "trim") {
           const position = Math.min(durable, kept[Math.floor((kept.length * step.share) / 101)]?.position ?? durable)
           await trim(index, position)
           kept = kept.filter((one) => one.position >= position)
+        } else if (step.kind === "drop") {
+          const begin = Math.floor((kept.length * step.from) / 101)
+          const among = kept.slice(begin, begin + step.count).filter((one) => one.position < durable)
+          const going = new Set(among.filter((_, i) => i % step.every === 0).map(({ position }) => position))
+          expect(await drop(index, [...going])).toHaveLength(going.size)
+          kept = kept.filter((one) => !going.has(one.position))
         } else if (step.kind === "rollback") {
           const position = Math.max(durable, entry(next - step.count, 0).position)
           index.rollback(position)
           kept = kept.filter((one) => one.position < position)
         } else {
-          await flush(index, durable)
+          if (step.flushed) await flush(index, durable)
+          else durable = stored
           index = open()
+          if (index.isToMend) await mend(index)
           for (const one of kept) if (one.position >= durable) index.add(one)
         }
       }
+      const left = [...index.blocks(index.trimmedTo)].flatMap((block) => [...block.positions.subarray(0, block.count)])
+      expect(left.filter((position) => position >= index.trimmedTo)).toEqual(kept.map(({ position }) => position))
+      expect(statsOf(index)).toMatchObject({ events: kept.length, bytes: kept.length * recordBytes })
+      expect(index.last ?? -1).toBe(
+        Math.max(index.trimmedTo > 0 ? (index.last ?? -1) : -1, kept.at(-1)?.position ?? -1),
+      )
       for (let i = 0; i < 20; i++) {
         const one = kept[avalanche(seed + i) % Math.max(1, kept.length)]
         if (one === undefined) break

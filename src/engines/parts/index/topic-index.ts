@@ -1,13 +1,15 @@
 import type { Store, Write } from "../store.ts"
 import { Block, blockEntries, type IndexEntry } from "./block.ts"
-import { BlockFilters, groupBlocks } from "./block-filters.ts"
+import { GoneCache, type GoneOptions, GonePlaces, type Ranges, windowPlacesDefault, withPlaces } from "./gone.ts"
 import type { Hash } from "./hash.ts"
 import { formatPosition, parsePosition } from "./position.ts"
+import { type BlockHead, StoredBlocks } from "./stored-blocks.ts"
 import { Waiters } from "./waiters.ts"
 
-const headBytes = 40
 /** Rows deleted in one turn: a few milliseconds' worth. */
 const rowsAtOnce = 600
+/** Blocks written anew in one turn. */
+const blocksAtOnce = 16
 
 /** One bringing up to date of the store. */
 export interface IndexFlush {
@@ -16,21 +18,10 @@ export interface IndexFlush {
   readonly failed: () => void
 }
 
-interface HeadRange {
-  readonly from?: number
-  /** Of blocks that begin before this. */
-  readonly before?: number
-  readonly reverse?: boolean
-}
-
-/** What is known of a block without reading it. */
-export interface BlockHead {
-  readonly first: number
-  readonly last: number
-  readonly count: number
+/** An event that is there. */
+export interface Present {
+  readonly position: number
   readonly bytes: number
-  readonly firstAt: number
-  readonly lastAt: number
 }
 
 /**
@@ -41,26 +32,43 @@ export class TopicIndex {
   readonly tenant: string
   readonly topic: string
   readonly #store: Store
-  readonly #filters: BlockFilters
+  readonly #stored: StoredBlocks
   /** Blocks that the store does not hold as they are now, oldest first; the last one is the open one. */
   #recent: Block[] = []
-  #loaded: Block | undefined
   #dirty = false
   /** Events before this position are gone. */
   trimmedTo: number
   /** Where trims that are being written reach. */
   readonly #trimming = new Set<number>()
+  /** Which of those behind it are gone as well. */
+  readonly gone: GonePlaces
+  /** The version of them that all blocks are without. */
+  #appliedGone: number
+  #isAppliedStored = true
+  /** Drops that are under way, one after the other. */
+  #dropping: Promise<unknown> | undefined
   /** Readers at the end of the topic. */
   readonly waiters = new Waiters()
 
-  constructor(store: Store, tenant: string, topic: string) {
+  constructor(store: Store, tenant: string, topic: string, gone?: GoneOptions) {
     this.#store = store
     this.tenant = tenant
     this.topic = topic
-    this.#filters = new BlockFilters(store, tenant, topic)
+    this.#stored = new StoredBlocks(store, tenant, topic)
     this.trimmedTo = this.#storedTrim()
-    const newest = firstOf(this.#heads({ reverse: true }), () => true)
-    if (newest !== undefined && newest.count < blockEntries) this.#recent = [this.#load(newest.first)]
+    this.gone = new GonePlaces(
+      store,
+      `${tenant}/${topic}`,
+      gone ?? { windowPlaces: windowPlacesDefault, cache: new GoneCache() },
+    )
+    this.#appliedGone = this.#storedApplied()
+    const newest = firstOf(this.#stored.heads({ reverse: true }), () => true)
+    if (newest !== undefined && newest.count < blockEntries) this.#recent = [this.#stored.load(newest.first)]
+  }
+
+  #storedApplied(): number {
+    const stored = this.#store.get("index", this.#appliedKey)
+    return stored === undefined ? 0 : Number(Buffer.from(stored).toString("latin1"))
   }
 
   #storedTrim(): number {
@@ -71,6 +79,7 @@ export class TopicIndex {
   /** Sees what the store has come to hold of retention since. */
   reload(): void {
     this.trimmedTo = this.#storedTrim()
+    this.gone.reload()
     this.#recent = this.#recent.filter(({ count, last }) => count > 0 && last >= this.trimmedTo)
   }
 
@@ -78,14 +87,15 @@ export class TopicIndex {
     return `trim/${this.tenant}/${this.topic}`
   }
 
-  #key(kind: "b" | "h", first?: number): string {
-    return `${kind}/${this.tenant}/${this.topic}/${first === undefined ? "" : formatPosition(first)}`
+  get #appliedKey(): string {
+    return `a/${this.tenant}/${this.topic}`
   }
 
   add(entry: IndexEntry): void {
     let open = this.#recent.at(-1)
     if (open !== undefined && open.count > 0 && entry.position <= open.last) return
-    if (open === undefined || open.count >= blockEntries) {
+    if (this.gone.has(entry.position)) return
+    if (open === undefined || open.isFull) {
       open = new Block()
       this.#recent.push(open)
     }
@@ -96,12 +106,18 @@ export class TopicIndex {
   /** Takes back what was added at or after `position`. */
   rollback(position: number): void {
     for (const block of this.#recent) block.count = block.lowerBound(position)
-    this.#recent = this.#recent.filter(({ count }) => count > 0)
+    // One whose entries are all gone may be stored with them.
+    this.#recent = this.#recent.filter(({ count, origin }) => count > 0 || origin < position)
   }
 
   /** Whether everything is in the store and nobody waits: it can be made again from there. */
   get idle(): boolean {
-    return !this.#dirty && !this.waiters.any
+    return !this.#dirty && !this.waiters.any && this.#dropping === undefined
+  }
+
+  /** Whether retention has dropped what the topic had at this position, if it had something there. */
+  isDropped(position: number): boolean {
+    return position < this.trimmedTo || this.gone.has(position)
   }
 
   /** Whether an event is at exactly this position. */
@@ -111,6 +127,7 @@ export class TopicIndex {
 
   /** How many bytes the event at exactly this position takes. */
   sizeAt(position: number): number | undefined {
+    if (this.gone.has(position)) return undefined
     const block = this.#around(position) ?? firstOf(this.blocks(position), () => true)
     if (block === undefined) return undefined
     const at = block.lowerBound(position)
@@ -120,23 +137,31 @@ export class TopicIndex {
   /** The block in memory that reaches around `position`. */
   #around(position: number): Block | undefined {
     const holds = (block: Block) => block.count > 0 && block.first <= position && position <= block.last
-    const loaded = this.#loaded
-    if (loaded !== undefined && loaded.count >= blockEntries && holds(loaded)) return loaded
+    const { loaded } = this.#stored
+    if (loaded !== undefined && holds(loaded)) return loaded
     return this.#recent.find(holds)
+  }
+
+  /** From where on blocks are as they are in memory. */
+  get #memoryFirst(): number {
+    return this.#recent[0]?.origin ?? Number.POSITIVE_INFINITY
+  }
+
+  #newest(): BlockHead | undefined {
+    const newest = this.#recent.findLast(({ count }) => count > 0)
+    if (newest !== undefined) return headOf(newest)
+    return firstOf(this.#stored.heads({ before: this.#memoryFirst, reverse: true }), () => true)
   }
 
   /** The newest entry's position; undefined where there is none. */
   get last(): number | undefined {
     const newest = this.#recent.at(-1)
-    if (newest !== undefined && newest.count > 0) return newest.last
-    return firstOf(this.#heads({ reverse: true }), () => true)?.last
+    return newest !== undefined && newest.count > 0 ? newest.last : this.#newest()?.last
   }
 
   /** When the newest entry was stored; undefined where there is none. */
   get newestAt(): number | undefined {
-    const newest = this.#recent.at(-1)
-    if (newest !== undefined && newest.count > 0) return newest.times[newest.count - 1]
-    return firstOf(this.#heads({ reverse: true }), () => true)?.lastAt
+    return this.#newest()?.lastAt
   }
 
   /** The writes that bring the store up to `durable`; what to do once they are in, and if they never will be. */
@@ -147,71 +172,34 @@ export class TopicIndex {
     for (const block of this.#recent) {
       const count = block.lowerBound(durable)
       later ||= count < block.count
-      if (count > 0) writes.push(...this.#writesOf(block, count))
+      if (count > 0) writes.push(...this.#stored.writesOf(block, count))
+      else if (block.origin < durable) writes.push(...this.#stored.without(block.origin))
     }
-    const stored = new Set(this.#recent.filter((block) => block.count >= blockEntries && block.last < durable))
-    for (const block of stored) writes.push(this.#filters.ofBlock(block.first, block))
-    if (stored.size > 0) writes.push(...this.#groupWrites())
+    const emptied = new Set(this.#recent.filter(({ count, origin }) => count === 0 && origin < durable))
+    const stored = new Set(this.#recent.filter((block) => block.count > 0 && block.isFull && block.last < durable))
+    for (const block of stored) writes.push(this.#stored.filters.ofBlock(block.origin, block))
+    if (stored.size > 0) writes.push(...this.#stored.groupWrites(this.#memoryFirst))
+    writes.push(...this.#appliedWrites())
     this.#dirty = later
     const done = () => {
-      this.#recent = this.#recent.filter((block) => !stored.has(block))
+      this.#recent = this.#recent.filter((block) => !stored.has(block) && !(emptied.has(block) && block.count === 0))
     }
     const failed = () => {
       this.#dirty = true
+      this.#isAppliedStored = false
     }
     return { writes, done, failed }
   }
 
-  #writesOf(whole: Block, count: number): Write[] {
-    const block = Object.assign(new Block(), whole, { count })
-    const head = Float64Array.of(block.last, count, block.bytes, block.times[0]!, block.times[count - 1]!)
-    return [
-      { table: "index", key: this.#key("h", block.first), value: new Uint8Array(head.buffer) },
-      { table: "index", key: this.#key("b", block.first), value: block.encode() },
-    ]
-  }
-
-  /** The filter of the next group, once there are blocks enough in the store that are in none. */
-  #groupWrites(): readonly Write[] {
-    const memoryFirst = this.#recent[0]?.first ?? Number.POSITIVE_INFINITY
-    const group: BlockHead[] = []
-    for (const head of this.#heads({ from: this.#filters.grouped + 1, before: memoryFirst })) {
-      if (head.last <= this.#filters.grouped) continue
-      if (group.push(head) === groupBlocks) break
-    }
-    if (group.length < groupBlocks) return []
-    const range = { first: group[0]!.first, last: group.at(-1)!.last }
-    const blocks = group.map(({ first }) => this.#load(first))
-    return this.#filters.ofGroup(range, blocks)
-  }
-
-  /** Stored heads: from the block that may hold `from` on, or from the newest back. */
-  *#heads(range: HeadRange = {}): Iterable<BlockHead> {
-    const prefix = this.#key("h")
-    const { from, before = Number.POSITIVE_INFINITY, reverse = false } = range
-    const end = before === Number.POSITIVE_INFINITY ? `${prefix}~` : this.#key("h", before)
-    let start = from === undefined ? prefix : this.#key("h", from)
-    if (from !== undefined) {
-      for (const { key } of this.#store.range("index", { start: prefix, end: `${start}~`, reverse: true, limit: 1 }))
-        start = key
-    }
-    for (const { key, value } of this.#store.range("index", { start, end, reverse })) {
-      yield decodeHead(parsePosition(key.slice(prefix.length)), value)
-    }
-  }
-
-  /** Closed blocks never change, and one is often asked for several times in a row. */
-  #load(first: number): Block {
-    if (this.#loaded?.first === first && this.#loaded.count >= blockEntries) return this.#loaded
-    const encoded = this.#store.get("index", this.#key("b", first))
-    const block = encoded === undefined ? new Block() : Block.decode(encoded)
-    this.#loaded = block
-    return block
+  #appliedWrites(): readonly Write[] {
+    if (this.#isAppliedStored) return []
+    this.#isAppliedStored = true
+    return [{ table: "index", key: this.#appliedKey, value: Buffer.from(String(this.#appliedGone), "latin1") }]
   }
 
   /** The block of one of the {@link heads}. */
   block(first: number): Block {
-    return this.#recent.find((block) => block.count > 0 && block.first === first) ?? this.#load(first)
+    return this.#recent.find((block) => block.count > 0 && block.origin === first) ?? this.#stored.load(first)
   }
 
   /** The blocks that may hold entries at or after `position`, in log order; each is read when it is its turn. */
@@ -220,11 +208,11 @@ export class TopicIndex {
     // Ends: with the blocks: each look begins behind the last one.
     for (;;) {
       const memory = this.#recent.filter(({ count }) => count > 0)
-      const memoryFirst = memory[0]?.first ?? Number.POSITIVE_INFINITY
-      const head = from < memoryFirst ? firstOf(this.#heads({ from }), ({ last }) => last >= from) : undefined
+      const memoryFirst = this.#memoryFirst
+      const head = from < memoryFirst ? firstOf(this.#stored.heads({ from }), ({ last }) => last >= from) : undefined
       const block =
         head !== undefined && head.first < memoryFirst
-          ? this.#load(head.first)
+          ? this.#stored.load(head.first)
           : memory.find(({ last }) => last >= from)
       if (block === undefined) return
       const { last } = block
@@ -237,28 +225,21 @@ export class TopicIndex {
   *holding(hash: Hash, from = 0, to = Number.POSITIVE_INFINITY): Iterable<Block> {
     const memory = this.#recent.filter(({ count }) => count > 0)
     for (const block of memory.toReversed()) if (block.first <= to && block.last >= from) yield block
-    const end = Math.min(memory[0]?.first ?? Number.POSITIVE_INFINITY, to + 1)
-    const groups = [...this.#filters.groups()]
-    yield* this.#holding(hash, Math.max(from, (groups[0]?.last ?? -1) + 1), end)
+    const end = Math.min(this.#memoryFirst, to + 1)
+    const groups = [...this.#stored.filters.groups()]
+    yield* this.#stored.holding(hash, Math.max(from, (groups[0]?.last ?? -1) + 1), end)
     for (const group of groups) {
       if (group.last < from) return
-      if (group.first >= end || !this.#filters.groupMayHold(group, hash)) continue
-      yield* this.#holding(hash, Math.max(from, group.first), Math.min(end, group.last + 1))
-    }
-  }
-
-  *#holding(hash: Hash, from: number, end: number): Iterable<Block> {
-    if (from >= end) return
-    for (const { first, last } of [...this.#heads({ from, before: end, reverse: true })]) {
-      if (last >= from && this.#filters.blockMayHold(first, hash)) yield this.#load(first)
+      if (group.first >= end || !this.#stored.filters.groupMayHold(group, hash)) continue
+      yield* this.#stored.holding(hash, Math.max(from, group.first), Math.min(end, group.last + 1))
     }
   }
 
   /** Blocks' heads from the one that may hold `from` on, in log order, the newest ones' as they are in memory. */
   *heads(from = 0): Iterable<BlockHead> {
     const memory = this.#recent.filter(({ count }) => count > 0)
-    const memoryFirst = memory[0]?.first ?? Number.POSITIVE_INFINITY
-    for (const head of this.#heads({ from })) if (head.first < memoryFirst) yield head
+    const memoryFirst = this.#memoryFirst
+    for (const head of this.#stored.heads({ from })) if (head.first < memoryFirst) yield head
     for (const block of memory) yield headOf(block)
   }
 
@@ -279,28 +260,135 @@ export class TopicIndex {
     await this.#store.write([mark])
     await this.#store.flushed()
     this.trimmedTo = Math.max(this.trimmedTo, position)
-    // What comes from here on begins a block of its own: rows that go are not written again meanwhile.
-    this.#recent = this.#recent.filter(({ count, last }) => count > 0 && last >= position)
+    // What comes from here on begins a block of its own: rows that go are not written again meanwhile. One whose entries are all
+    // gone may be stored with them.
+    this.#recent = this.#recent.filter(({ count, last }) => count === 0 || last >= position)
     const rows: Write[] = []
     for (const head of this.heads()) {
       if (head.last >= position) break
-      rows.push({ table: "index", key: this.#key("h", head.first), value: undefined })
-      rows.push({ table: "index", key: this.#key("b", head.first), value: undefined })
-      rows.push(this.#filters.withoutBlock(head.first))
+      rows.push(...this.#stored.without(head.first))
     }
-    rows.push(...this.#filters.without(position))
+    rows.push(...this.#stored.filters.without(position))
     while (rows.length > 0) await this.#store.write(rows.splice(0, rowsAtOnce))
+    const windows = [...this.gone.without(position)]
+    while (windows.length > 0) await this.#store.write(windows.splice(0, rowsAtOnce))
+  }
+
+  /** Those of the places, in order, that hold events which are there. */
+  present(places: readonly number[]): readonly Present[] {
+    const sorted = [...new Set(places)].sort((a, b) => a - b)
+    return sorted.flatMap((position) => {
+      const bytes = position < this.trimmedTo ? undefined : this.sizeAt(position)
+      return bytes === undefined ? [] : [{ position, bytes }]
+    })
+  }
+
+  /** The windows that change when events go that are {@link present}, as they are then. */
+  goneWith(present: readonly Present[]): ReadonlyMap<number, Ranges> {
+    const rows = new Map<number, Ranges>()
+    for (const [window, of] of Map.groupBy(present, ({ position }) => this.gone.windowOf(position))) {
+      const gone = of.map(({ position }) => position)
+      const [going, kept] = [new Set(gone), [] as number[]]
+      const end = this.gone.startOf(window + 1)
+      for (const block of this.blocks(this.gone.startOf(window))) {
+        if (block.first >= end) break
+        for (let i = block.lowerBound(this.gone.startOf(window)); i < block.count && block.positions[i]! < end; i++) {
+          if (!going.has(block.positions[i]!)) kept.push(block.positions[i]!)
+        }
+      }
+      rows.set(window, withPlaces(this.gone.in(window), gone, kept))
+    }
+    return rows
+  }
+
+  /** Forgets events wherever they are; a refusal or a crash changes nothing, or leaves entries to {@link mendGone}. */
+  drop(places: readonly number[]): Promise<readonly Present[]> {
+    return this.#inTurn(async () => {
+      const going = this.present(places)
+      if (going.length > 0) await this.#takeGone(this.goneWith(going), this.gone.version + 1)
+      return going
+    })
+  }
+
+  /** As {@link drop}, of what was found elsewhere to be gone: whole windows, and their version. */
+  takeGone(rows: ReadonlyMap<number, Ranges>, version: number): Promise<void> {
+    return this.#inTurn(async () => {
+      if (version > this.gone.version) await this.#takeGone(rows, version)
+    })
+  }
+
+  /** Whether entries may be left of what is gone. */
+  get isToMend(): boolean {
+    return this.#appliedGone !== this.gone.version
+  }
+
+  /** Takes out the entries that a crash has left. */
+  mendGone(): Promise<void> {
+    return this.#inTurn(() => this.#withoutGone(this.gone.windows()))
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const before = this.#dropping
+    const turn = (async () => {
+      await before?.catch(() => {})
+      return work()
+    })()
+    this.#dropping = turn
+    try {
+      return await turn
+    } finally {
+      if (this.#dropping === turn) this.#dropping = undefined
+    }
+  }
+
+  async #takeGone(rows: ReadonlyMap<number, Ranges>, version: number): Promise<void> {
+    const isWhole = !this.isToMend
+    await this.#store.write(this.gone.writes(rows, version))
+    await this.#store.flushed()
+    this.gone.written(rows, version)
+    await this.#withoutGone(isWhole ? rows.keys() : this.gone.windows())
+  }
+
+  async #withoutGone(windows: Iterable<number>): Promise<void> {
+    const { version } = this.gone
+    const isGone = (position: number) => this.gone.has(position)
+    // Another block than before: what is being stored of it is stored once more.
+    this.#recent = this.#recent.map((block) => block.without(isGone))
+    this.#dirty = true
+    let rows: Write[] = []
+    for (const origin of this.#originsIn(windows, this.#memoryFirst)) {
+      const block = this.#stored.load(origin)
+      const left = block.without(isGone)
+      if (left === block) continue
+      rows.push(...(left.count === 0 ? this.#stored.without(origin) : this.#stored.writesOf(left)))
+      if (rows.length < blocksAtOnce) continue
+      await this.#store.write(rows)
+      rows = []
+    }
+    if (rows.length > 0) await this.#store.write(rows)
+    this.#stored.changed()
+    this.#appliedGone = version
+    this.#isAppliedStored = false
+    this.#dirty = true
+  }
+
+  /** Stored blocks that reach into the windows, by their origins. */
+  #originsIn(windows: Iterable<number>, before: number): ReadonlySet<number> {
+    const origins = new Set<number>()
+    for (const window of windows) {
+      const end = this.gone.startOf(window + 1)
+      for (const head of this.#stored.heads({ from: this.gone.startOf(window), before })) {
+        if (head.first >= end) break
+        origins.add(head.first)
+      }
+    }
+    return origins
   }
 }
 
 function headOf(block: Block): BlockHead {
-  const { first, last, count, bytes } = block
-  return { first, last, count, bytes, firstAt: block.times[0]!, lastAt: block.times[count - 1]! }
-}
-
-function decodeHead(first: number, value: Uint8Array): BlockHead {
-  const head = new Float64Array(new Uint8Array(value.subarray(0, headBytes)).buffer)
-  return { first, last: head[0]!, count: head[1]!, bytes: head[2]!, firstAt: head[3]!, lastAt: head[4]! }
+  const { origin, last, count, bytes } = block
+  return { first: origin, last, count, bytes, firstAt: block.times[0]!, lastAt: block.times[count - 1]! }
 }
 
 function firstOf<T>(items: Iterable<T>, wanted: (item: T) => boolean): T | undefined {
