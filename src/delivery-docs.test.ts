@@ -1,13 +1,20 @@
 import { execFileSync } from "node:child_process"
+import { once } from "node:events"
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { decodeJwt } from "jose"
 import { afterAll, expect, test } from "vitest"
+import { HubIdentity } from "./access/identity/identity.ts"
+import { aheadMs, behindMs, keyAgeMs, tokenMs } from "./access/identity/schedule.ts"
 import { runCli } from "./cli/terminal.fixture.ts"
 import type { Cursor } from "./core/cursor.ts"
 import { deadReasons } from "./core/delivery.ts"
 import { Event } from "./core/event.ts"
 import type { SigningKey } from "./core/resources.ts"
+import { noSecrets } from "./core/secrets.ts"
 import { breakerLimits, signOf } from "./deliver/breaker.ts"
 import { deliveryLimits } from "./deliver/hub.ts"
 import { defaultRetry, retryPresets } from "./deliver/policies.ts"
@@ -18,6 +25,8 @@ import { batchBodyKeptBytes, batchLimits, batchSentOf } from "./destinations/web
 import { connectTimeoutDefaultMs, timeoutDefaultMs, type WebhookConfig } from "./destinations/webhook/config.ts"
 import { createEncode, createEncodeBatch, headBytesMax } from "./destinations/webhook/encode.ts"
 import { retryAfterMaxMs } from "./destinations/webhook/retry-after.ts"
+import { openEmbeddedDirectory } from "./engines/embedded/engine.ts"
+import { systemClock } from "./telemetry/clock.ts"
 import { createSimulatedChance } from "./testing/chance.ts"
 
 const page = readFileSync(new URL("../docs/delivery.md", import.meta.url), "utf8")
@@ -194,6 +203,42 @@ test("a webhook's batch, and an answer to it, are what is shown", () => {
   )
   expect(words).toContain(`\`waitMs\` (${waitMs}; 10 s at most)`)
   expect(words).toContain(`the answer ${batchBodyKeptBytes} bytes are kept`)
+})
+
+test("an identity token says what is shown, and the receiver that is shown takes it and no other", async () => {
+  const issuer = "https://hub.example.com"
+  const directory = join(folder, "identity")
+  const engine = await openEmbeddedDirectory(directory, { clock: systemClock, segmentBytes: 4 << 20 })
+  const { catalog } = engine
+  const clock = systemClock
+  const identity = new HubIdentity({ issuer, catalog, clock, secrets: noSecrets })
+  const shown = JSON.parse(block("json claims"))
+  const of = { tenant: "default", destination: "shop" }
+  const { token } = await identity.issue(of, shown.aud)
+  const iat = decodeJwt(token).iat!
+  expect(decodeJwt(token)).toEqual({ ...shown, iat, exp: iat + (shown.exp - shown.iat) })
+  const keys = JSON.stringify({ keys: await identity.published() })
+  const served = createServer((_, response) => response.setHeader("content-type", "application/json").end(keys))
+  served.listen(0, "127.0.0.1")
+  await once(served, "listening")
+  const at = `http://127.0.0.1:${(served.address() as AddressInfo).port}/`
+  const code = block("ts identity").replace(/new URL\(.*?\)/, `new URL(${JSON.stringify(at)})`)
+  expect(code).toContain(at)
+  const file = join(import.meta.dirname, "identity-shown.fixture.ts")
+  writeFileSync(file, code)
+  try {
+    const { check } = (await import(file)) as { check(authorization: string): Promise<void> }
+    await check(`Bearer ${token}`)
+    const others = [await identity.issue({ ...of, destination: "b" }, shown.aud), await identity.issue(of, "b")]
+    for (const { token } of others) await expect(check(`Bearer ${token}`)).rejects.toThrow("claim")
+  } finally {
+    rmSync(file)
+    served.close()
+    await engine.close()
+  }
+  expect(words).toContain(`Every ${keyAgeMs / 86_400_000} days`)
+  expect(words).toContain(`and the old one for ${behindMs / 3_600_000} h after`)
+  expect([tokenMs, aheadMs]).toEqual([3_600_000, 86_400_000])
 })
 
 interface Vector {

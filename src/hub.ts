@@ -1,6 +1,7 @@
 import { createServer, type RequestListener, type Server } from "node:http"
 import type { FastifyInstance } from "fastify"
 import { type Authorize, openKeys } from "./access/authorize.ts"
+import { HubIdentity } from "./access/identity/identity.ts"
 import { type ApiOptions, createApi } from "./api/api.ts"
 import { pipelined } from "./api/pipelining.ts"
 import type { Role } from "./config/relations.ts"
@@ -8,6 +9,7 @@ import type { Address } from "./core/address.ts"
 import { PublishRefusedError } from "./core/errors.ts"
 import type { Event } from "./core/event.ts"
 import type { Logger } from "./core/logger.ts"
+import { noSecrets } from "./core/secrets.ts"
 import type { Condition } from "./core/troubles.ts"
 import type { DeliveryLimits, DeliveryObserver } from "./deliver/hub.ts"
 import { type DeliveryWorker, startDelivery } from "./deliver/worker.ts"
@@ -25,7 +27,17 @@ import { startRouting } from "./route/routing.ts"
 import { type Schedules, startSchedules } from "./sources/schedule/loop.ts"
 import { Overloads, tellConditions } from "./telling.ts"
 
-type OfApi = "engine" | "clock" | "chance" | "kinds" | "version" | "topics" | "metrics" | "watch" | "secrets"
+type OfApi =
+  | "engine"
+  | "clock"
+  | "chance"
+  | "kinds"
+  | "version"
+  | "topics"
+  | "metrics"
+  | "watch"
+  | "secrets"
+  | "publicUrl"
 
 /** What a hub is made of. */
 export interface HubOptions extends Pick<ApiOptions, OfApi> {
@@ -82,7 +94,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     overloads.close()
   }
   try {
-    const base = { ...options, loops, overloads, topics: topicDefaults(options) }
+    const base = { ...options, loops, overloads, topics: topicDefaults(options), identity: identityOf(options) }
     const authorize = options.authorize ?? (await openAuthorize(base))
     const publisher = await openPublisher(base)
     const does = (role: Role) => doesIn(options, role) && options.held !== true
@@ -108,7 +120,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
 }
 
 /** What the parts of one hub share. */
-interface Base extends HubOptions {
+interface Base extends HubOptions, Pick<ApiOptions, "identity"> {
   readonly loops: Loops
   readonly overloads: Overloads
 }
@@ -121,6 +133,12 @@ function doesIn({ roles }: HubOptions, role: Role): boolean {
 function topicDefaults({ topics, engine }: HubOptions): HubOptions["topics"] {
   const { autoCreate, dedupeWindowMs } = topics
   return { autoCreate, dedupeWindowMs: Math.min(dedupeWindowMs, engine.dedupeWindowMsMax ?? dedupeWindowMs) }
+}
+
+function identityOf({ publicUrl, engine, clock, secrets = noSecrets }: HubOptions): HubIdentity | undefined {
+  return publicUrl === undefined
+    ? undefined
+    : new HubIdentity({ issuer: publicUrl, catalog: engine.catalog, clock, secrets })
 }
 
 async function openAuthorize({ engine, clock, loops }: Base): Promise<Authorize> {
@@ -164,9 +182,9 @@ function startRoutes({ engine, clock, log, topics, retentionEveryMs: everyMs, ob
 }
 
 function startDeliveries({ engine, clock, chance, kinds, log, ...base }: Base, publisher: Publisher): DeliveryWorker {
-  const { secrets } = base
+  const { secrets, identity } = base
   const worker = startDelivery({
-    ...{ engine, clock, chance, kinds, log },
+    ...{ engine, clock, chance, kinds, log, identity },
     ...(secrets && { secrets }),
     publish: (address, event) => publishOne(publisher, address, event),
     observe: base.observe?.deliver ?? {},

@@ -16,7 +16,7 @@ import { type Hub, type HubOptions, startHub } from "./hub.ts"
 import { unfinishedMigration } from "./migrate/mark.ts"
 import { MigrationRefusedError } from "./migrate/refusal.ts"
 import { openEngine } from "./opening.ts"
-import { openSecrets, tellSecrets } from "./secrets.ts"
+import { openSecrets, sealIdentityKeys, tellSecrets } from "./secrets.ts"
 import { systemClock as clock, createSystemChance } from "./telemetry/clock.ts"
 import { descriptorsUsedUp, warnOfDescriptors } from "./telemetry/descriptors.ts"
 import { openLog } from "./telemetry/log.ts"
@@ -63,6 +63,7 @@ export async function serveHub(settings: Settings, aborting?: AbortSignal): Prom
     closing.push(watchLoop(settings, metrics))
     await ensureAdminKey(settings, engine, log)
     await retryAtStart(clock, () => tellSecrets({ ...set, engine, log }))
+    if (!settings.hold) await retryAtStart(clock, () => sealIdentityKeys({ ...set, engine, log }))
     const hub = await startHub({ ...told(settings, metrics), ...set, engine, log, server: door.server })
     closing.push(() => hub.stop())
     watchEngine(metrics, { engine, router: hub.router, retention: hub.retention, worker: hub.worker, clock })
@@ -123,6 +124,7 @@ function told({ metricsOpen }: Settings, metrics: Metrics) {
 /** What the settings say of the hub. Throws SecretsKeyError. */
 function asSet({
   secretsKey,
+  publicUrl,
   limits,
   delivery,
   destinations,
@@ -133,7 +135,10 @@ function asSet({
 }: Settings) {
   return {
     ...{ clock, chance: createSystemChance(clock), version, roles, held: hold },
-    kinds: destinationKinds({ clock, guard: destinations, origin: destinations.origin }),
+    kinds: destinationKinds({
+      ...{ clock, guard: destinations, origin: destinations.origin, isPublic: publicUrl !== "" },
+    }),
+    ...(publicUrl !== "" && { publicUrl }),
     secrets: openSecrets({ secretsKey }),
     topics: { autoCreate: topicsAutoCreate, dedupeWindowMs },
     limits: {

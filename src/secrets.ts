@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs"
+import { KeyStore } from "./access/identity/keys.ts"
 import { createSecrets, readSecretsKeys } from "./access/secrets.ts"
 import type { Settings } from "./config/schema.ts"
 import { destinationKeys } from "./core/catalog-keys.ts"
@@ -30,6 +31,19 @@ export interface SecretsTold {
   readonly kinds: ReadonlyMap<string, DestinationKind>
   readonly secrets: Secrets
   readonly log: Logger
+}
+
+/**
+ * Encrypts the keys that sign identity tokens with the first key, where another one has, or none: whatever becomes of the
+ * other, they can be read. Tells where they cannot be now.
+ */
+export async function sealIdentityKeys({ engine: { catalog }, clock, secrets, log }: SecretsTold): Promise<void> {
+  try {
+    await new KeyStore({ catalog, clock, secrets }).reseal()
+  } catch (error) {
+    if (!(error instanceof SealedError)) throw error
+    log.error({}, `nothing is sent to destinations with auth.oidc: ${error.message}`)
+  }
 }
 
 /** Destinations that are told of by name at most. */

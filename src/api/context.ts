@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http"
 import type { Caller } from "../access/authorize.ts"
+import type { HubIdentity } from "../access/identity/identity.ts"
 import type { Chance, Clock } from "../core/clock.ts"
 import type { DestinationKind } from "../core/destination.ts"
 import type { Engine } from "../core/engine.ts"
@@ -48,6 +49,10 @@ export interface ApiOptions {
   readonly roles?: readonly string[]
   /** Default: secrets are stored as they are. */
   readonly secrets?: Secrets
+  /** The URL at which others reach the hub; absent: they are not told. */
+  readonly publicUrl?: string | undefined
+  /** By what receivers know the hub; absent: it has no public URL, and signs no tokens. */
+  readonly identity?: HubIdentity | undefined
   /** It was started for looking only: nothing is routed, delivered or published. Default: no. */
   readonly held?: boolean
   /** Why the hub cannot work at present, besides what the engine says; empty when it can. */

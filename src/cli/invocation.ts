@@ -25,7 +25,7 @@ export function programName({ script, env, cwd }: Start, exists: (path: string) 
 }
 
 const commands =
-  "serve|status|migrate|doctor|nats|bench|publish|tail|event|filter|topic|trigger|schedule|delivery|destination|queue|subscription|replay|dead-letter|tenant|completion|help"
+  "serve|status|migrate|doctor|nats|identity|bench|publish|tail|event|filter|topic|trigger|schedule|delivery|destination|queue|subscription|replay|dead-letter|tenant|completion|help"
 const mention = new RegExp(`(?<![\\w/.-])redcar(?= (${commands})\\b)`, "g")
 
 /** A text in which commands stand as they are typed here. */

@@ -32,6 +32,12 @@ const entries: readonly Entry[] = [
   },
   { name: "doctor", summary: "find out what is wrong", group: running, load: () => import("./server/doctor.ts") },
   { name: "nats", summary: "set up NATS servers", group: running, load: () => import("./server/nats.ts") },
+  {
+    name: "identity",
+    summary: "the keys by which receivers know the hub",
+    group: running,
+    load: () => import("./server/identity.ts"),
+  },
   { name: "bench", summary: "load a hub, and measure", group: running, load: () => import("./server/bench.ts") },
   { name: "publish", summary: "publish events to a topic", group: events, load: () => import("./events/publish.ts") },
   { name: "tail", summary: "follow a topic", group: events, load: () => import("./events/tail.ts") },

@@ -49,6 +49,7 @@ const forms: Readonly<Record<string, readonly string[]>> = {
   adminKey: [`rck_${"a".repeat(43)}`, `rck_${"-_".repeat(21)}9`],
   "delivery.tenants": ["acme weight=4", "acme inFlightMax=5 ratePerSecond=7, * weight=2"],
   "destinations.origin": ["hub.example.com", "hub"],
+  publicUrl: ["https://hub.example.com", "http://127.0.0.1:9000", "https://example.com/hub"],
   "nats.prefix": ["hub", "r2"],
   "nats.replicas": ["1", "3", "5"],
 }
@@ -163,6 +164,13 @@ describe("what is refused", () => {
     ["an empty host", { flags: { host: "" } }, /needs a text$/],
     ["a list of numbers", file("destinations:\n  allow: [10]"), /has to be a list of texts/],
     ["a range that is none", { flags: { "destinations.allow": "10.0.0.0/33" } }, /no address range/],
+    ["a public URL that is none", { flags: { publicUrl: "hub.example.com" } }, /no URL that others can call/],
+    ["a public URL with a password", { flags: { publicUrl: "https://a:b@hub.example.com" } }, /no URL that others/],
+    [
+      "a public URL that is written otherwise",
+      { flags: { publicUrl: "https://Hub.example.com:443/" } },
+      /is written https:\/\/hub\.example\.com here/,
+    ],
     ["an origin that is a URL", { flags: { "destinations.origin": "https://hub.example.com" } }, /no DNS name/],
   ]
 

@@ -40,6 +40,7 @@ export function contradictions(settings: Settings): readonly Contradiction[] {
     ...limitsOutOfOrder(settings.limits),
     ...rangesThatAreNone(settings.destinations.allow),
     ...wrongOrigin(settings.destinations.origin),
+    ...wrongPublicUrl(settings.publicUrl),
     ...wrongEngine(settings),
     ...wrongRoles(settings),
     ...wrongKey(settings),
@@ -99,6 +100,20 @@ function wrongOrigin(origin: string): readonly Contradiction[] {
   return [
     { settings: ["destinations.origin"], message: `${JSON.stringify(origin)} is no DNS name: say hub.example.com` },
   ]
+}
+
+/** It is compared as text, so that there is one way to write it. */
+function wrongPublicUrl(publicUrl: string): readonly Contradiction[] {
+  if (publicUrl === "") return []
+  const url = /\s/.test(publicUrl) ? null : URL.parse(publicUrl)
+  const isPlain = url !== null && /^https?:$/.test(url.protocol) && url.username + url.password === ""
+  const written = isPlain ? (url.origin + url.pathname).replace(/\/+$/, "") : undefined
+  if (written === publicUrl) return []
+  const message =
+    written === undefined || written.length > 512
+      ? "is no URL that others can call: say https://hub.example.com, without user name and password"
+      : `is written ${written} here`
+  return [{ settings: ["publicUrl"], message: `${JSON.stringify(publicUrl)} ${message}` }]
 }
 
 function wrongTenants({ delivery }: Settings): readonly Contradiction[] {

@@ -63,6 +63,10 @@ function group<P extends Record<string, TSchema>>(properties: P) {
 export const settingsSchema = group({
   host: text("127.0.0.1", "The address to listen on. `0.0.0.0` or `::` listens on every interface."),
   port: count(9000, { minimum: 0, maximum: 65_535 }, "The TCP port to listen on. 0 takes any free one."),
+  publicUrl: text(
+    "",
+    "The URL at which others reach the hub, such as `https://hub.example.com`: the issuer of the identity tokens that it signs. Default: none, and it signs none.",
+  ),
   data: text("./data", "The directory that holds everything. It is made at the first start."),
   engine: text(
     "embedded",

@@ -48,6 +48,8 @@ export const routedAsKeys = keysOf("routed-as")
 export const accessKeys = keysOf("key")
 /** A tenant's account on NATS: its path is the tenant. */
 export const natsAccountKeys = keysOf("nats-account")
+/** The keys that sign the hub's identity tokens, all of them as one. */
+export const identityKey = keysOf("identity").at("keys")
 /** Where an engine that was moved into says so. Not moved on with the rest. */
 export const migrationKey = "migration"
 

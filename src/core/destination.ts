@@ -1,8 +1,9 @@
 import type { Address } from "./address.ts"
 import type { Delivery, Outcome } from "./delivery.ts"
 import type { Event } from "./event.ts"
+import type { Identity, IdentityToken } from "./identity.ts"
 import type { StoredEvent } from "./log.ts"
-import type { SigningKey } from "./resources.ts"
+import type { Destination, SigningKey } from "./resources.ts"
 
 /** One attempt to be made. */
 export interface Dispatch {
@@ -59,6 +60,25 @@ export interface SenderContext {
    * PublishRefusedError, OverloadError, StorageFullError, StorageError, ClosedError.
    */
   publish(address: Address, event: Event): Promise<void>
+  /**
+   * A token by which a receiver of this audience knows that the hub sends, and for which destination; as Identity.issue. Absent:
+   * the hub signs none.
+   */
+  identify?: ((audience: string) => Promise<IdentityToken>) | undefined
+}
+
+/** What senders of all destinations use of the hub. */
+export interface SenderTools extends Pick<SenderContext, "publish"> {
+  readonly identity?: Identity | undefined
+}
+
+/** What the sender of one destination may use. */
+export function senderContext(destination: Destination, { publish, identity }: SenderTools): SenderContext {
+  const { tenant, id, signingKeys, ratePerSecond } = destination
+  return {
+    ...{ tenant, signingKeys, ratePerSecond, publish },
+    ...(identity && { identify: (audience) => identity.issue({ tenant, destination: id }, audience) }),
+  }
 }
 
 /** An origin that a field (`url`) of a configuration names; undefined where it names none. */

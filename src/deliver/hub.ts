@@ -10,7 +10,7 @@ import type { Backlog } from "./backlog.ts"
 import type { Breaker } from "./breaker.ts"
 import type { Directory } from "./directory.ts"
 import type { Records, ToldVerdict } from "./records.ts"
-import type { SenderContext } from "./sender-slot.ts"
+import type { SenderSlotContext } from "./sender-slot.ts"
 import type { SharedOfDestinations } from "./shared.ts"
 import type { Slots } from "./slots.ts"
 import type { Telling } from "./telling.ts"
@@ -76,7 +76,7 @@ export interface Hub {
   readonly directory: Directory
   readonly backlog: Backlog
   readonly records: Records
-  readonly senders: SenderContext
+  readonly senders: SenderSlotContext
   readonly gate: Gate
   readonly telling: Telling
 }

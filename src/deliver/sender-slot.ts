@@ -1,16 +1,23 @@
-import type { Address } from "../core/address.ts"
 import type { Delivery, Outcome } from "../core/delivery.ts"
-import type { Batch, BatchLimits, BatchSent, DestinationKind, Dispatch, Sender } from "../core/destination.ts"
-import type { Event } from "../core/event.ts"
+import {
+  type Batch,
+  type BatchLimits,
+  type BatchSent,
+  type DestinationKind,
+  type Dispatch,
+  type Sender,
+  type SenderTools,
+  senderContext,
+} from "../core/destination.ts"
 import type { Logger } from "../core/logger.ts"
 import type { Destination } from "../core/resources.ts"
 import { openDestination, type Secrets } from "../core/secrets.ts"
 import { type Sign, signOf } from "./breaker.ts"
 
-export interface SenderContext {
+/** What senders are opened with. */
+export interface SenderSlotContext extends SenderTools {
   readonly kinds: ReadonlyMap<string, DestinationKind>
   readonly secrets: Secrets
-  publish(address: Address, event: Event): Promise<void>
   readonly log: Logger
 }
 
@@ -28,14 +35,14 @@ interface Opened {
 
 /** The way out to one destination: its sender, opened when it is first needed and opened anew when it has changed. */
 export class SenderSlot {
-  readonly #context: SenderContext
+  readonly #context: SenderSlotContext
   #destination: Destination | undefined
   #opening: Promise<Opened> | undefined
   #opened: Opened | undefined
   readonly #closing = new Set<Promise<void>>()
   #version = 0
 
-  constructor(destination: Destination | undefined, context: SenderContext) {
+  constructor(destination: Destination | undefined, context: SenderSlotContext) {
     this.#destination = destination
     this.#context = context
   }
@@ -126,15 +133,12 @@ export class SenderSlot {
   }
 
   async #openSender(stored: Destination): Promise<Opened> {
-    const { kinds, publish, secrets } = this.#context
-    const { kind: name, config, tenant, signingKeys, ratePerSecond } = openDestination(secrets, stored)
-    const kind = kinds.get(name)
-    if (!kind) throw new Error(`this hub has no destination kind ${name}`)
-    return {
-      sender: await kind.open(config, { tenant, signingKeys, ratePerSecond, publish }),
-      users: 0,
-      retired: false,
-    }
+    const { kinds, secrets } = this.#context
+    const destination = openDestination(secrets, stored)
+    const kind = kinds.get(destination.kind)
+    if (!kind) throw new Error(`this hub has no destination kind ${destination.kind}`)
+    const sender = await kind.open(destination.config, senderContext(destination, this.#context))
+    return { sender, users: 0, retired: false }
   }
 
   #closeUnused(opened: Opened): void {

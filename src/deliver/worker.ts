@@ -7,6 +7,7 @@ import type { Engine } from "../core/engine.ts"
 import { ClosedError } from "../core/errors.ts"
 import type { Event } from "../core/event.ts"
 import type { LaneWork } from "../core/figures.ts"
+import type { Identity } from "../core/identity.ts"
 import type { LaneReport } from "../core/lane-status.ts"
 import type { Logger } from "../core/logger.ts"
 import type { Destination, Trigger } from "../core/resources.ts"
@@ -32,6 +33,8 @@ export interface DeliveryOptions {
   readonly secrets?: Secrets
   /** What kinds publish by; see SenderContext. */
   publish(address: Address, event: Event): Promise<void>
+  /** By what receivers know the hub; default: it signs no tokens. */
+  readonly identity?: Identity | undefined
   readonly log: Logger
   readonly observe?: DeliveryObserver
   readonly limits?: Partial<DeliveryLimits>
@@ -99,7 +102,10 @@ class Worker {
       directory,
       backlog: new Backlog(engine.queue, directory),
       records: new Records({ log: engine.log, clock, logger: log, lost: () => observe.recordLost?.() }),
-      senders: { kinds, secrets, publish: (address, event) => options.publish(address, event), log },
+      senders: {
+        ...{ kinds, secrets, log, identity: options.identity },
+        publish: (address, event) => options.publish(address, event),
+      },
       gate: new Gate(engine.queue, clock, log),
       telling,
     }

@@ -12,6 +12,8 @@ export interface DestinationKindsOptions {
   readonly guard: GuardSettings
   /** The DNS name in which webhooks' receivers are asked whether they agree; default: the machine's. */
   readonly origin?: string | undefined
+  /** Whether the hub has a public URL; default: it has none. */
+  readonly isPublic?: boolean | undefined
   /** Finds the addresses of a name. Default: the system's resolver. */
   readonly resolve?: Resolve
 }

@@ -1,7 +1,7 @@
 import Type from "typebox"
 import type { Cursor } from "../../core/cursor.ts"
 import type { Outcome } from "../../core/delivery.ts"
-import type { Dispatch, Sender } from "../../core/destination.ts"
+import { type Dispatch, type Sender, senderContext } from "../../core/destination.ts"
 import { Event } from "../../core/event.ts"
 import type { Destination } from "../../core/resources.ts"
 import { noSecrets } from "../../core/secrets.ts"
@@ -121,9 +121,9 @@ async function testDestination(context: ApiContext, stored: Destination) {
     const detail = `destination ${destination.id} is a ${kind.kind}: nothing is sent there, so there is nothing to test`
     throw new ProblemError("conflict", detail)
   }
-  const { tenant, signingKeys, ratePerSecond } = destination
+  const { identity } = context
   const sender = await kind
-    .open(destination.config, { tenant, signingKeys, ratePerSecond, publish: async () => {} })
+    .open(destination.config, senderContext(destination, { publish: async () => {}, identity }))
     .catch((error: Error) => {
       throw new ProblemError("conflict", `destination ${destination.id} cannot be opened: ${error.message}`)
     })

@@ -2,6 +2,7 @@ import Type, { type Static } from "typebox"
 import type { Fault } from "./fault.ts"
 import type { AddressGuard } from "./guard.ts"
 import { clientCredentialsConfig } from "./oauth2/config.ts"
+import { faultOfAudience, identityTokenConfig } from "./oidc/config.ts"
 import { faultOfUrl } from "./url.ts"
 
 const secret = (maxLength: number, description: string) =>
@@ -23,6 +24,7 @@ export const authConfig = Type.Object(
       ),
     ),
     oauth2: Type.Optional(clientCredentialsConfig),
+    oidc: Type.Optional(identityTokenConfig),
   },
   {
     additionalProperties: false,
@@ -41,9 +43,10 @@ export function checkAuth(auth: AuthConfig, headers: readonly string[], guard: A
   const faults: Fault[] = []
   const add = (field: string, message: string) =>
     faults.push({ field: field === "" ? "auth" : `auth.${field}`, message })
-  const { bearer, basic, oauth2 } = auth
+  const { bearer, basic, oauth2, oidc } = auth
   const said = Object.values(auth).filter((each) => each !== undefined).length
-  if (said !== 1) add("", "must say exactly one of bearer, basic and oauth2; a patch takes another away with null")
+  if (said !== 1)
+    add("", "must say exactly one of bearer, basic, oauth2 and oidc; a patch takes another away with null")
   if (headers.some((name) => name.toLowerCase() === "authorization"))
     add("", "sets the authorization header, and so does headers.authorization: say one of them")
   if (bearer && !tokenForm.test(bearer.token))
@@ -53,6 +56,8 @@ export function checkAuth(auth: AuthConfig, headers: readonly string[], guard: A
     if (basic && control.test(basic[name])) add(`basic.${name}`, "must not hold control characters")
   const tokenUrl = oauth2 && faultOfUrl(oauth2.tokenUrl, guard)
   if (tokenUrl !== undefined) add("oauth2.tokenUrl", tokenUrl)
+  const audience = oidc && faultOfAudience(oidc)
+  if (audience !== undefined) add("oidc.audience", audience)
   return faults
 }
 

@@ -1,7 +1,7 @@
 import { lookup } from "node:dns/promises"
 import { hostname } from "node:os"
 import type { Clock } from "../../core/clock.ts"
-import type { DestinationKind } from "../../core/destination.ts"
+import type { DestinationKind, SenderContext } from "../../core/destination.ts"
 import { isDnsName } from "../../core/dns-name.ts"
 import { batchLimits } from "./batch.ts"
 import {
@@ -19,6 +19,8 @@ import { Consents } from "./handshake/consents.ts"
 import type { ClientCredentialsConfig } from "./oauth2/config.ts"
 import { openEndpoint } from "./oauth2/endpoint.ts"
 import { Tokens } from "./oauth2/tokens.ts"
+import type { IdentityTokenConfig } from "./oidc/config.ts"
+import { identityEndpoint } from "./oidc/endpoint.ts"
 import { WebhookSender } from "./sender.ts"
 import { endpointContext, receiverContext } from "./tls.ts"
 
@@ -27,6 +29,8 @@ export interface WebhookOptions {
   readonly guard: GuardSettings
   /** The DNS name in which receivers are asked whether they agree; default: the machine's. */
   readonly origin?: string | undefined
+  /** Whether the hub has a public URL, the issuer of the tokens that it signs; default: it has none. */
+  readonly isPublic?: boolean | undefined
   /** Default: the system's resolver. */
   readonly resolve?: Resolve
 }
@@ -38,25 +42,29 @@ export function webhookKind(options: WebhookOptions): DestinationKind<WebhookCon
   const origin = options.origin || hostname()
   const faultsOfOrigin = ({ handshake = false }: WebhookConfig): readonly Fault[] =>
     handshake && !isDnsName(origin) ? [{ field: "handshake", message: noOrigin(origin) }] : []
+  const faultsOfIssuer = ({ auth }: WebhookConfig): readonly Fault[] =>
+    auth?.oidc && options.isPublic !== true ? [{ field: "auth.oidc", message: noIssuer }] : []
   const resolve = options.resolve ?? ((hostname) => lookup(hostname, { all: true }))
   return {
     kind: "webhook",
     description: "POSTs events to a URL as CloudEvents over HTTP, signed by Standard Webhooks.",
     config: webhookConfig,
-    check: (config) => [...checkWebhookConfig(config, guard), ...faultsOfOrigin(config)],
+    check: (config) => [...checkWebhookConfig(config, guard), ...faultsOfOrigin(config), ...faultsOfIssuer(config)],
     sentTo: secretSentTo,
     signing: (config) => (config.signing === "none" ? undefined : (config.signing ?? "v1")),
     batching: ({ batch }) => batch && batchLimits(batch),
     async open(config, context) {
-      for (const { message } of faultsOfOrigin(config)) throw new Error(`handshake ${message}`)
+      for (const { field, message } of [...faultsOfOrigin(config), ...faultsOfIssuer(config)])
+        throw new Error(`${field} ${message}`)
       const timeoutMs = config.timeoutMs ?? timeoutDefaultMs
       const connectTimeoutMs = Math.min(config.connectTimeoutMs ?? connectTimeoutDefaultMs, timeoutMs)
       const { clock } = options
       const ways = { connectTimeoutMs, guard, resolve, clock }
       const { tls = {}, auth } = config
       const connect = createConnect({ ...ways, url: new URL(config.url), secureContext: receiverContext(tls) })
-      const tokens =
-        auth?.oauth2 && openTokens(auth.oauth2, { ...ways, secureContext: endpointContext(tls) }, timeoutMs)
+      const tokens = auth?.oauth2
+        ? openTokens(auth.oauth2, { ...ways, secureContext: endpointContext(tls) }, timeoutMs)
+        : auth?.oidc && identityTokens(config, auth.oidc, context, clock)
       const asking = config.handshake === true ? { origin, consents } : undefined
       return new WebhookSender({ config, context, connect, clock, tokens, asking })
     },
@@ -65,6 +73,14 @@ export function webhookKind(options: WebhookOptions): DestinationKind<WebhookCon
 
 function noOrigin(name: string): string {
   return `needs a name to ask in, and this machine's, ${JSON.stringify(name)}, is no DNS name: give one in the setting destinations.origin`
+}
+
+const noIssuer = "needs the setting publicUrl, which says who has signed the tokens: https://hub.example.com"
+
+/** The tokens that the hub signs itself; who opens it without a signer has none. */
+function identityTokens({ url }: WebhookConfig, oidc: IdentityTokenConfig, { identify }: SenderContext, clock: Clock) {
+  if (identify === undefined) throw new Error(`auth.oidc ${noIssuer}`)
+  return new Tokens({ endpoint: identityEndpoint(identify, oidc.audience ?? new URL(url).origin), clock })
 }
 
 /** A token is to be there within this, or within the time for a delivery where that is shorter. */
