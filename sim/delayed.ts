@@ -1,7 +1,9 @@
 import type { Address } from "../src/core/address.ts"
 import { sleep } from "../src/core/clock.ts"
 import type { Cursor } from "../src/core/cursor.ts"
-import { deliverAtAttribute } from "../src/core/delayed.ts"
+import { delayedDestination, delayedTopic, deliverAtAttribute } from "../src/core/delayed.ts"
+import { laneOf } from "../src/core/delivery.ts"
+import type { Engine } from "../src/core/engine.ts"
 import { Event } from "../src/core/event.ts"
 import type { StoredEvent } from "../src/core/log.ts"
 import { Refusal } from "../src/ingest/refusal.ts"
@@ -95,5 +97,16 @@ export function checkDelayed({ record }: World, events: readonly StoredEvent[], 
     if (cursor === undefined || (cancelled !== undefined && cancelled !== "no") || stored.length > 0) continue
     if (keeping.mayBeGone({ ...delayed, cursor, duplicate: false, acknowledgedAt: deliverAt })) continue
     throw new InvariantError(1, `${which} was never published`)
+  }
+}
+
+/** 5: of what was published, or cancelled and due, nothing is kept back any more. */
+export async function checkKeptBack({ record }: World, { log, queue }: Engine): Promise<void> {
+  if (record.damage.count > 0) return
+  for (const tenant of tenants) {
+    const owed = await queue.depth(laneOf({ tenant, destination: delayedDestination }))
+    if (owed > 0) continue
+    const { events } = await log.stats({ tenant, topic: delayedTopic })
+    if (events > 0) throw new InvariantError(5, `${events} records of delayed events of ${tenant} are kept for nobody`)
   }
 }

@@ -8,7 +8,7 @@ import type { EventLog, StoredEvent } from "../src/core/log.ts"
 import type { DeliveryQueue } from "../src/core/queue.ts"
 import { discardedType } from "../src/deliver/records.ts"
 import type { NamedDamage } from "./damage.ts"
-import { checkDelayed } from "./delayed.ts"
+import { checkDelayed, checkKeptBack } from "./delayed.ts"
 import type { Hub } from "./hub.ts"
 import { Keeping } from "./keeping.ts"
 import { checkOpen } from "./open.ts"
@@ -36,6 +36,7 @@ export async function checkInvariants(world: World, hub: Hub, scenario: Scenario
     () => keeping.check(events, hub.engine),
     () => checkKeepers(hub, events),
     () => checkDelayed(world, events, keeping),
+    () => checkKeptBack(world, hub.engine),
     () => checkConditions(world, events),
     () => checkNamed(world, events),
     () => checkTopics(hub.engine.log, events),

@@ -11,13 +11,19 @@ export const delayedMutants: readonly Mutant[] = [
   {
     name: "what was cancelled is published when it is due",
     file: "src/deliver/release.ts",
-    before: 'if (decision === "released" || decision === "cancelled") return this.#end(lease)',
-    after: 'if (decision === "released") return this.#end(lease)',
+    before: 'if (decision === "cancelled" || topic === undefined) {',
+    after: "if (topic === undefined) {",
   },
   {
     name: "a delayed event is given up when its hub dies",
     file: "src/deliver/release.ts",
-    before: 'if (decision === "claimed") return { lease, stored, topic, last, isUnsure: true }',
-    after: 'if (decision === "claimed") return this.#end(lease)',
+    before: "if (noted !== undefined) return { lease, stored, topic, noted, isUnsure: true }",
+    after: "if (noted !== undefined) return this.#end(lease)",
+  },
+  {
+    name: "a delayed event is kept back for nobody",
+    file: "src/deliver/release.ts",
+    before: "await this.#options.engine.log.drop(address, cursors)",
+    after: "",
   },
 ]

@@ -111,7 +111,7 @@ describe("delayed events", () => {
 
   test("what the hub alone writes of them is dropped from what is published", async () => {
     const hub = await start(directory())
-    const sent = await send(hub, "orders", eventOf("1", { redcardelayed: "released", deliverat: inMs(1_000) }))
+    const sent = await send(hub, "orders", eventOf("1", { redcardelayed: "claimed", deliverat: inMs(1_000) }))
     expect(sent.body.delayed).toBeDefined()
     await send(hub, "orders", eventOf("2", { redcardelayed: "cancelled" }))
     await until(async () => (await idsOn(hub, "orders")).length === 2)

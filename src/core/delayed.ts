@@ -20,8 +20,8 @@ export const decisionAttribute = "redcardelayed"
 /** The destination of deliveries that release an event; no name of a resource is like it. */
 export const delayedDestination = "~delayed"
 
-/** `claimed`: it is being published, and cannot be cancelled any more. */
-export type Decision = "claimed" | "released" | "cancelled"
+/** `claimed`: it is being published, and cannot be cancelled any more; it is dropped when it is. `cancelled`: when it is due. */
+export type Decision = "claimed" | "cancelled"
 
 /** Whether these are delayed events: no read, trigger or delivery sees them. */
 export function isDelayed({ topic }: { readonly topic: string }): boolean {
@@ -73,9 +73,10 @@ export function releaseOf(stored: StoredEvent): Delivery | undefined {
   }
 }
 
-/** What was decided of a delayed event, and where its address ends. */
+/** What was decided of a delayed event, where that is noted, and where its address ends. */
 export interface Standing {
   readonly decision: Decision | undefined
+  readonly noted?: Cursor
   readonly last: Cursor
 }
 
@@ -83,16 +84,14 @@ export interface Standing {
 export async function standingOf(log: EventLog, { address, cursor }: StoredEvent): Promise<Standing> {
   const last = await log.last(address)
   if (last === undefined || last === cursor) return { decision: undefined, last: cursor }
-  let decision: Decision | undefined
   for await (const { events } of log.read({ where: address, from: cursor, until: last })) {
-    for (const { event } of events) {
-      const said = event.attribute(decisionAttribute) as Decision | undefined
-      // Another event: this one was cancelled before it came.
-      if (said === undefined) return { decision: decision ?? "cancelled", last }
-      decision = said
+    for (const { event, cursor: noted } of events) {
+      const decision = event.attribute(decisionAttribute) as Decision | undefined
+      // Where another event is next, this one was cancelled before it came.
+      return decision === undefined ? { decision: "cancelled", last } : { decision, noted, last }
     }
   }
-  return { decision, last }
+  return { decision: undefined, last }
 }
 
 /** Decides, unless somebody else has decided since `last`. Answers where the address ends then; undefined: somebody has. */

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest"
 import { topicKeys } from "../core/catalog-keys.ts"
 import type { Clock } from "../core/clock.ts"
-import { delayedDestination, isDelayed, releaseOf, waitingAddress } from "../core/delayed.ts"
+import { delayedDestination, delayedTopic, isDelayed, releaseOf, waitingAddress } from "../core/delayed.ts"
 import { laneOf } from "../core/delivery.ts"
 import type { Engine } from "../core/engine.ts"
 import type { AppendOptions, EventLog } from "../core/log.ts"
@@ -56,6 +56,11 @@ async function published(machine: SimulatedMachine, { log }: Engine): Promise<re
   return ids
 }
 
+/** So many records of delayed events there are. */
+function keptBack(machine: SimulatedMachine, { log }: Engine): Promise<number> {
+  return machine.run(log.stats({ tenant, topic: delayedTopic })).then(({ events }) => events)
+}
+
 /** Works the lane until nothing of it is left. */
 function workOff(machine: SimulatedMachine, engine: Engine, clock: Clock): Promise<void> {
   const worker = releasing(engine, clock)
@@ -85,6 +90,7 @@ test.each([0, 60_000])(
     const second = await machine.boot()
     await workOff(machine, second.engine, second.power.clock)
     expect(await published(machine, second.engine)).toEqual(["a"])
+    expect(await keptBack(machine, second.engine)).toBe(0)
   },
 )
 
@@ -110,6 +116,7 @@ test.each([0, 60_000])(
     expect(await published(machine, engine)).toEqual(["a"])
     await machine.run(slowly.idle())
     expect(await published(machine, engine)).toEqual(["a"])
+    expect(await keptBack(machine, engine)).toBe(0)
   },
 )
 
@@ -121,4 +128,5 @@ test("another event of its name is not taken for it, where the topic recognises 
   await machine.run(engine.log.append(ordersAddress, [createEvent("a")], { dedupeWindowMs: 0 }))
   await workOff(machine, engine, power.clock)
   expect(await published(machine, engine)).toEqual(["a", "a"])
+  expect(await keptBack(machine, engine)).toBe(0)
 })

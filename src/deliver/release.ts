@@ -40,7 +40,8 @@ interface Claimed {
   readonly lease: Lease
   readonly stored: StoredEvent
   readonly topic: Topic
-  readonly last: Cursor
+  /** Where that is noted. */
+  readonly noted: Cursor
   /** Somebody has begun to publish it before. */
   readonly isUnsure: boolean
 }
@@ -100,6 +101,12 @@ export class Releasing {
     await Promise.all(due.map((claimed) => this.#attempt(claimed.lease, () => this.#publish(claimed))))
   }
 
+  /** Nothing is to be done any more: what was kept back goes, and then nobody owes it. */
+  async #over(lease: Lease, { address }: StoredEvent, cursors: readonly Cursor[]): Promise<undefined> {
+    await this.#options.engine.log.drop(address, cursors)
+    return this.#end(lease)
+  }
+
   /** What goes wrong is tried again later. */
   async #attempt<T>(lease: Lease, work: () => Promise<T>): Promise<T | undefined> {
     try {
@@ -122,16 +129,14 @@ export class Releasing {
     if (stored === undefined) return this.#end(lease)
     const waitMs = deliverAtOf(stored.event) - this.#options.clock.now()
     if (waitMs > 0) return this.#end(lease, waitMs)
-    const { decision, last } = await standingOf(log, stored)
-    if (decision === "released" || decision === "cancelled") return this.#end(lease)
+    const { decision, noted, last } = await standingOf(log, stored)
     const topic = await this.#topicOf(tenant, stored)
-    if (topic === undefined) {
-      if (decision === undefined) await decide(log, stored, "cancelled", last)
-      return this.#end(lease)
+    if (decision === "cancelled" || topic === undefined) {
+      return this.#over(lease, stored, noted === undefined ? [cursor] : [cursor, noted])
     }
-    if (decision === "claimed") return { lease, stored, topic, last, isUnsure: true }
+    if (noted !== undefined) return { lease, stored, topic, noted, isUnsure: true }
     const claim = await decide(log, stored, "claimed", last)
-    if (claim !== undefined) return { lease, stored, topic, last: claim, isUnsure: false }
+    if (claim !== undefined) return { lease, stored, topic, noted: claim, isUnsure: false }
     return this.#end(lease, againMs)
   }
 
@@ -143,16 +148,15 @@ export class Releasing {
     return topic && waitingAddress(topic, target, event).key === address.key ? topic : undefined
   }
 
-  async #publish({ lease, stored, topic, last, isUnsure }: Claimed): Promise<void> {
+  async #publish({ lease, stored, topic, noted, isUnsure }: Claimed): Promise<void> {
     const { log } = this.#options.engine
-    const { address, event } = stored
+    const { address, event, cursor } = stored
     const target = targetOf(address)
     const dedupeWindowMs = Math.max(topic.dedupeWindowMs, windowMs)
     const found = isUnsure || topic.dedupeWindowMs > 0 ? await log.find(target, event) : undefined
     const isThere = found !== undefined && (topic.dedupeWindowMs > 0 || isReleased(found, stored))
     if (!isThere) await log.append(target, [event], { dedupeWindowMs })
-    await decide(log, stored, "released", last)
-    await this.#end(lease)
+    await this.#over(lease, stored, [cursor, noted])
   }
 
   async #end(lease: Lease, delayMs?: number): Promise<undefined> {

@@ -75,12 +75,10 @@ export async function putDelayed(log: EventLog, topic: Topic, address: Address, 
     }
     const all = await allAt(log, waiting)
     const last = all.at(-1)
-    if (last?.event.attribute(decisionAttribute) !== "cancelled") {
-      const first = all.findLast(({ event }) => event.attribute(decisionAttribute) === undefined)
-      if (first === undefined) continue
-      return { cursor: first.cursor, duplicate: true, deliverAt: deliverAtOf(first.event) }
-    }
-    expectedLast = last.cursor
+    const waits = all.findLast(({ event }) => event.attribute(decisionAttribute) === undefined)
+    const isOver = waits === undefined || last?.event.attribute(decisionAttribute) === "cancelled"
+    if (!isOver) return { cursor: waits.cursor, duplicate: true, deliverAt: deliverAtOf(waits.event) }
+    expectedLast = last?.cursor ?? "none"
   }
 }
 
