@@ -236,7 +236,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: "what was deleted is a duplicate still",
     file: `${engine}/log/lookup.ts`,
-    before: "isEqual(record, index, event) && position >= index.trimmedTo",
+    before: "isEqual(record, index, event) && !index.isDropped(position)",
     after: "isEqual(record, index, event)",
   },
   {
