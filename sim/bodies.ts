@@ -3,6 +3,7 @@ import { misseds, twices } from "../src/core/schedules.ts"
 import { formatDuration } from "../src/resources/durations.ts"
 import type { SimulatedChance } from "../src/testing/chance.ts"
 import type { Fields, ResourceModel, ResourceName } from "./model.ts"
+import { replyOf } from "./replies.ts"
 import {
   clockTopic,
   type DestinationPlan,
@@ -49,8 +50,9 @@ export function destinationBody(chance: SimulatedChance, plan: DestinationPlan):
   }
 }
 
-export function triggerBody({ topic, filters, destination, retry, ordering }: TriggerPlan): Fields {
-  return { labels: {}, topic, filters, destination, retry: showRetry(retry), ...(ordering && { ordering }) }
+export function triggerBody({ id, topic, filters, destination, retry, ordering }: TriggerPlan): Fields {
+  const more = { ...(ordering && { ordering }), ...replyOf(id) }
+  return { labels: {}, topic, filters, destination, retry: showRetry(retry), ...more }
 }
 
 const labels = (chance: SimulatedChance): Fields => chance.pick([{}, { team: "a" }, { team: "b", tier: "1" }])
@@ -58,7 +60,7 @@ const labels = (chance: SimulatedChance): Fields => chance.pick([{}, { team: "a"
 /** A whole body, whatever may be said of such a resource. */
 export const bodies: Readonly<Record<ResourceName, (place: Workplace, model: ResourceModel) => Fields>> = {
   topic: (place, model) => ({ labels: labels(place.chance), ...topicMembers(place, model) }),
-  trigger: ({ chance, scenario }, { tenant }) => ({
+  trigger: ({ chance, scenario }, { tenant, id }) => ({
     labels: labels(chance),
     topic: chance.pick([...topics, ...sideTopics, `${topics[0]}:a`]),
     filters: planFilters(chance),
@@ -66,6 +68,7 @@ export const bodies: Readonly<Record<ResourceName, (place: Workplace, model: Res
     backlog: chance.pick(["keep", "move"]),
     retry: showRetry(planRetry(chance)),
     ...planOrdering(chance),
+    ...replyOf(id),
   }),
   destination: ({ chance, scenario }, { tenant, id }) => {
     const plan = scenario.destinations.find((plan) => plan.tenant === tenant && plan.id === id)!

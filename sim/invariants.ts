@@ -13,7 +13,8 @@ import type { Hub } from "./hub.ts"
 import { Keeping } from "./keeping.ts"
 import { checkOpen } from "./open.ts"
 import { type Acknowledged, InvariantError, identityOf, isSame, type RunRecord, type TriggerRecord } from "./record.ts"
-import { clockTopic, keys, type Scenario, sideTopics, tenants, topics } from "./scenario.ts"
+import { checkReplies } from "./replies.ts"
+import { answersTopic, clockTopic, keys, type Scenario, sideTopics, tenants, topics } from "./scenario.ts"
 import { checkSchedules } from "./schedules.ts"
 import { limitedTenant } from "./shares.ts"
 import { firesSurely } from "./triggers.ts"
@@ -41,6 +42,7 @@ export async function checkInvariants(world: World, hub: Hub, scenario: Scenario
     () => checkNamed(world, events),
     () => checkTopics(hub.engine.log, events),
     () => checkSchedules(world, hub, scenario, events),
+    () => checkReplies(world, events),
     () => checkDeliveries(world, hub, events, letters),
     () => checkOpen(hub.queue, scenario),
     () => checkLetters(world, letters, events),
@@ -104,6 +106,7 @@ function checkLog(world: World, events: readonly StoredEvent[], keeping: Keeping
       throw new InvariantError(1, `the log is out of order at ${cursor}`)
     }
     if (isReservedTopic(address.topic) || address.topic === clockTopic) continue
+    if (address.topic === answersTopic) continue
     const identity = identityOf(address, event)
     const published = record.source(identity)
     if (!published) throw new InvariantError(1, `nobody published the event at ${cursor}`)
@@ -236,7 +239,7 @@ async function checkTopics(log: EventLog, events: readonly StoredEvent[]): Promi
   // Schedules go on publishing meanwhile.
   const last = events.at(-1)?.cursor ?? ""
   for (const tenant of tenants) {
-    for (const topic of [...topics, ...sideTopics, clockTopic, attemptsTopic]) {
+    for (const topic of [...topics, ...sideTopics, clockTopic, answersTopic, attemptsTopic]) {
       for (const key of keys) {
         const where = { tenant, topic, ...(key === undefined ? {} : { key }) }
         const read = (await readAll(log, where)).map(({ cursor }) => cursor).filter((cursor) => cursor <= last)

@@ -1,6 +1,7 @@
 import { batchMutants } from "./mutants-batches.ts"
 import { delayedMutants } from "./mutants-delayed.ts"
 import { keepingMutants } from "./mutants-keeping.ts"
+import { replyMutants } from "./mutants-replies.ts"
 import { subscriptionMutants } from "./mutants-subscriptions.ts"
 
 /** One line of the source, broken on purpose. */
@@ -376,5 +377,6 @@ export const mutants: readonly Mutant[] = [
   ...batchMutants,
   ...delayedMutants,
   ...keepingMutants,
+  ...replyMutants,
   ...subscriptionMutants,
 ]

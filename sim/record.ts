@@ -10,6 +10,7 @@ import type { DelayedRecord } from "./delayed.ts"
 import type { Fields, ResourceModel } from "./model.ts"
 import { OrderRecord } from "./order.ts"
 import type { PositionModel } from "./positions.ts"
+import type { AnswerRecord } from "./replies.ts"
 import { LimitedSending } from "./shares.ts"
 
 /** The numbers of ARCHITECTURE.md. */
@@ -149,6 +150,8 @@ export class RunRecord {
   readonly positions = new Map<string, PositionModel>()
   readonly deletions: Deletion[] = []
   readonly damage = new NamedDamage()
+  /** What deliveries were answered with, by their ids. */
+  readonly answers = new Map<string, AnswerRecord>()
   readonly deliveries = new Map<string, DeliveryRecord>()
   readonly order = new OrderRecord()
   /** Ids of replays that were asked to be cancelled: what they made is owed no more. */

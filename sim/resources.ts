@@ -3,6 +3,7 @@ import { change } from "./change.ts"
 import type { Fields, ResourceModel } from "./model.ts"
 import { modelOf } from "./models.ts"
 import {
+  answersTopic,
   clockTopic,
   type DestinationPlan,
   sideTopics,
@@ -18,7 +19,8 @@ import type { Workplace } from "./workplace.ts"
 export async function createPlanned(place: Workplace): Promise<void> {
   // The first publish, and the first trigger, make a topic by themselves.
   for (const tenant of tenants)
-    for (const topic of [...topics, ...sideTopics, clockTopic]) modelOf(place.world, "topic", tenant, topic)
+    for (const topic of [...topics, ...sideTopics, clockTopic, answersTopic])
+      modelOf(place.world, "topic", tenant, topic)
   for (const plan of place.scenario.destinations) if (!plan.comesAndGoes) await createDestination(place, plan)
   for (const tenant of tenants) {
     const body = { labels: {}, retention: { eventsMax: trimmedEventsMax }, dedupeWindow: "1m" }

@@ -15,6 +15,8 @@ export const trimmedTopic = "noise"
 export const trimmedEventsMax = 10
 /** What schedules alone publish to. */
 export const clockTopic = "clockwork"
+/** What destinations answer with is published to. */
+export const answersTopic = "answers"
 /** Schedules that come and go. */
 export const sideSchedules = ["side-interval", "side-cron"] as const
 /** Subscriptions that come and go, and what each reads. */

@@ -14,6 +14,7 @@ import { createSimulatedStore, type SimulatedStore } from "../src/testing/store.
 import { createWorkMeter } from "../src/testing/work.ts"
 import { editFault } from "./edits.ts"
 import { type Invariant, InvariantError, identityOf, isSame, RunRecord } from "./record.ts"
+import { noteAnswer } from "./replies.ts"
 import { limitedTenant } from "./shares.ts"
 import { createTrace, type Trace } from "./trace.ts"
 import { firesMaybe } from "./triggers.ts"
@@ -75,6 +76,7 @@ export function createWorld(seed: number, keep?: (line: string) => void): World 
       onSend: (sending) => sent(world, sending),
       onReceipt: (receipt) => received(world, receipt),
       onOutcome: (sending, outcome) => learned(world, sending, outcome),
+      onAnswer: (answering) => noteAnswer(world, answering),
     }),
     violation: undefined,
     violate(error) {

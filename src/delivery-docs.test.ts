@@ -10,22 +10,26 @@ import { afterAll, expect, test } from "vitest"
 import { HubIdentity } from "./access/identity/identity.ts"
 import { aheadMs, behindMs, keyAgeMs, tokenMs } from "./access/identity/schedule.ts"
 import { runCli } from "./cli/terminal.fixture.ts"
+import { type Address, formatTopic } from "./core/address.ts"
 import type { Cursor } from "./core/cursor.ts"
 import { deadReasons } from "./core/delivery.ts"
 import { Event } from "./core/event.ts"
-import type { SigningKey } from "./core/resources.ts"
+import { hopsMax } from "./core/hops.ts"
+import type { SigningKey, Trigger } from "./core/resources.ts"
 import { noSecrets } from "./core/secrets.ts"
 import { breakerLimits, signOf } from "./deliver/breaker.ts"
 import { deliveryLimits } from "./deliver/hub.ts"
 import { defaultRetry, retryPresets } from "./deliver/policies.ts"
+import { Replies, replyEventsMax } from "./deliver/replies.ts"
 import { createSigner, issueSigningKey, rotate } from "./destinations/signing.ts"
-import { hopsMax } from "./destinations/topic/kind.ts"
 import { bodyKeptBytes, outcomeOf } from "./destinations/webhook/answer.ts"
 import { batchBodyKeptBytes, batchLimits, batchSentOf } from "./destinations/webhook/batch.ts"
 import { connectTimeoutDefaultMs, timeoutDefaultMs, type WebhookConfig } from "./destinations/webhook/config.ts"
 import { createEncode, createEncodeBatch, headBytesMax } from "./destinations/webhook/encode.ts"
+import { decodeReply } from "./destinations/webhook/reply.ts"
 import { retryAfterMaxMs } from "./destinations/webhook/retry-after.ts"
 import { openEmbeddedDirectory } from "./engines/embedded/engine.ts"
+import { encodeEvent } from "./formats/json-encode.ts"
 import { systemClock } from "./telemetry/clock.ts"
 import { createSimulatedChance } from "./testing/chance.ts"
 
@@ -239,6 +243,44 @@ test("an identity token says what is shown, and the receiver that is shown takes
   expect(words).toContain(`Every ${keyAgeMs / 86_400_000} days`)
   expect(words).toContain(`and the old one for ${behindMs / 3_600_000} h after`)
   expect([tokenMs, aheadMs]).toEqual([3_600_000, 86_400_000])
+})
+
+test("a webhook's reply is published as is shown", async () => {
+  const [head, body] = block("http answer").trimEnd().split("\n\n")
+  const headers = Object.fromEntries(
+    head!
+      .split("\n")
+      .slice(1)
+      .map((line) => line.split(": ")),
+  )
+  const answer = { status: 200, reason: "OK", headers, body: Buffer.from(body!), bodyTruncated: false }
+  const events = decodeReply(answer, replyEventsMax)
+  if (typeof events === "string") throw new Error(events)
+  const published: { address: Address; event: Event }[] = []
+  const id = "000000000ko.paid.mg1abcd0012xyz"
+  const trigger = { reply: { topic: "invoices" } } as Trigger
+  const log = { get: async () => undefined, last: async () => undefined, read: () => [] as never }
+  const replies = new Replies({
+    ...{ bytesMax: 1, log, directory: { trigger: () => trigger } },
+    async publish(address, events) {
+      for (const event of events) published.push({ address, event })
+      return events.map(() => ({ cursor: "000000000kp" as Cursor, duplicate: false }))
+    },
+  })
+  const known = {
+    tenant: "default",
+    trigger: "paid",
+    incarnation: "mg1abcd0012xyz",
+    destination: "billing",
+    fingerprint: 0,
+  }
+  const event = Event.of({ specversion: "1.0", id: "7", source: "/shop", type: "order.paid" })
+  await replies.to({ ...known, id, cursor: "000000000ko" as Cursor }, event).take(events)
+  expect(published.map(({ address }) => formatTopic(address))).toEqual([`invoices:${id}`])
+  expect(words).toContain(`\`invoices:${id}\``)
+  expect(`${Buffer.from(encodeEvent(published[0]!.event)).toString()}\n`).toBe(block("json reply"))
+  expect(words).toContain(`up to ${replyEventsMax} of them`)
+  expect(words).toContain(`${hopsMax} forwards and replies`)
 })
 
 interface Vector {

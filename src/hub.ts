@@ -6,13 +6,16 @@ import { type ApiOptions, createApi } from "./api/api.ts"
 import { pipelined } from "./api/pipelining.ts"
 import type { Role } from "./config/relations.ts"
 import type { Address } from "./core/address.ts"
-import { PublishRefusedError } from "./core/errors.ts"
+import { deliverAtAttribute } from "./core/delayed.ts"
+import { ExpectedLastError, PublishRefusedError } from "./core/errors.ts"
 import type { Event } from "./core/event.ts"
 import type { Logger } from "./core/logger.ts"
 import { noSecrets } from "./core/secrets.ts"
 import type { Condition } from "./core/troubles.ts"
 import type { DeliveryLimits, DeliveryObserver } from "./deliver/hub.ts"
+import type { ReplyPublishing } from "./deliver/replies.ts"
 import { type DeliveryWorker, startDelivery } from "./deliver/worker.ts"
+import { type Accepted, notConditional } from "./ingest/delay.ts"
 import { createIngest, type Ingest } from "./ingest/http.ts"
 import { startInbox } from "./ingest/inbox.ts"
 import { defaultLimits, type IngestLimits } from "./ingest/limits.ts"
@@ -187,6 +190,7 @@ function startDeliveries({ engine, clock, chance, kinds, log, ...base }: Base, p
     ...{ engine, clock, chance, kinds, log, identity },
     ...(secrets && { secrets }),
     publish: (address, event) => publishOne(publisher, address, event),
+    replies: repliesBy(publisher, { ...defaultLimits, ...base.limits?.ingest }),
     observe: base.observe?.deliver ?? {},
     limits: base.limits?.delivery ?? {},
   })
@@ -196,7 +200,26 @@ function startDeliveries({ engine, clock, chance, kinds, log, ...base }: Base, p
 /** Throws PublishRefusedError, which says why. */
 async function publishOne(publisher: Publisher, address: Address, event: Event): Promise<void> {
   const [result] = [await publisher.publish(address, [event])].flat()
-  if (result instanceof Refusal) throw new PublishRefusedError(result.detail, result.more.retryAfterMs)
+  if (result instanceof Refusal) throw publishRefused(result)
+}
+
+/** A status of the hub's own says that it may be taken another time. */
+function publishRefused({ detail, status, more }: Refusal): PublishRefusedError {
+  return new PublishRefusedError(detail, more.retryAfterMs, status >= 500)
+}
+
+/** Answers are published as by any client. In JSON an event is larger than it counts. */
+function repliesBy(publisher: Publisher, { eventBytesMax }: Pick<IngestLimits, "eventBytesMax">): ReplyPublishing {
+  return {
+    bytesMax: 2 * eventBytesMax,
+    async publish(address, events, expectedLast) {
+      const result = await publisher.publish(address, events, expectedLast)
+      if (!(result instanceof Refusal)) return result as readonly Accepted[]
+      if (result === notConditional) throw new PublishRefusedError(`${deliverAtAttribute} cannot be used in an answer`)
+      if (result.code === "conflict") throw new ExpectedLastError(result.more.last ?? undefined)
+      throw publishRefused(result)
+    },
+  }
 }
 
 /** What comes past HTTP. */

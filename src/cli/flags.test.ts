@@ -81,6 +81,7 @@ const meanings: Readonly<Record<string, readonly [value: string, means: string]>
   "retention-dead-letters": ["<what>", "what becomes of events that dead letters are of"],
   "retention-undelivered": ["<what>", "what becomes of events that are still owed"],
   "retention-events": ["<count>", "how many events are kept"],
+  "reply-topic": ["<topic>", "where the events go that a destination answers with"],
   revoke: ["", "what was given out before counts no more"],
   retry: ["<preset>", "a retry policy"],
   "retry-age-max": ["<duration>", "no attempt after this long"],

@@ -64,6 +64,7 @@ const trigger = fc.record({
     attemptsMax: 7,
     ageMax: "2d",
   }),
+  reply: fc.constantFrom(undefined, { topic: "orders" }),
   start: fc.constantFrom(undefined, "now", "oldest", { time: "2026-01-31T12:00:00Z" }),
   paused: fc.constantFrom(undefined, true, false),
 })

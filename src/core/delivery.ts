@@ -82,7 +82,22 @@ export interface Delivered {
   /** One line for people: `204 No Content`. */
   readonly detail: string
   readonly response?: ResponseRecord
+  /** What became of the events that it answered with; absent: it answered with none, or nobody wants them. */
+  readonly reply?: ReplyRecord
 }
+
+/**
+ * Events that a destination answered with: where they are, or why they never will be. `duplicate`: they are those of an earlier
+ * attempt, or were on the topic already.
+ */
+export type ReplyRecord =
+  | {
+      readonly kind: "published"
+      readonly topic: string
+      readonly cursors: readonly Cursor[]
+      readonly duplicate?: true
+    }
+  | { readonly kind: "refused"; readonly detail: string }
 
 export interface Failed {
   readonly kind: "failed"

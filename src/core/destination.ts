@@ -1,5 +1,5 @@
 import type { Address } from "./address.ts"
-import type { Delivery, Outcome } from "./delivery.ts"
+import type { Delivery, Failed, Outcome, ReplyRecord } from "./delivery.ts"
 import type { Event } from "./event.ts"
 import type { Identity, IdentityToken } from "./identity.ts"
 import type { StoredEvent } from "./log.ts"
@@ -13,6 +13,20 @@ export interface Dispatch {
   readonly attempt: number
   /** Unix milliseconds of this attempt. */
   readonly at: number
+  /** Takes the events that it is answered with; absent: nobody wants them. */
+  readonly reply?: ReplyTaker | undefined
+}
+
+/** Who takes the events that an attempt is answered with. */
+export interface ReplyTaker {
+  /** Of an answer that holds events. */
+  readonly bytesMax: number
+  readonly eventsMax: number
+  /**
+   * Publishes them, unless an earlier answer of the same delivery is published already. What becomes of them is durable when it
+   * resolves; a failure: they may be taken another time, and the attempt has failed.
+   */
+  take(events: readonly Event[]): Promise<ReplyRecord | Failed>
 }
 
 /** Attempts that are made in one request. */

@@ -117,9 +117,12 @@ export class PublishRefusedError extends Error {
   override readonly name = "PublishRefusedError"
   /** Set where it may be taken after this much rest. */
   readonly retryAfterMs: number | undefined
-  constructor(detail: string, retryAfterMs?: number) {
+  /** Whether it is for what the hub is in, and not for what the event is. */
+  readonly isPassing: boolean
+  constructor(detail: string, retryAfterMs?: number, isPassing = retryAfterMs !== undefined) {
     super(detail)
     this.retryAfterMs = retryAfterMs
+    this.isPassing = isPassing
   }
 }
 

@@ -90,6 +90,8 @@ export interface Trigger extends Resource {
   readonly retry: RetryPolicy
   /** Absent: its deliveries are made in no order. */
   readonly ordering?: Ordering
+  /** Absent: what its destination answers is an answer and no more. */
+  readonly reply?: Reply
   /** Events after this cursor are this trigger's. */
   readonly from: Cursor
   readonly paused?: Pause
@@ -127,6 +129,11 @@ export interface ReplayProgress {
   /** Deliveries made per second, of late. */
   readonly perSecond?: number
   readonly notedAt: number
+}
+
+/** Where the events go that a destination answers with. */
+export interface Reply {
+  readonly topic: string
 }
 
 /** Events of one key are delivered one after the other, in the order in which they were stored. */

@@ -2,12 +2,14 @@ import { createHash } from "node:crypto"
 import type { Attempt } from "../core/delivery.ts"
 import type { Batch } from "../core/destination.ts"
 import type { ReadyJob } from "./job.ts"
+import type { Replies } from "./replies.ts"
 import type { Sent } from "./sender-slot.ts"
 
 /** What goes in one request at `at` (Unix milliseconds); its id is the same for the same deliveries. */
-export function batchOf(jobs: readonly ReadyJob[], at: number): Batch {
-  const dispatches = jobs.map(({ job: { lease }, stored }) => {
-    return { stored, delivery: lease.delivery, attempt: lease.attempt, at }
+export function batchOf(jobs: readonly ReadyJob[], at: number, replies: Replies): Batch {
+  const dispatches = jobs.map(({ job: { lease }, stored, isAnswered }) => {
+    const { delivery, attempt } = lease
+    return { stored, delivery, attempt, at, ...(isAnswered && { reply: replies.to(delivery, stored.event) }) }
   })
   return { id: idOf(dispatches), dispatches }
 }

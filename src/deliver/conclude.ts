@@ -17,7 +17,7 @@ import { decide } from "./decide.ts"
 import { addressOf, eventOf } from "./event.ts"
 import { expiryOf } from "./expiry.ts"
 import type { Hub } from "./hub.ts"
-import type { Job } from "./job.ts"
+import type { Job, ReadyJob } from "./job.ts"
 import { isLeftBehind } from "./left-behind.ts"
 import type { ToldVerdict } from "./records.ts"
 import { ruleFor } from "./rules.ts"
@@ -35,7 +35,7 @@ export interface Death {
 }
 
 export type Prepared =
-  | { readonly kind: "ready"; readonly stored: StoredEvent }
+  | ({ readonly kind: "ready" } & Pick<ReadyJob, "stored" | "isAnswered">)
   | ({ readonly kind: "dead" } & Death)
   /** Nothing is to be sent. */
   | { readonly kind: "over"; end(): Promise<void> }
@@ -83,7 +83,8 @@ export async function prepare(job: Leased, hub: Preparing): Promise<Prepared> {
     const event = await eventOf(delivery, { trigger, replay }, engine)
     const stored = event.kind === "there" ? event.stored : undefined
     const end = event.kind === "there" ? expired(event.stored, hub.clock.now()) : event
-    if (stored !== undefined && end === undefined) return { kind: "ready", stored: marked(stored, delivery) }
+    if (stored !== undefined && end === undefined)
+      return { kind: "ready", stored: marked(stored, delivery), isAnswered: trigger.reply !== undefined }
     const { reason, detail } = end!
     if (reason === "damaged") telling.damaged(delivery, detail)
     const outcome: Outcome = { kind: "failed", detail, permanent: true }

@@ -10,6 +10,7 @@ import type { Backlog } from "./backlog.ts"
 import type { Breaker } from "./breaker.ts"
 import type { Directory } from "./directory.ts"
 import type { Records, ToldVerdict } from "./records.ts"
+import type { Replies } from "./replies.ts"
 import type { SenderSlotContext } from "./sender-slot.ts"
 import type { SharedOfDestinations } from "./shared.ts"
 import type { Slots } from "./slots.ts"
@@ -76,6 +77,7 @@ export interface Hub {
   readonly directory: Directory
   readonly backlog: Backlog
   readonly records: Records
+  readonly replies: Replies
   readonly senders: SenderSlotContext
   readonly gate: Gate
   readonly telling: Telling

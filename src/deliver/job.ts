@@ -31,6 +31,8 @@ interface Sending {
 export interface ReadyJob {
   readonly job: Job
   readonly stored: StoredEvent
+  /** Whether its trigger wants what the destination answers with. */
+  readonly isAnswered: boolean
   /** By the clock's steady time. */
   readonly readyAt: number
 }

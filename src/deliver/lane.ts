@@ -282,7 +282,7 @@ export class Lane {
     const prepared = await prepare(job, this.#hub)
     this.#fetching--
     if (prepared.kind === "ready") {
-      this.#ready.push({ job, stored: prepared.stored, readyAt: this.#hub.clock.steady() })
+      this.#ready.push({ ...prepared, job, readyAt: this.#hub.clock.steady() })
       this.#go()
     } else {
       await this.#end(job, () => (prepared.kind === "dead" ? bury(job, prepared, this.#hub) : prepared.end()))
@@ -296,7 +296,7 @@ export class Lane {
     const begunAt = clock.steady()
     const { version } = this.#sender
     const faring = this.#faring
-    const batch = batchOf(jobs, startedAt)
+    const batch = batchOf(jobs, startedAt, this.#hub.replies)
     const controller = new AbortController()
     let sent = await new Promise<Sent>((resolve) => {
       const abandon = (answer: Outcome) => resolve({ answer, sign: "down" })

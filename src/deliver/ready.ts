@@ -7,7 +7,8 @@ const fetchedMax = 64
 
 /**
  * What waits for its request, and how much of it goes in one. Where the destination takes batches, a first attempt goes in
- * company; one that failed before goes alone, so that no event spoils the attempts of others more than once.
+ * company; one that failed before goes alone, so that no event spoils the attempts of others more than once, and so does one
+ * whose answer is to be a reply.
  */
 export class Ready {
   #limits: BatchLimits | undefined
@@ -42,7 +43,8 @@ export class Ready {
 
   push(ready: ReadyJob): void {
     const { lease, probe } = ready.job
-    if (this.#limits === undefined || probe || lease.attempt - lease.attemptsForgiven > 1) this.#alone.push(ready)
+    const isFirst = lease.attempt - lease.attemptsForgiven <= 1
+    if (this.#limits === undefined || probe || !isFirst || ready.isAnswered) this.#alone.push(ready)
     else {
       this.#company.push(ready)
       this.#bytes += bytesOf(ready)

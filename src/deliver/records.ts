@@ -6,6 +6,7 @@ import type { Cursor } from "../core/cursor.ts"
 import type { Attempt, DeadLetter, Delivery, Verdict } from "../core/delivery.ts"
 import { ClosedError, isPassing, OverloadError } from "../core/errors.ts"
 import { Event } from "../core/event.ts"
+import { hopsAttribute, hopsOf } from "../core/hops.ts"
 import type { EventLog, StoredEvent } from "../core/log.ts"
 import type { Logger } from "../core/logger.ts"
 
@@ -227,11 +228,13 @@ function recordEvent(
   return Event.fromJson(Buffer.from(json), Buffer.from(JSON.stringify(data)), "json", { id, source })
 }
 
-/** What the event belongs to, as topics that are forwarded to say it too. */
+/** What the event belongs to, as topics that are forwarded to say it too, and how often it was forwarded or replied. */
 function flowOf(event: Event | undefined): string {
   if (event === undefined) return ""
   const flow = String(event.attribute("correlationid") ?? event.id)
-  return `,"causationid":${JSON.stringify(event.id)},"correlationid":${JSON.stringify(flow)}`
+  const hops = hopsOf(event)
+  const counted = hops > 0 ? `,"${hopsAttribute}":${hops}` : ""
+  return `,"causationid":${JSON.stringify(event.id)},"correlationid":${JSON.stringify(flow)}${counted}`
 }
 
 function identityOf(event: Event): object {

@@ -18,6 +18,7 @@ import { type DeliveryLimits, type DeliveryObserver, deliveryLimits, Gate, type 
 import { Lane } from "./lane.ts"
 import { Records } from "./records.ts"
 import { Releasing } from "./release.ts"
+import { Replies, type ReplyPublishing } from "./replies.ts"
 import { RestingLanes } from "./resting.ts"
 import { SharedOfDestinations } from "./shared.ts"
 import { Slots } from "./slots.ts"
@@ -35,6 +36,8 @@ export interface DeliveryOptions {
   publish(address: Address, event: Event): Promise<void>
   /** By what receivers know the hub; default: it signs no tokens. */
   readonly identity?: Identity | undefined
+  /** How what destinations answer with is published. */
+  readonly replies: ReplyPublishing
   readonly log: Logger
   readonly observe?: DeliveryObserver
   readonly limits?: Partial<DeliveryLimits>
@@ -102,6 +105,7 @@ class Worker {
       directory,
       backlog: new Backlog(engine.queue, directory),
       records: new Records({ log: engine.log, clock, logger: log, lost: () => observe.recordLost?.() }),
+      replies: new Replies({ ...options.replies, log: engine.log, directory }),
       senders: {
         ...{ kinds, secrets, log, identity: options.identity },
         publish: (address, event) => options.publish(address, event),

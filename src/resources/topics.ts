@@ -71,6 +71,11 @@ export function triggersOn(context: ResourceContext, tenant: string, topic: stri
   return scanFor<Trigger>(context, triggerKeys.ofTenant(tenant), (trigger) => topicOf(trigger.topic) === topic)
 }
 
+/** Triggers of a tenant whose destinations' answers go to this topic. */
+function triggersAnswering(context: ResourceContext, tenant: string, topic: string): Promise<readonly Trigger[]> {
+  return scanFor<Trigger>(context, triggerKeys.ofTenant(tenant), ({ reply }) => reply?.topic === topic)
+}
+
 /** Subscriptions of a tenant that read this topic or a key of it. */
 function subscriptionsOn(context: ResourceContext, tenant: string, topic: string): Promise<readonly Subscription[]> {
   const prefix = subscriptionKeys.ofTenant(tenant)
@@ -120,17 +125,7 @@ export function topicType(context: ResourceContext): ResourceType<Topic> {
     read: (body, draft) => readTopic(context, body as Static<typeof TopicInput>, draft),
     show: showTopic,
     builtIn: (tenant, id) => (isReservedTopic(id) ? newTopic(tenant, id, context.startedAt, 0) : undefined),
-    async inUse(topic) {
-      if (isReservedTopic(topic.id)) return `the hub itself writes ${topic.id}; shorten its retention instead`
-      const triggers = await triggersOn(context, topic.tenant, topic.id)
-      const subscriptions = await subscriptionsOn(context, topic.tenant, topic.id)
-      const readers = [
-        ...(triggers.length > 0 ? [names(triggers)] : []),
-        ...(subscriptions.length > 0 ? [names(subscriptions, "subscription")] : []),
-      ]
-      if (readers.length === 0) return undefined
-      return `topic ${topic.id} is read by ${readers.join(", and by ")}; delete or change them first`
-    },
+    inUse: (topic) => usesOf(context, topic),
     async removing(topic) {
       // Before it is gone: retention sees to what is published meanwhile, also where this hub dies now.
       await engine.catalog.put(deletedTopicKeys.of(topic), topic)
@@ -138,6 +133,19 @@ export function topicType(context: ResourceContext): ResourceType<Topic> {
     },
     removed: (topic) => leaveNothing(context, topic),
   }
+}
+
+async function usesOf(context: ResourceContext, { tenant, id }: Topic): Promise<string | undefined> {
+  if (isReservedTopic(id)) return `the hub itself writes ${id}; shorten its retention instead`
+  const triggers = await triggersOn(context, tenant, id)
+  const subscriptions = await subscriptionsOn(context, tenant, id)
+  const answering = await triggersAnswering(context, tenant, id)
+  const uses = [
+    ...(triggers.length > 0 ? [`read by ${names(triggers)}`] : []),
+    ...(subscriptions.length > 0 ? [`read by ${names(subscriptions, "subscription")}`] : []),
+    ...(answering.length > 0 ? [`the reply topic of ${names(answering)}`] : []),
+  ]
+  return uses.length === 0 ? undefined : `topic ${id} is ${uses.join(", and ")}; delete or change them first`
 }
 
 /** What was published between the topic's events and the topic itself being deleted: it counts as published after that. */
@@ -208,7 +216,10 @@ export function readRetention(
 /** A retention shorter than a trigger goes on trying would take events from under it. */
 async function checkTriggers(context: ResourceContext, retention: Retention, draft: Draft<Topic>): Promise<void> {
   if (draft.previous === undefined || retention.ageMaxMs === undefined) return
-  const triggers = await triggersOn(context, draft.tenant, draft.id)
+  const { tenant, id } = draft
+  const reading = await triggersOn(context, tenant, id)
+  const answering = await triggersAnswering(context, tenant, id)
+  const triggers = [...reading, ...answering.filter((each) => !reading.some((other) => other.id === each.id))]
   const short = triggers.filter((trigger) => checkAgainstRetention(trigger.retry, retention).length > 0)
   if (short.length === 0) return
   const longestMs = Math.max(...short.map((trigger) => trigger.retry.ageMaxMs))

@@ -15,6 +15,7 @@ import { type Along, both, needOf, nothingAlong } from "./needs.ts"
 import { OrderingSchema, readOrdering } from "./ordering.ts"
 import { patchKeyword, patchSchemaOf } from "./patch-schema.ts"
 import { RefusedError } from "./refusal.ts"
+import { needReply, ReplySchema, readReply } from "./reply.ts"
 import type { Draft, ResourceType } from "./resource-type.ts"
 import {
   checkedElsewhere,
@@ -89,6 +90,7 @@ export const triggerFields = {
     checkedElsewhere("RetryInput", { default: defaultRetry, [patchKeyword]: patchSchemaOf(RetryInput) }),
   ),
   ordering: Type.Optional(OrderingSchema),
+  reply: Type.Optional(ReplySchema),
   start: startField(StartInput, "Where it began, which cannot be changed."),
   paused: Type.Optional(
     Type.Boolean({
@@ -178,6 +180,7 @@ async function readTrigger(context: ResourceContext, body: Body, draft: Draft<Tr
   const filters = readFilters(body.filters, draft.faults)
   const pause = readPause(body, previous, now)
   const ordering = readOrdering(body.ordering, draft.faults)
+  const reply = await readReply(context, body.reply, retry, draft)
   const incarnation = previous ? previous.incarnation : newIncarnation(now, context.chance)
   return {
     id,
@@ -191,6 +194,7 @@ async function readTrigger(context: ResourceContext, body: Body, draft: Draft<Tr
     ...(body.backlog === "move" && { backlog: "move" }),
     retry,
     ...(ordering !== undefined && { ordering }),
+    ...(reply !== undefined && { reply }),
     from,
     ...(pause !== undefined && { paused: pause }),
     createdAt: previous?.createdAt ?? now,
@@ -216,11 +220,14 @@ async function findTopic(
   return item?.value ?? newTopic(tenant, parsed.topic, now, context.topics.dedupeWindowMs)
 }
 
-/** What a trigger needs that was not there for it before: its topic, which is made where nobody has yet, and its destination. */
+/** What a trigger needs that was not there for it before: its topics, which are made where nobody has yet, and its destination. */
 async function needsOf(context: ResourceContext, trigger: Trigger, previous: Trigger | undefined): Promise<Along> {
   const goesOn = trigger.paused !== undefined || previous?.paused === undefined
-  if (goesOn && previous?.topic === trigger.topic && previous.destination === trigger.destination) return nothingAlong
-  return both(await needTopic(context, trigger), await destinationFor(context, trigger))
+  const repliesAsBefore = previous?.reply?.topic === trigger.reply?.topic
+  if (goesOn && repliesAsBefore && previous?.topic === trigger.topic && previous.destination === trigger.destination)
+    return nothingAlong
+  const topics = both(await needTopic(context, trigger), await needReply(context, trigger))
+  return both(topics, await destinationFor(context, trigger))
 }
 
 async function destinationFor({ engine, clock }: ResourceContext, { tenant, destination }: Trigger): Promise<Along> {
@@ -295,6 +302,7 @@ function showTrigger(trigger: Trigger): Record<string, unknown> {
     backlog: trigger.backlog ?? "keep",
     retry: showRetry(retry),
     ...(ordering !== undefined && { ordering }),
+    ...(trigger.reply !== undefined && { reply: trigger.reply }),
     start: { cursor: from },
     paused: pause !== undefined,
     ...(pause !== undefined && { pausedSince: new Date(pause.since).toISOString(), pauseReason: pause.reason }),

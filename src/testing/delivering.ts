@@ -1,8 +1,10 @@
+import type { Address } from "../core/address.ts"
 import { destinationKeys, triggerKeys } from "../core/catalog-keys.ts"
 import type { Cursor } from "../core/cursor.ts"
 import { type DeadLetter, deliveryId, type Outcome } from "../core/delivery.ts"
 import type { Batch, BatchLimits, BatchSent, DestinationKind, Dispatch } from "../core/destination.ts"
 import type { Engine } from "../core/engine.ts"
+import type { Event } from "../core/event.ts"
 import type { StoredEvent } from "../core/log.ts"
 import type { Destination, Trigger } from "../core/resources.ts"
 import type { DeliveryLimits, DeliveryObserver } from "../deliver/hub.ts"
@@ -70,8 +72,13 @@ export class Delivering {
         [this.#kind(), { ...this.#kind(), kind: "pulled", isPulled: true }].map((kind) => [kind.kind, kind]),
       ),
       publish: async () => {},
+      replies: { bytesMax: 1 << 20, publish: (...appending) => this.#publish(...appending) },
     })
     this.worker.done.catch((error) => this.log.lines.push(`bug: ${error}`))
+  }
+
+  #publish(address: Address, events: readonly Event[], expectedLast: Cursor | "none") {
+    return this.engine.log.append(address, events, { expectedLast, dedupeWindowMs: 60_000 })
   }
 
   #kind(): DestinationKind {

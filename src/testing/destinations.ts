@@ -1,6 +1,7 @@
 import type { Clock } from "../core/clock.ts"
 import type { Failed, Outcome } from "../core/delivery.ts"
 import type { Batch, BatchSent, DestinationKind, Dispatch } from "../core/destination.ts"
+import { Event } from "../core/event.ts"
 import { batchSentOf } from "../destinations/webhook/batch.ts"
 import { webhookId } from "../destinations/webhook/webhook-id.ts"
 import type { SimulatedChance } from "./chance.ts"
@@ -44,12 +45,19 @@ export interface Sending {
   readonly events: number
 }
 
+/** Events that an endpoint answers an attempt with whose answer is wanted; other ones each time. */
+export interface Answering {
+  readonly dispatch: Dispatch
+  readonly events: readonly Event[]
+}
+
 export interface SimulatedNetworkOptions {
   readonly clock: Clock
   readonly chance: SimulatedChance
   readonly onSend?: (sending: Sending) => void
   readonly onReceipt?: (receipt: Receipt) => void
   readonly onOutcome?: (sending: Sending, outcome: Outcome) => void
+  readonly onAnswer?: (answering: Answering) => void
 }
 
 export interface SimulatedConfig {
@@ -111,9 +119,10 @@ export function createSimulatedNetwork(options: SimulatedNetworkOptions): Simula
         const way = { ...options, power, timeoutMs, to: endpoint(name), tellsEach: batch?.outcomes === "each" }
         return {
           async send(dispatch, signal) {
-            return (await send({ ...way, tellsEach: false, signal, batch: { id: "", dispatches: [dispatch] } })).answer
+            const batch = { id: "", dispatches: [dispatch] }
+            return (await publishAnswer(batch, send({ ...way, tellsEach: false, signal, batch }))).answer
           },
-          ...(batch && { sendBatch: (batch, signal) => send({ ...way, signal, batch }) }),
+          ...(batch && { sendBatch: (batch, signal) => publishAnswer(batch, send({ ...way, signal, batch })) }),
           close: async () => {},
         }
       },
@@ -132,7 +141,22 @@ interface Send extends SimulatedNetworkOptions {
   readonly to: Endpoint
 }
 
-function send(options: Send): Promise<BatchSent> {
+/** What came of a batch, and the events that it was answered with. */
+interface AnsweredBatch extends BatchSent {
+  readonly events?: readonly Event[]
+}
+
+/** As a webhook does it: what is answered is published before the attempt is over. */
+async function publishAnswer({ dispatches }: Batch, sending: Promise<AnsweredBatch>): Promise<BatchSent> {
+  const { events, ...sent } = await sending
+  const { answer } = sent
+  if (events === undefined || answer.kind === "failed") return sent
+  const reply = await dispatches[0]!.reply!.take(events)
+  if (reply.kind !== "failed") return { answer: { ...answer, reply } }
+  return { answer: { ...reply, ...(answer.response && { response: answer.response }) } }
+}
+
+function send(options: Send): Promise<AnsweredBatch> {
   const { power, chance, to, batch, signal, clock } = options
   if (!power.on) return new Promise(() => {})
   const events = batch.dispatches.length
@@ -140,7 +164,7 @@ function send(options: Send): Promise<BatchSent> {
   for (const sending of sendings) options.onSend?.(sending)
   return new Promise((resolve) => {
     const cancels: (() => void)[] = []
-    const end = (sent: BatchSent) => {
+    const end = (sent: AnsweredBatch) => {
       for (const cancel of cancels.splice(0)) cancel()
       signal.removeEventListener("abort", abort)
       sendings.forEach((sending, i) => {
@@ -166,18 +190,33 @@ function send(options: Send): Promise<BatchSent> {
 }
 
 /** The request is at the endpoint; answers what travels back, if anything does. */
-function arrive(options: Send): BatchSent | undefined {
+function arrive(options: Send): AnsweredBatch | undefined {
   const { batch, to, tellsEach } = options
   const { behaviour } = to
-  if (behaviour.kind === "tells" && tellsEach) return tell(options)
+  const isAnswered = batch.dispatches.length === 1 && batch.dispatches[0]!.reply !== undefined
+  if (behaviour.kind === "tells" && tellsEach && !isAnswered) return tell(options)
   const status = behaviour.kind === "answers" ? behaviour.status : behaviour.kind === "hangs" ? undefined : 204
   receive(
     options,
     batch.dispatches.map(() => status),
     batch.dispatches.length > 1,
   )
-  if (behaviour.kind === "tells") return { answer: outcomeOf(204, undefined) }
-  return behaviour.kind === "answers" ? { answer: outcomeOf(behaviour.status, behaviour.retryAfterMs) } : undefined
+  const events = isAnswered && status !== undefined && status < 300 ? { events: answerWith(options) } : {}
+  if (behaviour.kind === "tells") return { answer: outcomeOf(204, undefined), ...events }
+  if (behaviour.kind !== "answers") return undefined
+  return { answer: outcomeOf(behaviour.status, behaviour.retryAfterMs), ...events }
+}
+
+/** Other events each time, as many as before: one mostly. */
+function answerWith({ batch, to, chance, onAnswer }: Send): readonly Event[] {
+  const [dispatch] = batch.dispatches as [Dispatch]
+  const count = Math.max(1, (dispatch.delivery.cursor.charCodeAt(10) % 8) - 3)
+  const named = chance.id()
+  const events = Array.from({ length: count }, (_, i) =>
+    Event.of({ specversion: "1.0", id: `${named}-${i}`, source: `/${to.name}`, type: "answered" }),
+  )
+  onAnswer?.({ dispatch, events })
+  return events
 }
 
 /** The endpoint decides on each event, and says so as a receiver of webhooks does. */

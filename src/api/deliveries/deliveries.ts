@@ -47,6 +47,20 @@ export const OutcomeSchema = component(
         bodyTruncated: Type.Boolean(),
       }),
     ),
+    reply: Type.Optional(
+      Type.Object(
+        {
+          kind: choice(["published", "refused"]),
+          topic: Type.Optional(Type.String()),
+          cursors: Type.Optional(Type.Array(Type.String(), { description: "Where its events are." })),
+          duplicate: Type.Optional(
+            Type.Boolean({ description: "They are those of an earlier attempt, or were on the topic already." }),
+          ),
+          detail: Type.Optional(Type.String({ description: "Why it was refused." })),
+        },
+        { description: "What became of the events that it answered with, where the trigger has a `reply`." },
+      ),
+    ),
   }),
 )
 
@@ -224,11 +238,9 @@ export async function attemptsOf(
   return tried
 }
 
-/** An outcome without the events that it answered with, which are in the log themselves. */
+/** An outcome as it is shown. */
 export function showOutcome(outcome: Outcome): Static<typeof OutcomeSchema> {
-  if (outcome.kind === "failed") return outcome as Static<typeof OutcomeSchema>
-  const { kind, detail, response } = outcome
-  return { kind, detail, ...(response !== undefined && { response }) }
+  return outcome as Static<typeof OutcomeSchema>
 }
 
 async function triggersFor(context: ApiContext, { address }: StoredEvent, share: Share): Promise<readonly Fired[]> {

@@ -8,8 +8,8 @@ import type { Share } from "../room.ts"
 
 /*
  * What caused an event and what it caused, by `causationid`: the id of the event before. No index has that, so what cannot
- * be derived (forwarded events bear their delivery's id, records of the hub the event's cursor as their key) is looked for
- * in the log, near the event, and within bounds that the answer tells.
+ * be derived (forwarded events bear their delivery's id, replies have it as their key, records of the hub the event's cursor) is
+ * looked for in the log, near the event, and within bounds that the answer tells.
  */
 
 const depthMax = 16
@@ -90,7 +90,7 @@ export function flowEvent({ address, cursor, storedAt, event }: StoredEvent, par
     const value = event.attribute(name)
     return value === undefined ? {} : { [name]: String(value) }
   }
-  const trigger = parent && triggerOf(event.id, parent.cursor)
+  const trigger = parent && (triggerOf(event.id, parent.cursor) ?? triggerOf(address.key ?? "", parent.cursor))
   return {
     cursor,
     id: event.id,
@@ -159,7 +159,8 @@ class Effects {
         this.#room++
         continue
       }
-      const trigger = triggerOf(each.id, parent.cursor)
+      const key = each.topic.slice(each.topic.indexOf(":") + 1)
+      const trigger = triggerOf(each.id, parent.cursor) ?? triggerOf(key, parent.cursor)
       caused.push({ ...each, ...(trigger && { trigger }), ...(below.length > 0 && { caused: below }) })
     }
     return caused
@@ -245,12 +246,19 @@ async function causeOf(
 ): Promise<StoredEvent | undefined> {
   const { log } = context.engine
   const { address, event } = stored
-  // A forwarded event bears its delivery's id, a record of the hub the event's cursor as its key.
-  const named = isReservedTopic(address.topic) ? address.key : event.id.slice(0, Math.max(0, event.id.indexOf(".")))
-  const derived = named ? await tryGet(context, named as Cursor) : undefined
-  if (derived?.address.tenant === address.tenant && derived.event.id === id) return derived
+  // A forwarded event bears its delivery's id, a reply has it as its key, and a record of the hub the event's cursor.
+  const { key = "" } = address
+  for (const named of new Set([isReservedTopic(address.topic) ? key : cursorIn(key), cursorIn(event.id)])) {
+    const derived = named === "" ? undefined : await tryGet(context, named as Cursor)
+    if (derived?.address.tenant === address.tenant && derived.event.id === id) return derived
+  }
   const beside = await log.find({ tenant: address.tenant, topic: address.topic }, { source: event.source, id })
   return beside ?? searchBefore(context, stored, id, budget)
+}
+
+/** What a delivery's id begins with. */
+function cursorIn(id: string): string {
+  return id.slice(0, Math.max(0, id.indexOf(".")))
 }
 
 async function tryGet({ engine }: ApiContext, cursor: Cursor): Promise<StoredEvent | undefined> {

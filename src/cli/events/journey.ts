@@ -20,6 +20,28 @@ interface ApiCausedEvent extends ApiFlowEvent {
   readonly caused?: readonly ApiCausedEvent[]
 }
 
+interface ApiAttempt {
+  readonly number: number
+  readonly destination: string
+  readonly startedAt: string
+  readonly durationMs: number
+  readonly batch?: { readonly id: string; readonly events: number }
+  readonly outcome: {
+    readonly kind: string
+    readonly detail: string
+    readonly response?: { readonly body: string }
+    readonly reply?: ApiReply
+  }
+}
+
+interface ApiReply {
+  readonly kind: string
+  readonly topic?: string
+  readonly cursors?: readonly string[]
+  readonly duplicate?: boolean
+  readonly detail?: string
+}
+
 interface ApiJourneyTrigger {
   readonly trigger: string
   readonly verdict: string
@@ -34,18 +56,7 @@ interface ApiJourneyTrigger {
     readonly nextAt?: string
     readonly discarded?: { readonly at: string; readonly reason: string }
     readonly edited?: { readonly at: string; readonly as: { readonly id: string; readonly cursor: string } }
-    readonly attempts: readonly {
-      readonly number: number
-      readonly destination: string
-      readonly startedAt: string
-      readonly durationMs: number
-      readonly batch?: { readonly id: string; readonly events: number }
-      readonly outcome: {
-        readonly kind: string
-        readonly detail: string
-        readonly response?: { readonly body: string }
-      }
-    }[]
+    readonly attempts: readonly ApiAttempt[]
   }
 }
 
@@ -127,17 +138,31 @@ function triggerLines(
   return [
     `  ${verdictMark(verdict, colours)} ${colours.bold(trigger)} → ${where}${gone}${state}${due}`,
     `      ${colours.dim(printable(sentence))}`,
-    ...(delivery?.attempts ?? []).map(({ number, destination: to, startedAt, durationMs, batch, outcome }) => {
-      const mark = outcome.kind === "delivered" ? colours.green("✓") : colours.red("✗")
-      const body = outcome.response?.body ? `: ${shortened(outcome.response.body)}` : ""
-      const company = batch === undefined ? "" : ` in a batch of ${batch.events}`
-      return `      ${mark} attempt ${number}${to === where ? "" : ` to ${to}`}${company} at ${startedAt}, ${counted(durationMs)} ms: ${printable(outcome.detail + body)}`
-    }),
+    ...(delivery?.attempts ?? []).flatMap((attempt) => attemptLines(attempt, where, colours)),
     ...(discarded ? [`      ${colours.red("✗")} discarded at ${discarded.at}: ${printable(discarded.reason)}`] : []),
     ...(edited
       ? [`      ${colours.yellow("→")} redriven edited at ${edited.at}, as ${edited.as.id} at ${edited.as.cursor}`]
       : []),
   ]
+}
+
+function attemptLines(
+  { number, destination: to, startedAt, durationMs, batch, outcome }: ApiAttempt,
+  where: string,
+  colours: Colours,
+): readonly string[] {
+  const mark = outcome.kind === "delivered" ? colours.green("✓") : colours.red("✗")
+  const body = outcome.response?.body && !outcome.reply ? `: ${shortened(outcome.response.body)}` : ""
+  const company = batch === undefined ? "" : ` in a batch of ${batch.events}`
+  const attempt = `attempt ${number}${to === where ? "" : ` to ${to}`}${company} at ${startedAt}, ${counted(durationMs)} ms`
+  const told = `      ${mark} ${attempt}: ${printable(outcome.detail + body)}`
+  return outcome.reply ? [told, replyLine(outcome.reply, colours)] : [told]
+}
+
+function replyLine({ topic, cursors = [], duplicate, detail = "" }: ApiReply, colours: Colours): string {
+  if (topic === undefined) return `        ${colours.red("✗")} its answer was not published: ${printable(detail)}`
+  const before = duplicate ? ", as before" : ""
+  return `        ${colours.yellow("→")} its answer is on ${printable(topic)} at ${cursors.join(", ")}${before}`
 }
 
 function stateOf(state: string, colours: Colours): string {

@@ -12,6 +12,7 @@ export interface PolicyOptions {
   readonly retryRule?: readonly RetryRule[]
   readonly orderBy?: string
   readonly deadLetter?: "continue" | "hold"
+  readonly replyTopic?: string
 }
 
 interface RetryRule {
@@ -43,6 +44,7 @@ export function withPolicy(command: Command): Command {
         "with --order-by: whether those behind a dead letter go on (continue), or wait until it is redriven or discarded (hold)",
       ).choices(["continue", "hold"]),
     )
+    .option("--reply-topic <topic>", "where the events go that the destination answers with; none: nowhere")
 }
 
 function readRule(text: string): RetryRule {
@@ -60,6 +62,12 @@ export function orderingOf({ orderBy, deadLetter }: PolicyOptions): unknown {
     throw new UsageError("--dead-letter is for triggers that are ordered", ["Leave it out with --order-by none."])
   }
   return orderBy === undefined && deadLetter === undefined ? undefined : { by: orderBy, deadLetter }
+}
+
+/** Undefined where nothing is said of replies; null: there are to be none. */
+export function replyOf({ replyTopic }: PolicyOptions): unknown {
+  if (replyTopic === "none") return null
+  return replyTopic === undefined ? undefined : { topic: replyTopic }
 }
 
 /** The body's `retry`; undefined where nothing is said of it. */

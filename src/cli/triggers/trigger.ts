@@ -21,7 +21,7 @@ import {
 } from "../resource.ts"
 import { addDryRun } from "./dry-run.ts"
 import { addExplain, addMatch } from "./explain.ts"
-import { orderingOf, type PolicyOptions, retryOf, withPolicy } from "./trigger-policy.ts"
+import { orderingOf, type PolicyOptions, replyOf, retryOf, withPolicy } from "./trigger-policy.ts"
 
 interface TriggerOptions extends BodyOptions, FilterOptions, PolicyOptions {
   readonly topic?: string
@@ -83,8 +83,8 @@ function addCreate(command: Command, context: Context): void {
     .option("--paused", "make it paused")
     .action(async (id: string | undefined, options: TriggerOptions) => {
       const wanted = fieldsOf(options)
-      const ordering = wanted.ordering ?? undefined
-      const fields = { id, ...wanted, ordering, start: startOf(options.start), paused: options.paused }
+      const [ordering, reply] = [wanted.ordering ?? undefined, wanted.reply ?? undefined]
+      const fields = { id, ...wanted, ordering, reply, start: startOf(options.start), paused: options.paused }
       const body = withStart(await bodyOf(context, kind, options, fields, "create"))
       const hub = context.hub(options)
       const slip = typeof body.topic === "string" ? await nearTopic(hub, body.topic, options.dryRun) : undefined
@@ -104,6 +104,10 @@ function addCreate(command: Command, context: Context): void {
     [
       "redcar trigger create ship --topic orders --destination shop --order-by data.customer.id",
       "One at a time for each customer, in order",
+    ],
+    [
+      "redcar trigger create bill --topic orders --destination billing --reply-topic invoices",
+      "And publish the events that it is answered with",
     ],
     [
       "redcar trigger create again --topic orders:123 --destination shop --start oldest --retry relay",
@@ -223,5 +227,6 @@ function withTrigger(command: Command): Command {
 function fieldsOf(options: TriggerOptions): Readonly<Record<string, unknown>> {
   const filters = saysNone(options) ? [] : filtersOf(options)
   const { topic, destination, backlog } = options
-  return { topic, destination, backlog, filters, retry: retryOf(options), ordering: orderingOf(options) }
+  const policy = { retry: retryOf(options), ordering: orderingOf(options), reply: replyOf(options) }
+  return { topic, destination, backlog, filters, ...policy }
 }

@@ -6,10 +6,11 @@ import type { Address } from "../../core/address.ts"
 import type { SenderContext } from "../../core/destination.ts"
 import { ClosedError, OverloadError, PublishRefusedError, StorageError, StorageFullError } from "../../core/errors.ts"
 import { type Attributes, Event } from "../../core/event.ts"
+import { hopsMax } from "../../core/hops.ts"
 import { openEmbeddedDirectory } from "../../engines/embedded/engine.ts"
 import { systemClock } from "../../telemetry/clock.ts"
 import { type DestinationHarness, destinationConformance, dispatch, plain } from "../conformance.ts"
-import { hopsMax, topicKind } from "./kind.ts"
+import { topicKind } from "./kind.ts"
 
 const target: Address = { tenant: "default", topic: "copies", key: "a" }
 

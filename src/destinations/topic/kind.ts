@@ -5,11 +5,7 @@ import type { DestinationKind, Dispatch, Sender, SenderContext } from "../../cor
 import { editAttribute } from "../../core/edits.ts"
 import { ClosedError, OverloadError, PublishRefusedError, StorageError, StorageFullError } from "../../core/errors.ts"
 import { Event } from "../../core/event.ts"
-
-/** An event is forwarded this often at most, so that topics that forward in a circle come to an end. */
-export const hopsMax = 8
-/** The extension attribute that counts the topics an event was forwarded to. */
-export const hopsAttribute = "redcarhops"
+import { hopsAttribute, hopsMax, hopsOf } from "../../core/hops.ts"
 
 const topicConfig = Type.Object(
   {
@@ -78,12 +74,6 @@ function forwarded(event: Event, dispatch: Dispatch, hops: number): Event {
   const { [editAttribute]: _, ...own } = event.attributes
   const attributes = { ...own, id: dispatch.delivery.id, ...flow, [hopsAttribute]: hops }
   return Event.of(attributes, event.data, event.dataKind)
-}
-
-/** Publishers can write the attribute too: what is no count is none. */
-function hopsOf(event: Event): number {
-  const hops = Number(event.attribute(hopsAttribute) ?? 0)
-  return Number.isInteger(hops) && hops > 0 ? hops : 0
 }
 
 /** What the hub says to an event it does not take is an outcome; anything else is a bug. */

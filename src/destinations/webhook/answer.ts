@@ -59,6 +59,12 @@ export function outcomeOf(answer: Answer, now: number): Outcome {
   }
 }
 
+/** An answer of which less is kept. */
+export function shortened(answer: Answer, bytesMax: number): Answer {
+  if (answer.body.length <= bytesMax) return answer
+  return { ...answer, body: answer.body.subarray(0, bytesMax), bodyTruncated: true }
+}
+
 function describe({ status, reason }: Answer, note: string | undefined): string {
   const phrase = oneLine(reason, 60) || STATUS_CODES[status]
   const text = phrase === undefined ? `${status}` : `${status} ${phrase}`

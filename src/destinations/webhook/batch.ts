@@ -4,7 +4,7 @@ import type { Outcome } from "../../core/delivery.ts"
 import type { Batch, BatchLimits, BatchSent } from "../../core/destination.ts"
 import { Event } from "../../core/event.ts"
 import { EventWriter } from "../../formats/json-encode.ts"
-import { type Answer, bodyKeptBytes, oneLine, outcomeOf } from "./answer.ts"
+import { type Answer, bodyKeptBytes, oneLine, outcomeOf, shortened } from "./answer.ts"
 import { webhookId } from "./webhook-id.ts"
 
 /** Whether and how a receiver takes several events in one request. */
@@ -125,9 +125,4 @@ function outcomesIn({ body, bodyTruncated }: Answer): ReadonlyMap<string, ToldOu
 
 function isStatus(value: unknown): value is number {
   return Number.isInteger(value) && (value as number) >= 200 && (value as number) <= 599
-}
-
-function shortened(answer: Answer, bytesMax: number): Answer {
-  if (answer.body.length <= bytesMax) return answer
-  return { ...answer, body: answer.body.subarray(0, bytesMax), bodyTruncated: true }
 }

@@ -3,6 +3,7 @@ import { type Answer, oneLine } from "./answer.ts"
 import type { Carried, Connection } from "./connection.ts"
 import type { Connections } from "./connections.ts"
 import type { AnswerHead } from "./http1/head.ts"
+import type { ReplyRoom } from "./reply.ts"
 
 /** More of an answer's body than this is not waited for. */
 const bodyDrainedBytes = 65_536
@@ -40,14 +41,22 @@ export class Flight implements Carried {
   #head: AnswerHead | undefined
   #kept: Buffer[] = []
   #bytes = 0
+  /** What is kept of the answer's body. */
+  keptBytesMax: number
+  readonly #room: ReplyRoom | undefined
+  #isReply = false
 
+  /** `room`: where an answer that holds events is kept whole. */
   constructor(
     context: FlightContext,
     request: readonly Uint8Array[],
     signal: AbortSignal,
     done: (end: Answer | NoAnswer) => void,
+    room?: ReplyRoom,
   ) {
     this.#context = context
+    this.keptBytesMax = context.bodyKeptBytes
+    this.#room = room
     this.#request = request
     this.signal = signal
     this.#done = done
@@ -65,14 +74,19 @@ export class Flight implements Carried {
 
   head(head: AnswerHead): void {
     this.#head = head
+    if (this.#room?.isFor(head) !== true) return
+    this.#isReply = true
+    this.keptBytesMax = this.#room.bytesMax
   }
 
   data(bytes: Buffer): void {
     if (this.#over) return
-    const { bodyKeptBytes } = this.#context
-    if (this.#bytes < bodyKeptBytes) this.#kept.push(bytes.subarray(0, bodyKeptBytes - this.#bytes))
+    const kept = this.keptBytesMax
+    const isKept = this.#bytes < kept
+    const hasRoom = !isKept || !this.#isReply || this.#room!.take(bytes.length)
+    if (isKept && hasRoom) this.#kept.push(bytes.subarray(0, kept - this.#bytes))
     this.#bytes += bytes.length
-    if (this.#bytes > Math.max(bodyKeptBytes, bodyDrainedBytes)) this.#giveUp("")
+    if (!hasRoom || this.#bytes > Math.max(kept, bodyDrainedBytes)) this.#giveUp("")
   }
 
   end(reusable: boolean): void {
@@ -80,7 +94,7 @@ export class Flight implements Carried {
     this.#over = true
     const head = this.#head!
     this.#context.connections.giveBack(this.#connection, head, reusable)
-    this.#done(this.#answer(head, this.#bytes > this.#context.bodyKeptBytes))
+    this.#done(this.#answer(head, this.#bytes > this.keptBytesMax))
   }
 
   fault(detail: string): void {

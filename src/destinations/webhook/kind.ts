@@ -1,5 +1,6 @@
 import { lookup } from "node:dns/promises"
 import { hostname } from "node:os"
+import { Budget } from "../../core/budget.ts"
 import type { Clock } from "../../core/clock.ts"
 import type { DestinationKind, SenderContext } from "../../core/destination.ts"
 import { isDnsName } from "../../core/dns-name.ts"
@@ -21,6 +22,7 @@ import { openEndpoint } from "./oauth2/endpoint.ts"
 import { Tokens } from "./oauth2/tokens.ts"
 import type { IdentityTokenConfig } from "./oidc/config.ts"
 import { identityEndpoint } from "./oidc/endpoint.ts"
+import { repliesInFlightBytesMax } from "./reply.ts"
 import { WebhookSender } from "./sender.ts"
 import { endpointContext, receiverContext } from "./tls.ts"
 
@@ -39,6 +41,7 @@ export interface WebhookOptions {
 export function webhookKind(options: WebhookOptions): DestinationKind<WebhookConfig> {
   const guard = createAddressGuard(options.guard)
   const consents = new Consents()
+  const replies = new Budget(repliesInFlightBytesMax)
   const origin = options.origin || hostname()
   const faultsOfOrigin = ({ handshake = false }: WebhookConfig): readonly Fault[] =>
     handshake && !isDnsName(origin) ? [{ field: "handshake", message: noOrigin(origin) }] : []
@@ -66,7 +69,7 @@ export function webhookKind(options: WebhookOptions): DestinationKind<WebhookCon
         ? openTokens(auth.oauth2, { ...ways, secureContext: endpointContext(tls) }, timeoutMs)
         : auth?.oidc && identityTokens(config, auth.oidc, context, clock)
       const asking = config.handshake === true ? { origin, consents } : undefined
-      return new WebhookSender({ config, context, connect, clock, tokens, asking })
+      return new WebhookSender({ config, context, connect, clock, tokens, asking, replies })
     },
   }
 }

@@ -1,8 +1,9 @@
+import type { Budget } from "../../core/budget.ts"
 import type { Clock } from "../../core/clock.ts"
 import type { Failed, FailureCause, Outcome } from "../../core/delivery.ts"
 import type { Batch, BatchSent, Dispatch, Sender, SenderContext } from "../../core/destination.ts"
 import { createSigner } from "../signing.ts"
-import { type Answer, bodyKeptBytes, outcomeOf } from "./answer.ts"
+import { type Answer, bodyKeptBytes, outcomeOf, shortened } from "./answer.ts"
 import { type BatchConfig, batchSentOf, outcomesBytesMax } from "./batch.ts"
 import { timeoutDefaultMs, type WebhookConfig } from "./config.ts"
 import type { Connect } from "./connect.ts"
@@ -15,9 +16,10 @@ import {
   type EncodedRequest,
   type RefusedEvent,
 } from "./encode.ts"
-import { Flight, type FlightContext } from "./flight.ts"
+import { Flight, type FlightContext, type NoAnswer } from "./flight.ts"
 import { Handshake, type HandshakeOptions } from "./handshake/handshake.ts"
 import type { Tokens } from "./oauth2/tokens.ts"
+import { ReplyReading, type ReplyRoom } from "./reply.ts"
 import { createFrame, type Frame } from "./request.ts"
 
 export interface WebhookSenderOptions {
@@ -29,12 +31,16 @@ export interface WebhookSenderOptions {
   readonly tokens: Tokens | undefined
   /** Where the receiver is to agree first: in whose name it is asked, and who has agreed. */
   readonly asking: Pick<HandshakeOptions, "origin" | "consents"> | undefined
+  /** For answers that hold events, of all senders. */
+  readonly replies: Budget
 }
 
 /** One request: how it is written, and what an answer says of it. */
 interface Making {
   encode(authorization: string | undefined): EncodedRequest | RefusedEvent
   read(answer: Answer): BatchSent
+  /** Where an answer that holds events is kept. */
+  readonly room?: ReplyRoom
 }
 
 /** POSTs events to one URL over keep-alive connections, each event signed. */
@@ -49,15 +55,18 @@ export class WebhookSender implements Sender {
   readonly #prepared = new Set<Promise<BatchSent>>()
   /** Where the receiver takes batches. */
   readonly sendBatch: Sender["sendBatch"]
+  readonly #replies: Budget
   #closed = false
 
-  constructor({ config, context, connect, clock, tokens, asking }: WebhookSenderOptions) {
+  constructor({ config, context, connect, clock, tokens, asking, replies }: WebhookSenderOptions) {
+    this.#replies = replies
     const keys = (config.signing ?? "v1") === "none" ? [] : context.signingKeys
     const signer = createSigner(keys)
     this.#encode = createEncode(config, signer, asking?.origin)
     const { batch } = config
     const encodeBatch = createEncodeBatch(config, signer, asking?.origin)
-    this.sendBatch = batch && ((sent, signal) => this.#make(makingOf(batch, sent, encodeBatch, clock), signal))
+    this.sendBatch =
+      batch && ((sent, signal) => this.#answered(sent, makingOf(batch, sent, encodeBatch, clock), signal))
     this.#frame = createFrame(new URL(config.url))
     const timeoutMs = config.timeoutMs ?? timeoutDefaultMs
     const connections = new Connections({ connect, clock, timeoutMs })
@@ -77,13 +86,31 @@ export class WebhookSender implements Sender {
   }
 
   async send(dispatch: Dispatch, signal: AbortSignal): Promise<Outcome> {
+    const batch: Batch = { id: dispatch.delivery.id, dispatches: [dispatch] }
     if (this.sendBatch !== undefined) {
-      const { answer, each } = await this.sendBatch({ id: dispatch.delivery.id, dispatches: [dispatch] }, signal)
+      const { answer, each } = await this.sendBatch(batch, signal)
       return each?.[0] ?? answer
     }
     const encode = (authorization: string | undefined) => this.#encode(dispatch, authorization)
     const read = (answer: Answer) => ({ answer: outcomeOf(answer, this.#clock.now()) })
-    return (await this.#make({ encode, read }, signal)).answer
+    return (await this.#answered(batch, { encode, read }, signal)).answer
+  }
+
+  /** Makes a request, and has the events published that it is answered with, where it is of one attempt that wants them. */
+  async #answered({ dispatches }: Batch, making: Making, signal: AbortSignal): Promise<BatchSent> {
+    const [{ reply }, ...others] = dispatches as [Dispatch, ...Dispatch[]]
+    if (reply === undefined || others.length > 0) return this.#make(making, signal)
+    const room = new ReplyReading(reply, this.#replies)
+    const read = (answer: Answer): BatchSent =>
+      room.keep(answer)
+        ? { answer: outcomeOf(shortened(answer, bodyKeptBytes), this.#clock.now()) }
+        : making.read(answer)
+    try {
+      const { answer, each } = await this.#make({ ...making, read, room }, signal)
+      return { answer: await room.conclude(answer), ...(each && { each }) }
+    } finally {
+      room.release()
+    }
   }
 
   /** Waits for what is being sent, which {@link WebhookConfig.timeoutMs} bounds; abort its signals to end it sooner. */
@@ -102,15 +129,15 @@ export class WebhookSender implements Sender {
     return sending
   }
 
-  #fly({ encode, read }: Making, signal: AbortSignal, authorization: string | undefined): Promise<BatchSent> {
+  #fly({ encode, read, room }: Making, signal: AbortSignal, authorization: string | undefined): Promise<BatchSent> {
     const encoded = encode(authorization)
     if ("refused" in encoded)
       return Promise.resolve({ answer: { kind: "failed", detail: encoded.refused, permanent: true } })
     const request = this.#frame(encoded)
     return new Promise((resolve) => {
-      new Flight(this.#context, request, signal, (end) => {
+      const done = (end: Answer | NoAnswer) =>
         resolve("detail" in end ? { answer: failed(end.detail, end.cause) } : read(end))
-      })
+      new Flight(this.#context, request, signal, done, room)
     })
   }
 

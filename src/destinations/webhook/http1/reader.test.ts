@@ -15,6 +15,7 @@ interface Read {
 function read(...pieces: readonly (string | Buffer)[]): Read {
   const got: Read = { body: "" }
   const reader = new AnswerReader({
+    keptBytesMax: 4_096,
     head: (head) => {
       got.head = head
     },

@@ -5,6 +5,8 @@ import { type AnswerHead, noStatusLine, parseHead } from "./head.ts"
 export const headBytesMax = 16_384
 /** All that may come for one request: heads, interim answers, the body, and how it is cut into chunks. */
 export const answerBytesMax = 256 * 1024
+/** The same without the body, where more of that is kept. */
+const besideBytesMax = 128 * 1024
 /** Interim answers (1xx) that are passed over before the answer. */
 export const interimMax = 16
 
@@ -13,6 +15,8 @@ const version = "HTTP/1."
 
 /** Is told of an answer as it comes; either `end` or `fault` is the last. */
 export interface AnswerSink {
+  /** What it keeps of the body, at most; may be more once there is a head. */
+  readonly keptBytesMax: number
   head(head: AnswerHead): void
   /** A part of the body. */
   data(bytes: Buffer): void
@@ -45,8 +49,9 @@ export class AnswerReader {
   read(bytes: Buffer): void {
     if (this.#over) return
     this.#bytes += bytes.length
-    if (this.#bytes > answerBytesMax) {
-      this.#fault(`more than ${answerBytesMax / 1024} KiB came, and no end of the answer`)
+    const bytesMax = Math.max(answerBytesMax, this.#sink.keptBytesMax + besideBytesMax)
+    if (this.#bytes > bytesMax) {
+      this.#fault(`more than ${Math.floor(bytesMax / 1024)} KiB came, and no end of the answer`)
       return
     }
     const all = this.#held === undefined ? bytes : Buffer.concat([this.#held, bytes])
