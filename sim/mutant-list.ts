@@ -225,8 +225,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "what reads a topic does not keep it",
     file: `${resources}/topics.ts`,
-    before: "if (readers.length === 0) return undefined",
-    after: "if (readers.length < 9) return undefined",
+    before: "return uses.length === 0 ?",
+    after: "return uses.length < 9 ?",
   },
   {
     name: "a deleted topic keeps its events",

@@ -106,10 +106,6 @@ function addCreate(command: Command, context: Context): void {
       "One at a time for each customer, in order",
     ],
     [
-      "redcar trigger create bill --topic orders --destination billing --reply-topic invoices",
-      "And publish the events that it is answered with",
-    ],
-    [
       "redcar trigger create again --topic orders:123 --destination shop --start oldest --retry relay",
       "One key, from its beginning",
     ],
@@ -141,6 +137,7 @@ function addUpdate(command: Command, context: Context): void {
     ["redcar trigger update paid --destination shop-2 --backlog move", "And what is owed already, too"],
     ["redcar trigger update paid --retry-delays 1s,10s,5m --retry-attempts-max 10", "Its own retry policy"],
     ["redcar trigger update paid --filters '[]'", "No filters any more"],
+    ["redcar trigger update paid --reply-topic invoices", "Publish the events that its destination answers with"],
   ])
 }
 
