@@ -1,4 +1,3 @@
-import { sleep } from "../src/core/clock.ts"
 import type { SimulatedChance } from "../src/testing/chance.ts"
 import { type Doing, doings, someSubject } from "./doings.ts"
 import type { Operation, Operations } from "./operations.ts"
@@ -7,7 +6,7 @@ import type { Workplace } from "./workplace.ts"
 
 /** Does whatever the API can do, in any order, in bursts about the same few things. */
 export async function caller(place: Workplace): Promise<void> {
-  const { world, chance, scenario, processes } = place
+  const { chance, scenario, processes } = place
   const choices = choicesOf(place.operations)
   // What a change begins is done in steps: now and then the hub dies between them, or right after it said yes.
   const mayDie = (probability: number, steps: number) => {
@@ -15,7 +14,7 @@ export async function caller(place: Workplace): Promise<void> {
   }
   // Ends: with the time for faults.
   while (place.working()) {
-    await sleep(world.clock, 1_100 * chance.next())
+    await place.pause(1_100 * chance.next())
     const subject = someSubject(place, chance.pick(tenants))
     const burst = chance.happens(0.3) ? chance.between(3, 10) : 1
     for (let i = 0; i < burst && place.working(); i++) {

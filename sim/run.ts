@@ -88,6 +88,7 @@ async function live(world: World, operations: Operations): Promise<void> {
   const place = (name: string): Workplace => ({
     ...{ world, processes, scenario, operations, chance: chance.fork(name) },
     working: () => clock.now() < endMs,
+    pause: (ms) => sleep(clock, Math.min(ms, Math.max(0, endMs - clock.now()))),
   })
   const setup = place("setup")
   const heals = scenario.destinations.map((plan) =>

@@ -1,4 +1,3 @@
-import { sleep } from "../src/core/clock.ts"
 import { doings, someSubject } from "./doings.ts"
 import { modelOf } from "./models.ts"
 import { subscriptionTopics, tenants } from "./scenario.ts"
@@ -14,7 +13,7 @@ export async function subscriber(place: Workplace): Promise<void> {
   const { world, chance } = place
   // Ends: with the time for faults.
   while (place.working()) {
-    await sleep(world.clock, 600 * chance.next())
+    await place.pause(600 * chance.next())
     const subject = { ...someSubject(place, chance.pick(tenants)), subscription: chance.pick(names) }
     const model = modelOf(world, "subscription", subject.tenant, subject.subscription)
     await run(place, subject, model.mayBeThere ? chance.pick(asked) : "createSubscription")

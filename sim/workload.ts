@@ -19,11 +19,11 @@ import type { World } from "./world.ts"
 
 /** Publishes now and then: new events, repeated ones, batches, conditional ones. */
 export async function publisher(place: Workplace, name: string): Promise<void> {
-  const { world, chance } = place
+  const { chance } = place
   const pauseMs = chance.pick([60, 200, 500])
   // Ends: with the time for faults.
   for (let number = 1; place.working(); number++) {
-    await sleep(world.clock, pauseMs * 2 * chance.next())
+    await place.pause(pauseMs * 2 * chance.next())
     const address = someAddress(chance)
     if (chance.happens(0.1)) await publishConditionally(place, address, makeEvent(chance, `/${name}`, number))
     else if (chance.happens(0.15)) await publishAgain(place, address.tenant, topics)
@@ -167,11 +167,11 @@ export async function publishSomething(place: Workplace, { tenant, topic }: Plac
 
 /** Puts dead letters back. */
 export async function redriver(place: Workplace): Promise<void> {
-  const { world, chance, operations } = place
+  const { chance, operations } = place
   const operation = operations.get("redriveDeadLetter")!
   // Ends: with the time for faults.
   while (place.working()) {
-    await sleep(world.clock, 6_000 * chance.next())
+    await place.pause(6_000 * chance.next())
     const tenant = chance.pick(tenants)
     for (const id of await lettersOf(place, { tenant })) {
       if (chance.happens(0.5)) await call(place, { operation, tenant, ...redriving(place, id) })
@@ -181,10 +181,10 @@ export async function redriver(place: Workplace): Promise<void> {
 
 /** Fills a topic that keeps little: what is over is dropped, segments are emptied, rewritten and used again. */
 export async function filler(place: Workplace): Promise<void> {
-  const { world, chance } = place
+  const { chance } = place
   // Ends: with the time for faults.
   for (let number = 1; place.working(); number++) {
-    await sleep(world.clock, 600 * chance.next())
+    await place.pause(600 * chance.next())
     const address = { tenant: chance.pick(tenants), topic: trimmedTopic }
     const events = Array.from({ length: chance.between(1, 6) }, (_, i) => makeEvent(chance, "/noise", number, i))
     await publish(place, address, events)
@@ -192,11 +192,11 @@ export async function filler(place: Workplace): Promise<void> {
 }
 
 /** Another worker, a bad one: it takes leases, does nothing for longer than they last, and then says "done" or "again". */
-export async function sleeper({ world, processes, chance, scenario, working }: Workplace): Promise<void> {
+export async function sleeper({ world, processes, chance, scenario, working, pause }: Workplace): Promise<void> {
   const troubled = scenario.destinations.filter(({ character }) => character !== "steady")
   // Ends: with the time for faults.
   while (working()) {
-    await sleep(world.clock, 3_000 * chance.next())
+    await pause(3_000 * chance.next())
     const { tenant, id } = chance.pick(troubled)
     const asked = await processes.ask("sleeper", async (hub) => {
       const [lease] = await hub.queue.lease({ lane: laneOf({ tenant, destination: id }), max: 1, leaseMs: 300 })

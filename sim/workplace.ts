@@ -22,6 +22,8 @@ export interface Workplace {
   readonly chance: SimulatedChance
   /** Whether they go on. */
   readonly working: () => boolean
+  /** Waits, at most until they are to go on no more. */
+  readonly pause: (ms: number) => Promise<void>
 }
 
 /** What a caller of the engine is to expect at any time; anything else is a bug. */
