@@ -32,14 +32,14 @@ export async function worker(place: Workplace, tenant: Tenant, isOver: () => boo
   // Ends: with the run.
   while (!isOver()) {
     const items = await leaseSome(place, tenant)
-    if (items.length === 0) await sleep(world.clock, place.working() ? 100 : 500)
+    if (items.length === 0) await sleep(world.clock, place.working() ? 100 : 1_000)
     else await work(place, tenant, items, place.working() ? chance.pick(manners) : "settles")
   }
 }
 
 async function leaseSome(place: Workplace, tenant: Tenant): Promise<readonly Json[]> {
   const { chance, world } = place
-  const body = { max: chance.pick([1, 3, 20]), waitFor: chance.pick([0, "2s"]) }
+  const body = { max: chance.pick([1, 3, 20]), waitFor: place.working() ? chance.pick([0, "2s"]) : "5s" }
   const answer = await post(place, tenant, "leaseDeliveries", body)
   const items = (answer?.items ?? []) as readonly Json[]
   for (const { delivery, trigger } of items) {

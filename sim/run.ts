@@ -15,7 +15,7 @@ import { worker } from "./queues.ts"
 import { type Invariant, InvariantError } from "./record.ts"
 import { endReplays } from "./replays.ts"
 import { createMissing, createPlanned, createTrigger } from "./resources.ts"
-import { behave, planScenario, tenants, topics } from "./scenario.ts"
+import { behave, type Part, planScenario, tenants, topics } from "./scenario.ts"
 import { subscriber } from "./subscriber.ts"
 import { filler, publish, publisher, redriver, sleeper } from "./workload.ts"
 import type { Workplace } from "./workplace.ts"
@@ -95,24 +95,26 @@ async function live(world: World, operations: Operations): Promise<void> {
     behave(world, network.endpoint(endpointOf(plan)), plan.character, chance.fork(endpointOf(plan))),
   )
   await createPlanned(setup)
-  const early = publisher(place("early"), "early")
+  const doing = (part: Part, work: (place: Workplace) => Promise<void>) =>
+    scenario.parts.has(part) ? [work(place(part))] : []
+  const early = doing("early publisher", (its) => publisher(its, "early"))
   const workers = { over: false }
-  for (const tenant of tenants)
+  for (const tenant of scenario.parts.has("queue") ? tenants : [])
     for (const name of ["worker", "other worker"])
       worker(place(`${name} of ${tenant}`), tenant, () => workers.over).catch(world.fail)
   for (const plan of scenario.triggers) await createTrigger(setup, plan)
   await Promise.all([
-    early,
+    ...early,
     publisher(place("publisher"), "late"),
     caller(place("caller")),
-    caller(place("other caller")),
-    redriver(place("redriver")),
-    subscriber(place("subscriber")),
-    sleeper(place("sleeper")),
-    filler(place("filler")),
-    crashes(place("crashes")),
-    jumps(place("jumps")),
-    fullDisk(place("disk")),
+    ...doing("other caller", caller),
+    ...doing("redriver", redriver),
+    ...doing("subscriber", subscriber),
+    ...doing("sleeper", sleeper),
+    ...doing("filler", filler),
+    ...doing("crashes", crashes),
+    ...doing("jumps", jumps),
+    ...doing("full disk", fullDisk),
   ])
   trace.line("faults are over")
   processes.cutAfter(undefined)
