@@ -15,6 +15,7 @@ import { type Answer, answerOf, type Call, injectionOf } from "./calls.ts"
 import { watchEdits } from "./edits.ts"
 import { observeQueue } from "./observe.ts"
 import { dedupeWindowMs } from "./scenario.ts"
+import { sharedApp } from "./shared-app.ts"
 import { sharesOf } from "./shares.ts"
 import type { World } from "./world.ts"
 
@@ -62,6 +63,7 @@ export async function openHub(world: World, power: Power, incarnation: number): 
     limits: { ...limits, delivery: { ...limits.delivery, tenants: sharesOf(world.limitsTenant) } },
     kinds: new Map([kind, queueKind].map((each) => [each.kind, each as DestinationKind])),
     authorize: callerOf,
+    createApp: sharedApp,
     topics: { autoCreate: true, dedupeWindowMs },
     metrics: { open: true, render: async () => ({ contentType: "text/plain", body: "" }) },
   })

@@ -1,5 +1,6 @@
 import { createApi } from "../src/api/api.ts"
 import { createSimulatedMachine } from "../src/testing/simulated-machine.ts"
+import { sharedApp } from "./shared-app.ts"
 
 /** One route of the hub's API, as its own reference tells of it. */
 export interface Operation {
@@ -32,6 +33,7 @@ async function readDocument(): Promise<Operations> {
   const api = await createApi({
     ...{ engine, clock: power.clock, chance: machine.chance, kinds: new Map(), version: "" },
     authorize: () => undefined,
+    createApp: sharedApp,
     stop: new AbortController().signal,
     topics: { autoCreate: true, dedupeWindowMs: 0 },
     metrics: { open: true, render: async () => ({ contentType: "text/plain", body: "" }) },

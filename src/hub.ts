@@ -41,6 +41,7 @@ type OfApi =
   | "watch"
   | "secrets"
   | "publicUrl"
+  | "createApp"
 
 /** What a hub is made of. */
 export interface HubOptions extends Pick<ApiOptions, OfApi> {

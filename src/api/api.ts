@@ -84,7 +84,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
     routerOptions: { maxParamLength: pathPartCharactersMax },
     ...(serverFactory && { serverFactory: (handler) => serverFactory(handler) }),
   }
-  const app: FastifyInstance = fastify(settings)
+  const app = (options.createApp ?? fastify)(settings) as FastifyInstance
   app.decorateRequest("caller", undefined)
   app.setErrorHandler((error: FastifyError, request, reply) => answerError(error, request, reply))
   parseJson(app)

@@ -1,4 +1,5 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http"
+import type { FastifyHttpOptions, FastifyInstance } from "fastify"
 import type { Caller } from "../access/authorize.ts"
 import type { HubIdentity } from "../access/identity/identity.ts"
 import type { Chance, Clock } from "../core/clock.ts"
@@ -65,6 +66,8 @@ export interface ApiOptions {
   readonly scheduleFailure?: (schedule: Schedule) => ScheduleFailure | undefined
   /** Makes or takes the server whose requests `handler` answers; absent: fastify makes its own. */
   readonly serverFactory?: (handler: (request: IncomingMessage, response: ServerResponse) => void) => Server
+  /** Makes what the routes are registered with; default: fastify. */
+  readonly createApp?: (settings: FastifyHttpOptions<Server>) => FastifyInstance
   /** Is given what reads what clients cost at present. */
   readonly watch?: (read: () => ApiFigures) => void
   /** Told of each request that is answered 503 because there is too much to do. */
