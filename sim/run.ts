@@ -16,6 +16,7 @@ import { type Invariant, InvariantError } from "./record.ts"
 import { endReplays } from "./replays.ts"
 import { createMissing, createPlanned, createTrigger } from "./resources.ts"
 import { behave, type Part, planScenario, tenants, topics } from "./scenario.ts"
+import { useForgettableSignals } from "./signals.ts"
 import { subscriber } from "./subscriber.ts"
 import { filler, publish, publisher, redriver, sleeper } from "./workload.ts"
 import type { Workplace } from "./workplace.ts"
@@ -45,6 +46,7 @@ const quietForMs = 5_000
 
 /** Lives one seed through. Throws what is a bug rather than a broken promise, the simulator's own bugs included. */
 export async function simulate({ seed, keep }: SimulateOptions): Promise<RunResult> {
+  useForgettableSignals()
   const operations = await listOperations()
   const world = createWorld(seed, keep)
   let over = false

@@ -81,7 +81,7 @@ function instead(shared: Shared, life: Life, isFirst: boolean) {
       const its = take(name, run)
       if (!its) return
       if (name === "onSend" || name === "preParsing") addLongHook(app, name, its)
-      else app.addHook(name, (request, reply, done): void => its(request)(request, reply, done))
+      else addShortHook(app, name, its)
     },
     ready: async () => void (isFirst && (await app.ready())),
     inject: (request: object) => app.inject(request),
@@ -95,4 +95,9 @@ function addLongHook(app: FastifyInstance, name: "preParsing" | "onSend", its: (
   const hook = (request: Marked, reply: unknown, payload: unknown, done: unknown): void =>
     its(request)(request, reply, payload, done)
   app.addHook(name as "preParsing", hook as Call)
+}
+
+function addShortHook(app: FastifyInstance, name: "onRequest" | "preValidation", its: (request: Marked) => Call): void {
+  const hook = (request: Marked, reply: unknown, done: unknown): void => its(request)(request, reply, done)
+  app.addHook(name as "onRequest", hook as Call)
 }
