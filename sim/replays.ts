@@ -16,6 +16,7 @@ export const replayDoings: Readonly<Record<string, Doing>> = {
         ...(chance.happens(0.3) && { filters: [{ prefix: { type: "order." } }] }),
         ...(chance.happens(0.5) && { ratePerSecond: chance.pick([5, 50, 500]) }),
       }
+      world.record.count("replays asked for")
       const asked = await call(place, { operation, tenant, parameters: { id }, body })
       if (asked.kind === "answered" && asked.value.status === 201) world.record.count("replays")
     },
@@ -62,6 +63,7 @@ async function replaysOf(place: Workplace, { tenant }: Pick<Subject, "tenant">):
 /** Resumes what is paused; answers which replays have not come to their end. */
 export async function endReplays(place: Workplace, tenants: readonly Subject["tenant"][]): Promise<readonly string[]> {
   const left: string[] = []
+  if (!place.world.record.counts.has("replays asked for")) return left
   for (const tenant of tenants) {
     for (const id of await replaysOf(place, { tenant })) {
       const operation = place.operations.get("resumeReplay")!

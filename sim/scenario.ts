@@ -155,7 +155,7 @@ function planFaults(
   its: ReadonlySet<Part>,
 ): Pick<Scenario, "faultsMs" | "crashes"> {
   if (!isBrief) return { faultsMs: chance.between(8_000, 18_000), crashes: chance.between(0, 5) }
-  return { faultsMs: chance.between(1_000, 3_000), crashes: its.has("crashes") ? chance.between(1, 2) : 0 }
+  return { faultsMs: chance.between(500, 2_000), crashes: its.has("crashes") ? chance.between(1, 2) : 0 }
 }
 
 function planTrigger(
