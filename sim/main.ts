@@ -2,8 +2,14 @@ import { closeSync, openSync, writeSync } from "node:fs"
 import { parseArgs } from "node:util"
 import { runMutants } from "./mutants.ts"
 import { type RunResult, simulate } from "./run.ts"
+import { longSeeds, longShare } from "./scenario.ts"
 
 const usage = `The whole hub from a seed, with faults; its invariants are checked after every run.
+
+A seed is one run: a hub is started, used and harmed for some seconds of simulated time, then let be until nothing is owed, and held
+against all that was seen. Seeds up to ${longSeeds}, and one in ${1 / longShare} behind them, are long: 8 to 18 s with all kinds of use and of
+faults. The others are brief: up to 2 s, fewer destinations, and some of these only, chosen anew by each seed. Both do the same
+from the same seed, every time.
 
   npm run sim -- --seeds 200          seeds 1 to 200
   npm run sim -- --seeds 50 --from 7  seeds 7 to 56
@@ -11,7 +17,7 @@ const usage = `The whole hub from a seed, with faults; its invariants are checke
   npm run sim -- --seed 42 --trace run.txt
   npm run sim -- --mutants            break the source on purpose, and see that each mutant is found
   npm run sim -- --mutants --only lease
-  npm run sim -- --mutants --held     the same, where --seeds 400 has just held
+  npm run sim -- --mutants --held     the same, where --seeds 2000 has just held
 
 Exit code: 0 all held, 1 an invariant broke, 2 the arguments are wrong or the simulator is.
 `

@@ -146,8 +146,8 @@ export function planScenario(chance: SimulatedChance, seed: number): Scenario {
 }
 
 /** Seeds up to this one live long, so that what takes its time to go wrong is found soon; of those behind it few do. */
-const longSeeds = 40
-const longShare = 0.01
+export const longSeeds = 40
+export const longShare = 0.01
 
 function planFaults(
   chance: SimulatedChance,

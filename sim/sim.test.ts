@@ -6,6 +6,8 @@ import { doings } from "./doings.ts"
 import { mutants } from "./mutant-list.ts"
 import { listOperations } from "./operations.ts"
 import { simulate } from "./run.ts"
+import { longSeeds, parts, planScenario } from "./scenario.ts"
+import { createWorld } from "./world.ts"
 
 const root = join(import.meta.dirname, "..")
 const identity = ["getJsonWebKeys", "getOpenIdConfiguration", "rotateIdentityKey"]
@@ -24,6 +26,20 @@ test("every operation of the API is done by the workload, or exempt with a reaso
   expect(choices.length + exempt.length).toBe(operations.size)
   expect(exempt.map(([id]) => id).sort()).toEqual([...identity, ...nats, "streamEvents", "streamSubscription"].sort())
   expect(choices.every(({ doing }) => doing.weight > 0)).toBe(true)
+})
+
+test("of 2,000 seeds enough are long, and each part is in hundreds of the brief ones, and left out of as many", () => {
+  const scenarios = Array.from({ length: 2_000 }, (_, i) => {
+    const { chance } = createWorld(i + 1)
+    return planScenario(chance.fork("scenario"), i + 1)
+  })
+  const brief = scenarios.filter(({ isBrief }) => isBrief)
+  expect(scenarios.length - brief.length).toBeGreaterThanOrEqual(longSeeds)
+  expect(scenarios.every(({ isBrief, parts: its }) => isBrief || its.size === parts.length)).toBe(true)
+  for (const part of parts) {
+    const having = brief.filter((scenario) => scenario.parts.has(part)).length
+    expect({ part, isShared: having > 500 && brief.length - having > 500 }).toEqual({ part, isShared: true })
+  }
 })
 
 test("an operation that the workload leaves out, or knows and the API has not, is told of", async () => {
