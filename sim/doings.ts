@@ -45,6 +45,7 @@ export interface Exemption {
   readonly exempt: string
 }
 
+const asked = "simulated destinations ask nobody; handshakes.test.ts asks, and is called back"
 const rsa = "keys of RSA are made by the system's chance, which no seed repeats; keys.test.ts rotates them at random"
 
 /** Every operation of the API, by its id. */
@@ -92,6 +93,8 @@ export const doings: Readonly<Record<string, Doing | Exemption>> = {
   getOpenIdConfiguration: { exempt: rsa },
   getJsonWebKeys: { exempt: rsa },
   rotateIdentityKey: { exempt: rsa },
+  agreeToHandshake: { exempt: asked },
+  agreeToHandshakeByPost: { exempt: asked },
   issueNatsCredentials: { exempt: "the embedded engine, which runs here, has none" },
   revokeNatsCredentials: { exempt: "the embedded engine, which runs here, has none" },
 }

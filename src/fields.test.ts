@@ -76,6 +76,7 @@ function pathOf(path: string, replaced: Readonly<Record<string, string>> = {}): 
     cursor: given.cursor,
     tenant: "default",
     trigger: "ship",
+    token: "none",
     queue: "jobs",
     id: Object.entries(ids).find(([prefix]) => path === prefix || path.startsWith(`${prefix}/`))?.[1],
     ...replaced,
@@ -311,7 +312,7 @@ function value({ schema }: Parameter): string {
 
 /** The probes take what probes send, and what is published takes what readers send. */
 function isOpen({ path }: Operation): boolean {
-  return path === "/healthz" || path === "/readyz" || path.startsWith("/.well-known/")
+  return path === "/healthz" || path === "/readyz" || /^\/(\.well-known|v1\/handshakes)\//.test(path)
 }
 
 function bodyOf(operation: Operation): Sent {

@@ -1,6 +1,7 @@
 import { createServer, type RequestListener, type Server } from "node:http"
 import type { FastifyInstance } from "fastify"
 import { type Authorize, openKeys } from "./access/authorize.ts"
+import { HandshakeCallbacks } from "./access/callbacks.ts"
 import { HubIdentity } from "./access/identity/identity.ts"
 import { type ApiOptions, createApi } from "./api/api.ts"
 import { pipelined } from "./api/pipelining.ts"
@@ -98,7 +99,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     overloads.close()
   }
   try {
-    const base = { ...options, loops, overloads, topics: topicDefaults(options), identity: identityOf(options) }
+    const base = { ...options, loops, overloads, topics: topicDefaults(options), ...namedBy(options) }
     const authorize = options.authorize ?? (await openAuthorize(base))
     const publisher = await openPublisher(base)
     const does = (role: Role) => doesIn(options, role) && options.held !== true
@@ -124,7 +125,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
 }
 
 /** What the parts of one hub share. */
-interface Base extends HubOptions, Pick<ApiOptions, "identity"> {
+interface Base extends HubOptions, Pick<ApiOptions, "identity" | "callbacks"> {
   readonly loops: Loops
   readonly overloads: Overloads
 }
@@ -139,10 +140,14 @@ function topicDefaults({ topics, engine }: HubOptions): HubOptions["topics"] {
   return { autoCreate, dedupeWindowMs: Math.min(dedupeWindowMs, engine.dedupeWindowMsMax ?? dedupeWindowMs) }
 }
 
-function identityOf({ publicUrl, engine, clock, secrets = noSecrets }: HubOptions): HubIdentity | undefined {
-  return publicUrl === undefined
-    ? undefined
-    : new HubIdentity({ issuer: publicUrl, catalog: engine.catalog, clock, secrets })
+/** What the hub is to receivers, where they can reach it. */
+function namedBy({ publicUrl, engine, clock, secrets = noSecrets }: HubOptions): Pick<Base, "identity" | "callbacks"> {
+  if (publicUrl === undefined) return {}
+  const { catalog } = engine
+  return {
+    identity: new HubIdentity({ issuer: publicUrl, catalog, clock, secrets }),
+    callbacks: new HandshakeCallbacks({ catalog, clock, publicUrl }),
+  }
 }
 
 async function openAuthorize({ engine, clock, loops }: Base): Promise<Authorize> {
@@ -186,9 +191,9 @@ function startRoutes({ engine, clock, log, topics, retentionEveryMs: everyMs, ob
 }
 
 function startDeliveries({ engine, clock, chance, kinds, log, ...base }: Base, publisher: Publisher): DeliveryWorker {
-  const { secrets, identity } = base
+  const { secrets, identity, callbacks } = base
   const worker = startDelivery({
-    ...{ engine, clock, chance, kinds, log, identity },
+    ...{ engine, clock, chance, kinds, log, identity, callbacks },
     ...(secrets && { secrets }),
     publish: (address, event) => publishOne(publisher, address, event),
     replies: repliesBy(publisher, { ...defaultLimits, ...base.limits?.ingest }),

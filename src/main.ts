@@ -133,12 +133,11 @@ function asSet({
   topicsAutoCreate,
   dedupeWindowMs,
 }: Settings) {
+  const named = publicUrl === "" ? {} : { publicUrl }
   return {
     ...{ clock, chance: createSystemChance(clock), version, roles, held: hold },
-    kinds: destinationKinds({
-      ...{ clock, guard: destinations, origin: destinations.origin, isPublic: publicUrl !== "" },
-    }),
-    ...(publicUrl !== "" && { publicUrl }),
+    kinds: destinationKinds({ clock, guard: destinations, origin: destinations.origin, ...named }),
+    ...named,
     secrets: openSecrets({ secretsKey }),
     topics: { autoCreate: topicsAutoCreate, dedupeWindowMs },
     limits: {

@@ -3,6 +3,7 @@ import { accessKeys } from "../core/catalog-keys.ts"
 import type { Clock } from "../core/clock.ts"
 import { KeyRing } from "./key-ring.ts"
 import { hashKey, isKey, type Right, type StoredKey } from "./keys.ts"
+import { createMissLimit, type MissLimit } from "./miss-limit.ts"
 
 /** Whose key it was. */
 export interface Caller {
@@ -56,7 +57,7 @@ export async function openKeys({ catalog, clock, stop }: KeysOptions): Promise<K
   }
   const watching = watch()
   await Promise.race([current.promise, watching])
-  return { authorize: createAuthorize(keys, known, createMissLimit(clock)), watching }
+  return { authorize: createAuthorize(keys, known, createMissLimit(clock, missesPerSecond)), watching }
 }
 
 /** `known`: whose each header is that was right. */
@@ -81,27 +82,4 @@ function createAuthorize(keys: KeyRing, known: Map<string, Caller>, mayMiss: Mis
 function find(keys: KeyRing, key: string): Caller | undefined {
   const found = keys.find(hashKey(key).toString("hex"))
   return found && { tenant: found.tenant, key: found.id, rights: found.rights ?? [] }
-}
-
-interface MissLimit {
-  ask(): boolean
-  count(): void
-}
-
-/** A bucket that fills by {@link missesPerSecond}. */
-function createMissLimit(clock: Clock): MissLimit {
-  let left = missesPerSecond
-  let at = clock.steady()
-  return {
-    ask(): boolean {
-      if (left >= 1) return true
-      const now = clock.steady()
-      left = Math.min(missesPerSecond, left + (Math.max(0, now - at) * missesPerSecond) / 1_000)
-      at = now
-      return left >= 1
-    },
-    count(): void {
-      left--
-    },
-  }
 }

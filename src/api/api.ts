@@ -32,6 +32,7 @@ import { eventRoutes } from "./events/events.ts"
 import { findRoutes } from "./events/find-events.ts"
 import { journeyRoutes } from "./events/journey.ts"
 import { exportsMax } from "./export.ts"
+import { handshakeRoutes } from "./handshakes.ts"
 import { identityRoutes } from "./identity.ts"
 import { natsCredentialsRoutes } from "./nats-credentials.ts"
 import { Places } from "./places.ts"
@@ -172,6 +173,7 @@ function registerRoutes(app: App, context: ApiContext): void {
   discardRoutes(app, context)
   natsCredentialsRoutes(app, context)
   identityRoutes(app, context)
+  handshakeRoutes(app, context)
 }
 
 /** Every route but the open ones wants a key; so does what is no route, so that nobody learns which there are. */

@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http"
 import type { FastifyHttpOptions, FastifyInstance } from "fastify"
 import type { Caller } from "../access/authorize.ts"
+import type { HandshakeCallbacks } from "../access/callbacks.ts"
 import type { HubIdentity } from "../access/identity/identity.ts"
 import type { Chance, Clock } from "../core/clock.ts"
 import type { DestinationKind } from "../core/destination.ts"
@@ -54,6 +55,8 @@ export interface ApiOptions {
   readonly publicUrl?: string | undefined
   /** By what receivers know the hub; absent: it has no public URL, and signs no tokens. */
   readonly identity?: HubIdentity | undefined
+  /** By what receivers may agree later to be sent to; absent as {@link ApiOptions.identity} is. */
+  readonly callbacks?: HandshakeCallbacks | undefined
   /** It was started for looking only: nothing is routed, delivered or published. Default: no. */
   readonly held?: boolean
   /** Why the hub cannot work at present, besides what the engine says; empty when it can. */

@@ -65,7 +65,7 @@ export const settingsSchema = group({
   port: count(9000, { minimum: 0, maximum: 65_535 }, "The TCP port to listen on. 0 takes any free one."),
   publicUrl: text(
     "",
-    "The URL at which others reach the hub, such as `https://hub.example.com`: the issuer of the identity tokens that it signs. Default: none, and it signs none.",
+    "The URL at which others reach the hub, such as `https://hub.example.com`: the issuer of the identity tokens that it signs, and where receivers call back. Default: none, and it does without both.",
   ),
   data: text("./data", "The directory that holds everything. It is made at the first start."),
   engine: text(
@@ -162,7 +162,7 @@ export const settingsSchema = group({
     allow: list("Address ranges (CIDR) that destinations may be in whatever the two settings above say."),
     origin: text(
       "",
-      "The DNS name in which the hub asks receivers whether they agree, where a destination has a handshake. Default: the machine's host name.",
+      "The DNS name in which the hub asks receivers whether they agree, where a destination has a handshake. Default: that of `publicUrl`, or else the machine's host name.",
     ),
   }),
   nats: group({

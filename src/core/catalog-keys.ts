@@ -28,6 +28,8 @@ function keysOf(kind: string): CatalogKeys {
 export const topicKeys = keysOf("topic")
 export const triggerKeys = keysOf("trigger")
 export const destinationKeys = keysOf("destination")
+/** By which URLs a destination's receiver may agree to be sent to. */
+export const handshakeKeys = keysOf("handshake")
 export const scheduleKeys = keysOf("schedule")
 /** How far a schedule has come. */
 export const scheduleProgressKeys = keysOf("schedule-progress")

@@ -110,6 +110,8 @@ export interface Failed {
   readonly gone?: boolean
   /** Nothing was sent, and nothing is to be before `retryAfterMs` is over: it counts as no attempt. */
   readonly unsent?: true
+  /** It was not sent because the receiver has not agreed to it. */
+  readonly awaits?: "agreement"
   /** Why there is no answer; absent where there is one, and where it is something else. */
   readonly cause?: FailureCause
   readonly response?: ResponseRecord

@@ -1,9 +1,9 @@
 import type { Address } from "./address.ts"
 import type { Delivery, Failed, Outcome, ReplyRecord } from "./delivery.ts"
 import type { Event } from "./event.ts"
-import type { Identity, IdentityToken } from "./identity.ts"
+import type { Identity, IdentityOf, IdentityToken } from "./identity.ts"
 import type { StoredEvent } from "./log.ts"
-import type { Destination, SigningKey } from "./resources.ts"
+import type { Agreement, Destination, SigningKey } from "./resources.ts"
 
 /** One attempt to be made. */
 export interface Dispatch {
@@ -79,19 +79,43 @@ export interface SenderContext {
    * the hub signs none.
    */
   identify?: ((audience: string) => Promise<IdentityToken>) | undefined
+  /** What the receiver has agreed to by calling back. */
+  readonly agreement?: Agreement | undefined
+  /**
+   * A URL by which the receiver may agree later to what it is asked; throws what the catalog throws. Absent: nobody could call the
+   * hub.
+   */
+  callback?: ((asked: Asked) => Promise<string>) | undefined
+}
+
+/** What a receiver is asked before it is sent anything. */
+export interface Asked {
+  /** Another text where it would be asked something else. */
+  readonly what: string
+  /** Deliveries a minute; absent: it is not asked how many. */
+  readonly perMinute?: number | undefined
+}
+
+/** Gives out URLs by which receivers may agree later. */
+export interface Callbacks {
+  /** `asked`: as `Asked.what`. */
+  url(of: IdentityOf, asked: string): Promise<string>
 }
 
 /** What senders of all destinations use of the hub. */
 export interface SenderTools extends Pick<SenderContext, "publish"> {
   readonly identity?: Identity | undefined
+  readonly callbacks?: Callbacks | undefined
 }
 
 /** What the sender of one destination may use. */
-export function senderContext(destination: Destination, { publish, identity }: SenderTools): SenderContext {
-  const { tenant, id, signingKeys, ratePerSecond } = destination
+export function senderContext(destination: Destination, { publish, identity, callbacks }: SenderTools): SenderContext {
+  const { tenant, id, signingKeys, ratePerSecond, agreement } = destination
+  const of = { tenant, destination: id }
   return {
-    ...{ tenant, signingKeys, ratePerSecond, publish },
-    ...(identity && { identify: (audience) => identity.issue({ tenant, destination: id }, audience) }),
+    ...{ tenant, signingKeys, ratePerSecond, publish, agreement },
+    ...(identity && { identify: (audience) => identity.issue(of, audience) }),
+    ...(callbacks && { callback: ({ what }) => callbacks.url(of, what) }),
   }
 }
 
@@ -126,5 +150,7 @@ export interface DestinationKind<Config = unknown> {
   signing(config: Config): SigningKey["scheme"] | undefined
   /** Whether this configuration takes batches; absent, or undefined: events one by one. */
   batching?(config: Config): BatchLimits | undefined
+  /** What the receiver is asked first; absent, or undefined: nothing. */
+  asks?(config: Config, ratePerSecond: number | undefined): Asked | undefined
   open(config: Config, context: SenderContext): Promise<Sender>
 }

@@ -6,6 +6,8 @@ export interface LaneReport {
   readonly breaker: "closed" | "half-open" | "open"
   /** Nothing is sent before this: the breaker is open, or the destination asked for rest. */
   readonly restsUntil?: number
+  /** What has to come before anything is sent. */
+  readonly awaits?: "agreement"
   /** Attempts under way. */
   readonly inFlight: number
   /** Attempts that ended within the last five minutes, and those of them that delivered. */

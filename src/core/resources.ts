@@ -170,8 +170,19 @@ export interface Destination extends Resource {
   readonly ratePerSecond?: number
   /** Newest first; those past `expiresAt` no longer sign. */
   readonly signingKeys: readonly SigningKey[]
+  /** What its receiver agreed to by calling back. Absent: it did not. */
+  readonly agreement?: Agreement
   /** As it is stored: `config` and `signingKeys` encrypted, and their secrets are not in them. */
   readonly sealed?: string
+}
+
+/** That a receiver has said it may be sent to. */
+export interface Agreement {
+  /** What it had been asked (`Asked.what`): it agreed to nothing else. */
+  readonly asked: string
+  readonly at: number
+  /** Deliveries a minute at most; absent: as many as there are. */
+  readonly perMinute?: number
 }
 
 /** A key that signs deliveries. `secret` never leaves the hub but once, when it is issued (`v1`). */

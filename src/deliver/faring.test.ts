@@ -29,7 +29,7 @@ describe("what came of a lane's attempts", () => {
         const first = (Math.floor(now / 30_000) - 9) * 30_000
         const recent = seen.filter(({ at }) => at >= first)
         const delivered = recent.filter(({ delivers }) => delivers).length
-        expect(faring.counts(now)).toEqual({ attempts: recent.length, delivered })
+        expect(faring.report(now, false)).toMatchObject({ attempts: recent.length, delivered })
       }),
     )
   })
@@ -39,6 +39,15 @@ describe("what came of a lane's attempts", () => {
     faring.take(refused, 1, 1_000)
     faring.take(ok, 2, 2_000)
     expect(faring.lastError).toEqual({ at: 1_000, detail: refused.detail.slice(0, 200), status: 503 })
+  })
+
+  it("says what a lane waits for while it rests, until an attempt is made", () => {
+    const faring = new Faring()
+    const waits = { ...refused, unsent: true, awaits: "agreement" } as const
+    faring.note(waits, 1_000)
+    expect([faring.report(1, true).awaits, faring.report(1, false).awaits]).toEqual(["agreement", undefined])
+    faring.take(failed, 2, 2_000)
+    expect(faring.report(2, true).awaits).toBeUndefined()
   })
 
   it("is kept of a bounded number of lanes that rest, where there was a failure", () => {

@@ -1,5 +1,5 @@
 import type { Failed, Outcome } from "../core/delivery.ts"
-import type { LaneError } from "../core/lane-status.ts"
+import type { LaneError, LaneReport } from "../core/lane-status.ts"
 
 /** What is counted is of the last {@link slices} times {@link sliceMs}: five minutes. */
 const sliceMs = 30_000
@@ -14,6 +14,7 @@ export class Faring {
   /** The slice that is counted into, by its number since the clock's beginning. */
   #slice = 0
   #lastError: LaneError | undefined
+  #awaits: Failed["awaits"]
 
   /** The last failure, for as long as it is kept. */
   get lastError(): LaneError | undefined {
@@ -23,6 +24,7 @@ export class Faring {
   /** An attempt has ended; `at` is in Unix milliseconds. */
   take(outcome: Outcome, now: number, at: number): void {
     this.#moveTo(now)
+    this.#awaits = undefined
     const i = this.#slice % slices
     this.#attempts[i]!++
     if (outcome.kind === "delivered") {
@@ -34,15 +36,20 @@ export class Faring {
 
   /** A failure, whether it was an attempt or not. */
   note(outcome: Failed, at: number): void {
+    this.#awaits = outcome.awaits
     const status = outcome.response?.status
     const detail = outcome.detail.slice(0, detailCharactersMax)
     this.#lastError = { at, detail, ...(status !== undefined && { status }) }
   }
 
-  /** Attempts of the last five minutes. */
-  counts(now: number): { readonly attempts: number; readonly delivered: number } {
+  /** Attempts of the last five minutes, the last failure, and what the lane waits for where it rests. */
+  report(now: number, isResting: boolean): Omit<LaneReport, "breaker" | "inFlight" | "restsUntil"> {
     this.#moveTo(now)
-    return { attempts: sum(this.#attempts), delivered: sum(this.#delivered) }
+    return {
+      ...(isResting && this.#awaits !== undefined && { awaits: this.#awaits }),
+      ...{ attempts: sum(this.#attempts), delivered: sum(this.#delivered) },
+      ...(this.#lastError && { lastError: this.#lastError }),
+    }
   }
 
   /** Slices that have passed without an attempt count nothing. */

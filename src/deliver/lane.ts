@@ -86,13 +86,11 @@ export class Lane {
     const now = clock.steady()
     const breaker = breakerAt(this.#breaker, now)
     const restsMs = Math.max(this.#shared.restUntil, breaker.kind === "open" ? breaker.until : now) - now
-    const { lastError } = this.#faring
     return {
       breaker: breaker.kind,
       ...(restsMs > 0 && { restsUntil: clock.now() + Math.ceil(restsMs) }),
       inFlight: this.#sending,
-      ...this.#faring.counts(now),
-      ...(lastError && { lastError }),
+      ...this.#faring.report(now, restsMs > 0),
     }
   }
 

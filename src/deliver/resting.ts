@@ -25,9 +25,8 @@ export class RestingLanes {
 
   /** How a lane fares that is not open; `now` is the clock's steady time. */
   report(name: string, now: number): LaneReport {
-    const faring = this.#farings.get(name)
-    const counts = faring?.counts(now) ?? { attempts: 0, delivered: 0 }
-    return { breaker: "closed", inFlight: 0, ...counts, ...(faring?.lastError && { lastError: faring.lastError }) }
+    const told = this.#farings.get(name)?.report(now, false) ?? { attempts: 0, delivered: 0 }
+    return { breaker: "closed", inFlight: 0, ...told }
   }
 
   /** Nothing that was known of it counts. */

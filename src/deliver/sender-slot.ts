@@ -54,7 +54,9 @@ export class SenderSlot {
 
   /** Deliveries a second at most: what the destination is to have, or less where its receiver has said so. */
   get ratePerSecond(): number | undefined {
-    const [own, agreed] = [this.#destination?.ratePerSecond, this.#opened?.sender.ratePerSecond]
+    const { ratePerSecond: own, agreement } = this.#destination ?? {}
+    // What was agreed to by a callback is known before there is a sender.
+    const agreed = this.#opened?.sender.ratePerSecond ?? (agreement?.perMinute && agreement.perMinute / 60)
     return own === undefined || agreed === undefined ? (own ?? agreed) : Math.min(own, agreed)
   }
 
@@ -158,8 +160,8 @@ export class SenderSlot {
 }
 
 /** Equal for destinations that one sender can serve. */
-function waysOf({ kind, config, signingKeys, sealed }: Destination): string {
-  return JSON.stringify([kind, config, signingKeys, sealed])
+function waysOf({ kind, config, signingKeys, sealed, agreement }: Destination): string {
+  return JSON.stringify([kind, config, signingKeys, sealed, agreement])
 }
 
 /** One that does not exist is as gone as one that says so. */

@@ -2,7 +2,7 @@ import type { Address } from "../core/address.ts"
 import type { Chance, Clock } from "../core/clock.ts"
 import { sleep } from "../core/clock.ts"
 import type { TriggerName } from "../core/delivery.ts"
-import type { DestinationKind } from "../core/destination.ts"
+import type { Callbacks, DestinationKind } from "../core/destination.ts"
 import type { Engine } from "../core/engine.ts"
 import { ClosedError } from "../core/errors.ts"
 import type { Event } from "../core/event.ts"
@@ -38,6 +38,8 @@ export interface DeliveryOptions {
   readonly identity?: Identity | undefined
   /** How what destinations answer with is published. */
   readonly replies: ReplyPublishing
+  /** By what receivers may agree later; default: they cannot. */
+  readonly callbacks?: Callbacks | undefined
   readonly log: Logger
   readonly observe?: DeliveryObserver
   readonly limits?: Partial<DeliveryLimits>
@@ -107,7 +109,7 @@ class Worker {
       records: new Records({ log: engine.log, clock, logger: log, lost: () => observe.recordLost?.() }),
       replies: new Replies({ ...options.replies, log: engine.log, directory }),
       senders: {
-        ...{ kinds, secrets, log, identity: options.identity },
+        ...{ kinds, secrets, log, identity: options.identity, callbacks: options.callbacks },
         publish: (address, event) => options.publish(address, event),
       },
       gate: new Gate(engine.queue, clock, log),

@@ -10,10 +10,10 @@ export interface DestinationKindsOptions {
   readonly clock: Clock
   /** Which addresses webhooks may reach. */
   readonly guard: GuardSettings
-  /** The DNS name in which webhooks' receivers are asked whether they agree; default: the machine's. */
+  /** The DNS name in which webhooks' receivers are asked whether they agree; default: that of the public URL, or else the machine's. */
   readonly origin?: string | undefined
-  /** Whether the hub has a public URL; default: it has none. */
-  readonly isPublic?: boolean | undefined
+  /** The hub's public URL; default: it has none. */
+  readonly publicUrl?: string | undefined
   /** Finds the addresses of a name. Default: the system's resolver. */
   readonly resolve?: Resolve
 }

@@ -1,7 +1,7 @@
 import Type, { type Static, type TSchema } from "typebox"
-import { destinationDeletionKeys, destinationKeys } from "../core/catalog-keys.ts"
+import { destinationDeletionKeys, destinationKeys, handshakeKeys } from "../core/catalog-keys.ts"
 import type { DestinationKind, SentTo } from "../core/destination.ts"
-import type { Destination, SigningKey } from "../core/resources.ts"
+import type { Agreement, Destination, SigningKey } from "../core/resources.ts"
 import { noSecrets } from "../core/secrets.ts"
 import { issueSigningKey } from "../destinations/signing.ts"
 import { checkSchema, formatPath, joinPath } from "./check-schema.ts"
@@ -53,7 +53,7 @@ export function destinationType(context: ResourceContext): ResourceType<Destinat
       const config = context.kinds.get(kind)?.config as TSchema | undefined
       return strict({ ...destinationFields, kind: Type.String(), config: config ?? Type.Unknown() })
     },
-    readOnly: ["signingKeys", "status"],
+    readOnly: ["signingKeys", "agreement", "status"],
     read: (body, draft) => readDestination(context, body as Body, draft),
     show: (destination, previous) => showDestination(context, destination, previous),
     opened: (stored) => openedDestination(secrets, stored),
@@ -61,6 +61,9 @@ export function destinationType(context: ResourceContext): ResourceType<Destinat
     sealed: (destination, previous) =>
       sealDestination(secrets, context.kinds.get(destination.kind)?.config, destination, previous),
     inUse: async (destination) => refusalFor(destination, await owedTo(context, destination)),
+    removed: async (destination) => {
+      await context.engine.catalog.delete(handshakeKeys.of(destination))
+    },
     force: async (destination, dryRun) => force(context, destination, await owedTo(context, destination), dryRun),
   }
 }
@@ -73,6 +76,10 @@ export interface ShownKey {
   readonly publicKey?: string
   readonly createdAt: string
   readonly expiresAt?: string
+}
+
+function showAgreement({ at, perMinute }: Agreement) {
+  return { at: new Date(at).toISOString(), ...(perMinute !== undefined && { perMinute }) }
 }
 
 /** One signing key as JSON; its secret only where it is `fresh`. A v1a secret never leaves. */
@@ -101,10 +108,22 @@ async function readDestination(context: ResourceContext, body: Body, draft: Draf
     config,
     concurrency: body.concurrency ?? concurrencyDefault,
     ...(body.ratePerSecond !== undefined && { ratePerSecond: body.ratePerSecond }),
+    ...(sound && agreementOf(kind, config, body, previous)),
     signingKeys: sound ? signingKeys(context, kind.signing(config), previous?.signingKeys ?? [], now) : [],
     createdAt: previous?.createdAt ?? now,
     updatedAt: now,
   }
+}
+
+/** What was agreed to stays, as long as it is what the receiver would be asked. */
+function agreementOf(
+  kind: DestinationKind,
+  config: unknown,
+  { ratePerSecond }: Body,
+  previous: Destination | undefined,
+): Pick<Destination, "agreement"> {
+  const agreement = previous?.agreement
+  return agreement !== undefined && kind.asks?.(config, ratePerSecond)?.what === agreement.asked ? { agreement } : {}
 }
 
 function readKind(
@@ -168,7 +187,7 @@ function showDestination(
   destination: Destination,
   previous: Destination | undefined,
 ): Record<string, unknown> {
-  const { description, labels, kind, config, concurrency, ratePerSecond } = destination
+  const { description, labels, kind, config, concurrency, ratePerSecond, agreement } = destination
   const known = new Set(previous?.signingKeys.map((key) => key.id))
   const now = context.clock.now()
   const schema = context.kinds.get(kind)?.config
@@ -179,6 +198,7 @@ function showDestination(
     config: schema === undefined ? redacted : redact(schema, config),
     concurrency,
     ...(ratePerSecond !== undefined && { ratePerSecond }),
+    ...(agreement && { agreement: showAgreement(agreement) }),
     signingKeys: destination.signingKeys
       .filter((key) => key.expiresAt === undefined || key.expiresAt > now)
       .map((key) => showSigningKey(key, !known.has(key.id))),

@@ -121,9 +121,9 @@ async function testDestination(context: ApiContext, stored: Destination) {
     const detail = `destination ${destination.id} is a ${kind.kind}: nothing is sent there, so there is nothing to test`
     throw new ProblemError("conflict", detail)
   }
-  const { identity } = context
+  const { identity, callbacks } = context
   const sender = await kind
-    .open(destination.config, senderContext(destination, { publish: async () => {}, identity }))
+    .open(destination.config, senderContext(destination, { publish: async () => {}, identity, callbacks }))
     .catch((error: Error) => {
       throw new ProblemError("conflict", `destination ${destination.id} cannot be opened: ${error.message}`)
     })

@@ -3,7 +3,15 @@ import type { DestinationKind } from "../../core/destination.ts"
 import type { Destination } from "../../core/resources.ts"
 import { destinationFields } from "../../resources/destinations.ts"
 import { patchSchemaOf } from "../../resources/patch-schema.ts"
-import { choice, component, componentKeyword, LabelsInput, ResourceId, strict } from "../../resources/schemas.ts"
+import {
+  choice,
+  component,
+  componentKeyword,
+  LabelsInput,
+  ResourceId,
+  strict,
+  Timestamp,
+} from "../../resources/schemas.ts"
 import type { ApiContext } from "../context.ts"
 import type { ResourceView } from "../resource-views.ts"
 import { resourceFields } from "../schemas.ts"
@@ -21,6 +29,19 @@ export const SigningKeyOutput = component(
     createdAt: Type.String({ format: "date-time" }),
     expiresAt: Type.Optional(Type.String({ format: "date-time", description: "Until then it still signs." })),
   }),
+)
+
+const AgreementOutput = component(
+  "Agreement",
+  Type.Object(
+    {
+      at: Timestamp,
+      perMinute: Type.Optional(
+        Type.Integer({ description: "Deliveries a minute at most; absent: as many as there are." }),
+      ),
+    },
+    { readOnly: true, description: "That its receiver agreed to be sent to, by calling back." },
+  ),
 )
 
 /** What became of it when a destination that is needed was deleted all the same. */
@@ -97,6 +118,7 @@ function formOf(form: Form, kind: DestinationKind): object {
     id: ResourceId,
     labels: LabelsInput,
     concurrency: Type.Integer(),
+    agreement: Type.Optional(AgreementOutput),
     signingKeys: Type.Array(SigningKeyOutput, { readOnly: true }),
     status: Type.Optional(DestinationStatus),
   }

@@ -20,6 +20,12 @@ export const DestinationStatus = component(
           description: "Nothing is sent before this: its breaker is open, or it asked for rest.",
         }),
       ),
+      awaits: Type.Optional(
+        choice(["agreement"], {
+          description:
+            "What has to come before anything is sent: that the receiver agrees. It is asked again when the rest is over.",
+        }),
+      ),
       waiting: Type.Optional(
         Type.Integer({ description: "Deliveries that are neither done nor dead; absent where it is not known." }),
       ),
@@ -72,10 +78,11 @@ function showStatus(status: LaneStatus | undefined): ShownStatus {
   const { open, oldestDueAt, report } = status
   const waiting = { waiting: open, ...(oldestDueAt !== undefined && { oldestDueAt: timeOf(oldestDueAt) }) }
   if (report === undefined) return { breaker: "unknown", ...waiting }
-  const { breaker, restsUntil, inFlight, attempts, delivered, lastError } = report
+  const { breaker, restsUntil, awaits, inFlight, attempts, delivered, lastError } = report
   return {
     breaker,
     ...(restsUntil !== undefined && { restsUntil: timeOf(restsUntil) }),
+    ...(awaits !== undefined && { awaits }),
     ...waiting,
     inFlight,
     recent: { attempts, delivered, ...(attempts > 0 && { successRate: delivered / attempts }) },

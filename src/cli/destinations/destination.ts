@@ -66,7 +66,7 @@ const kind: ResourceKind<ApiDestination> = {
     ...laneColumns,
   ],
   empty: "No destinations yet. Make one: redcar destination create --kind webhook --to https://example.com/hook",
-  readOnly: ["signingKeys"],
+  readOnly: ["signingKeys", "agreement"],
   deleting: "No trigger may use it, and no open delivery may be owed to it, but with --force.",
   forcing: {
     description: "delete it all the same: pause the triggers that use it; what others owe it becomes dead letters",

@@ -5,6 +5,7 @@ import type { Column } from "../table.ts"
 export interface ApiLaneStatus {
   readonly breaker: string
   readonly restsUntil?: string
+  readonly awaits?: string
   readonly waiting?: number
   readonly oldestDueAt?: string
   readonly recent?: { readonly attempts: number; readonly successRate?: number }
@@ -12,7 +13,8 @@ export interface ApiLaneStatus {
 }
 
 /** Whether what is due is sent: `closed`; `open, in 12s` while nothing is for so long. */
-export function breakerText({ breaker, restsUntil }: ApiLaneStatus, now: number): string {
+export function breakerText({ breaker, restsUntil, awaits }: ApiLaneStatus, now: number): string {
+  if (awaits !== undefined) return `waits for the receiver's agreement, asks ${ago(restsUntil, now)}`
   return restsUntil === undefined ? breaker : `${breaker === "closed" ? "rests" : breaker}, ${ago(restsUntil, now)}`
 }
 

@@ -1,8 +1,9 @@
+import { createHash } from "node:crypto"
 import { lookup } from "node:dns/promises"
 import { hostname } from "node:os"
 import { Budget } from "../../core/budget.ts"
 import type { Clock } from "../../core/clock.ts"
-import type { DestinationKind, SenderContext } from "../../core/destination.ts"
+import type { Asked, DestinationKind, SenderContext } from "../../core/destination.ts"
 import { isDnsName } from "../../core/dns-name.ts"
 import { batchLimits } from "./batch.ts"
 import {
@@ -29,10 +30,10 @@ import { endpointContext, receiverContext } from "./tls.ts"
 export interface WebhookOptions {
   readonly clock: Clock
   readonly guard: GuardSettings
-  /** The DNS name in which receivers are asked whether they agree; default: the machine's. */
+  /** The DNS name in which receivers are asked whether they agree; default: that of the public URL, or else the machine's. */
   readonly origin?: string | undefined
-  /** Whether the hub has a public URL, the issuer of the tokens that it signs; default: it has none. */
-  readonly isPublic?: boolean | undefined
+  /** The hub's public URL, the issuer of the tokens that it signs; default: it has none. */
+  readonly publicUrl?: string | undefined
   /** Default: the system's resolver. */
   readonly resolve?: Resolve
 }
@@ -42,11 +43,17 @@ export function webhookKind(options: WebhookOptions): DestinationKind<WebhookCon
   const guard = createAddressGuard(options.guard)
   const consents = new Consents()
   const replies = new Budget(repliesInFlightBytesMax)
-  const origin = options.origin || hostname()
+  const origin = options.origin || (options.publicUrl && new URL(options.publicUrl).hostname) || hostname()
   const faultsOfOrigin = ({ handshake = false }: WebhookConfig): readonly Fault[] =>
     handshake && !isDnsName(origin) ? [{ field: "handshake", message: noOrigin(origin) }] : []
   const faultsOfIssuer = ({ auth }: WebhookConfig): readonly Fault[] =>
-    auth?.oidc && options.isPublic !== true ? [{ field: "auth.oidc", message: noIssuer }] : []
+    auth?.oidc && options.publicUrl === undefined ? [{ field: "auth.oidc", message: noIssuer }] : []
+  const asks = ({ url, handshake }: WebhookConfig, ratePerSecond: number | undefined): Asked | undefined => {
+    if (handshake !== true) return undefined
+    const perMinute = ratePerSecond && Math.max(1, Math.floor(ratePerSecond * 60))
+    const text = JSON.stringify([url, origin, perMinute])
+    return { what: createHash("sha256").update(text).digest("base64url"), perMinute }
+  }
   const resolve = options.resolve ?? ((hostname) => lookup(hostname, { all: true }))
   return {
     kind: "webhook",
@@ -55,6 +62,7 @@ export function webhookKind(options: WebhookOptions): DestinationKind<WebhookCon
     check: (config) => [...checkWebhookConfig(config, guard), ...faultsOfOrigin(config), ...faultsOfIssuer(config)],
     sentTo: secretSentTo,
     signing: (config) => (config.signing === "none" ? undefined : (config.signing ?? "v1")),
+    asks,
     batching: ({ batch }) => batch && batchLimits(batch),
     async open(config, context) {
       for (const { field, message } of [...faultsOfOrigin(config), ...faultsOfIssuer(config)])
@@ -68,7 +76,8 @@ export function webhookKind(options: WebhookOptions): DestinationKind<WebhookCon
       const tokens = auth?.oauth2
         ? openTokens(auth.oauth2, { ...ways, secureContext: endpointContext(tls) }, timeoutMs)
         : auth?.oidc && identityTokens(config, auth.oidc, context, clock)
-      const asking = config.handshake === true ? { origin, consents } : undefined
+      const asked = askingOf(asks(config, context.ratePerSecond), context)
+      const asking = asked && { ...asked, origin, consents }
       return new WebhookSender({ config, context, connect, clock, tokens, asking, replies })
     },
   }
@@ -76,6 +85,17 @@ export function webhookKind(options: WebhookOptions): DestinationKind<WebhookCon
 
 function noOrigin(name: string): string {
   return `needs a name to ask in, and this machine's, ${JSON.stringify(name)}, is no DNS name: give one in the setting destinations.origin`
+}
+
+/** What a sender asks of its receiver, and what that has said already. */
+function askingOf(asked: Asked | undefined, { agreement, callback }: SenderContext) {
+  if (asked === undefined) return undefined
+  return {
+    perMinute: asked.perMinute,
+    agreed: agreement?.asked === asked.what ? { perMinute: agreement.perMinute } : undefined,
+    // Where none can be noted now, the receiver is asked all the same.
+    callback: async () => callback?.(asked).catch(() => undefined),
+  }
 }
 
 const noIssuer = "needs the setting publicUrl, which says who has signed the tokens: https://hub.example.com"

@@ -29,8 +29,8 @@ export interface WebhookSenderOptions {
   readonly clock: Clock
   /** Where the receiver wants tokens. */
   readonly tokens: Tokens | undefined
-  /** Where the receiver is to agree first: in whose name it is asked, and who has agreed. */
-  readonly asking: Pick<HandshakeOptions, "origin" | "consents"> | undefined
+  /** Where the receiver is to agree first: in whose name it is asked what, and who has agreed. */
+  readonly asking: Pick<HandshakeOptions, "origin" | "consents" | "perMinute" | "agreed" | "callback"> | undefined
   /** For answers that hold events, of all senders. */
   readonly replies: Budget
 }
@@ -74,10 +74,9 @@ export class WebhookSender implements Sender {
     this.#context = { connections, timeoutMs, bodyKeptBytes: keptBytes }
     this.#clock = clock
     this.#tokens = tokens
-    const { tenant, ratePerSecond } = context
-    const perMinute = ratePerSecond && Math.max(1, Math.floor(ratePerSecond * 60))
+    const { tenant } = context
     const ask = askOf(new URL(config.url), this.#context)
-    this.#handshake = asking && new Handshake({ ...asking, tenant, url: config.url, perMinute, clock, ask })
+    this.#handshake = asking && new Handshake({ ...asking, tenant, url: config.url, clock, ask })
   }
 
   get ratePerSecond(): number | undefined {

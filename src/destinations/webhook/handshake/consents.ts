@@ -4,6 +4,13 @@ export interface Consent {
   readonly perMinute: number | undefined
 }
 
+/** What a `WebHook-Allowed-Rate` says, where `asked` was asked for: who does not say one is sent to no faster. */
+export function allowedRate(header: string | undefined, asked: number | undefined): number | undefined {
+  const rate = header?.trim()
+  if (rate === "*") return undefined
+  return rate !== undefined && /^[1-9]\d{0,8}$/.test(rate) ? Number(rate) : asked
+}
+
 /** Consents that are remembered at most; of more the oldest are asked for again. */
 const keptMax = 10_000
 

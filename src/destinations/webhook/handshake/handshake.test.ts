@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest"
 import type { Outcome } from "../../../core/delivery.ts"
 import type { Sender } from "../../../core/destination.ts"
+import { UnavailableError } from "../../../core/errors.ts"
 import { createSimulatedChance } from "../../../testing/chance.ts"
 import { createSimulatedClock, type SimulatedClock } from "../../../testing/clock.ts"
 import { dispatch, sampleEvents } from "../../conformance.ts"
@@ -128,6 +129,7 @@ describe("a receiver that does not agree", () => {
       kind: "failed",
       detail: `held back: the receiver does not agree to be sent to (asked as ${origin}): ${why}`,
       permanent: false,
+      awaits: "agreement",
       retryAfterMs: 10_000,
       unsent: true,
     })
@@ -174,6 +176,42 @@ test("who waits for the answer ends with its signal, and with the sender", async
   expect(delivered()).toEqual([])
 })
 
+test("a receiver is told where to call back, and is asked all the same where it cannot be told", async () => {
+  receiver.answer = answering(200)
+  const callback = "https://hub.example.com/v1/handshakes/x.y"
+  const context = { tenant: "default", signingKeys: [], publish: async () => {} }
+  const config = { url: receiver.url, handshake: true }
+  const told = await kind.open(config, { ...context, callback: async () => callback })
+  const failing = await kind.open(config, { ...context, callback: () => Promise.reject(new UnavailableError("away")) })
+  senders.push(told, failing)
+  for (const sender of [told, failing])
+    expect(await send(sender)).toMatchObject({ unsent: true, awaits: "agreement", retryAfterMs: 10_000 })
+  expect(asked().map(({ headers }) => headers["webhook-request-callback"])).toEqual([callback, undefined])
+})
+
+test("what a receiver agreed to by calling back counts for what it was asked, and for nothing else", async () => {
+  receiver.answer = answering(200)
+  const context = { tenant: "default", signingKeys: [], publish: async () => {}, ratePerSecond: 10 }
+  const config = { url: receiver.url, handshake: true }
+  const { what, perMinute } = kind.asks!(config, 10)!
+  expect(perMinute).toBe(600)
+  const agreement = { asked: what, at: 0, perMinute: 60 }
+  const agreed = await kind.open(config, { ...context, agreement })
+  const another = await kind.open({ ...config, url: `${receiver.url}/other` }, { ...context, agreement })
+  senders.push(agreed, another)
+  expect(await send(agreed)).toMatchObject({ kind: "delivered" })
+  expect(agreed.ratePerSecond).toBe(1)
+  expect(asked()).toHaveLength(0)
+  expect(await send(another)).toMatchObject({ unsent: true })
+  const others = [
+    kind.asks!({ ...config, url: `${receiver.url}/other` }, 10),
+    kind.asks!(config, 20),
+    kind.asks!(config, undefined),
+  ]
+  expect(others.map((each) => each!.what)).not.toContain(what)
+  expect(kind.asks!({ url: receiver.url }, 10)).toBeUndefined()
+})
+
 test("a question that cannot be asked fails for all who wait, and is asked anew", async () => {
   const asked: string[] = []
   const ask = async () => {
@@ -181,7 +219,9 @@ test("a question that cannot be asked fails for all who wait, and is asked anew"
     throw new RangeError("the header holds a character that none may hold")
   }
   const consents = new Consents()
-  const handshake = new Handshake({ tenant: "default", url: receiver.url, origin, perMinute: 1, consents, clock, ask })
+  const callback = async () => undefined
+  const options = { tenant: "default", url: receiver.url, origin, perMinute: 1, agreed: undefined, callback }
+  const handshake = new Handshake({ ...options, consents, clock, ask })
   const refusal = () => handshake.refusal(new AbortController().signal)
   const ends = await Promise.allSettled([refusal(), refusal()])
   expect(ends.map(({ status }) => status)).toEqual(["rejected", "rejected"])

@@ -3,7 +3,7 @@ import type { Failed } from "../../../core/delivery.ts"
 import type { Answer } from "../answer.ts"
 import type { NoAnswer } from "../flight.ts"
 import { unlessAborted } from "../unless-aborted.ts"
-import type { Consent, Consents } from "./consents.ts"
+import { allowedRate, type Consent, type Consents } from "./consents.ts"
 
 /** A receiver that does not agree is asked again after the first of these, and after twice as long each time up to the last. */
 const [againMinMs, againMaxMs] = [10_000, 600_000]
@@ -17,6 +17,10 @@ export interface HandshakeOptions {
   readonly perMinute: number | undefined
   readonly consents: Consents
   readonly clock: Clock
+  /** What the receiver has agreed to already, by calling back. */
+  readonly agreed: Consent | undefined
+  /** A URL by which it may agree later; undefined: there is none now. */
+  callback(): Promise<string | undefined>
   /** Sends the question, with these headers. */
   ask(headers: readonly string[], signal: AbortSignal): Promise<Answer | NoAnswer>
 }
@@ -41,7 +45,7 @@ export class Handshake {
   }
 
   get consent(): Consent | undefined {
-    return this.#options.consents.of(this.#key)
+    return this.#options.agreed ?? this.#options.consents.of(this.#key)
   }
 
   /** Undefined: the receiver agrees. */
@@ -68,9 +72,11 @@ export class Handshake {
   }
 
   async #ask(): Promise<void> {
-    const { origin, perMinute, consents, clock, ask } = this.#options
+    const { origin, perMinute, consents, clock, ask, callback } = this.#options
     const headers = ["webhook-request-origin", origin]
     if (perMinute !== undefined) headers.push("webhook-request-rate", String(perMinute))
+    const url = await callback()
+    if (url !== undefined) headers.push("webhook-request-callback", url)
     const answer = await ask(headers, this.#stop.signal)
     const consent = consentOf(answer, this.#options)
     if (typeof consent !== "string") {
@@ -87,7 +93,8 @@ export class Handshake {
 
 /** Nothing is sent, and no attempt counts. */
 function heldBack(detail: string, retryAfterMs: number): Failed {
-  return { kind: "failed", detail: `held back: ${detail}`, permanent: false, retryAfterMs, unsent: true }
+  const held = { kind: "failed", detail: `held back: ${detail}`, permanent: false, unsent: true } as const
+  return { ...held, retryAfterMs, ...(retryAfterMs > 0 && { awaits: "agreement" }) }
 }
 
 /** What an answer agrees to, or why to nothing. Its status means nothing. */
@@ -102,8 +109,5 @@ function consentOf(
   const names = allowed.split(",").map((name) => name.trim().toLowerCase())
   if (!names.includes("*") && !names.includes(origin.toLowerCase()))
     return "its WebHook-Allowed-Origin names somebody else"
-  const rate = headers["webhook-allowed-rate"]?.trim()
-  if (rate === "*") return { perMinute: undefined }
-  // Who was asked for a rate and does not say one is sent to no faster than was asked.
-  return { perMinute: rate !== undefined && /^[1-9]\d{0,8}$/.test(rate) ? Number(rate) : perMinute }
+  return { perMinute: allowedRate(headers["webhook-allowed-rate"], perMinute) }
 }
