@@ -368,7 +368,7 @@ describe.each(
     await checkQuery(operation)
     await checkHeaders(operation)
     await checkPath(operation)
-    if (operation.requestBody === undefined && operation.method !== "GET") {
+    if (operation.requestBody === undefined && operation.method !== "GET" && !isOpen(operation)) {
       const got = await send(operation, { type: "application/json", body: '{"stranger0":1}' })
       expectNamed(got, "stranger0", "a body where there is none")
     }
