@@ -258,10 +258,10 @@ describe("a destination in trouble", () => {
     await hub.owe(100, "floods")
     await hub.machine.clock.advance(100)
     const share = hub.sentTo("floods")
-    expect(share).toBe(22)
+    expect(share).toBe(26)
     await hub.owe(100, "hangs")
     await hub.machine.clock.advance(100)
-    expect(hub.sentTo("hangs")).toBe(5)
+    expect(hub.sentTo("hangs")).toBe(9)
     flooding = false
     await hub.empty("floods")
     await hub.machine.clock.advance(100)

@@ -13,7 +13,7 @@ import type { Rate, SpareRate } from "./rate.ts"
 import { Ready } from "./ready.ts"
 import { ofAnother, SenderSlot, type Sent } from "./sender-slot.ts"
 import type { Shared } from "./shared.ts"
-import type { TenantSlots } from "./slots.ts"
+import type { LaneSlots } from "./slots.ts"
 import { abortMs, Tending } from "./tending.ts"
 
 /** For a destination that is not there: its deliveries are held, moved or given up, some at a time. */
@@ -39,8 +39,8 @@ export class Lane {
   #rate: Rate | SpareRate | undefined
   #breaker: Breaker = closedBreaker
   readonly #shared: Shared
-  /** What its tenant has for all of its lanes. */
-  readonly #slots: TenantSlots
+  /** What it has of the slots that all lanes share. */
+  readonly #slots: LaneSlots
   /** Whether the queue may have due work; how often it said so. */
   #due = false
   #wakes = 0
@@ -125,7 +125,6 @@ export class Lane {
     this.#stopping = true
     this.#timer?.cancel()
     this.#slots.forget(this.#slotFree)
-    this.#slots.rate?.forget(this.#slotFree)
     this.#giveBackReady()
     // Ends: each attempt has a limit of time, and the worker aborts what is left.
     while (this.#jobs.size > 0 || this.#leasing) {
@@ -145,7 +144,7 @@ export class Lane {
 
   async close(): Promise<void> {
     this.#hub.shared.release(pathOfLane(this.name))
-    this.#hub.slots.release(this.#slots)
+    this.#slots.release()
     await this.#sender.close()
   }
 
@@ -191,7 +190,7 @@ export class Lane {
 
   /** For how long what is ready waits for more; not for what others have taken the room of. */
   #gatherMs(now: number): number {
-    return this.#slots.room(this.#jobs.size) === 0 ? 0 : this.#ready.waitMs(now)
+    return this.#slots.room === 0 ? 0 : this.#ready.waitMs(now)
   }
 
   #keepBack({ job }: ReadyJob): boolean {
@@ -210,7 +209,7 @@ export class Lane {
     this.#leasing = true
     // Ends: the queue has no more, or there is no room: failures close the gate for a while.
     while (this.#due && !this.#stopping) {
-      const room = this.#room()
+      const room = this.#slots.turn(this.#room(), this.#slotFree)
       if (room === 0) break
       const wakes = this.#wakes
       this.#slots.take(room)
@@ -223,7 +222,7 @@ export class Lane {
       }
       const probe = this.#breaker.kind !== "closed"
       for (const lease of leases) this.#take(lease, probe)
-      this.#slots.give(room - leases.length)
+      this.#slots.giveUnused(room - leases.length)
     }
     this.#leasing = false
     if (this.#stopping) this.#emptied?.()
@@ -241,8 +240,8 @@ export class Lane {
     if (allowed === 0) return this.#wakeAt((this.#breaker as { readonly until: number }).until)
     const room = allowed === 1 ? Math.max(0, 1 - this.#probes) : this.#roomForMany(now)
     if (room === 0) return 0
-    const free = this.#slots.room(this.#jobs.size)
-    if (free === 0) this.#slots.wait(this.#jobs.size, this.#slotFree)
+    const free = this.#slots.room
+    if (free === 0) this.#slots.wait(this.#slotFree)
     return Math.min(room, free)
   }
 
