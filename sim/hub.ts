@@ -44,6 +44,7 @@ const compactBytesOf = [8 * 1024, 64 * 1024, 512 * 1024] as const
 /** Shorter than in life, so that leases lapse and slots run out within a run. */
 const limits = {
   ingest: { eventBytesMax: 1 << 20 },
+  route: { sharedEnqueueMax: 3 },
   delivery: { inFlightMax: 32, leaseMs: 15_000, attemptMsMax: 20_000, stopMs: 3_000 },
 }
 

@@ -1,3 +1,4 @@
+import { asideMutants } from "./mutants-asides.ts"
 import { batchMutants } from "./mutants-batches.ts"
 import { delayedMutants } from "./mutants-delayed.ts"
 import { keepingMutants } from "./mutants-keeping.ts"
@@ -24,9 +25,9 @@ const resources = "src/resources"
 export const mutants: readonly Mutant[] = [
   {
     name: "position saved before the deliveries",
-    file: `${route}/router.ts`,
-    before: `persist(this.#retrying, "routing", () => this.#options.engine.queue.enqueue(deliveries, position))`,
-    after: `persist(this.#retrying, "routing", () => this.#options.engine.queue.enqueue([], position).then(() => this.#options.engine.queue.enqueue(deliveries)))`,
+    file: `${route}/log-reader.ts`,
+    before: `persist(retrying, "routing", () => engine.queue.enqueue(deliveries, position))`,
+    after: `persist(retrying, "routing", () => engine.queue.enqueue([], position).then(() => engine.queue.enqueue(deliveries)))`,
   },
   {
     name: "position not guarded",
@@ -36,14 +37,14 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "position moves ahead of what matched",
-    file: `${route}/router.ts`,
-    before: "if (deliveries.length > 0) await this.#enqueue(deliveries, batch.next)",
-    after: "if (deliveries.length > 1) await this.#enqueue(deliveries, batch.next)",
+    file: `${route}/log-reader.ts`,
+    before: "if (deliveries.length > 0) {",
+    after: "if (deliveries.length > 1) {",
   },
   {
     name: "a trigger that is behind is attached at once",
     file: `${route}/trigger-readers.ts`,
-    before: 'if (own && tracked.state.kind === "resting" && !this.#isBehind(tracked.position)) {',
+    before: 'if (own && tracked.state.kind === "resting" && !this.#isBehind(trigger.tenant, tracked.position)) {',
     after: 'if (own && tracked.state.kind === "resting") {',
   },
   {
@@ -374,6 +375,7 @@ export const mutants: readonly Mutant[] = [
     before: "      await this.#publish(tick)",
     after: "      this.#reach(tick, tick)\n      await this.#save()\n      await this.#publish(tick)",
   },
+  ...asideMutants,
   ...batchMutants,
   ...delayedMutants,
   ...keepingMutants,

@@ -26,7 +26,7 @@ import { openTopics } from "./ingest/topics.ts"
 import { type Loop, Loops } from "./loops.ts"
 import { type RetentionLoop, startRetention } from "./retention/retention.ts"
 import { startReplays } from "./route/replay/replays.ts"
-import type { Router, RouterObserver } from "./route/router.ts"
+import type { Router, RouterLimits, RouterObserver } from "./route/router.ts"
 import { startRouting } from "./route/routing.ts"
 import { type Schedules, startSchedules } from "./sources/schedule/loop.ts"
 import { Overloads, tellConditions } from "./telling.ts"
@@ -55,6 +55,7 @@ export interface HubOptions extends Pick<ApiOptions, OfApi> {
   readonly held?: boolean
   readonly limits?: {
     readonly ingest?: Partial<Omit<IngestLimits, "topicsAutoCreate">>
+    readonly route?: Partial<RouterLimits>
     readonly delivery?: Partial<DeliveryLimits>
   }
   /** Between two rounds of retention. */
@@ -180,10 +181,16 @@ function viewLoop(view: AbortController, done: Promise<void>): Omit<Loop, "name"
   }
 }
 
-function startRoutes({ engine, clock, log, topics, retentionEveryMs: everyMs, observe, loops }: Base) {
+function startRoutes({ engine, clock, log, topics, retentionEveryMs: everyMs, observe, loops, limits }: Base) {
   const router = loops.add(
     "router",
-    startRouting({ engine, clock, log, ...(observe?.route && { observe: observe.route }) }),
+    startRouting({
+      engine,
+      clock,
+      log,
+      limits: limits?.route ?? {},
+      ...(observe?.route && { observe: observe.route }),
+    }),
   )
   loops.add("replays", startReplays({ engine, clock, log }))
   const retaining = { engine, clock, log, topics, ...(everyMs !== undefined && { everyMs }) }

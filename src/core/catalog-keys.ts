@@ -44,6 +44,11 @@ export const destinationDeletionKeys = keysOf("destination-deletion")
 export const replayKeys = keysOf("replay")
 /** What the router keeps of a trigger. */
 export const routingKeys = keysOf("routing")
+/** Whom a partition's main reader passes over: of one log's places, so that it is not moved to another. */
+export const asideKeys = { prefix: "routed-aside/", has: (key: string) => key.startsWith("routed-aside/") }
+export function asideKey(partition: number): string {
+  return `${asideKeys.prefix}${partition}`
+}
 /** How a trigger was. */
 export const routedAsKeys = keysOf("routed-as")
 /** Keys by which callers are known. */

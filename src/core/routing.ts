@@ -1,5 +1,6 @@
-import { replayKeys } from "./catalog-keys.ts"
+import { asideKey, replayKeys } from "./catalog-keys.ts"
 import type { Cursor } from "./cursor.ts"
+import type { Engine } from "./engine.ts"
 import type { Trigger } from "./resources.ts"
 
 /** What the router keeps of a trigger in the catalog, under `routingKeys`. */
@@ -15,6 +16,44 @@ export interface RoutingRecord {
 /** The name of a partition's main reader. */
 export function mainReaderOf(partition: number): string {
   return partition === 0 ? "router" : `router-${partition}`
+}
+
+/** The tenants that a partition's main reader passes over, in the catalog under `asideKey`. */
+export interface AsideRecord {
+  /** Each at the number of its reader; null: nobody is. */
+  readonly tenants: readonly (string | null)[]
+  /** Who has written it: the holding of the partition's routing, 0 where there is one process. */
+  readonly epoch: number
+}
+
+/** The name of a reader that serves one tenant while the partition's main reader passes over it. */
+export function asideReaderOf(partition: number, number: number): string {
+  return `${mainReaderOf(partition)}/aside-${number}`
+}
+
+/** Who reads a tenant's events for attached triggers, and what tells how far that has come. */
+export interface TenantPlace {
+  readonly engine: Pick<Engine, "catalog" | "queue">
+  readonly partition: number
+  readonly tenant: string
+}
+
+/**
+ * Up to where the events of a tenant are routed for attached triggers; undefined: from nowhere on. `isAside`: not by the main
+ * reader. While the router runs it may have come further.
+ */
+export async function placeOfTenant({
+  engine,
+  partition,
+  tenant,
+}: TenantPlace): Promise<{ readonly cursor: Cursor | undefined; readonly isAside: boolean }> {
+  const { catalog, queue } = engine
+  // In this order: whoever is put aside in between is so behind this place.
+  const main = await queue.position(mainReaderOf(partition))
+  const record = (await catalog.get<AsideRecord>(asideKey(partition)))?.value
+  const number = record?.tenants.indexOf(tenant) ?? -1
+  if (number < 0) return { cursor: main, isAside: false }
+  return { cursor: (await queue.position(asideReaderOf(partition, number))) ?? main, isAside: true }
 }
 
 /** The name of a trigger's own reader. */

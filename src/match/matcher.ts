@@ -22,6 +22,8 @@ export interface Matcher {
   match(stored: StoredEvent, view?: EventView): readonly Trigger[]
   /** The same in turns of about so many steps, of a few nanoseconds each: this is the first. No trigger may change meanwhile. */
   begin(stored: StoredEvent, steps: number): Decision
+  /** How many tenants have any trigger. */
+  readonly tenants: number
   /** Whether any trigger is on this topic or on a key of it. */
   any(tenant: string, topic: string): boolean
 }
@@ -104,6 +106,10 @@ class IndexMatcher implements Matcher {
     if (!everyKey.empty || byKey.size > 0) return
     topics.delete(place.topic)
     if (topics.size === 0) this.#topics.delete(tenant)
+  }
+
+  get tenants(): number {
+    return this.#topics.size
   }
 
   any(tenant: string, topic: string): boolean {

@@ -25,6 +25,9 @@ export function createNaiveMatcher(): Matcher {
     delete(tenant, id) {
       all.delete(`${tenant}/${id}`)
     },
+    get tenants() {
+      return new Set(Array.from(all.values(), ({ trigger }) => trigger.tenant)).size
+    },
     any(tenant, topic) {
       return [...all.values()].some(
         ({ trigger }) =>

@@ -1,6 +1,7 @@
 import type { Catalog, Item } from "../core/catalog.ts"
 import {
   accessKeys,
+  asideKeys,
   type CatalogKeys,
   deletedTopicKeys,
   destinationDeletionKeys,
@@ -90,7 +91,7 @@ export class Moving {
   async *items(): AsyncIterable<Item<unknown>> {
     const begins = (key: string) => triggerKeys.has(key) || routingKeys.has(key)
     for await (const item of catalogItems(this.#catalog)) {
-      if (!begins(item.key)) yield { ...item, value: this.#value(item) }
+      if (!begins(item.key) && !asideKeys.has(item.key)) yield { ...item, value: this.#value(item) }
     }
     for await (const item of catalogItems(this.#catalog)) {
       if (routingKeys.has(item.key)) yield { ...item, value: await this.#record(item) }
@@ -106,7 +107,7 @@ export class Moving {
     const shortened: string[] = []
     for await (const { key, value } of catalogItems(this.#catalog)) {
       const { kind } = partsOfKey(key)
-      const isKnown = [...placeless, ...placed].some((keys) => keys.has(key))
+      const isKnown = [...placeless, ...placed, asideKeys].some((keys) => keys.has(key))
       if (!isKnown) unknown.set(kind, (unknown.get(kind) ?? 0) + 1)
       if (topicKeys.has(key) && (value as Topic).dedupeWindowMs > this.#windowMsMax) shortened.push((value as Topic).id)
     }

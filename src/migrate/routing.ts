@@ -1,10 +1,10 @@
 import { isReservedTopic, parseTopic } from "../core/address.ts"
 import type { Cursor } from "../core/cursor.ts"
+import type { Engine } from "../core/engine.ts"
 import type { EventLog } from "../core/log.ts"
 import type { Position } from "../core/positions.ts"
-import type { DeliveryQueue } from "../core/queue.ts"
 import type { Trigger } from "../core/resources.ts"
-import { mainReaderOf, pathOf, type RoutedAs, type RoutingRecord, readerOf } from "../core/routing.ts"
+import { mainReaderOf, pathOf, placeOfTenant, type RoutedAs, type RoutingRecord, readerOf } from "../core/routing.ts"
 import type { Subscription, SubscriptionPosition } from "../core/subscriptions.ts"
 import { markOf } from "../route/record.ts"
 import type { CursorMap } from "./cursor-map.ts"
@@ -17,11 +17,11 @@ export class Routing {
   readonly #source: EventLog
   readonly #target: EventLog
   readonly #map: CursorMap
-  readonly #queue: DeliveryQueue
+  readonly #engine: Pick<Engine, "catalog" | "log" | "queue">
 
-  constructor(source: { readonly log: EventLog; readonly queue: DeliveryQueue }, target: EventLog, map: CursorMap) {
+  constructor(source: Pick<Engine, "catalog" | "log" | "queue">, target: EventLog, map: CursorMap) {
     this.#source = source.log
-    this.#queue = source.queue
+    this.#engine = source
     this.#target = target
     this.#map = map
   }
@@ -60,10 +60,17 @@ export class Routing {
     const partition = place.target === 0 ? {} : { partition: place.target }
     if (record.of !== markOf(trigger)) return { of: record.of, ...partition }
     const of = markOf(this.reader(trigger))
-    if (record.attachedAfter === undefined) return { of, ...partition }
-    const here = await this.#queue.position(mainReaderOf(place.source))
-    const isBeyond = here !== undefined && this.#source.compare(here, record.attachedAfter) > 0
-    return { of, ...partition, attachedAfter: this.at(isBeyond ? here : record.attachedAfter, place) }
+    const after = await this.#attachedAfter(record, trigger, place.source)
+    if (after === undefined || after.isAside) return { of, ...partition }
+    return { of, ...partition, attachedAfter: this.at(after.cursor, place) }
+  }
+
+  /** How far a trigger was routed that is attached; undefined: it is not. */
+  async #attachedAfter({ attachedAfter }: RoutingRecord, { tenant }: Trigger, partition: number) {
+    if (attachedAfter === undefined) return undefined
+    const { cursor, isAside } = await placeOfTenant({ engine: this.#engine, partition, tenant })
+    const isBeyond = cursor !== undefined && this.#source.compare(cursor, attachedAfter) > 0
+    return { cursor: isBeyond ? cursor : attachedAfter, isAside }
   }
 
   /**
@@ -91,12 +98,14 @@ export class Routing {
     }
   }
 
-  /** How far a trigger's own reader has come; undefined where it has none. */
+  /** How far a trigger's own reader has come, as that of a tenant that is aside becomes one; undefined where it has none. */
   async own(record: RoutingRecord, trigger: Trigger): Promise<Position | undefined> {
     const place = this.#placeOf(trigger)
     if (place === undefined || record.of !== markOf(trigger)) return undefined
     const reader = readerOf(pathOf(trigger), trigger.incarnation)
-    const position = await this.#queue.position(reader)
+    const after = await this.#attachedAfter(record, trigger, place.source)
+    if (after !== undefined && !after.isAside) return undefined
+    const position = after?.cursor ?? (await this.#engine.queue.position(reader))
     return position === undefined ? undefined : { reader, cursor: this.at(position, place) }
   }
 
@@ -118,7 +127,7 @@ export class Routing {
       const last = this.#map.last(source, target)
       if (last === undefined) continue
       if (end === undefined || this.#target.compare(last.new, end) > 0) end = last.new
-      const position = await this.#queue.position(mainReaderOf(source))
+      const position = await this.#engine.queue.position(mainReaderOf(source))
       if (position === undefined) return undefined
       if (this.#source.compare(position, last.old) >= 0) continue
       const here = this.at(position, { source, target })

@@ -9,7 +9,7 @@ import { DamagedError, InvalidCursorError } from "../core/errors.ts"
 import type { Needed } from "../core/log.ts"
 import { createPace } from "../core/pace.ts"
 import type { Replay, Topic, Trigger } from "../core/resources.ts"
-import { mainReaderOf, pathOf, type RoutedAs, type RoutingRecord, readerOf, replayReaderOf } from "../core/routing.ts"
+import { pathOf, placeOfTenant, type RoutedAs, type RoutingRecord, readerOf, replayReaderOf } from "../core/routing.ts"
 
 /** For whom events of a topic are kept beyond its limits: the one that needs the oldest of them. */
 export interface Holder {
@@ -69,13 +69,14 @@ export class Needs {
     const partition = log.partitionOf({ tenant, topic: id })
     const held: Held[] = []
     let main: Cursor | undefined
+    const place = { engine: this.#engine, partition, tenant }
     for (const { trigger } of (await this.#triggers(tenant)).values()) {
       if (topicOf(trigger) !== id) continue
       const { incarnation = "", from } = trigger
       const path = pathOf(trigger)
       const record = (await catalog.get<RoutingRecord>(routingKeys.at(path)))?.value
       const own = (await queue.position(readerOf(path, incarnation))) ?? from
-      main ??= (await queue.position(mainReaderOf(partition))) ?? log.oldest(partition)
+      main ??= (await placeOfTenant(place)).cursor ?? log.oldest(partition)
       const attached = record?.of === incarnation ? record.attachedAfter : undefined
       const after = attached === undefined ? own : log.compare(main, attached) > 0 ? main : attached
       // One that came from a topic in another part of the log has not begun to read this one.

@@ -102,9 +102,9 @@ export interface CatchUpsOptions extends CatchUpContext {
   /** Readers at a time. */
   readonly readersMax: number
   readonly limits: ReadLimits
-  /** Where the main reader is. */
-  readonly here: () => Cursor
-  /** Called when one has come to where the main reader was; it is not read on until it is added again. */
+  /** Where the reader is that serves the tenant's attached triggers. */
+  readonly here: (tenant: string) => Cursor
+  /** Called when one has come to where that reader was; it is not read on until it is added again. */
   readonly arrived: (catchUp: CatchUp) => void
   readonly failed: (error: unknown) => void
 }
@@ -177,7 +177,7 @@ export class CatchUps {
     // The stint must be in #running before it can end.
     await undefined
     try {
-      const there = await readTowards(catchUp, here(), limits, this.#options)
+      const there = await readTowards(catchUp, here(catchUp.trigger.tenant), limits, this.#options)
       this.#running.delete(catchUp)
       if (catchUp.stopped) return
       this.#options.retrying.troubles.over(readingFor(catchUp))

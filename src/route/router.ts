@@ -3,21 +3,19 @@ import { triggerKeys } from "../core/catalog-keys.ts"
 import type { Clock } from "../core/clock.ts"
 import { sleep } from "../core/clock.ts"
 import type { Cursor } from "../core/cursor.ts"
-import { isDelayed, releaseOf } from "../core/delayed.ts"
-import type { Delivery } from "../core/delivery.ts"
 import type { Engine } from "../core/engine.ts"
 import { AssignmentLostError, ClosedError } from "../core/errors.ts"
 import type { Batch } from "../core/log.ts"
 import type { Logger } from "../core/logger.ts"
-import type { Fence, Position } from "../core/positions.ts"
+import type { Fence } from "../core/positions.ts"
 import type { Trigger } from "../core/resources.ts"
 import { mainReaderOf } from "../core/routing.ts"
 import { Serial } from "../core/serial.ts"
 import { Troubles } from "../core/troubles.ts"
 import { createMatcher, type Matcher } from "../match/matcher.ts"
-import { Pace } from "./pace.ts"
+import { Asides, type AsidesOptions } from "./asides.ts"
+import { LogReader, type LogReaderOptions, type ReaderLimits } from "./log-reader.ts"
 import { isRetried, persist, type RetryContext, rereadAfterMs, StoppedError } from "./persist.ts"
-import { deliveriesOf } from "./record.ts"
 import type { Resting } from "./resting.ts"
 import { TriggerReaders } from "./trigger-readers.ts"
 
@@ -78,12 +76,11 @@ export interface CatchingUp {
   readonly stopped: boolean
 }
 
-export interface RouterLimits {
+export interface RouterLimits extends ReaderLimits {
   /** Deliveries enqueued at once, unless one event alone has more: position and deliveries belong to one write. */
   readonly enqueueMax: number
-  /** Without matches the position is saved after so much time, or so many events. */
-  readonly saveAfterMs: number
-  readonly saveAfterEvents: number
+  /** As `enqueueMax`, where several tenants have triggers: what one enqueues waits behind the other's. */
+  readonly sharedEnqueueMax: number
   /** Triggers that read their past at a time. */
   readonly catchUpReadersMax: number
   /** Events of a batch of those, and batches until another's turn comes. */
@@ -93,6 +90,7 @@ export interface RouterLimits {
 
 const routerLimits: RouterLimits = {
   enqueueMax: 4_000,
+  sharedEnqueueMax: 1_000,
   saveAfterMs: 1_000,
   saveAfterEvents: 10_000,
   catchUpReadersMax: 4,
@@ -124,17 +122,11 @@ class MainReader {
   readonly #matcher: Matcher
   readonly #stop = new AbortController()
   readonly #retrying: RetryContext
-  readonly #pace: Pace
-  readonly #serial = new Serial()
+  readonly #turns = new Serial()
   readonly #readers: TriggerReaders
+  readonly #asides: Asides
   readonly #partition: number
-  /** Everything up to here is routed. */
-  #here: Cursor
-  /** What is saved of that. */
-  #saved: Cursor | undefined
-  #savedAt = 0
-  #eventsSinceSaved = 0
-  #cancelSave: (() => void) | undefined
+  #reader: LogReader
   #failure: { readonly error: unknown } | undefined
 
   constructor(options: RouterOptions) {
@@ -143,24 +135,76 @@ class MainReader {
     this.#partition = partition
     this.#limits = { ...routerLimits, ...options.limits }
     const { catchUpReadersMax, catchUpBatchMax, catchUpBatchesMax } = this.#limits
-    this.#here = engine.log.oldest(partition)
     this.#matcher = options.matcher ?? createMatcher()
     this.#retrying = { clock, log, troubles: new Troubles(log), stop: this.#stop.signal }
-    this.#pace = new Pace(this.#retrying)
+    this.#reader = this.#mainReader(undefined)
+    const shared = { engine, partition, ...(fence && { fence }), retrying: this.#retrying }
+    const failed = (error: unknown) => this.#fail(error)
+    const of = (tenant: string) => this.#asides.of(tenant)?.reader ?? this.#reader
+    this.#asides = new Asides({ ...shared, ...this.#aside(), failed })
     this.#readers = new TriggerReaders({
-      engine,
-      partition,
-      ...(fence && { fence }),
+      ...shared,
       ...(observe && { observe }),
       matcher: this.#matcher,
-      retrying: this.#retrying,
-      serial: this.#serial,
-      here: () => this.#here,
-      saveHere: () => persist(this.#retrying, "saving the router's position", () => this.#save()),
+      inTurn: (tenant, work) => this.#asides.inTurn(tenant, work),
+      here: (tenant) => of(tenant).here,
+      saveHere: (tenant) => of(tenant).save(),
       readersMax: catchUpReadersMax,
       limits: { batchMax: catchUpBatchMax, batchesMax: catchUpBatchesMax },
-      failed: (error) => this.#fail(error),
+      failed,
     })
+  }
+
+  #mainReader(saved: Cursor | undefined): LogReader {
+    const options = {
+      name: mainReaderOf(this.#partition),
+      enqueueMax: () => this.#enqueueMax,
+      serves: (tenant: string) => this.#asides.of(tenant) === undefined,
+    }
+    return this.#readerOf(options, this.#turns, saved)
+  }
+
+  #aside(): Pick<AsidesOptions, "turns" | "main" | "reader" | "moved" | "routed"> {
+    return {
+      turns: this.#turns,
+      main: () => this.#reader,
+      reader: ({ name, tenant, turns }, saved) => {
+        const enqueueMax = () => this.#limits.sharedEnqueueMax
+        return this.#readerOf({ name, enqueueMax, serves: (served) => served === tenant }, turns, saved)
+      },
+      moved: () => this.#readers.moved(),
+      routed: (events, deliveries) => this.#options.observe?.caughtUp?.({ events, deliveries }),
+    }
+  }
+
+  /** It starts where the main reader is, unless it was saved. */
+  #readerOf(
+    options: Pick<LogReaderOptions, "name" | "enqueueMax" | "serves">,
+    turns: Serial,
+    saved: Cursor | undefined,
+  ): LogReader {
+    const { engine, fence } = this.#options
+    const from = this.#reader?.here ?? engine.log.oldest(this.#partition)
+    const more: LogReaderOptions = {
+      ...options,
+      engine,
+      ...(fence && { fence }),
+      retrying: this.#retrying,
+      limits: this.#limits,
+      matcher: this.#matcher,
+      admits: (trigger, cursor) => this.#readers.admits(trigger, cursor),
+      whenStill: (save) => void turns.run(save).catch((error) => this.#fail(error)),
+    }
+    return new LogReader(more, saved, from)
+  }
+
+  /** Whether several tenants have triggers. */
+  get #isShared(): boolean {
+    return this.#matcher.tenants > 1
+  }
+
+  get #enqueueMax(): number {
+    return this.#isShared ? this.#limits.sharedEnqueueMax : this.#limits.enqueueMax
   }
 
   get catching(): number {
@@ -168,7 +212,7 @@ class MainReader {
   }
 
   get place(): RoutingPlace {
-    return { partition: this.#partition, here: this.#here, catching: this.#readers.catchingUp() }
+    return { partition: this.#partition, here: this.#reader.here, catching: this.#readers.catchingUp() }
   }
 
   get resting(): readonly Resting[] {
@@ -187,92 +231,84 @@ class MainReader {
       const ready = Promise.withResolvers<void>()
       const watching = this.#watch(ready.resolve).catch((error) => this.#fail(error))
       await Promise.race([ready.promise, watching])
+      if (!this.#stop.signal.aborted) this.#asides.start()
       await this.#read().catch((error) => this.#fail(error))
       await watching
     } catch (error) {
       this.#fail(error)
     }
     await this.#readers.stop()
-    this.#cancelSave?.()
-    await this.#serial.idle()
+    await this.#asides.stop()
+    this.#reader.stop()
+    await this.#turns.idle()
     if (this.#failure) throw this.#failure.error
     // What is not saved is read again, and found to be routed.
-    await this.#save().catch((error) => (isRetried(error) ? undefined : this.#fail(error)))
+    await this.#reader.trySave().catch((error) => (isRetried(error) ? undefined : this.#fail(error)))
   }
 
   /** Goes on where the one before has come to, who can do nothing any more. */
   async #takeOver(): Promise<void> {
     const { engine, fence } = this.#options
-    const reader = mainReaderOf(this.#partition)
+    const name = mainReaderOf(this.#partition)
     if (fence) await persist(this.#retrying, "taking over routing", () => engine.queue.claim(fence))
-    this.#saved = await persist(this.#retrying, "finding the router's position", () => engine.queue.position(reader))
-    this.#here = this.#saved ?? this.#here
+    const saved = await persist(this.#retrying, "finding the router's position", () => engine.queue.position(name))
+    this.#reader = this.#mainReader(saved)
+    await this.#asides.load()
   }
 
   async #watch(ready: () => void): Promise<void> {
     for await (const change of this.#options.engine.catalog.watch<Trigger>(triggerKeys.prefix, this.#stop.signal)) {
-      await this.#serial.run(() => this.#apply(change))
+      await this.#apply(change)
       if (change.kind === "current") ready()
     }
   }
 
   async #apply(change: Change<Trigger>): Promise<void> {
     switch (change.kind) {
-      case "put":
-        return this.#readers.put(change.item.value)
-      case "delete":
-        return this.#readers.remove(triggerKeys.pathIn(change.key))
+      case "put": {
+        const { value } = change.item
+        return this.#asides.inTurn(value.tenant, () => this.#readers.put(value))
+      }
+      case "delete": {
+        const path = triggerKeys.pathIn(change.key)
+        return this.#asides.inTurn(path.slice(0, path.indexOf("/")), () => this.#readers.remove(path))
+      }
       case "current":
-        return this.#readers.loaded()
+        return this.#turns.run(() => this.#readers.loaded())
     }
   }
 
   async #read(): Promise<void> {
     const { engine, clock } = this.#options
     const { troubles } = this.#retrying
-    const stop = this.#stop.signal
-    this.#savedAt = clock.steady()
-    while (!stop.aborted) {
+    const follow = this.#stop.signal
+    while (!follow.aborted) {
       try {
-        for await (const batch of engine.log.read({ partition: this.#partition, from: this.#here, follow: stop })) {
+        for await (const batch of engine.log.read({ partition: this.#partition, from: this.#reader.here, follow })) {
           troubles.over(reading)
-          await this.#serial.run(() => this.#route(batch))
+          await this.#turns.run(() => this.#route(batch))
         }
       } catch (error) {
         if (!isRetried(error)) throw error
         troubles.met(reading, "the log cannot be read; routing waits", { err: error })
-        await sleep(clock, rereadAfterMs, stop)
+        await sleep(clock, rereadAfterMs, follow)
       }
     }
   }
 
-  async #route(batch: Batch): Promise<void> {
-    let deliveries: Delivery[] = []
+  async #route({ events, next }: Batch): Promise<void> {
     let count = 0
-    for (const stored of batch.events) {
-      if (isDelayed(stored.address)) {
-        const release = releaseOf(stored)
-        if (release !== undefined) deliveries.push(release)
-        if (deliveries.length < this.#limits.enqueueMax) continue
-        count += deliveries.length
-        await this.#enqueue(deliveries, stored.cursor)
-        deliveries = []
-        continue
-      }
-      const matched = this.#pace.match(this.#matcher, stored)
-      const all = matched instanceof Promise ? await matched : matched
-      const fired = all.filter((trigger) => this.#readers.admits(trigger, stored.cursor))
-      for (const delivery of deliveriesOf(stored, fired)) deliveries.push(delivery)
-      if (deliveries.length < this.#limits.enqueueMax) continue
+    for (let start = 0; start < events.length; ) {
+      const { deliveries, end } = await this.#reader.gather(events, start)
+      await this.#reader.moveTo(end === events.length ? next : events[end - 1]!.cursor, deliveries)
       count += deliveries.length
-      await this.#enqueue(deliveries, stored.cursor)
-      deliveries = []
+      start = end
+      if (this.#isShared && deliveries.length >= this.#limits.sharedEnqueueMax) await this.#asides.divert(deliveries)
     }
-    if (deliveries.length > 0) await this.#enqueue(deliveries, batch.next)
-    this.#here = batch.next
-    this.#readers.moved(batch.next)
-    await this.#saveLazily(batch.events.length)
-    this.#tell(batch.events, count + deliveries.length)
+    await this.#reader.moveTo(next, [])
+    this.#readers.moved()
+    await this.#reader.saveLazily(events.length)
+    this.#tell(events, count)
   }
 
   #tell(events: Batch["events"], deliveries: number): void {
@@ -281,48 +317,6 @@ class MainReader {
     if (observe?.routed === undefined || first === undefined || last === undefined) return
     const lagMs = Math.max(0, clock.now() - first.storedAt)
     observe.routed({ events: events.length, deliveries, storedAt: last.storedAt, lagMs })
-  }
-
-  async #enqueue(deliveries: readonly Delivery[], cursor: Cursor): Promise<void> {
-    const position = this.#position(cursor)
-    await persist(this.#retrying, "routing", () => this.#options.engine.queue.enqueue(deliveries, position))
-    this.#here = cursor
-    this.#wasSaved(cursor)
-  }
-
-  async #saveLazily(events: number): Promise<void> {
-    if (this.#here === this.#saved) return
-    this.#eventsSinceSaved += events
-    const { saveAfterMs, saveAfterEvents } = this.#limits
-    const due = this.#options.clock.steady() - this.#savedAt >= saveAfterMs || this.#eventsSinceSaved >= saveAfterEvents
-    if (due) await persist(this.#retrying, "saving the router's position", () => this.#save())
-    else this.#saveLater()
-  }
-
-  /** When nothing more comes, the position is saved all the same: it tells others what has been judged. */
-  #saveLater(): void {
-    this.#cancelSave ??= this.#options.clock.after(this.#limits.saveAfterMs, () => {
-      this.#cancelSave = undefined
-      const save = () => persist(this.#retrying, "saving the router's position", () => this.#save())
-      this.#serial.run(save).catch((error) => this.#fail(error))
-    })
-  }
-
-  async #save(): Promise<void> {
-    if (this.#here === this.#saved) return
-    await this.#options.engine.queue.enqueue([], this.#position(this.#here))
-    this.#wasSaved(this.#here)
-  }
-
-  #position(cursor: Cursor): Position {
-    const { fence } = this.#options
-    return { reader: mainReaderOf(this.#partition), cursor, ...(fence && { fence }) }
-  }
-
-  #wasSaved(cursor: Cursor): void {
-    this.#saved = cursor
-    this.#savedAt = this.#options.clock.steady()
-    this.#eventsSinceSaved = 0
   }
 
   #fail(error: unknown): void {

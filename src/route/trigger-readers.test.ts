@@ -23,9 +23,12 @@ import { type Router, startRouter } from "./router.ts"
  */
 
 const types = ["a", "b"] as const
-/** The ids of two triggers, which others have again after them. */
-const slots = ["x", "y"] as const
+/** The ids of three triggers, which others have again after them. */
+const slots = ["x", "y", "z"] as const
 type Slot = (typeof slots)[number]
+const tenants = ["default", "other"] as const
+/** The third one's is another one, which the first ones' events put aside, and the other way round. */
+const tenantOf = (slot: Slot) => (slot === "z" ? "other" : "default")
 
 interface Life {
   trigger: Trigger
@@ -39,8 +42,8 @@ interface World {
   engine: Engine
   power: Power
   router: Router
-  /** Every event on the log: its cursor and its type, in order. */
-  readonly events: { readonly cursor: Cursor; readonly type: string }[]
+  /** Every event on the log, in order. */
+  readonly events: { readonly cursor: Cursor; readonly type: string; readonly tenant: string }[]
   readonly lives: Map<Slot, Life>
   made: number
   /** Deliveries whose end is on disk. */
@@ -55,27 +58,28 @@ type Command = (world: World) => Promise<void>
 async function boot(world: World): Promise<void> {
   const { power, engine } = await world.machine.boot()
   // So small that a few events take many steps.
-  const limits = { enqueueMax: 2, catchUpReadersMax: 1, catchUpBatchMax: 2, catchUpBatchesMax: 1 }
+  const limits = { enqueueMax: 2, sharedEnqueueMax: 2, catchUpReadersMax: 1, catchUpBatchMax: 2, catchUpBatchesMax: 1 }
   const router = startRouter({ engine, clock: power.clock, log: createMemoryLog(), limits })
   router.done.catch((error) => world.failures.push(String(error)))
   Object.assign(world, { power, engine, router })
 }
 
-async function publish(world: World, count: number): Promise<void> {
+async function publish(world: World, count: number, tenant: string): Promise<void> {
   for (let n = 0; n < count; n++) {
     const type = types[world.events.length % 2]!
     const event = createEvent(`e${world.events.length}`, { type })
-    const [appended] = await world.machine.run(world.engine.log.append(ordersAddress, [event]))
-    world.events.push({ cursor: appended!.cursor, type })
+    const [appended] = await world.machine.run(world.engine.log.append({ ...ordersAddress, tenant }, [event]))
+    world.events.push({ cursor: appended!.cursor, type, tenant })
   }
 }
 
 /** Half of what is due is over, for good; what was dropped meanwhile is nobody's any more. */
 async function deliver(world: World, how: "done" | "dead"): Promise<void> {
   const { queue } = world.engine
-  const leases: readonly Lease[] = await world.machine.run(
-    queue.lease({ lane: "default/there", max: 50, leaseMs: 1_000 }),
-  )
+  const leases: Lease[] = []
+  for (const tenant of tenants) {
+    leases.push(...(await world.machine.run(queue.lease({ lane: `${tenant}/there`, max: 50, leaseMs: 1_000 }))))
+  }
   const half = Math.ceil(leases.length / 2)
   for (const lease of leases) check(world, lease.delivery.id)
   const end = (lease: Lease) =>
@@ -102,7 +106,8 @@ const death = {
 /** Puts back the dead letters of the triggers that are there. */
 async function redrive(world: World): Promise<void> {
   for (const id of [...world.dead].filter((id) => lifeOf(world, id))) {
-    if (!(await world.machine.run(world.engine.queue.redrive("default", id)))) world.failures.push(`${id} is no letter`)
+    const { tenant } = lifeOf(world, id)!.trigger
+    if (!(await world.machine.run(world.engine.queue.redrive(tenant, id)))) world.failures.push(`${id} is no letter`)
     world.dead.delete(id)
   }
   await world.machine.run(world.engine.catalog.put("mark", 0))
@@ -128,7 +133,8 @@ function check(world: World, id: string): void {
   const at = world.events.findIndex(({ cursor }) => cursor === id.slice(0, dot))
   const life = lifeOf(world, id)
   if (!life) return
-  const type = world.events[at]?.type
+  const { type, tenant } = world.events[at] ?? {}
+  if (tenant !== life.trigger.tenant) world.failures.push(`${id} is of another tenant's event`)
   if (at < life.from || !(life.filters.has(undefined) || life.filters.has(type))) world.failures.push(`${id} is wrong`)
 }
 
@@ -140,7 +146,7 @@ async function resume(world: World, life: Life): Promise<void> {
 
 async function put(world: World, life: Life, change: Partial<Trigger>): Promise<void> {
   life.trigger = { ...life.trigger, ...change }
-  const key = `trigger/default/${life.trigger.id}`
+  const key = `trigger/${life.trigger.tenant}/${life.trigger.id}`
   await world.machine.run(world.engine.catalog.put(key, life.trigger))
 }
 
@@ -152,6 +158,7 @@ const commands = {
       if (world.lives.has(id)) return
       const { log } = world.engine
       const trigger = createTrigger(id, from === "oldest" ? log.oldest() : await log.head(), {
+        tenant: tenantOf(id),
         incarnation: `i${world.made++}`,
         filters: filtersOf(type),
       })
@@ -184,11 +191,11 @@ const commands = {
       const life = world.lives.get(id)
       if (!life) return
       world.lives.delete(id)
-      await world.machine.run(world.engine.catalog.delete(`trigger/default/${life.trigger.id}`))
+      await world.machine.run(world.engine.catalog.delete(`trigger/${life.trigger.tenant}/${life.trigger.id}`))
     }
   },
-  publish: (count: number): Command => {
-    return (world) => publish(world, count)
+  publish: (count: number, tenant: string): Command => {
+    return (world) => publish(world, count, tenant)
   },
   deliver: (how: "done" | "dead"): Command => {
     return (world) => deliver(world, how)
@@ -221,7 +228,8 @@ const commands = {
 async function checkHistory(world: World, { trigger }: Life, delivered: (id: string) => boolean): Promise<void> {
   const { catalog, log } = world.engine
   const kept = await catalog.get<RoutedAs>(routedAsKeys.of(trigger))
-  for (const { cursor, type } of world.events) {
+  for (const { cursor, type, tenant } of world.events) {
+    if (tenant !== trigger.tenant) continue
     const version = versionFor(kept?.value.versions ?? [], cursor, (a, b) => log.compare(a, b))
     const its = version?.incarnation === trigger.incarnation
     const fires = version !== undefined && its && compileFilters(version.filters)(createEvent("x", { type }))
@@ -238,7 +246,7 @@ const command: fc.Arbitrary<Command & { readonly told?: string }> = fc.oneof(
   { weight: 4, arbitrary: named("resume", fc.tuple(id)) },
   { weight: 3, arbitrary: named("refilter", fc.tuple(id, type)) },
   { weight: 3, arbitrary: named("remove", fc.tuple(id)) },
-  { weight: 6, arbitrary: named("publish", fc.tuple(fc.integer({ min: 1, max: 5 }))) },
+  { weight: 6, arbitrary: named("publish", fc.tuple(fc.integer({ min: 1, max: 5 }), fc.constantFrom(...tenants))) },
   { weight: 3, arbitrary: named("deliver", fc.tuple(fc.constantFrom("done", "dead"))) },
   { weight: 1, arbitrary: named("redrive", fc.tuple()) },
   { weight: 2, arbitrary: named("pass", fc.tuple(fc.constantFrom(0, 1, 5, 1_500))) },
@@ -256,17 +264,18 @@ function named(name: keyof typeof commands, args: fc.Arbitrary<unknown[]>): fc.A
 /** All triggers go on, all is routed; then what is missing is missing for good. */
 async function finish(world: World): Promise<void> {
   for (const life of world.lives.values()) await resume(world, life)
-  await publish(world, 2)
+  for (const tenant of tenants) await publish(world, 2, tenant)
   await world.machine.clock.advance(3_000)
   await world.machine.until(() => world.router.catching() === 0)
   await world.machine.clock.advance(3_000)
   const open = new Set<string>()
-  for (;;) {
-    const leases = await world.machine.run(
-      world.engine.queue.lease({ lane: "default/there", max: 1_000, leaseMs: 100_000_000 }),
-    )
-    if (leases.length === 0) break
-    for (const { delivery } of leases) open.add(delivery.id)
+  for (const tenant of tenants) {
+    for (;;) {
+      const lease = { lane: `${tenant}/there`, max: 1_000, leaseMs: 100_000_000 }
+      const leases = await world.machine.run(world.engine.queue.lease(lease))
+      if (leases.length === 0) break
+      for (const { delivery } of leases) open.add(delivery.id)
+    }
   }
   for (const id of open) {
     check(world, id)
@@ -276,7 +285,8 @@ async function finish(world: World): Promise<void> {
   for (const life of world.lives.values()) {
     await checkHistory(world, life, isThere)
     const { trigger, from, filters } = life
-    for (const { cursor, type } of world.events.slice(from)) {
+    for (const { cursor, type, tenant } of world.events.slice(from)) {
+      if (tenant !== trigger.tenant) continue
       const always = [...filters].every((filter) => filter === undefined || filter === type)
       const delivery = deliveryId(cursor, trigger.id, trigger.incarnation ?? "")
       if (always && !isThere(delivery)) world.failures.push(`${delivery} is missing`)

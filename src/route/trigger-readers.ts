@@ -1,21 +1,19 @@
 import type { Item } from "../core/catalog.ts"
 import { routingKeys } from "../core/catalog-keys.ts"
 import type { Cursor } from "../core/cursor.ts"
-import type { Engine } from "../core/engine.ts"
 import { ConflictError } from "../core/errors.ts"
-import type { Fence } from "../core/positions.ts"
 import type { Trigger } from "../core/resources.ts"
-import type { Serial } from "../core/serial.ts"
 import { createMatcher, type Matcher } from "../match/matcher.ts"
-import { type CatchUp, CatchUps, type ReadLimits, readTowards } from "./catch-up.ts"
+import { type CatchUp, type CatchUpContext, CatchUps, type ReadLimits, readTowards } from "./catch-up.ts"
 import { Histories } from "./histories.ts"
-import { isRetried, persist, type RetryContext } from "./persist.ts"
+import { isRetried, persist } from "./persist.ts"
 import { incarnationIn, markOf, partitionOf, pathOf, type RoutingRecord, readerOf } from "./record.ts"
 import { type Resting, RestingTriggers } from "./resting.ts"
-import type { CatchingUp, RouterObserver } from "./router.ts"
+import type { CatchingUp } from "./router.ts"
 
 /*
- * Which reader serves which trigger, so that every event after the trigger's `from` is routed for it exactly once.
+ * Which reader serves which trigger, so that every event after the trigger's `from` is routed for it exactly once. The main
+ * reader is another one for a tenant that is aside (asides.ts): what is said here of the main reader holds for that one then.
  *
  *                    ┌────────── pause ──────────┐
  *                    ▼                           │
@@ -43,23 +41,20 @@ import type { CatchingUp, RouterObserver } from "./router.ts"
  *    that: else a crash would take it back, and what the old one has passed over would be judged by the new one.
  */
 
-export interface TriggerReadersOptions {
-  readonly engine: Engine
+export interface TriggerReadersOptions extends CatchUpContext {
   /** Triggers on topics of other partitions have readers of their own. */
   readonly partition: number
-  readonly fence?: Fence
-  /** The main reader's; holds the attached triggers. */
+  /** Holds the attached triggers. */
   readonly matcher: Matcher
-  readonly retrying: RetryContext
-  readonly serial: Serial
-  /** Where the main reader is. */
-  readonly here: () => Cursor
+  /** Runs `work` while the reader stands still that serves the tenant's attached triggers. */
+  inTurn(tenant: string, work: () => Promise<void>): Promise<void>
+  /** Where that is: the main reader, but for a tenant that is aside. */
+  readonly here: (tenant: string) => Cursor
   /** Makes that durable. */
-  readonly saveHere: () => Promise<void>
+  readonly saveHere: (tenant: string) => Promise<void>
   readonly readersMax: number
   readonly limits: ReadLimits
   readonly failed: (error: unknown) => void
-  readonly observe?: Pick<RouterObserver, "caughtUp">
 }
 
 interface TrackedTrigger {
@@ -154,7 +149,7 @@ export class TriggerReaders {
   async #leftAt(path: string): Promise<Cursor | undefined> {
     const record = this.#left.get(path)
     if (record?.attachedAfter === undefined) return record && this.#positionOf(path, record.of)
-    return this.#laterOfHere(record.attachedAfter)
+    return this.#laterOfHere(path.slice(0, path.indexOf("/")), record.attachedAfter)
   }
 
   /** Whether the main reader serves this event for this trigger, which its matcher has found. */
@@ -164,9 +159,10 @@ export class TriggerReaders {
     return after === undefined || this.#options.engine.log.compare(cursor, after) > 0
   }
 
-  /** The main reader has moved on. */
-  moved(here: Cursor): void {
+  /** A reader has moved on that serves attached triggers. */
+  moved(): void {
     for (const [path, after] of this.#ahead) {
+      const here = this.#options.here(path.slice(0, path.indexOf("/")))
       if (this.#options.engine.log.compare(here, after) >= 0) this.#ahead.delete(path)
     }
   }
@@ -186,7 +182,7 @@ export class TriggerReaders {
     const kept = frontier === undefined ? undefined : this.#histories.keep(trigger, frontier)
     const own = this.#compile(path, trigger)
     // What attaches has to wait for a write of its own: one wait is enough for both.
-    if (own && tracked.state.kind === "resting" && !this.#isBehind(tracked.position)) {
+    if (own && tracked.state.kind === "resting" && !this.#isBehind(trigger.tenant, tracked.position)) {
       return this.#attach(path, tracked, kept)
     }
     await kept
@@ -256,8 +252,8 @@ export class TriggerReaders {
   }
 
   #arrived(catchUp: CatchUp): void {
-    const { serial, failed } = this.#options
-    serial.run(() => this.#join(catchUp)).catch(failed)
+    const { inTurn, failed } = this.#options
+    inTurn(catchUp.trigger.tenant, () => this.#join(catchUp)).catch(failed)
   }
 
   /** Reads the little that is left while the main reader waits; twice as much at each time, so that it comes to an end. */
@@ -267,7 +263,8 @@ export class TriggerReaders {
     if (catchUp.stopped || tracked?.state.kind !== "catching" || tracked.state.catchUp !== catchUp) return
     const limits = { ...this.#options.limits, batchesMax: 2 ** catchUp.arrivals++ }
     try {
-      if (!(await readTowards(catchUp, this.#options.here(), limits, this.#options))) return this.#catchUps.add(catchUp)
+      if (!(await readTowards(catchUp, this.#options.here(tracked.trigger.tenant), limits, this.#options)))
+        return this.#catchUps.add(catchUp)
     } catch (error) {
       if (!isRetried(error)) throw error
       return this.#catchUps.addLater(catchUp, error)
@@ -277,15 +274,15 @@ export class TriggerReaders {
     this.#catchUps.done(catchUp)
   }
 
-  #frontierOf({ state, position }: TrackedTrigger): Cursor {
-    return state.kind === "attached" ? this.#laterOfHere(state.after) : position
+  #frontierOf({ state, position, trigger }: TrackedTrigger): Cursor {
+    return state.kind === "attached" ? this.#laterOfHere(trigger.tenant, state.after) : position
   }
 
   /** The frontier of a trigger whose own reader stands still, once a crash cannot take it back any more. */
   async #durableFrontier(path: string, tracked: TrackedTrigger): Promise<Cursor> {
     const { engine, retrying, fence, saveHere } = this.#options
     const cursor = this.#frontierOf(tracked)
-    if (tracked.state.kind === "attached") await saveHere()
+    if (tracked.state.kind === "attached") await saveHere(tracked.trigger.tenant)
     else if (cursor !== tracked.trigger.from) {
       if (tracked.record === undefined) await this.#write(path, tracked, { of: tracked.mark })
       const position = { reader: readerOf(path, incarnationIn(tracked.mark)), cursor, ...(fence && { fence }) }
@@ -294,13 +291,13 @@ export class TriggerReaders {
     return cursor
   }
 
-  #laterOfHere(cursor: Cursor): Cursor {
-    return this.#isBehind(cursor) ? this.#options.here() : cursor
+  #laterOfHere(tenant: string, cursor: Cursor): Cursor {
+    return this.#isBehind(tenant, cursor) ? this.#options.here(tenant) : cursor
   }
 
-  /** Whether the main reader is beyond this cursor. */
-  #isBehind(cursor: Cursor): boolean {
-    return this.#options.engine.log.compare(cursor, this.#options.here()) < 0
+  /** Whether the tenant's reader of attached triggers is beyond this cursor. */
+  #isBehind(tenant: string, cursor: Cursor): boolean {
+    return this.#options.engine.log.compare(cursor, this.#options.here(tenant)) < 0
   }
 
   /** The main reader is not beyond the trigger's position, and stands still. */
@@ -313,13 +310,13 @@ export class TriggerReaders {
 
   #serve(path: string, tracked: TrackedTrigger, after: Cursor): void {
     tracked.state = { kind: "attached", after }
-    if (!this.#isBehind(after)) this.#ahead.set(path, after)
+    if (!this.#isBehind(tracked.trigger.tenant, after)) this.#ahead.set(path, after)
   }
 
   async #detach(path: string, tracked: TrackedTrigger, after: Cursor): Promise<void> {
     const { engine, retrying, fence } = this.#options
     const reader = readerOf(path, incarnationIn(tracked.mark))
-    const cursor = this.#laterOfHere(after)
+    const cursor = this.#laterOfHere(tracked.trigger.tenant, after)
     const position = { reader, cursor, ...(fence && { fence }) }
     await persist(retrying, "pausing a trigger", () => engine.queue.enqueue([], position))
     await this.#write(path, tracked, { of: tracked.mark })
@@ -388,7 +385,7 @@ export class TriggerReaders {
     try {
       const matcher = createMatcher()
       matcher.set(trigger)
-      this.#isBehind(trigger.from)
+      this.#isBehind(trigger.tenant, trigger.from)
       this.#resting.goesOn(path)
       return matcher
     } catch (error) {

@@ -7,8 +7,8 @@ import type { StoredEvent } from "../../core/log.ts"
 import { createPace } from "../../core/pace.ts"
 import type { Trigger } from "../../core/resources.ts"
 import {
-  mainReaderOf,
   pathOf,
+  placeOfTenant,
   type RoutedAs,
   type RoutedVersion,
   type RoutingRecord,
@@ -46,7 +46,7 @@ export async function triggerVerdictsFor(
   const { log } = context.engine
   const { tenant } = stored.address
   const partition = log.partitionOf(stored.address)
-  const frontiers = createFrontiers(context, partition)
+  const frontiers = createFrontiers(context, partition, tenant)
   const pace = createPace(context.clock)
   const items: TriggerVerdict[] = []
   const met = new Set<string>()
@@ -166,9 +166,9 @@ async function restOf({ engine }: ApiContext, { tenant, id }: Name): Promise<Pic
 type Frontiers = (name: Name, version: RoutedVersion) => Promise<Cursor>
 
 /** Up to where each trigger has judged events: as the router's own facts have it, which lag behind it a little. */
-function createFrontiers({ engine }: ApiContext, partition: number): Frontiers {
+function createFrontiers({ engine }: ApiContext, partition: number, tenant: string): Frontiers {
   const { catalog, queue, log } = engine
-  const main = queue.position(mainReaderOf(partition))
+  const main = placeOfTenant({ engine, partition, tenant })
   // Whoever asks has the error; where nobody does, it is nobody's.
   main.catch(() => {})
   return async (name, version) => {
@@ -176,7 +176,7 @@ function createFrontiers({ engine }: ApiContext, partition: number): Frontiers {
     const record = (await catalog.get<RoutingRecord>(routingKeys.at(path)))?.value
     if (record?.attachedAfter === undefined)
       return (await queue.position(readerOf(path, version.incarnation))) ?? version.after
-    const here = await main
+    const { cursor: here } = await main
     return here !== undefined && log.compare(here, record.attachedAfter) > 0 ? here : record.attachedAfter
   }
 }
