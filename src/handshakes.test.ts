@@ -1,5 +1,5 @@
 import { once } from "node:events"
-import { writeFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import { createServer, type IncomingHttpHeaders } from "node:http"
 import type { AddressInfo } from "node:net"
 import { join } from "node:path"
@@ -178,6 +178,24 @@ test("a URL that was given to a receiver is not good for the one that events go 
   expect(before.taken).toEqual([])
   await hub.call("DELETE", "/v1/destinations/shop?force=true")
   expect((await callBack(hub, now)).status).toBe(404)
+})
+
+test("the question is as docs/delivery.md shows it", async () => {
+  const page = readFileSync(new URL("../docs/delivery.md", import.meta.url), "utf8")
+  const [, shown = ""] = /^```http callback\n([\s\S]*?)^```$/m.exec(page) ?? []
+  const hub = await hubs.start(hubs.directory(), { publicUrl })
+  const receiver = await startDeclining()
+  await sendTo(hub, receiver.url)
+  await publish(hub, "1")
+  await waits(hub)
+  const lines = shown.trim().split("\n")
+  expect(lines).toHaveLength(2)
+  const withoutSecret = (text: string) => text.replace(/\.[\w-]{43}$/, ".…")
+  for (const line of lines) {
+    const [name, value] = line.split(": ") as [string, string]
+    expect(withoutSecret(value)).not.toBe(name.endsWith("callback") ? value : undefined)
+    expect([name, withoutSecret(String(receiver.asked[0]![name]))]).toEqual([name, withoutSecret(value)])
+  }
 })
 
 test("without a public URL nobody is told to call back", async () => {
