@@ -7,6 +7,7 @@ import { replyOf } from "./replies.ts"
 import {
   clockTopic,
   type DestinationPlan,
+  eventTypes,
   planBatch,
   planFilters,
   planOrdering,
@@ -109,9 +110,24 @@ function topicMembers({ chance }: Workplace, { id }: ResourceModel): Fields {
     { bytesMax: chance.between(1, 20_000) },
     { ageMax: chance.pick(["2s", "5s", "20s", "3m"]) },
     { ageMax: "10m", eventsMax: 20 },
+    { rules: rulesOf(chance) },
+    { rules: rulesOf(chance) },
+    { eventsMax: 20, rules: rulesOf(chance) },
   ])
   const owed = chance.pick<Fields>([{}, {}, { dropUndelivered: true }, { keepDeadLetters: true }])
   return { retention: { ...retention, ...owed }, dedupeWindow: chance.pick(["1m", "1m", "5s"]) }
+}
+
+/** Limits of some events of a topic. */
+function rulesOf(chance: Workplace["chance"]): readonly Fields[] {
+  return Array.from({ length: chance.between(1, 2) }, () => ({
+    filters: [chance.pick<Fields>([{ exact: { type: chance.pick(eventTypes) } }, { prefix: { type: "order." } }])],
+    ...chance.pick<Fields>([
+      { eventsMax: chance.between(1, 5) },
+      { ageMax: chance.pick(["2s", "20s"]) },
+      { ageMax: "3m", bytesMax: chance.between(1, 5_000) },
+    ]),
+  }))
 }
 
 /** Some members of a body, for a merge patch. */

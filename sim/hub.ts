@@ -12,6 +12,7 @@ import type { Published } from "../src/ingest/publish.ts"
 import type { Refusal } from "../src/ingest/refusal.ts"
 import type { Power } from "../src/testing/power.ts"
 import { type Answer, answerOf, type Call, injectionOf } from "./calls.ts"
+import { watchDrops } from "./dropping.ts"
 import { watchEdits } from "./edits.ts"
 import { observeQueue } from "./observe.ts"
 import { dedupeWindowMs } from "./scenario.ts"
@@ -98,6 +99,7 @@ async function openEngine(world: World, power: Power, incarnation: number): Prom
     random: (bytes) => Uint8Array.from({ length: bytes }, () => random.between(0, 255)),
   })
   watchEdits(world, opened.log)
+  watchDrops(world, opened.log, () => power.on)
   const queue = observeQueue({
     ...{ record: world.record, trace: world.trace, clock, alive: () => power.on },
     queue: opened.queue,

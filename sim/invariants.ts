@@ -98,7 +98,7 @@ function checkLog(world: World, events: readonly StoredEvent[], keeping: Keeping
   const { record } = world
   const byCursor = new Map(events.map((stored) => [stored.cursor, stored]))
   for (const acknowledged of record.acknowledged) checkAcknowledged(acknowledged, byCursor, keeping, record.damage)
-  checkGone(record, events, byCursor)
+  checkGone(record, events, byCursor, keeping)
   const stored = new Set<string>()
   for (const [i, { cursor, storedAt, address, event }] of events.entries()) {
     const before = events[i - 1]
@@ -140,20 +140,23 @@ function checkAcknowledged(
   }
 }
 
-/** 1: a topic loses its oldest events, and none after one that it keeps; what is gone is nobody's duplicate. */
+/** 1: but for its rules, a topic loses its oldest events, and none after one that it keeps; what is gone is nobody's duplicate. */
 function checkGone(
   record: RunRecord,
   events: readonly StoredEvent[],
   byCursor: ReadonlyMap<Cursor, StoredEvent>,
+  keeping: Keeping,
 ): void {
   const oldest = new Map<string, Cursor>()
   for (const { address, cursor } of events) {
     const path = `${address.tenant}/${address.topic}`
     if (!oldest.has(path)) oldest.set(path, cursor)
   }
-  for (const { address, cursor } of record.acknowledged) {
+  for (const acknowledged of record.acknowledged) {
+    const { address, cursor } = acknowledged
     const first = oldest.get(`${address.tenant}/${address.topic}`)
     if (first === undefined || cursor < first || byCursor.has(cursor) || record.damage.covers(cursor)) continue
+    if (keeping.mayGoByRule(acknowledged)) continue
     throw new InvariantError(1, `the event at ${cursor} is gone, and one before it is kept`)
   }
 }

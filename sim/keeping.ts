@@ -4,9 +4,10 @@ import type { DeadLetter } from "../src/core/delivery.ts"
 import type { Engine } from "../src/core/engine.ts"
 import type { Event } from "../src/core/event.ts"
 import type { StoredEvent } from "../src/core/log.ts"
-import type { Topic } from "../src/core/resources.ts"
+import type { Filter, Topic } from "../src/core/resources.ts"
+import { compileFilters } from "../src/filters/index.ts"
 import { Needs } from "../src/retention/needed.ts"
-import { overdueOf } from "../src/retention/prune.ts"
+import { overdueByRules, overdueOf } from "../src/retention/prune.ts"
 import { retentionEveryMs } from "./hub.ts"
 import type { Span } from "./model.ts"
 import { modelOf } from "./models.ts"
@@ -22,13 +23,30 @@ type Retention = {
   readonly bytesMax?: number
   readonly dropUndelivered?: boolean
   readonly keepDeadLetters?: boolean
+  readonly rules?: readonly Rule[]
+}
+
+interface Limits {
+  readonly ageMax?: string
+  readonly eventsMax?: number
+  readonly bytesMax?: number
+}
+
+interface Rule extends Limits {
+  readonly filters: readonly Filter[]
+}
+
+interface Asked {
+  readonly at: number
+  readonly event: Event
+  readonly cursor?: string
 }
 
 /** What may have been dropped from topics, and what must have been: by retention, or with the topic. */
 export class Keeping {
   readonly #world: World
   /** Events of each topic that somebody asked to store. */
-  readonly #asked = new Map<string, { readonly at: number; readonly bytes: number; readonly cursor?: string }[]>()
+  readonly #asked = new Map<string, Asked[]>()
 
   constructor(world: World) {
     this.#world = world
@@ -36,12 +54,12 @@ export class Keeping {
     for (const { address, event, at, cursor } of world.record.acknowledged) {
       if (heard.has(cursor)) continue
       heard.add(cursor)
-      this.#note(address, { at, cursor, bytes: bytesMax(event) })
+      this.#note(address, { at, cursor, event })
     }
-    for (const { address, event, at } of world.record.unheard) this.#note(address, { at, bytes: bytesMax(event) })
+    for (const { address, event, at } of world.record.unheard) this.#note(address, { at, event })
   }
 
-  #note(address: Address, asked: { at: number; bytes: number; cursor?: string }): void {
+  #note(address: Address, asked: Asked): void {
     const path = pathOf(address)
     const known = this.#asked.get(path)
     if (known) known.push(asked)
@@ -52,22 +70,41 @@ export class Keeping {
   mayBeGone(event: Acknowledged): boolean {
     const { record } = this.#world
     if (deletionsOf(record, event.address).some(({ overAt }) => overAt >= event.at)) return true
+    return (
+      this.#spans(event.address).some(({ fields, until }) => {
+        if (until + lagMs < event.at) return false
+        const retention = fields?.retention as Retention | undefined
+        return this.#isOver(event, retention ?? {}, until + lagMs, () => true)
+      }) || this.mayGoByRule(event)
+    )
+  }
+
+  /** Whether this event may be gone by a rule, though one before it is kept. */
+  mayGoByRule(event: Acknowledged): boolean {
     return this.#spans(event.address).some(({ fields, until }) => {
-      return until + lagMs >= event.at && this.#isOver(event, fields?.retention as Retention | undefined, until + lagMs)
+      if (until + lagMs < event.at) return false
+      const { rules = [] } = (fields?.retention ?? {}) as Retention
+      return rules.some(({ filters, ...limits }) => {
+        const passes = compileFilters(filters)
+        return passes(event.event) && this.#isOver(event, limits, until + lagMs, passes)
+      })
     })
   }
 
-  #isOver({ at, cursor, address, event }: Acknowledged, retention: Retention | undefined, until: number): boolean {
-    const {
-      ageMax,
-      eventsMax = Number.POSITIVE_INFINITY,
-      bytesMax: keptBytes = Number.POSITIVE_INFINITY,
-    } = retention ?? {}
+  #isOver(
+    { at, cursor, address, event }: Acknowledged,
+    limits: Limits,
+    until: number,
+    counts: (event: Event) => boolean,
+  ): boolean {
+    const { ageMax, eventsMax = Number.POSITIVE_INFINITY, bytesMax: keptBytes = Number.POSITIVE_INFINITY } = limits
     const now = Math.min(until, this.#world.clock.now())
     if (ageMax !== undefined && now - at >= (parseDuration(ageMax) as number)) return true
-    const newer = (this.#asked.get(pathOf(address)) ?? []).filter((each) => isNewer(each, cursor, at))
+    const newer = (this.#asked.get(pathOf(address)) ?? []).filter(
+      (each) => isNewer(each, cursor, at) && counts(each.event),
+    )
     if (newer.length >= eventsMax) return true
-    return newer.reduce((sum, { bytes }) => sum + bytes, bytesMax(event)) > keptBytes
+    return newer.reduce((sum, { event }) => sum + bytesMax(event), bytesMax(event)) > keptBytes
   }
 
   /** Whether this event must be gone: its topic went after it was acknowledged. */
@@ -107,7 +144,7 @@ export class Keeping {
       if (model.name !== "topic" || others.length > 0) continue
       if (fields === undefined) continue
       const kept = events.filter(({ address }) => pathOf(address) === `${model.tenant}/${model.id}`)
-      const { ageMax, eventsMax } = fields.retention as Retention
+      const { ageMax, eventsMax, rules = [] } = fields.retention as Retention
       const topic = (await engine.catalog.get<Topic>(model.path))?.value
       if (topic !== undefined && (await overdueOf(engine, topic, topic.retention, needs)).held) continue
       const oldest = clock.now() - ((parseDuration(ageMax ?? "") as number) ?? 0) - 4 * retentionEveryMs
@@ -117,6 +154,23 @@ export class Keeping {
       if (ageMax !== undefined && kept.some(({ storedAt }) => storedAt < oldest)) {
         throw new InvariantError(1, `${model.path} keeps an event that is older than ${ageMax}`)
       }
+      if (topic !== undefined && rules.length > 0) await this.#checkRules({ engine, topic, needs }, rules, kept)
+    }
+  }
+
+  async #checkRules({ engine, topic, needs }: Ruled, rules: readonly Rule[], kept: readonly StoredEvent[]) {
+    const { clock } = this.#world
+    const overdue = await overdueByRules({ log: engine.log, clock }, topic, needs, {
+      goes: { events: 0, bytes: 0 },
+    })
+    if (overdue.held) return
+    for (const { filters, ageMax, eventsMax } of rules) {
+      const passes = compileFilters(filters)
+      const matching = kept.filter(({ event }) => passes(event))
+      const oldest = clock.now() - ((parseDuration(ageMax ?? "") as number) ?? 0) - 4 * retentionEveryMs
+      const isOlder = ageMax !== undefined && matching.some(({ storedAt }) => storedAt < oldest)
+      if (!isOlder && matching.length <= (eventsMax ?? Number.POSITIVE_INFINITY)) continue
+      throw new InvariantError(1, `${topic.tenant}/${topic.id} keeps what its rule has go: ${JSON.stringify(filters)}`)
     }
   }
 
@@ -131,6 +185,12 @@ export class Keeping {
   #spans({ tenant, topic }: Address): readonly Span[] {
     return modelOf(this.#world, "topic", tenant, topic).spans
   }
+}
+
+interface Ruled {
+  readonly engine: Engine
+  readonly topic: Topic
+  readonly needs: Needs
 }
 
 function pathOf({ tenant, topic }: Address): string {

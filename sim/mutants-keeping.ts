@@ -44,4 +44,28 @@ export const keepingMutants: readonly Mutant[] = [
     before: "await this.#undelivered(topic, last)]",
     after: "undefined]",
   },
+  {
+    name: "a rule matches all events",
+    file: "src/retention/rules.ts",
+    before: "() => this.#passes(event, view)",
+    after: "() => this.#passes(event, view) || true",
+  },
+  {
+    name: "a rule keeps one less",
+    file: "src/retention/rules.ts",
+    before: "this.#left.events > eventsMax",
+    after: "this.#left.events > eventsMax - 1",
+  },
+  {
+    name: "a rule drops what is owed",
+    file: "src/retention/prune.ts",
+    before: "if (retention.dropUndelivered) return undefined",
+    after: "if (tried === undefined) return undefined",
+  },
+  {
+    name: "what was dropped comes back where the state is lost",
+    file: "src/engines/parts/index/gone.ts",
+    before: "this.version = stored === undefined ? 0",
+    after: "this.version = stored === undefined || stored.length > 0 ? 0",
+  },
 ]

@@ -1,6 +1,7 @@
 import { call } from "./calls.ts"
 import type { Doing } from "./doings.ts"
 import { InvariantError } from "./record.ts"
+import { eventTypes } from "./scenario.ts"
 
 /** Retention that is asked for, beside its rounds. What it drops is held against what topics keep. */
 export const pruningDoings: Readonly<Record<string, Doing>> = {
@@ -10,7 +11,9 @@ export const pruningDoings: Readonly<Record<string, Doing>> = {
       const { chance, world } = place
       const dryRun = chance.happens(0.5)
       // What is only tried may be anything: it does nothing.
-      const body = dryRun && chance.happens(0.7) ? { dryRun, retention: { eventsMax: 1 } } : { dryRun }
+      const rules = [{ filters: [{ exact: { type: chance.pick(eventTypes) } }], eventsMax: 1 }]
+      const retention = chance.pick([{ eventsMax: 1 }, { rules }])
+      const body = dryRun && chance.happens(0.7) ? { dryRun, retention } : { dryRun }
       const asked = await call(place, { operation, tenant, parameters: { id: topic }, body })
       if (asked.kind !== "answered" || asked.value.status !== 200) return
       world.record.count(operation.id)

@@ -152,6 +152,8 @@ export class RunRecord {
   readonly damage = new NamedDamage()
   /** What deliveries were answered with, by their ids. */
   readonly answers = new Map<string, AnswerRecord>()
+  /** Events that were dropped one by one, in that order. */
+  readonly dropped = new Map<Cursor, number>()
   readonly deliveries = new Map<string, DeliveryRecord>()
   readonly order = new OrderRecord()
   /** Ids of replays that were asked to be cancelled: what they made is owed no more. */

@@ -10,7 +10,7 @@ afterAll(() => hub.stop())
 
 test("what the page shows is what is said", async () => {
   const shown = shownIn(page)
-  expect(shown.length).toBeGreaterThan(9)
+  expect(shown.length).toBeGreaterThan(16)
   for (const { command, output } of shown) {
     const { code, out } = await runCli([...shellWords(command), "--url", hub.url, "--key", hub.key])
     expect({ command, code, out }).toMatchObject({ command, code: 0 })
@@ -22,4 +22,10 @@ test("the topic that it shows can be made", async () => {
   const body = /^ {4}(\{"id": "orders".*\})$/m.exec(page)![1]!
   const answer = await hub.call("POST", "/v1/topics?validate_only=true", body.replace("orders", "fresh"))
   expect([answer.status, answer.body.retention]).toEqual([200, { ageMax: "30d", eventsMax: 1e6, bytesMax: 2 ** 30 }])
+})
+
+test("the rules that it shows can be made", async () => {
+  const body = /^ {4}(\{"id": "app"[^`]*?\}\]\}\})$/m.exec(page)![1]!
+  const answer = await hub.call("POST", "/v1/topics?validate_only=true", body.replace('"app"', '"other"'))
+  expect([answer.status, answer.body.retention.rules.length]).toEqual([200, 2])
 })

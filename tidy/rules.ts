@@ -104,7 +104,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   ingest: ["formats"],
   route: ["filters", "match"],
   deliver: ["config", "formats"],
-  retention: [],
+  retention: ["filters"],
   sources: ["formats"],
   // It moves what the router keeps, and has to know its words.
   migrate: ["route"],

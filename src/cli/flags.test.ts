@@ -83,6 +83,7 @@ const meanings: Readonly<Record<string, readonly [value: string, means: string]>
   "retention-events": ["<count>", "how many events are kept"],
   "reply-topic": ["<topic>", "where the events go that a destination answers with"],
   revoke: ["", "what was given out before counts no more"],
+  "retention-rules": ["<json>", "limits of events that match filters"],
   retry: ["<preset>", "a retry policy"],
   "retry-age-max": ["<duration>", "no attempt after this long"],
   "retry-attempts-max": ["<count>", "attempts at most"],

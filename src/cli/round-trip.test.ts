@@ -34,7 +34,21 @@ const topic = fc.record({
   id: fc.constant("t"),
   retention: fc.option(
     fc.record(
-      { ageMax: fc.constantFrom("7d", "90d"), eventsMax: fc.integer({ min: 1, max: 1e9 }) },
+      {
+        ageMax: fc.constantFrom("7d", "90d"),
+        eventsMax: fc.integer({ min: 1, max: 1e9 }),
+        rules: fc.array(
+          fc.record({
+            filters: fc.constantFrom(
+              [{ exact: { type: "debug" } }],
+              [{ sql: "data.total > 10" }, { prefix: { id: "#:" } }],
+            ),
+            ageMax: fc.constantFrom("1d", "36h"),
+            bytesMax: fc.integer({ min: 1, max: 1e9 }),
+          }),
+          { minLength: 1, maxLength: 3 },
+        ),
+      },
       { requiredKeys: [] },
     ),
     { nil: undefined },

@@ -48,6 +48,7 @@ const flagOf: Readonly<Record<string, string>> = {
   "retention.ageMax": "retention-age",
   "retention.eventsMax": "retention-events",
   "retention.bytesMax": "retention-bytes",
+  "retention.rules": "retention-rules",
   "retry.preset": "retry",
   labels: "label",
   expiresIn: "expires",
@@ -66,8 +67,9 @@ const flagOf: Readonly<Record<string, string>> = {
 const otherFlagOf: Readonly<Record<string, string>> = { start: "not-before" }
 
 /** What on the command line said a field: a flag, an argument; the field itself where nothing did. */
-function nameOf(field: string, command: Command | undefined): string {
-  if (command === undefined || field === "") return field
+function nameOf(named: string, command: Command | undefined): string {
+  if (command === undefined || named === "") return named
+  const field = ownRule(named, command)
   const filter = /^filters\[(\d+)\](.*)$/.exec(field)
   if (filter !== null) return filterName(Number(filter[1]), filter[2]!, command) ?? field
   // Ends: with the path, of which each turn takes a step off.
@@ -88,6 +90,13 @@ function nameOf(field: string, command: Command | undefined): string {
     if (command.registeredArguments.some((argument) => argument.name() === name)) return `<${name}>`
   }
   return field
+}
+
+/** What flags of filters say of a retention is its first rule. */
+function ownRule(field: string, command: Command): string {
+  const rule = /^retention\.rules\[0\]\.(filters\b)?/.exec(field)
+  if (rule === null || filterFlags(command.opts<FilterOptions>()).length === 0) return field
+  return `${rule[1] ?? "retention."}${field.slice(rule[0].length)}`
 }
 
 /** `--exact type` for `filters[0].exact.type`. */

@@ -37,8 +37,8 @@ export interface EventLog {
   last(address: Address): Promise<Cursor | undefined>
   /** Answers a negative number, zero or a positive one, as `a` is before, at or after `b`. Throws InvalidCursorError, also for two partitions. */
   compare(a: Cursor, b: Cursor): number
-  /** Counts what the address's topic holds; with `after`, what of it is behind that cursor. */
-  stats(address: Address, after?: Cursor): Promise<TopicStats>
+  /** Counts what the address's topic holds; with `after`, what of it is behind that cursor; with `until`, what is up to that one. */
+  stats(address: Address, after?: Cursor, until?: Cursor): Promise<TopicStats>
   /** Answers the cursor of the last event of the address's topic that {@link EventLog.trim} has dropped; undefined where it has dropped none. */
   dropped(address: Address): Promise<Cursor | undefined>
   /** Drops the topic's events that `keep` no longer covers, but for those that are needed still; answers how many. */

@@ -23,8 +23,15 @@ export interface RetentionLimits {
   readonly bytesMax?: number
 }
 
+/** Of a topic's events that match all the filters, those that are over any limit go, wherever they are. */
+export interface RetentionRule extends RetentionLimits {
+  readonly filters: readonly Filter[]
+}
+
 /** How long a topic keeps events: an event goes when any limit is passed, and nobody is owed it any more. No limit: for ever. */
 export interface Retention extends RetentionLimits {
+  /** Of some of its events; absent: there are none. */
+  readonly rules?: readonly RetentionRule[]
   /** Events go though they are still to be read by a trigger, or delivered. */
   readonly dropUndelivered?: true
   /** Events stay for as long as a dead letter is of them. */

@@ -2,20 +2,43 @@ import Type, { type Static } from "typebox"
 import { isReservedTopic, parseTopic } from "../core/address.ts"
 import { deletedTopicKeys, subscriptionKeys, topicDeletionKeys, topicKeys, triggerKeys } from "../core/catalog-keys.ts"
 import { scanFor } from "../core/catalog-scan.ts"
-import { newTopic, type Retention, type Topic, type Trigger } from "../core/resources.ts"
+import {
+  newTopic,
+  type Retention,
+  type RetentionLimits,
+  type RetentionRule,
+  type Topic,
+  type Trigger,
+} from "../core/resources.ts"
 import type { Subscription } from "../core/subscriptions.ts"
 import { checkAgainstRetention } from "../deliver/policies.ts"
 import type { ResourceContext } from "./context.ts"
 import { formatDuration, readDuration } from "./durations.ts"
 import type { Faults } from "./faults.ts"
+import { readFilters } from "./filters.ts"
 import { isObject } from "./merge-patch.ts"
 import { type Along, type Needed, needOf, nothingAlong } from "./needs.ts"
 import { RefusedError } from "./refusal.ts"
 import type { Draft, ResourceType } from "./resource-type.ts"
-import { component, Description, Duration, LabelsInput, strict, TopicId } from "./schemas.ts"
+import { checkedElsewhere, component, Description, Duration, LabelsInput, strict, TopicId } from "./schemas.ts"
 import { putUnlessChanged } from "./store.ts"
 
 const wholeNumber = { minimum: 1, maximum: Number.MAX_SAFE_INTEGER }
+
+const rulesMax = 8
+
+const RetentionRuleInput = component(
+  "RetentionRule",
+  strict(
+    {
+      filters: checkedElsewhere("Filters", { description: "All of them have to hold; one at least." }),
+      ageMax: Type.Optional(Duration),
+      eventsMax: Type.Optional(Type.Integer(wholeNumber)),
+      bytesMax: Type.Optional(Type.Integer({ ...wholeNumber, description: "Of attributes and data." })),
+    },
+    { description: "Of the topic's events that match, those that are over any limit go; all others stay." },
+  ),
+)
 
 export const RetentionInput = component(
   "Retention",
@@ -24,6 +47,12 @@ export const RetentionInput = component(
       ageMax: Type.Optional(Duration),
       eventsMax: Type.Optional(Type.Integer(wholeNumber)),
       bytesMax: Type.Optional(Type.Integer(wholeNumber)),
+      rules: Type.Optional(
+        Type.Array(RetentionRuleInput, {
+          maxItems: rulesMax,
+          description: "Limits of some of the events, beside those of all.",
+        }),
+      ),
       dropUndelivered: Type.Optional(
         Type.Boolean({
           default: false,
@@ -199,18 +228,39 @@ export function readRetention(
   field: string,
   faults: Faults,
 ): Retention {
-  const { ageMax, eventsMax, bytesMax, dropUndelivered, keepDeadLetters } = isObject(input) ? input : {}
-  const ageMaxMs = readDuration(ageMax, `${field}.ageMax`, faults)
-  if (ageMaxMs === 0) faults.add(`${field}.ageMax`, "must be more than 0; leave it out to keep events for ever")
+  const { dropUndelivered, keepDeadLetters, rules, ...limits } = isObject(input) ? input : {}
   if (dropUndelivered && keepDeadLetters)
     faults.add(`${field}.keepDeadLetters`, "cannot be with dropUndelivered, by which events go whoever is owed them")
+  return {
+    ...readLimits(limits, field, faults),
+    ...(Array.isArray(rules) &&
+      rules.length > 0 && { rules: rules.map((rule, i) => readRule(rule, `${field}.rules[${i}]`, faults)) }),
+    ...(dropUndelivered && { dropUndelivered }),
+    ...(keepDeadLetters && { keepDeadLetters }),
+  }
+}
+
+function readLimits(
+  { ageMax, eventsMax, bytesMax }: Omit<Static<typeof RetentionRuleInput>, "filters">,
+  field: string,
+  faults: Faults,
+): RetentionLimits {
+  const ageMaxMs = readDuration(ageMax, `${field}.ageMax`, faults)
+  if (ageMaxMs === 0) faults.add(`${field}.ageMax`, "must be more than 0; leave it out to keep events for ever")
   return {
     ...(ageMaxMs !== undefined && { ageMaxMs }),
     ...(eventsMax !== undefined && { eventsMax }),
     ...(bytesMax !== undefined && { bytesMax }),
-    ...(dropUndelivered && { dropUndelivered }),
-    ...(keepDeadLetters && { keepDeadLetters }),
   }
+}
+
+function readRule(input: Static<typeof RetentionRuleInput>, field: string, faults: Faults): RetentionRule {
+  const { filters, ...limits } = isObject(input) ? (input as typeof input) : { filters: undefined }
+  const read = readFilters(filters, { add: (name, message) => faults.add(`${field}.${name}`, message) })
+  if (read.length === 0 && faults.clean(`${field}.filters`))
+    faults.add(`${field}.filters`, "must say which events are meant; limits of all events are the retention's own")
+  if (Object.keys(limits).length === 0) faults.add(field, "says no limit: ageMax, eventsMax or bytesMax")
+  return { filters: read, ...readLimits(limits, field, faults) }
 }
 
 /** A retention shorter than a trigger goes on trying would take events from under it. */
@@ -230,14 +280,18 @@ async function checkTriggers(context: ResourceContext, retention: Retention, dra
 }
 
 function showTopic(topic: Topic): Record<string, unknown> {
-  const { ageMaxMs, ...retention } = topic.retention
+  const { rules, ...retention } = topic.retention
   return {
     ...(topic.description !== undefined && { description: topic.description }),
     labels: topic.labels,
-    retention: { ...(ageMaxMs !== undefined && { ageMax: formatDuration(ageMaxMs) }), ...retention },
+    retention: { ...showLimits(retention), ...(rules && { rules: rules.map(showLimits) }) },
     dedupeWindow: formatDuration(topic.dedupeWindowMs),
     wrap: topic.wrap,
   }
+}
+
+function showLimits<Limits extends RetentionLimits>({ ageMaxMs, ...rest }: Limits) {
+  return { ...(ageMaxMs !== undefined && { ageMax: formatDuration(ageMaxMs) }), ...rest }
 }
 
 function topicOf(text: string): string | undefined {

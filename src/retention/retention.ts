@@ -10,7 +10,7 @@ import { newTopic, type Topic } from "../core/resources.ts"
 import { Troubles } from "../core/troubles.ts"
 import { type KeptFigures, KeptTopics } from "./kept-topics.ts"
 import { Needs } from "./needed.ts"
-import { drop, overdueOf } from "./prune.ts"
+import { drop, dropByRules, overdueOf, RuleMemory } from "./prune.ts"
 
 export interface RetentionOptions {
   readonly engine: Engine
@@ -60,16 +60,18 @@ async function run(options: RetentionOptions, keeping: KeptTopics, stop: AbortSi
   const { engine, clock, log, everyMs = 60_000 } = options
   const deletions = new DeletedTopics(options)
   const troubles = new Troubles(log)
+  const memory = new RuleMemory()
   while (!stop.aborted) {
     await sleep(clock, everyMs, stop)
     let [events, trimmed] = [0, 0]
     const needs = new Needs(engine, clock)
     const isListed = await eachTopic(options, troubles, stop, topicKeys.prefix, async ({ value }) => {
-      const dropped = await trim(options, troubles, value, { needs, keeping })
+      const dropped = await trim(options, troubles, value, { needs, keeping, memory })
       events += dropped
       if (dropped > 0) trimmed++
     })
     if (isListed) keeping.roundEnds()
+    if (isListed) memory.roundEnds()
     if (events > 0) log.info({ events, topics: trimmed }, "retention dropped events")
     if (!isListed) continue
     const deleted: Item<Topic>[] = []
@@ -167,14 +169,15 @@ async function eachTopic(
 interface Round {
   readonly needs: Needs
   readonly keeping: KeptTopics
+  readonly memory: RuleMemory
 }
 
 /** One topic's trouble is not another's: what fails is said, and tried again in the next round. Answers how many events went. */
 async function trim(
-  { engine }: RetentionOptions,
+  { engine, clock }: RetentionOptions,
   troubles: Troubles,
   topic: Topic,
-  { needs, keeping }: Round,
+  { needs, keeping, memory }: Round,
 ): Promise<number> {
   const { tenant, id, retention } = topic
   const what = `retention of topic ${tenant}/${id}`
@@ -184,10 +187,12 @@ async function trim(
       return 0
     }
     const overdue = await overdueOf(engine, topic, retention, needs)
-    keeping.seen(topic, overdue.stays.events, overdue.held)
     const dropped = await drop(engine, topic, overdue)
+    const rules =
+      retention.rules === undefined ? undefined : await dropByRules({ log: engine.log, clock }, topic, needs, memory)
+    keeping.seen(topic, overdue.stays.events + (rules?.stays ?? 0), overdue.held ?? rules?.held)
     troubles.over(what)
-    return dropped
+    return dropped + (rules?.goes ?? 0)
   } catch (error) {
     if (!(error instanceof ClosedError))
       troubles.met(what, "retention failed on a topic", { err: error, tenant, topic: id })

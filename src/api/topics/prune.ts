@@ -5,7 +5,15 @@ import { choice, component, strict, Timestamp } from "../../resources/schemas.ts
 import type { ResourceStore } from "../../resources/store.ts"
 import { RetentionInput, readRetention } from "../../resources/topics.ts"
 import { Needs } from "../../retention/needed.ts"
-import { drop, type Overdue, overdueOf } from "../../retention/prune.ts"
+import {
+  drop,
+  dropByRules,
+  type Overdue,
+  type OverdueByRules,
+  overdueByRules,
+  overdueOf,
+} from "../../retention/prune.ts"
+import { lookedAtMax, type RuleOverdue } from "../../retention/rules.ts"
 import type { ApiContext } from "../context.ts"
 import { readBody } from "../fields.ts"
 import { idParams } from "../resource-routes.ts"
@@ -68,6 +76,23 @@ const Pruning = component(
       { description: "What goes." },
     ),
     held: Type.Optional(HeldSchema),
+    rules: Type.Optional(
+      Type.Array(
+        Type.Object({
+          ...some,
+          newestAt: Type.Optional(Timestamp),
+          held: Type.Optional(HeldSchema),
+          isWhole: Type.Boolean({
+            description: `False: a rule looks at ${lookedAtMax} events at a time, and more may go by it.`,
+          }),
+        }),
+        {
+          description:
+            "What goes by each of the retention's rules, beside what the limits of all events and the rules before it have go: `bytes` " +
+            "are of attributes and data.",
+        },
+      ),
+    ),
   }),
 )
 
@@ -82,8 +107,39 @@ export function pruneRoutes(app: App, context: ApiContext, topics: ResourceStore
     const goes = await showGoing(context, asked, overdue)
     const held = showHeld(overdue)
     const dropped = dryRun ? 0 : await drop(context.engine, topic, overdue)
-    return { dryRun, dropped, goes, ...(held && { held }) }
+    const rules = await seeToRules(context, asked, dryRun ? overdue : undefined, needs)
+    return {
+      dryRun,
+      dropped: dropped + (dryRun ? 0 : (rules?.goes ?? 0)),
+      goes,
+      ...(held && { held }),
+      ...(rules && { rules: rules.rules.map(showRule) }),
+    }
   })
+}
+
+/** `tried`: nothing is to go, and what is over the limits of all events would have gone before. */
+function seeToRules(
+  { engine, clock }: ApiContext,
+  topic: Topic,
+  tried: Overdue | undefined,
+  needs: Needs,
+): Promise<OverdueByRules> | undefined {
+  if (topic.retention.rules === undefined) return undefined
+  const context = { log: engine.log, clock }
+  return tried === undefined ? dropByRules(context, topic, needs) : overdueByRules(context, topic, needs, tried)
+}
+
+function showRule(overdue: RuleOverdue) {
+  const { events, bytes, oldestAt, newestAt } = overdue.goes
+  const held = showHeld(overdue)
+  return {
+    ...{ events, bytes },
+    ...(oldestAt !== undefined && { oldestAt: new Date(oldestAt).toISOString() }),
+    ...(newestAt !== undefined && { newestAt: new Date(newestAt).toISOString() }),
+    ...(held && { held }),
+    isWhole: overdue.isWhole,
+  }
 }
 
 function readAsked({ dryRun = false, retention }: Static<typeof PruneInput>, faults: Faults, topic: Topic) {
@@ -123,7 +179,7 @@ async function showGoing(
 }
 
 /** What stays, and for whom; undefined: nothing does. */
-export function showHeld({ stays, held }: Overdue): Static<typeof HeldSchema> | undefined {
+export function showHeld({ stays, held }: Pick<Overdue, "stays" | "held">): Static<typeof HeldSchema> | undefined {
   if (held === undefined || stays.events === 0) return undefined
   const { events, bytes, oldestAt } = stays
   const since = oldestAt === undefined ? {} : { oldestAt: new Date(oldestAt).toISOString() }

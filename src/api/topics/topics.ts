@@ -43,7 +43,8 @@ export function topicView({ engine, clock }: Pick<ApiContext, "engine" | "clock"
       const { events, bytes, oldestAt, newestAt } = stats
       const times = { ...(oldestAt !== undefined && { oldestAt }), ...(newestAt !== undefined && { newestAt }) }
       const { retention } = topic
-      const isLimited = Object.keys(retention).length > 0
+      const { rules, ...limits } = retention
+      const isLimited = Object.keys(limits).length > 0
       const held = isLimited && showHeld(await overdueOf(engine, topic, retention, new Needs(engine, clock)))
       return {
         stats: { events, bytes, ...mapValues(times, (at) => new Date(at).toISOString()), ...(held && { held }) },

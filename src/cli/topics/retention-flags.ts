@@ -1,11 +1,12 @@
 import { type Command, Option } from "commander"
-import { durationText, size, wholeNumber } from "../command.ts"
+import { durationText, jsonValue, size, wholeNumber } from "../command.ts"
 
 /** What flags say of a topic's retention. */
 export interface RetentionOptions {
   readonly retentionAge?: string
   readonly retentionEvents?: number
   readonly retentionBytes?: number
+  readonly retentionRules?: unknown
   readonly retentionUndelivered?: string
   readonly retentionDeadLetters?: string
 }
@@ -18,6 +19,11 @@ export function withRetention(command: Command): Command {
     .option("--retention-age <duration>", "drop events that are older", durationText)
     .option("--retention-events <count>", "keep at most so many", wholeNumber(1))
     .option("--retention-bytes <size>", "keep at most so much", size)
+    .option(
+      "--retention-rules <json>",
+      'limits of events that match filters: \'[{"filters": [{"exact": {"type": "debug"}}], "ageMax": "1d"}]\'',
+      jsonValue,
+    )
     .addOption(
       new Option(
         "--retention-undelivered <what>",
@@ -39,6 +45,7 @@ export function retentionOf(options: RetentionOptions): Readonly<Record<string, 
     ageMax: options.retentionAge,
     eventsMax: options.retentionEvents,
     bytesMax: options.retentionBytes,
+    rules: options.retentionRules,
     dropUndelivered: undelivered && undelivered === "drop",
     keepDeadLetters: deadLetters && deadLetters === "keep",
   })

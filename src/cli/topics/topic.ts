@@ -2,6 +2,7 @@ import type { Command } from "commander"
 import { type Context, durationText, examples, subcommand, withHub } from "../command.ts"
 import { UsageError } from "../failures.ts"
 import { ago, printDone } from "../output.ts"
+import { plural } from "../progress.ts"
 import {
   type ApiResource,
   addCommonCommands,
@@ -22,7 +23,12 @@ interface TopicOptions extends BodyOptions, RetentionOptions {
 }
 
 interface ApiTopic extends ApiResource {
-  readonly retention?: { readonly ageMax?: string; readonly eventsMax?: number; readonly bytesMax?: number }
+  readonly retention?: {
+    readonly ageMax?: string
+    readonly eventsMax?: number
+    readonly bytesMax?: number
+    readonly rules?: readonly unknown[]
+  }
   readonly dedupeWindow?: string
 }
 
@@ -55,6 +61,10 @@ export function configure(command: Command, context: Context): void {
   examples(withHub(create), [
     ["redcar topic create orders", "Keeps its events for ever"],
     ["redcar topic create metrics --retention-age 7d --retention-bytes 1GiB", "Keeps a week, and at most 1 GiB"],
+    [
+      `redcar topic create app --retention-rules '[{"filters": [{"exact": {"type": "debug"}}], "ageMax": "1d"}]'`,
+      "Keeps debug events for a day, all others for ever",
+    ],
     ["redcar topic create raw --wrap-source /sensors --wrap-type sensor.reading", "Says what raw input becomes"],
   ])
   const update = subcommand(command, "update <id>", "Change a topic; what is not said stays.")
@@ -99,6 +109,7 @@ function retentionText({ retention }: ApiTopic): string {
     retention?.ageMax,
     retention?.eventsMax === undefined ? undefined : `${retention.eventsMax} events`,
     retention?.bytesMax === undefined ? undefined : `${retention.bytesMax} bytes`,
+    retention?.rules === undefined ? undefined : plural(retention.rules.length, "rule"),
   ].filter((part) => part !== undefined)
   return parts.length === 0 ? "for ever" : parts.join(", ")
 }

@@ -47,6 +47,10 @@ export function logDropping(it: Declare<Engine>): void {
       expect(stats.bytes).toBe(bytes / 2)
       expect(await log.stats(orders, cursors[1]!)).toMatchObject({ events: 3, oldestAt: stored[3]!.storedAt })
       expect(await log.stats(orders, cursors[5]!)).toMatchObject({ events: 0 })
+      const between = { events: 2, oldestAt: stored[3]!.storedAt, newestAt: stored[4]!.storedAt }
+      expect(await log.stats(orders, cursors[0]!, cursors[4]!)).toMatchObject(between)
+      expect(await log.stats(orders, cursors[5]!, cursors[7]!)).toEqual({ events: 0, bytes: 0 })
+      expect(await log.stats(orders, undefined, cursors[2]!)).toMatchObject({ events: 1 })
       expect(await log.dropped(orders)).toBeUndefined()
     }
     await check(engine.log)

@@ -124,7 +124,7 @@ function readOnlyLog(log: EventLog): EventLog {
     at: (time, partition) => log.at(time, partition),
     last: (address) => log.last(address),
     compare: (a, b) => log.compare(a, b),
-    stats: (address, after) => log.stats(address, after),
+    stats: (address, after, until) => log.stats(address, after, until),
     dropped: (address) => log.dropped(address),
     trim: async () => refuseToWrite(),
     drop: async () => refuseToWrite(),

@@ -129,9 +129,10 @@ export class SegmentLog implements EventLog {
     return parseCursor(a) - parseCursor(b)
   }
 
-  async stats(address: Address, after?: Cursor): Promise<TopicStats> {
+  async stats(address: Address, after?: Cursor, until?: Cursor): Promise<TopicStats> {
     const from = after === undefined ? 0 : parseCursor(after) + 1
-    return statsOf(this.#state.index.topic(address.tenant, address.topic), from)
+    const end = until === undefined ? undefined : parseCursor(until) + 1
+    return statsOf(this.#state.index.topic(address.tenant, address.topic), from, end)
   }
 
   async dropped({ tenant, topic }: Address): Promise<Cursor | undefined> {

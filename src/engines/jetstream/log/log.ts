@@ -221,9 +221,10 @@ class StreamLog implements JetStreamLog {
     return left.sequence - right.sequence
   }
 
-  async stats(address: Address, after?: Cursor): Promise<TopicStats> {
+  async stats(address: Address, after?: Cursor, until?: Cursor): Promise<TopicStats> {
     const from = after === undefined ? 0 : parseCursor(after, this.partitions).sequence + 1
-    return statsOf(await this.#indexes.topic(address), from)
+    const end = until === undefined ? undefined : parseCursor(until, this.partitions).sequence + 1
+    return statsOf(await this.#indexes.topic(address), from, end)
   }
 
   async dropped(address: Address): Promise<Cursor | undefined> {

@@ -4,8 +4,8 @@ import type { RetentionLimits } from "../../../core/resources.ts"
 import type { BlockHead } from "./stored-blocks.ts"
 import type { TopicIndex } from "./topic-index.ts"
 
-/** What a topic holds from a position on, by its index. */
-export function statsOf(index: TopicIndex, position = 0): TopicStats {
+/** What a topic holds from a position on, and before another one, by its index. */
+export function statsOf(index: TopicIndex, position = 0, end = Number.POSITIVE_INFINITY): TopicStats {
   const from = Math.max(position, index.trimmedTo)
   let events = 0
   let bytes = 0
@@ -13,7 +13,9 @@ export function statsOf(index: TopicIndex, position = 0): TopicStats {
   let newestAt: number | undefined
   for (const head of index.heads(from)) {
     if (head.last < from) continue
-    const kept = head.first >= from ? head : keptOf(index, head.first, from)
+    if (head.first >= end) break
+    const kept = head.first >= from && head.last < end ? head : keptOf(index, head.first, from, end)
+    if (kept === undefined) continue
     events += kept.count
     bytes += kept.bytes
     oldestAt ??= kept.firstAt
@@ -27,12 +29,13 @@ export function statsOf(index: TopicIndex, position = 0): TopicStats {
   }
 }
 
-function keptOf(index: TopicIndex, first: number, position: number) {
+function keptOf(index: TopicIndex, first: number, position: number, end: number) {
   const block = index.block(first)
-  const from = block.lowerBound(position)
+  const [from, to] = [block.lowerBound(position), block.lowerBound(end)]
+  if (from >= to) return undefined
   let bytes = 0
-  for (let i = from; i < block.count; i++) bytes += block.sizes[i]!
-  return { count: block.count - from, bytes, firstAt: block.times[from]!, lastAt: block.times[block.count - 1]! }
+  for (let i = from; i < to; i++) bytes += block.sizes[i]!
+  return { count: to - from, bytes, firstAt: block.times[from]!, lastAt: block.times[to - 1]! }
 }
 
 /** The oldest events of a topic, those that are not kept. */
