@@ -23,7 +23,7 @@ export interface Leasing {
    * events' places again. Where there are more order keys than fit in memory, each of them has its turn, in no order among them.
    */
   lease(options: LeaseRequest): Promise<readonly Lease[]>
-  /** Begins the lease's time anew. Throws LeaseLostError where the lease is over. */
+  /** Begins the lease's time anew, where it may lapse. Throws LeaseLostError where the lease is over. */
   extend(lease: Lease, leaseMs: number): Promise<void>
   /** Ends the lease. Throws LeaseLostError where it is over already, and changes nothing then. */
   end(lease: Lease, ending: Ending): Promise<void>
@@ -40,8 +40,21 @@ export interface LeaseRequest {
  * process cannot be asked.
  */
 export interface LeasingAnywhere extends Leasing {
-  /** The leases of a lane by their tokens, in their order; undefined: it is over, or of another lane. */
-  leased(lane: string, tokens: readonly number[]): Promise<readonly (LiveLease | undefined)[]>
+  /**
+   * The leases of a lane by their names, in their order; undefined: it is over, or of another lane. Whoever asks checks whether it
+   * is of the delivery that was meant.
+   */
+  leased(lane: string, names: readonly LeaseName[]): Promise<readonly (LiveLease | undefined)[]>
+  /**
+   * Has these leases never lapse: each lasts until it is ended or unlocked, over crashes and in whichever process. Durable when it
+   * resolves. Answers in their order which did; the others are over.
+   */
+  keep(lane: string, names: readonly LeaseName[]): Promise<readonly boolean[]>
+  /**
+   * Ends leases by the ids of their deliveries, those that never lapse too, and makes the deliveries due at once. The attempt
+   * counts, and is forgiven. Durable when it resolves. Answers the ids of those that were leased.
+   */
+  unlock(lane: string, ids: readonly string[]): Promise<readonly string[]>
   /**
    * Resolves when the lane has come to have due work since somebody leased less than they asked for, or when `stop` aborts. It
    * may resolve where there is none.
@@ -87,18 +100,28 @@ export interface Lease {
   readonly delivery: Delivery
   /** From 1: leases of this delivery that ended, lapsed ones included, and one. */
   readonly attempt: number
-  /** Attempts that no longer count against the policy, from before a redrive. */
+  /** Attempts that do not count against the policy: from before a redrive, and those that were unlocked. */
   readonly attemptsForgiven: number
   /** When the delivery first became due; what its policy's age counts from. Holding it back by pause moves it. */
   readonly firstDueAt: number
   readonly token: number
 }
 
+/** What a lease is known by. */
+export interface LeaseName {
+  readonly token: number
+  /** The delivery's. */
+  readonly id: string
+}
+
+/** How long a lease lives that never lapses. */
+export const foreverMs = Number.MAX_SAFE_INTEGER
+
 /** A lease that is not over. */
 export interface LiveLease extends Lease {
   /** Since when, in milliseconds. */
   readonly heldMs: number
-  /** For how long it lives if nobody extends it, in milliseconds. */
+  /** For how long it lives if nobody extends it, in milliseconds; {@link foreverMs}: it never lapses. */
   readonly leftMs: number
   /** When it began, Unix milliseconds: the same whenever it is asked for. */
   readonly begunAt: number

@@ -4,8 +4,8 @@ import type { DeadLetter, Delivery } from "./delivery.ts"
 export interface Transfer {
   /**
    * Yields every open delivery and dead letter, for another queue to carry on with; at most 512 at once. Each comes once,
-   * provided that nothing is added, leased or redriven meanwhile. A leased delivery comes as if it were not leased. What comes
-   * due meanwhile waits for the end.
+   * provided that nothing is added, leased or redriven meanwhile. A leased delivery comes as if it were not leased, unless its
+   * lease never lapses. What comes due meanwhile waits for the end.
    */
   carried(): AsyncIterable<readonly Carried[]>
   /**
@@ -30,6 +30,8 @@ export interface CarriedDelivery {
   readonly dueAt: number
   /** Held until its trigger is resumed. */
   readonly held: boolean
+  /** The token of its lease, which never lapses and is carried along; absent: it is in none such. */
+  readonly kept?: number
 }
 
 export interface CarriedLetter {

@@ -1,6 +1,6 @@
-import type { Lease, LiveLease } from "../core/deliveries.ts"
+import { foreverMs, type Lease, type LiveLease } from "../core/deliveries.ts"
 import type { RetryPolicy } from "../core/delivery.ts"
-import { lanesOf } from "../core/delivery.ts"
+import { laneOf, lanesOf } from "../core/delivery.ts"
 import { ClosedError, isPassing } from "../core/errors.ts"
 import type { StoredEvent } from "../core/log.ts"
 import { bury, prepare } from "../deliver/conclude.ts"
@@ -24,12 +24,22 @@ export interface WorkQueue {
 export interface Leased {
   readonly lease: Lease
   readonly stored: StoredEvent
-  /** Unix milliseconds. */
-  readonly expiresAt: number
+  /** Unix milliseconds; undefined: never. */
+  readonly expiresAt: number | undefined
 }
 
 /** What became of what was asked for a lease; failed: nothing, so that it may be asked again. */
 export type LeaseState = "settled" | "extended" | "lost" | "failed"
+
+/** What became of what was asked to be unlocked. */
+export type UnlockState = "unlocked" | "not-leased" | "failed"
+
+/** What became of what was asked to be made longer. */
+export interface Extension {
+  readonly state: LeaseState
+  /** It never lapses, and was left as it is. */
+  readonly isForever: boolean
+}
 
 export interface Settlement {
   readonly lease: string
@@ -40,6 +50,8 @@ export interface Settlement {
 const readAtOnce = 16
 /** No more events are given at once than come to so much; a first one is, whatever its size. */
 const givenBytesMax = 4 * 1024 * 1024
+/** What is about to be in a lease that never lapses is leased for so long until it is. */
+const preparingMs = 60_000
 /** Deliveries that are settled at once of which the events have to be read again. */
 const readAgainAtOnce = 64
 
@@ -64,11 +76,14 @@ export class WorkQueues {
   async lease(queue: WorkQueue, wish: Wish): Promise<readonly Leased[]> {
     const { clock } = this.#options
     const until = clock.steady() + wish.waitMs
+    const isForever = wish.leaseMs === foreverMs
+    const leaseMs = isForever ? preparingMs : wish.leaseMs
     // Ends: with the first that are worth it, or with the time.
     for (;;) {
       const waitMs = Math.max(0, until - clock.steady())
-      const { leases, expiresAt } = await this.#lines.take(lanesOf(queue), { ...wish, waitMs })
-      const ready = await this.#ready(queue, leases, expiresAt)
+      const { leases, expiresAt } = await this.#lines.take(lanesOf(queue), { ...wish, waitMs, leaseMs })
+      let ready = await this.#ready(queue, leases, isForever ? undefined : expiresAt)
+      if (isForever && !wish.gone.aborted) ready = await this.#keep(queue, ready)
       if (wish.gone.aborted) {
         await this.giveBack(ready)
         return []
@@ -83,11 +98,38 @@ export class WorkQueues {
   }
 
   /** Answers in their order; `by`: from now on. */
-  async extend(queue: WorkQueue, leases: readonly string[], byMs: number): Promise<readonly LeaseState[]> {
+  async extend(queue: WorkQueue, leases: readonly string[], byMs: number): Promise<readonly Extension[]> {
     const live = await this.#live(queue, leases)
-    return Promise.all(
+    const states = await Promise.all(
       live.map((lease) => lease && this.#try(lease, async () => (await this.#desk.extend(lease, byMs)) && "extended")),
     ).then(lostElse)
+    return states.map((state, i) => ({ state, isForever: live[i]?.leftMs === foreverMs }))
+  }
+
+  /** Ends leases by their deliveries' ids, whoever has them; these are due at once. Answers in their order. */
+  async unlock(queue: WorkQueue, ids: readonly string[]): Promise<readonly UnlockState[]> {
+    const { anywhere } = this.#options.engine.queue
+    const unlocked = new Set<string>()
+    let isKnown = true
+    for (const lane of ids.length === 0 ? [] : lanesOf(queue)) {
+      try {
+        for (const id of await anywhere.unlock(lane, ids)) unlocked.add(id)
+      } catch (error) {
+        if (!isExpected(error)) throw error
+        isKnown = false
+      }
+    }
+    return ids.map((id) => (unlocked.has(id) ? "unlocked" : isKnown ? "not-leased" : "failed"))
+  }
+
+  /** The next of all that are leased, after the id `after`; `next` is what to go on after, where there may be more. */
+  async leased(
+    { tenant, destination }: WorkQueue,
+    { after, limit }: { readonly after?: string | undefined; readonly limit: number },
+  ): Promise<{ readonly ids: readonly string[]; readonly next?: string }> {
+    const query = { tenant, destination, state: "leased", limit, ...(after !== undefined && { after }) } as const
+    const { deliveries, next } = await this.#options.engine.queue.openDeliveries(query)
+    return { ids: deliveries.map(({ delivery }) => delivery.id), ...(next !== undefined && { next }) }
   }
 
   /** Answers in their order. */
@@ -165,13 +207,32 @@ export class WorkQueues {
     const { anywhere } = this.#options.engine.queue
     const found = await anywhere.leased(
       lane,
-      asked.map((each) => each?.token ?? 0),
+      asked.map((each) => ({ token: each?.token ?? 0, id: each?.id ?? "" })),
     )
     return found.map((lease, i) => (lease !== undefined && lease.delivery.id === asked[i]?.id ? lease : undefined))
   }
 
+  /** Has these leases never lapse; what is not so when it answers is none of the worker's. */
+  async #keep(queue: WorkQueue, ready: readonly Leased[]): Promise<readonly Leased[]> {
+    const { anywhere } = this.#options.engine.queue
+    const kept: Leased[] = []
+    try {
+      for (const lane of lanesOf(queue)) {
+        const some = ready.filter(({ lease }) => laneOf(lease.delivery) === lane)
+        if (some.length === 0) continue
+        const names = some.map(({ lease }) => ({ token: lease.token, id: lease.delivery.id }))
+        const isKept = await anywhere.keep(lane, names)
+        kept.push(...some.filter((_, i) => isKept[i]))
+      }
+    } catch (error) {
+      await this.giveBack(ready)
+      throw error
+    }
+    return kept
+  }
+
   /** What is to be worked on; once that is enough the rest is given back. */
-  async #ready(queue: WorkQueue, leases: readonly Lease[], expiresAt: number): Promise<readonly Leased[]> {
+  async #ready(queue: WorkQueue, leases: readonly Lease[], expiresAt: number | undefined): Promise<readonly Leased[]> {
     const ready: Leased[] = []
     const desk = await deskFor(this.#desk, leases)
     let bytes = 0

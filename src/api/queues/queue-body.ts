@@ -25,7 +25,7 @@ function namesOf({ lease, stored, expiresAt }: Leased): object {
     trigger: delivery.trigger,
     topic: formatTopic(stored.address),
     cursor: delivery.cursor,
-    expiresAt: new Date(expiresAt).toISOString(),
+    ...(expiresAt !== undefined && { expiresAt: new Date(expiresAt).toISOString() }),
   }
 }
 

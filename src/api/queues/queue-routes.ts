@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify"
-import Type from "typebox"
+import Type, { type Static } from "typebox"
+import { foreverMs } from "../../core/deliveries.ts"
 import type { Destination } from "../../core/resources.ts"
 import { leaseMsMax, leaseMsMin, type QueueConfig, queueKind, queueSettings } from "../../destinations/queue/kind.ts"
 import type { Result, Settlement, WorkQueue } from "../../queues/work-queues.ts"
@@ -17,9 +18,12 @@ import {
   ExtendInput,
   LeasedDeliveries,
   LeaseInput,
+  leasesMax,
   QueueStatus,
   Settled,
   SettleInput,
+  Unlocked,
+  UnlockInput,
   waitMsMax,
 } from "./queue-schemas.ts"
 import { statusOfQueue } from "./queue-status.ts"
@@ -43,7 +47,9 @@ export function queueRoutes(app: App, context: ApiContext, destinations: Resourc
       leaseMs: within(body.lease, "lease", faults, leaseRange),
     }))
     const queue = await find(request)
-    return lease(context, { queue, ...wanted, leaseMs: wanted.leaseMs ?? queue.leaseMs }, request, reply)
+    // Such a queue promises that nobody else gets what one worker has.
+    const leaseMs = queue.leaseMs === foreverMs ? foreverMs : (wanted.leaseMs ?? queue.leaseMs)
+    return lease(context, { queue, ...wanted, leaseMs }, request, reply)
   })
   app.post("/v1/queues/:queue/extend", documented(docs.extend), async (request) => {
     const { leases, byMs } = readBody(ExtendInput, request.body, ({ leases, by }, faults) => ({
@@ -51,12 +57,20 @@ export function queueRoutes(app: App, context: ApiContext, destinations: Resourc
       byMs: within(by, "by", faults, leaseRange),
     }))
     const queue = await find(request)
-    const forMs = byMs ?? queue.leaseMs
+    const forMs = byMs ?? Math.min(queue.leaseMs, leaseMsMax)
     const expiresAt = new Date(context.clock.now() + forMs).toISOString()
-    const states = await context.queues.extend(queue, leases, forMs)
+    const extensions = await context.queues.extend(queue, leases, forMs)
     return {
-      items: states.map((state, i) => ({ lease: leases[i], state, ...(state === "extended" && { expiresAt }) })),
+      items: extensions.map(({ state, isForever }, i) => ({
+        lease: leases[i],
+        state,
+        ...(state === "extended" && !isForever && { expiresAt }),
+      })),
     }
+  })
+  app.post("/v1/queues/:queue/unlock", documented(docs.unlock), async (request) => {
+    const wanted = readBody(UnlockInput, request.body, readUnlock)
+    return unlock(context, await find(request), wanted)
   })
   app.post("/v1/queues/:queue/settle", documented(docs.settle), async (request) => {
     const settlements = readBody(SettleInput, request.body, ({ settlements }, faults) =>
@@ -103,7 +117,25 @@ function within(
   return undefined
 }
 
-type SettlementInput = Type.Static<typeof SettleInput>["settlements"][number]
+type UnlockWish = Static<typeof UnlockInput>
+
+function readUnlock(body: UnlockWish, faults: Faults): UnlockWish {
+  const { deliveries, all, after } = body
+  if (deliveries === undefined && all === undefined) faults.add("deliveries", "is required, unless `all` is said")
+  if (deliveries !== undefined && all !== undefined) faults.add("all", "says all, and `deliveries` names some")
+  if (after !== undefined && all === undefined) faults.add("after", "goes with `all`")
+  return body
+}
+
+async function unlock({ queues }: ApiContext, queue: WorkQueue, wanted: UnlockWish): Promise<Static<typeof Unlocked>> {
+  const { deliveries, after } = wanted
+  const { ids, next } = deliveries ? { ids: deliveries } : await queues.leased(queue, { after, limit: leasesMax })
+  const states = await queues.unlock(queue, ids)
+  const items = ids.map((delivery, i) => ({ delivery, state: states[i]! }))
+  return { items, ...(next !== undefined && { next }) }
+}
+
+type SettlementInput = Static<typeof SettleInput>["settlements"][number]
 
 function readSettlement(each: SettlementInput, i: number, faults: Faults): Settlement {
   const at = `settlements[${i}]`
@@ -205,6 +237,19 @@ const docs = {
     params,
     body: SettleInput,
     answers: { 200: Settled },
+    problems,
+  },
+  unlock: {
+    operationId: "unlockDeliveries",
+    tag,
+    summary: "Give leased deliveries back",
+    description:
+      "Ends leases by their deliveries, whoever has them: those of workers who died, above all in a queue whose leases never lapse. " +
+      "What is unlocked can be leased again at once; its attempt has its number, and does not count against the retry policy. A " +
+      "worker who settles it after that is told `lost`.",
+    params,
+    body: UnlockInput,
+    answers: { 200: Unlocked },
     problems,
   },
 } as const

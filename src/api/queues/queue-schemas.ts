@@ -37,7 +37,8 @@ export const LeaseInput = component(
       }),
       lease: Type.Optional({
         ...Duration,
-        description: "How long they are leased, 100ms to 24h. Default: the queue's.",
+        description:
+          "How long they are leased, 100ms to 24h. Default: the queue's. Where those never lapse this is not heeded.",
       }),
     },
     { examples: [{ max: 10, waitFor: "20s" }] },
@@ -53,7 +54,7 @@ const LeasedDelivery = component(
     trigger: ResourceId,
     topic: Type.String({ description: "The event's topic, with its key." }),
     cursor: Type.String({ description: "Where the event is in the log." }),
-    expiresAt: Timestamp,
+    expiresAt: Type.Optional({ ...Timestamp, description: "Absent: never." }),
     event: checkedElsewhere("Event"),
   }),
 )
@@ -70,7 +71,10 @@ export const ExtendInput = component(
   strict(
     {
       leases: Type.Array(LeaseText, { minItems: 1, maxItems: leasesMax }),
-      by: Type.Optional({ ...Duration, description: "From now on, 100ms to 24h. Default: the queue's lease." }),
+      by: Type.Optional({
+        ...Duration,
+        description: "From now on, 100ms to 24h. Default: the queue's lease. Those that never lapse stay as they are.",
+      }),
     },
     { examples: [{ leases: ["MSAwMDAwMDAwMDAwOC5zaGlw"], by: "1m" }] },
   ),
@@ -112,7 +116,7 @@ export const Extended = component(
       Type.Object({
         lease: Type.String(),
         state: choice(["extended", "lost", "failed"], { description: stateText }),
-        expiresAt: Type.Optional(Timestamp),
+        expiresAt: Type.Optional({ ...Timestamp, description: "Of an extended one; absent: never." }),
       }),
       { description: "In the order of the request." },
     ),
@@ -126,6 +130,44 @@ export const Settled = component(
       Type.Object({ lease: Type.String(), state: choice(["settled", "lost", "failed"], { description: stateText }) }),
       { description: "In the order of the request." },
     ),
+  }),
+)
+
+export const UnlockInput = component(
+  "UnlockInput",
+  strict(
+    {
+      deliveries: Type.Optional(
+        Type.Array(Type.String({ minLength: 1, maxLength: 1_024, pattern: "^[\\x21-\\x7e]+$" }), {
+          maxItems: leasesMax,
+          description: "Their ids.",
+        }),
+      ),
+      all: Type.Optional(
+        Type.Literal(true, { description: "All that are leased, up to 1000 at once; in place of ids." }),
+      ),
+      after: Type.Optional(
+        Type.String({ minLength: 1, maxLength: 1_024, description: "With `all`: `next` of the answer before." }),
+      ),
+    },
+    { examples: [{ deliveries: ["000000000ko.paid.mg1abcd0012xyz"] }, { all: true }] },
+  ),
+)
+
+export const Unlocked = component(
+  "UnlockedLeases",
+  Type.Object({
+    items: Type.Array(
+      Type.Object({
+        delivery: Type.String(),
+        state: choice(["unlocked", "not-leased", "failed"], {
+          description:
+            "not-leased: nobody has it, and nothing was done; failed: it may have been unlocked or not, ask again",
+        }),
+      }),
+      { description: "In the order of the request; with `all`, in the order of their events." },
+    ),
+    next: Type.Optional(Type.String({ description: "With `all`: there may be more, `after` this." })),
   }),
 )
 

@@ -8,7 +8,8 @@ export interface WorkItem {
   readonly trigger: string
   readonly topic: string
   readonly cursor: string
-  readonly expiresAt: string
+  /** Absent: never. */
+  readonly expiresAt?: string
   readonly event: { readonly id: string; readonly type: string }
 }
 

@@ -89,7 +89,8 @@ interface Held {
   letGo(): void
 }
 
-function hold({ hub, queue, work }: Working, { lease }: WorkItem): Held {
+function hold({ hub, queue, work }: Working, { lease, expiresAt }: WorkItem): Held {
+  if (expiresAt === undefined) return { lives: () => true, letGo: () => undefined }
   const leaseMs = parseDuration(work.lease) as number
   const json = { leases: [lease], by: work.lease }
   let until = performance.now() + leaseMs

@@ -9,6 +9,7 @@ import {
   withHub,
 } from "../command.ts"
 import { exitCodes, ToldError } from "../failures.ts"
+import type { Hub } from "../hub.ts"
 import { ago, printList, printOne } from "../output.ts"
 import type { Column } from "../table.ts"
 import { leaseFrom, queuePath, type Work, type WorkItem } from "./queue-calls.ts"
@@ -38,8 +39,18 @@ const columns: readonly Column<WorkItem>[] = [
   { title: "type", value: ({ event }) => event.type },
   { title: "id", value: ({ event }) => event.id },
   { title: "attempt", value: ({ attempt }) => String(attempt), align: "right" },
-  { title: "ends in", value: ({ expiresAt }) => ago(new Date().toISOString(), Date.parse(expiresAt)), align: "right" },
+  { title: "ends in", value: endsIn, align: "right" },
   { title: "lease", value: ({ lease }) => lease },
+]
+
+interface ApiUnlocked {
+  readonly delivery: string
+  readonly state: string
+}
+
+const unlockedColumns: readonly Column<ApiUnlocked>[] = [
+  { title: "state", value: ({ state }) => state },
+  { title: "delivery", value: ({ delivery }) => delivery },
 ]
 
 const stateColumns: readonly Column<ApiState>[] = [
@@ -55,6 +66,7 @@ export function configure(command: Command, context: Context): void {
   addLease(command, context)
   addSettle(command, context)
   addExtend(command, context)
+  addUnlock(command, context)
 }
 
 function addWork(command: Command, context: Context): void {
@@ -71,7 +83,7 @@ function addWork(command: Command, context: Context): void {
     .option("--retry-after <duration>", "when to try again what exits with 75", durationText, "10s")
     .option(
       "--lease <duration>",
-      "how long each lease is; it is made longer while the command runs",
+      "how long each lease is, unless the queue's never lapse; it is made longer while the command runs",
       durationText,
       "1m",
     )
@@ -139,6 +151,55 @@ function addExtend(command: Command, context: Context): void {
     ["redcar queue extend jobs MSAwMDAwMDAwMDAwOC5zaGlw", "As long as it was at first"],
     ["redcar queue extend jobs MSAwMDAwMDAwMDAwOC5zaGlw --by 10m", "Ten minutes from now"],
   ])
+}
+
+function addUnlock(command: Command, context: Context): void {
+  const unlock = subcommand(
+    command,
+    "unlock <queue> [delivery...]",
+    "Give leased deliveries back, of workers who died: they can be leased again at once.",
+  )
+    .option("--all", "all that are leased")
+    .action(async (queue: string, deliveries: readonly string[], options: CommonOptions & { readonly all?: true }) => {
+      const items = options.all
+        ? await unlockAll(context.hub(options), queue)
+        : await unlockSome(context.hub(options), queue, deliveries)
+      await printList(context, options, items, unlockedColumns, "Nothing is leased.")
+      if (items.some(({ state }) => state === "failed")) throw new ToldError(exitCodes.failed)
+    })
+  examples(withHub(unlock), [
+    ["redcar queue unlock jobs 000000000ko.paid.mg1abcd0012xyz", "This one, whoever has it"],
+    ["redcar queue unlock jobs --all", "All that are leased, as when all workers are gone"],
+  ])
+}
+
+/** Of one request. */
+const unlockedAtOnce = 1_000
+
+async function unlockSome(hub: Hub, queue: string, deliveries: readonly string[]): Promise<readonly ApiUnlocked[]> {
+  const items: ApiUnlocked[] = []
+  for (let i = 0; i < deliveries.length; i += unlockedAtOnce)
+    items.push(...(await askUnlock(hub, queue, { deliveries: deliveries.slice(i, i + unlockedAtOnce) })).items)
+  return items
+}
+
+async function unlockAll(hub: Hub, queue: string): Promise<readonly ApiUnlocked[]> {
+  const items: ApiUnlocked[] = []
+  let after: string | undefined
+  do {
+    const page = await askUnlock(hub, queue, { all: true, ...(after !== undefined && { after }) })
+    items.push(...page.items)
+    after = page.next
+  } while (after !== undefined)
+  return items
+}
+
+function askUnlock(hub: Hub, queue: string, json: object): Promise<{ items: readonly ApiUnlocked[]; next?: string }> {
+  return hub.json("POST", `${queuePath(queue)}/unlock`, { json })
+}
+
+function endsIn({ expiresAt }: WorkItem): string {
+  return expiresAt === undefined ? "never" : ago(new Date().toISOString(), Date.parse(expiresAt))
 }
 
 /** What became of each lease; the exit code says whether all were heard. */

@@ -1,20 +1,24 @@
 import Type, { type Static } from "typebox"
 import { parseDuration } from "../../config/quantities.ts"
+import { foreverMs } from "../../core/deliveries.ts"
 import type { DestinationKind } from "../../core/destination.ts"
 
 /** How long a worker may have a delivery. */
 export const [leaseMsMin, leaseMsMax] = [100, 86_400_000]
 const leaseDefaultMs = 30_000
+const never = "never"
 
 const queueConfig = Type.Object(
   {
     lease: Type.Optional(
       Type.String({
-        pattern: "^[0-9]+([.][0-9]+)?(ms|s|m|h)$",
-        errorMessage: 'must be a duration such as "30s" or "5m"',
+        pattern: "^([0-9]+([.][0-9]+)?(ms|s|m|h)|never)$",
+        errorMessage: 'must be a duration such as "30s" or "5m", or never',
         default: "30s",
-        description: "How long a worker has a delivery that it leases, where it does not say; 100ms to 24h.",
-        examples: ["30s"],
+        description:
+          "How long a worker has a delivery that it leases, where it does not say: 100ms to 24h; or never: its lease never lapses, so " +
+          "that no other gets it unless it is unlocked.",
+        examples: ["30s", "never"],
       }),
     ),
     attemptsMax: Type.Optional(
@@ -33,8 +37,15 @@ export type QueueConfig = Static<typeof queueConfig>
 /** What a queue's config comes to. */
 export function queueSettings(config: QueueConfig): { readonly leaseMs: number; readonly attemptsMax?: number } {
   const { lease, attemptsMax } = config
-  const leaseMs = lease === undefined ? leaseDefaultMs : (parseDuration(lease) as number)
+  const leaseMs = leaseMsOf(lease)
   return { leaseMs, ...(attemptsMax !== undefined && { attemptsMax }) }
+}
+
+/** NaN: it is none. */
+function leaseMsOf(lease: string | undefined): number {
+  if (lease === never) return foreverMs
+  const ms = lease === undefined ? leaseDefaultMs : parseDuration(lease)
+  return typeof ms === "number" ? ms : Number.NaN
 }
 
 /** Deliveries that wait until workers lease them. */
@@ -44,9 +55,9 @@ export const queueKind: DestinationKind<QueueConfig> = {
   config: queueConfig,
   isPulled: true,
   check({ lease }) {
-    const ms = lease === undefined ? leaseDefaultMs : parseDuration(lease)
-    if (typeof ms === "number" && ms >= leaseMsMin && ms <= leaseMsMax) return []
-    return [{ field: "lease", message: "must be 100ms to 24h" }]
+    const ms = leaseMsOf(lease)
+    if (ms === foreverMs || (ms >= leaseMsMin && ms <= leaseMsMax)) return []
+    return [{ field: "lease", message: "must be 100ms to 24h, or never" }]
   },
   signing: () => undefined,
   async open() {

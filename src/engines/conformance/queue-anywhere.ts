@@ -1,8 +1,10 @@
 import { expect } from "vitest"
+import type { Lease } from "../../core/deliveries.ts"
 import { LeaseLostError } from "../../core/errors.ts"
 import type { Declare } from "./harness.ts"
 import { delivery, ids, lane, leaseMs, type QueueUnderTest, take, takeOne } from "./queue-fixture.ts"
 
+const nameOf = ({ token, delivery }: Lease) => ({ token, id: delivery.id })
 const never = () => new AbortController().signal
 
 /** Leasing from outside the loops, from whichever process. */
@@ -28,12 +30,13 @@ export function queueAnywhere(it: Declare<QueueUnderTest>): void {
     const { anywhere } = queue
     await queue.enqueue((await cursors(3)).map((cursor) => delivery(cursor)))
     const leases = await anywhere.lease({ lane, max: 3, leaseMs })
-    const [a, b, c] = leases.map(({ token }) => token)
+    const [a, b, c] = leases.map(nameOf)
+    const none = { token: 0, id: "none" }
     await elapse(500)
     await anywhere.end(leases[0]!, { kind: "done" })
     await anywhere.extend(leases[1]!, 10 * leaseMs)
-    const found = await anywhere.leased(lane, [c!, a!, b!, 0])
-    expect(found.map((lease) => lease?.token)).toEqual([c, undefined, b, undefined])
+    const found = await anywhere.leased(lane, [c!, a!, b!, none])
+    expect(found.map((lease) => lease?.token)).toEqual([c!.token, undefined, b!.token, undefined])
     expect(found[0]).toMatchObject(leases[2]!)
     expect(found[0]!.heldMs).toBeGreaterThanOrEqual(500)
     expect(found[0]!.leftMs).toBeLessThanOrEqual(leaseMs - 500)
@@ -42,7 +45,7 @@ export function queueAnywhere(it: Declare<QueueUnderTest>): void {
     expect((await anywhere.leased(lane, [b!]))[0]!.begunAt).toBe(found[2]!.begunAt)
     expect(await anywhere.leased("other/d1", [b!, c!])).toEqual([undefined, undefined])
     await elapse(leaseMs)
-    expect((await anywhere.leased(lane, [b!, c!])).map((lease) => lease?.token)).toEqual([b, undefined])
+    expect((await anywhere.leased(lane, [b!, c!])).map((lease) => lease?.token)).toEqual([b!.token, undefined])
   })
 
   it("refuses a lease that says another lane than it is of", async ({ queue, cursors }) => {

@@ -9,6 +9,7 @@ import { queueCarry } from "./queue-carry.ts"
 import { queueDead } from "./queue-dead.ts"
 import { delivery, ids, lane, leaseMs, letter, type QueueUnderTest, take, takeOne } from "./queue-fixture.ts"
 import { queueHistory } from "./queue-history.ts"
+import { queueKept } from "./queue-kept.ts"
 import { queueMove } from "./queue-move.ts"
 import { queueOpen } from "./queue-open.ts"
 import { queueOrder } from "./queue-order.ts"
@@ -29,6 +30,7 @@ export function queueConformance(
   suite(`${name}: queue, open deliveries`, make, exempt, queueOpen)
   suite(`${name}: queue, moving`, make, exempt, queueMove)
   suite(`${name}: queue, dead letters`, make, exempt, queueDead)
+  suite(`${name}: queue, leases that never lapse`, make, exempt, queueKept)
   suite(`${name}: queue, carrying`, make, exempt, queueCarry)
   suite(`${name}: queue, any history`, make, exempt, queueHistory)
 }

@@ -12,11 +12,13 @@ import type { DeliveryQueue } from "../../core/queue.ts"
 import { Serial } from "../../core/serial.ts"
 import type { Carried } from "../../core/transfer.ts"
 import { type CarryPlace, carryIn, readCarried } from "./queue/carry.ts"
-import { findDead, listDead, putDead } from "./queue/dead.ts"
+import { findDead, listDead } from "./queue/dead.ts"
 import { DeadRows } from "./queue/dead-rows.ts"
 import { dropOpen } from "./queue/drop.ts"
+import { Endings } from "./queue/endings.ts"
 import { Enqueuing } from "./queue/enqueue.ts"
 import { heldTriggers, resumeHeld } from "./queue/held.ts"
+import { findKept, type KeptPlace, keepRows, takeKept, unlockRows } from "./queue/kept.ts"
 import type { Row } from "./queue/lane.ts"
 import { type LaneLimits, Lanes } from "./queue/lanes.ts"
 import { leaseRows, liveLeases } from "./queue/lease-rows.ts"
@@ -29,16 +31,6 @@ import { Order } from "./queue/order.ts"
 import { Parking } from "./queue/parking.ts"
 import { Positions } from "./queue/positions.ts"
 import { recover } from "./queue/recover.ts"
-import {
-  laneKey,
-  parkedPrefix,
-  putDue,
-  putOrder,
-  putParked,
-  type RowState,
-  removeOrder,
-  removeParked,
-} from "./queue/row.ts"
 import type { Store, Write } from "./store.ts"
 
 export interface QueueOptions extends Partial<LaneLimits> {
@@ -99,15 +91,24 @@ class QueueOfRows implements StoredQueue {
   readonly #positions: Positions
   readonly #enqueuing: Enqueuing
   readonly #serial = new Serial()
+  readonly #endings: Endings
   readonly #deadRows: DeadRows
   /** All of it is here. */
   readonly anywhere: LeasingAnywhere = {
     lease: (options) => this.lease(options),
     extend: (lease, leaseMs) => this.extend(lease, leaseMs),
     end: (lease, ending) => this.end(lease, ending),
-    leased: async (lane, tokens) => liveLeases({ leases: this.#leases, clock: this.#clock }, lane, tokens),
+    leased: async (lane, names) => liveLeases(this.#keptPlace(), lane, names),
+    keep: async (lane, names) => {
+      this.#check()
+      return keepRows(this.#keptPlace(), lane, names)
+    },
+    unlock: async (lane, ids) => {
+      this.#check()
+      return unlockRows(this.#keptPlace(), lane, ids)
+    },
     due: async (lane, stop) => {
-      if (this.#closed) throw new ClosedError()
+      this.#check()
       await this.#lanes.due(lane, stop)
     },
   }
@@ -118,9 +119,10 @@ class QueueOfRows implements StoredQueue {
     this.#store = store
     this.#clock = clock
     this.#lanes = lanes
-    this.#leases = new Leases(clock, firstToken, (row) => this.#lapsed(row))
+    this.#leases = new Leases(clock, firstToken, (row) => this.#endings.lapsed(row))
     this.#parking = new Parking(store, clock, lanes, this.#serial)
     this.#order = new Order(store, lanes, this.#parking)
+    this.#endings = new Endings(this.#keptPlace(), this.#parking)
     this.#deadRows = new DeadRows({ store, clock, lanes, order: this.#order })
     this.#positions = new Positions(store)
     this.#enqueuing = new Enqueuing({ store, lanes, leases: this.#leases, order: this.#order }, highest)
@@ -172,29 +174,14 @@ class QueueOfRows implements StoredQueue {
   }
 
   async extend(lease: Lease, leaseMs: number): Promise<void> {
+    this.#check()
+    const { token, delivery } = lease
+    if (findKept(this.#keptPlace(), laneOf(delivery), delivery.id)?.token === token) return
     this.#leases.extend(this.#leased(lease), this.#clock.steady(), leaseMs)
   }
 
   async end(lease: Lease, ending: Ending): Promise<void> {
-    const row = this.#leased(lease)
-    await this.#endAs(row, ending)
-    this.#order.end(row)
-  }
-
-  async #endAs(row: Row, ending: Ending): Promise<void> {
-    switch (ending.kind) {
-      case "done":
-        return this.#finish(row, [])
-      case "dead":
-        await this.#finish(row, [putDead(ending.letter, row.attempts + 1)], ending.holdsKey)
-        return this.#store.flushed()
-      case "retry":
-        return this.#park(row, row.attempts + 1, ending.delayMs)
-      case "hold":
-        return this.#moveAway(row, { ...stateOf(row), dueAt: this.#clock.now(), held: true, behind: false })
-      case "release":
-        return this.#release(row, ending.delayMs)
-    }
+    await this.#endings.end(this.#leased(lease), ending)
   }
 
   resume(tenant: string, trigger: string, incarnation: string): Promise<number> {
@@ -268,12 +255,12 @@ class QueueOfRows implements StoredQueue {
   }
 
   async redrive(tenant: string, id: string, as?: Delivery): Promise<boolean> {
-    if (this.#closed) throw new ClosedError()
+    this.#check()
     return this.#deadRows.redrive(tenant, id, as)
   }
 
   async discard(tenant: string, id: string): Promise<boolean> {
-    if (this.#closed) throw new ClosedError()
+    this.#check()
     return this.#deadRows.discard(tenant, id)
   }
 
@@ -288,6 +275,11 @@ class QueueOfRows implements StoredQueue {
 
   #rowsPlace(): RowsPlace {
     return { store: this.#store, lanes: this.#lanes, leases: this.#leases, order: this.#order, parking: this.#parking }
+  }
+
+  #keptPlace(): KeptPlace {
+    const [store, clock, lanes, leases, order] = [this.#store, this.#clock, this.#lanes, this.#leases, this.#order]
+    return { store, clock, lanes, leases, order }
   }
 
   #openPlace(): OpenPlace {
@@ -316,80 +308,17 @@ class QueueOfRows implements StoredQueue {
     await this.#serial.run(() => this.#store.write([]))
   }
 
+  #check(): void {
+    if (this.#closed) throw new ClosedError()
+  }
+
   /** The row that this lease holds. */
   #leased(lease: Lease): Row {
-    if (this.#closed) throw new ClosedError()
-    const row = this.#leases.find(lease.token)
-    const isIts = row?.delivery.id === lease.delivery.id && row.lane.name === laneOf(lease.delivery)
-    if (row === undefined || !isIts) throw new LeaseLostError(lease.delivery.id)
+    this.#check()
+    const { id } = lease.delivery
+    const lane = laneOf(lease.delivery)
+    const row = this.#leases.find(lease.token) ?? takeKept(this.#keptPlace(), lane, id, lease.token)
+    if (row?.delivery.id !== id || row.lane.name !== lane) throw new LeaseLostError(id)
     return row
   }
-
-  /** Writes the end of a lease; a refusal leaves the lease as it was. */
-  async #leave(row: Row, writes: readonly Write[]): Promise<void> {
-    this.#leases.leave(row)
-    try {
-      await this.#store.write(writes)
-    } catch (error) {
-      if (row.state === "leaving") this.#leases.stay(row)
-      throw error
-    }
-    this.#leases.end(row)
-  }
-
-  /** The row is gone, and `also` is written; `holdsKey`: not for those behind it. */
-  async #finish(row: Row, also: readonly Write[], holdsKey = false): Promise<void> {
-    const writes = [...this.#removal(row), ...also]
-    if (holdsKey) putOrder(writes, row.lane.name, row.delivery, true)
-    else removeOrder(writes, row.lane.name, row.delivery)
-    await this.#leave(row, writes)
-    if (row.state !== "gone") this.#lanes.remove(row, true)
-  }
-
-  #release(row: Row, delayMs: number): Promise<void> | undefined {
-    if (delayMs > 0) return this.#park(row, row.attempts, delayMs)
-    this.#leases.end(row)
-    this.#lanes.makeReady(row)
-    this.#lanes.wake(row.lane)
-  }
-
-  async #park(row: Row, attempts: number, delayMs: number): Promise<void> {
-    const dueAt = this.#parking.now() + Math.max(0, Math.ceil(delayMs))
-    await this.#moveAway(row, { ...stateOf(row), attempts, dueAt, behind: false })
-    this.#parking.added(dueAt, laneKey(row.lane.name, row.delivery.id))
-  }
-
-  /** Ends the lease and puts the row to the parked ones; memory lets it go. */
-  async #moveAway(row: Row, state: RowState): Promise<void> {
-    const writes = this.#removal(row)
-    putParked(writes, row.lane.name, row.delivery, state)
-    await this.#leave(row, writes)
-    if (row.state !== "gone") this.#lanes.remove(row, false)
-  }
-
-  /** What takes the row away from where it is in the store. */
-  #removal(row: Row): Write[] {
-    const writes: Write[] = []
-    const name = row.lane.name
-    if (row.parked) removeParked(writes, name, row.delivery, row)
-    else writes.push({ table: "deliveries", key: row.lane.prefix + row.delivery.id, value: undefined })
-    return writes
-  }
-
-  /** A lease that nobody ended counts as an attempt. A refused write costs no more than that this is forgotten in a crash. */
-  #lapsed(row: Row): void {
-    row.attempts++
-    const { delivery, lane } = row
-    const put = putDue(lane.name, delivery, stateOf(row))
-    const write: Write = row.parked ? { ...put, table: "parked", key: parkedPrefix + put.key } : put
-    this.#store.write([write]).catch(() => undefined)
-    this.#lanes.makeReady(row)
-    this.#lanes.wake(lane)
-    this.#order.end(row)
-  }
-}
-
-function stateOf(row: Row): RowState {
-  const { attempts, forgiven, firstDueAt, dueAt, held, behind } = row
-  return { attempts, forgiven, firstDueAt, dueAt, held, behind }
 }

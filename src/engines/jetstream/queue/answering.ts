@@ -1,7 +1,7 @@
 import { type Msg, type NatsConnection, nuid } from "@nats-io/nats-core"
 import type { Clock } from "../../../core/clock.ts"
 import type { DeadLetterQuery } from "../../../core/dead-letters.ts"
-import type { Ending, Lease, LeaseRequest } from "../../../core/deliveries.ts"
+import type { Ending, Lease, LeaseName, LeaseRequest } from "../../../core/deliveries.ts"
 import type { DeadLetter, Delivery, TriggerName } from "../../../core/delivery.ts"
 import { OverloadError, UnavailableError } from "../../../core/errors.ts"
 import type { Logger } from "../../../core/logger.ts"
@@ -33,7 +33,7 @@ export interface CarriedPage {
   readonly session?: string
 }
 
-type LeasingOperation = "lease" | "leased" | "extend" | "end" | "due"
+type LeasingOperation = "lease" | "leased" | "keep" | "unlock" | "extend" | "end" | "due"
 
 export type Operation =
   | LeasingOperation
@@ -184,7 +184,11 @@ export class Answering {
       case "lease":
         return this.#lease(args[0] as unknown as LeaseRequest)
       case "leased":
-        return shard.leased(first, second as readonly number[])
+        return shard.leased(first, leaseNames(second as readonly number[], args[2]))
+      case "keep":
+        return shard.keep(first, second as readonly LeaseName[])
+      case "unlock":
+        return shard.unlock(first, second as readonly string[])
       case "extend":
         return shard.extend(args[0] as unknown as Lease, second as number)
       case "end":
@@ -262,6 +266,11 @@ export class Answering {
     // Where it is being read from at the moment it ends after that.
     session?.pages.return?.().catch(() => undefined)
   }
+}
+
+/** A process of an earlier version says no ids, and knows of no leases that never lapse. */
+function leaseNames(tokens: readonly number[], ids: readonly string[] = []): readonly LeaseName[] {
+  return tokens.map((token, i) => ({ token, id: ids[i] ?? "" }))
 }
 
 function enqueueCall(args: readonly unknown[]): EnqueueCall {

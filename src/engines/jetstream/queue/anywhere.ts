@@ -8,7 +8,9 @@ export function leasingAnywhere(shardOf: (lane: string) => ShardCalls): LeasingA
     lease: async (options) => shardOf(options.lane).lease(options),
     extend: async (lease, leaseMs) => shardOf(laneOf(lease.delivery)).extend(lease, leaseMs),
     end: async (lease, ending) => shardOf(laneOf(lease.delivery)).end(lease, ending),
-    leased: async (lane, tokens) => shardOf(lane).leased(lane, tokens),
+    leased: async (lane, names) => shardOf(lane).leased(lane, names),
+    keep: async (lane, names) => shardOf(lane).keep(lane, names),
+    unlock: async (lane, ids) => shardOf(lane).unlock(lane, ids),
     due: async (lane, stop) => shardOf(lane).due(lane, stop),
   }
 }

@@ -1,7 +1,7 @@
 import { type NatsConnection, RequestError } from "@nats-io/nats-core"
 import type { Cursor } from "../../../core/cursor.ts"
 import type { DeadLetterQuery } from "../../../core/dead-letters.ts"
-import type { Ending, Lease, LeaseRequest, LiveLease } from "../../../core/deliveries.ts"
+import type { Ending, Lease, LeaseName, LeaseRequest, LiveLease } from "../../../core/deliveries.ts"
 import type { DeadLetter, Delivery, TriggerName } from "../../../core/delivery.ts"
 import { UnavailableError } from "../../../core/errors.ts"
 import type { LaneStatus } from "../../../core/lane-status.ts"
@@ -104,9 +104,18 @@ export class RemoteShard implements ShardCalls {
     return leases
   }
 
-  async leased(lane: string, tokens: readonly number[]): Promise<readonly (LiveLease | undefined)[]> {
-    const found = (await this.#ask("leased", [lane, tokens])) as readonly (LiveLease | null)[]
+  async leased(lane: string, names: readonly LeaseName[]): Promise<readonly (LiveLease | undefined)[]> {
+    const [tokens, ids] = [names.map(({ token }) => token), names.map(({ id }) => id)]
+    const found = (await this.#ask("leased", [lane, tokens, ids])) as readonly (LiveLease | null)[]
     return found.map((lease) => lease ?? undefined)
+  }
+
+  async keep(lane: string, names: readonly LeaseName[]): Promise<readonly boolean[]> {
+    return (await this.#ask("keep", [lane, names])) as readonly boolean[]
+  }
+
+  async unlock(lane: string, ids: readonly string[]): Promise<readonly string[]> {
+    return (await this.#ask("unlock", [lane, ids])) as readonly string[]
   }
 
   async extend(lease: Lease, leaseMs: number): Promise<void> {

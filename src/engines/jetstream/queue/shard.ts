@@ -1,7 +1,15 @@
 import type { Clock } from "../../../core/clock.ts"
 import type { Cursor } from "../../../core/cursor.ts"
 import type { DeadLetterQuery, DeadLetters } from "../../../core/dead-letters.ts"
-import type { Deliveries, Ending, Lease, LeaseRequest, LeasingAnywhere, LiveLease } from "../../../core/deliveries.ts"
+import type {
+  Deliveries,
+  Ending,
+  Lease,
+  LeaseName,
+  LeaseRequest,
+  LeasingAnywhere,
+  LiveLease,
+} from "../../../core/deliveries.ts"
 import { type DeadLetter, type Delivery, laneOf, type TriggerName } from "../../../core/delivery.ts"
 import { AssignmentLostError, ClosedError, UnavailableError } from "../../../core/errors.ts"
 import type { LaneStatus } from "../../../core/lane-status.ts"
@@ -157,8 +165,16 @@ export class Shard implements ShardCalls {
     })
   }
 
-  leased(lane: string, tokens: readonly number[]): Promise<readonly (LiveLease | undefined)[]> {
-    return this.#do(() => this.#queue.anywhere.leased(lane, tokens))
+  leased(lane: string, names: readonly LeaseName[]): Promise<readonly (LiveLease | undefined)[]> {
+    return this.#do(() => this.#queue.anywhere.leased(lane, names))
+  }
+
+  keep(lane: string, names: readonly LeaseName[]): Promise<readonly boolean[]> {
+    return this.#do(() => this.#queue.anywhere.keep(lane, names))
+  }
+
+  unlock(lane: string, ids: readonly string[]): Promise<readonly string[]> {
+    return this.#do(() => this.#queue.anywhere.unlock(lane, ids))
   }
 
   extend(lease: Lease, leaseMs: number): Promise<void> {

@@ -63,8 +63,8 @@ function* readOpen(store: Store, table: Table, prefix: string, end: string | und
       start = `${key}\0`
       const { lane, id } = splitKey(key.slice(prefix.length))
       const { delivery, state } = decodeRow(lane, id, value)
-      const { attempts, forgiven, firstDueAt, dueAt, held } = state
-      found.push({ kind: "open", delivery, attempts, attemptsForgiven: forgiven, firstDueAt, dueAt, held })
+      const { forgiven: attemptsForgiven, behind: _, ...rest } = state
+      found.push({ kind: "open", delivery, attemptsForgiven, ...rest })
     }
     if (found.length > 0) yield found
     if (found.length < stepRows) return
@@ -99,6 +99,7 @@ export async function carryIn(place: CarryPlace, items: readonly Carried[]): Pro
     if (item.kind === "dead") takeDead(item, writes)
     else taken.push(takeOpen(item, now, writes))
   }
+  order.keeping()
   const end = enqueuing.announce(ids)
   try {
     await store.write(writes)
@@ -113,7 +114,7 @@ export async function carryIn(place: CarryPlace, items: readonly Carried[]): Pro
     } else if (due) {
       lanes.loadOrLeave(lane, delivery, state)
       lanes.wake(lane)
-    } else if (!state.held) {
+    } else if (!state.held && state.kept === undefined) {
       parking.added(state.dueAt, laneKey(name, delivery.id))
     }
   }
@@ -126,12 +127,12 @@ function takeDead({ letter, attempts, holdsKey = false }: CarriedLetter, writes:
 }
 
 function takeOpen(item: CarriedDelivery, now: number, writes: Write[]): Taken {
-  const { delivery, attempts, attemptsForgiven: forgiven, firstDueAt, held } = item
+  const { delivery, attempts, attemptsForgiven: forgiven, firstDueAt, held, kept } = item
   const dueAt = Math.max(0, Math.ceil(item.dueAt))
   const lane = laneOf(delivery)
-  const due = !held && dueAt <= now
+  const due = !held && kept === undefined && dueAt <= now
   const behind = due && delivery.orderKey !== undefined
-  const state: RowState = { attempts, forgiven, firstDueAt, dueAt, held, behind }
+  const state: RowState = { attempts, forgiven, firstDueAt, dueAt, held, behind, ...(kept !== undefined && { kept }) }
   if (due) putFresh(writes, lane, delivery, state)
   else {
     putParked(writes, lane, delivery, state)

@@ -7,7 +7,8 @@ import { laneKey, pastSeparator, type RowState, separator } from "./row.ts"
  *
  *   ready     due, and in its lane's list
  *   leased    held by someone until `deadline`
- *   leaving   its end, its parking or its holding is being written; no lease is on it any more
+ *   leaving   its end, its parking or its holding is being written; no lease is on it any more. Or it is written that its lease
+ *             never lapses: then it is in the store alone
  *   gone      not the queue's any more; whoever still knows it lets it be
  */
 export class Row implements RowState {
@@ -15,11 +16,12 @@ export class Row implements RowState {
   readonly lane: Lane
   /** Whether its row is still where it was parked ({@link RowState.dueAt} finds it there). */
   readonly parked: boolean
-  readonly forgiven: number
+  forgiven: number
   readonly firstDueAt: number
   readonly dueAt: number
   readonly held = false
   readonly behind: boolean
+  readonly kept?: number
   attempts: number
   state: "ready" | "leased" | "leaving" | "gone" = "ready"
   token = 0
@@ -39,6 +41,7 @@ export class Row implements RowState {
     this.firstDueAt = state.firstDueAt
     this.dueAt = state.dueAt
     this.behind = state.behind
+    if (state.kept !== undefined) this.kept = state.kept
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Clock } from "../../../core/clock.ts"
-import type { Lease, LiveLease } from "../../../core/deliveries.ts"
+import { foreverMs, type Lease, type LeaseName, type LiveLease } from "../../../core/deliveries.ts"
+import { findKept, type Kept, type KeptPlace } from "./kept.ts"
 import type { Lane, Row } from "./lane.ts"
 import type { Lanes } from "./lanes.ts"
 import type { Leases } from "./leases.ts"
@@ -57,24 +58,34 @@ function leaseSome({ lanes, order, leases, clock }: LeasePlace, lane: Lane, want
   return false
 }
 
-function leaseOf({ delivery, attempts, forgiven: attemptsForgiven, firstDueAt, token }: Row): Lease {
+type Leased = Pick<Row, "delivery" | "attempts" | "forgiven" | "firstDueAt" | "token">
+
+function leaseOf({ delivery, attempts, forgiven: attemptsForgiven, firstDueAt, token }: Leased): Lease {
   return { delivery, attempt: attempts + 1, attemptsForgiven, firstDueAt, token }
 }
 
 /** See LeasingAnywhere.leased. */
 export function liveLeases(
-  { leases, clock }: Pick<LeasePlace, "leases" | "clock">,
+  place: KeptPlace,
   lane: string,
-  tokens: readonly number[],
+  names: readonly LeaseName[],
 ): readonly (LiveLease | undefined)[] {
-  const now = clock.steady()
-  return tokens.map((token) => {
-    const row = leases.find(token)
-    return row?.lane.name === lane ? liveLeaseOf(row, now) : undefined
+  const now = place.clock.steady()
+  return names.map(({ token, id }) => {
+    const row = place.leases.find(token)
+    if (row !== undefined) return row.lane.name === lane ? liveLeaseOf(row, now) : undefined
+    const kept = findKept(place, lane, id)
+    return kept?.token === token ? keptLeaseOf(kept, place.clock.now()) : undefined
   })
 }
 
 function liveLeaseOf(row: Row, now: number): LiveLease {
   const { leasedAt, deadline, begunAt } = row
   return { ...leaseOf(row), heldMs: Math.max(0, now - leasedAt), leftMs: Math.max(0, deadline - now), begunAt }
+}
+
+function keptLeaseOf({ delivery, state, token }: Kept, now: number): LiveLease {
+  const { attempts, forgiven, firstDueAt, dueAt: begunAt } = state
+  const lease = leaseOf({ delivery, attempts, forgiven, firstDueAt, token })
+  return { ...lease, heldMs: Math.max(0, now - begunAt), leftMs: foreverMs, begunAt }
 }

@@ -2,6 +2,7 @@ import fc from "fast-check"
 import { expect, test } from "vitest"
 import { sleep } from "../../../core/clock.ts"
 import type { Cursor } from "../../../core/cursor.ts"
+import type { DeliveryQueue } from "../../../core/queue.ts"
 import { createSimulatedChance } from "../../../testing/chance.ts"
 import { createSimulatedClock, runUntil } from "../../../testing/clock.ts"
 import { createPower } from "../../../testing/power.ts"
@@ -17,10 +18,13 @@ const hour = 3_600_000
 const count = 6
 
 /** Leases what is due, and ends each lease in the way that is next. */
-const endings = fc.array(fc.constantFrom("done", "retry", "hold", "later", "resume", "bury", "redrive"), {
-  minLength: 4,
-  maxLength: 30,
-})
+const endings = fc.array(
+  fc.constantFrom("done", "retry", "hold", "later", "resume", "bury", "redrive", "keep", "unlock"),
+  {
+    minLength: 4,
+    maxLength: 30,
+  },
+)
 
 function machine() {
   const clock = createSimulatedClock(1_700_000_000_000)
@@ -29,6 +33,11 @@ function machine() {
     return store.mount(createPower({ clock }))
   }
   return { clock, empty, run: <T>(work: Promise<T>) => runUntil(clock, work) }
+}
+
+async function leasedIds(queue: DeliveryQueue): Promise<readonly string[]> {
+  const { deliveries } = await queue.openDeliveries({ tenant: "acme", state: "leased", limit: 100 })
+  return deliveries.map(({ delivery }) => delivery.id)
 }
 
 /** All that a queue wrote, step by step. */
@@ -54,10 +63,12 @@ async function written({ clock, empty, run }: ReturnType<typeof machine>, how: r
         await run(queue.redrive("acme", id))
     }
     if (each === "later") await run(sleep(clock, hour))
+    if (each === "unlock") await run(queue.anywhere.unlock(lane, await leasedIds(queue)))
     const [lease] = await take(queue, 1)
     if (lease === undefined) continue
     if (each === "done") await run(queue.end(lease, { kind: "done" }))
     else if (each === "bury") await run(queue.end(lease, { kind: "dead", letter: letter(lease.delivery) }))
+    else if (each === "keep") await run(queue.anywhere.keep(lane, [{ token: lease.token, id: lease.delivery.id }]))
     else if (each === "hold") await run(queue.end(lease, { kind: "hold" }))
     else await run(queue.end(lease, { kind: "retry", delayMs: hour / 2 }))
   }
@@ -78,6 +89,7 @@ test("of rows whose changes are lost in part each is there once, and comes due",
       const queue = await run(openQueue({ store, clock, isTorn: true }))
       await run(queue.resume("acme", "t1", "i1"))
       await run(sleep(clock, 2 * hour))
+      await run(queue.anywhere.unlock(lane, await leasedIds(queue)))
       const open = queue.figures().deliveries_open
       const leases = await take(queue, 100)
       expect(new Set(leases.map(({ delivery }) => delivery.id)).size).toBe(leases.length)

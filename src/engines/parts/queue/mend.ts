@@ -6,17 +6,20 @@ import {
   heldPrefix,
   indexOf,
   isHolding,
+  keptPrefix,
   laneKey,
   orderMark,
   orderPrefix,
   parkedPrefix,
   pastHeld,
+  pastKept,
   pastOrder,
   pastParked,
   pastTime,
   putOrder,
   putParked,
   removeParked,
+  separator,
   splitKey,
   splitOrderKey,
   splitTimeKey,
@@ -47,6 +50,7 @@ const orderIndex: Range = { start: orderMark, end: pastOrder }
 const indexes: readonly Range[] = [
   { start: heldPrefix, end: pastHeld },
   { start: timePrefix, end: pastTime },
+  { start: keptPrefix, end: pastKept },
 ]
 
 function gone(table: Table, key: string): Write {
@@ -111,15 +115,21 @@ function leadsToOrdered(store: Store, indexKey: string, value: Uint8Array): bool
   return isHolding(value) && findDead(store, partsOfLane(lane).tenant, id) !== undefined
 }
 
-/** Whether what a key of an index names is parked or held, and for this time or trigger. */
+/** The key of the row that a key of an index names. */
+function keyOfIndexed(indexKey: string): string {
+  if (indexKey.startsWith(timePrefix)) return splitTimeKey(indexKey).key
+  return indexKey.slice(indexKey.lastIndexOf(separator, indexKey.lastIndexOf(separator) - 1) + 1)
+}
+
+/** Whether what a key of an index names is parked, held or kept, and for this time, trigger or order. */
 function leadsToRow(store: Store, indexKey: string): boolean {
-  const isHeld = indexKey.startsWith(heldPrefix)
-  const key = isHeld ? indexKey.slice(indexKey.indexOf(" ") + 1) : splitTimeKey(indexKey).key
+  const key = keyOfIndexed(indexKey)
   const row = store.get("parked", parkedPrefix + key)
   if (row === undefined) return false
   const { lane, id } = splitKey(key)
   const { delivery, state } = decodeRow(lane, id, row)
-  return indexOf(delivery, state) + key === indexKey
+  const index = indexOf(delivery, state)
+  return index !== undefined && index + key === indexKey
 }
 
 /** In steps: what else the process does goes on meanwhile. */

@@ -30,7 +30,9 @@ export async function moveOpen(
   await eachOpen(place.store, of, async (found, isParked) => {
     const away = found.filter(({ lane, delivery }) => lane !== to && delivery.replay === undefined)
     const state = ({ lane, delivery }: Found) => place.lanes.find(lane)?.rows.get(delivery.id)?.state
-    const free = away.filter((each) => !["leaving", "leased"].includes(state(each) ?? ""))
+    const free = away.filter(
+      (each) => each.state.kept === undefined && !["leaving", "leased"].includes(state(each) ?? ""),
+    )
     const leaving = away.some((each) => state(each) === "leaving")
     await move(place, free, isParked, destination, elsewhere)
     moved += free.length

@@ -98,6 +98,7 @@ export function putBack({ lanes, order, parking }: RowsPlace, rows: readonly Row
   for (const row of rows) {
     lanes.remove(row, false)
     order.end(row)
+    if (row.kept !== undefined) continue
     if (row.behind) order.advance(row.lane, row.delivery)
     else if (row.parked) parking.added(row.dueAt, laneKey(row.lane.name, row.delivery.id))
     else row.lane.leftInStore(row.delivery.id)

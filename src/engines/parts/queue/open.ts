@@ -47,7 +47,8 @@ interface StoredRow {
 /** Of a row that memory has not. */
 function storedOf(place: OpenPlace, { lane, id, bytes, parked }: StoredRow): OpenDelivery {
   const { delivery, state } = decodeRow(lane, id, bytes)
-  const { attempts, dueAt, firstDueAt, held } = state
+  const { attempts, dueAt, firstDueAt, held, kept } = state
+  if (kept !== undefined) return { delivery, attempts, dueAt, firstDueAt, state: "leased" }
   const isParked = parked && dueAt > place.parking.now()
   const where = held ? "held" : isParked ? "parked" : dueOrWaiting(place, lane, delivery)
   return { delivery, attempts, dueAt, firstDueAt, state: where }

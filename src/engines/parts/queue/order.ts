@@ -3,7 +3,18 @@ import type { Store } from "../store.ts"
 import type { Lane, Row } from "./lane.ts"
 import type { Lanes } from "./lanes.ts"
 import type { Parking } from "./parking.ts"
-import { decodeRow, laneKey, orderMark, orderPrefix, parkedPrefix, pastSeparator, splitOrderKey } from "./row.ts"
+import {
+  decodeRow,
+  keptOf,
+  keptPrefix,
+  laneKey,
+  orderMark,
+  orderPrefix,
+  parkedPrefix,
+  pastKept,
+  pastSeparator,
+  splitOrderKey,
+} from "./row.ts"
 
 /** Keys whose first delivery is looked at in one turn of the event loop. */
 const stepKeys = 1_000
@@ -12,7 +23,7 @@ const stepKeys = 1_000
  * Sees to it that of the deliveries of one order key only the first is ever leased: the one of the oldest event, among those
  * that are open and those whose death holds the key.
  *
- * Which that is the store says; those behind it stay there until it is over. In memory is only whose deliveries are leased now.
+ * Which that is the store says; those behind it stay there until it is over. In memory is only whose deliveries are leased now; of those in leases that never lapse the store knows.
  * Whoever ends, adds or takes away a delivery calls {@link Order.advance} for its key, once that is written.
  */
 export class Order {
@@ -21,6 +32,8 @@ export class Order {
   readonly #parking: Pick<Parking, "now" | "isMoving">
   /** By key, the id of the delivery that is leased, or whose end is being written. */
   readonly #leased = new Map<string, string>()
+  /** Whether the store may have ordered ones in leases that never lapse: it is not asked for nothing. */
+  #mayKeep = true
 
   constructor(store: Store, lanes: Lanes, parking: Pick<Parking, "now" | "isMoving">) {
     this.#store = store
@@ -30,6 +43,8 @@ export class Order {
 
   /** Looks which lanes have anything in order. */
   start(): void {
+    const [kept] = this.#store.range("parked", { start: keptPrefix, end: pastKept, limit: 1 })
+    this.#mayKeep = kept !== undefined
     for (const lane of this.#lanes.all()) {
       const start = orderMark + lane.prefix
       const [first] = this.#store.range("parked", { start, end: orderMark + lane.end, limit: 1 })
@@ -52,7 +67,18 @@ export class Order {
     return true
   }
 
-  /** The lease is over, and what became of the delivery is written. */
+  /** Leases that never lapse are about to be written. */
+  keeping(): void {
+    this.#mayKeep = true
+  }
+
+  /** The row is in a lease that never lapses, and memory has it again. */
+  again({ lane, delivery }: Row): void {
+    const prefix = orderPrefix(lane.name, delivery)
+    if (prefix !== undefined) this.#leased.set(prefix, delivery.id)
+  }
+
+  /** The lease is over, or never lapses any more, and what became of the delivery is written. */
   end({ lane, delivery }: Row): void {
     const prefix = orderPrefix(lane.name, delivery)
     if (prefix === undefined || this.#leased.get(prefix) !== delivery.id) return
@@ -122,7 +148,9 @@ export class Order {
   }
 
   #isUnderWay(prefix: string): boolean {
-    return this.#leased.has(prefix)
+    if (this.#leased.has(prefix) || !this.#mayKeep) return this.#leased.has(prefix)
+    const [kept] = this.#store.range("parked", { ...keptOf(prefix), limit: 1 })
+    return kept !== undefined
   }
 
   #first(prefix: string): string | undefined {

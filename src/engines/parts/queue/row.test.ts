@@ -37,6 +37,8 @@ describe("a row", () => {
     expect(decodeRow(lane, one.id, encodeRow(one, held))).toEqual({ delivery: one, state: held })
     const behind = { ...state, behind: true }
     expect(decodeRow(lane, one.id, encodeRow(one, behind))).toEqual({ delivery: one, state: behind })
+    const kept = { ...state, kept: 2 ** 53 - 1 }
+    expect(decodeRow(lane, one.id, encodeRow(one, kept))).toEqual({ delivery: one, state: kept })
   })
 
   it("of 30 bytes holds all that its key does not", () => {

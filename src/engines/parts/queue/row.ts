@@ -1,5 +1,5 @@
 import type { Cursor } from "../../../core/cursor.ts"
-import { type Delivery, deliveryId, partsOfLane } from "../../../core/delivery.ts"
+import { type Delivery, deliveryId, laneOf, partsOfLane } from "../../../core/delivery.ts"
 import type { Write } from "../store.ts"
 
 /** What the store holds of an open delivery beside its names. */
@@ -9,11 +9,13 @@ export interface RowState {
   /** Attempts from before the last redrive. */
   readonly forgiven: number
   readonly firstDueAt: number
-  /** When it is due; of a held delivery, when its holding began. Whole milliseconds. */
+  /** When it is due; of a held delivery, when its holding began, of a kept one, when its lease did. Whole milliseconds. */
   readonly dueAt: number
   readonly held: boolean
   /** It waits for another one of its order key, and for nothing else. */
   readonly behind: boolean
+  /** The token of its lease, which never lapses; absent: it is in none such. */
+  readonly kept?: number
 }
 
 /*
@@ -26,6 +28,9 @@ export interface RowState {
  *            parked      #<tenant>/<trigger>[.<incarnation>] <lane> <id>
  *                                                         to find it by trigger
  *   behind   parked      =<lane> <id>                     the row
+ *   kept     parked      =<lane> <id>                     the row
+ *            parked      *<lane> <trigger>[.<incarnation>] <order key> <lane> <id>
+ *                                                         where it has an order key, to know that it keeps the others back
  *
  * Where it has an order key, in whatever place it is, and also where its death holds the key:
  *
@@ -65,6 +70,9 @@ const timeDigits = 14
 export const heldPrefix = "#"
 /** Past the keys by which held rows are found. */
 export const pastHeld = String.fromCharCode(heldPrefix.charCodeAt(0) + 1)
+export const keptPrefix = "*"
+/** Past the keys by which is known what an ordered delivery keeps back that is in a lease that never lapses. */
+export const pastKept = String.fromCharCode(keptPrefix.charCodeAt(0) + 1)
 export const orderMark = "&"
 /** Past the keys of the order index. */
 export const pastOrder = String.fromCharCode(orderMark.charCodeAt(0) + 1)
@@ -96,6 +104,12 @@ export function orderPrefix(lane: string, delivery: Delivery): string | undefine
   if (orderKey === undefined) return undefined
   const name = incarnation === "" ? trigger : `${trigger}.${incarnation}`
   return orderMark + laneKey(lane, `${name}${separator}${orderKey}${separator}`)
+}
+
+/** Before the keys of what is kept of those that have this {@link orderPrefix}; and past them. */
+export function keptOf(orderPrefix: string): { readonly start: string; readonly end: string } {
+  const start = keptPrefix + orderPrefix.slice(1)
+  return { start, end: start.slice(0, -1) + pastSeparator }
 }
 
 /** Takes a key of the order index apart. */
@@ -154,6 +168,10 @@ export function removeParked(writes: Write[], lane: string, delivery: Delivery, 
 /** By what a row that is parked, held or behind another is found, before its own key; undefined: by its order alone. */
 export function indexOf(delivery: Delivery, state: RowState): string | undefined {
   if (state.held) return heldKey(delivery)
+  if (state.kept !== undefined) {
+    const prefix = orderPrefix(laneOf(delivery), delivery)
+    return prefix && keptOf(prefix).start
+  }
   return state.behind ? undefined : timeKey(state.dueAt)
 }
 
@@ -167,12 +185,14 @@ export function indexOf(delivery: Delivery, state: RowState): string | undefined
  *   4  attempts forgiven
  *   1  nothing
  *   4  the event's fingerprint; not in rows without fingerprintFlag
+ *   8  with keptFlag: the token of its lease
  *   …  with orderFlag: the order key, its length in 1 byte before it
  *   …  with namedFlag: cursor, trigger and incarnation, which do not follow from the id, and of what is replayed its replay,
  *      as a JSON list
  */
 const oldRowBytes = 26
 const rowBytes = 30
+const tokenBytes = 8
 const heldFlag = 1
 const namedFlag = 2
 /** The id ends in an incarnation. */
@@ -180,6 +200,7 @@ const incarnationFlag = 4
 const fingerprintFlag = 8
 const behindFlag = 16
 const orderFlag = 32
+const keptFlag = 128
 const decoder = new TextDecoder()
 
 /** The row of a delivery. */
@@ -199,12 +220,18 @@ function isDerived({ id, cursor, trigger, incarnation }: Delivery): boolean {
 }
 
 function encodeHead({ fingerprint, orderKey }: Delivery, state: RowState, flags: number): Uint8Array {
-  const bytes = Buffer.alloc(rowBytes + (orderKey === undefined ? 0 : 1 + orderKey.length))
+  const { kept } = state
+  const orderAt = kept === undefined ? rowBytes : rowBytes + tokenBytes
+  const bytes = Buffer.alloc(orderAt + (orderKey === undefined ? 0 : 1 + orderKey.length))
   bytes[0] = flags | fingerprintFlag | (state.held ? heldFlag : 0) | (state.behind ? behindFlag : 0)
+  if (kept !== undefined) {
+    bytes[0] |= keptFlag
+    bytes.writeDoubleLE(kept, rowBytes)
+  }
   if (orderKey !== undefined) {
     bytes[0] |= orderFlag
-    bytes[rowBytes] = orderKey.length
-    bytes.write(orderKey, rowBytes + 1, "latin1")
+    bytes[orderAt] = orderKey.length
+    bytes.write(orderKey, orderAt + 1, "latin1")
   }
   bytes.writeDoubleLE(state.firstDueAt, 1)
   bytes.writeDoubleLE(state.dueAt, 9)
@@ -219,8 +246,10 @@ export function decodeRow(lane: string, id: string, bytes: Uint8Array): { delive
   const row = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const flags = row[0]!
   const hasFingerprint = (flags & fingerprintFlag) !== 0
+  const isKept = (flags & keptFlag) !== 0
   const { tenant, destination } = partsOfLane(lane)
-  const orderEnd = (flags & orderFlag) === 0 ? rowBytes : rowBytes + 1 + row[rowBytes]!
+  const orderAt = isKept ? rowBytes + tokenBytes : rowBytes
+  const orderEnd = (flags & orderFlag) === 0 ? orderAt : orderAt + 1 + row[orderAt]!
   const names =
     (flags & namedFlag) === 0
       ? namesIn(id, (flags & incarnationFlag) !== 0)
@@ -235,7 +264,7 @@ export function decodeRow(lane: string, id: string, bytes: Uint8Array): { delive
       destination,
       cursor: cursor as Cursor,
       fingerprint: hasFingerprint ? row.readUInt32LE(26) : 0,
-      ...(orderEnd > rowBytes && { orderKey: row.toString("latin1", rowBytes + 1, orderEnd) }),
+      ...(orderEnd > orderAt && { orderKey: row.toString("latin1", orderAt + 1, orderEnd) }),
       ...(replay !== undefined && { replay }),
     },
     state: {
@@ -245,6 +274,7 @@ export function decodeRow(lane: string, id: string, bytes: Uint8Array): { delive
       dueAt: row.readDoubleLE(9),
       held: (flags & heldFlag) !== 0,
       behind: (flags & behindFlag) !== 0,
+      ...(isKept && { kept: row.readDoubleLE(rowBytes) }),
     },
   }
 }
