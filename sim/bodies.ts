@@ -34,7 +34,10 @@ export function endpointOf({ tenant, id }: { readonly tenant: string; readonly i
 }
 
 export function destinationBody(chance: SimulatedChance, plan: DestinationPlan): Fields {
-  if (plan.isQueue) return { labels: {}, kind: "queue", config: { lease: `${queueLeaseMs / 1_000}s` }, concurrency: 1 }
+  if (plan.isQueue) {
+    const lease = plan.isForever ? "never" : `${queueLeaseMs / 1_000}s`
+    return { labels: {}, kind: "queue", config: { lease }, concurrency: 1 }
+  }
   const batch = planBatch(chance, plan)
   return {
     labels: {},

@@ -3,6 +3,7 @@ import { batchMutants } from "./mutants-batches.ts"
 import { delayedMutants } from "./mutants-delayed.ts"
 import { keepingMutants } from "./mutants-keeping.ts"
 import { replyMutants } from "./mutants-replies.ts"
+import { queueMutants } from "./mutants-queues.ts"
 import { subscriptionMutants } from "./mutants-subscriptions.ts"
 
 /** One line of the source, broken on purpose. */
@@ -67,13 +68,13 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "a lapsed lease never comes back",
-    file: `${parts}/queue.ts`,
-    before: "this.#store.write([write]).catch(() => undefined)\n    this.#lanes.makeReady(row)",
-    after: "this.#store.write([write]).catch(() => undefined)",
+    file: `${parts}/queue/endings.ts`,
+    before: "store.write([write]).catch(() => undefined)\n    lanes.makeReady(row)",
+    after: "store.write([write]).catch(() => undefined)",
   },
   {
     name: "the retry delay is ignored",
-    file: `${parts}/queue.ts`,
+    file: `${parts}/queue/endings.ts`,
     before: "const dueAt = this.#parking.now() + Math.max(0, Math.ceil(delayMs))",
     after: "const dueAt = this.#parking.now() + Math.max(0, Math.ceil(delayMs) - 50)",
   },
@@ -85,7 +86,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "a dead letter is lost",
-    file: `${parts}/queue.ts`,
+    file: `${parts}/queue/endings.ts`,
     before: "this.#finish(row, [putDead(ending.letter, row.attempts + 1)], ending.holdsKey)",
     after:
       "this.#finish(row, ending.letter.attempts % 2 ? [] : [putDead(ending.letter, row.attempts + 1)], ending.holdsKey)",
@@ -352,14 +353,14 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: "a retry lets the next of its order key go before it",
-    file: `${parts}/queue.ts`,
+    file: `${parts}/queue/endings.ts`,
     before: "putParked(writes, row.lane.name, row.delivery, state)",
     after:
       "putParked(writes, row.lane.name, row.delivery, state)\n    removeOrder(writes, row.lane.name, row.delivery)",
   },
   {
     name: "a dead letter does not hold its order key",
-    file: `${parts}/queue.ts`,
+    file: `${parts}/queue/endings.ts`,
     before: "if (holdsKey) putOrder(",
     after: "if (holdsKey && row.delivery.id === '') putOrder(",
   },
@@ -380,5 +381,6 @@ export const mutants: readonly Mutant[] = [
   ...delayedMutants,
   ...keepingMutants,
   ...replyMutants,
+  ...queueMutants,
   ...subscriptionMutants,
 ]

@@ -1,10 +1,10 @@
 import type { Clock } from "../src/core/clock.ts"
 import { delayedDestination } from "../src/core/delayed.ts"
-import type { Ending, Lease, Leasing } from "../src/core/deliveries.ts"
+import type { Ending, Lease, Leasing, LeasingAnywhere } from "../src/core/deliveries.ts"
 import type { Delivery, TriggerName } from "../src/core/delivery.ts"
 import { LeaseLostError } from "../src/core/errors.ts"
 import type { DeliveryQueue } from "../src/core/queue.ts"
-import { type DeliveryRecord, InvariantError, type RunRecord } from "./record.ts"
+import { type DeliveryRecord, InvariantError, type LeaseRecord, type RunRecord } from "./record.ts"
 import type { Trace } from "./trace.ts"
 
 export interface ObserverOptions {
@@ -25,7 +25,7 @@ export function observeQueue(options: ObserverOptions): DeliveryQueue {
   return {
     ...forward(queue),
     ...observeLeasing(options, queue),
-    anywhere: { ...queue.anywhere, ...observeLeasing(options, queue.anywhere) },
+    anywhere: { ...queue.anywhere, ...observeLeasing(options, queue.anywhere), ...observeKeeping(options) },
     async enqueue(deliveries, position) {
       try {
         await queue.enqueue(deliveries, position)
@@ -67,11 +67,56 @@ function observeLeasing(options: ObserverOptions, leasing: Leasing): Leasing {
       await leasing.extend(lease, leaseMs)
       if (!options.alive()) return
       const { live } = options.record.delivery(lease.delivery.id)
-      if (live?.token === lease.token) live.untilMs = at + leaseMs
-      else options.onViolation(new InvariantError(4, `a lost lease on ${lease.delivery.id} was extended`))
+      const { kept } = options.record.delivery(lease.delivery.id)
+      if (live?.token === lease.token) live.untilMs = kept ? live.untilMs : at + leaseMs
+      else if (live !== undefined || !kept)
+        options.onViolation(new InvariantError(4, `a lost lease on ${lease.delivery.id} was extended`))
     },
     end: (lease, how) => ending(options, lease, how, () => leasing.end(lease, how)),
   }
+}
+
+function observeKeeping({ queue: { anywhere }, record, trace, alive }: ObserverOptions) {
+  const keeping: Pick<LeasingAnywhere, "keep" | "unlock"> = {
+    async keep(lane, names) {
+      const kept = await anywhere.keep(lane, names)
+      if (!alive()) return kept
+      for (const { id, token } of names.filter((_, i) => kept[i])) {
+        const delivery = record.delivery(id)
+        // It may have been unlocked before this answer.
+        if (delivery.live?.token !== token || delivery.live.voided) continue
+        trace.line(`keep ${id} token ${token}`)
+        record.count("kept")
+        delivery.kept = true
+        delivery.live.untilMs = Number.POSITIVE_INFINITY
+      }
+      return kept
+    },
+    async unlock(lane, ids) {
+      const lives = alive() ? ids.map((id) => [id, unlocking(record.delivery(id))] as const) : []
+      const unlocked = await anywhere.unlock(lane, ids)
+      if (!alive()) return unlocked
+      for (const [id, live] of lives) {
+        const delivery = record.delivery(id)
+        if (unlocked.includes(id)) delete delivery.kept
+        if (!live || delivery.live !== live || live.ending) continue
+        if (unlocked.includes(id)) delete delivery.live
+        else Object.assign(live, { voided: false, unlocking: false })
+      }
+      record.count("unlocked", unlocked.length)
+      if (unlocked.length > 0) trace.line(`unlock ${unlocked.join(" ")}`)
+      return unlocked
+    },
+  }
+  return keeping
+}
+
+/** Its lease may be over from here on. */
+function unlocking(delivery: DeliveryRecord): LeaseRecord | undefined {
+  if (delivery.kept) delivery.kept = "unclear"
+  const { live } = delivery
+  if (live && !live.voided) Object.assign(live, { voided: true, unlocking: true })
+  return live?.unlocking ? live : undefined
 }
 
 async function move({ queue, record, trace }: ObserverOptions, of: TriggerName, destination: string): Promise<number> {
@@ -173,13 +218,18 @@ function leased(options: ObserverOptions, lease: Lease, untilMs: number): void {
   if (lease.delivery.orderKey !== undefined) record.count("ordered leases")
   if (outOfOrder) options.onViolation(new InvariantError(4, `${delivery.id} was leased ${outOfOrder}`))
   delete delivery.rest
+  delete delivery.kept
   delivery.leased = true
   delivery.live = { token: lease.token, untilMs, ending: false, voided: false }
 }
 
-function whyNot({ live, ended, rest }: DeliveryRecord, now: number): { invariant: 2 | 3 | 4; why: string } | undefined {
+function whyNot(
+  { live, ended, rest, kept }: DeliveryRecord,
+  now: number,
+): { invariant: 2 | 3 | 4; why: string } | undefined {
   if (live && !live.ending && !live.voided && live.untilMs > now)
     return { invariant: 4, why: "while another lease on it is alive" }
+  if (kept === true) return { invariant: 4, why: "though its lease never lapses, and nobody unlocked it" }
   if (ended) return { invariant: 2, why: `though it was ${ended.kind}` }
   // Within a millisecond whole ones may be rounded either way.
   if (rest && rest.untilMs > now + 1) return { invariant: 3, why: `${rest.untilMs - now} ms too early` }
@@ -192,7 +242,10 @@ async function ending(options: ObserverOptions, lease: Lease, how: Ending, call:
   if (!options.alive()) return call()
   const delivery = record.delivery(lease.delivery.id)
   const { live } = delivery
-  const valid = live?.token === lease.token && !live.ending && !live.voided
+  const valid = live?.token === lease.token && !live.ending && (!live.voided || live.unlocking === true)
+  // The lease of an earlier life, which never lapses.
+  const isKept = live === undefined && delivery.kept !== undefined
+  if (delivery.kept) delivery.kept = "unclear"
   const at = clock.now()
   const { redrives } = delivery
   if (valid) live.ending = true
@@ -212,7 +265,9 @@ async function ending(options: ObserverOptions, lease: Lease, how: Ending, call:
   record.order.known(lease.delivery)
   trace.line(`${how.kind} ${delivery.id} token ${lease.token}`)
   record.count(how.kind)
-  if (!valid) options.onViolation(new InvariantError(4, `a lost lease on ${delivery.id} was ended with ${how.kind}`))
+  delete delivery.kept
+  if (!valid && !isKept)
+    options.onViolation(new InvariantError(4, `a lost lease on ${delivery.id} was ended with ${how.kind}`))
   if (delivery.live === live) delete delivery.live
   // A dead letter can be put back as soon as it can be found, which is before this answer.
   if (delivery.redrives === redrives) ended(options, lease, how, at)

@@ -10,6 +10,7 @@ export const queueDoings: Readonly<Record<string, Doing>> = {
   getQueue: asked(),
   leaseDeliveries: asked({ waitFor: "1s" }),
   extendLeases: asked({ leases: ["x"] }),
+  unlockDeliveries: asked({ all: true }),
   settleLeases: asked({ settlements: [{ lease: "x", result: "done" }] }),
 }
 
@@ -32,6 +33,8 @@ export async function worker(place: Workplace, tenant: Tenant, isOver: () => boo
   // Ends: with the run.
   while (!isOver()) {
     const items = await leaseSome(place, tenant)
+    // What somebody who died had leased for ever.
+    if (items.length === 0 && !place.working()) await post(place, tenant, "unlockDeliveries", { all: true })
     if (items.length === 0) await sleep(world.clock, place.working() ? 100 : 1_000)
     else await work(place, tenant, items, place.working() ? chance.pick(manners) : "settles")
   }

@@ -74,8 +74,10 @@ export interface LeaseRecord {
   untilMs: number
   /** Its holder has begun to end it. */
   ending: boolean
-  /** The queue has ended it: the delivery could not be stored. */
+  /** The queue has ended it, or may have: the delivery could not be stored, or is being unlocked. */
   voided: boolean
+  /** It was asked to be unlocked; that its holder ended it is as well. */
+  unlocking?: boolean
 }
 
 /** What was seen of one delivery, from outside the hub. */
@@ -95,6 +97,8 @@ export interface DeliveryRecord {
   leased: boolean
   /** The newest lease. */
   live?: LeaseRecord
+  /** Its lease never lapses, and no crash ends it; unclear: that it is ended or unlocked was asked for. */
+  kept?: true | "unclear"
   /** How it ended, as the hub has said: no crash takes that back. */
   ended?: { readonly kind: "done" | "dead" | "discarded" | "edited" }
   /** It was said to be delivered once more; how many receipts there were before. */

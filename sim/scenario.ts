@@ -69,6 +69,8 @@ export interface DestinationPlan {
   readonly comesAndGoes?: boolean
   /** Workers lease what it is owed. */
   readonly isQueue?: boolean
+  /** Their leases never lapse. */
+  readonly isForever?: boolean
   /** What goes there is signed. */
   readonly signed?: boolean
 }
@@ -134,7 +136,7 @@ export function planScenario(chance: SimulatedChance, seed: number): Scenario {
       }
     })
     if (its.has("queue")) {
-      destinations.push({ tenant, id: queueId, character: "steady", isQueue: true })
+      destinations.push({ tenant, id: queueId, character: "steady", isQueue: true, isForever: chance.happens(0.5) })
       triggers.push({ ...planTrigger(chance, { tenant, id: `to-${queueId}`, destination: queueId }), stable: true })
     }
     for (const id of ["spare-0", "spare-1"]) {
