@@ -2,8 +2,8 @@ import { asideMutants } from "./mutants-asides.ts"
 import { batchMutants } from "./mutants-batches.ts"
 import { delayedMutants } from "./mutants-delayed.ts"
 import { keepingMutants } from "./mutants-keeping.ts"
-import { replyMutants } from "./mutants-replies.ts"
 import { queueMutants } from "./mutants-queues.ts"
+import { replyMutants } from "./mutants-replies.ts"
 import { subscriptionMutants } from "./mutants-subscriptions.ts"
 
 /** One line of the source, broken on purpose. */
