@@ -186,6 +186,7 @@ async function unlockSome(hub: Hub, queue: string, deliveries: readonly string[]
 async function unlockAll(hub: Hub, queue: string): Promise<readonly ApiUnlocked[]> {
   const items: ApiUnlocked[] = []
   let after: string | undefined
+  // Ends: with all that is leased: each page begins behind the last one.
   do {
     const page = await askUnlock(hub, queue, { all: true, ...(after !== undefined && { after }) })
     items.push(...page.items)
