@@ -5,12 +5,6 @@ const queue = "src/engines/parts/queue"
 /** Mutants of leases, and of what is left of them after a crash. */
 export const queueMutants: readonly Mutant[] = [
   {
-    name: "a lease that never lapses is in memory alone",
-    file: "src/queues/work-queues.ts",
-    before: "if (isForever && !wish.gone.aborted) ready = await this.#keep(queue, ready)",
-    after: "",
-  },
-  {
     name: "what is leased for ever comes due when it is read again",
     file: `${queue}/kept.ts`,
     before:
