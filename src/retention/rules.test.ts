@@ -184,6 +184,18 @@ test("what was looked at before is not read again", async () => {
   expect(read).toEqual(["30", "31", "32"])
 })
 
+test("keeps all from the oldest need on, unless the topic says otherwise", async () => {
+  const kept = new Kept([ofType("debug", { eventsMax: 1 })])
+  for (let i = 0; i < 6; i++) await kept.publish("debug")
+  const held = { kind: "trigger", id: "late", trigger: "late", needed: { after: kept.list[1]!.cursor } } as const
+  const needs = Object.assign(new Needs(engine, clock), { of: async () => held })
+  const context = { log: engine.log, clock }
+  const done = await dropByRules(context, kept.topic, needs)
+  expect(done).toMatchObject({ goes: 2, stays: 3, held })
+  const letting = { ...kept.topic, retention: { ...kept.topic.retention, dropUndelivered: true } } as const
+  expect(await dropByRules(context, letting, needs)).toMatchObject({ goes: 3, stays: 0 })
+})
+
 test("parts are bounded, and tell of all that was counted", () => {
   const parts = new Parts()
   for (let i = 0; i < 1_000; i++) {
