@@ -12,6 +12,8 @@ export interface Measure {
 export interface BenchOptions {
   /** Ends within 40 s; the figures are rougher. */
   readonly quick: boolean
+  /** How many events, where a scenario is about many; default: as many as it says. */
+  readonly events?: number
 }
 
 /** One scenario: its measures, as they come. */
