@@ -101,10 +101,16 @@ export class Keeping {
     const now = Math.min(until, this.#world.clock.now())
     if (ageMax !== undefined && now - at >= (parseDuration(ageMax) as number)) return true
     const newer = (this.#asked.get(pathOf(address)) ?? []).filter(
-      (each) => isNewer(each, cursor, at) && counts(each.event),
+      (each) => this.#isNewer(each, cursor, at) && counts(each.event),
     )
     if (newer.length >= eventsMax) return true
     return newer.reduce((sum, { event }) => sum + bytesMax(event), bytesMax(event)) > keptBytes
+  }
+
+  /** What was not acknowledged may be anywhere after it was asked for, or due: what falls due while the clock leaps is stored behind that. */
+  #isNewer(each: { readonly at: number; readonly cursor?: string }, cursor: string, at: number): boolean {
+    const { record } = this.#world
+    return each.cursor === undefined ? record.smooth(each.at) >= record.smooth(at) - lagMs : each.cursor > cursor
   }
 
   /** Whether this event must be gone: its topic went after it was acknowledged. */
@@ -199,11 +205,6 @@ function pathOf({ tenant, topic }: Address): string {
 
 function deletionsOf({ deletions }: RunRecord, { tenant, topic }: Address): readonly Deletion[] {
   return deletions.filter((each) => each.tenant === tenant && each.topic === topic)
-}
-
-/** What was not acknowledged may be anywhere after it was asked for. */
-function isNewer(each: { readonly at: number; readonly cursor?: string }, cursor: string, at: number): boolean {
-  return each.cursor === undefined ? each.at >= at - lagMs : each.cursor > cursor
 }
 
 /** What an event takes in the log at most. */
