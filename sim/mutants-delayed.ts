@@ -17,8 +17,8 @@ export const delayedMutants: readonly Mutant[] = [
   {
     name: "a delayed event is given up when its hub dies",
     file: "src/deliver/release.ts",
-    before: "if (noted !== undefined) return { lease, stored, topic, noted, isUnsure: true }",
-    after: "if (noted !== undefined) return this.#end(lease)",
+    before: 'if (noted !== undefined) return { kind: "claimed", lease, stored, topic, noted, isUnsure: true }',
+    after: "if (noted !== undefined) return this.#done(lease)",
   },
   {
     name: "a delayed event is kept back for nobody",

@@ -20,10 +20,15 @@ type Append = EventLog["append"]
 
 /** The engine, with another way to append. */
 function appending(engine: Engine, append: (append: Append) => Append): Engine {
+  return withLog(engine, { append: append(engine.log.append.bind(engine.log)) })
+}
+
+/** The engine, with some of its log done another way. */
+function withLog(engine: Engine, other: Partial<EventLog>): Engine {
   const log = new Proxy(engine.log, {
     get(target, name) {
+      if (name in other) return Reflect.get(other, name)
       const member: unknown = Reflect.get(target, name, target)
-      if (name === "append") return append(target.append.bind(target))
       return typeof member === "function" ? member.bind(target) : member
     },
   })
@@ -34,17 +39,23 @@ function releasing(engine: Engine, clock: Clock): Releasing {
   return new Releasing({ engine, clock, log: createMemoryLog(), stop: new AbortController().signal })
 }
 
-/** An event that is due in a second, on a topic with this window. */
-async function delay(machine: SimulatedMachine, { log, queue, catalog }: Engine, dedupeWindowMs: number) {
+/** Events that are due in a second, on a topic with this window. */
+async function delay(
+  machine: SimulatedMachine,
+  { log, queue, catalog }: Engine,
+  dedupeWindowMs: number,
+  ids: readonly string[] = ["a"],
+) {
   const made = newTopic(tenant, topic, startMs, dedupeWindowMs)
   await machine.run(catalog.put(topicKeys.of({ tenant, id: topic }), made))
-  const event = createEvent("a", { deliverat: new Date(startMs + 1_000).toISOString() })
-  const address = waitingAddress(made, ordersAddress, event)
-  const [appended] = await machine.run(log.append(address, [event]))
-  const release = releaseOf({ address, cursor: appended!.cursor, storedAt: startMs, event })!
-  await machine.run(queue.enqueue([release]))
+  for (const id of ids) {
+    const event = createEvent(id, { deliverat: new Date(startMs + 1_000).toISOString() })
+    const address = waitingAddress(made, ordersAddress, event)
+    const [appended] = await machine.run(log.append(address, [event]))
+    const release = releaseOf({ address, cursor: appended!.cursor, storedAt: startMs, event })!
+    await machine.run(queue.enqueue([release]))
+  }
   await machine.until(() => machine.clock.now() > startMs + 1_000).catch(() => {})
-  return event
 }
 
 async function published(machine: SimulatedMachine, { log }: Engine): Promise<readonly string[]> {
@@ -128,5 +139,24 @@ test("another event of its name is not taken for it, where the topic recognises 
   await machine.run(engine.log.append(ordersAddress, [createEvent("a")], { dedupeWindowMs: 0 }))
   await workOff(machine, engine, power.clock)
   expect(await published(machine, engine)).toEqual(["a", "a"])
+  expect(await keptBack(machine, engine)).toBe(0)
+})
+
+test("what was kept back of those that are due together is dropped at once", async () => {
+  const machine = createSimulatedMachine()
+  const { engine, power } = await machine.boot()
+  machine.clock.after(5_000, () => {})
+  const ids = Array.from({ length: 40 }, (_, i) => `e${i}`)
+  await delay(machine, engine, 60_000, ids)
+  const drops: number[] = []
+  const counted = withLog(engine, {
+    drop: (address, cursors) => {
+      drops.push(cursors.length)
+      return engine.log.drop(address, cursors)
+    },
+  })
+  await workOff(machine, counted, power.clock)
+  expect(new Set(await published(machine, engine))).toEqual(new Set(ids))
+  expect(drops).toEqual([80])
   expect(await keptBack(machine, engine)).toBe(0)
 })

@@ -4,6 +4,7 @@ import type { Cursor } from "../core/cursor.ts"
 import {
   decide,
   delayedDestination,
+  delayedTopic,
   deliverAtAttribute,
   deliverAtOf,
   standingOf,
@@ -37,6 +38,7 @@ const others = [ClosedError, DamagedError, LeaseLostError]
 
 /** One that is due, and that nobody can cancel any more. */
 interface Claimed {
+  readonly kind: "claimed"
   readonly lease: Lease
   readonly stored: StoredEvent
   readonly topic: Topic
@@ -44,6 +46,13 @@ interface Claimed {
   readonly noted: Cursor
   /** Somebody has begun to publish it before. */
   readonly isUnsure: boolean
+}
+
+/** One that is published, or never will be: what was kept back of it goes. */
+interface Over {
+  readonly kind: "over"
+  readonly lease: Lease
+  readonly cursors: readonly Cursor[]
 }
 
 /** Publishes delayed events when they are due, each once; parks those that are not. */
@@ -95,20 +104,26 @@ export class Releasing {
 
   /** Those that are due are published in the order of their times. */
   async #see(leases: readonly Lease[]): Promise<void> {
-    const seen = await Promise.all(leases.map((lease) => this.#attempt(lease, () => this.#claim(lease))))
-    const due = seen.filter((each) => each !== undefined)
+    const all = await Promise.all(leases.map((lease) => this.#attempt([lease], () => this.#claim(lease))))
+    const seen = all.filter((each) => each !== undefined)
+    const due = seen.filter((each) => each.kind === "claimed")
     due.sort((a, b) => deliverAtOf(a.stored.event) - deliverAtOf(b.stored.event))
-    await Promise.all(due.map((claimed) => this.#attempt(claimed.lease, () => this.#publish(claimed))))
+    const published = await Promise.all(due.map((each) => this.#attempt([each.lease], () => this.#publish(each))))
+    const over = [...seen, ...published].filter((each) => each?.kind === "over")
+    const ending = over.map(({ lease }) => lease)
+    if (ending.length > 0) await this.#attempt(ending, () => this.#end(over))
   }
 
-  /** Nothing is to be done any more: what was kept back goes, and then nobody owes it. */
-  async #over(lease: Lease, { address }: StoredEvent, cursors: readonly Cursor[]): Promise<undefined> {
+  /** What was kept back goes, of all at once, and then nobody owes it. */
+  async #end(over: readonly Over[]): Promise<void> {
+    const address = { tenant: over[0]!.lease.delivery.tenant, topic: delayedTopic }
+    const cursors = over.flatMap(({ cursors }) => cursors)
     await this.#options.engine.log.drop(address, cursors)
-    return this.#end(lease)
+    await Promise.all(over.map(({ lease }) => this.#done(lease)))
   }
 
   /** What goes wrong is tried again later. */
-  async #attempt<T>(lease: Lease, work: () => Promise<T>): Promise<T | undefined> {
+  async #attempt<T>(leases: readonly Lease[], work: () => Promise<T>): Promise<T | undefined> {
     try {
       const done = await work()
       this.#troubles.over(releasing)
@@ -117,27 +132,27 @@ export class Releasing {
       if (!isExpected(error)) throw error
       if (error instanceof ClosedError || error instanceof LeaseLostError) return undefined
       this.#troubles.met(releasing, "a delayed event cannot be published; it is tried again", { err: error })
-      await this.#end(lease, againMs).catch(() => {})
+      await Promise.all(leases.map((lease) => this.#later(lease, againMs).catch(() => {})))
       return undefined
     }
   }
 
-  async #claim(lease: Lease): Promise<Claimed | undefined> {
+  async #claim(lease: Lease): Promise<Claimed | Over | undefined> {
     const { log } = this.#options.engine
     const { tenant, cursor } = lease.delivery
     const stored = await log.get(cursor)
-    if (stored === undefined) return this.#end(lease)
+    if (stored === undefined) return this.#done(lease)
     const waitMs = deliverAtOf(stored.event) - this.#options.clock.now()
-    if (waitMs > 0) return this.#end(lease, waitMs)
+    if (waitMs > 0) return this.#later(lease, waitMs)
     const { decision, noted, last } = await standingOf(log, stored)
     const topic = await this.#topicOf(tenant, stored)
     if (decision === "cancelled" || topic === undefined) {
-      return this.#over(lease, stored, noted === undefined ? [cursor] : [cursor, noted])
+      return { kind: "over", lease, cursors: noted === undefined ? [cursor] : [cursor, noted] }
     }
-    if (noted !== undefined) return { lease, stored, topic, noted, isUnsure: true }
+    if (noted !== undefined) return { kind: "claimed", lease, stored, topic, noted, isUnsure: true }
     const claim = await decide(log, stored, "claimed", last)
-    if (claim !== undefined) return { lease, stored, topic, noted: claim, isUnsure: false }
-    return this.#end(lease, againMs)
+    if (claim !== undefined) return { kind: "claimed", lease, stored, topic, noted: claim, isUnsure: false }
+    return this.#later(lease, againMs)
   }
 
   /** Undefined: it was deleted since. */
@@ -148,7 +163,7 @@ export class Releasing {
     return topic && waitingAddress(topic, target, event).key === address.key ? topic : undefined
   }
 
-  async #publish({ lease, stored, topic, noted, isUnsure }: Claimed): Promise<void> {
+  async #publish({ lease, stored, topic, noted, isUnsure }: Claimed): Promise<Over> {
     const { log } = this.#options.engine
     const { address, event, cursor } = stored
     const target = targetOf(address)
@@ -156,11 +171,16 @@ export class Releasing {
     const found = isUnsure || topic.dedupeWindowMs > 0 ? await log.find(target, event) : undefined
     const isThere = found !== undefined && (topic.dedupeWindowMs > 0 || isReleased(found, stored))
     if (!isThere) await log.append(target, [event], { dedupeWindowMs })
-    await this.#over(lease, stored, [cursor, noted])
+    return { kind: "over", lease, cursors: [cursor, noted] }
   }
 
-  async #end(lease: Lease, delayMs?: number): Promise<undefined> {
-    await this.#options.engine.queue.end(lease, delayMs === undefined ? { kind: "done" } : { kind: "release", delayMs })
+  async #done(lease: Lease): Promise<undefined> {
+    await this.#options.engine.queue.end(lease, { kind: "done" })
+    return undefined
+  }
+
+  async #later(lease: Lease, delayMs: number): Promise<undefined> {
+    await this.#options.engine.queue.end(lease, { kind: "release", delayMs })
     return undefined
   }
 }

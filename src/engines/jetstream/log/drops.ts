@@ -11,6 +11,8 @@ const deletionsAtOnce = 64
 const triesMax = 10
 
 export interface DropsOptions {
+  readonly tenant: string
+  readonly topic: string
   readonly partition: number
   readonly stream: LogStream
   readonly trims: Trims
@@ -34,17 +36,18 @@ export async function dropEvents(options: DropsOptions, sequences: readonly numb
 }
 
 async function dropSome(options: DropsOptions, sequences: readonly number[]): Promise<number> {
-  const { partition, trims } = options
+  const { tenant, topic, partition, trims } = options
   // Ends: each time somebody else came first, so many times at most.
   for (let tries = 1; ; tries++) {
+    // Before the index, which then knows of all that was told until then: what is told later is a conflict.
+    const before = trims.gone(partition, tenant, topic)
     const index = await options.index()
     const going = index.present(sequences)
     if (going.length === 0) return 0
-    const before = trims.gone(partition, index.tenant, index.topic)
     const open = going.map(({ position }) => position)
     const { version = 0, events = 0, last = 0, open: others = [] } = before ?? {}
     const told: Gone = {
-      ...{ tenant: index.tenant, topic: index.topic, version: version + 1, events },
+      ...{ tenant, topic, version: version + 1, events },
       ...{ last: Math.max(last, open.at(-1)!), open: [...others, ...open] },
     }
     try {
@@ -61,10 +64,9 @@ async function dropSome(options: DropsOptions, sequences: readonly number[]): Pr
 
 /** Does what was told. */
 async function ended(options: DropsOptions): Promise<void> {
-  const { partition, stream, trims } = options
+  const { tenant, topic, partition, stream, trims } = options
   // Ends: each time somebody else came first, so many times at most.
   for (let tries = 1; ; tries++) {
-    const { tenant, topic } = await options.index()
     const found = trims.gone(partition, tenant, topic)
     if (found?.open === undefined) return
     const { open, revision, ...gone } = found

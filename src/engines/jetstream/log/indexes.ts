@@ -3,6 +3,7 @@ import type { Address } from "../../../core/address.ts"
 import type { Clock } from "../../../core/clock.ts"
 import type { Logger } from "../../../core/logger.ts"
 import type { RetentionLimits } from "../../../core/resources.ts"
+import { SerialByKey } from "../../../core/serial.ts"
 import { hashOfKey } from "../../parts/index/block-filters.ts"
 import { type Hash, hashInto, hashKey } from "../../parts/index/hash.ts"
 import { trimPoint } from "../../parts/index/kept.ts"
@@ -33,6 +34,8 @@ export class Indexes {
   readonly #options: IndexesOptions
   readonly #open = new Map<number, Promise<PartitionIndex>>()
   #trims: Promise<Trims> | undefined
+  /** By topic: at once, they would be conflicts. */
+  readonly #drops = new SerialByKey()
 
   constructor(options: IndexesOptions) {
     this.#options = options
@@ -118,7 +121,8 @@ export class Indexes {
   async drop({ tenant, topic }: Address, sequences: readonly number[]): Promise<number> {
     const partition = partitionOf({ tenant, topic }, this.#options.streams.length)
     const [trims, stream] = [await this.#openTrims(), this.#options.streams[partition]!]
-    return dropEvents({ partition, stream, trims, index: () => this.topic({ tenant, topic }) }, sequences)
+    const options = { tenant, topic, partition, stream, trims, index: () => this.topic({ tenant, topic }) }
+    return this.#drops.run(`${tenant}/${topic}`, () => dropEvents(options, sequences))
   }
 
   /** Whether retention has dropped what the topic had at a sequence, if it had something there. */

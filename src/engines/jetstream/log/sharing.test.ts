@@ -131,6 +131,19 @@ describe.skipIf(natsAvailable() === undefined)("logs of several processes on one
     expect(await fresh.get(cursors[3]!, { of: orders })).toBeUndefined()
   })
 
+  test("drop many single events at once, in both", async () => {
+    const [a, b] = await two()
+    const cursors = (await a.append(orders, events(80))).map(({ cursor }) => cursor)
+    const going = cursors.slice(0, 60)
+    const counts = await Promise.all(going.map((cursor, i) => (i % 2 === 0 ? a : b).drop(orders, [cursor])))
+    expect(counts).toEqual(going.map(() => 1))
+    const { log: fresh } = await open()
+    for (const log of [a, b, fresh]) {
+      await expect.poll(() => log.stats(orders)).toMatchObject({ events: 20 })
+      for (const cursor of going) expect(await log.get(cursor, { of: orders })).toBeUndefined()
+    }
+  })
+
   test("end what another has begun to drop, and died", async () => {
     const [a] = await two()
     const cursors = (await a.append(orders, events(6))).map(({ cursor }) => cursor)
