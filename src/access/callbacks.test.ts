@@ -118,3 +118,11 @@ test("guesses are looked up so often a second, and no more", async () => {
   time += 10
   expect(await callbacks.agree(guess, asks("first"), () => undefined)).toBe(false)
 })
+
+test("of guesses that come at once no more are looked up either", async () => {
+  const callbacks = open()
+  const guess = `${tokenOf(await callbacks.url(of, "first")).split(".")[0]}.${"A".repeat(43)}`
+  const guessing = Array.from({ length: 150 }, () => callbacks.agree(guess, asks("first"), () => undefined))
+  const ends = await Promise.allSettled(guessing)
+  expect(ends.filter(({ status }) => status === "rejected")).toHaveLength(50)
+})

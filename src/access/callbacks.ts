@@ -15,8 +15,8 @@ export const callbackMs = 86_400_000
 const callbacksMax = 16
 /** URLs that are given out once more, of all destinations. */
 const givenMax = 10_000
-/** Tokens that are none and are looked up, per second. */
-const missesPerSecond = 100
+/** Tokens that are looked up, per second. */
+const lookupsPerSecond = 100
 const tokenBytes = 32
 const pathForm = /^[\w.~-]{1,200}\/[\w.~-]{1,200}$/
 
@@ -51,11 +51,11 @@ export type AskedOf = (destination: Destination) => Asked | undefined
 export class HandshakeCallbacks implements Callbacks {
   readonly #options: HandshakeCallbacksOptions
   readonly #given = new Map<string, Given>()
-  readonly #mayMiss: MissLimit
+  readonly #lookups: MissLimit
 
   constructor(options: HandshakeCallbacksOptions) {
     this.#options = options
-    this.#mayMiss = createMissLimit(options.clock, missesPerSecond)
+    this.#lookups = createMissLimit(options.clock, lookupsPerSecond)
   }
 
   async url(of: IdentityOf, asked: string): Promise<string> {
@@ -85,17 +85,17 @@ export class HandshakeCallbacks implements Callbacks {
   /**
    * Notes with the destination that its receiver agrees, by the token of a URL that was given out; `rate` makes of what was asked
    * what was agreed to. False where it is none, was called already, or is over, and where the destination is another by now.
-   * Throws OverloadError where too many were none.
+   * Throws OverloadError where there are too many.
    */
   async agree(token: string, askedOf: AskedOf, rate: (asked: Asked) => number | undefined): Promise<boolean> {
     const { clock } = this.#options
     const [encoded = "", secret = ""] = token.split(".", 2)
     const path = Buffer.from(encoded, "base64url").toString()
     if (!pathForm.test(path) || secret.length !== 43) return false
-    if (!this.#mayMiss.ask()) throw new OverloadError(1_000, "too many callbacks that are none")
-    const is = await changeAgainst(clock, "the destination", () => this.#spend(path, secret, askedOf, rate))
-    if (!is) this.#mayMiss.count()
-    return is
+    if (!this.#lookups.ask()) throw new OverloadError(1_000, "too many callbacks at once")
+    // Before it is known to be none: as many as come at once would be looked up otherwise.
+    this.#lookups.count()
+    return changeAgainst(clock, "the destination", () => this.#spend(path, secret, askedOf, rate))
   }
 
   async #spend(

@@ -51,6 +51,22 @@ async function open(secrets = noSecrets) {
 
 const kidOf = ({ token }: { readonly token: string }) => decodeProtectedHeader(token).kid
 
+test("of many that want a key at once one makes it, the first and the next one", async () => {
+  const { clock, pass } = await open()
+  let count = 0
+  const counted = async () => {
+    count++
+    return makeKey()
+  }
+  const hub = new HubIdentity({ issuer, catalog: engine.catalog, clock, secrets: noSecrets, makeKey: counted })
+  const issueMany = () => Promise.all(Array.from({ length: 20 }, () => hub.issue(of, "https://shop.example.com")))
+  expect(new Set((await issueMany()).map(kidOf)).size).toBe(1)
+  expect(count).toBe(1)
+  pass(keyAgeMs)
+  await issueMany()
+  expect(count).toBe(2)
+})
+
 test("a token says who signed it, of which destination, for whom, and until when", async () => {
   const { identity, clock } = await open()
   const { token, lifetimeMs } = await identity().issue(of, "https://shop.example.com")

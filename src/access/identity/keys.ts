@@ -42,6 +42,9 @@ export class KeyStore {
   readonly #options: KeyStoreOptions
   /** What was opened last. */
   #opened: Signing | undefined
+  /** The first key, and the next one, while they are made: once, however many want them. */
+  #first: Promise<IdentityKeys> | undefined
+  #rotating: Promise<readonly StoredIdentityKey[] | undefined> | undefined
 
   constructor(options: KeyStoreOptions) {
     this.#options = options
@@ -102,9 +105,16 @@ export class KeyStore {
 
   /** What is stored; where nothing is, a first key is made, which signs at once. */
   async #stored(options: { readonly newest?: boolean } = {}): Promise<IdentityKeys> {
-    const { catalog, clock } = this.#options
-    const item = await catalog.get<IdentityKeys>(identityKey, options)
+    const item = await this.#options.catalog.get<IdentityKeys>(identityKey, options)
     if (item !== undefined) return item.value
+    this.#first ??= this.#makeFirst().finally(() => {
+      this.#first = undefined
+    })
+    return this.#first
+  }
+
+  #makeFirst(): Promise<IdentityKeys> {
+    const { catalog, clock } = this.#options
     return changeAgainst(clock, "the keys of identity tokens", async () => {
       const now: Item<IdentityKeys> | undefined = await catalog.get<IdentityKeys>(identityKey, { newest: true })
       if (now !== undefined) return now.value
@@ -116,8 +126,11 @@ export class KeyStore {
 
   /** The keys with the next one, where that can be made: else the one that signs goes on. */
   async #next(keys: readonly StoredIdentityKey[]): Promise<readonly StoredIdentityKey[]> {
+    this.#rotating ??= this.rotate({ revoke: false }).finally(() => {
+      this.#rotating = undefined
+    })
     try {
-      return (await this.rotate({ revoke: false })) ?? keys
+      return (await this.#rotating) ?? keys
     } catch {
       return keys
     }
