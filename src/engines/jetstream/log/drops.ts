@@ -44,14 +44,15 @@ async function dropSome(options: DropsOptions, sequences: readonly number[]): Pr
     const index = await options.index()
     const going = index.present(sequences)
     if (going.length === 0) return 0
+    const rows = index.goneWith(going)
     const open = going.map(({ position }) => position)
     const { version = 0, events = 0, last = 0, open: others = [] } = before ?? {}
     const told: Gone = {
-      ...{ tenant, topic, version: version + 1, events },
+      ...{ tenant, topic, version: version + 1, changed: [...rows.keys()], events },
       ...{ last: Math.max(last, open.at(-1)!), open: [...others, ...open] },
     }
     try {
-      await trims.putGone(partition, told, before?.revision ?? 0, index.goneWith(going))
+      await trims.putGone(partition, told, before?.revision ?? 0, rows)
     } catch (error) {
       if (!(error instanceof ConflictError) || tries >= triesMax) throw error
       continue

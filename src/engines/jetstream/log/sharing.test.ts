@@ -151,7 +151,7 @@ describe.skipIf(natsAvailable() === undefined)("logs of several processes on one
     const options = { nats: connection, names: createNames(`s${named}`), replicas: 1 }
     const trims = await Trims.open({ ...options, clock: systemClock, log: silentLog })
     closing.push(() => trims.close())
-    const gone = { tenant: "acme", topic: "orders", version: 1, last: 3, events: 0, open: [2, 3] }
+    const gone = { tenant: "acme", topic: "orders", version: 1, changed: [0], last: 3, events: 0, open: [2, 3] }
     await trims.putGone(0, gone, 0, new Map([[0, [2, 3]]]))
     await expect.poll(() => a.stats(orders)).toMatchObject({ events: 4 })
     expect(await read(a, { where: orders })).toHaveLength(6)

@@ -2,7 +2,7 @@ import type { NatsConnection } from "@nats-io/nats-core"
 import type { Clock } from "../../../core/clock.ts"
 import type { Logger } from "../../../core/logger.ts"
 import { decodeRanges, encodeRanges, type Ranges } from "../../parts/index/gone.ts"
-import { Bucket } from "../bucket.ts"
+import { Bucket, type Entry } from "../bucket.ts"
 import type { Names } from "../names.ts"
 import { bucketStream } from "../plans.ts"
 import { findStream } from "../streams.ts"
@@ -25,6 +25,8 @@ export interface Gone {
   readonly topic: string
   /** How often its windows were changed. */
   readonly version: number
+  /** Those that were changed last. */
+  readonly changed: readonly number[]
   /** The last sequence of all. */
   readonly last: number
   /** Events dropped so far. */
@@ -90,12 +92,20 @@ export class Trims {
   /** The windows that changed after this version. */
   *goneSince(partition: number, tenant: string, topic: string, version: number): Generator<GoneWindow> {
     const prefix = `${goneKey(partition, tenant, topic)}.`
-    for (const { key, text } of this.#bucket?.range(prefix, prefix) ?? []) {
+    const told = this.gone(partition, tenant, topic)
+    const isNext = told?.version === version + 1
+    const entries = isNext ? this.#windows(prefix, told.changed) : (this.#bucket?.range(prefix, prefix) ?? [])
+    for (const { key, text } of entries) {
       const dot = text.indexOf(".")
       if (Number(text.slice(0, dot)) <= version) continue
       const window = Number(key.slice(prefix.length))
       yield { window, ranges: decodeRanges(Buffer.from(text.slice(dot + 1), "base64"), window * goneWindow) }
     }
+  }
+
+  /** These windows alone: there may be very many. */
+  #windows(prefix: string, changed: readonly number[]): readonly Entry[] {
+    return changed.flatMap((window) => this.#bucket?.get(`${prefix}${window}`) ?? [])
   }
 
   /** Whether it was told of a sequence that it is gone, as the servers have it now. Throws UnavailableError. */

@@ -1,3 +1,4 @@
+import { Serial } from "../../../core/serial.ts"
 import type { Store, Write } from "../store.ts"
 import { Block, blockEntries, type IndexEntry } from "./block.ts"
 import { GoneCache, type GoneOptions, GonePlaces, type Ranges, windowPlacesDefault, withPlaces } from "./gone.ts"
@@ -45,8 +46,9 @@ export class TopicIndex {
   /** The version of them that all blocks are without. */
   #appliedGone: number
   #isAppliedStored = true
-  /** Drops that are under way, one after the other. */
-  #dropping: Promise<unknown> | undefined
+  /** Drops are done one after the other; so many are under way. */
+  readonly #drops = new Serial()
+  #dropping = 0
   /** Readers at the end of the topic. */
   readonly waiters = new Waiters()
 
@@ -112,7 +114,7 @@ export class TopicIndex {
 
   /** Whether everything is in the store and nobody waits: it can be made again from there. */
   get idle(): boolean {
-    return !this.#dirty && !this.waiters.any && this.#dropping === undefined
+    return !this.#dirty && !this.waiters.any && this.#dropping === 0
   }
 
   /** Whether retention has dropped what the topic had at this position, if it had something there. */
@@ -328,16 +330,11 @@ export class TopicIndex {
   }
 
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const before = this.#dropping
-    const turn = (async () => {
-      await before?.catch(() => {})
-      return work()
-    })()
-    this.#dropping = turn
+    this.#dropping++
     try {
-      return await turn
+      return await this.#drops.run(work)
     } finally {
-      if (this.#dropping === turn) this.#dropping = undefined
+      this.#dropping--
     }
   }
 
