@@ -4,7 +4,7 @@ import { scheduleKeys, scheduleProgressKeys } from "../../core/catalog-keys.ts"
 import type { Clock } from "../../core/clock.ts"
 import type { Engine } from "../../core/engine.ts"
 import { DamagedError, PublishRefusedError } from "../../core/errors.ts"
-import type { StoredEvent } from "../../core/log.ts"
+import type { EventLog, StoredEvent } from "../../core/log.ts"
 import type { Schedule } from "../../core/schedules.ts"
 import type { Power } from "../../testing/power.ts"
 import { createSimulatedMachine, type SimulatedMachine } from "../../testing/simulated-machine.ts"
@@ -187,6 +187,33 @@ test("what is refused is tried again, and the schedule says why meanwhile", asyn
   await machine.clock.advance(10_500)
   expect(await seconds(schedule.anchor)).toEqual([hour / 1_000])
   expect(loop.failureOf(schedule)).toBeUndefined()
+})
+
+test("where it cannot be found out whether a run was published, that is told once the run is due", async () => {
+  const { anchor } = await put()
+  await machine.clock.advance(10_500)
+  let isDamaged = true
+  const find = (log: EventLog): EventLog["find"] => {
+    return async (...args) => {
+      if (isDamaged) throw new DamagedError("segment 1")
+      return log.find(...args)
+    }
+  }
+  await crash(500, (whole) => {
+    const log = new Proxy(whole.log, {
+      get: (target, name) => {
+        if (name === "find") return find(target)
+        const member: unknown = Reflect.get(target, name, target)
+        return typeof member === "function" ? member.bind(target) : member
+      },
+    })
+    return { ...whole, log, queue: whole.queue, catalog: whole.catalog }
+  })
+  await machine.clock.advance(12_000)
+  expect(lines).toEqual(["a schedule's event is not taken; it is tried again"])
+  isDamaged = false
+  await machine.clock.advance(12_000)
+  expect(await seconds(anchor)).toEqual([10, 20, 30])
 })
 
 test("what is refused is still tried again when the schedule is changed", async () => {

@@ -136,7 +136,7 @@ export class ScheduleRun {
     this.#reach(progress.passed ?? this.schedule.since, progress.tick)
     this.#failure ??= progress.failure
     this.#noted = progress.next
-    if (this.#noted === undefined || !(await this.#isPublished(this.#noted))) return
+    if (this.#noted === undefined || !(await this.#isKnownPublished(this.#noted))) return
     this.#reach(this.#noted, this.#noted)
     this.#isUnsaved = true
   }
@@ -185,6 +185,16 @@ export class ScheduleRun {
   async #isPublished(tick: number): Promise<boolean> {
     const { address, event } = this.#eventAt(tick)
     return (await this.#running.engine.log.find(address, event)) !== undefined
+  }
+
+  /** What keeps it from being found out is told once the run is due: then it is looked for again. */
+  async #isKnownPublished(tick: number): Promise<boolean> {
+    try {
+      return await this.#isPublished(tick)
+    } catch (error) {
+      if (error instanceof DamagedError || error instanceof PublishRefusedError) return false
+      throw error
+    }
   }
 
   #eventAt(tick: number): { readonly address: Address; readonly event: Event } {
