@@ -4,7 +4,7 @@ import type { Clock } from "../core/clock.ts"
 export interface MissLimit {
   /** Whether one more may be looked at. */
   ask(): boolean
-  /** It was none. */
+  /** It was none, or may be. */
   count(): void
 }
 

@@ -47,6 +47,24 @@ export function queueKept(it: Declare<QueueUnderTest>): void {
     expect(await queue.depth(lane)).toBe(1)
   })
 
+  it("knows one that was carried from elsewhere from another lease of the same token", async ({ queue, cursors }) => {
+    const [a, b, c] = (await cursors(3)).map((cursor) => delivery(cursor))
+    await queue.enqueue([a!])
+    const first = await takeOne(queue)
+    await queue.enqueue([b!])
+    const token = first.token + 1
+    const state = { attempts: 0, attemptsForgiven: 0, firstDueAt: 0, dueAt: 0, held: false }
+    await queue.carry([{ kind: "open", delivery: c!, ...state, kept: token }])
+    const second = await takeOne(queue)
+    expect(second).toMatchObject({ delivery: b, token })
+    const carried = { ...second, delivery: c! }
+    const found = await queue.anywhere.leased(lane, [nameOf(second), nameOf(carried)])
+    expect(found.map((each) => each?.delivery.id)).toEqual([b!.id, c!.id])
+    await queue.anywhere.end(carried, { kind: "done" })
+    await queue.anywhere.end(second, { kind: "done" })
+    expect(await queue.depth(lane)).toBe(1)
+  })
+
   it("keeps no lease that is over, or of another lane", async ({ queue, cursors }, { elapse }) => {
     await queue.enqueue((await cursors(2)).map((cursor) => delivery(cursor)))
     const [a, b] = await take(queue)

@@ -317,8 +317,10 @@ class QueueOfRows implements StoredQueue {
     this.#check()
     const { id } = lease.delivery
     const lane = laneOf(lease.delivery)
-    const row = this.#leases.find(lease.token) ?? takeKept(this.#keptPlace(), lane, id, lease.token)
-    if (row?.delivery.id !== id || row.lane.name !== lane) throw new LeaseLostError(id)
-    return row
+    const found = this.#leases.find(lease.token)
+    if (found?.delivery.id === id && found.lane.name === lane) return found
+    const kept = takeKept(this.#keptPlace(), lane, id, lease.token)
+    if (kept === undefined) throw new LeaseLostError(id)
+    return kept
   }
 }

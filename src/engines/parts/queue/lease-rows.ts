@@ -73,7 +73,8 @@ export function liveLeases(
   const now = place.clock.steady()
   return names.map(({ token, id }) => {
     const row = place.leases.find(token)
-    if (row !== undefined) return row.lane.name === lane ? liveLeaseOf(row, now) : undefined
+    // One that never lapses may have the token of another: it is of an earlier opening, or of the hub that it was moved from.
+    if (row?.lane.name === lane && (id === "" || row.delivery.id === id)) return liveLeaseOf(row, now)
     const kept = findKept(place, lane, id)
     return kept?.token === token ? keptLeaseOf(kept, place.clock.now()) : undefined
   })

@@ -61,7 +61,8 @@ export class Leases {
   }
 
   end(row: Row): void {
-    this.#byToken.delete(row.token)
+    // One that never lapsed may have had the same, and none here.
+    if (this.#byToken.get(row.token) === row) this.#byToken.delete(row.token)
     this.#untime(row)
   }
 
