@@ -60,6 +60,20 @@ test("a worker that does not wait ends when nothing is due, and one that is stop
   expect([worked.code, worked.out, worked.err]).toEqual([0, "begun\nover\n", "order.paid slow, attempt 1: done\n"])
 })
 
+test("what is unlocked is leased again; to unlock nothing in particular is refused", async () => {
+  await publish("held")
+  const [item] = JSON.parse((await cli("queue", "lease", "jobs", "--wait-for", "20s", "--json")).out)
+  const unclear = await cli("queue", "unlock", "jobs")
+  expect([unclear.code, unclear.err]).toEqual([2, expect.stringContaining("which deliveries?")])
+  const both = await cli("queue", "unlock", "jobs", item.delivery, "--all")
+  expect([both.code, both.err]).toEqual([2, expect.stringContaining("--all means all that are leased")])
+  const unlocked = await cli("queue", "unlock", "jobs", item.delivery)
+  expect([unlocked.code, unlocked.out]).toEqual([0, expect.stringMatching(/\nunlocked +/)])
+  const [again] = JSON.parse((await cli("queue", "lease", "jobs", "--json")).out)
+  expect([again.delivery, again.attempt]).toEqual([item.delivery, 2])
+  expect((await cli("queue", "settle", "jobs", again.lease)).code).toBe(0)
+})
+
 test("what is no queue is worked on by nobody", async () => {
   expect((await cli("queue", "work", "nothing", "--exec", "true")).code).toBe(5)
   expect((await cli("queue", "status", "nothing")).code).toBe(5)

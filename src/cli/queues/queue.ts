@@ -8,7 +8,7 @@ import {
   wholeNumber,
   withHub,
 } from "../command.ts"
-import { exitCodes, ToldError } from "../failures.ts"
+import { exitCodes, ToldError, UsageError } from "../failures.ts"
 import type { Hub } from "../hub.ts"
 import { ago, printList, printOne } from "../output.ts"
 import type { Column } from "../table.ts"
@@ -161,6 +161,10 @@ function addUnlock(command: Command, context: Context): void {
   )
     .option("--all", "all that are leased")
     .action(async (queue: string, deliveries: readonly string[], options: CommonOptions & { readonly all?: true }) => {
+      if (deliveries.length === 0 && !options.all)
+        throw new UsageError("which deliveries?", ["Name some, or say --all."])
+      if (deliveries.length > 0 && options.all)
+        throw new UsageError("--all means all that are leased", ["Leave out the deliveries, or --all."])
       const items = options.all
         ? await unlockAll(context.hub(options), queue)
         : await unlockSome(context.hub(options), queue, deliveries)
