@@ -1,10 +1,19 @@
 import { isReservedTopic, parseTopic } from "../core/address.ts"
+import { asideKey } from "../core/catalog-keys.ts"
 import type { Cursor } from "../core/cursor.ts"
 import type { Engine } from "../core/engine.ts"
 import type { EventLog } from "../core/log.ts"
 import type { Position } from "../core/positions.ts"
 import type { Trigger } from "../core/resources.ts"
-import { mainReaderOf, pathOf, placeOfTenant, type RoutedAs, type RoutingRecord, readerOf } from "../core/routing.ts"
+import {
+  type AsideRecord,
+  mainReaderOf,
+  pathOf,
+  placeOfTenant,
+  type RoutedAs,
+  type RoutingRecord,
+  readerOf,
+} from "../core/routing.ts"
 import type { Subscription, SubscriptionPosition } from "../core/subscriptions.ts"
 import { markOf } from "../route/record.ts"
 import type { CursorMap } from "./cursor-map.ts"
@@ -119,6 +128,22 @@ export class Routing {
     return found
   }
 
+  /**
+   * Where a main reader of the source is, or before it that of a tenant that is aside: delayed events of that one, which no
+   * trigger's reader sees, are to be passed yet.
+   */
+  async #passed(partition: number): Promise<Cursor | undefined> {
+    const { catalog, queue } = this.#engine
+    const record = (await catalog.get<AsideRecord>(asideKey(partition)))?.value
+    let earliest = await queue.position(mainReaderOf(partition))
+    for (const tenant of record?.tenants ?? []) {
+      if (tenant === null || earliest === undefined) continue
+      const { cursor } = await placeOfTenant({ engine: this.#engine, partition, tenant })
+      if (cursor === undefined || this.#source.compare(cursor, earliest) < 0) earliest = cursor
+    }
+    return earliest
+  }
+
   /** The earliest place that any of the source's main readers has come to; one that has read all does not count. */
   async #main(target: number): Promise<Cursor | undefined> {
     let earliest: Cursor | undefined
@@ -127,7 +152,7 @@ export class Routing {
       const last = this.#map.last(source, target)
       if (last === undefined) continue
       if (end === undefined || this.#target.compare(last.new, end) > 0) end = last.new
-      const position = await this.#engine.queue.position(mainReaderOf(source))
+      const position = await this.#passed(source)
       if (position === undefined) return undefined
       if (this.#source.compare(position, last.old) >= 0) continue
       const here = this.at(position, { source, target })
