@@ -55,8 +55,10 @@ export const routedAsKeys = keysOf("routed-as")
 export const accessKeys = keysOf("key")
 /** A tenant's account on NATS: its path is the tenant. */
 export const natsAccountKeys = keysOf("nats-account")
+/** By what receivers know the hub. */
+export const identityKeys = keysOf("identity")
 /** The keys that sign the hub's identity tokens, all of them as one. */
-export const identityKey = keysOf("identity").at("keys")
+export const identityKey = identityKeys.at("keys")
 /** Where an engine that was moved into says so. Not moved on with the rest. */
 export const migrationKey = "migration"
 

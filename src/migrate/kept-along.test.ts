@@ -1,7 +1,7 @@
 import { rmSync } from "node:fs"
 import { afterEach, expect, test } from "vitest"
 import type { Address } from "../core/address.ts"
-import { asideKey, topicKeys } from "../core/catalog-keys.ts"
+import { asideKey, handshakeKeys, identityKey, natsAccountKeys, topicKeys } from "../core/catalog-keys.ts"
 import { delayedTopic, waitingAddress } from "../core/delayed.ts"
 import type { Engine } from "../core/engine.ts"
 import { newTopic } from "../core/resources.ts"
@@ -52,4 +52,13 @@ test("a delayed event of a tenant that was routed aside is still to be released"
     toRoute.push(...events.map(({ address, event }) => `${address.topic} ${event.id}`))
   }
   expect(toRoute).toEqual([`${delayedTopic} later`, "orders last"])
+})
+
+test("what the hub itself keeps of receivers and accounts is nothing unknown", async () => {
+  const source = await open()
+  for (const key of [handshakeKeys.at("acme/shop"), identityKey, natsAccountKeys.at("acme")])
+    await source.catalog.put(key, { some: 1 })
+  const target = await open()
+  expect((await move(source, target, directory())).notes).toEqual([])
+  expect((await target.catalog.get(identityKey))?.value).toEqual({ some: 1 })
 })
