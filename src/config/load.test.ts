@@ -252,7 +252,7 @@ test.each([
   expect(settingsOf(load({ flags: said })).destinations.allowLoopback).toBe(!allowed)
 })
 
-test.each([99, 100, 101, 10_000])("%i unknown settings hide no wrong one, and are all told", (count) => {
+test.each([99, 100, 101, 2_000])("%i unknown settings hide no wrong one, and are all told", (count) => {
   const strangers = Array.from({ length: count }, (_, n) => `stranger${n}: 1`)
   const faults = faultsOf(load(file([...strangers, "port: x", "__proto__: 1", "delivery: {lease: soon}"].join("\n"))))
   expect(faults).toHaveLength(count + 3)

@@ -6,6 +6,7 @@ export function nearest(
 ): string | undefined {
   const wanted = plain(name)
   const ranked = candidates
+    .filter((candidate) => Math.abs(plain(candidate).length - wanted.length) <= allowed)
     .map((candidate) => ({ candidate, far: distance(wanted, plain(candidate)) }))
     .filter(({ far }) => far <= allowed && far < Math.max(1, wanted.length - 1))
     .sort((a, b) => a.far - b.far)

@@ -95,14 +95,10 @@ const TopicInput = component(
   }),
 )
 
-/** Triggers of a tenant that read this topic or a key of it. */
-export function triggersOn(context: ResourceContext, tenant: string, topic: string): Promise<readonly Trigger[]> {
-  return scanFor<Trigger>(context, triggerKeys.ofTenant(tenant), (trigger) => topicOf(trigger.topic) === topic)
-}
-
-/** Triggers of a tenant whose destinations' answers go to this topic. */
-function triggersAnswering(context: ResourceContext, tenant: string, topic: string): Promise<readonly Trigger[]> {
-  return scanFor<Trigger>(context, triggerKeys.ofTenant(tenant), ({ reply }) => reply?.topic === topic)
+/** Triggers of a tenant that read this topic or a key of it, or whose destinations' answers go to it. */
+function triggersUsing(context: ResourceContext, tenant: string, topic: string): Promise<readonly Trigger[]> {
+  const isUsing = (trigger: Trigger) => topicOf(trigger.topic) === topic || trigger.reply?.topic === topic
+  return scanFor<Trigger>(context, triggerKeys.ofTenant(tenant), isUsing)
 }
 
 /** Subscriptions of a tenant that read this topic or a key of it. */
@@ -166,11 +162,12 @@ export function topicType(context: ResourceContext): ResourceType<Topic> {
 
 async function usesOf(context: ResourceContext, { tenant, id }: Topic): Promise<string | undefined> {
   if (isReservedTopic(id)) return `the hub itself writes ${id}; shorten its retention instead`
-  const triggers = await triggersOn(context, tenant, id)
+  const triggers = await triggersUsing(context, tenant, id)
   const subscriptions = await subscriptionsOn(context, tenant, id)
-  const answering = await triggersAnswering(context, tenant, id)
+  const reading = triggers.filter(({ topic }) => topicOf(topic) === id)
+  const answering = triggers.filter(({ reply }) => reply?.topic === id)
   const uses = [
-    ...(triggers.length > 0 ? [`read by ${names(triggers)}`] : []),
+    ...(reading.length > 0 ? [`read by ${names(reading)}`] : []),
     ...(subscriptions.length > 0 ? [`read by ${names(subscriptions, "subscription")}`] : []),
     ...(answering.length > 0 ? [`the reply topic of ${names(answering)}`] : []),
   ]
@@ -267,9 +264,7 @@ function readRule(input: Static<typeof RetentionRuleInput>, field: string, fault
 async function checkTriggers(context: ResourceContext, retention: Retention, draft: Draft<Topic>): Promise<void> {
   if (draft.previous === undefined || retention.ageMaxMs === undefined) return
   const { tenant, id } = draft
-  const reading = await triggersOn(context, tenant, id)
-  const answering = await triggersAnswering(context, tenant, id)
-  const triggers = [...reading, ...answering.filter((each) => !reading.some((other) => other.id === each.id))]
+  const triggers = await triggersUsing(context, tenant, id)
   const short = triggers.filter((trigger) => checkAgainstRetention(trigger.retry, retention).length > 0)
   if (short.length === 0) return
   const longestMs = Math.max(...short.map((trigger) => trigger.retry.ageMaxMs))
