@@ -11,8 +11,8 @@ export const delayedMutants: readonly Mutant[] = [
   {
     name: "what was cancelled is published when it is due",
     file: "src/deliver/release.ts",
-    before: 'if (decision === "cancelled" || topic === undefined) {',
-    after: "if (topic === undefined) {",
+    before: 'if (decision === "cancelled" || topic === undefined) return',
+    after: "if (topic === undefined) return",
   },
   {
     name: "a delayed event is given up when its hub dies",

@@ -76,7 +76,7 @@ export function releaseOf(stored: StoredEvent): Delivery | undefined {
 /** What was decided of a delayed event, where that is noted, and where its address ends. */
 export interface Standing {
   readonly decision: Decision | undefined
-  readonly noted?: Cursor
+  readonly noted?: Cursor | undefined
   readonly last: Cursor
 }
 

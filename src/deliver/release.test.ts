@@ -1,7 +1,7 @@
 import { expect, test } from "vitest"
 import { topicKeys } from "../core/catalog-keys.ts"
 import type { Clock } from "../core/clock.ts"
-import { delayedDestination, delayedTopic, isDelayed, releaseOf, waitingAddress } from "../core/delayed.ts"
+import { decide, delayedDestination, delayedTopic, isDelayed, releaseOf, waitingAddress } from "../core/delayed.ts"
 import { laneOf } from "../core/delivery.ts"
 import type { Engine } from "../core/engine.ts"
 import type { AppendOptions, EventLog } from "../core/log.ts"
@@ -158,5 +158,25 @@ test("what was kept back of those that are due together is dropped at once", asy
   await workOff(machine, counted, power.clock)
   expect(new Set(await published(machine, engine))).toEqual(new Set(ids))
   expect(drops).toEqual([80])
+  expect(await keptBack(machine, engine)).toBe(0)
+})
+
+test("who cancels one in the moment in which its topic's end is found leaves nothing behind", async () => {
+  const machine = createSimulatedMachine()
+  const { engine, power } = await machine.boot()
+  machine.clock.after(5_000, () => {})
+  await delay(machine, engine, 60_000)
+  await machine.run(engine.catalog.delete(topicKeys.of({ tenant, id: topic })))
+  const cancelled: unknown[] = []
+  const racing = withLog(engine, {
+    async drop(address, cursors) {
+      const stored = await engine.log.get(cursors[0]!)
+      cancelled.push(await decide(engine.log, stored!, "cancelled", cursors[0]!))
+      return engine.log.drop(address, cursors)
+    },
+  })
+  await workOff(machine, racing, power.clock)
+  expect(cancelled).toEqual([undefined])
+  expect(await published(machine, engine)).toEqual([])
   expect(await keptBack(machine, engine)).toBe(0)
 })

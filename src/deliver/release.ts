@@ -7,6 +7,7 @@ import {
   delayedTopic,
   deliverAtAttribute,
   deliverAtOf,
+  type Standing,
   standingOf,
   targetOf,
   waitingAddress,
@@ -146,13 +147,20 @@ export class Releasing {
     if (waitMs > 0) return this.#later(lease, waitMs)
     const { decision, noted, last } = await standingOf(log, stored)
     const topic = await this.#topicOf(tenant, stored)
-    if (decision === "cancelled" || topic === undefined) {
-      return { kind: "over", lease, cursors: noted === undefined ? [cursor] : [cursor, noted] }
-    }
+    if (decision === "cancelled" || topic === undefined) return this.#giveUp(lease, stored, { decision, noted, last })
     if (noted !== undefined) return { kind: "claimed", lease, stored, topic, noted, isUnsure: true }
     const claim = await decide(log, stored, "claimed", last)
     if (claim !== undefined) return { kind: "claimed", lease, stored, topic, noted: claim, isUnsure: false }
     return this.#later(lease, againMs)
+  }
+
+  /** It is published never. Decided first: who cancels it in this moment would leave a note behind. */
+  async #giveUp(lease: Lease, stored: StoredEvent, { decision, noted, last }: Standing): Promise<Over | undefined> {
+    const { cursor } = stored
+    if (decision !== undefined)
+      return { kind: "over", lease, cursors: noted === undefined ? [cursor] : [cursor, noted] }
+    const decided = await decide(this.#options.engine.log, stored, "cancelled", last)
+    return decided === undefined ? this.#later(lease, againMs) : { kind: "over", lease, cursors: [cursor, decided] }
   }
 
   /** Undefined: it was deleted since. */
