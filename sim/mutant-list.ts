@@ -69,8 +69,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: "a lapsed lease never comes back",
     file: `${parts}/queue/endings.ts`,
-    before: "store.write([write]).catch(() => undefined)\n    lanes.makeReady(row)",
-    after: "store.write([write]).catch(() => undefined)",
+    before: "store.write([putAgain(row, stateOf(row))]).catch(() => undefined)\n    lanes.makeReady(row)",
+    after: "store.write([putAgain(row, stateOf(row))]).catch(() => undefined)",
   },
   {
     name: "the retry delay is ignored",

@@ -20,4 +20,10 @@ export const queueMutants: readonly Mutant[] = [
     after:
       "  void written(place, rows, writes)\n  for (const row of rows) {\n    leases.end(row)\n    letGo(place, row)",
   },
+  {
+    name: "an attempt whose process died does not count",
+    file: "src/engines/parts/queue/notes.ts",
+    before: "attempts: row.attempts + 1, unended: true",
+    after: "attempts: row.attempts, unended: true",
+  },
 ]

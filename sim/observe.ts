@@ -25,6 +25,13 @@ export function observeQueue(options: ObserverOptions): DeliveryQueue {
   return {
     ...forward(queue),
     ...observeLeasing(options, queue),
+    begun(leases) {
+      queue.begun(leases)
+      for (const { delivery, token } of options.alive() ? leases : []) {
+        const { live } = options.record.delivery(delivery.id)
+        if (live?.token === token) live.begunAt = options.clock.steady()
+      }
+    },
     anywhere: { ...queue.anywhere, ...observeLeasing(options, queue.anywhere), ...observeKeeping(options) },
     async enqueue(deliveries, position) {
       try {
@@ -139,6 +146,7 @@ function putBack({ record, trace }: ObserverOptions, id: string, how: "redrive" 
   record.order.letGo(id)
   delete delivery.ended
   delete delivery.rest
+  delete delivery.unended
   trace.line(`${how} ${id}`)
   record.count(`${how}s`)
 }
@@ -182,6 +190,7 @@ function forward(queue: DeliveryQueue): DeliveryQueue {
     forget: (reader) => queue.forget(reader),
     lanes: (stop) => queue.lanes(stop),
     lease: (options) => queue.lease(options),
+    begun: (leases) => queue.begun(leases),
     extend: (lease, leaseMs) => queue.extend(lease, leaseMs),
     end: (lease, how) => queue.end(lease, how),
     anywhere: queue.anywhere,
@@ -217,10 +226,22 @@ function leased(options: ObserverOptions, lease: Lease, untilMs: number): void {
   const outOfOrder = record.isDeleted(lease.delivery) ? undefined : record.order.whyNot(lease.delivery, now)
   if (lease.delivery.orderKey !== undefined) record.count("ordered leases")
   if (outOfOrder) options.onViolation(new InvariantError(4, `${delivery.id} was leased ${outOfOrder}`))
+  if (isForgotten(options, lease)) {
+    const why = `as attempt ${lease.attempt}: attempt ${delivery.unended} was under way when the process died`
+    options.onViolation(new InvariantError(3, `${delivery.id} was leased ${why}`))
+  }
   delete delivery.rest
   delete delivery.kept
+  delete delivery.unended
   delivery.leased = true
-  delivery.live = { token: lease.token, untilMs, ending: false, voided: false }
+  delivery.live = { token: lease.token, attempt: lease.attempt, untilMs, ending: false, voided: false }
+}
+
+/** Whether an attempt does not count that should. A note is refused where the disk is full. */
+function isForgotten({ record }: ObserverOptions, { delivery, attempt }: Lease): boolean {
+  const { unended } = record.delivery(delivery.id)
+  if (unended === undefined || attempt > unended || record.isDeleted(delivery)) return false
+  return record.damage.count === 0 && !record.counts.has("full disks")
 }
 
 function whyNot(

@@ -142,14 +142,14 @@ export class Processes {
 
   /** Sets the hub, unless the process dies before it is there. */
   async #open(power: Power, died: Promise<void>, incarnation: number): Promise<void> {
-    const { trace, record, violate, fail } = this.#world
+    const { trace, record, violate, fail, clock } = this.#world
     const opening = openHub(this.#world, power, incarnation).catch((error: Error) => {
       if (!(error instanceof StorageFullError)) throw error
       // A start may need room; whoever keeps the process running tries again.
       trace.line(`hub ${incarnation} does not start: ${error.message}`)
       power.cut()
     })
-    power.onCut(() => record.crashed())
+    power.onCut(() => record.crashed(clock.steady()))
     const hub = await Promise.race([opening, died])
     if (!hub) return
     const notice = (error: Error) => (error instanceof InvariantError ? violate(error) : fail(error))

@@ -70,6 +70,9 @@ export interface TriggerRecord {
 
 export interface LeaseRecord {
   readonly token: number
+  readonly attempt: number
+  /** When its attempt was said to begin, by the clock's steady time. */
+  begunAt?: number
   /** It lasts until here at least. */
   untilMs: number
   /** Its holder has begun to end it. */
@@ -109,7 +112,12 @@ export interface DeliveryRecord {
   edits?: string[]
   /** Not to be leased before this. */
   rest?: { readonly untilMs: number }
+  /** This attempt was under way when the process died: it counts. */
+  unended?: number
 }
+
+/** An attempt that is under way for so long is noted, whatever else goes on. */
+const notedMs = 2_000
 
 /** A topic was asked to go, with all that was in it. */
 export interface Deletion {
@@ -211,7 +219,11 @@ export class RunRecord {
   /** A trigger's deliveries are being moved, until what is answered is called: they wait for no retry then. */
   moving(of: TriggerName): () => void {
     const forgetRests = () => {
-      for (const delivery of this.deliveries.values()) if (delivery.id.endsWith(suffixOf(of))) delete delivery.rest
+      for (const delivery of this.deliveries.values()) {
+        if (!delivery.id.endsWith(suffixOf(of))) continue
+        delete delivery.rest
+        delete delivery.unended
+      }
     }
     const moving = suffixOf(of)
     this.#moving.push(moving)
@@ -239,10 +251,13 @@ export class RunRecord {
   }
 
   /** The process died. What it said to be done stays so. */
-  crashed(): void {
+  crashed(steady: number): void {
     this.rests.clear()
     this.limited.crashed()
     for (const delivery of this.deliveries.values()) {
+      const { live } = delivery
+      const isNoted = live?.begunAt !== undefined && steady - live.begunAt > notedMs
+      if (isNoted && !live.ending && !live.voided && !delivery.kept) delivery.unended = live.attempt
       delete delivery.live
       delivery.leased = false
     }

@@ -36,7 +36,7 @@ export interface LeaseRequest {
 }
 
 /**
- * Leasing of any lane, whichever process keeps it, for workers that are no loop of the hub. Throws StorageError where that
+ * Leasing of any lane, whichever process keeps it, for workers that are no loop of the hub: with the lease their attempt begins. Throws StorageError where that
  * process cannot be asked.
  */
 export interface LeasingAnywhere extends Leasing {
@@ -70,6 +70,11 @@ export interface Deliveries extends Leasing {
    * A call whose position is not beyond the saved one changes nothing, so that no delivery that is done comes back.
    */
   enqueue(deliveries: readonly Delivery[], position?: Position): Promise<void>
+  /**
+   * Says that attempts begin, under leases of this process. One that is under way for a while, {@link unendedMs}, is noted: where the
+   * process dies before it ends, it counts.
+   */
+  begun(leases: readonly Lease[]): void
   /** Yields a lane of this process's each time that it comes to have due work, until `stop` aborts. */
   lanes(stop: AbortSignal): AsyncIterable<string>
   /** Makes due the deliveries that are held for this incarnation of the trigger; answers how many. */
@@ -105,6 +110,8 @@ export interface Lease {
   /** When the delivery first became due; what its policy's age counts from. Holding it back by pause moves it. */
   readonly firstDueAt: number
   readonly token: number
+  /** The attempt before this one was under way when its process died. */
+  readonly unended?: true
 }
 
 /** What a lease is known by. */
@@ -113,6 +120,9 @@ export interface LeaseName {
   /** The delivery's. */
   readonly id: string
 }
+
+/** An attempt that is under way for so long is noted, in milliseconds. */
+export const unendedMs = 100
 
 /** How long a lease lives that never lapses. */
 export const foreverMs = Number.MAX_SAFE_INTEGER

@@ -7,6 +7,7 @@ import type {
   Delivery,
   Failed,
   Outcome,
+  RetryPolicy,
   RetryRule,
   Verdict,
 } from "../core/delivery.ts"
@@ -48,6 +49,8 @@ export interface Preparing extends Pick<Hub, "clock" | "observe"> {
   readonly records: Pick<Hub["records"], "deadLetter">
   readonly gate: Pick<Hub["gate"], "end" | "persist" | "trouble">
   readonly telling: Pick<Hub["telling"], "unsent" | "damaged" | "dead">
+  /** A trigger's policy as the destination has it; default: as the trigger says. */
+  readonly policyOf?: (policy: RetryPolicy) => RetryPolicy
 }
 
 /** What is leased. */
@@ -82,12 +85,13 @@ export async function prepare(job: Leased, hub: Preparing): Promise<Prepared> {
     }
     const event = await eventOf(delivery, { trigger, replay }, engine)
     const stored = event.kind === "there" ? event.stored : undefined
-    const end = event.kind === "there" ? expired(event.stored, hub.clock.now()) : event
+    const policy = hub.policyOf?.(trigger.retry) ?? trigger.retry
+    const end = event.kind === "there" ? (expired(event.stored, hub.clock.now()) ?? exhausted(lease, policy)) : event
     if (stored !== undefined && end === undefined)
       return { kind: "ready", stored: marked(stored, delivery), isAnswered: trigger.reply !== undefined }
     const { reason, detail } = end!
     if (reason === "damaged") telling.damaged(delivery, detail)
-    const outcome: Outcome = { kind: "failed", detail, permanent: true }
+    const outcome: Outcome = { kind: "failed", detail, permanent: reason !== "exhausted" }
     const address = stored?.address ?? addressOf(trigger)
     const holdsKey = trigger.ordering?.deadLetter === "hold"
     return { kind: "dead", stored, address, reason, attempts: lease.attempt - 1, outcome, holdsKey }
@@ -105,6 +109,15 @@ function expired(
   const at = expiryOf(event)
   if (at === undefined || at > now) return undefined
   return { reason: "expired", detail: `the event expired at ${new Date(at).toISOString()}, by its expirytime` }
+}
+
+/** Why an event is not sent any more whose attempts are used up, where the last one of them had no end that could say so. */
+function exhausted(
+  { attempt, attemptsForgiven, unended }: Lease,
+  { attemptsMax }: RetryPolicy,
+): (Pick<Death, "reason"> & { readonly detail: string }) | undefined {
+  if (!unended || attempt - 1 - attemptsForgiven < attemptsMax) return undefined
+  return { reason: "exhausted", detail: "the hub died during its last attempt" }
 }
 
 /** The event as it is sent: one that is replayed says so. */

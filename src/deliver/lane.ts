@@ -298,6 +298,7 @@ export class Lane {
     let sent = await new Promise<Sent>((resolve) => {
       const abandon = (answer: Outcome) => resolve({ answer, sign: "down" })
       for (const { job } of jobs) job.sending = { begunAt, controller, abandon }
+      this.#hub.engine.queue.begun(jobs.map(({ job }) => job.lease))
       this.#sender.send(batch, controller.signal).then(resolve)
     })
     const now = clock.steady()

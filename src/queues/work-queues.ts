@@ -253,7 +253,7 @@ export class WorkQueues {
 
   async #prepare(queue: WorkQueue, lease: Lease, desk: Desk): Promise<Pick<Leased, "lease" | "stored"> | undefined> {
     try {
-      const prepared = await prepare({ lease }, desk)
+      const prepared = await prepare({ lease }, { ...desk, policyOf: policyOf(queue) })
       if (prepared.kind === "over") await prepared.end()
       else if (prepared.kind === "dead") await bury({ lease }, prepared, desk)
       else if (!(await this.#exhausted(queue, lease, prepared.stored, desk))) {

@@ -14,6 +14,7 @@ import { queueMove } from "./queue-move.ts"
 import { queueOpen } from "./queue-open.ts"
 import { queueOrder } from "./queue-order.ts"
 import { queueRest } from "./queue-rest.ts"
+import { queueUnended } from "./queue-unended.ts"
 
 /** Every queue passes all of it. */
 export function queueConformance(
@@ -31,6 +32,7 @@ export function queueConformance(
   suite(`${name}: queue, moving`, make, exempt, queueMove)
   suite(`${name}: queue, dead letters`, make, exempt, queueDead)
   suite(`${name}: queue, leases that never lapse`, make, exempt, queueKept)
+  suite(`${name}: queue, attempts without an end`, make, exempt, queueUnended)
   suite(`${name}: queue, carrying`, make, exempt, queueCarry)
   suite(`${name}: queue, any history`, make, exempt, queueHistory)
 }

@@ -25,6 +25,7 @@ import { leaseRows, liveLeases } from "./queue/lease-rows.ts"
 import { Leases } from "./queue/leases.ts"
 import { mendRows } from "./queue/mend.ts"
 import { type EnqueueElsewhere, moveOpen } from "./queue/move.ts"
+import { Notes } from "./queue/notes.ts"
 import { findOpen, listOpen, type OpenPlace } from "./queue/open.ts"
 import type { RowsPlace } from "./queue/open-rows.ts"
 import { Order } from "./queue/order.ts"
@@ -92,10 +93,15 @@ class QueueOfRows implements StoredQueue {
   readonly #enqueuing: Enqueuing
   readonly #serial = new Serial()
   readonly #endings: Endings
+  readonly #notes: Notes
   readonly #deadRows: DeadRows
   /** All of it is here. */
   readonly anywhere: LeasingAnywhere = {
-    lease: (options) => this.lease(options),
+    lease: async (options) => {
+      const leases = await this.lease(options)
+      this.begun(leases)
+      return leases
+    },
     extend: (lease, leaseMs) => this.extend(lease, leaseMs),
     end: (lease, ending) => this.end(lease, ending),
     leased: async (lane, names) => liveLeases(this.#keptPlace(), lane, names),
@@ -123,6 +129,7 @@ class QueueOfRows implements StoredQueue {
     this.#parking = new Parking(store, clock, lanes, this.#serial)
     this.#order = new Order(store, lanes, this.#parking)
     this.#endings = new Endings(this.#keptPlace(), this.#parking)
+    this.#notes = new Notes(store, clock)
     this.#deadRows = new DeadRows({ store, clock, lanes, order: this.#order })
     this.#positions = new Positions(store)
     this.#enqueuing = new Enqueuing({ store, lanes, leases: this.#leases, order: this.#order }, highest)
@@ -171,6 +178,13 @@ class QueueOfRows implements StoredQueue {
       lane,
       options,
     )
+  }
+
+  begun(leases: readonly Lease[]): void {
+    for (const { token } of leases) {
+      const row = this.#leases.find(token)
+      if (row !== undefined) this.#notes.begun(row)
+    }
   }
 
   async extend(lease: Lease, leaseMs: number): Promise<void> {
@@ -305,6 +319,7 @@ class QueueOfRows implements StoredQueue {
     this.#lanes.close()
     this.#parking.close()
     this.#leases.close()
+    this.#notes.close()
     await this.#serial.run(() => this.#store.write([]))
   }
 

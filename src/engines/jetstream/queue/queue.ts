@@ -144,6 +144,12 @@ class ShardedQueue implements JetStreamQueue {
     return shard === undefined ? [] : shard.queue.lease(options)
   }
 
+  begun(leases: readonly Lease[]): void {
+    for (const lease of leases) {
+      this.#shardDirectory.leasing(this.#numberOf(laneOf(lease.delivery)))?.queue.begun([lease])
+    }
+  }
+
   extend(lease: Lease, leaseMs: number): Promise<void> {
     return this.#ofLease(lease, ({ queue }) => queue.extend(lease, leaseMs))
   }

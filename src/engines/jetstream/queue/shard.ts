@@ -161,7 +161,7 @@ export class Shard implements ShardCalls {
   lease(options: LeaseRequest): Promise<readonly Lease[]> {
     return this.#do(async () => {
       if (this.#leaving || this.lost.aborted) throw new ClosedError()
-      return this.#queue.lease(options)
+      return this.#queue.anywhere.lease(options)
     })
   }
 

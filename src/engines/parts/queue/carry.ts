@@ -63,7 +63,7 @@ function* readOpen(store: Store, table: Table, prefix: string, end: string | und
       start = `${key}\0`
       const { lane, id } = splitKey(key.slice(prefix.length))
       const { delivery, state } = decodeRow(lane, id, value)
-      const { forgiven: attemptsForgiven, behind: _, ...rest } = state
+      const { forgiven: attemptsForgiven, behind: _, unended: __, ...rest } = state
       found.push({ kind: "open", delivery, attemptsForgiven, ...rest })
     }
     if (found.length > 0) yield found

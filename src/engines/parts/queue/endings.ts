@@ -1,10 +1,10 @@
 import type { Ending } from "../../../core/deliveries.ts"
 import type { Write } from "../store.ts"
 import { putDead } from "./dead.ts"
-import { type KeptPlace, makeDue, released, removalOf, stateOf, stay } from "./kept.ts"
+import { type KeptPlace, makeDue, putAgain, released, removalOf, stateOf, stay } from "./kept.ts"
 import type { Row } from "./lane.ts"
 import type { Parking } from "./parking.ts"
-import { laneKey, parkedPrefix, putDue, putOrder, putParked, type RowState, removeOrder } from "./row.ts"
+import { laneKey, putOrder, putParked, type RowState, removeOrder } from "./row.ts"
 
 /** Ends leases, each as it is asked for, or by lapsing. */
 export class Endings {
@@ -26,12 +26,11 @@ export class Endings {
   lapsed(row: Row): void {
     const { store, lanes, order } = this.#place
     row.attempts++
-    const { delivery, lane } = row
-    const put = putDue(lane.name, delivery, stateOf(row))
-    const write: Write = row.parked ? { ...put, table: "parked", key: parkedPrefix + put.key } : put
-    store.write([write]).catch(() => undefined)
+    row.unended = false
+    row.isNoted = false
+    store.write([putAgain(row, stateOf(row))]).catch(() => undefined)
     lanes.makeReady(row)
-    lanes.wake(lane)
+    lanes.wake(row.lane)
     order.end(row)
   }
 
@@ -43,7 +42,7 @@ export class Endings {
         await this.#finish(row, [putDead(ending.letter, row.attempts + 1)], ending.holdsKey)
         return this.#place.store.flushed()
       case "retry":
-        return this.#park(row, row.attempts + 1, ending.delayMs)
+        return this.#park(row, { attempts: row.attempts + 1, unended: false }, ending.delayMs)
       case "hold":
         return this.#moveAway(row, { ...stateOf(row), dueAt: this.#place.clock.now(), held: true, behind: false })
       case "release":
@@ -74,16 +73,16 @@ export class Endings {
 
   #release(row: Row, delayMs: number): Promise<void> | undefined {
     const { leases, lanes } = this.#place
-    if (delayMs > 0) return this.#park(row, row.attempts, delayMs)
-    if (row.kept !== undefined) return makeDue(this.#place, [row], released)
+    if (delayMs > 0) return this.#park(row, {}, delayMs)
+    if (row.kept !== undefined || row.isNoted) return makeDue(this.#place, [row], released)
     leases.end(row)
     lanes.makeReady(row)
     lanes.wake(row.lane)
   }
 
-  async #park(row: Row, attempts: number, delayMs: number): Promise<void> {
+  async #park(row: Row, change: Partial<RowState>, delayMs: number): Promise<void> {
     const dueAt = this.#parking.now() + Math.max(0, Math.ceil(delayMs))
-    await this.#moveAway(row, { ...stateOf(row), attempts, dueAt, behind: false })
+    await this.#moveAway(row, { ...stateOf(row), ...change, dueAt, behind: false })
     this.#parking.added(dueAt, laneKey(row.lane.name, row.delivery.id))
   }
 

@@ -28,8 +28,14 @@ export function removalOf(row: Row): Write[] {
 
 /** A row as it is put into the store again: in no lease. */
 export function stateOf(row: Row): RowState {
-  const { attempts, forgiven, firstDueAt, dueAt, held, behind } = row
-  return { attempts, forgiven, firstDueAt, dueAt, held, behind }
+  const { attempts, forgiven, firstDueAt, dueAt, held, behind, unended } = row
+  return { attempts, forgiven, firstDueAt, dueAt, held, behind, unended }
+}
+
+/** Puts a row where it is in the store, as `state` says. */
+export function putAgain({ delivery, lane, parked }: Row, state: RowState): Write {
+  const put = putDue(lane.name, delivery, state)
+  return parked ? { ...put, table: "parked", key: parkedPrefix + put.key } : put
 }
 
 /** A delivery in a lease that never lapses, and that lease's token. */
@@ -136,7 +142,7 @@ export function released(row: Row, now: number): RowState {
 
 function unlocked(row: Row, now: number): RowState {
   const { attempts, forgiven } = row
-  return { ...released(row, now), attempts: attempts + 1, forgiven: forgiven + 1 }
+  return { ...released(row, now), attempts: attempts + 1, forgiven: forgiven + 1, unended: false }
 }
 
 /** All of it, on disk; where the store refuses, the leases are as they were. */

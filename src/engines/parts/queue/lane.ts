@@ -23,6 +23,9 @@ export class Row implements RowState {
   readonly behind: boolean
   readonly kept?: number
   attempts: number
+  unended: boolean
+  /** It is stored as if the attempt that is under way had counted. */
+  isNoted = false
   state: "ready" | "leased" | "leaving" | "gone" = "ready"
   token = 0
   leaseMs = 0
@@ -41,6 +44,7 @@ export class Row implements RowState {
     this.firstDueAt = state.firstDueAt
     this.dueAt = state.dueAt
     this.behind = state.behind
+    this.unended = state.unended ?? false
     if (state.kept !== undefined) this.kept = state.kept
   }
 }

@@ -5,6 +5,7 @@ import type { Lane, Row } from "./lane.ts"
 import type { Lanes } from "./lanes.ts"
 import type { Leases } from "./leases.ts"
 import type { Order } from "./order.ts"
+import type { RowState } from "./row.ts"
 
 /** What leasing works on. */
 export interface LeasePlace {
@@ -58,10 +59,11 @@ function leaseSome({ lanes, order, leases, clock }: LeasePlace, lane: Lane, want
   return false
 }
 
-type Leased = Pick<Row, "delivery" | "attempts" | "forgiven" | "firstDueAt" | "token">
+type Leased = Pick<Row, "delivery" | "attempts" | "forgiven" | "firstDueAt" | "token"> & Pick<RowState, "unended">
 
-function leaseOf({ delivery, attempts, forgiven: attemptsForgiven, firstDueAt, token }: Leased): Lease {
-  return { delivery, attempt: attempts + 1, attemptsForgiven, firstDueAt, token }
+function leaseOf({ delivery, attempts, forgiven: attemptsForgiven, firstDueAt, token, unended }: Leased): Lease {
+  const lease = { delivery, attempt: attempts + 1, attemptsForgiven, firstDueAt, token }
+  return unended ? { ...lease, unended: true } : lease
 }
 
 /** See LeasingAnywhere.leased. */

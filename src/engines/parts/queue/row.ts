@@ -16,6 +16,8 @@ export interface RowState {
   readonly behind: boolean
   /** The token of its lease, which never lapses; absent: it is in none such. */
   readonly kept?: number
+  /** The last attempt that counts has not ended, or its process died before it did. */
+  readonly unended?: boolean
 }
 
 /*
@@ -200,6 +202,7 @@ const incarnationFlag = 4
 const fingerprintFlag = 8
 const behindFlag = 16
 const orderFlag = 32
+const unendedFlag = 64
 const keptFlag = 128
 const decoder = new TextDecoder()
 
@@ -224,6 +227,7 @@ function encodeHead({ fingerprint, orderKey }: Delivery, state: RowState, flags:
   const orderAt = kept === undefined ? rowBytes : rowBytes + tokenBytes
   const bytes = Buffer.alloc(orderAt + (orderKey === undefined ? 0 : 1 + orderKey.length))
   bytes[0] = flags | fingerprintFlag | (state.held ? heldFlag : 0) | (state.behind ? behindFlag : 0)
+  if (state.unended) bytes[0] |= unendedFlag
   if (kept !== undefined) {
     bytes[0] |= keptFlag
     bytes.writeDoubleLE(kept, rowBytes)
@@ -275,6 +279,7 @@ export function decodeRow(lane: string, id: string, bytes: Uint8Array): { delive
       held: (flags & heldFlag) !== 0,
       behind: (flags & behindFlag) !== 0,
       ...(isKept && { kept: row.readDoubleLE(rowBytes) }),
+      ...((flags & unendedFlag) !== 0 && { unended: true }),
     },
   }
 }
