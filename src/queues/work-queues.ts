@@ -92,7 +92,7 @@ export class WorkQueues {
     }
   }
 
-  /** As if they had not been leased; nobody is told where that fails, for they lapse. */
+  /** As if they had not been leased; nobody is told where that fails: they lapse, or those that never do wait to be unlocked. */
   async giveBack(leased: readonly Leased[]): Promise<void> {
     await Promise.all(leased.map(({ lease }) => this.#release(lease)))
   }
