@@ -36,6 +36,12 @@ beforeAll(async () => {
 })
 
 describe("help", () => {
+  test("no option says twice what holds where it is not given", () => {
+    const options = leaves.flatMap(({ command }) => command.options.map(({ description }) => description))
+    expect(options.filter((text) => /\bDefault: /.test(text)).length).toBeGreaterThan(20)
+    expect(options.filter((text) => text.split(/\bDefault: /).length > 2)).toEqual([])
+  })
+
   test("every command has a description and two or three examples, or a few more", () => {
     expect(leaves.length).toBeGreaterThan(30)
     for (const { path, command } of leaves) {

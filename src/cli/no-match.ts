@@ -4,6 +4,7 @@ import { type Hub, nearestId } from "./hub.ts"
 
 /** What a list was narrowed by, as the command line says it. */
 export interface Narrowing {
+  readonly topic?: string | undefined
   readonly trigger?: string | undefined
   readonly destination?: string | undefined
   readonly state?: string | undefined
@@ -14,10 +15,11 @@ export interface Narrowing {
 export async function noMatch(
   context: Context,
   options: CommonOptions,
-  { trigger, destination, state, deadReason }: Narrowing,
+  { topic, trigger, destination, state, deadReason }: Narrowing,
   empty: string,
 ): Promise<string> {
   const said = [
+    topic && `--topic ${topic}`,
     trigger && `--trigger ${trigger}`,
     destination && `--destination ${destination}`,
     state && `--state ${state}`,
@@ -25,7 +27,11 @@ export async function noMatch(
   ].filter((each) => each !== undefined && each !== "")
   if (said.length === 0) return empty
   const hub = context.hub(options)
-  const absent = [await absence(hub, "trigger", trigger), await absence(hub, "destination", destination)]
+  const absent = [
+    await absence(hub, "topic", topic),
+    await absence(hub, "trigger", trigger),
+    await absence(hub, "destination", destination),
+  ]
   return [`Nothing matches ${said.join(" ")}.`, ...absent.filter((line) => line !== undefined)].join("\n")
 }
 

@@ -36,6 +36,8 @@ test.each([
   ["dead-letter list --dead-reason gone", "Nothing matches --dead-reason gone.\n"],
   ["dead-letter list", "No dead letters: nothing was given up.\n"],
   ["delivery list --trigger padi --json", "[]\n"],
+  ["event delayed", "No event is delayed.\n"],
+  ["event delayed --topic order", "Nothing matches --topic order.\nThere is no topic order. Did you mean orders?\n"],
 ])("an empty list says what nothing matches: %s", async (line, said) => {
   expect(await told(...line.split(" "))).toBe(said)
 })

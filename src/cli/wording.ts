@@ -1,4 +1,4 @@
-import type { Command } from "commander"
+import type { Command, Option } from "commander"
 import { nearest } from "../config/nearest.ts"
 import type { Problem } from "./failures.ts"
 import { type FilterOptions, filterFlags } from "./filter-flags.ts"
@@ -36,7 +36,9 @@ function meant(field: string, message: string): readonly string[] {
 /** `--to is no URL`, and `--sql: line 1, column 8: …`; what names the thing by itself needs no name before it. */
 function said(name: string, message: string): string {
   if (name === "" || /^(there is no|a topic's name|a key is) /.test(message)) return message
-  return /^(is|must|cannot|can|has|have|are|was|needs) /.test(message) ? `${name} ${message}` : `${name}: ${message}`
+  return /^(is|must|cannot|can|has|have|are|was|needs|says) /.test(message)
+    ? `${name} ${message}`
+    : `${name}: ${message}`
 }
 
 /** Flags whose name does not follow from the field's. */
@@ -50,6 +52,7 @@ const flagOf: Readonly<Record<string, string>> = {
   "retention.bytesMax": "retention-bytes",
   "retention.rules": "retention-rules",
   "retry.preset": "retry",
+  "retry.rules": "retry-rule",
   labels: "label",
   expiresIn: "expires",
   "redcar-expected-last": "expected-last",
@@ -64,7 +67,7 @@ const flagOf: Readonly<Record<string, string>> = {
 }
 
 /** Flags of fields that have another one elsewhere. */
-const otherFlagOf: Readonly<Record<string, string>> = { start: "not-before" }
+const otherFlagOf: Readonly<Record<string, string>> = { start: "not-before", event: "type" }
 
 /** What on the command line said a field: a flag, an argument; the field itself where nothing did. */
 function nameOf(named: string, command: Command | undefined): string {
@@ -78,24 +81,40 @@ function nameOf(named: string, command: Command | undefined): string {
     const has = (flag: string | undefined) => command.options.find(({ long }) => long === `--${flag}`)
     const name = has(usual) === undefined && has(otherFlagOf[path]) !== undefined ? otherFlagOf[path]! : usual
     const option = has(name)
-    const isOfKind = path.startsWith("config.")
     const set = command.getOptionValue("set") as Readonly<Record<string, string>> | undefined
-    if (isOfKind && set !== undefined && Object.hasOwn(set, path.slice("config.".length)))
-      return `--set ${path.slice(7)}`
+    if (path.startsWith("config.") && set !== undefined && Object.hasOwn(set, path.slice("config.".length)))
+      return `--set ${path.slice(7)}${within(field, path)}`
+    // A kind's flags are those of the configuration's own members; what is in one of these was said as JSON.
+    const isOfKind = /^config\.[^.[]+$/.test(path)
     if (option !== undefined || isOfKind) {
-      const isSaid = option === undefined || command.getOptionValue(option.attributeName()) !== undefined
+      const isSaid = isSaidBy(command, name, option)
       const file: unknown = command.getOptionValue("file")
-      return typeof file === "string" && !isSaid ? `${field} in ${file}` : `--${name}`
+      if (typeof file === "string" && !isSaid) return `${field} in ${file}`
+      if (name === "retention-rules") return `--${name}${within(field, "retention.rules")}`
+      return `--${name}${isOfKind ? within(field, path) : ""}`
     }
     if (command.registeredArguments.some((argument) => argument.name() === name)) return `<${name}>`
   }
   return field
 }
 
+/** ` oidc.audience` of `config.auth.oidc.audience` in `config.auth`. */
+function within(field: string, path: string): string {
+  const rest = field.slice(path.length).replace(/^\./, "")
+  return rest === "" ? "" : ` ${rest}`
+}
+
+/** Whether the command line has the flag; one of a destination's kind is no option of the command. */
+function isSaidBy(command: Command, name: string, option: Option | undefined): boolean {
+  if (option !== undefined) return command.getOptionValue(option.attributeName()) !== undefined
+  return command.args.some((word) => word === `--${name}` || word.startsWith(`--${name}=`))
+}
+
 /** What flags of filters say of a retention is its first rule. */
 function ownRule(field: string, command: Command): string {
-  const rule = /^retention\.rules\[0\]\.(filters\b)?/.exec(field)
+  const rule = /^retention\.rules\[0\](?:\.(filters\b)?|$)/.exec(field)
   if (rule === null || filterFlags(command.opts<FilterOptions>()).length === 0) return field
+  if (rule[0] === field) return "filters[0]"
   return `${rule[1] ?? "retention."}${field.slice(rule[0].length)}`
 }
 
@@ -146,6 +165,7 @@ const rules: readonly Rule[] = [
   [/ is no cursor of this hub: .*$/, "$&", "If it is an event's id: redcar event find <id>"],
   [/\(backlog "move" (.*), or delete it with force=true: (.*)$/, "(--backlog move $1, or delete it with --force: $2"],
   [/; shorten retry\.ageMax first$/, "", "Shorten that first: redcar trigger update <id> --retry-age-max <duration>"],
+  [/needs the setting publicUrl\b.*$/, "$&", "Set it: redcar serve --public-url https://hub.example.com"],
   [/; correct what errors names and send it again$/, ""],
 ]
 

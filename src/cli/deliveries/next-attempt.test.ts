@@ -15,7 +15,7 @@ test.each([
   { state: "parked", dueAt: at(49), waitsFor: "trigger", shown: "held: trigger paused" },
   { state: "due", dueAt: at(-49), waitsFor: "destination", nextAt: at(420), shown: "in 7m, destination rests" },
   { state: "parked", dueAt: at(49), nextAt: at(49), shown: "in 49s" },
-  { state: "leased", dueAt: at(-1), shown: "being sent" },
+  { state: "leased", dueAt: at(-1), shown: "under way" },
 ])("a delivery that is $state, due at $dueAt, is next tried: $shown", ({ shown, ...delivery }) => {
   expect(nextAttempt(delivery, now)).toBe(shown)
 })

@@ -12,7 +12,7 @@ interface Waiting {
 export function nextAttempt({ state, dueAt, waitsFor, nextAt }: Waiting, now: number): string {
   if (state === "held") return "when its trigger is resumed"
   if (waitsFor === "trigger") return "held: trigger paused"
-  if (state === "leased") return "being sent"
+  if (state === "leased") return "under way"
   if (dueAt === undefined) return ""
   if (waitsFor === "destination" && nextAt !== undefined && Date.parse(nextAt) > now)
     return `${ago(nextAt, now)}, destination rests`

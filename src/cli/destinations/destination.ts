@@ -56,13 +56,18 @@ interface ApiDestination extends ApiResource {
   readonly status?: ApiLaneStatus
 }
 
+/** Where a destination's events go. */
+function placeOf({ kind: name, config = {} }: ApiDestination): string {
+  return String(config.url ?? config.topic ?? (name === "queue" ? "its workers" : JSON.stringify(config)))
+}
+
 const kind: ResourceKind<ApiDestination> = {
   name: "destination",
   path: "/v1/destinations",
   columns: [
     { title: "id", value: ({ id }) => id },
     { title: "kind", value: ({ kind: name }) => name },
-    { title: "to", value: ({ config }) => String(config?.url ?? config?.topic ?? JSON.stringify(config ?? {})) },
+    { title: "to", value: placeOf },
     ...laneColumns,
   ],
   empty: "No destinations yet. Make one: redcar destination create --kind webhook --to https://example.com/hook",
@@ -94,7 +99,7 @@ export function configure(command: Command, context: Context): void {
 function addCreate(command: Command, context: Context): void {
   const create = subcommand(command, "create", "Make a destination. Without an id the hub makes one up.")
     .usage("[options] [id] [flags of the kind]")
-    .option("--kind <kind>", "what it is: webhook, topic, … (redcar destination kinds)")
+    .option("--kind <kind>", "what it is: webhook, topic, queue, …; `redcar destination kinds <kind>` lists its flags")
   withDestination(withBody(create, kind, "create")).action(async (options: DestinationOptions, self: Command) => {
     const { operands, flags } = splitLeftover(self.args)
     const [id, ...more] = operands

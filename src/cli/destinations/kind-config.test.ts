@@ -87,6 +87,9 @@ test("flags are described with their choices and defaults", () => {
   )
   expect(described["--to"]).toEqual({ description: "Where to.", required: true })
   expect(described["--timeout-ms"]).toEqual({ description: "Default: 100.", required: false })
+  const batch = { type: "object", properties: { eventsMax: { type: "integer" }, waitMs: { type: "integer" } } }
+  const [flag] = kindFlags({ kind: "k", config: { properties: { batch: { ...batch, description: "In batches." } } } })
+  expect(flag?.description).toBe("In batches. JSON with eventsMax, waitMs.")
   expect(described["--mode"]?.description).toBe("One of binary, structured.")
   expect(described["--signing"]?.description).toBe("One of v1, none.")
 })

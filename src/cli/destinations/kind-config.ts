@@ -55,11 +55,17 @@ export function kindFlags(kind: ApiDestinationKind): readonly KindFlag[] {
     flag: flagOf(property),
     property,
     required: kind.config.required?.includes(property) ?? false,
-    description: [schema.description, choicesText(schema), defaultText(schema)]
+    description: [schema.description, membersText(schema), choicesText(schema), defaultText(schema)]
       .filter((part) => part !== undefined)
       .join(" "),
     schema,
   }))
+}
+
+/** What the JSON of a flag that takes an object may have. */
+function membersText({ properties = {} }: JsonSchema): string | undefined {
+  const members = Object.keys(properties)
+  return members.length === 0 ? undefined : `JSON with ${members.join(", ")}.`
 }
 
 function choicesText(schema: JsonSchema): string | undefined {

@@ -1,5 +1,6 @@
 import type { Command } from "commander"
 import { type CommonOptions, type Context, examples, subcommand, wholeNumber, withHub } from "../command.ts"
+import { noMatch } from "../no-match.ts"
 import { printDone, printFirst } from "../output.ts"
 import { pageOf } from "../resource.ts"
 import type { Column } from "../table.ts"
@@ -31,7 +32,8 @@ export function addDelayed(command: Command, context: Context): void {
     .option("--limit <count>", "at most so many", wholeNumber(1), 1_000)
     .action(async (options: ListOptions) => {
       const rows = context.hub(options).items<ApiDelayed>("/v1/delayed", { ...pageOf(options), topic: options.topic })
-      await printFirst(context, options, rows, columns, async () => "No event is delayed.")
+      const none = () => noMatch(context, options, { topic: options.topic }, "No event is delayed.")
+      await printFirst(context, options, rows, columns, none)
     })
   examples(withHub(list), [
     ["redcar event delayed", "All of them, in the order in which they were published"],

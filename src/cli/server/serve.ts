@@ -38,7 +38,9 @@ const groups: Readonly<Record<string, string>> = {
 export function optionOf(setting: Setting): Option {
   const [group = ""] = setting.name.split(".")
   // Commander's own default would hide whether a flag was given, and a flag wins over the file.
-  const help = `${setting.description} Default: ${defaultText(setting).replaceAll("`", "")}.`
+  const byDefault = ` Default: ${defaultText(setting).replaceAll("`", "")}.`
+  // What has no plain default says itself what holds then.
+  const help = setting.description + (/\bDefault: /.test(setting.description) ? "" : byDefault)
   const value = setting.unit === "boolean" ? "[true|false]" : `<${placeholder(setting)}>`
   return new Option(`${setting.flag} ${value}`, help).helpGroup(groups[group] ?? "Settings:")
 }
