@@ -24,6 +24,8 @@ beforeAll(async () => {
   writeFileSync(join(home, "t.ndjson"), '{"specversion":"1.0","id":"1","source":"/s","type":"t"}\n')
   await api.call("POST", "/v1/topics", { id: "orders" })
   await api.call("POST", "/v1/destinations", { id: "shop", kind: "webhook", config: { url: "https://example.com/" } })
+  const config = { url: "https://example.com/", auth: { bearer: { token: "t" } } }
+  await api.call("POST", "/v1/destinations", { id: "known", kind: "webhook", config })
   await api.call("POST", "/v1/triggers", { id: "paid", topic: "orders", destination: "shop" })
 })
 afterAll(async () => {
@@ -57,6 +59,10 @@ test.each([
   ],
   [`topic create t --retention-rules '[{"eventsMax": 1}]'`, "--retention-rules [0].filters is required"],
   ["topic prune orders --dry-run --exact type=a", "--exact says no limit: ageMax, eventsMax or bytesMax"],
+  [
+    "destination update known --to https://other/",
+    "--auth bearer.token must be given again: --to goes to another host",
+  ],
   ["schedule create s --topic orders --cron '* * * * *'", "--type is required"],
   [`${make} --retry-rule 40x=rest`, "--retry-rule must be a status"],
   ["destination create d --kind webhook --to https://x/ --timeout-ms 0", "--timeout-ms must be "],

@@ -166,6 +166,7 @@ const rules: readonly Rule[] = [
   [/\(backlog "move" (.*), or delete it with force=true: (.*)$/, "(--backlog move $1, or delete it with --force: $2"],
   [/; shorten retry\.ageMax first$/, "", "Shorten that first: redcar trigger update <id> --retry-age-max <duration>"],
   [/needs the setting publicUrl\b.*$/, "$&", "Set it: redcar serve --public-url https://hub.example.com"],
+  [/\bconfig\.url (?=goes to another)/, "--to "],
   [/; correct what errors names and send it again$/, ""],
 ]
 
