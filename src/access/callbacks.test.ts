@@ -73,6 +73,8 @@ test("what is no token, another's, over, or of what is asked no more, agrees to 
     path,
     `${path}.`,
     `${path}.${secret.slice(1)}`,
+    `${path}.${secret}.`,
+    `${path}.${secret}.x`,
     `${path}.${"A".repeat(43)}`,
     `${encoded("default/bank")}.${secret}`,
     `${encoded("other/shop")}.${secret}`,

@@ -89,9 +89,9 @@ export class HandshakeCallbacks implements Callbacks {
    */
   async agree(token: string, askedOf: AskedOf, rate: (asked: Asked) => number | undefined): Promise<boolean> {
     const { clock } = this.#options
-    const [encoded = "", secret = ""] = token.split(".", 2)
+    const [encoded = "", secret = "", ...more] = token.split(".")
     const path = Buffer.from(encoded, "base64url").toString()
-    if (!pathForm.test(path) || secret.length !== 43) return false
+    if (!pathForm.test(path) || secret.length !== 43 || more.length > 0) return false
     if (!this.#lookups.ask()) throw new OverloadError(1_000, "too many callbacks at once")
     // Before it is known to be none: as many as come at once would be looked up otherwise.
     this.#lookups.count()
