@@ -134,7 +134,10 @@ test("keys are rotated while events are sent: each is taken, one whose key was r
   await more(20)
   expect(new Set(receiver.taken.slice(20).map(kidOf))).toEqual(new Set([revoked.body.kid]))
   expect(Math.max(...receiver.taken.map(({ refused }) => refused))).toBe(1)
-  const { body } = await hub.call("GET", "/v1/topics/redcar.attempts/events?limit=100")
+  const attempts = () => hub.call("GET", "/v1/topics/redcar.attempts/events?limit=100")
+  // An attempt is told once its answer is there.
+  await until(async () => (await attempts()).body.length === published)
+  const { body } = await attempts()
   expect(body.map(({ data }: { readonly data: { readonly number: number } }) => data.number)).toEqual(Array(40).fill(1))
 })
 
