@@ -133,9 +133,16 @@ export class Releasing {
       if (!isExpected(error)) throw error
       if (error instanceof ClosedError || error instanceof LeaseLostError) return undefined
       this.#troubles.met(releasing, "a delayed event cannot be published; it is tried again", { err: error })
-      await Promise.all(leases.map((lease) => this.#later(lease, againMs).catch(() => {})))
+      await Promise.all(leases.map((lease) => this.#later(lease, againMs).catch(() => this.#giveBack(lease))))
       return undefined
     }
+  }
+
+  /** Where not even that it is tried later can be written, as on a full disk: it is due at once, in a while. */
+  #giveBack(lease: Lease): void {
+    const { clock, stop, engine } = this.#options
+    const release = () => engine.queue.end(lease, { kind: "release", delayMs: 0 }).catch(() => {})
+    clock.after(againMs, () => void (stop.aborted || release()))
   }
 
   async #claim(lease: Lease): Promise<Claimed | Over | undefined> {

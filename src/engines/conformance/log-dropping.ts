@@ -161,7 +161,7 @@ class Life {
   async take(steps: readonly Step[]): Promise<void> {
     for (const step of steps) {
       await this.#step(step)
-      await this.#check()
+      await this.#check(JSON.stringify(steps.slice(0, steps.indexOf(step) + 1)))
     }
   }
 
@@ -190,10 +190,14 @@ class Life {
     this.#kept = this.#kept.filter(({ cursor }) => !cursors.has(cursor))
   }
 
-  async #check(): Promise<void> {
+  /** Holds it against the list; `after` is what was done. */
+  async #check(after: string): Promise<void> {
     const { log } = this.#engine
     const stored = await all(log, { where: orders })
-    expect(stored.map(({ event, cursor }) => ({ id: event.id, cursor }))).toEqual(this.#kept)
+    expect(
+      stored.map(({ event, cursor }) => ({ id: event.id, cursor })),
+      after,
+    ).toEqual(this.#kept)
     expect((await log.stats(orders)).events).toBe(this.#kept.length)
     const whole = await read(log, { partition: log.partitionOf(orders) })
     expect(whole).toEqual(this.#kept.map(({ id }) => id))
