@@ -17,7 +17,7 @@ from the same seed, every time.
   npm run sim -- --seed 42 --trace run.txt
   npm run sim -- --mutants            break the source on purpose, and see that each mutant is found
   npm run sim -- --mutants --only lease
-  npm run sim -- --mutants --held     the same, where --seeds 2000 has just held
+  npm run sim -- --mutants --held     the same, where --seeds 1200 has just held
 
 Exit code: 0 all held, 1 an invariant broke, 2 the arguments are wrong or the simulator is.
 `

@@ -7,7 +7,7 @@ import { type Mutant, mutants } from "./mutant-list.ts"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 /** A mutant that lives through so many seeds has survived. */
-const seedsMax = 2_000
+const seedsMax = 1_200
 /** One that asks nothing of its machine cannot be broken from inside. */
 const hangsMs = 20 * 60_000
 
