@@ -291,12 +291,6 @@ export const mutants: readonly Mutant[] = [
     after: "if (reasons.length >= 0) return undefined",
   },
   {
-    name: "a destination given less at once stops",
-    file: `${deliver}/lane.ts`,
-    before: "return Math.max(0, room)",
-    after: "return room",
-  },
-  {
     name: "a redriven delivery is lost",
     file: `${parts}/queue/dead-rows.ts`,
     before: "await this.#takeAway(tenant, id, writes)\n    const lane = lanes.ensure(name)",
@@ -307,12 +301,6 @@ export const mutants: readonly Mutant[] = [
     file: `${parts}/queue/move.ts`,
     before: "enqueuing.add(deliveries, clock.now(), writes)",
     after: "enqueuing.add(deliveries.slice(1), clock.now(), writes)",
-  },
-  {
-    name: "a destination that is gone ends what is for a trigger that sends to it",
-    file: `${deliver}/conclude.ts`,
-    before: 'return { kind: "held" }\n    const now',
-    after: 'return { kind: "dead", reason: "gone" }\n    const now',
   },
   {
     name: "what is listed as open lacks what is parked",

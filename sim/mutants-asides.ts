@@ -5,12 +5,6 @@ const file = "src/route/asides.ts"
 /** Of tenants that are routed aside. */
 export const asideMutants: readonly Mutant[] = [
   {
-    name: "tenant put aside that nothing records",
-    file,
-    before: "    await this.#write()\n    retrying.log.info",
-    after: "    retrying.log.info",
-  },
-  {
     name: "tenant brought back to a main reader that is behind",
     file,
     before: "if (this.#isBeyond(aside, until)) {",

@@ -57,12 +57,6 @@ export const keepingMutants: readonly Mutant[] = [
     after: "this.#left.events > eventsMax - 1",
   },
   {
-    name: "a rule drops what is owed",
-    file: "src/retention/prune.ts",
-    before: "if (retention.dropUndelivered) return undefined",
-    after: "if (tried === undefined) return undefined",
-  },
-  {
     name: "what was dropped comes back where the state is lost",
     file: "src/engines/parts/index/gone.ts",
     before: "this.version = stored === undefined ? 0",
