@@ -33,18 +33,6 @@ export const keepingMutants: readonly Mutant[] = [
     after: "(await refusal(letter)) === undefined",
   },
   {
-    name: "retention drops what is owed",
-    file: "src/retention/prune.ts",
-    before: "over.last === undefined || retention.dropUndelivered",
-    after: "over.last === undefined || retention !== undefined",
-  },
-  {
-    name: "retention drops what is delivered only later",
-    file: "src/retention/needed.ts",
-    before: "await this.#undelivered(topic, last)]",
-    after: "undefined]",
-  },
-  {
     name: "a rule matches all events",
     file: "src/retention/rules.ts",
     before: "() => this.#passes(event, view)",
